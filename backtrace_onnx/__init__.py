@@ -1,0 +1,62 @@
+"""Explain any ONNX model: relevance traced back from an answer to the inputs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backtrace_onnx.errors import (
+        BacktraceError,
+        CompileError,
+        InputError,
+        ModelError,
+        RequestError,
+        RuleError,
+        UnsupportedError,
+    )
+    from backtrace_onnx.explainer import Explainer, compile, explain
+    from backtrace_onnx.explanation import Explanation
+    from backtrace_onnx.policies import policy
+    from backtrace_onnx.registry import rule
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BacktraceError": "errors",
+    "CompileError": "errors",
+    "Explainer": "explainer",
+    "Explanation": "explanation",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "RequestError": "errors",
+    "RuleError": "errors",
+    "UnsupportedError": "errors",
+    "compile": "explainer",
+    "explain": "explainer",
+    "policy": "policies",
+    "rule": "registry",
+}
+
+__all__ = [
+    "BacktraceError",
+    "CompileError",
+    "Explainer",
+    "Explanation",
+    "InputError",
+    "ModelError",
+    "RequestError",
+    "RuleError",
+    "UnsupportedError",
+    "compile",
+    "explain",
+    "policy",
+    "rule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `import backtrace_onnx` alone is instant."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Two readers of the same rules: eager computes, emit writes ONNX nodes."""

@@ -1,0 +1,256 @@
+"""The vocabulary rules are written in: every ONNX operator, and a few named passes.
+
+`ops.Conv(x, w, pads=[1, 1, 1, 1])` computes in the eager backend and appends a node in the emit
+backend. The named passes are defined here in ONNX's words; the eager backend replaces them by
+kernels that read memory once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import CompileError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.graph import Node
+    from backtrace_onnx.policies import Policy, Reading
+    from backtrace_onnx.rules.window import Window
+
+Value: TypeAlias = Any
+"""An array (eager), a `Constant`, or a `Symbol` (emit)."""
+
+Gate = tuple[float, float]
+
+
+class Constant(NamedTuple):
+    """A model constant: its array, under the name that identifies it."""
+
+    name: str
+    array: npt.NDArray[Any]
+
+
+class Shared(NamedTuple):
+    """What a policy made of the units' relevance, one entry per channel.
+
+    Attributes:
+        coefficients: (aP, aN); aN is None where the policy reads no separate negative mass.
+        to_bias, unassigned: totals per sample, None where no ledger is kept.
+    """
+
+    coefficients: list[tuple[Value, Value | None]]
+    to_bias: list[Value | None]
+    unassigned: list[Value | None]
+
+
+class Ops:
+    """Base of both backends. Subclasses define `op`, `apply`, `total` and `shape`."""
+
+    dtype: npt.DTypeLike
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Value],
+        attributes: dict[str, Any] | None = None,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Value:
+        """One ONNX operator; a tuple if `outputs` > 1."""
+        raise NotImplementedError
+
+    def __getattr__(self, op_type: str) -> Callable[..., Value]:
+        if not op_type[:1].isupper():
+            raise AttributeError(op_type)
+
+        def call(*inputs: Value, outputs: int = 1, **attributes: Any) -> Value:
+            return self.op(op_type, inputs, attributes, outputs)
+
+        return call
+
+    def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        """`text(ops, *args)`: a piece of ONNX text with tensor arguments, known by `key`.
+
+        The eager backend makes one onnxruntime session of it and keeps that under `key`, so the
+        text may depend on nothing but its arguments and what `key` names.
+        """
+        raise NotImplementedError
+
+    def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """The node itself on other inputs."""
+        raise NotImplementedError
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """What is done meanwhile belongs to the node `name`."""
+        yield
+
+    def same_shape(self, a: Value, b: Value) -> bool:
+        """Whether two shapes are equal, if that can be told now."""
+        raise self.only_eager("passing relevance through unsupported operators")
+
+    def shape(self, x: Value) -> Value:
+        """Shape of a tensor, int64[rank]."""
+        return self.Shape(x)
+
+    def total(self, x: Value, sample_axis: int | None) -> Value | None:
+        """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""
+        raise NotImplementedError
+
+    @property
+    def keeps_ledger(self) -> bool:
+        """Whether totals are wanted."""
+        raise NotImplementedError
+
+    # Named passes -----------------------------------------------------------------------------
+
+    def share(
+        self,
+        policy: Policy,
+        p: Value,
+        n: Value | None,
+        b: Value | None,
+        r: list[Value],
+        gate: Gate | None,
+        sample_axis: int | None,
+    ) -> Shared:
+        """Apply a policy to every unit: masses p, n, bias b (broadcast), relevance r per channel."""
+        raise NotImplementedError
+
+    def share_terms(
+        self,
+        policy: Policy,
+        terms: Sequence[tuple[int, Value, bool]],
+        b: Value | None,
+        r: list[Value],
+        sample_axis: int | None,
+    ) -> tuple[list[list[Value]], Shared]:
+        """Units that are sums of terms (sign, x, whether x >= 0), broadcast against each other.
+
+        Returns what each term is sent, per channel, in the shape of r. An infinite term (a mask)
+        gets nothing.
+        """
+        signed = [(x if sign > 0 else self.Neg(x), known and sign > 0) for sign, x, known in terms]
+        masses: dict[int, list[Value]] = {1: [], -1: []}
+        for x, known in signed:
+            for sign, part in self.parts(x, policy.reading, known).items():
+                masses[sign].append(part)
+        n = self.sum(masses[-1]) if masses[-1] else None
+        p = self.sum(masses[1]) if masses[1] else self.Mul(n, self.scalar(0))
+        shared = self.share(policy, p, n, b, r, None, sample_axis)
+        pieces = [
+            [
+                self._finite(x, self.weigh(x, {1: a_p, -1: a_n}, policy.reading, known))
+                for a_p, a_n in shared.coefficients
+            ]
+            for x, known in signed
+        ]
+        return pieces, shared
+
+    def _finite(self, x: Value, piece: Value) -> Value:
+        return self.Where(self.IsInf(x), self.zero(), piece)
+
+    def parts(self, x: Value, reading: Reading, nonnegative: bool) -> dict[int, Value]:
+        """Sign -> magnitude: {+1: |x|}, {+1: x}, or {+1: x+, -1: x-} as `reading` asks."""
+        if reading == "signed" or nonnegative:
+            return {1: x}
+        if reading == "absolute":
+            return {1: self.Abs(x)}
+        return {1: self.Relu(x), -1: self.Relu(self.Neg(x))}
+
+    def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
+        """Sum over signs of part(x) * pulled[sign]: what reaches x."""
+        parts = self.parts(x, reading, nonneg)
+        return self.sum([self.Mul(part, pulled[sign]) for sign, part in parts.items()])
+
+    def sum(self, terms: Sequence[Value]) -> Value:
+        """Sum of one or more tensors."""
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.Add(total, term)
+        return total
+
+    def unbroadcast(self, r: Value, shape: Value) -> Value:
+        """Sum `r` over the axes along which a tensor of `shape` was broadcast."""
+        full = self.shape(r)
+        missing = self.Sub(self.shape(full), self.shape(shape))
+        aligned = self.Concat(self.Expand(ints(1), missing), shape, axis=0)
+        copied = self.Squeeze(self.NonZero(self.Not(self.Equal(aligned, full))), ints(0))
+        summed = self.ReduceSum(r, copied, keepdims=1, noop_with_empty_axes=1)
+        return self.Reshape(summed, shape)
+
+    def ids(self, shape: Value, start: Value) -> Value:
+        """Numbers start, start + 1, ... laid out in `shape`, int64."""
+        stop = self.Add(start, self.ReduceProd(shape, keepdims=0))
+        return self.Reshape(self.Range(start, stop, np.int64(1)), shape)
+
+    def scatter_add(
+        self, r: Value, index: Value, size: Value, sample_axis: int | None
+    ) -> tuple[Value, Value | None]:
+        """Flat float[size] with r added at `index` (same shape); negative indices are dropped.
+
+        Also returns the total per sample of what was dropped.
+        """
+        lost = self.Less(index, np.int64(0))
+        kept = self.Where(lost, self.zero(), r)
+        flat = self.ScatterElements(
+            self.Expand(self.zero(), self.Reshape(size, ints(1))),
+            self.Reshape(self.Max(index, np.int64(0)), ints(-1)),
+            self.Reshape(kept, ints(-1)),
+            axis=0,
+            reduction="add",
+        )
+        return flat, self.total(self.Sub(r, kept), sample_axis) if self.keeps_ledger else None
+
+    def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
+        """Share r among the elements of x that equal `best` along `axes` (kept with size 1)."""
+        wins = self.Cast(self.Equal(x, best), to=self.float_type)
+        over = () if axes is None else (np.asarray(axes, np.int64),)
+        count = self.ReduceSum(wins, *over, keepdims=1)
+        return self.Mul(wins, self.Div(r, self.Max(count, self.scalar(1))))
+
+    def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
+        """Share r among the elements of each window of x[samples, channels, ...] equal to `best`.
+
+        The windows are read out, and added back, by convolutions whose kernels pick one element.
+        """
+        places = int(np.prod(window.kernel))
+        pick = np.eye(places, dtype=self.dtype).reshape(places, 1, *window.kernel)
+        shape = self.shape(x)
+        before, after = window.exact_pads(self, shape, self.shape(r))
+        lowest = self.scalar(float(np.finfo(self.dtype).min))
+        padded = window.padded(self, window.each_channel(self, x), before, after, lowest)
+        read = self.Conv(padded, pick, **window.steps)
+        wins = self.Cast(self.Equal(read, window.each_channel(self, best)), to=self.float_type)
+        count = self.Max(self.ReduceSum(wins, ints(1), keepdims=1), self.scalar(1))
+        shared = self.Mul(wins, self.Div(window.each_channel(self, r), count))
+        back = self.ConvTranspose(shared, pick, **window.steps)
+        return self.Reshape(window.cut(self, back, before, after), shape)
+
+    @property
+    def float_type(self) -> int:
+        """TensorProto element type that relevance is computed in."""
+        from onnx.helper import np_dtype_to_tensor_dtype
+
+        return int(np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def scalar(self, value: float) -> npt.NDArray[Any]:
+        """A rank-0 constant of the relevance's dtype."""
+        return np.asarray(value, self.dtype)
+
+    def zero(self) -> npt.NDArray[Any]:
+        """0 of the relevance's dtype."""
+        return self.scalar(0)
+
+    def only_eager(self, what: str) -> CompileError:
+        """The error of a pass that has no ONNX text."""
+        return CompileError(f"{what} cannot be written as standard ONNX nodes; use explain instead")
+
+
+def ints(*values: int) -> npt.NDArray[np.int64]:
+    """A constant int64 vector."""
+    return np.array(values, np.int64)

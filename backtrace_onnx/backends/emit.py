@@ -1,0 +1,274 @@
+"""The backend that writes: every operation becomes a plain ONNX node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import NodeProto, helper
+
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value, ints
+
+if TYPE_CHECKING:
+    from backtrace_onnx.graph import Node
+    from backtrace_onnx.policies import Policy
+
+
+class Symbol:
+    """A tensor of the graph being written; arithmetic on it appends nodes."""
+
+    __slots__ = ("name", "ops")
+
+    def __init__(self, ops: EmitOps, name: str) -> None:
+        self.ops, self.name = ops, name
+
+    def __repr__(self) -> str:
+        return f"Symbol({self.name})"
+
+    def __add__(self, other: Value) -> Symbol:
+        return self._unless_zero(other, self, "Add")
+
+    def __sub__(self, other: Value) -> Symbol:
+        return self._unless_zero(other, self, "Sub")
+
+    def __mul__(self, other: Value) -> Symbol:
+        return self._binary("Mul", other)
+
+    def __radd__(self, other: Value) -> Symbol:
+        return self._unless_zero(other, self, "Add")
+
+    def __rmul__(self, other: Value) -> Symbol:
+        return self._binary("Mul", other)
+
+    def __truediv__(self, other: Value) -> Symbol:
+        return self._binary("Div", other)
+
+    def __neg__(self) -> Symbol:
+        return self.ops.symbol(self.ops.Neg(self))
+
+    def __abs__(self) -> Symbol:
+        return self.ops.symbol(self.ops.Abs(self))
+
+    def __lt__(self, other: Value) -> Symbol:
+        return self._binary("Less", other)
+
+    def __gt__(self, other: Value) -> Symbol:
+        return self._binary("Greater", other)
+
+    def __le__(self, other: Value) -> Symbol:
+        return self._binary("LessOrEqual", other)
+
+    def __ge__(self, other: Value) -> Symbol:
+        return self._binary("GreaterOrEqual", other)
+
+    def __eq__(self, other: object) -> Symbol:  # type: ignore[override]
+        return self._binary("Equal", other)
+
+    def __ne__(self, other: object) -> Symbol:  # type: ignore[override]
+        return self.ops.symbol(self.ops.Not(self._binary("Equal", other)))
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __and__(self, other: Value) -> Value:
+        if isinstance(other, bool):
+            return self if other else False
+        return self._binary("And", other)
+
+    def __or__(self, other: Value) -> Value:
+        if isinstance(other, bool):
+            return True if other else self
+        return self._binary("Or", other)
+
+    __rand__, __ror__ = __and__, __or__
+
+    def where(self, yes: Value, no: Value) -> Symbol:
+        """`yes` where this boolean tensor holds, else `no`."""
+        return self.ops.symbol(self.ops.Where(self, yes, no))
+
+    def safe_divide(self, r: Value) -> Symbol:
+        """r / self, and 0 where self is 0: there the division is by infinity."""
+        mass = self.ops.Where(self == 0.0, self.ops.scalar(np.inf), self)
+        return self.ops.symbol(self.ops.Div(r, mass))
+
+    def _binary(self, op_type: str, other: Value) -> Symbol:
+        return self.ops.symbol(self.ops.op(op_type, (self, other)))
+
+    def _unless_zero(self, other: Value, unchanged: Symbol, op_type: str) -> Symbol:
+        if isinstance(other, float | int) and other == 0:
+            return unchanged
+        return self._binary(op_type, other)
+
+
+class EmitOps(Ops):
+    """Collects nodes and constants. Equal nodes are written once.
+
+    Args:
+        dtype: NumPy dtype relevance is computed in.
+        prefix: first part of every node and tensor name written here.
+        known: constants the graph has already, by name.
+        ledger: whether totals are written as well.
+    """
+
+    def __init__(
+        self,
+        dtype: npt.DTypeLike,
+        *,
+        prefix: str = "relevance",
+        known: frozenset[str] = frozenset(),
+        ledger: bool = False,
+        reserved: frozenset[str] = frozenset(),
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        self.scopes = [prefix]
+        self._known = known
+        self._ledger = ledger
+        self._names: set[str] = set(reserved)
+        self._written: dict[tuple[Any, ...], Value] = {}
+
+    @property
+    def keeps_ledger(self) -> bool:
+        return self._ledger
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Name what is written meanwhile `prefix/name/...`."""
+        self.scopes.append(name)
+        try:
+            yield
+        finally:
+            self.scopes.pop()
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Value],
+        attributes: dict[str, Any] | None = None,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Value:
+        names = tuple("" if x is None else self.symbol(x).name for x in inputs)
+        attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
+        key = (domain, op_type, names, outputs, repr(sorted(attributes.items())))
+        if key not in self._written:
+            self._written[key] = self._append(op_type, names, attributes, outputs, domain)
+        return self._written[key]
+
+    def _append(
+        self,
+        op_type: str,
+        names: Sequence[str],
+        attributes: dict[str, Any],
+        outputs: int,
+        domain: str,
+    ) -> Value:
+        label = self.fresh(op_type)
+        made = [label if i == 0 else f"{label}:{i}" for i in range(outputs)]
+        node = helper.make_node(op_type, names, made, name=label, domain=domain, **attributes)
+        self.nodes.append(node)
+        symbols = tuple(Symbol(self, name) for name in made)
+        return symbols if outputs > 1 else symbols[0]
+
+    def output(self, x: Value, name: str) -> str:
+        """Give a value a name of its own; returns it."""
+        self._names.add(name)
+        self.nodes.append(helper.make_node("Identity", [self.symbol(x).name], [name], name=name))
+        return name
+
+    def fresh(self, last: str) -> str:
+        """A name nobody has: scopes joined by `/`, `last`, and a number where needed."""
+        base = "/".join([*self.scopes, last])
+        name, count = base, 1
+        while name in self._names:
+            count += 1
+            name = f"{base}_{count}"
+        self._names.add(name)
+        return name
+
+    def symbol(self, x: Value) -> Symbol:
+        """The tensor for a value: symbols as they are, arrays and numbers as constants."""
+        if isinstance(x, Symbol):
+            return x
+        if isinstance(x, Constant):
+            if x.name not in self._known and x.name not in self.constants:
+                self.constants[x.name] = x.array
+            return Symbol(self, x.name)
+        if isinstance(x, bool):
+            return self._small(np.asarray(x))
+        if isinstance(x, float | int):
+            return self._small(np.asarray(x, self.dtype))
+        return self._small(np.asarray(x))
+
+    def _small(self, array: npt.NDArray[Any]) -> Symbol:
+        key = ("constant", array.dtype.str, array.shape, array.tobytes())
+        if key not in self._written:
+            name = self.fresh("constant")
+            self.constants[name] = array
+            self._written[key] = Symbol(self, name)
+        found: Symbol = self._written[key]
+        return found
+
+    def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        return text(self, *args)
+
+    def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        made = self.op(
+            node.op_type, inputs, dict(node.attributes), max(len(node.outputs), 1), node.domain
+        )
+        return made if isinstance(made, tuple) else (made,)
+
+    def total(self, x: Value, sample_axis: int | None) -> Value | None:
+        if not self._ledger:
+            return None
+        wide = self.Cast(x, to=11)
+        if sample_axis is None:
+            return self.Reshape(self.ReduceSum(wide, keepdims=0), ints(1))
+        return self.ReduceSum(self._flat_samples(wide, sample_axis), ints(1), keepdims=0)
+
+    def _flat_samples(self, x: Value, sample_axis: int) -> Value:
+        if sample_axis:
+            x = self.ReduceSum(x, np.arange(sample_axis), keepdims=0)
+        return self.Reshape(x, self.Concat(self.Shape(x, start=0, end=1), ints(-1), axis=0))
+
+    def share(
+        self,
+        policy: Policy,
+        p: Value,
+        n: Value | None,
+        b: Value | None,
+        r: list[Value],
+        gate: Gate | None,
+        sample_axis: int | None,
+    ) -> Shared:
+        p, r = self.symbol(p), [self.symbol(x) for x in r]
+        negative = 0.0 if n is None else self.symbol(n)
+        bias = 0.0 if b is None else self.symbol(b)
+        low = high = None
+        if gate is not None:
+            t = p - negative + bias
+            low, high = t < gate[0], t > gate[1]
+            p, negative = low.where(0.0, p), high.where(0.0, negative)
+        result = policy.coefficients(p, negative, bias, *r)
+        coefficients = [
+            (
+                a if low is None else low.where(0.0, a),
+                None if n is None else (z if high is None else high.where(0.0, z)),
+            )
+            for a, z, _ in result
+        ]
+        if not self._ledger:
+            return Shared(coefficients, [None] * len(r), [None] * len(r))
+        to_bias = [
+            self.total(self.Mul(x, self.scalar(0)) + z, sample_axis)
+            for x, (_, _, z) in zip(r, result, strict=True)
+        ]
+        unassigned = [
+            self.total(x - a * p - (0.0 if c is None else c * negative) - z, sample_axis)
+            for x, (a, c), (_, _, z) in zip(r, coefficients, result, strict=True)
+        ]
+        return Shared(coefficients, to_bias, unassigned)

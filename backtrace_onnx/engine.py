@@ -1,0 +1,169 @@
+"""The reverse walk. It names no operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Value
+from backtrace_onnx.errors import CompileError
+from backtrace_onnx.graph import Node
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.structures.base import Channels
+
+
+class Values(Protocol):
+    """Where the values of the forward run are."""
+
+    def value(self, name: str) -> Value:
+        """A tensor's value; floats in the dtype of the relevance."""
+
+    def shape(self, name: str) -> Value:
+        """A tensor's shape, int64[rank]."""
+
+    def release(self, names: Sequence[str]) -> None:
+        """No earlier node asks for these."""
+
+
+class NodeStep:
+    """A node of the walk, as its structure sees it (`structures.base.Step`)."""
+
+    def __init__(
+        self,
+        node: Node,
+        plan: Plan,
+        ops: Ops,
+        policy: Policy,
+        values: Values,
+        outgoing: Sequence[Channels | None],
+        sample_axes: Callable[[str], int | None],
+    ) -> None:
+        self.node, self.ops, self.policy, self.outgoing = node, ops, policy, outgoing
+        self._plan, self._values, self._sample_axes = plan, values, sample_axes
+        self.gate: Gate | None = plan.gates.get(node.name) if policy.gated else None
+        self.drops = plan.structures[node.name].drops
+        self.books: dict[str, list[list[Value]]] = {
+            kind: [[] for _ in range(policy.channels)]
+            for kind in ("data", "constants", "unassigned")
+        }
+
+    @property
+    def r(self) -> Channels:
+        """Relevance of the first output."""
+        if self.outgoing[0] is None:
+            raise CompileError(f"node {self.node.name!r} has no relevance at its first output")
+        return self.outgoing[0]
+
+    def value(self, i: int) -> Value:
+        """Value of input `i`."""
+        name = self.node.inputs[i]
+        if name in self._plan.graph.constants:
+            array = self._plan.graph.constants[name]
+            wide = array.astype(self.ops.dtype, copy=False) if array.dtype.kind in "fV" else array
+            return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
+        return self._values.value(name)
+
+    def result(self, i: int = 0) -> Value:
+        """Value of output `i`."""
+        return self._values.value(self.node.outputs[i])
+
+    def shape(self, i: int) -> Value:
+        """Shape of input `i`."""
+        name = self.node.inputs[i]
+        if name in self._plan.graph.constants:
+            return np.array(self._plan.graph.constants[name].shape, np.int64)
+        return self._values.shape(name)
+
+    def carries(self, i: int) -> bool:
+        """Whether input `i` takes relevance."""
+        return self.node.inputs[i] in self._plan.carriers
+
+    def is_constant(self, i: int) -> bool:
+        """Whether input `i` is a model constant."""
+        return self.node.inputs[i] in self._plan.graph.constants
+
+    def is_gate(self, i: int) -> bool:
+        """Whether input `i` descends from integers and booleans only."""
+        return self.node.inputs[i] in self._plan.integral
+
+    def nonnegative(self, i: int) -> bool:
+        """Whether input `i` is known to have no negative entry."""
+        return self.node.inputs[i] in self._plan.nonnegative
+
+    def sample_axis(self) -> int | None:
+        """Axis of the first output along which samples lie."""
+        return self._sample_axes(self.node.outputs[0])
+
+    def book(self, kind: str, channel: int, total: Value | None) -> None:
+        """Enter a total under "data", "constants" or "unassigned"."""
+        if total is not None:
+            self.books[kind][channel].append(total)
+
+
+def propagate(
+    plan: Plan,
+    start: Mapping[str, Channels],
+    *,
+    ops: Ops,
+    policy: Policy,
+    values: Values,
+    keep: Collection[str],
+    sample_axes: Callable[[str], int | None],
+    enter: Callable[[NodeStep], None],
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Channels]:
+    """Hand relevance back from `start` (by tensor) to the inputs.
+
+    Returns the channels of every tensor in `keep` that relevance reached.
+    """
+    relevance: dict[str, Channels] = dict(start)
+    kept: dict[str, Channels] = {}
+    for node in reversed(plan.graph.nodes):
+        advance()
+        outgoing = [relevance.pop(name, None) if name else None for name in node.outputs]
+        kept.update({n: r for n, r in zip(node.outputs, outgoing, strict=True) if r and n in keep})
+        structure = plan.structures.get(node.name)
+        if structure is not None and any(r is not None for r in outgoing):
+            step = NodeStep(node, plan, ops, policy, values, outgoing, sample_axes)
+            with ops.scope(node.name):
+                _send(step, structure.propagate(step), relevance, plan)
+            enter(step)
+        values.release(node.outputs)
+    kept.update({name: r for name, r in relevance.items() if name in keep})
+    return kept
+
+
+def _send(
+    step: NodeStep, pieces: Mapping[int, Channels], relevance: dict[str, Channels], plan: Plan
+) -> None:
+    """Add what a node sends to its inputs' relevance, and book it."""
+    for i, channels in pieces.items():
+        name = step.node.inputs[i]
+        carries = step.carries(i)
+        kind = "data" if carries else "constants" if step.is_constant(i) else "unassigned"
+        alike = _alike(step, i, plan)
+        axis = step._sample_axes(name) if alike else step.sample_axis()
+        for channel, piece in enumerate(channels):
+            step.book(kind, channel, step.ops.total(piece, axis))
+        if not carries:
+            continue
+        if not alike:
+            channels = [step.ops.unbroadcast(piece, step.shape(i)) for piece in channels]
+        present = relevance.get(name)
+        relevance[name] = (
+            channels
+            if present is None
+            else [step.ops.Add(a, b) for a, b in zip(present, channels, strict=True)]
+        )
+
+
+def _alike(step: NodeStep, i: int, plan: Plan) -> bool:
+    """Whether a piece for input `i` has that input's own shape, not the broadcast one."""
+    if i not in plan.structures[step.node.name].broadcasts:
+        return True
+    own = plan.graph.type(step.node.inputs[i]).shape
+    full = plan.graph.type(step.node.outputs[0]).shape
+    return own is not None and own == full and None not in own

@@ -1,0 +1,78 @@
+"""Every error this package raises.
+
+BacktraceError
+├── ModelError            the file is not a model that can be loaded
+├── InputError            an input array, file or name does not fit the model
+├── RequestError          target, task, output, mode or another option does not fit
+├── UnsupportedError      operators of the model have no rule; lists all of them
+├── CompileError          the explanation cannot be written as an ONNX model
+└── RuleError             a rule was registered twice, or does not fit its operator
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class BacktraceError(Exception):
+    """Base of all errors; the text says what is wrong and what to do."""
+
+    exit_code = 2
+
+
+class ModelError(BacktraceError):
+    """The model file is missing, damaged, hostile or not ONNX."""
+
+
+class InputError(BacktraceError):
+    """An input does not fit the model: name, dtype, shape or values."""
+
+
+class RequestError(BacktraceError):
+    """Mode, target, task, output or another option does not fit the model."""
+
+
+class RuleError(BacktraceError):
+    """A rule is registered twice, or returns what its operator cannot use."""
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One operator without a rule, the nodes that use it and the remedy."""
+
+    operator: str
+    nodes: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.nodes[:5]) + (
+            f" and {len(self.nodes) - 5} more" if len(self.nodes) > 5 else ""
+        )
+        return f"{self.operator} (node {shown}): {self.reason}"
+
+
+class UnsupportedError(BacktraceError):
+    """Operators on the way from the output to the inputs have no rule.
+
+    Attributes:
+        operators: one `Unsupported` for every operator, not only the first.
+    """
+
+    exit_code = 3
+
+    def __init__(self, operators: Sequence[Unsupported]) -> None:
+        self.operators = tuple(operators)
+        lines = "\n".join(f"  - {row}" for row in self.operators)
+        super().__init__(
+            f"{len(self.operators)} operator(s) of this model cannot be explained:\n{lines}\n"
+            "Register a rule with @backtrace_onnx.rule, or choose what happens there: "
+            "on_unsupported='pass' hands relevance to the inputs of the same shape, "
+            "'stop' books it as unassigned."
+        )
+
+
+class CompileError(BacktraceError):
+    """The explanation cannot be written as standard ONNX nodes; names the node."""
+
+    exit_code = 3

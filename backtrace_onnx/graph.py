@@ -1,0 +1,113 @@
+"""Frozen views of a model's graph, in topological order: what the rules see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+FLOATS = frozenset(
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+)
+
+Shape = tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Element type (TensorProto enum, 0 unknown) and shape (None unknown) as far as inferred."""
+
+    dtype: int = TensorProto.UNDEFINED
+    shape: Shape | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether elements are floating point; an unknown type counts as such."""
+        return self.dtype in FLOATS or self.dtype == TensorProto.UNDEFINED
+
+    @property
+    def rank(self) -> int | None:
+        """Number of axes, if known."""
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator as the rules read it.
+
+    Attributes:
+        name: unique; the name in the file, or made from the output where the file has none.
+        version: opset version of `domain` the model imports.
+        inputs: tensor names, "" for an optional one left out.
+        sources: names of the model's nodes it stands for (several when joined).
+    """
+
+    name: str
+    domain: str
+    op_type: str
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    @property
+    def operator(self) -> str:
+        """`OpType`, or `domain::OpType` outside ai.onnx."""
+        return f"{self.domain}::{self.op_type}" if self.domain else self.op_type
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order, and what is known of their tensors.
+
+    Attributes:
+        constants: value of every tensor that no graph input reaches.
+        aliases: interior tensor of a joined node -> tensor whose relevance it shares.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, np.ndarray]
+    types: Mapping[str, TensorType]
+    opsets: Mapping[str, int]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def type(self, tensor: str) -> TensorType:
+        """What is known of a tensor; constants are known exactly."""
+        if tensor in self.constants and tensor not in self.types:
+            return TensorType(TensorProto.UNDEFINED, self.constants[tensor].shape)
+        return self.types.get(tensor, TensorType())
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        """Node that makes each tensor."""
+        return {out: node for node in self.nodes for out in node.outputs if out}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[Node, ...]]:
+        """Nodes that read each tensor, in order."""
+        uses: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(filter(None, node.inputs)):
+                uses.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in uses.items()}
+
+    @cached_property
+    def tensors(self) -> frozenset[str]:
+        """Every tensor name that relevance may be asked for."""
+        made = {out for node in self.nodes for out in node.outputs if out}
+        return frozenset(made | set(self.inputs) | set(self.aliases))
+
+    def ancestors(self, tensor: str) -> Iterator[Node]:
+        """Nodes that `tensor` depends on, last first."""
+        wanted = {tensor}
+        for node in reversed(self.nodes):
+            if wanted.intersection(node.outputs):
+                wanted.update(node.inputs)
+                yield node

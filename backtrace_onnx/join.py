@@ -1,0 +1,279 @@
+"""What is one operator read as one: a linear operator and the constant scale and shift after it.
+
+Joining changes what the rules see, not what runs: the joined node keeps the linear operator's
+input, and its output is the tensor after the last scale or shift. Interior tensors stay
+addressable as aliases: they have the relevance of the joined output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph import Graph, Node
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class _Tail:
+    """The walk down from a linear node: tensor and channel axis reached, scale and shift so far."""
+
+    tensor: str
+    axis: int
+    rank: int
+    scale: Array
+    shift: Array
+    sources: list[str] = field(default_factory=list)
+    absorbed: list[Node] = field(default_factory=list)
+    moves: list[Node] = field(default_factory=list)
+
+
+def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
+    """The graph with every linear node joined with its scale and shift."""
+    constants = dict(graph.constants)
+    renamed: dict[str, str] = {}
+    replaced: dict[str, Node | None] = {}
+    kept = protect | set(graph.outputs)
+    for node in graph.nodes:
+        describe = _LINEAR.get(node.operator)
+        if describe is None or node.name in replaced:
+            continue
+        tail = _walk(graph, node, describe, kept)
+        if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
+            continue
+        weight, bias = f"{node.inputs[1]}@{node.name}", f"bias@{node.name}"
+        constants[weight] = describe.scaled(node, constants[node.inputs[1]], tail.scale)
+        constants[bias] = tail.shift
+        replaced[node.name] = _joined(node, weight, bias, tail)
+        replaced.update({absorbed.name: None for absorbed in tail.absorbed})
+        for absorbed in tail.absorbed:
+            source = next(i for i in absorbed.inputs if i and i not in graph.constants)
+            renamed[source] = absorbed.outputs[0]
+    return _rewired(graph, constants, renamed, replaced)
+
+
+def _joined(node: Node, weight: str, bias: str, tail: _Tail) -> Node:
+    attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
+    return replace(
+        node,
+        inputs=(node.inputs[0], weight, bias),
+        attributes=attributes,
+        sources=(*node.sources, *tail.sources),
+    )
+
+
+def _rewired(
+    graph: Graph,
+    constants: dict[str, Array],
+    renamed: dict[str, str],
+    replaced: dict[str, Node | None],
+) -> Graph:
+    def final(name: str) -> str:
+        while name in renamed:
+            name = renamed[name]
+        return name
+
+    nodes = []
+    for node in graph.nodes:
+        now = replaced.get(node.name, node)
+        if now is not None:
+            nodes.append(
+                replace(
+                    now,
+                    inputs=tuple(final(i) for i in now.inputs),
+                    outputs=tuple(final(o) for o in now.outputs),
+                )
+            )
+    aliases = {**graph.aliases, **{name: final(name) for name in renamed}}
+    return replace(graph, nodes=tuple(nodes), constants=constants, aliases=aliases)
+
+
+def _walk(
+    graph: Graph, node: Node, describe: _Linear, kept: frozenset[str] | set[str]
+) -> _Tail | None:
+    """Follow single consumers while they are moves, scales or shifts of the channels."""
+    weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    rank = graph.type(node.outputs[0]).rank or describe.rank(weight)
+    bias = _own_bias(graph, node, describe, weight)
+    if weight is None or weight.dtype.kind != "f" or rank is None or bias is None:
+        return None
+    channels = describe.channels(node, weight)
+    scale = np.full(channels, node.attributes.get("alpha", 1.0), weight.dtype)
+    tail = _Tail(node.outputs[0], describe.axis % rank, rank, scale, bias)
+    pending: list[Node] = []
+    while tail.tensor not in kept:
+        users = graph.consumers.get(tail.tensor, ())
+        if len(users) != 1:
+            break
+        user = users[0]
+        moved = _MOVES[user.operator](graph, user, tail.axis) if user.operator in _MOVES else None
+        if moved is not None:
+            tail.axis, tail.rank = moved
+            pending.append(user)
+            tail.tensor = user.outputs[0]
+            continue
+        affine = _affine(graph, user, tail)
+        if affine is None:
+            break
+        tail.scale, tail.shift = tail.scale * affine[0], tail.shift * affine[0] + affine[1]
+        tail.moves += pending
+        pending = []
+        tail.absorbed.append(user)
+        tail.sources += user.sources
+        tail.tensor = user.outputs[0]
+    return tail
+
+
+def _own_bias(graph: Graph, node: Node, describe: _Linear, weight: Array | None) -> Array | None:
+    """The node's bias as [channels]; None where it is no constant per channel."""
+    if weight is None:
+        return None
+    channels = describe.channels(node, weight)
+    if len(node.inputs) < 3:
+        return np.zeros(channels, weight.dtype)
+    given = graph.constants.get(node.inputs[2])
+    if (
+        given is None
+        or given.size not in (1, channels)
+        or given.shape[-1:] not in ((channels,), (1,), ())
+    ):
+        return None
+    beta = weight.dtype.type(node.attributes.get("beta", 1.0))
+    return np.broadcast_to(given.reshape(-1) * beta, (channels,)).astype(weight.dtype)
+
+
+def _affine(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None:
+    """(scale, shift) per channel of a constant Add, Sub, Mul, Div or BatchNormalization."""
+    if node.operator == "BatchNormalization":
+        return _batch_norm(graph, node, tail)
+    if node.operator not in ("Add", "Sub", "Mul", "Div") or len(node.inputs) != 2:
+        return None
+    first = node.inputs[0] == tail.tensor
+    other = graph.constants.get(node.inputs[1 if first else 0])
+    if other is None or node.inputs[0] == node.inputs[1]:
+        return None
+    per_channel = _per_channel(other, tail)
+    if per_channel is None:
+        return None
+    one, zero = np.ones_like(tail.scale), np.zeros_like(tail.shift)
+    if node.op_type == "Add":
+        return one, per_channel
+    if node.op_type == "Sub":
+        return (one, -per_channel) if first else (-one, per_channel)
+    if node.op_type == "Mul":
+        return per_channel, zero
+    if not first or not per_channel.all():
+        return None
+    return 1 / per_channel, zero
+
+
+def _per_channel(constant: Array, tail: _Tail) -> Array | None:
+    """The constant as [channels] if it varies along the channel axis only."""
+    if constant.ndim > tail.rank:
+        return None
+    shape = (1,) * (tail.rank - constant.ndim) + constant.shape
+    if any(n != 1 for i, n in enumerate(shape) if i != tail.axis):
+        return None
+    if shape[tail.axis] not in (1, tail.scale.size):
+        return None
+    return np.broadcast_to(constant.reshape(-1), tail.scale.shape).astype(tail.scale.dtype)
+
+
+def _batch_norm(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None:
+    statistics = [graph.constants.get(i) for i in node.inputs[1:5]]
+    if tail.axis != 1 or node.attributes.get("training_mode", 0) or len(statistics) != 4:
+        return None
+    if any(s is None or s.shape != tail.scale.shape for s in statistics):
+        return None
+    gamma, beta, mean, variance = (np.asarray(s, np.float64) for s in statistics)
+    scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    return scale.astype(tail.scale.dtype), (beta - mean * scale).astype(tail.scale.dtype)
+
+
+def _transposed(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
+    rank = graph.type(node.outputs[0]).rank
+    perm = node.attributes.get("perm") or (None if rank is None else tuple(range(rank))[::-1])
+    return None if perm is None else (perm.index(axis), len(perm))
+
+
+def _reshaped(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
+    """Where the channel axis lies after a reshape that keeps it whole."""
+    before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
+    if before is None or after is None or not isinstance(before[axis], int):
+        return None
+    if axis == len(before) - 1 and after and after[-1] == before[axis]:
+        return len(after) - 1, len(after)
+    head = axis + 1
+    if len(after) >= head and before[:head] == after[:head] and None not in before[:head]:
+        rest = (before[head:], after[head:])
+        if all(isinstance(n, int) for side in rest for n in side):
+            return (axis, len(after)) if np.prod(rest[0]) == np.prod(rest[1]) else None
+    return None
+
+
+_MOVES: dict[str, Callable[[Graph, Node, int], tuple[int, int] | None]] = {
+    "Transpose": _transposed,
+    "Reshape": _reshaped,
+    "Flatten": _reshaped,
+    "Squeeze": _reshaped,
+    "Unsqueeze": _reshaped,
+}
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """How a linear operator's weight and output are laid out.
+
+    Attributes:
+        axis: channel axis of the output.
+        channels: their number.
+        scaled: the weight with every output channel scaled.
+        rank: output rank from the weight, where inference does not know it.
+    """
+
+    axis: int
+    channels: Callable[[Node, Array], int]
+    scaled: Callable[[Node, Array, Array], Array]
+    rank: Callable[[Array | None], int | None] = lambda weight: None
+
+
+def _rows(node: Node, weight: Array, scale: Array) -> Array:
+    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def _columns(node: Node, weight: Array, scale: Array) -> Array:
+    return weight * scale
+
+
+def _transposed_rows(node: Node, weight: Array, scale: Array) -> Array:
+    group = node.attributes.get("group", 1)
+    split = weight.reshape(group, -1, *weight.shape[1:])
+    per_group = scale.reshape(group, 1, weight.shape[1], *[1] * (weight.ndim - 2))
+    return (split * per_group).reshape(weight.shape)
+
+
+def _same_rank(weight: Array | None) -> int | None:
+    return None if weight is None else weight.ndim
+
+
+_LINEAR = {
+    "Conv": _Linear(1, lambda node, w: int(w.shape[0]), _rows, _same_rank),
+    "ConvTranspose": _Linear(
+        1,
+        lambda node, w: int(w.shape[1] * node.attributes.get("group", 1)),
+        _transposed_rows,
+        _same_rank,
+    ),
+    "Gemm": _Linear(
+        1,
+        lambda node, w: int(w.shape[0] if node.attributes.get("transB", 0) else w.shape[1]),
+        lambda node, w, s: (_rows if node.attributes.get("transB", 0) else _columns)(node, w, s),
+        lambda weight: 2,
+    ),
+    "MatMul": _Linear(-1, lambda node, w: int(w.shape[-1]), _columns),
+}

@@ -1,0 +1,1 @@
+"""Numba loops, named for what they do. They know arrays, no operators."""

@@ -1,0 +1,64 @@
+"""Following elements back: adding at indices, sharing among ties."""
+
+from __future__ import annotations
+
+from backtrace_onnx.kernels.jit import kernel
+
+
+@kernel
+def scatter_add(r, index, sample, out, lost):  # type: ignore[no-untyped-def]
+    """out[index] += r for r, index [outer, inner]; where index < 0, lost[sample[outer]] += r."""
+    for o in range(r.shape[0]):
+        for i in range(r.shape[1]):
+            at = index[o, i]
+            if at >= 0:
+                out[at] += r[o, i]
+            else:
+                lost[sample[o]] += r[o, i]
+
+
+@kernel
+def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
+    """x, out [outer, over, inner]; best, r [outer, inner]: r to the elements equal to best, alike."""
+    for o in range(x.shape[0]):
+        for i in range(x.shape[2]):
+            count = 0
+            for k in range(x.shape[1]):
+                if x[o, k, i] == best[o, i]:
+                    count += 1
+            for k in range(x.shape[1]):
+                out[o, k, i] = r[o, i] / count if x[o, k, i] == best[o, i] else 0
+
+
+@kernel
+def split_windows(x, best, r, kernel, strides, dilations, first, out):  # type: ignore[no-untyped-def]
+    """out += r shared among the elements of each window of x equal to best.
+
+    x, out [channels, depth, height, width]; best, r [channels, *outputs]; kernel, strides,
+    dilations, first (padding before) int64[3].
+    """
+    for c in range(r.shape[0]):
+        for a in range(r.shape[1]):
+            for b in range(r.shape[2]):
+                for d in range(r.shape[3]):
+                    top = best[c, a, b, d]
+                    count = 0
+                    for share in range(2):
+                        if share == 1 and count == 0:
+                            break
+                        for i in range(kernel[0]):
+                            z = a * strides[0] - first[0] + i * dilations[0]
+                            if z < 0 or z >= x.shape[1]:
+                                continue
+                            for j in range(kernel[1]):
+                                y = b * strides[1] - first[1] + j * dilations[1]
+                                if y < 0 or y >= x.shape[2]:
+                                    continue
+                                for k in range(kernel[2]):
+                                    w = d * strides[2] - first[2] + k * dilations[2]
+                                    if w < 0 or w >= x.shape[3] or x[c, z, y, w] != top:
+                                        continue
+                                    if share == 0:
+                                        count += 1
+                                    else:
+                                        out[c, z, y, w] += r[c, a, b, d] / count

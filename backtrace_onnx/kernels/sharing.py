@@ -1,0 +1,223 @@
+"""Applying a policy's scalar function to every unit, and weighing what is pulled back.
+
+Units are laid out [outer, middle, inner]; a bias is [middle, 1] or [middle, inner] and equal for
+all outer. `sample[outer]` is the sample an outer index belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backtrace_onnx.kernels.jit import kernel
+
+coefficients: Callable[..., Any]  # bound by kernels.jit.specialise
+
+
+def share_one(tag: str) -> Callable[..., Any]:
+    """Template: one relevance channel."""
+
+    def share_one(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
+        tag  # noqa: B018  (part of the cache's key)
+        outer, middle, inner = p.shape
+        zero = p.dtype.type(0)
+        for o in range(outer):
+            absorbed = 0.0
+            lost = 0.0
+            for m in range(middle):
+                for i in range(inner):
+                    bias = zero
+                    if b is not None:
+                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                    plus = p[o, m, i]
+                    minus = zero
+                    if n is not None:
+                        minus = n[o, m, i]
+                    low_side, high_side = False, False
+                    if n is not None:
+                        t = plus - minus + bias
+                        low_side, high_side = t < low, t > high
+                    ((a, c, z),) = coefficients(
+                        zero if low_side else plus, zero if high_side else minus, bias, r[o, m, i]
+                    )
+                    if low_side:
+                        a = a * 0
+                    if high_side:
+                        c = c * 0
+                    a_p[o, m, i] = a
+                    if n is not None:
+                        a_n[o, m, i] = c
+                    absorbed += z
+                    lost += r[o, m, i] - a * plus - z - (c * minus if n is not None else zero)
+            to_bias[0, sample[o]] += absorbed
+            unassigned[0, sample[o]] += lost
+
+    return share_one
+
+
+def share_two(tag: str) -> Callable[..., Any]:
+    """Template: two relevance channels; relevance and coefficients are pairs of arrays."""
+
+    def share_two(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
+        tag  # noqa: B018  (part of the cache's key)
+        outer, middle, inner = p.shape
+        zero = p.dtype.type(0)
+        for o in range(outer):
+            absorbed = 0.0
+            lost = 0.0
+            absorbed_against = 0.0
+            lost_against = 0.0
+            for m in range(middle):
+                for i in range(inner):
+                    bias = zero
+                    if b is not None:
+                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                    plus = p[o, m, i]
+                    minus = zero
+                    if n is not None:
+                        minus = n[o, m, i]
+                    r_for, r_against = r[0][o, m, i], r[1][o, m, i]
+                    (a, c, z), (d, e, y) = coefficients(plus, minus, bias, r_for, r_against)
+                    a_p[0][o, m, i] = a
+                    a_p[1][o, m, i] = d
+                    if n is not None:
+                        a_n[0][o, m, i] = c
+                        a_n[1][o, m, i] = e
+                    absorbed += z
+                    absorbed_against += y
+                    lost += r_for - a * plus - z - (c * minus if n is not None else zero)
+                    lost_against += (
+                        r_against - d * plus - y - (e * minus if n is not None else zero)
+                    )
+            to_bias[0, sample[o]] += absorbed
+            unassigned[0, sample[o]] += lost
+            to_bias[1, sample[o]] += absorbed_against
+            unassigned[1, sample[o]] += lost_against
+
+    return share_two
+
+
+def share_terms_one(tag: str) -> Callable[..., Any]:
+    """Template: units that are sums of signs[k] * x[k]; writes what each term is sent to out[k]."""
+
+    def share_terms_one(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
+        tag  # noqa: B018  (part of the cache's key)
+        outer, middle, inner = r.shape
+        zero = r.dtype.type(0)
+        for o in range(outer):
+            absorbed = 0.0
+            lost = 0.0
+            for m in range(middle):
+                for i in range(inner):
+                    bias = zero
+                    if b is not None:
+                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                    p, n = zero, zero
+                    for k in range(len(x)):
+                        c = x[k][o, m, i] * signs[k]
+                        if reading == 0:
+                            p += abs(c)
+                        elif reading == 1 or c > 0:
+                            p += c
+                        else:
+                            n -= c
+                    ((a, d, z),) = coefficients(p, n, bias, r[o, m, i])
+                    rest = r[o, m, i] - z
+                    for k in range(len(x)):
+                        c = x[k][o, m, i] * signs[k]
+                        if reading == 0:
+                            sent = a * abs(c)
+                        elif reading == 1 or c > 0:
+                            sent = a * c
+                        else:
+                            sent = -d * c
+                        if abs(c) == np.inf:
+                            sent = zero
+                        out[k][o, m, i] = sent
+                        rest -= out[k][o, m, i]
+                    absorbed += z
+                    lost += rest
+            to_bias[0, sample[o]] += absorbed
+            unassigned[0, sample[o]] += lost
+
+    return share_terms_one
+
+
+def share_terms_two(tag: str) -> Callable[..., Any]:
+    """Template: the same for two channels."""
+
+    def share_terms_two(x, signs, reading, b, r, sample, out, against, to_bias, unassigned):  # type: ignore[no-untyped-def]
+        tag  # noqa: B018  (part of the cache's key)
+        outer, middle, inner = r[0].shape
+        zero = r[0].dtype.type(0)
+        for o in range(outer):
+            for m in range(middle):
+                for i in range(inner):
+                    bias = zero
+                    if b is not None:
+                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                    p, n = zero, zero
+                    for k in range(len(x)):
+                        c = x[k][o, m, i] * signs[k]
+                        if reading == 0:
+                            p += abs(c)
+                        elif reading == 1 or c > 0:
+                            p += c
+                        else:
+                            n -= c
+                    (a, d, z), (e, f, y) = coefficients(p, n, bias, r[0][o, m, i], r[1][o, m, i])
+                    rest = r[0][o, m, i] - z
+                    rest_against = r[1][o, m, i] - y
+                    for k in range(len(x)):
+                        c = x[k][o, m, i] * signs[k]
+                        sent, sent_against = zero, zero
+                        if abs(c) != np.inf:
+                            if reading == 0:
+                                sent, sent_against = a * abs(c), e * abs(c)
+                            elif reading == 1 or c > 0:
+                                sent, sent_against = a * c, e * c
+                            else:
+                                sent, sent_against = -d * c, -f * c
+                        out[k][o, m, i] = sent
+                        against[k][o, m, i] = sent_against
+                        rest -= out[k][o, m, i]
+                        rest_against -= against[k][o, m, i]
+                    to_bias[0, sample[o]] += z
+                    to_bias[1, sample[o]] += y
+                    unassigned[0, sample[o]] += rest
+                    unassigned[1, sample[o]] += rest_against
+
+    return share_terms_two
+
+
+@kernel
+def weigh_absolute(x, g):  # type: ignore[no-untyped-def]
+    """g *= |x|, flat."""
+    for i in range(x.size):
+        g[i] *= abs(x[i])
+
+
+@kernel
+def weigh_signed(x, g):  # type: ignore[no-untyped-def]
+    """g *= x, flat."""
+    for i in range(x.size):
+        g[i] *= x[i]
+
+
+@kernel
+def weigh_split(x, g, h):  # type: ignore[no-untyped-def]
+    """g = x+ * g + x- * h, flat."""
+    for i in range(x.size):
+        g[i] = x[i] * g[i] if x[i] > 0 else -x[i] * h[i]
+
+
+@kernel
+def total(x, sample, out):  # type: ignore[no-untyped-def]
+    """out[sample[o]] += sum of row o of x[outer, inner], in float64."""
+    for o in range(x.shape[0]):
+        row = 0.0
+        for i in range(x.shape[1]):
+            row += x[o, i]
+        out[sample[o]] += row

@@ -1,0 +1,113 @@
+"""Policies: how a unit shares its relevance among contributions. The only text that divides.
+
+A policy is one scalar function of a unit's positive mass `p`, negative mass `n`, bias `b` and its
+relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias)`: every positive
+contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
+The same text is compiled by Numba and written as ONNX nodes, so it uses only arithmetic,
+comparisons, `&`, `|`, `abs`, `where` and `divide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backtrace_onnx.errors import RequestError, RuleError
+
+EPSILON = 1e-6
+
+Reading = Literal["absolute", "signed", "split"]
+Coefficients = Callable[..., tuple[tuple[Any, Any, Any], ...]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way of sharing, for every operator.
+
+    Attributes:
+        name: the `mode` users ask for.
+        coefficients: the scalar function `(p, n, b, *r) -> ((aP, aN, to_bias), ...)`.
+        channels: how many relevance channels travel; the second speaks against the target.
+        reading: what the function needs to know. "split": p and n exactly. "absolute": only
+            p + n, and aP == aN. "signed": only p - n, and aP == -aN. The last two halve the work;
+            they are called with the known quantity as p and n = 0.
+        gated: whether a saturating activation that follows silences the saturated side.
+    """
+
+    name: str
+    coefficients: Coefficients
+    channels: int = 1
+    reading: Reading = "split"
+    gated: bool = False
+
+
+POLICIES: dict[str, Policy] = {}
+
+
+def policy(
+    name: str, *, channels: int = 1, reading: Reading = "split", gated: bool = False
+) -> Callable[[Coefficients], Coefficients]:
+    """Register the decorated scalar function as `mode=name`. Raises RuleError if taken."""
+
+    def register(coefficients: Coefficients) -> Coefficients:
+        if name in POLICIES:
+            raise RuleError(f"a policy named {name!r} exists already; choose another name")
+        POLICIES[name] = Policy(name, coefficients, channels, reading, gated)
+        return coefficients
+
+    return register
+
+
+def find_policy(mode: str) -> Policy:
+    """The policy registered as `mode`. Raises RequestError listing those that exist."""
+    try:
+        return POLICIES[mode]
+    except (KeyError, TypeError):
+        raise RequestError(
+            f"unknown mode {mode!r}; there are: {', '.join(sorted(POLICIES))}"
+        ) from None
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition holds, else `no`."""
+    if hasattr(condition, "where"):
+        return condition.where(yes, no)
+    return yes if condition else no
+
+
+def divide(r: Any, mass: Any) -> Any:
+    """r / mass, and 0 where there is no mass: such a unit sends nothing."""
+    if hasattr(mass, "safe_divide"):
+        return mass.safe_divide(r)
+    return r / mass if mass != 0 else r * 0
+
+
+@policy("default", reading="absolute", gated=True)
+def default(p: Any, n: Any, b: Any, r: Any) -> Any:
+    """Shares by absolute contribution; |b| absorbs its share (method: mode default)."""
+    a = divide(r, p + n + abs(b))
+    return ((a, a, a * abs(b)),)
+
+
+@policy("contrastive", channels=2)
+def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
+    """R+ and R- travel apart; the sign of the unit decides which side carries which."""
+    t = p - n + b
+    keep = ((t > 0) & (rp > rn)) | ((t < 0) & (rp < rn))
+    swap = ((t > 0) & (rp <= rn)) | ((t < 0) & (rp >= rn))
+    keep_p, swap_p = (n == 0) | keep, (n == 0) | swap
+    keep_n, swap_n = (p == 0) | keep, (p == 0) | swap
+    nothing = b * 0
+    return (
+        (where(keep_p, divide(rp, p), nothing), where(swap_n, divide(rp, n), nothing), nothing),
+        (where(swap_p, divide(rn, p), nothing), where(keep_n, divide(rn, n), nothing), nothing),
+    )
+
+
+@policy("epsilon", reading="signed")
+def epsilon(p: Any, n: Any, b: Any, r: Any) -> Any:
+    """Shares by signed contribution, R / (t + eps sign t): LRP-epsilon (Bach et al. 2015)."""
+    t = p - n + b
+    a = divide(r, where(t < 0, t - EPSILON, t + EPSILON))
+    return ((a, -a, a * b),)

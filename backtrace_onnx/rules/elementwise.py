@@ -1,0 +1,67 @@
+"""Elementwise operators: activations pass, sums share by contribution, products share alike."""
+
+from __future__ import annotations
+
+from backtrace_onnx.registry import Op, rule, table
+from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
+from backtrace_onnx.structures.linear import Terms
+from backtrace_onnx.structures.moves import ElementwiseWinner
+
+
+def passes(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    return Passes()
+
+
+table(
+    dict.fromkeys(
+        "Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh Dropout Elu Erf Exp "
+        "Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Reciprocal Relu Round "
+        "Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu "
+        "PRelu LRN LpNormalization MeanVarianceNormalization InstanceNormalization LayerNormalization "
+        "GroupNormalization RMSNormalization".split(),
+        passes,
+    )
+)
+
+
+def _terms(op: Op, signs: tuple[int, ...]) -> Structure:
+    return Terms(signs) if op.output_type().is_float else Nothing()
+
+
+@rule("Add", "Sum", "Mean")
+def add(op: Op) -> Structure:
+    """Shared by contribution; constants are a bias."""
+    return _terms(op, (1,) * len(op.node.inputs))
+
+
+@rule("Sub")
+def sub(op: Op) -> Structure:
+    """Shared by contribution x_0 and -x_1; constants are a bias."""
+    return _terms(op, (1, -1))
+
+
+@rule("Mul")
+def mul(op: Op) -> Structure:
+    """Half each; a constant or a gate takes none."""
+    return Halves() if op.output_type().is_float else Nothing()
+
+
+@rule("Div", "Mod")
+def div(op: Op) -> Structure:
+    """The numerator takes all; a data divisor is a gate."""
+    if not op.output_type().is_float:
+        return Nothing()
+    return Halves((0,)) if op.carries(0) else Halves((1,))
+
+
+@rule("Pow")
+def power(op: Op) -> Structure:
+    """The base takes all; a data exponent is a gate."""
+    return Halves((0,)) if op.carries(0) else Halves((1,))
+
+
+@rule("Max", "Min")
+def extreme(op: Op) -> Structure:
+    """To the winner; ties share alike; what a constant wins is booked to it."""
+    return ElementwiseWinner(len(op.node.inputs)) if op.output_type().is_float else Nothing()

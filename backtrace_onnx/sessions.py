@@ -1,0 +1,70 @@
+"""onnxruntime sessions: one place that sets their options and hands them their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+
+PROVIDERS = ("CPUExecutionProvider",)
+IR_VERSION = 10
+_INLINE_BYTES = 1024
+_ORT_TYPES = frozenset(
+    np.dtype(t).str for t in ("f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+)
+
+
+def make_session(
+    proto: onnx.ModelProto,
+    weights: Mapping[str, npt.NDArray[Any]] | None = None,
+    *,
+    providers: Sequence[str] = PROVIDERS,
+    folder: str | None = None,
+    optimise: bool = True,
+) -> ort.InferenceSession:
+    """A session of `proto`; `weights` fill its external initializers without being copied into it.
+
+    Thread spinning is off: several sessions share the cores, and spinning threads starve the rest.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if folder is not None:
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", folder
+        )
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if weights:
+        arrays = [np.ascontiguousarray(w).reshape(np.shape(w)) for w in weights.values()]
+        values = [ort.OrtValue.ortvalue_from_numpy(w) for w in arrays]
+        options.add_external_initializers(list(weights), values)
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
+
+
+def stays_inline(array: npt.NDArray[Any]) -> bool:
+    """Whether a constant is written into the proto rather than handed over beside it."""
+    return array.nbytes < _INLINE_BYTES or array.dtype.str not in _ORT_TYPES
+
+
+def initializer(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
+    """A TensorProto that holds a small constant, or stands for a large one given to the session."""
+    if stays_inline(array):
+        return onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
+    return placeholder(name, array.dtype, array.shape)
+
+
+def placeholder(name: str, dtype: npt.DTypeLike, shape: Sequence[int]) -> onnx.TensorProto:
+    """An external initializer whose data the session is given when it is made."""
+    tensor = onnx.TensorProto(
+        name=name,
+        data_type=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)),
+        dims=list(shape),
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    tensor.external_data.add(key="location", value="given-to-the-session")
+    return tensor

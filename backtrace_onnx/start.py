@@ -1,0 +1,143 @@
+"""The start: what is being explained, as relevance at the chosen output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.errors import RequestError
+
+Task = Literal["classification", "regression", "bbox", "segmentation", "generation"]
+Pair = tuple[Value, Value]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a start is made.
+
+    Attributes:
+        threshold: of segmentation.
+        scaler: total each channel starts from, where its sum is positive; None: as it is.
+        single: whether the output has one entry per sample.
+    """
+
+    threshold: float = 0.5
+    scaler: float | None = None
+    single: bool = False
+
+
+def start_text(
+    task: str, channels: int, options: Options
+) -> Callable[[Ops, Value, Value | None], tuple[Value, ...]]:
+    """Text `(ops, y, target) -> relevance per channel`, shaped like y[samples, ...].
+
+    `target` is int64[samples] of entry numbers, negative for the largest; for generation
+    int64[samples, 2] of (position, token). Raises RequestError for an unknown task.
+    """
+    if task not in _TASKS:
+        raise RequestError(f"unknown task {task!r}; there are: {', '.join(_TASKS)}")
+
+    def text(e: Ops, y: Value, target: Value | None) -> tuple[Value, ...]:
+        flat = e.Reshape(y, ints(0, -1)) if task != "generation" else y
+        pair = _TASKS[task][channels - 1](e, flat, target, options)
+        made = [_rescaled(e, r, options.scaler) for r in pair[:channels]]
+        return tuple(e.Reshape(r, e.Shape(y)) for r in made)
+
+    return text
+
+
+def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
+    """Boolean [samples, entries]: the target's entry, the largest where it is negative."""
+    best = e.ArgMax(y, axis=1, keepdims=1)
+    if target is not None:
+        asked = e.Reshape(target, ints(-1, 1))
+        best = e.Where(e.Less(asked, np.int64(0)), best, asked)
+    entries = e.Range(np.int64(0), e.Squeeze(e.Shape(y, start=1), ints(0)), np.int64(1))
+    return e.Equal(entries, best)
+
+
+def _classification(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    chosen = _one_hot(e, y, target)
+    positive = e.Where(chosen, y, e.zero())
+    if not options.single:
+        return positive, e.Where(chosen, e.zero(), y)
+    against = e.Sub(e.scalar(1), y)
+    return positive, e.Where(e.Less(y, e.scalar(1)), against, e.zero())
+
+
+def _regression(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    if target is not None:
+        everything = e.Less(e.Reshape(target, ints(-1, 1)), np.int64(0))
+        y = e.Where(e.Or(everything, _one_hot(e, y, target)), y, e.zero())
+    return y, e.Relu(e.Neg(y))
+
+
+def _regression_apart(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    signed, negative = _regression(e, y, target, options)
+    return e.Relu(signed), negative
+
+
+def _bbox(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    chosen = _one_hot(e, y, target)
+    value = e.ReduceSum(e.Where(chosen, y, e.zero()), ints(1), keepdims=1)
+    return e.Expand(value, e.Shape(y)), e.Where(chosen, e.zero(), y)
+
+
+def _bbox_default(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    if options.scaler is not None:
+        return (ones := e.Expand(e.scalar(1), e.Shape(y))), ones
+    return _classification(e, y, target, Options())
+
+
+def _segmentation(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    inside = e.Greater(y, e.scalar(options.threshold))
+    within = e.LessOrEqual(e.ReduceMax(y, ints(1), keepdims=1), e.scalar(1))
+    rest = e.Where(within, e.Sub(e.scalar(1), y), e.zero())
+    own = e.scalar(1) if options.scaler is not None else y
+    return e.Where(inside, own, e.zero()), e.Where(inside, rest, y)
+
+
+def _generation(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+    positions = e.Squeeze(e.Shape(y, start=1, end=2), ints(0))
+    at = e.Reshape(e.Range(np.int64(0), positions, np.int64(1)), ints(1, -1))
+    tokens = e.Range(np.int64(0), e.Squeeze(e.Shape(y, start=2), ints(0)), np.int64(1))
+    last = e.Sub(positions, np.int64(1))
+    if target is None:
+        chosen = e.Equal(at, last)
+        token = e.ArgMax(y, axis=2, keepdims=1)
+    else:
+        place = e.Slice(target, ints(0), ints(1), ints(1))
+        chosen = e.Equal(at, e.Where(e.Less(place, np.int64(0)), e.Add(place, positions), place))
+        asked = e.Unsqueeze(e.Slice(target, ints(1), ints(2), ints(1)), ints(2))
+        token = e.Where(e.Less(asked, np.int64(0)), e.ArgMax(y, axis=2, keepdims=1), asked)
+    row = e.Unsqueeze(chosen, ints(2))
+    hit = e.And(row, e.Equal(tokens, token))
+    rest = e.And(row, e.Not(hit))
+    return (
+        e.Where(hit, e.scalar(1), e.zero()),
+        e.Where(rest, e.Relu(y), e.zero()),
+    )
+
+
+def _rescaled(e: Ops, r: Value, scaler: float | None) -> Value:
+    if scaler is None:
+        return r
+    flat = e.Reshape(r, ints(0, -1))
+    total = e.ReduceSum(flat, ints(1), keepdims=1)
+    scaled = e.Mul(e.Div(flat, total), e.scalar(scaler))
+    return e.Where(e.Greater(total, e.zero()), scaled, flat)
+
+
+_Text = Callable[[Ops, Value, "Value | None", Options], Pair]
+_TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
+    "classification": (_classification, _classification),
+    "regression": (_regression, _regression_apart),
+    "bbox": (_bbox_default, _bbox),
+    "segmentation": (_segmentation, _segmentation),
+    "generation": (_generation, _generation),
+}
+TASKS = tuple(_TASKS)

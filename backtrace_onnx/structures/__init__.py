@@ -1,0 +1,1 @@
+"""What an operator is, as far as relevance is concerned: the structures rules return."""

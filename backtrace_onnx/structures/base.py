@@ -1,0 +1,123 @@
+"""The step a structure is asked to make, and the two simplest structures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from backtrace_onnx.backends.base import Gate, Ops, Value
+from backtrace_onnx.graph import Node
+from backtrace_onnx.policies import Policy
+
+Channels: TypeAlias = list[Value]
+"""Relevance of one tensor, one array per channel."""
+
+Pieces: TypeAlias = Mapping[int, Channels]
+"""What each input is sent: in its own shape, or broadcast to the output's."""
+
+
+class Step(Protocol):
+    """One node of the reverse walk: its values, its relevance and its ledger."""
+
+    node: Node
+    ops: Ops
+    policy: Policy
+    gate: Gate | None
+    outgoing: Sequence[Channels | None]
+
+    @property
+    def r(self) -> Channels:
+        """Relevance of the first output."""
+
+    def value(self, i: int) -> Value:
+        """Value of input `i`; floats in the dtype of the relevance."""
+
+    def result(self, i: int = 0) -> Value:
+        """Value of output `i`."""
+
+    def shape(self, i: int) -> Value:
+        """Shape of input `i`, int64[rank]."""
+
+    def carries(self, i: int) -> bool:
+        """Whether input `i` takes relevance."""
+
+    def is_constant(self, i: int) -> bool:
+        """Whether input `i` is a model constant."""
+
+    def is_gate(self, i: int) -> bool:
+        """Whether input `i` descends from integers and booleans only (a mask, a length)."""
+
+    def nonnegative(self, i: int) -> bool:
+        """Whether input `i` is known to have no negative entry."""
+
+    def sample_axis(self) -> int | None:
+        """Axis of the first output along which samples lie."""
+
+    def book(self, kind: str, channel: int, total: Value | None) -> None:
+        """Enter a total per sample under "constants" or "unassigned"."""
+
+
+class Structure:
+    """How relevance passes an operator.
+
+    Attributes:
+        values, results, shapes: indices of the inputs and outputs whose values, and of the inputs
+            whose shapes, `propagate` asks the step for.
+        broadcasts: indices of inputs that may be sent pieces in the output's shape, because the
+            operator broadcasts them; the engine sums these back.
+        drops: whether what is not sent on is unassigned without being booked.
+        carries: whether the operator's outputs take relevance at all.
+    """
+
+    values: tuple[int, ...] = ()
+    results: tuple[int, ...] = ()
+    shapes: tuple[int, ...] = ()
+    broadcasts: tuple[int, ...] = ()
+    drops: bool = False
+    carries: bool = True
+
+    def propagate(self, step: Step) -> Pieces:
+        """What each input is sent of the relevance at the outputs."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Passes(Structure):
+    """Relevance passes unchanged to input `data`."""
+
+    data: int = 0
+
+    def propagate(self, step: Step) -> Pieces:
+        return {self.data: step.r}
+
+
+@dataclass(frozen=True)
+class Nothing(Structure):
+    """The outputs carry no relevance."""
+
+    carries: bool = False
+
+    def propagate(self, step: Step) -> Pieces:
+        return {}
+
+
+@dataclass(frozen=True)
+class Halves(Structure):
+    """Several data operands share alike (the average of a product's linear readings)."""
+
+    operands: tuple[int, ...] = (0, 1)
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.operands
+
+    broadcasts = shapes
+
+    def propagate(self, step: Step) -> Pieces:
+        data = [i for i in self.operands if step.carries(i)]
+        takers = [i for i in data if not step.is_gate(i)] or data
+        if len(takers) == 1:
+            return {takers[0]: step.r}
+        share = [step.ops.Mul(r, step.ops.scalar(1 / len(takers))) for r in step.r]
+        return dict.fromkeys(takers, share)

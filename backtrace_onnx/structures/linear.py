@@ -1,0 +1,184 @@
+"""Operators that are linear in an input, and sums of terms: where policies decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.backends.base import Constant, Ops, Value
+from backtrace_onnx.policies import Reading
+from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Structure):
+    """y = forward(factors) + bias, linear in every factor (method: notation).
+
+    Attributes:
+        forward: `(ops, *factors) -> y` without the bias, in ONNX's words.
+        adjoint: `(ops, k, g, factors, shape) -> `: the adjoint of `forward` in factor k, applied
+            to g; `factors[k]` is None, `shape` is that factor's shape.
+        factors: indices of the inputs that are multiplied; those that carry share alike.
+        bias: constant that absorbs its share, broadcast against y.
+        inner: applied to factor 0 first, elementwise (x**2 of a sum of squares, say).
+        weights: `(step) -> ` further factors that are no inputs (a resize's matrices).
+    """
+
+    forward: Callable[..., Value]
+    adjoint: Callable[[Ops, int, Value, Sequence[Value], Value], Value]
+    factors: tuple[int, ...] = (0, 1)
+    bias: npt.NDArray[Any] | None = None
+    inner: Callable[[Ops, Value], Value] | None = None
+    weights: Callable[[Step], tuple[Value, ...]] | None = None
+
+    @property
+    def values(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.factors
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.factors
+
+    def propagate(self, step: Step) -> Pieces:
+        ops, reading = step.ops, "split" if step.gate else step.policy.reading
+        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        factors, known = self._factors(step)
+        key = f"{step.node.name}/{reading}"
+
+        def masses(e: Ops, *xs: Value) -> Value:
+            return _masses(
+                e, [e.parts(x, reading, k) for x, k in zip(xs, known, strict=True)], self.forward
+            )
+
+        made = ops.apply(f"{key}/masses", masses, *factors)
+        p, n = made if isinstance(made, tuple) else (made, None)
+        r = step.r
+        if len(readings) > 1:
+            r = [ops.Mul(x, ops.scalar(1 / len(readings))) for x in r]
+        shared = ops.share(step.policy, p, n, self.bias, r, step.gate, step.sample_axis())
+        for channel in range(len(r)):
+            for _ in readings:
+                step.book("constants", channel, shared.to_bias[channel])
+                step.book("unassigned", channel, shared.unassigned[channel])
+        return {
+            self.factors[k]: [
+                self._pull(step, k, pair, factors, known, reading, key)
+                for pair in shared.coefficients
+            ]
+            for k in readings
+        }
+
+    def _factors(self, step: Step) -> tuple[list[Value], list[bool]]:
+        factors = [step.value(i) for i in self.factors]
+        known = [step.nonnegative(i) for i in self.factors]
+        if self.inner is not None:
+            factors[0] = step.ops.apply(f"{step.node.name}/inner", self.inner, factors[0])
+            known[0] = False
+        extra = self.weights(step) if self.weights else ()
+        return [*factors, *extra], known + [_is_nonnegative(w) for w in extra]
+
+    def _pull(
+        self,
+        step: Step,
+        k: int,
+        coefficients: tuple[Value, Value | None],
+        factors: Sequence[Value],
+        known: Sequence[bool],
+        reading: Reading,
+        key: str,
+    ) -> Value:
+        """PULL of the method for factor k: part(x) * adjoint(coefficients) over all signs."""
+        a_p, a_n = coefficients
+        x = factors[k]
+        signs = (1,) if reading != "split" or known[k] else (1, -1)
+        shape = step.shape(self.factors[k])
+
+        def text(e: Ops, a_p: Value, a_n: Value | None, shape: Value, *xs: Value) -> Value:
+            parts = [
+                {1: None} if j == k else e.parts(x, reading, known[j]) for j, x in enumerate(xs)
+            ]
+            pulled = []
+            for sign in signs:
+                terms = [
+                    self.adjoint(e, k, a, [p[s] for p, s in zip(parts, combo, strict=True)], shape)
+                    for combo in product(*parts)
+                    if (a := a_p if sign * prod(combo) > 0 else a_n) is not None
+                ]
+                pulled.append(e.sum(terms))
+            return tuple(pulled) if len(pulled) > 1 else pulled[0]
+
+        others = [None if j == k else f for j, f in enumerate(factors)]
+        made = step.ops.apply(f"{key}/pull{k}", text, a_p, a_n, shape, *others)
+        pulled = dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
+        return step.ops.weigh(x, pulled, reading, known[k])
+
+
+def _masses(e: Ops, parts: Sequence[dict[int, Value]], forward: Callable[..., Value]) -> Value:
+    """(p, n): forward on every combination of signs, added by the sign of the product."""
+    sides: dict[int, list[Value]] = {1: [], -1: []}
+    for combo in product(*parts):
+        term = forward(e, *(part[sign] for part, sign in zip(parts, combo, strict=True)))
+        sides[prod(combo)].append(term)
+    if not sides[-1]:
+        return e.sum(sides[1])
+    return e.sum(sides[1]), e.sum(sides[-1])
+
+
+def _is_nonnegative(weight: Value) -> bool:
+    array = weight.array if isinstance(weight, Constant) else weight
+    return isinstance(array, np.ndarray) and bool((array >= 0).all())
+
+
+@dataclass(frozen=True)
+class Terms(Structure):
+    """y = a sum of signed terms; constants among them are its bias (Add, Sub, Sum, Mean)."""
+
+    signs: tuple[int, ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(range(len(self.signs)))
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.values
+
+    broadcasts = shapes
+
+    def propagate(self, step: Step) -> Pieces:
+        data = [i for i in self.values if step.carries(i)]
+        fixed = [self._signed(step, i) for i in self.values if i not in data]
+        bias = step.ops.sum(fixed) if fixed else None
+        terms = [(self.signs[i], step.value(i), step.nonnegative(i)) for i in data]
+        pieces, shared = step.ops.share_terms(step.policy, terms, bias, step.r, step.sample_axis())
+        for channel in range(len(step.r)):
+            step.book("constants", channel, shared.to_bias[channel])
+            step.book("unassigned", channel, shared.unassigned[channel])
+        return dict(zip(data, pieces, strict=True))
+
+    def _signed(self, step: Step, i: int) -> Value:
+        return step.value(i) if self.signs[i] > 0 else step.ops.Neg(step.value(i))
+
+
+def linear(
+    forward: Callable[..., Value],
+    adjoint: Callable[..., Value],
+    *,
+    factors: tuple[int, ...] = (0, 1),
+    bias: npt.NDArray[Any] | None = None,
+    inner: Callable[[Ops, Value], Value] | None = None,
+    weights: Callable[[Step], tuple[Value, ...]] | None = None,
+) -> Linear:
+    """A `Linear`; see there."""
+    return Linear(
+        forward=forward, adjoint=adjoint, factors=factors, bias=bias, inner=inner, weights=weights
+    )
+
+
+__all__ = ["Channels", "Linear", "Terms", "linear"]

@@ -1,0 +1,114 @@
+"""The forward run: one onnxruntime session that exposes what the rules need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ValueInfoProto, helper
+
+from backtrace_onnx.backends.base import Value
+from backtrace_onnx.errors import InputError, ModelError
+from backtrace_onnx.model import Model
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.sessions import PROVIDERS, make_session
+
+Array = npt.NDArray[Any]
+_SHAPE_SUFFIX = "@shape"
+MAX_IR = 13
+
+
+class Trace:
+    """A session of the model that also returns the tensors a plan's structures read."""
+
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        extra: Sequence[str] = (),
+        providers: Sequence[str] = PROVIDERS,
+    ) -> None:
+        values, shapes = needs(plan)
+        self._fed = set(plan.graph.inputs)
+        self.values = sorted((values | set(extra)) - self._fed)
+        self.shapes = sorted(shapes - values - self._fed)
+        self.outputs = tuple(plan.graph.outputs)
+        self._session = _session(model, self.values, self.shapes, providers)
+        self._fetched = list(
+            dict.fromkeys([*self.outputs, *self.values, *(s + _SHAPE_SUFFIX for s in self.shapes)])
+        )
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every exposed tensor, by name. Raises InputError where the model cannot run on the feeds."""
+        try:
+            results = self._session.run(self._fetched, dict(feeds))
+        except Exception as error:  # onnxruntime raises many types
+            raise InputError(f"the model cannot run on these inputs: {_reason(error)}") from None
+        return {**dict(zip(self._fetched, results, strict=True)), **feeds}
+
+
+class TracedValues:
+    """Arrays of one forward run, released as the walk passes them."""
+
+    def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
+        self._arrays, self._dtype = arrays, np.dtype(dtype)
+
+    def value(self, name: str) -> Value:
+        """A tensor's value; floats in the dtype of the relevance."""
+        array = self._arrays[name]
+        if array.dtype.kind in "fV" and array.dtype != self._dtype:
+            array = self._arrays[name] = array.astype(self._dtype)
+        return array
+
+    def shape(self, name: str) -> Value:
+        """A tensor's shape, int64[rank]."""
+        if name + _SHAPE_SUFFIX in self._arrays:
+            return self._arrays[name + _SHAPE_SUFFIX]
+        return np.array(self._arrays[name].shape, np.int64)
+
+    def release(self, names: Sequence[str]) -> None:
+        """Forget what no earlier node reads."""
+        for name in names:
+            self._arrays.pop(name, None)
+            self._arrays.pop(name + _SHAPE_SUFFIX, None)
+
+
+def needs(plan: Plan) -> tuple[set[str], set[str]]:
+    """Tensors whose values, and whose shapes, the plan's structures read (constants left out)."""
+    values: set[str] = set()
+    shapes: set[str] = set()
+    for node in plan.graph.nodes:
+        structure = plan.structures.get(node.name)
+        if structure is None or not structure.carries:
+            continue
+        values |= {node.inputs[i] for i in structure.values if i < len(node.inputs)}
+        values |= {node.outputs[i] for i in structure.results if i < len(node.outputs)}
+        shapes |= {node.inputs[i] for i in structure.shapes if i < len(node.inputs)}
+    fixed = plan.graph.constants.keys() | {""}
+    return values - fixed, shapes - fixed
+
+
+def _session(
+    model: Model, values: Sequence[str], shapes: Sequence[str], providers: Sequence[str]
+) -> Any:
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
+    present = {o.name for o in proto.graph.output}
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in values if name not in present)
+    for name in shapes:
+        shape = name + _SHAPE_SUFFIX
+        proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
+        proto.graph.output.append(ValueInfoProto(name=shape))
+    try:
+        return make_session(proto, model.aside, providers=providers, folder=model.folder)
+    except Exception as error:  # onnxruntime raises many types
+        raise ModelError(f"{model.name}: onnxruntime does not load it: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).strip().split("\n") if line.strip()]
+    return lines[0][:400] if lines else type(error).__name__
