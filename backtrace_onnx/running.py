@@ -1,0 +1,137 @@
+"""One explanation, computed by the eager engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.backends.eager import EagerOps, Samples, Sessions
+from backtrace_onnx.books import Books, close
+from backtrace_onnx.engine import propagate
+from backtrace_onnx.ledger import Ledger
+from backtrace_onnx.model import Model
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.start import Options, start_text
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets import explainable, find_target, given_start
+from backtrace_onnx.trace import Trace, TracedValues
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of one explanation, checked as far as it can be without running the model."""
+
+    policy: Policy
+    output: str
+    keep: frozenset[str]
+    task: str = "classification"
+    target: Any = None
+    start: Any = None
+    scaler: float | None = None
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine returns."""
+
+    relevance: dict[str, Channels]
+    ledger: Ledger
+    outputs: dict[str, Any]
+    target: Array | None
+
+
+@dataclass
+class View:
+    """The model as prepared for one explained tensor."""
+
+    model: Model
+    plan: Plan
+    trace: Trace
+
+
+def run_eager(
+    view: View,
+    request: Request,
+    feeds: Mapping[str, Array],
+    sessions: Sessions,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run the model, start, walk back and close the books."""
+    plan, name, policy = view.plan, request.output, request.policy
+    arrays = view.trace.run(feeds)
+    outputs = {o: arrays[o] for o in view.trace.outputs}
+    y = explainable(name, arrays[name])
+    dtype = relevance_dtype(y.dtype)
+    axes = SampleAxes(plan.graph)
+    count = axes.count(name, y.shape)
+    ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
+    start, target = _start(ops, y.astype(dtype, copy=False), count, request)
+    books = Books(ops, axes)
+    relevance = propagate(
+        plan,
+        {name: start},
+        ops=ops,
+        policy=policy,
+        values=TracedValues(arrays, dtype),
+        keep=request.keep | set(feeds),
+        sample_axes=axes,
+        enter=books.enter,
+        advance=_counting(progress, len(plan.graph.nodes)),
+    )
+    for n, x in feeds.items():
+        relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
+    ledger = close(
+        {node: {k: _summed(v, count) for k, v in row.items()} for node, row in books.rows.items()},
+        books.operators,
+        books.dropping,
+        np.stack(books.totals(start, name)),
+        sum(np.stack(books.totals(relevance[n], n)) for n in feeds),  # type: ignore[arg-type]
+    )
+    return Outcome(relevance, ledger, outputs, target)
+
+
+def relevance_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """float64 for float64 models, float32 for all others."""
+    return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+
+
+def _start(ops: EagerOps, y: Array, count: int, request: Request) -> tuple[Channels, Array | None]:
+    policy, task = request.policy, request.task
+    if request.start is not None:
+        return given_start(request.start, y, policy, ops.dtype), None
+    by_sample = y.reshape(count, -1) if y.ndim < 2 or len(y) != count else y
+    target = find_target(request.target, by_sample, task)
+    options = Options(request.threshold, request.scaler, single=by_sample[0].size == 1)
+    text = start_text(task, policy.channels, options)
+    made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, by_sample, target)
+    parts = made if isinstance(made, tuple) else (made,)
+    return [part.reshape(y.shape) for part in parts], target
+
+
+def _summed(totals: list[list[Any]], count: int) -> npt.NDArray[np.float64]:
+    return np.stack([sum(rows, np.zeros(count)) for rows in totals])
+
+
+def _counting(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return advance
+
+
+__all__ = ["Outcome", "Progress", "Request", "View", "relevance_dtype", "run_eager"]
