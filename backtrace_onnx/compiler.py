@@ -1,0 +1,374 @@
+"""Writing the relevance pass behind the model, as plain ONNX nodes of the standard operator set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper, version_converter
+
+from backtrace_onnx.backends.base import Value, ints
+from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.books import Books
+from backtrace_onnx.engine import propagate
+from backtrace_onnx.errors import CompileError, RequestError
+from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.model import Model, sort_nodes, strip
+from backtrace_onnx.plan import Plan, make_plan
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.prepare import prepare
+from backtrace_onnx.running import relevance_dtype
+from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.start import Options as StartOptions
+from backtrace_onnx.start import start_text
+from backtrace_onnx.structures.base import Channels
+
+OLDEST_OPSET = 18
+MAX_IR = 13
+_EMBED_BYTES = 1_800_000_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a compiled explanation explains; as in `Explainer.explain`. Task "start": given arrays."""
+
+    policy: Policy
+    output: str
+    task: str = "classification"
+    scaler: float | None = None
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model with its explanation, and the weights that lie beside the proto.
+
+    Attributes:
+        books: name of the output with each node's totals, with a ledger only.
+    """
+
+    proto: onnx.ModelProto
+    weights: dict[str, npt.NDArray[Any]]
+    folder: str | None
+    plan: Plan
+    books: Books
+
+
+def write(
+    loaded: Model, path: str | os.PathLike[str], options: Options, tensors: Sequence[str] | None
+) -> None:
+    """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
+
+    Raises CompileError naming the node that cannot be written as ONNX nodes.
+    """
+    made = build(loaded, options, tensors)
+    embedded = onnx.ModelProto()
+    embedded.CopyFrom(made.proto)
+    del embedded.graph.initializer[:]
+    path = Path(path)
+    aside = sum(w.nbytes for w in made.weights.values()) > _EMBED_BYTES
+    if aside:
+        _write_aside(embedded, made.weights, path)
+        return
+    embedded.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(w, order="C"), name) for name, w in made.weights.items()
+    )
+    onnx.checker.check_model(embedded)
+    _replace(path, lambda part: part.write_bytes(embedded.SerializeToString()))
+
+
+def build(
+    loaded: Model, options: Options, tensors: Sequence[str] | None = None, *, ledger: bool = False
+) -> Compiled:
+    """The model that returns prediction and relevance.
+
+    Its inputs are the model's, and `target` (int64[samples], default -1: the largest entry) or,
+    for task "start", `start` and with two channels `start_negative`. Its outputs are the model's
+    and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
+    two channels also `positive/T` and `negative/T`.
+    """
+    model, whole = prepare(_upgraded(loaded), frozenset({options.output}))
+    part = _reaching(whole, options.output)
+    plan = make_plan(part)
+    plan.check(options.output)
+    wanted = list(tensors) if tensors is not None else list(whole.inputs)
+    unknown = [t for t in wanted if t not in whole.tensors]
+    if unknown:
+        raise RequestError(f"tensors: the model has no tensor {unknown[0]!r}")
+    return _Writer(model, plan, options, ledger).compile(wanted)
+
+
+class _Writer:
+    """Appends start, walk and outputs to a copy of the model."""
+
+    def __init__(self, model: Model, plan: Plan, options: Options, ledger: bool) -> None:
+        self.model, self.plan, self.options = model, plan, options
+        self.proto = onnx.ModelProto()
+        self.proto.CopyFrom(model.proto)
+        kind = plan.graph.type(options.output)
+        self.dtype = relevance_dtype(_numpy_type(kind))
+        taken = {n for node in model.proto.graph.node for n in (*node.output, node.name)}
+        taken |= set(plan.graph.inputs) | model.weights.keys()
+        known = frozenset(model.weights.keys() | (plan.graph.constants.keys() & taken))
+        self.ops = EmitOps(
+            self.dtype, prefix="relevance", known=known, ledger=ledger, reserved=frozenset(taken)
+        )
+        self.values = _Symbols(self.ops, plan.graph)
+        self.axes = SampleAxes(plan.graph)
+        self.books = Books(self.ops, self.axes)
+        self.ledger = ledger
+        self.extra_inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+
+    def compile(self, tensors: Sequence[str]) -> Compiled:
+        """Everything, in order."""
+        graph, options = self.plan.graph, self.options
+        representative = {t: graph.aliases.get(t, t) for t in tensors}
+        with self.ops.scope("start"):
+            start = self._start()
+        relevance = propagate(
+            self.plan,
+            {options.output: start},
+            ops=self.ops,
+            policy=options.policy,
+            values=self.values,
+            keep=frozenset(representative.values()),
+            sample_axes=self.axes,
+            enter=self.books.enter if self.ledger else _no_books,
+        )
+        for tensor, source in representative.items():
+            self._return(tensor, relevance.get(source))
+        if self.ledger:
+            self._return_books(start, relevance)
+        return self._assembled()
+
+    def _start(self) -> Channels:
+        options, graph = self.options, self.plan.graph
+        kind = graph.type(options.output)
+        channels = options.policy.channels
+        if options.task == "start":
+            names = ["start", "start_negative"][:channels]
+            return [self._input(name, kind.shape) for name in names]
+        y = self.values.value(options.output)
+        by_sample = self._by_sample(y, options.output, kind)
+        text = start_text(
+            options.task,
+            channels,
+            StartOptions(options.threshold, options.scaler, single=_is_single(kind, self.axes(options.output))),
+        )
+        target = None if options.task == "segmentation" else self._target()
+        parts = text(self.ops, by_sample, target)
+        return [self.ops.Reshape(part, self.ops.Shape(y)) for part in parts]
+
+    def _by_sample(self, y: Value, output: str, kind: TensorType) -> Value:
+        if kind.rank is not None and kind.rank < 2:
+            return self.ops.Reshape(y, ints(-1, 1) if self.axes(output) == 0 else ints(1, -1))
+        return y if self.axes(output) == 0 else self.ops.Unsqueeze(y, ints(0))
+
+    def _target(self) -> Symbol:
+        default = ints(-1) if self.options.task != "generation" else np.full((1, 2), -1, np.int64)
+        name = self._free("target")
+        dims = ["targets", *default.shape[1:]]
+        self.extra_inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
+        self.ops.constants[name] = default
+        return Symbol(self.ops, name)
+
+    def _input(self, name: str, shape: Any) -> Symbol:
+        name = self._free(name)
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        self.extra_inputs.append(helper.make_tensor_value_info(name, element, shape))
+        return Symbol(self.ops, name)
+
+    def _free(self, name: str) -> str:
+        if name in self.plan.graph.tensors or name in self.model.weights:
+            raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
+        return name
+
+    def _return(self, tensor: str, channels: Channels | None) -> None:
+        """Outputs for a tensor's relevance; zeros where relevance does not reach it."""
+        if channels is None:
+            zeros = self.ops.Expand(self.ops.zero(), self.values.shape(tensor))
+            channels = [zeros] * self.options.policy.channels
+        if len(channels) == 1:
+            self._output(f"relevance/{tensor}", channels[0], tensor)
+            return
+        self._output(f"relevance/{tensor}", self.ops.Sub(*channels), tensor)
+        self._output(f"positive/{tensor}", channels[0], tensor)
+        self._output(f"negative/{tensor}", channels[1], tensor)
+
+    def _output(self, name: str, x: Value, like: str) -> None:
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        shape = self.plan.graph.type(like).shape
+        self.ops.output(x, name)
+        self.outputs.append(helper.make_tensor_value_info(name, element, shape))
+
+    def _return_books(self, start: Channels, relevance: dict[str, Channels]) -> None:
+        """One output [kind, channel, samples] per node, and the totals of start and inputs."""
+        for node, kinds in self.books.rows.items():
+            rows = [self._stacked(totals) for totals in kinds.values()]
+            self._total_output(f"ledger/{node}", rows)
+        inputs = [
+            [total] for total in self.books.totals(start, self.options.output)
+        ]
+        self._total_output("ledger:start", [self._stacked(inputs)])
+        reached: list[list[Value]] = [[] for _ in range(self.options.policy.channels)]
+        for name in self.plan.graph.inputs:
+            for channel, total in enumerate(self.books.totals(relevance.get(name, []), name)):
+                reached[channel].append(total)
+        self._total_output("ledger:inputs", [self._stacked(reached)])
+
+    def _stacked(self, channels: list[list[Value]]) -> Value:
+        """[channel, samples] of summed totals; a scalar 0 per channel where there are none."""
+        sums = [
+            self.ops.sum(totals) if totals else np.zeros(1, np.float64) for totals in channels
+        ]
+        widest = self.ops.Max(*[self.ops.Shape(s) for s in sums])
+        rows = [self.ops.Unsqueeze(self.ops.Expand(s, widest), ints(0)) for s in sums]
+        return self.ops.Concat(*rows, axis=0) if len(rows) > 1 else rows[0]
+
+    def _total_output(self, name: str, rows: list[Value]) -> None:
+        widest = self.ops.Max(*[self.ops.Shape(r) for r in rows]) if len(rows) > 1 else None
+        wide = [self.ops.Expand(r, widest) if widest is not None else r for r in rows]
+        stacked = [self.ops.Unsqueeze(r, ints(0)) for r in wide]
+        made = self.ops.Concat(*stacked, axis=0) if len(stacked) > 1 else stacked[0]
+        self.ops.output(made, name)
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, None))
+
+    def _assembled(self) -> Compiled:
+        graph = self.proto.graph
+        nodes = _living(self.ops.nodes, {o.name for o in self.outputs})
+        graph.node.extend(nodes)
+        graph.input.extend(self.extra_inputs)
+        graph.output.extend(self.outputs)
+        weights = {**self.model.weights}
+        used = {name for node in nodes for name in node.input}
+        weights.update({k: v for k, v in self.ops.constants.items() if k in used})
+        self.proto.ir_version = min(max(self.proto.ir_version, 8), MAX_IR)
+        strip(self.proto, weights)
+        sort_nodes(graph, self.model.name)
+        self.proto.producer_name = "backtrace-onnx"
+        helper.set_model_props(
+            self.proto,
+            {
+                **{p.key: p.value for p in self.proto.metadata_props},
+                "backtrace.mode": self.options.policy.name,
+                "backtrace.output": self.options.output,
+                "backtrace.task": self.options.task,
+            },
+        )
+        return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
+
+
+class _Symbols:
+    """Values of the forward run, as tensors of the graph."""
+
+    def __init__(self, ops: EmitOps, graph: Graph) -> None:
+        self._ops, self._graph = ops, graph
+
+    def value(self, name: str) -> Value:
+        """The tensor; floats cast to the dtype of the relevance where they have another."""
+        kind = self._graph.type(name)
+        symbol = Symbol(self._ops, name)
+        if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
+            return self._ops.Cast(symbol, to=self._ops.float_type)
+        return symbol
+
+    def shape(self, name: str) -> Value:
+        """Shape of the tensor; a constant where it is known."""
+        shape = self._graph.type(name).shape
+        if shape is not None and all(isinstance(n, int) for n in shape):
+            return np.array(shape, np.int64)
+        return self._ops.Shape(Symbol(self._ops, name))
+
+    def release(self, names: Sequence[str]) -> None:
+        """Nothing to forget."""
+
+
+def _no_books(step: object) -> None:
+    """Without a ledger nothing is entered."""
+
+
+def _upgraded(loaded: Model) -> Model:
+    """The model in an operator set whose nodes can stand beside those written here."""
+    version = loaded.opsets.get("", OLDEST_OPSET)
+    if version >= OLDEST_OPSET:
+        return loaded
+    try:
+        proto = version_converter.convert_version(loaded.proto, OLDEST_OPSET)
+    except Exception as error:  # the converter raises its own C++ exceptions
+        reason = str(error).strip().split("\n")[0]
+        raise CompileError(
+            f"{loaded.name}: opset {version} cannot be brought to opset {OLDEST_OPSET} ({reason}); "
+            "export the model with a newer opset"
+        ) from None
+    sort_nodes(proto.graph, loaded.name)
+    return Model(proto, loaded.weights, loaded.name, loaded.folder, loaded.aside)
+
+
+def _reaching(graph: Graph, output: str) -> Graph:
+    from dataclasses import replace
+
+    nodes = tuple(graph.ancestors(output))[::-1]
+    outputs = graph.outputs if output in graph.outputs else (output,)
+    return replace(graph, nodes=nodes, outputs=outputs)
+
+
+def _living(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that the wanted tensors depend on."""
+    alive = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            alive.append(node)
+    return alive[::-1]
+
+
+def _numpy_type(kind: TensorType) -> np.dtype[Any]:
+    return np.dtype(np.float64 if kind.dtype == TensorProto.DOUBLE else np.float32)
+
+
+def _is_single(kind: TensorType, sample_axis: int | None) -> bool:
+    """Whether the output has one entry per sample."""
+    if kind.shape is None:
+        return False
+    rest = kind.shape[1:] if sample_axis == 0 else kind.shape
+    return all(n == 1 for n in rest)
+
+
+def _replace(path: Path, put: Any) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        put(part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _write_aside(proto: onnx.ModelProto, weights: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    """Weights to `<path>.data`, streamed; then the model that points there."""
+    data = path.name + ".data"
+
+    def put(part: Path) -> None:
+        with part.open("wb") as file:
+            for name, array in weights.items():
+                tensor = proto.graph.initializer.add(
+                    name=name,
+                    data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+                    dims=array.shape,
+                    data_location=TensorProto.EXTERNAL,
+                )
+                entries = {"location": data, "offset": file.tell(), "length": array.nbytes}
+                for key, value in entries.items():
+                    tensor.external_data.add(key=key, value=str(value))
+                np.asarray(array, order="C").tofile(file)
+
+    _replace(path.with_name(data), put)
+    _replace(path, lambda part: part.write_bytes(proto.SerializeToString()))
+    onnx.checker.check_model(str(path))
