@@ -25,7 +25,7 @@ from backtrace_onnx.running import Outcome, Progress, Request, View, run_eager
 from backtrace_onnx.trace import Trace
 
 if TYPE_CHECKING:
-    from backtrace_onnx.compiled import Compiled
+    from backtrace_onnx.compiled import CompiledRuns
 
 Array = npt.NDArray[Any]
 Keep = Literal["inputs", "all"] | Sequence[str]
@@ -87,10 +87,10 @@ class Explainer:
         self._views: dict[str, View] = {}
 
     @cached_property
-    def _compiled(self) -> Compiled:
-        from backtrace_onnx.compiled import Compiled
+    def _compiled(self) -> CompiledRuns:
+        from backtrace_onnx.compiled import CompiledRuns
 
-        return Compiled(self._loaded, self.providers)
+        return CompiledRuns(self._loaded, self.providers)
 
     @property
     def graph(self) -> Graph:

@@ -1,0 +1,96 @@
+"""One explanation, computed by onnxruntime from the compiled model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from backtrace_onnx.books import BOOKED, close
+from backtrace_onnx.compiler import Compiled, Options, build
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.ledger import Ledger
+from backtrace_onnx.model import Model
+from backtrace_onnx.running import Outcome, Request, View, relevance_dtype
+from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.sessions import PROVIDERS, make_session, stays_inline
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets import explainable, find_target, given_start
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    made: Compiled
+    session: ort.InferenceSession
+
+
+class CompiledRuns:
+    """Compiles once per kind of request, and runs what it compiled."""
+
+    def __init__(self, loaded: Model, providers: Sequence[str] = PROVIDERS) -> None:
+        self._loaded, self._providers = loaded, providers
+        self._sessions: dict[tuple[Any, ...], _Loaded] = {}
+
+    def run(self, view: View, request: Request, feeds: Mapping[str, Array]) -> Outcome:
+        """Run the model for the answer, then the compiled model for its explanation."""
+        y = explainable(request.output, view.trace.run(feeds)[request.output])
+        compiled = self._compiled(request, tuple(feeds))
+        extra, target = _extra(request, y, SampleAxes(view.plan.graph))
+        names = [o.name for o in compiled.made.proto.graph.output]
+        try:
+            results = compiled.session.run(names, {**feeds, **extra})
+        except Exception as error:  # onnxruntime raises many types
+            raise InputError(f"the compiled explanation cannot run: {error}") from None
+        found = dict(zip(names, results, strict=True))
+        return Outcome(
+            _relevance(found, request, feeds),
+            _ledger(found, compiled.made, request),
+            {name: found[name] for name in view.plan.graph.outputs if name in found},
+            target,
+        )
+
+    def _compiled(self, request: Request, inputs: tuple[str, ...]) -> _Loaded:
+        tensors = tuple(sorted(request.keep | set(inputs)))
+        task = "start" if request.start is not None else request.task
+        key = (request.policy, request.output, task, request.scaler, request.threshold, tensors)
+        if key not in self._sessions:
+            made = build(self._loaded, Options(*key[:5]), tensors, ledger=True)
+            aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
+            session = make_session(made.proto, aside, providers=self._providers, folder=made.folder)
+            self._sessions[key] = _Loaded(made, session)
+        return self._sessions[key]
+
+
+def _extra(request: Request, y: Array, axes: SampleAxes) -> tuple[dict[str, Array], Array | None]:
+    """Feeds of the start, and the target."""
+    if request.start is not None:
+        parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype))
+        return dict(zip(("start", "start_negative"), parts, strict=False)), None
+    count = axes.count(request.output, y.shape)
+    target = find_target(request.target, y.reshape(count, -1) if y.ndim < 2 else y, request.task)
+    return ({} if target is None else {"target": target}), target
+
+
+def _relevance(
+    found: Mapping[str, Array], request: Request, feeds: Mapping[str, Array]
+) -> dict[str, Channels]:
+    groups = ["relevance"] if request.policy.channels == 1 else ["positive", "negative"]
+    return {t: [found[f"{group}/{t}"] for group in groups] for t in request.keep | set(feeds)}
+
+
+def _ledger(found: Mapping[str, Array], made: Compiled, request: Request) -> Ledger:
+    start, inputs = found["ledger:start"][0], found["ledger:inputs"][0]
+    kinds = ("incoming", *BOOKED)
+    shape = np.broadcast_shapes(start.shape, inputs.shape)
+    rows = {
+        node: dict(zip(kinds, (np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]), strict=True))
+        for node in made.books.rows
+    }
+    totals = np.broadcast_to(start, shape), np.broadcast_to(inputs, shape)
+    return close(rows, made.books.operators, made.books.dropping, *totals)
