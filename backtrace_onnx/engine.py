@@ -128,8 +128,11 @@ def propagate(
         structure = plan.structures.get(node.name)
         if structure is not None and any(r is not None for r in outgoing):
             step = NodeStep(node, plan, ops, policy, values, outgoing, sample_axes)
-            with ops.scope(node.name):
-                _send(step, structure.propagate(step), relevance, plan)
+            if plan.carriers.intersection(node.outputs[k] for k, r in enumerate(outgoing) if r):
+                with ops.scope(node.name):
+                    _send(step, structure.propagate(step), relevance, plan)
+            else:
+                step.drops = True
             enter(step)
         values.release(node.outputs)
     kept.update({name: r for name, r in relevance.items() if name in keep})

@@ -71,7 +71,8 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
             continue
         structure = _structure(node, graph, frozenset(carriers), missing, on_unsupported)
         if structure.carries:
-            carriers.update(filter(None, node.outputs))
+            taking = node.outputs if structure.every_output else node.outputs[:1]
+            carriers.update(filter(None, taking))
         structures[node.name] = structure
     return Plan(
         graph,

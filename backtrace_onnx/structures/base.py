@@ -68,6 +68,8 @@ class Structure:
             operator broadcasts them; the engine sums these back.
         drops: whether what is not sent on is unassigned without being booked.
         carries: whether the operator's outputs take relevance at all.
+        every_output: whether all of them do, not only the first (others hold indices, masks or
+            statistics, mostly).
     """
 
     values: tuple[int, ...] = ()
@@ -76,6 +78,7 @@ class Structure:
     broadcasts: tuple[int, ...] = ()
     drops: bool = False
     carries: bool = True
+    every_output: bool = False
 
     def propagate(self, step: Step) -> Pieces:
         """What each input is sent of the relevance at the outputs."""
@@ -94,9 +97,10 @@ class Passes(Structure):
 
 @dataclass(frozen=True)
 class Nothing(Structure):
-    """The outputs carry no relevance."""
+    """The outputs carry no relevance; what starts at them stays there."""
 
     carries: bool = False
+    drops: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         return {}

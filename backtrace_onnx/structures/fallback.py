@@ -12,6 +12,7 @@ class Stops(Structure):
     """Relevance stops here and is booked as unassigned."""
 
     drops: bool = True
+    every_output: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         return {}
@@ -23,6 +24,7 @@ class PassesWhereAlike(Structure):
 
     count: int
     drops: bool = True
+    every_output: bool = True
 
     @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
