@@ -34,6 +34,22 @@ class Constant(NamedTuple):
     array: npt.NDArray[Any]
 
 
+class Term(NamedTuple):
+    """One term of a sum.
+
+    Attributes:
+        sign: +1 or -1.
+        x: its value, broadcast against the others.
+        nonnegative: whether x is known to have no negative entry.
+        infinite: whether x may hold infinities (a mask); those are sent nothing.
+    """
+
+    sign: int
+    x: Value
+    nonnegative: bool = False
+    infinite: bool = False
+
+
 class Shared(NamedTuple):
     """What a policy made of the units' relevance, one entry per channel.
 
@@ -124,35 +140,35 @@ class Ops:
     def share_terms(
         self,
         policy: Policy,
-        terms: Sequence[tuple[int, Value, bool]],
+        terms: Sequence[Term],
         b: Value | None,
         r: list[Value],
         sample_axis: int | None,
     ) -> tuple[list[list[Value]], Shared]:
-        """Units that are sums of terms (sign, x, whether x >= 0), broadcast against each other.
-
-        Returns what each term is sent, per channel, in the shape of r. An infinite term (a mask)
-        gets nothing.
-        """
-        signed = [(x if sign > 0 else self.Neg(x), known and sign > 0) for sign, x, known in terms]
+        """Units that are sums of terms. Returns what each is sent, per channel, shaped like r."""
+        signed = [
+            t if t.sign > 0 else Term(1, self.Neg(t.x), False, t.infinite) for t in terms
+        ]
         masses: dict[int, list[Value]] = {1: [], -1: []}
-        for x, known in signed:
-            for sign, part in self.parts(x, policy.reading, known).items():
+        for term in signed:
+            for sign, part in self.parts(term.x, policy.reading, term.nonnegative).items():
                 masses[sign].append(part)
         n = self.sum(masses[-1]) if masses[-1] else None
         p = self.sum(masses[1]) if masses[1] else self.Mul(n, self.scalar(0))
         shared = self.share(policy, p, n, b, r, None, sample_axis)
         pieces = [
             [
-                self._finite(x, self.weigh(x, {1: a_p, -1: a_n}, policy.reading, known))
+                self._finite(
+                    t, self.weigh(t.x, {1: a_p, -1: a_n}, policy.reading, t.nonnegative)
+                )
                 for a_p, a_n in shared.coefficients
             ]
-            for x, known in signed
+            for t in signed
         ]
         return pieces, shared
 
-    def _finite(self, x: Value, piece: Value) -> Value:
-        return self.Where(self.IsInf(x), self.zero(), piece)
+    def _finite(self, term: Term, piece: Value) -> Value:
+        return self.Where(self.IsInf(term.x), self.zero(), piece) if term.infinite else piece
 
     def parts(self, x: Value, reading: Reading, nonnegative: bool) -> dict[int, Value]:
         """Sign -> magnitude: {+1: |x|}, {+1: x}, or {+1: x+, -1: x-} as `reading` asks."""
@@ -182,6 +198,21 @@ class Ops:
         copied = self.Squeeze(self.NonZero(self.Not(self.Equal(aligned, full))), ints(0))
         summed = self.ReduceSum(r, copied, keepdims=1, noop_with_empty_axes=1)
         return self.Reshape(summed, shape)
+
+    def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
+        """Parts of `x` along `axis`; every size is int64[1]."""
+        if len(sizes) == 1:
+            return (x,)
+        parts: tuple[Value, ...] = self.Split(
+            x, self.Concat(*sizes, axis=0), axis=axis, outputs=len(sizes)
+        )
+        return parts
+
+    def place(self, x: Value, shape: Value, first: Value, axes: Value) -> Value:
+        """Zeros of `shape` with `x` put in, from `first` on along `axes`."""
+        end = self.Add(first, self.Gather(self.shape(x), axes))
+        after = self.Sub(self.Gather(shape, axes), end)
+        return self.Pad(x, self.Concat(first, after, axis=0), self.zero(), axes)
 
     def ids(self, shape: Value, start: Value) -> Value:
         """Numbers start, start + 1, ... laid out in `shape`, int64."""

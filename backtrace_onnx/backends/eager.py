@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, ValueInfoProto, helper
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.sessions import IR_VERSION, PROVIDERS, initializer, make_session, stays_inline
 
@@ -95,7 +96,7 @@ class EagerOps(Ops):
         attributes = attributes or {}
         direct = _DIRECT.get(op_type)
         if direct is not None and outputs == 1:
-            return direct(*arrays, **attributes)
+            return np.asarray(direct(*arrays, **attributes))
 
         def text(e: Ops, *xs: Value) -> Value:
             return e.op(op_type, xs, attributes, outputs, domain)
@@ -240,7 +241,7 @@ class EagerOps(Ops):
     def share_terms(
         self,
         policy: Policy,
-        terms: Sequence[tuple[int, Value, bool]],
+        terms: Sequence[Term],
         b: Value | None,
         r: list[Value],
         sample_axis: int | None,
@@ -254,8 +255,8 @@ class EagerOps(Ops):
         def lay(x: Value) -> Array:
             return np.ascontiguousarray(np.broadcast_to(x, shape), self.dtype).reshape(units)
 
-        xs = tuple(lay(self.array(x)) for _, x, _ in terms)
-        signs = np.array([sign for sign, _, _ in terms], self.dtype)
+        xs = tuple(lay(self.array(term.x)) for term in terms)
+        signs = np.array([term.sign for term in terms], self.dtype)
         outs = [tuple(np.empty(units, self.dtype) for _ in xs) for _ in r]
         booked = np.zeros((2, len(r), self.samples.count))
         reading = ("absolute", "signed", "split").index(policy.reading)
@@ -278,6 +279,18 @@ class EagerOps(Ops):
         aligned = (1,) * (r.ndim - len(shape)) + shape
         axes = tuple(i for i, (a, b) in enumerate(zip(aligned, r.shape, strict=True)) if a != b)
         return r.sum(axis=axes, keepdims=True).reshape(shape)
+
+    def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
+        ends = np.cumsum([int(size[0]) for size in sizes])
+        return tuple(np.split(self.array(x), ends[:-1], axis))
+
+    def place(self, x: Value, shape: Value, first: Value, axes: Value) -> Value:
+        out = np.zeros(tuple(shape), self.dtype)
+        where = [slice(None)] * out.ndim
+        for axis, begin in zip(self.array(axes).tolist(), self.array(first).tolist(), strict=True):
+            where[axis] = slice(begin, begin + x.shape[axis])
+        out[tuple(where)] = x
+        return out
 
     def ids(self, shape: Value, start: Value) -> Value:
         size = int(np.prod(shape))
@@ -421,9 +434,14 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "Concat": lambda *xs, axis: np.concatenate(xs, axis),
     "Div": lambda a, b: np.divide(a, b) if a.dtype.kind == "f" else a // b,
     "Equal": np.equal,
+    "Gather": lambda x, i, axis=0: np.take(x, i, axis),
     "Identity": lambda x: x,
+    "Less": np.less,
+    "Max": lambda *xs: reduce(np.maximum, xs),
+    "Min": lambda *xs: reduce(np.minimum, xs),
     "Mul": np.multiply,
     "Neg": np.negative,
+    "ReduceProd": lambda x, keepdims=1: np.prod(x, dtype=x.dtype, keepdims=bool(keepdims)),
     "Relu": lambda x: np.maximum(x, np.zeros((), x.dtype)),
     "Reshape": _reshape,
     "Sub": np.subtract,

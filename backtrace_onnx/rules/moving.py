@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
-from backtrace_onnx.backends.base import Value, ints
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule, table
-from backtrace_onnx.structures.base import Step, Structure
-from backtrace_onnx.structures.moves import Adjoint, LookUp, Moves, Reshaped
+from backtrace_onnx.structures.base import Passes, Step, Structure
+from backtrace_onnx.structures.linear import Linear
+from backtrace_onnx.structures.moves import (
+    Adjoint,
+    Chosen,
+    Joined,
+    LookUp,
+    Moves,
+    Parted,
+    Reshaped,
+)
+from backtrace_onnx.structures.scatters import Combined, Scatter, elements, slices
+
+Ints = npt.NDArray[np.int64]
 
 
 def reshaped(op: Op) -> Structure:
@@ -16,6 +33,12 @@ def reshaped(op: Op) -> Structure:
 
 
 table(dict.fromkeys("Reshape Flatten Squeeze Unsqueeze".split(), reshaped))
+
+
+@rule("BitCast")
+def bit_cast(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    return Passes()
 
 
 @rule("Transpose")
@@ -32,31 +55,322 @@ def expand(op: Op) -> Structure:
     return Adjoint(lambda step, r: step.ops.unbroadcast(r, step.shape(0)), shapes=(0,))
 
 
-@rule("Gather")
-def gather(op: Op) -> Structure:
-    """Follows the elements back; a looked-up row goes to the position of its id."""
-    table_ = op.constant(0)
-    if table_ is None:
-        return Moves((0,), steering=(1,))
-    axis = int(op.attribute("axis", 0)) % table_.ndim
-    rank = op.rank(1)
-    over = [*range(axis), *range(axis + rank, rank + table_.ndim - 1)]
-    return LookUp(tuple(over))
+@rule("Tile")
+def tile(op: Op) -> Structure:
+    """Copies are summed."""
+    rank = op.type(0).rank
+    if rank is None or op.version < 6:
+        return Moves((0,), steering=tuple(range(1, len(op.node.inputs))))
+    copies = ints(*range(0, 2 * rank, 2))
+
+    def back(step: Step, r: Value) -> Value:
+        e = step.ops
+        pairs = [e.Unsqueeze(x, ints(1)) for x in (step.value(1), step.shape(0))]
+        apart = e.Reshape(r, e.Reshape(e.Concat(*pairs, axis=1), ints(-1)), allowzero=1)
+        return e.ReduceSum(apart, copies, keepdims=0)
+
+    return Adjoint(back, shapes=(0,), values=(1,)) if rank else Passes()
+
+
+# Cutting and joining --------------------------------------------------------------------------
 
 
 @rule("Concat")
 def concat(op: Op) -> Structure:
+    """Cut apart again; what lay on a constant is booked to it."""
+    return Joined(len(op.node.inputs), int(op.attribute("axis", 1)))
+
+
+@rule("Split")
+def split(op: Op) -> Structure:
+    """Joined again."""
+    axis, given = int(op.attribute("axis", 0)), op.attribute("split")
+    if given is not None:
+        return Parted(axis, lambda step: ints(*given))
+    if op.has(1):
+        return Parted(axis, lambda step: step.value(1), values=(1,))
+    count = len(op.node.outputs)
+    return Parted(axis, lambda step: _even(step.ops, step.shape(0), axis, count))
+
+
+def _even(e: Ops, shape: Value, axis: int, count: int) -> Value:
+    """Sizes of `count` parts, int64[count]; the last is smaller where need be."""
+    size = e.Gather(shape, ints(axis))
+    part = e.Div(e.Add(size, ints(count - 1)), ints(count))
+    most = e.Expand(part, ints(count - 1))
+    return e.Concat(most, e.Sub(size, e.Mul(part, ints(count - 1))), axis=0)
+
+
+@rule("Slice")
+def cut(op: Op) -> Structure:
+    """Put back where it was cut out."""
+    if _steps(op) != {1}:
+        return Moves((0,), steering=tuple(range(1, len(op.node.inputs))))
+
+    given = op.attribute("starts")
+    count = 0 if op.has(3) else _length(op, 1) if given is None else len(given)
+    fixed = ints(*op.attribute("axes", range(count)))
+
+    def back(step: Step, r: Value) -> Value:
+        e, shape = step.ops, step.shape(0)
+        axes = e.Cast(step.value(3), to=7) if op.has(3) else fixed
+        starts = e.Cast(step.value(1), to=7) if given is None else ints(*given)
+        return e.place(r, shape, _counted(e, starts, e.Gather(shape, axes)), axes)
+
+    return Adjoint(back, shapes=(0,), values=(1, 3))
+
+
+def _steps(op: Op) -> set[int] | None:
+    """The steps of a Slice; None where they are computed."""
+    if not op.has(4):
+        return {1}
+    steps = op.constant(4)
+    return None if steps is None else {int(s) for s in steps}
+
+
+def _length(op: Op, i: int) -> int:
+    """Number of entries of input `i`, a vector. Raises RuleError where it is not known."""
+    constant, shape = op.constant(i), op.type(i).shape
+    if constant is not None:
+        return int(constant.size)
+    if shape is None or not isinstance(shape[0], int):
+        raise RuleError(
+            f"{op.node.operator} node {op.node.name!r}: the length of {op.node.inputs[i]!r} is not "
+            "known; run shape inference on the model first"
+        )
+    return shape[0]
+
+
+def _counted(e: Ops, places: Value, sizes: Value) -> Value:
+    """Places along axes of these sizes, counted from the front and kept inside."""
+    front = e.Where(e.Less(places, ints(0)), e.Add(places, sizes), places)
+    return e.Min(e.Max(front, ints(0)), sizes)
+
+
+@rule("Pad")
+def pad(op: Op) -> Structure:
+    """Padding is booked as constant, or follows the elements it repeats."""
+    if op.attribute("mode", "constant") != "constant":
+        numbers = np.float64 if op.version < 11 else np.int64
+        return Moves((0,), steering=(1, 3), fill=(2,), dtype=numbers)
+    given = op.attribute("pads", op.attribute("paddings"))
+    count = len(given) // 2 if given is not None else 0 if op.has(3) else op.rank(0)
+
+    def back(step: Step, r: Value) -> Value:
+        e, shape = step.ops, step.shape(0)
+        axes = e.Cast(step.value(3), to=7) if op.has(3) else ints(*range(count))
+        pads = step.value(1) if given is None else ints(*given)
+        before, _ = e.split(pads, [e.shape(axes)] * 2, 0)
+        end = e.Max(e.Add(before, e.Gather(shape, axes)), ints(0))
+        inside = e.Slice(r, e.Max(before, ints(0)), end, axes)
+        return e.place(inside, shape, e.Max(e.Neg(before), ints(0)), axes)
+
+    return Adjoint(back, shapes=(0,), values=(1, 3), fills=True)
+
+
+# Picking ----------------------------------------------------------------------------------------
+
+
+@rule("Gather")
+def gather(op: Op) -> Structure:
+    """Follows the elements back; a looked-up row goes to the position of its id."""
+    axis = int(op.attribute("axis", 0))
+    if not op.carries(0):
+        table_rank, ids_rank = op.rank(0), op.rank(1)
+        first = axis % table_rank
+        return LookUp((*range(first), *range(first + ids_rank, ids_rank + table_rank - 1)))
+    index = op.constant(1)
+    if index is None or index.size != 1 or index.ndim > 1:
+        return Moves((0,), steering=(1,))
+
+    def back(step: Step, r: Value) -> Value:
+        e, shape = step.ops, step.shape(0)
+        row = r if index.ndim else e.Unsqueeze(r, ints(axis))
+        first = _counted(e, ints(int(index.item())), e.Gather(shape, ints(axis)))
+        return e.place(row, shape, first, ints(axis))
+
+    return Adjoint(back, shapes=(0,))
+
+
+@rule("GatherElements")
+def gather_elements(op: Op) -> Structure:
+    """Follows the elements back; a looked-up element goes to its id."""
+    return Moves((0,), steering=(1,)) if op.carries(0) else LookUp(())
+
+
+@rule("GatherND")
+def gather_nd(op: Op) -> Structure:
+    """Follows the elements back; a looked-up row goes to its id, whose parts share alike."""
+    if op.carries(0):
+        return Moves((0,), steering=(1,))
+    parts = op.type(1).shape
+    if not parts or not isinstance(parts[-1], int):
+        raise RuleError(
+            f"GatherND node {op.node.name!r}: the shape of its indices is not known; run shape "
+            "inference on the model first"
+        )
+    batch = int(op.attribute("batch_dims", 0))
+    made = len(parts) - 1 + op.rank(0) - parts[-1] - batch
+    return LookUp(tuple(range(len(parts) - 1, made)), parts=True)
+
+
+@rule("OneHot")
+def one_hot(op: Op) -> Structure:
+    """To the position of the id; where on and off values are data, to these."""
+    axis = int(op.attribute("axis", -1))
+    if not op.carries(2):
+        return LookUp((axis % (op.rank(0) + 1),), ids=0)
+
+    def back(step: Step, r: Value) -> Value:
+        e = step.ops
+        (hot,) = e.rerun(step.node, [step.value(0), step.value(1), np.array([0, 1], e.dtype)])
+        on = e.Reshape(e.ReduceSum(e.Mul(r, hot), keepdims=0), ints(1))
+        return e.Concat(e.Sub(e.Reshape(e.ReduceSum(r, keepdims=0), ints(1)), on), on, axis=0)
+
+    return Adjoint(back, values=(0, 1), data=2)
+
+
+@rule("Where")
+def where(op: Op) -> Structure:
+    """To the chosen one; the condition takes none."""
+    return Chosen()
+
+
+@rule("Compress")
+def compress(op: Op) -> Structure:
     """Follows the elements back."""
-    return Moves(tuple(range(len(op.node.inputs))))
+    return Moves((0,), steering=(1,))
 
 
-table(
-    {
-        "Slice": lambda op: Moves((0,), steering=tuple(range(1, len(op.node.inputs)))),
-        "Tile": lambda op: Moves((0,), steering=(1,)),
-        "GatherElements": lambda op: Moves((0,), steering=(1,)),
-        "GatherND": lambda op: Moves((0,), steering=(1,)),
-    }
-)
+@rule("TopK")
+def top_k(op: Op) -> Structure:
+    """Follows the elements back."""
+    axis = int(op.attribute("axis", -1))
 
-__all__ = ["Step", "Value", "ints"]
+    def back(step: Step, r: Value) -> Value:
+        zeros = step.ops.Expand(step.ops.zero(), step.shape(0))
+        return step.ops.ScatterElements(zeros, step.result(1), r, axis=axis)
+
+    return Adjoint(back, shapes=(0,), results=(1,))
+
+
+@rule("Unique")
+def unique(op: Op) -> Structure:
+    """Equal elements share alike."""
+    axis = op.attribute("axis")
+    after = 0 if axis is None else op.rank(0) - 1 - axis % op.rank(0)
+
+    def back(step: Step, r: Value) -> Value:
+        e = step.ops
+        whole = replace(step.node, outputs=("y", "indices", "inverse", "counts"))
+        _, _, inverse, counts = e.rerun(whole, [step.value(0)])
+        equals = e.Reshape(e.Cast(counts, to=e.float_type), ints(-1, *[1] * after))
+        share = e.Gather(e.Div(r, equals), inverse, axis=axis or 0)
+        return e.Reshape(share, step.shape(0), allowzero=1)
+
+    return Adjoint(back, shapes=(0,), values=(0,))
+
+
+# Turning ----------------------------------------------------------------------------------------
+
+
+@rule("Trilu")
+def trilu(op: Op) -> Structure:
+    """Follows the elements back; the emptied triangle is booked as constant."""
+    upper = int(op.attribute("upper", 1))
+
+    def back(step: Step, r: Value) -> Value:
+        return step.ops.Trilu(r, *([step.value(1)] if op.has(1) else []), upper=upper)
+
+    return Adjoint(back, values=(1,), fills=True)
+
+
+@rule("ReverseSequence")
+def reverse_sequence(op: Op) -> Structure:
+    """Reversed again."""
+    axes = {k: op.attribute(k, v) for k, v in (("batch_axis", 1), ("time_axis", 0))}
+    return Adjoint(lambda step, r: step.ops.ReverseSequence(r, step.value(1), **axes), values=(1,))
+
+
+_TO_SPACE = {"DCR": (0, 3, 4, 1, 5, 2), "CRD": (0, 1, 4, 2, 5, 3)}
+"""Axes of [N, C, H, block, W, block] in the channels-first layout that is moved there."""
+
+
+@rule("DepthToSpace")
+def depth_to_space(op: Op) -> Structure:
+    """Follows the elements back."""
+    block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
+
+    def back(step: Step, r: Value) -> Value:
+        e = step.ops
+        samples, depth, height, width = (e.Gather(step.shape(0), ints(i)) for i in range(4))
+        channels, side = e.Div(depth, ints(block**2)), ints(block)
+        apart = e.Concat(samples, channels, height, side, width, side, axis=0)
+        turned = e.Transpose(e.Reshape(r, apart, allowzero=1), perm=np.argsort(order).tolist())
+        return e.Reshape(turned, step.shape(0), allowzero=1)
+
+    return Adjoint(back, shapes=(0,))
+
+
+@rule("SpaceToDepth")
+def space_to_depth(op: Op) -> Structure:
+    """Follows the elements back."""
+    block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
+
+    def back(step: Step, r: Value) -> Value:
+        e = step.ops
+        samples, channels, height, width = (e.Gather(step.shape(0), ints(i)) for i in range(4))
+        height, width = (e.Div(x, ints(block)) for x in (height, width))
+        side = ints(block)
+        whole = (samples, channels, height, side, width, side)
+        apart = e.Concat(*(whole[i] for i in np.argsort(order)), axis=0)
+        turned = e.Transpose(e.Reshape(r, apart, allowzero=1), perm=list(order))
+        return e.Reshape(turned, step.shape(0), allowzero=1)
+
+    return Adjoint(back, shapes=(0,))
+
+
+# Putting in -------------------------------------------------------------------------------------
+
+
+def _scattered(op: Op, way: Scatter) -> Structure:
+    reduction = op.attribute("reduction", "none")
+    return Moves((0, 2), steering=(1,)) if reduction == "none" else Combined(reduction, way)
+
+
+@rule("Scatter", "ScatterElements")
+def scatter_elements(op: Op) -> Structure:
+    """Follows the elements back; what falls on one place shares as the reduction says."""
+    return _scattered(op, elements(int(op.attribute("axis", 0))))
+
+
+@rule("ScatterND")
+def scatter_nd(op: Op) -> Structure:
+    """Follows the elements back; what falls on one place shares as the reduction says."""
+    return _scattered(op, slices())
+
+
+@rule("TensorScatter")
+def tensor_scatter(op: Op) -> Structure:
+    """Follows the elements back."""
+    return Moves((0, 1), steering=(2,))
+
+
+@rule("Col2Im")
+def col2im(op: Op) -> Structure:
+    """Linear: overlapping blocks share by contribution."""
+    image, block = op.constant(1), op.constant(2)
+    if image is None or block is None:
+        raise RuleError(f"Col2Im node {op.node.name!r}: image and block shape must be constants")
+    rank, places = image.size, int(np.prod(block))
+    whole = {"pads": (0,) * 2 * rank, "strides": (1,) * rank, "dilations": (1,) * rank}
+    attributes = {name: op.attribute(name, value) for name, value in whole.items()}
+
+    def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
+        pick = np.eye(places, dtype=e.dtype).reshape(places, 1, *block)
+        planes = e.Reshape(g, e.Concat(ints(-1, 1), image, axis=0))
+        return e.Reshape(e.Conv(planes, pick, **attributes), shape)
+
+    return Linear(
+        forward=lambda e, x: e.Col2Im(x, image, block, **attributes), adjoint=adjoint, factors=(0,)
+    )

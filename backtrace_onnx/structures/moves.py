@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.graph import Node
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 if TYPE_CHECKING:
@@ -24,20 +25,93 @@ class Reshaped(Structure):
 
     def propagate(self, step: Step) -> Pieces:
         shape = step.shape(0)
-        return {0: [step.ops.Reshape(r, shape) for r in step.r]}
+        return {0: [step.ops.Reshape(r, shape, allowzero=1) for r in step.r]}
 
 
 @dataclass(frozen=True)
 class Adjoint(Structure):
-    """A movement whose way back is ONNX text: `back(step, r) -> relevance of input 0`."""
+    """A movement whose way back is ONNX text: `back(step, r) -> relevance of input data`.
+
+    What `back` leaves out, where `fills` says so, lay on places the operator filled.
+    """
 
     back: Callable[[Step, Value], Value]
     shapes: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
     results: tuple[int, ...] = ()
+    data: int = 0
+    fills: bool = False
 
     def propagate(self, step: Step) -> Pieces:
-        return {0: [self.back(step, r) for r in step.r]}
+        sent = [self.back(step, r) for r in step.r]
+        if self.fills and step.ops.keeps_ledger:
+            for channel, (r, piece) in enumerate(zip(step.r, sent, strict=True)):
+                whole, moved = (step.ops.total(x, step.sample_axis()) for x in (r, piece))
+                step.book("constants", channel, step.ops.Sub(whole, moved))
+        return {self.data: sent}
+
+
+@dataclass(frozen=True)
+class Joined(Structure):
+    """`count` inputs laid end to end along `axis`: cut apart again."""
+
+    count: int
+    axis: int
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(range(self.count))
+
+    def propagate(self, step: Step) -> Pieces:
+        ops = step.ops
+        sizes = [ops.Gather(step.shape(i), ints(self.axis)) for i in self.shapes]
+        parts = [ops.split(r, sizes, self.axis) for r in step.r]
+        return {i: [part[i] for part in parts] for i in self.shapes}
+
+
+@dataclass(frozen=True)
+class Parted(Structure):
+    """Input 0 cut along `axis`: joined again, zeros where a part has no relevance.
+
+    Attributes:
+        sizes: `(step) -> int64[parts]`.
+    """
+
+    axis: int
+    sizes: Callable[[Step], Value]
+    values: tuple[int, ...] = ()
+    shapes: tuple[int, ...] = (0,)
+    every_output: bool = True
+
+    def propagate(self, step: Step) -> Pieces:
+        absent = {k: self._zeros(step, k) for k, r in enumerate(step.outgoing) if r is None}
+        sent = []
+        for channel in range(step.policy.channels):
+            parts = [absent[k] if r is None else r[channel] for k, r in enumerate(step.outgoing)]
+            sent.append(step.ops.Concat(*parts, axis=self.axis))
+        return {0: sent}
+
+    def _zeros(self, step: Step, part: int) -> Value:
+        ops = step.ops
+        size = ops.Gather(self.sizes(step), ints(part))
+        shape = ops.ScatterElements(step.shape(0), ints(self.axis), size, axis=0)
+        return ops.Expand(ops.zero(), shape)
+
+
+@dataclass(frozen=True)
+class Chosen(Structure):
+    """Elementwise one input or the other, by the condition: back the same way."""
+
+    values: tuple[int, ...] = (0,)
+    shapes: tuple[int, ...] = (1, 2)
+    broadcasts: tuple[int, ...] = (1, 2)
+
+    def propagate(self, step: Step) -> Pieces:
+        ops, condition = step.ops, step.value(0)
+        return {
+            1: [ops.Where(condition, r, ops.zero()) for r in step.r],
+            2: [ops.Where(condition, ops.zero(), r) for r in step.r],
+        }
 
 
 @dataclass(frozen=True)
@@ -57,6 +131,8 @@ class Moves(Structure):
     fill: tuple[int, ...] = ()
     overrides: Mapping[str, object] = field(default_factory=dict)
     dtype: npt.DTypeLike = np.int64
+
+    every_output: bool = True
 
     @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -80,8 +156,8 @@ class Moves(Structure):
                 moved, lost = ops.scatter_add(out[channel], index, total, step.sample_axis())
                 step.book("constants", channel, lost)
                 flat = moved if flat is None else ops.Add(flat, moved)
-            for i in self.data:
-                pieces[i].append(self._cut(ops, flat, starts[i], shapes[i]))
+            for i, part in zip(self.data, self._cut(ops, flat, shapes), strict=True):
+                pieces[i].append(part)
         return pieces
 
     def _number(self, ops: Ops, shapes: Mapping[int, Value]) -> tuple[dict[int, Value], Value]:
@@ -115,17 +191,16 @@ class Moves(Structure):
             return ids
         return ops.Cast(ids, to=int(np_dtype_to_tensor_dtype(np.dtype(self.dtype))))
 
-    def _cut(self, ops: Ops, flat: Value, start: Value, shape: Value) -> Value:
-        if len(self.data) == 1:
-            return ops.Reshape(flat, shape)
-        first = ops.Reshape(start, ints(1))
-        size = ops.ReduceProd(shape, keepdims=1)
-        return ops.Reshape(ops.Slice(flat, first, ops.Add(first, size)), shape)
+    def _cut(self, ops: Ops, flat: Value, shapes: Mapping[int, Value]) -> list[Value]:
+        sizes = [ops.ReduceProd(shapes[i], keepdims=1) for i in self.data]
+        parts = ops.split(flat, sizes, 0)
+        return [
+            ops.Reshape(part, shapes[i], allowzero=1)
+            for i, part in zip(self.data, parts, strict=True)
+        ]
 
 
-def _overridden(node, overrides):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def _overridden(node: Node, overrides: Mapping[str, object]) -> Node:
     return replace(node, attributes={**node.attributes, **overrides}) if overrides else node
 
 
@@ -180,15 +255,33 @@ class ElementwiseWinner(Structure):
 
 @dataclass(frozen=True)
 class LookUp(Structure):
-    """A constant table looked up by ids: input 1 is sent its row's relevance, summed over `over`."""
+    """A fixed table looked up by ids: they are sent their row's relevance, summed over `over`.
+
+    Attributes:
+        ids: index of the input that holds them.
+        parts: whether the last axis of the ids holds the parts of one id, which share alike.
+    """
 
     over: tuple[int, ...]
+    ids: int = 1
+    parts: bool = False
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.ids,) if self.parts else ()
 
     def propagate(self, step: Step) -> Pieces:
-        if not self.over:
-            return {1: step.r}
-        axes = ints(*self.over)
-        return {1: [step.ops.ReduceSum(r, axes, keepdims=0) for r in step.r]}
+        return {self.ids: [self._back(step, r) for r in step.r]}
+
+    def _back(self, step: Step, r: Value) -> Value:
+        ops = step.ops
+        if self.over:
+            r = ops.ReduceSum(r, ints(*self.over), keepdims=0)
+        if not self.parts:
+            return r
+        shape = step.shape(self.ids)
+        count = ops.Cast(ops.Gather(shape, ints(-1)), to=ops.float_type)
+        return ops.Expand(ops.Div(ops.Unsqueeze(r, ints(-1)), count), shape)
 
 
 @dataclass(frozen=True)
