@@ -19,7 +19,8 @@ from backtrace_onnx.books import Books
 from backtrace_onnx.engine import propagate
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph import Graph, TensorType
-from backtrace_onnx.model import Model, sort_nodes, strip
+from backtrace_onnx.model import Model, strip
+from backtrace_onnx.topology import sort_nodes
 from backtrace_onnx.plan import Plan, make_plan
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.prepare import prepare
@@ -299,8 +300,11 @@ def _upgraded(loaded: Model) -> Model:
     version = loaded.opsets.get("", OLDEST_OPSET)
     if version >= OLDEST_OPSET:
         return loaded
+    modern = onnx.ModelProto()
+    modern.CopyFrom(loaded.proto)
+    modern.ir_version = max(modern.ir_version, 8)
     try:
-        proto = version_converter.convert_version(loaded.proto, OLDEST_OPSET)
+        proto = version_converter.convert_version(modern, OLDEST_OPSET)
     except Exception as error:  # the converter raises its own C++ exceptions
         reason = str(error).strip().split("\n")[0]
         raise CompileError(

@@ -93,6 +93,10 @@ class NodeStep:
         """Whether input `i` is known to have no negative entry."""
         return self.node.inputs[i] in self._plan.nonnegative
 
+    def infinite(self, i: int) -> bool:
+        """Whether input `i` may hold infinities."""
+        return self.node.inputs[i] in self._plan.infinite
+
     def sample_axis(self) -> int | None:
         """Axis of the first output along which samples lie."""
         return self._sample_axes(self.node.outputs[0])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from backtrace_onnx import registry
 from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
@@ -29,6 +31,7 @@ class Plan:
         carriers: tensors that take relevance.
         integral: tensors that descend from integers and booleans only.
         nonnegative: tensors known to have no negative entry.
+        infinite: tensors that may hold infinities: they descend from a constant that does.
         gates: saturation gate of linear nodes followed by a saturating activation.
     """
 
@@ -37,6 +40,7 @@ class Plan:
     carriers: frozenset[str]
     integral: frozenset[str]
     nonnegative: frozenset[str]
+    infinite: frozenset[str]
     gates: Mapping[str, Gate]
     missing: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,6 +84,7 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
         frozenset(carriers),
         _integral(graph, structures),
         _nonnegative(graph),
+        _infinite(graph),
         _gates(graph),
         missing,
     )
@@ -163,6 +168,21 @@ def _nonnegative(graph: Graph) -> frozenset[str]:
             data = [i for i in node.inputs if i and graph.type(i).is_float]
             known = bool(data) and all(i in found for i in data)
         if known:
+            found.update(filter(None, node.outputs))
+    return frozenset(found)
+
+
+_FINITE = frozenset("Softmax LogSoftmax Exp Sigmoid Tanh Clip HardSigmoid Relu IsInf".split())
+
+
+def _infinite(graph: Graph) -> frozenset[str]:
+    found = {
+        name
+        for name, value in graph.constants.items()
+        if value.dtype.kind == "f" and bool(np.isinf(value).any())
+    }
+    for node in graph.nodes:
+        if node.op_type not in _FINITE and found.intersection(node.inputs):
             found.update(filter(None, node.outputs))
     return frozenset(found)
 

@@ -90,9 +90,10 @@ class Symbol:
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
     def safe_divide(self, r: Value) -> Symbol:
-        """r / self, and 0 where self is 0: there the division is by infinity."""
-        mass = self.ops.Where(self == 0.0, self.ops.scalar(np.inf), self)
-        return self.ops.symbol(self.ops.Div(r, mass))
+        """r / self; where self is 0 the quotient is r / 1, which multiplies only zeros."""
+        empty = self.ops.Cast(self == 0.0, to=self.ops.float_type)
+        inverse = self.ops.Reciprocal(self.ops.Add(self, empty))
+        return self.ops.symbol(self.ops.Mul(r, inverse))
 
     def _binary(self, op_type: str, other: Value) -> Symbol:
         return self.ops.symbol(self.ops.op(op_type, (self, other)))
