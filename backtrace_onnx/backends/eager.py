@@ -253,7 +253,9 @@ class EagerOps(Ops):
         units, bias, sample, spread = self._units(shape, b, sample_axis)
 
         def lay(x: Value) -> Array:
-            return np.ascontiguousarray(np.broadcast_to(x, shape), self.dtype).reshape(units)
+            full = x if x.shape == shape else np.broadcast_to(x, shape)
+            flat = np.ascontiguousarray(full, self.dtype).reshape(units)
+            return flat if flat.flags.writeable else flat.copy()  # one type for the kernel
 
         xs = tuple(lay(self.array(term.x)) for term in terms)
         signs = np.array([term.sign for term in terms], self.dtype)
