@@ -1,0 +1,236 @@
+"""The command line. Everything heavy is imported by the commands, so that --help is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtrace_onnx import __version__
+from backtrace_onnx.errors import BacktraceError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.report.subject import Subject
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+MODE = click.option(
+    "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
+)
+OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
+TASK = click.option("--task", help="classification, regression, bbox, segmentation or generation.")
+SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
+THRESHOLD = click.option(
+    "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."
+)
+SIDECAR = click.option(
+    "--sidecar",
+    type=click.Path(path_type=Path),
+    help="How files become inputs; default: MODEL's name with .sidecar.json.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="backtrace-onnx")
+def commands() -> None:
+    """Explain any .onnx model: trace an answer back to its inputs."""
+
+
+@commands.command()
+@MODEL
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@MODE
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="Label or index to explain, or one index per axis (2,7); default: the largest entry. "
+    "Repeat it to give one for each sample.",
+)
+@OUTPUT
+@TASK
+@SCALER
+@THRESHOLD
+@SIDECAR
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
+@AS_JSON
+@click.option(
+    "--on-unsupported",
+    type=click.Choice(["error", "pass", "stop"]),
+    default="error",
+    show_default=True,
+    help="At operators without a rule.",
+)
+@click.option(
+    "--top", type=click.IntRange(1), default=10, show_default=True, help="Features to list."
+)
+@click.option(
+    "--engine", type=click.Choice(["numba", "onnxruntime"]), default="numba", show_default=True
+)
+def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
+    """Show why MODEL answers as it does on each INPUT.
+
+    An INPUT is a .npy, .npz, .json or .csv file or a picture; `name=file` says which input it is
+    for. Several files, or rows, become one batch. A sidecar beside the model says how pictures and
+    tables become inputs; without an INPUT, this prints what the model takes.
+
+    \b
+    Keys of --json:
+      model, mode, task, output, files
+      samples[]: sample, source, mask {inside, of} or null
+        prediction, target: {index, label, value, probability} or null
+        top[]: input, name, value, relevance, share, channels, box, index
+               box: first row, first column, row and column after the last
+        ledger: by channel (positive; contrastive also negative):
+               start, inputs, constants, unassigned, residual
+    """
+    from backtrace_onnx.report.console import Waiting
+    from backtrace_onnx.report.folder import check_folder
+
+    if out:
+        check_folder(out)
+    with Waiting("Loading the model") as waiting:
+        from backtrace_onnx.report.explaining import Asked, explained
+
+        request = Asked(**asked)
+        subjects = explained(request, waiting)
+        files = _write(request.model, subjects, out, top, waiting)
+    _report(request.model, subjects, files, as_json, top)
+
+
+@commands.command()
+@MODEL
+@SIDECAR
+@AS_JSON
+def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
+    """Show MODEL's inputs and outputs, and the rule that explains each node.
+
+    \b
+    Keys of --json: model, opsets, inputs[] and outputs[] {name, type}, sidecar, explainable
+      nodes[]: node, operator, rule, coverage (exact, expanded, nothing or none)
+    """
+    from backtrace_onnx.report import inspection
+    from backtrace_onnx.report.console import console
+    from backtrace_onnx.report.explaining import find_sidecar
+
+    found = inspection.inspect(model, find_sidecar(model, sidecar))
+    if as_json:
+        _print_json(inspection.as_record(found))
+    else:
+        inspection.print_inspection(console(), found)
+
+
+@commands.command(name="compile")
+@MODEL
+@click.option("-o", "file", type=click.Path(path_type=Path), required=True, help="File to write.")
+@MODE
+@OUTPUT
+@TASK
+@SCALER
+@THRESHOLD
+@SIDECAR
+@click.option("--tensors", multiple=True, help="Tensor whose relevance it returns; repeatable.")
+def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any) -> None:
+    """Write MODEL and its explanation as one plain .onnx file.
+
+    Without --tensors the file returns the relevance of the inputs. Task and threshold come from
+    the sidecar where they are not given.
+    """
+    from backtrace_onnx.report.compiling import compiled
+    from backtrace_onnx.report.console import Waiting, console
+
+    with Waiting("Compiling"):
+        lines = compiled(model, file, sidecar, **options)
+    for line in lines:
+        console().print(line)
+
+
+@commands.command()
+@AS_JSON
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+def ops(as_json: bool, markdown: bool) -> None:
+    """List the operators that have a rule.
+
+    \b
+    Keys of --json, a list: domain, operator, since (opset version), rule
+    """
+    from backtrace_onnx.report import operators
+    from backtrace_onnx.report.console import console
+
+    if as_json and markdown:
+        raise click.UsageError("choose --json or --markdown")
+    if as_json:
+        _print_json(operators.as_records())
+    elif markdown:
+        click.echo(operators.as_markdown())
+    else:
+        operators.print_operators(console())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0 done, 2 wrong use or bad input, 3 not explainable as asked."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        commands.main(arguments, "backtrace-onnx", standalone_mode=False)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BacktraceError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail("not enough memory", 1)
+    except Exception as error:
+        if os.environ.get("BACKTRACE_ONNX_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _fail(f"unexpected {what} (set BACKTRACE_ONNX_DEBUG=1 to see where)", 1)
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(f"Error: {text}", err=True)
+    return code
+
+
+def _write(
+    model: Path, subjects: Sequence[Subject], out: Path | None, top: int, waiting: Any
+) -> list[str]:
+    if out is None:
+        return []
+    from backtrace_onnx.report.writing import write
+
+    waiting.say("Drawing")
+    return write(str(model), subjects, out, top=top, progress=waiting.advance)
+
+
+def _report(
+    model: Path, subjects: Sequence[Subject], files: Sequence[str], as_json: bool, top: int
+) -> None:
+    if as_json:
+        from backtrace_onnx.report.record import record
+
+        _print_json(record(str(model), subjects, top=top, files=files))
+        return
+    from backtrace_onnx.report.console import console
+    from backtrace_onnx.report.text import print_subjects
+
+    print_subjects(console(), subjects, top=top, files=files)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

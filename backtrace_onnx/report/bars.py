@@ -1,0 +1,73 @@
+"""Ranked bars: columns of tables, regions, and other named parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from backtrace_onnx.report.ranking import Part, rank
+from backtrace_onnx.report.style import AGAINST, FAINT, FOR, INK, RULE, shortened
+from backtrace_onnx.report.subject import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+SHOWN = 14
+
+
+def height(subject: Subject, name: str) -> float:
+    """Inches that the bars of an input take."""
+    return 0.38 * min(len(rank(subject, name)), SHOWN + 1) + 0.9
+
+
+def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+    """A bar for every part of an input, the largest on top, the small ones as one."""
+    parts = rank(subject, name)
+    values = [part.relevance for part in parts[:SHOWN]]
+    names = [shortened(str(part)) for part in parts[:SHOWN]]
+    if len(parts) > SHOWN:
+        values.append(sum(part.relevance for part in parts[SHOWN:]))
+        names.append(f"{len(parts) - SHOWN} others together")
+    axis = figure.subplots()
+    _bars(axis, names, values)
+    _ends(axis, values)
+    axis.set_xlabel(meaning(parts), color=FAINT, fontsize=10)
+
+
+def meaning(parts: Sequence[Part]) -> str:
+    """What the axis of relevance says."""
+    if any(part.relevance < 0 for part in parts) and any(part.relevance > 0 for part in parts):
+        return "← speaks against        relevance        speaks for →"
+    return "relevance"
+
+
+def _bars(axis: Axes, names: Sequence[str], values: Sequence[float]) -> None:
+    rows = range(len(values))
+    axis.barh(rows, values, color=[FOR if v >= 0 else AGAINST for v in values], height=0.68)
+    axis.set_yticks(rows, labels=names, fontsize=11)
+    axis.invert_yaxis()
+    axis.axvline(0, color=FAINT, linewidth=0.8)
+    axis.tick_params(axis="both", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="x", color=RULE, linewidth=0.6)
+    axis.set_axisbelow(True)
+
+
+def _ends(axis: Axes, values: Sequence[float]) -> None:
+    """The number at the end of every bar, and room for it."""
+    span = max(map(abs, values), default=0.0) or 1.0
+    for row, value in enumerate(values):
+        side = 1 if value >= 0 else -1
+        axis.annotate(
+            f"{value:+.3g}",
+            (value, row),
+            xytext=(4 * side, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if side > 0 else "right",
+            fontsize=10,
+            color=INK,
+        )
+    low, high = min(0.0, *values), max(0.0, *values)
+    axis.set_xlim(low - 0.18 * span * (low < 0), high + 0.18 * span * (high > 0 or low == 0))

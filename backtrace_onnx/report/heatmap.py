@@ -1,0 +1,126 @@
+"""Relevance laid over a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.report.ranking import picture_axis, pixels
+from backtrace_onnx.report.style import FAINT, INK, Scale, colours
+from backtrace_onnx.report.subject import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+Array = npt.NDArray[Any]
+SMOOTHED_FROM = 96  # pixels along the shorter side
+_PERCENTILE = 99.7
+
+
+def panels(subject: Subject) -> int:
+    """How many panels a picture has: the picture, its relevance, and two channels if there are."""
+    return 4 if len(subject.channels) > 1 else 2
+
+
+def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+    """The picture beside its relevance; in modes with two channels also each of them."""
+    picture = shown_picture(subject, name)
+    axes = figure.subplots(1, panels(subject), squeeze=False)[0]
+    axes[0].imshow(picture, interpolation="nearest")
+    axes[0].set_title("input", color=FAINT, fontsize=11)
+    for axis, (title, values) in zip(axes[1:], _maps(subject, name), strict=True):
+        signed = title not in ("for", "against")
+        _overlay(figure, axis, picture, pixels(subject, name, values), signed)
+        axis.set_title(title, color=FAINT, fontsize=11)
+    for axis in axes:
+        _outline(axis, subject, picture.shape[:2])
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.spines[:].set_visible(False)
+
+
+def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
+    """Titles and relevance of the panels."""
+    whole = subject.relevance(name)
+    if len(subject.channels) < 2:
+        return [("relevance", whole)]
+    own = [subject.own(values[name]) for _, values in subject.channels]
+    return [("for minus against", whole), ("for", own[0]), ("against", own[1])]
+
+
+def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
+    """The picture that the model saw, uint8[H, W, 3]; without a sidecar stretched to full range."""
+    sample = subject.own(subject.explanation.inputs[name])
+    entry = subject.image(name)
+    if entry is not None:
+        return entry.decode(sample)
+    values = np.asarray(sample, np.float64)
+    values = values.transpose(1, 2, 0) if picture_axis(values) == 0 else values
+    values = values[..., :3]
+    span = float(np.ptp(values)) or 1.0
+    whole = np.rint((values - values.min()) / span * 255).astype(np.uint8)
+    return np.broadcast_to(whole, (*whole.shape[:2], 3))
+
+
+def smoothed(values: Array) -> Array:
+    """Relevance of a large picture, blurred for the eye; its sum stays the same."""
+    side = min(values.shape)
+    if side < SMOOTHED_FROM:
+        return values
+    sigma = side / 75
+    reach = np.arange(-int(3 * sigma), int(3 * sigma) + 1)
+    weights = np.exp(-0.5 * (reach / sigma) ** 2)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        values = np.apply_along_axis(_blur, axis, values, weights)
+    return values
+
+
+def _blur(line: Array, weights: Array) -> Array:
+    pad = len(weights) // 2
+    return np.convolve(np.pad(line, pad, mode="reflect"), weights, mode="valid")
+
+
+def _overlay(figure: FigureBase, axis: Axes, picture: Array, values: Array, signed: bool) -> None:
+    values = smoothed(values)
+    scale = Scale.of(values, _PERCENTILE if values.size > 4096 else 100)
+    gray = picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    pale = 0.5 + 0.5 * gray
+    axis.imshow(pale, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    drawn = axis.imshow(
+        values / scale.limit, cmap=colours(), vmin=-1, vmax=1, interpolation="nearest"
+    )
+    bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.8, aspect=24, pad=0.03)
+    legend(bar, scale, signed)
+
+
+def legend(bar: Any, scale: Scale, signed: bool = True) -> None:
+    """Words at the ends of a colour bar that shows only the signs that occur."""
+    low, high = (end / scale.limit for end in scale.bounds)
+    bar.ax.set_xlim(low, high)
+    if not scale.low:
+        words = ["none", f"most\n{scale.bounds[1]:.2g}"]
+    elif not scale.high:
+        words = [f"most negative\n{scale.bounds[0]:.2g}", "none"]
+    else:
+        words = [f"speaks against\n{-scale.limit:.2g}", f"speaks for\n{scale.limit:.2g}"]
+    bar.set_ticks([low, high], labels=words)
+    bar.ax.tick_params(length=0, labelsize=9, labelcolor=INK)
+    bar.outline.set_visible(False)
+
+
+def _outline(axis: Axes, subject: Subject, shape: tuple[int, ...]) -> None:
+    """The border of a segmentation's mask, where it lies over the picture."""
+    mask = subject.mask
+    if mask is None:
+        return
+    flat = mask.reshape(-1, *mask.shape[-2:]).any(axis=0) if mask.ndim >= 2 else None
+    if flat is None or not flat.any() or flat.all():
+        return
+    rows = (np.arange(flat.shape[0]) + 0.5) * shape[0] / flat.shape[0] - 0.5
+    columns = (np.arange(flat.shape[1]) + 0.5) * shape[1] / flat.shape[1] - 0.5
+    for color, width in (("white", 3.0), ("black", 1.2)):
+        axis.contour(columns, rows, flat.astype(float), [0.5], colors=color, linewidths=width)

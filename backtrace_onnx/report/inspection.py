@@ -1,0 +1,99 @@
+"""What a model is and how each of its nodes would be explained; nothing is run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtrace_onnx.explainer import Support, support_rows
+from backtrace_onnx.graph import Graph
+from backtrace_onnx.inputs import spell
+from backtrace_onnx.model import load
+from backtrace_onnx.plan import make_plan
+from backtrace_onnx.prepare import prepare
+from backtrace_onnx.report.console import table
+from backtrace_onnx.sidecar import Sidecar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REMEDY = (
+    "Write a rule for them with @backtrace_onnx.rule, or explain with --on-unsupported pass "
+    "(relevance goes to the inputs of the same shape) or stop (it is booked as unassigned)."
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's interface and a row per node."""
+
+    model: str
+    graph: Graph
+    opsets: dict[str, int]
+    sidecar: Sidecar | None
+    rows: list[Support]
+
+    @property
+    def missing(self) -> list[Support]:
+        """Nodes that no rule explains."""
+        return [row for row in self.rows if row.coverage == "none"]
+
+
+def inspect(model: Path, sidecar: Sidecar | None) -> Inspection:
+    """Read a model and look up the rule of every node. Raises ModelError."""
+    loaded = load(model)
+    opsets = {domain or "ai.onnx": version for domain, version in loaded.opsets.items()}
+    _, graph = prepare(loaded)
+    plan = make_plan(graph, "stop")
+    return Inspection(str(model), graph, opsets, sidecar, support_rows(loaded, plan))
+
+
+def as_record(found: Inspection) -> dict[str, Any]:
+    """The inspection as JSON values."""
+    return {
+        "model": found.model,
+        "opsets": found.opsets,
+        "inputs": _tensors(found.graph, found.graph.inputs),
+        "outputs": _tensors(found.graph, found.graph.outputs),
+        "sidecar": str(found.sidecar.path) if found.sidecar else None,
+        "nodes": [asdict(row) for row in found.rows],
+        "explainable": not found.missing,
+    }
+
+
+def print_inspection(to: Console, found: Inspection) -> None:
+    """The inspection for people."""
+    versions = ", ".join(f"{domain} {version}" for domain, version in found.opsets.items())
+    to.print(f"{found.model}: {len(found.rows)} nodes, opset {versions}")
+    _print_tensors(to, found, "input", found.graph.inputs)
+    _print_tensors(to, found, "output", found.graph.outputs)
+    to.print()
+    rows = table(to, "node", "operator", "coverage", "rule")
+    for row in found.rows:
+        rows.add_row(row.node, row.operator, row.coverage, row.rule)
+    to.print(rows)
+    to.print()
+    to.print(verdict(found))
+
+
+def verdict(found: Inspection) -> str:
+    """Whether the model can be explained, and what to do if not."""
+    if not found.missing:
+        return "Every node that relevance can meet has a rule."
+    nodes: dict[str, list[str]] = {}
+    for row in found.missing:
+        nodes.setdefault(row.operator, []).append(row.node)
+    listed = "\n".join(f"  - {op}: {', '.join(names)}" for op, names in nodes.items())
+    return f"{len(nodes)} operator(s) have no rule:\n{listed}\n{REMEDY}"
+
+
+def _tensors(graph: Graph, names: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"name": name, "type": spell(graph.type(name))} for name in names]
+
+
+def _print_tensors(to: Console, found: Inspection, what: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        entry = found.sidecar.inputs.get(name) if found.sidecar and what == "input" else None
+        how = f": {entry.describe()}" if entry else ""
+        to.print(f"{what} {name} {spell(found.graph.type(name))}{how}")

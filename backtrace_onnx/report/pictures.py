@@ -1,0 +1,117 @@
+"""Pictures of an explanation: the inputs' relevance, and where relevance went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.report import bars, heatmap, layers, strips
+from backtrace_onnx.report.ranking import is_picture
+from backtrace_onnx.report.record import balance
+from backtrace_onnx.report.style import FAINT, save, sheet, shortened
+from backtrace_onnx.report.subject import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from backtrace_onnx.explanation import Explanation
+    from backtrace_onnx.sidecar import Sidecar
+
+
+def plot(
+    explanation: Explanation, path: Path, *, sample: int = 0, sidecar: Sidecar | None = None
+) -> None:
+    """Write a picture (.png, .svg or .pdf) of the inputs' relevance: heatmap, bars or strips.
+
+    Raises RequestError for a sample that is not there or a file that cannot be written.
+    """
+    subject = Subject(explanation, sample, sidecar=sidecar)
+    if not 0 <= sample < subject.samples:
+        raise RequestError(f"sample {sample} of an explanation of {subject.samples}")
+    plot_relevance(subject, Path(path))
+
+
+def plot_relevance(subject: Subject, path: Path) -> None:
+    """Write the picture of one sample's relevance, all inputs in one."""
+    save(path, lambda: _relevance(subject))
+
+
+def plot_layers(subject: Subject, path: Path) -> None:
+    """Write the picture of where relevance went, node by node."""
+    save(path, lambda: layers.draw(subject))
+
+
+def _relevance(subject: Subject) -> Figure:
+    names = list(subject.explanation.inputs)
+    sizes = [_size(subject, name) for name in names]
+    width = max(size[0] for size in sizes)
+    figure = sheet(width, sum(size[1] for size in sizes) + 0.75)
+    figure.suptitle(_title(subject), x=0.01, ha="left", fontsize=15, fontweight="bold")
+    parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=[s[1] for s in sizes])
+    for part, name in zip(parts[:, 0], names, strict=True):
+        if len(names) > 1:
+            part.suptitle(name, x=0.01, ha="left", fontsize=11)
+        _kind(subject, name).draw(part, subject, name)
+    figure.supxlabel(_went(subject, names), x=0.01, ha="left", fontsize=9, color=FAINT)
+    return figure
+
+
+def _kind(subject: Subject, name: str) -> _Drawn:
+    sample = subject.relevance(name)
+    if is_picture(subject, name):
+        return heatmap
+    named = subject.table(name) is not None
+    one = sample.ndim == 0 or sample.size == max(sample.shape)
+    return bars if named or (one and not strips.is_signal(sample)) else strips
+
+
+def _size(subject: Subject, name: str) -> tuple[float, float]:
+    if is_picture(subject, name):
+        rows, columns = heatmap.shown_picture(subject, name).shape[:2]
+        side = 3.4 if heatmap.panels(subject) > 2 else 4.2
+        return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 1.0
+    if _kind(subject, name) is bars:
+        return 9.0, bars.height(subject, name)
+    return 9.6, 4.2
+
+
+def _title(subject: Subject) -> str:
+    from backtrace_onnx.report.text import answered
+
+    mask, target, prediction = subject.mask, subject.target(), subject.prediction()
+    if mask is not None:
+        return f"Why these {int(mask.sum())} pixels of {mask.size}?"
+    if target is None or prediction is None or subject.task != "classification":
+        return shortened(answered(subject), 70)
+    if target.index == prediction.index:
+        return f"Why “{shortened(str(prediction), 60)}”?"
+    return f"Why “{shortened(target.name, 30)}”? (predicted: {shortened(str(prediction), 30)})"
+
+
+def _went(subject: Subject, names: list[str]) -> str:
+    """Subtitle: mode, and the parts of the start that reached the inputs."""
+    channels = balance(subject)
+    parts = []
+    for channel, amounts in channels.items():
+        if amounts["start"]:
+            word = {"positive": "for", "negative": "against"}[channel]
+            of = f" ({word})" if len(channels) > 1 else ""
+            parts.append(f"{amounts['inputs'] / amounts['start']:.1%}{of}")
+    reached = f" · {', '.join(parts)} of relevance reached the inputs" if parts else ""
+    large = any(
+        is_picture(subject, n)
+        and min(heatmap.shown_picture(subject, n).shape[:2]) >= heatmap.SMOOTHED_FROM
+        for n in names
+    )
+    smooth = " · smoothed for display" if large else ""
+    return f"mode {subject.explanation.mode}{reached}{smooth}"
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from matplotlib.figure import FigureBase
+
+    class _Drawn(Protocol):
+        def draw(self, figure: FigureBase, subject: Subject, name: str) -> None: ...

@@ -1,0 +1,142 @@
+"""Which parts of the inputs matter: columns of tables, regions of pictures, rows, entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.images import ImageInput
+from backtrace_onnx.report.subject import Subject
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an input and its relevance.
+
+    Attributes:
+        value: what the part holds, as text, where that is known.
+        share: |relevance| over the sum of |relevance| of all parts of all inputs.
+        channels: relevance by channel.
+        box: of a region of a picture: first row, first column, row and column after the last.
+        index: of an entry: its place in the sample.
+    """
+
+    input: str
+    name: str
+    relevance: float
+    channels: tuple[float, ...]
+    value: str | None = None
+    box: tuple[int, int, int, int] | None = None
+    index: tuple[int, ...] | None = None
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name} = {self.value}"
+
+
+def rank(subject: Subject, input: str | None = None) -> list[Part]:
+    """Parts of one input, or of all, by |relevance|, largest first."""
+    names = [input] if input else list(subject.explanation.inputs)
+    found = [part for name in names for part in _parts(subject, name)]
+    total = sum(abs(part.relevance) for part in found)
+    shared = [replace(part, share=_share(part, total)) for part in found]
+    return sorted(shared, key=lambda part: -abs(part.relevance))
+
+
+def is_picture(subject: Subject, name: str) -> bool:
+    """Whether an input is a picture: the sidecar says so, or its shape looks like one."""
+    return subject.image(name) is not None or picture_axis(subject.relevance(name)) is not None
+
+
+def picture_axis(sample: Array) -> int | None:
+    """Channel axis (0 or 2) of a sample shaped like a picture, else None."""
+    if sample.ndim != 3:
+        return None
+    if sample.shape[0] in (1, 3, 4) and min(sample.shape[1:]) >= 8:
+        return 0
+    return 2 if sample.shape[2] in (1, 3, 4) and min(sample.shape[:2]) >= 8 else None
+
+
+def pixels(subject: Subject, name: str, relevance: Array) -> Array:
+    """Relevance of every pixel [H, W] of a sample shaped like a picture: the sum over channels."""
+    entry = subject.image(name)
+    axis = _axis(entry) if entry else picture_axis(relevance)
+    total: Array = relevance.sum(axis=axis or 0, dtype=np.float64)
+    return total
+
+
+def edges(size: int) -> list[int]:
+    """Borders of about eight cells along an axis of a picture, equal ones if possible."""
+    count = next((n for n in (8, 7, 9, 6, 10) if size % n == 0), min(8, size))
+    return [round(size * i / count) for i in range(count + 1)]
+
+
+def _parts(subject: Subject, name: str) -> Iterator[Part]:
+    sample = subject.relevance(name)
+    own = [subject.own(values[name]) for _, values in subject.channels]
+    if is_picture(subject, name):
+        return _regions(subject, name, sample, own)
+    if subject.table(name) is not None and sample.ndim == 1:
+        return _columns(subject, name, sample, own)
+    if sample.ndim == 2 and min(sample.shape) > 1:
+        return _rows(name, sample, own)
+    return _entries(subject, name, sample, own)
+
+
+def _regions(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+    maps = [pixels(subject, name, r) for r in (sample, *own)]
+    rows, columns = edges(maps[0].shape[0]), edges(maps[0].shape[1])
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            sums = [float(m[top:bottom, left:right].sum()) for m in maps]
+            text = f"rows {top}-{bottom}, columns {left}-{right}"
+            yield Part(name, text, sums[0], tuple(sums[1:]), box=(top, left, bottom, right))
+
+
+def _columns(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+    table = subject.table(name)
+    values = subject.own(subject.explanation.inputs[name])
+    for feature, slots in table.columns() if table else ():
+        sums = tuple(float(r[slots].sum()) for r in own)
+        value = feature.decode(values[slots])
+        yield Part(name, feature.name, float(sample[slots].sum()), sums, value)
+
+
+def _rows(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+    for i, row in enumerate(sample):
+        sums = tuple(float(r[i].sum()) for r in own)
+        yield Part(name, f"{name}[{i}, :]", float(row.sum()), sums, index=(i,))
+
+
+def _entries(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+    values = subject.own(subject.explanation.inputs[name])
+    names = subject.explanation.names.get(name, ())
+    largest = np.argsort(-np.abs(sample), axis=None, kind="stable")[:_MOST]
+    for flat in largest:
+        at = tuple(int(i) for i in np.unravel_index(flat, sample.shape))
+        called = names[at[0]] if len(at) == 1 and at[0] < len(names) else _spelled(name, at)
+        sums = tuple(float(r[at]) for r in own)
+        text = f"{values[at]:.4g}" if values.dtype.kind in "fiu" else str(values[at])
+        yield Part(name, called, float(sample[at]), sums, text, index=at)
+
+
+_MOST = 1000  # entries that a ranking of a large array goes down to
+
+
+def _spelled(name: str, at: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, at))}]" if at else name
+
+
+def _share(part: Part, total: float) -> float:
+    return abs(part.relevance) / total if total > 0 else 0.0
+
+
+def _axis(entry: ImageInput) -> int:
+    return 0 if entry.layout == "NCHW" else 2

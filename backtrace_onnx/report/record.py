@@ -1,0 +1,74 @@
+"""The explanation as plain values: what --json prints and report.json keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backtrace_onnx.report.ranking import Part, rank
+from backtrace_onnx.report.subject import Answer, Subject
+
+AMOUNTS = ("start", "inputs", "constants", "unassigned", "residual")
+
+
+def record(
+    model: str, subjects: Sequence[Subject], *, top: int = 10, files: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Everything a machine may want of an explanation, as JSON values."""
+    first = subjects[0].explanation
+    return {
+        "model": model,
+        "mode": first.mode,
+        "task": first.task,
+        "output": first.output,
+        "samples": [_sample(number, subject, top) for number, subject in enumerate(subjects)],
+        "files": list(files),
+    }
+
+
+def balance(subject: Subject) -> dict[str, dict[str, float]]:
+    """The ledger's totals of one sample: amount by channel and kind."""
+    total = subject.explanation.ledger.total()
+    return {
+        name: {kind: float(getattr(total, kind)[channel, subject.sample]) for kind in AMOUNTS}
+        for channel, (name, _) in enumerate(subject.channels)
+    }
+
+
+def _sample(number: int, subject: Subject, top: int) -> dict[str, Any]:
+    mask = subject.mask
+    return {
+        "sample": number,
+        "source": subject.source,
+        "prediction": _answer(subject.prediction()),
+        "target": _answer(subject.target()),
+        "mask": None if mask is None else {"inside": int(mask.sum()), "of": int(mask.size)},
+        "top": [_part(part, subject) for part in rank(subject)[:top]],
+        "ledger": balance(subject),
+    }
+
+
+def _answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    index = answer.index[0] if len(answer.index) == 1 else list(answer.index)
+    return {
+        "index": index,
+        "label": answer.label,
+        "value": answer.value,
+        "probability": answer.probability,
+    }
+
+
+def _part(part: Part, subject: Subject) -> dict[str, Any]:
+    channels = [name for name, _ in subject.channels]
+    return {
+        "input": part.input,
+        "name": part.name,
+        "value": part.value,
+        "relevance": part.relevance,
+        "share": part.share,
+        "channels": dict(zip(channels, part.channels, strict=True)),
+        "box": None if part.box is None else list(part.box),
+        "index": None if part.index is None else list(part.index),
+    }

@@ -1,0 +1,156 @@
+"""What a report shows of one sample: its answer, what is explained, and how inputs are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.images import ImageInput
+from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from backtrace_onnx.tables import TableInput
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One entry of an output: where it is, what it is called, its value, and its probability."""
+
+    index: tuple[int, ...]
+    label: str | None
+    value: float
+    probability: float | None
+
+    @property
+    def name(self) -> str:
+        """The label, or the index in words."""
+        return self.label if self.label is not None else "class " + ", ".join(map(str, self.index))
+
+    def __str__(self) -> str:
+        if self.probability is None:
+            return f"{self.name} ({self.value:.4g})"
+        return f"{self.name} ({self.probability:.1%})"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One sample of an explanation, with what the sidecar says about the model.
+
+    Attributes:
+        source: where the sample came from, for people.
+        threshold: over which an entry of a segmentation belongs to the mask.
+    """
+
+    explanation: Explanation
+    sample: int = 0
+    source: str = ""
+    sidecar: Sidecar | None = None
+    threshold: float = 0.5
+
+    @property
+    def samples(self) -> int:
+        """How many samples were explained together."""
+        return int(self.explanation.ledger.total().start.shape[1])
+
+    @property
+    def channels(self) -> tuple[tuple[str, Mapping[str, Array]], ...]:
+        """Name and relevance of every channel; only two-channel modes have a negative one."""
+        e = self.explanation
+        both = (("positive", e.positive), ("negative", e.negative))
+        return both if e.negative else both[:1]
+
+    def own(self, array: Array) -> Array:
+        """This sample's part of an array of the whole batch."""
+        for axis in range(min(array.ndim, 2)):
+            if array.shape[axis] == self.samples:
+                part: Array = array.take(self.sample, axis)
+                return part
+        return array
+
+    def relevance(self, name: str) -> Array:
+        """This sample's relevance of an input (positive minus negative)."""
+        return self.own(self.explanation.relevance[name])
+
+    def image(self, name: str) -> ImageInput | None:
+        """How the sidecar makes a picture this input, if it does."""
+        entry = self.sidecar.inputs.get(name) if self.sidecar else None
+        return entry if isinstance(entry, ImageInput) else None
+
+    def table(self, name: str) -> TableInput | None:
+        """Which columns the sidecar puts into this input, if it says."""
+        entry = self.sidecar.inputs.get(name) if self.sidecar else None
+        return entry if isinstance(entry, TableInput) else None
+
+    @property
+    def meaning(self) -> OutputMeaning:
+        """What the sidecar says about the explained output."""
+        known = self.sidecar.outputs.get(self.explanation.output) if self.sidecar else None
+        return known or OutputMeaning()
+
+    @property
+    def output(self) -> Array | None:
+        """This sample's explained output, where the model returns it."""
+        y = self.explanation.outputs.get(self.explanation.output)
+        return self.own(np.asarray(y)) if y is not None else None
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_] | None:
+        """Entries of a segmentation over the threshold."""
+        y = self.output
+        return y > self.threshold if y is not None and self.task == "segmentation" else None
+
+    @property
+    def task(self) -> str:
+        """The task, as asked."""
+        return self.explanation.task
+
+    def prediction(self) -> Answer | None:
+        """The largest entry of the output; None if the task has no such thing."""
+        y = self.output
+        if y is None or y.size == 0 or self.task == "segmentation":
+            return None
+        return self.answer(int(np.argmax(y)))
+
+    def target(self) -> Answer | None:
+        """The entry that is explained; None if it is not a single one."""
+        chosen = self.explanation.target
+        if chosen is None or chosen.ndim != 1 or self.output is None:
+            return None
+        return self.answer(int(chosen[self.sample]))
+
+    def answer(self, flat: int) -> Answer:
+        """An entry of the flattened output."""
+        y = np.asarray(self.output, np.float64)
+        index = tuple(int(i) for i in np.unravel_index(flat, y.shape)) if y.ndim else ()
+        probabilities = self._probabilities(y.ravel())
+        share = None if probabilities is None else float(probabilities[flat])
+        return Answer(index, self._label(flat, y.size), float(y.ravel()[flat]), share)
+
+    def _label(self, flat: int, count: int) -> str | None:
+        labels = self.meaning.labels
+        if not labels or count == 1:
+            return None
+        if len(labels) != count and self.sidecar:
+            raise InputError(
+                f"{self.sidecar.path}: outputs.{self.explanation.output}.labels: there are "
+                f"{len(labels)}, but the output has {count} entries"
+            )
+        return labels[flat]
+
+    def _probabilities(self, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """y if it is a distribution; its softmax if the sidecar calls it a classification."""
+        if self.task != "classification" or y.size < 2 or not np.isfinite(y).all():
+            return None
+        if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
+            return y
+        if self.meaning.task != "classification":
+            return None
+        raised = np.exp(y - y.max())
+        softmax: npt.NDArray[np.float64] = raised / raised.sum()
+        return softmax

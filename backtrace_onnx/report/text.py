@@ -1,0 +1,123 @@
+"""What people read: the answer, what it rests on, and where relevance went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from backtrace_onnx.report.console import table
+from backtrace_onnx.report.ranking import Part, is_picture, rank
+from backtrace_onnx.report.record import balance
+from backtrace_onnx.report.subject import Subject
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN = 5  # samples that are printed
+
+
+def print_subjects(
+    to: Console, subjects: Sequence[Subject], *, top: int, files: Sequence[str]
+) -> None:
+    """Print the first samples, and which files were written."""
+    for subject in subjects[:SHOWN]:
+        _print_subject(to, subject, top)
+    if len(subjects) > SHOWN:
+        rest = len(subjects) - SHOWN
+        to.print(f"... and {rest} more sample(s); --json prints all, --out DIR keeps all")
+    for file in files:
+        to.print(f"wrote {file}")
+
+
+def headline(subject: Subject) -> str:
+    """One line: the sample, the model's answer, and what is explained."""
+    source = f"{subject.source}: " if subject.source else ""
+    return source + answered(subject)
+
+
+def answered(subject: Subject) -> str:
+    """The model's answer, and what is explained if that is something else."""
+    mask, prediction, target = subject.mask, subject.prediction(), subject.target()
+    if mask is not None:
+        inside = int(mask.sum())
+        return (
+            f"{inside} of {mask.size} entries over {subject.threshold:g} ({inside / mask.size:.1%})"
+        )
+    if prediction is None:
+        return f"tensor {subject.explanation.output}"
+    if subject.task != "classification" or (
+        subject.output is not None and subject.output.size == 1
+    ):
+        return _values(subject)
+    if target is None or target.index == prediction.index:
+        return f"{prediction}"
+    return f"{prediction}; explained: {target}"
+
+
+def _values(subject: Subject) -> str:
+    y = subject.output
+    values = [] if y is None else [f"{v:.5g}" for v in y.ravel()[:6]]
+    more = ", ..." if y is not None and y.size > 6 else ""
+    return f"{subject.explanation.output} = {', '.join(values)}{more}"
+
+
+def _print_subject(to: Console, subject: Subject, top: int) -> None:
+    from rich.text import Text
+
+    to.print(Text(headline(subject), style="bold"))
+    to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
+    to.print()
+    _print_parts(to, subject, top)
+    to.print()
+    _print_balance(to, subject)
+    to.print()
+
+
+def _print_parts(to: Console, subject: Subject, top: int) -> None:
+    parts = rank(subject)
+    channels = [name for name, _ in subject.channels] if len(subject.channels) > 1 else []
+    several = len(subject.explanation.inputs) > 1
+    head = ["input"] if several else []
+    columns = [*head, _kind(subject), "relevance", "share", *channels]
+    rows = table(to, *columns, right=tuple(range(len(head) + 1, len(columns))))
+    for part in parts[:top]:
+        own = [f"{r:+.4g}" for r in part.channels] if channels else []
+        lead = [part.input] if several else []
+        rows.add_row(*lead, str(part), _signed(part), f"{part.share:.1%}", *own)
+    to.print(rows)
+    if len(parts) > top:
+        rest = sum(part.share for part in parts[top:])
+        to.print(f"... and {len(parts) - top} more, share {rest:.1%}")
+
+
+def _kind(subject: Subject) -> str:
+    names = list(subject.explanation.inputs)
+    pictures = [is_picture(subject, name) for name in names]
+    return "region" if all(pictures) else "part" if any(pictures) else "feature"
+
+
+def _signed(part: Part) -> str:
+    return f"{part.relevance:+.4g}"
+
+
+def _print_balance(to: Console, subject: Subject) -> None:
+    for channel, amounts in balance(subject).items():
+        of = f" ({channel})" if len(subject.channels) > 1 else ""
+        rows = table(to, f"where relevance went{of}", "amount", "share", right=(1, 2))
+        for kind in ("inputs", "constants", "unassigned"):
+            rows.add_row(_KINDS[kind], *_amount(amounts[kind], amounts["start"]))
+        rows.add_row("start", *_amount(amounts["start"], amounts["start"]))
+        to.print(rows)
+
+
+_KINDS = {
+    "inputs": "the inputs",
+    "constants": "biases and constants",
+    "unassigned": "unassigned",
+}
+
+
+def _amount(value: float, start: float) -> tuple[str, str]:
+    tiny = abs(value) <= 1e-6 * abs(start)
+    text = "0" if tiny else f"{value:.4g}"
+    return text, "-" if start == 0 else "0.0%" if tiny else f"{value / start:.1%}"

@@ -1,0 +1,171 @@
+"""The sidecar: a small JSON file beside a model that says how raw data become its inputs.
+
+    {"inputs": {"image": {"kind": "image", "height": 28, "width": 28, "color": "gray"}},
+     "outputs": {"logits": {"task": "classification", "labels": ["cat", "dog"]}}}
+
+Keys of an image: height, width, color (gray, rgb, bgr), layout (NCHW, NHWC), resize (stretch,
+crop), resize_to (shorter side before the crop), scale, mean, std; a value becomes
+(value * scale - mean) / std. Keys of a table: features, each with a name and either mean and std
+or categories. Keys of an output: task, labels, threshold.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.images import ImageInput, open_image
+from backtrace_onnx.settings import Settings
+from backtrace_onnx.tables import Feature, TableInput, read_rows
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class OutputMeaning:
+    """What an output means: its task, the label of every entry, the threshold of a mask."""
+
+    task: str | None = None
+    labels: tuple[str, ...] = ()
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """How raw data become inputs, and what outputs mean, by tensor name."""
+
+    path: Path
+    inputs: Mapping[str, ImageInput | TableInput] = field(default_factory=dict)
+    outputs: Mapping[str, OutputMeaning] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Sidecar:
+        """Read a sidecar file. Raises InputError naming the file and the key that is wrong."""
+        path = Path(path)
+        settings = Settings(str(path), "", _parsed(path))
+        inputs = {name: _input(entry) for name, entry in settings.sections("inputs")}
+        outputs = {name: _output(entry) for name, entry in settings.sections("outputs")}
+        settings.finish()
+        return cls(path, inputs, outputs)
+
+    @classmethod
+    def beside(cls, model: str | os.PathLike[str]) -> Sidecar | None:
+        """The sidecar `<stem>.sidecar.json` in the model's folder, or None if there is none."""
+        path = Path(model).with_name(f"{Path(model).stem}.sidecar.json")
+        return cls.load(path) if path.is_file() else None
+
+    def check(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Raise InputError for an entry that names no input or output of the model."""
+        for section, given, there in (
+            ("inputs", self.inputs, inputs),
+            ("outputs", self.outputs, outputs),
+        ):
+            for name in given:
+                if name not in there:
+                    raise InputError(
+                        f"{self.path}: {section}.{name}: the model has no such name; "
+                        f"it has: {', '.join(there)}"
+                    )
+
+    def encode(self, input_name: str, source: Any) -> Array:
+        """The model's input made of `source`: a picture, or a table, as path or already read.
+
+        Args:
+            source: for an image: path or PIL image; for a table: path of a .csv file, or rows as
+                mappings from column to value.
+
+        Raises:
+            InputError: `source` cannot be read or does not fit; names row and column of a table.
+        """
+        entry = self.inputs.get(input_name)
+        if entry is None:
+            raise InputError(f"{self.path}: says nothing about input {input_name!r}")
+        if isinstance(entry, ImageInput):
+            is_path = isinstance(source, str | os.PathLike)
+            return entry.encode(open_image(Path(source)) if is_path else source)
+        if isinstance(source, str | os.PathLike):
+            return entry.encode(read_rows(Path(source)), str(source))
+        return entry.encode(list(source), "rows")
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Name of every slot of the table inputs, by input."""
+        return {
+            name: entry.slots
+            for name, entry in self.inputs.items()
+            if isinstance(entry, TableInput)
+        }
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def _input(entry: Settings) -> ImageInput | TableInput:
+    made = _image(entry) if entry.choice("kind", ("image", "table")) == "image" else _table(entry)
+    entry.finish()
+    return made
+
+
+def _image(entry: Settings) -> ImageInput:
+    height, width = entry.whole("height", 1), entry.whole("width", 1)
+    color = entry.choice("color", ("gray", "rgb", "bgr"))
+    channels = 1 if color == "gray" else 3
+    std = entry.numbers("std", channels, default=1.0)
+    if 0 in std:
+        raise entry.wrong("std", "must not be 0")
+    scale = entry.number("scale", default=1.0)
+    if scale == 0:
+        raise entry.wrong("scale", "must not be 0")
+    resize = entry.choice("resize", ("stretch", "crop"), default="stretch")
+    resize_to = entry.whole("resize_to", max(height, width), default=max(height, width))
+    return ImageInput(
+        height=height,
+        width=width,
+        color=color,
+        layout=entry.choice("layout", ("NCHW", "NHWC"), default="NCHW"),
+        resize=resize,
+        resize_to=resize_to,
+        scale=scale,
+        mean=entry.numbers("mean", channels, default=0.0),
+        std=std,
+    )
+
+
+def _table(entry: Settings) -> TableInput:
+    features = []
+    for item in entry.items("features"):
+        name = item.text("name")
+        categories = item.texts("categories")
+        mean, std = item.number("mean", default=0.0), item.number("std", default=1.0)
+        if categories and item.has("mean", "std"):
+            raise item.wrong("categories", "a feature has either categories or mean and std")
+        if std == 0:
+            raise item.wrong("std", "must not be 0")
+        features.append(Feature(name, mean, std, categories))
+        item.finish()
+    if len({f.name for f in features}) < len(features):
+        raise entry.wrong("features", "two features have the same name")
+    return TableInput(tuple(features))
+
+
+def _output(entry: Settings) -> OutputMeaning:
+    from backtrace_onnx.start import TASKS
+
+    task = entry.choice("task", TASKS, default="")
+    labels = entry.texts("labels")
+    threshold = entry.number("threshold", default=np.nan)
+    entry.finish()
+    return OutputMeaning(task or None, labels, None if np.isnan(threshold) else threshold)

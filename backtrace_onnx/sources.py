@@ -1,0 +1,219 @@
+"""Input files: arrays, tables and pictures turned into what a model takes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.images import SUFFIXES, ImageInput, open_image
+from backtrace_onnx.inputs import describe, spell
+from backtrace_onnx.sidecar import Sidecar
+from backtrace_onnx.tables import TableInput, read_numbers, read_rows
+
+Array = npt.NDArray[Any]
+KINDS = ".npy, .npz, .json, .csv, or a picture (.png, .jpg, ...)"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Arrays by input name, and where each sample came from."""
+
+    feeds: dict[str, Array]
+    sources: tuple[str, ...]
+
+
+class Reader:
+    """Reads input files for one model.
+
+    Args:
+        graph: the model's inputs and what is known of them.
+        sidecar: how raw data become inputs, if anybody said.
+    """
+
+    def __init__(self, graph: Graph, sidecar: Sidecar | None = None) -> None:
+        self._graph, self._sidecar = graph, sidecar
+
+    def read(self, arguments: Sequence[str]) -> Batch:
+        """What the files, each `file` or `name=file`, say together.
+
+        Several files for one input become the samples of one batch. Raises InputError.
+        """
+        parts: dict[str, list[tuple[str, Array]]] = {}
+        for argument in arguments:
+            name, path = self._named(argument)
+            for key, array in self._arrays(name, path).items():
+                parts.setdefault(key, []).append((path.name, array))
+        feeds = {name: _joined(name, found) for name, found in parts.items()}
+        return Batch(feeds, _sources(parts))
+
+    def takes(self) -> str:
+        """What the model takes, one line per input."""
+        return "\n".join(f"  {self._taken(name)}" for name in self._graph.inputs)
+
+    def _taken(self, name: str) -> str:
+        entry = self._entry(name)
+        how = f": {entry.describe()}" if entry else ""
+        return f"{name} {spell(self._graph.type(name))}{how}"
+
+    def _entry(self, name: str | None) -> ImageInput | TableInput | None:
+        return self._sidecar.inputs.get(name) if self._sidecar and name else None
+
+    def _named(self, argument: str) -> tuple[str | None, Path]:
+        prefix, mark, rest = argument.partition("=")
+        if mark and prefix in self._graph.inputs:
+            return prefix, Path(rest)
+        if mark and not Path(argument).exists():
+            raise InputError(f"the model has no input {prefix!r}; it has: {describe(self._graph)}")
+        return None, Path(argument)
+
+    def _arrays(self, name: str | None, path: Path) -> dict[str, Array]:
+        suffix = path.suffix.lower()
+        if suffix not in _READERS and suffix not in SUFFIXES:
+            raise InputError(f"{path}: inputs are {KINDS}, not {suffix or 'a file without ending'}")
+        if not path.is_file():
+            raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        content = _READERS.get(suffix, _as_path)(path)
+        if isinstance(content, Mapping):
+            return self._keyed(name, path, content)
+        target = name or self._only(path)
+        return {target: self._array(target, path, content)}
+
+    def _keyed(self, name: str | None, path: Path, content: Mapping[str, Any]) -> dict[str, Array]:
+        """Arrays of a file that holds several; one alone may have any name."""
+        names = [name] if name else self._graph.inputs
+        if len(content) == 1 and len(names) == 1:
+            return {names[0]: self._array(names[0], path, next(iter(content.values())))}
+        if name:
+            raise InputError(f"{path}: holds {len(content)} arrays; give it without '{name}='")
+        for key in content:
+            if key not in self._graph.inputs:
+                raise InputError(
+                    f"{path}: the model has no input {key!r}; it has: {describe(self._graph)}"
+                )
+        return {key: self._array(key, path, value) for key, value in content.items()}
+
+    def _only(self, path: Path) -> str:
+        if len(self._graph.inputs) != 1:
+            raise InputError(
+                f"{path}: which input is it for? Write name={path}, with a name of: "
+                f"{describe(self._graph)}"
+            )
+        return self._graph.inputs[0]
+
+    def _array(self, name: str, path: Path, content: Any) -> Array:
+        entry, kind = self._entry(name), self._graph.type(name)
+        if isinstance(content, Path) and path.suffix.lower() == ".csv":
+            if isinstance(entry, TableInput):
+                return entry.encode(read_rows(path), str(path))
+            return _shaped(read_numbers(path), kind)
+        if isinstance(content, Path):
+            return self._picture(name, path)
+        if isinstance(entry, TableInput) and _is_rows(content):
+            return entry.encode(content, str(path))
+        return _shaped(_numeric(path, content), kind)
+
+    def _picture(self, name: str, path: Path) -> Array:
+        entry = self._entry(name)
+        if not isinstance(entry, ImageInput):
+            raise InputError(
+                f"{path}: how a picture becomes input {name!r} is not known. Put a sidecar beside "
+                "the model (MODEL.sidecar.json, or --sidecar FILE), for example "
+                f'{{"inputs": {{"{name}": {{"kind": "image", "height": 224, "width": 224, '
+                '"color": "rgb", "scale": 0.00392157}}}, or give the array as .npy'
+            )
+        return entry.encode(open_image(path))
+
+
+def _as_path(path: Path) -> Any:
+    return path
+
+
+def _load(path: Path) -> Any:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".npy": _load,
+    ".npz": _load,
+    ".json": _read_json,
+    ".csv": _as_path,
+}
+
+
+def _is_rows(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(row, Mapping) for row in content)
+    )
+
+
+def _numeric(path: Path, content: Any) -> Array:
+    try:
+        array = np.asarray(content)
+    except (ValueError, OverflowError):
+        raise InputError(f"{path}: its lists are not all of the same length") from None
+    if array.dtype.kind not in "fiubU":
+        raise InputError(f"{path}: holds {array.dtype} values, not numbers")
+    return array
+
+
+def _shaped(array: Array, kind: TensorType) -> Array:
+    """With the batch axis, and rows of a table cut to the sample's shape, where that fits."""
+    wanted = kind.shape
+    if wanted is None or len(wanted) == array.ndim:
+        return array
+    if len(wanted) == array.ndim + 1:
+        return array[None]
+    rest = wanted[1:]
+    sizes = [n for n in rest if isinstance(n, int)]
+    if array.ndim == 2 and len(sizes) == len(rest) and np.prod(sizes) == array.shape[1]:
+        return array.reshape(len(array), *sizes)
+    return array
+
+
+def _joined(name: str, found: Sequence[tuple[str, Array]]) -> Array:
+    arrays = [array for _, array in found]
+    try:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    except ValueError:
+        shapes = " and ".join(sorted({str(a.shape) for a in arrays}))
+        raise InputError(f"the files for input {name!r} do not fit together: {shapes}") from None
+
+
+def _sources(parts: Mapping[str, Sequence[tuple[str, Array]]]) -> tuple[str, ...]:
+    """A name for every sample: the file, with the row where it holds several."""
+    if not parts:
+        return ()
+    found = max(parts.values(), key=lambda rows: sum(len(np.atleast_1d(a)) for _, a in rows))
+    names: list[str] = []
+    for file, array in found:
+        count = len(np.atleast_1d(array))
+        names += [file] if count == 1 else [f"{file} row {i}" for i in range(1, count + 1)]
+    return tuple(names)
