@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from backtrace_onnx.backends.base import Ops, Value, ints
@@ -55,7 +56,7 @@ class Window:
         return e.Slice(shape, ints(2), ints(2 + self.rank))
 
     def first(self, e: Ops, shape: Value) -> Value:
-        """Padding before every spatial axis, int64[rank]; computed where it depends on the shape."""
+        """Padding before every spatial axis, int64[rank]; computed where the shape decides it."""
         if not self.auto_pad.startswith("SAME"):
             return ints(*self.pads[: self.rank])
         size = self.size(e, shape)
@@ -72,10 +73,18 @@ class Window:
         `after` is negative where the windows leave the end of the input out.
         """
         first = self.first(e, shape)
-        covered = e.Add(
-            e.Mul(e.Sub(self.size(e, made), ints(1)), ints(*self.strides)), ints(*self.reach)
-        )
-        return first, e.Sub(covered, e.Add(first, self.size(e, shape)))
+        return first, e.Sub(self.covered(e, made), e.Add(first, self.size(e, shape)))
+
+    def covered(self, e: Ops, made: Value) -> Value:
+        """Extent of as many windows as a result of shape `made` has, int64[rank]."""
+        steps = e.Mul(e.Sub(self.size(e, made), ints(1)), ints(*self.strides))
+        return e.Add(steps, ints(*self.reach))
+
+    def unpadded(self) -> Window:
+        """The same windows on an input that is padded already."""
+        bare = copy(self)
+        bare.pads, bare.auto_pad = (0,) * 2 * self.rank, "NOTSET"
+        return bare
 
     def padded(self, e: Ops, x: Value, before: Value, after: Value, value: Value) -> Value:
         """x[., ., *spatial] padded, or cut where negative."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Constant, Ops, Value
+from backtrace_onnx.backends.base import Constant, Ops, Term, Value, ints
 from backtrace_onnx.policies import Reading
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
@@ -28,18 +28,22 @@ class Linear(Structure):
         bias: constant that absorbs its share, broadcast against y.
         inner: applied to factor 0 first, elementwise (x**2 of a sum of squares, say).
         weights: `(step) -> ` further factors that are no inputs (a resize's matrices).
+        positive: whether `weights` are known to have no negative entry.
+        steering: indices of inputs that `forward` and `adjoint` get after all else, as they are.
     """
 
     forward: Callable[..., Value]
-    adjoint: Callable[[Ops, int, Value, Sequence[Value], Value], Value]
+    adjoint: Callable[..., Value]
     factors: tuple[int, ...] = (0, 1)
     bias: npt.NDArray[Any] | None = None
     inner: Callable[[Ops, Value], Value] | None = None
     weights: Callable[[Step], tuple[Value, ...]] | None = None
+    positive: bool = False
+    steering: tuple[int, ...] = ()
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.factors
+        return self.factors + self.steering
 
     @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -51,12 +55,13 @@ class Linear(Structure):
         factors, known = self._factors(step)
         key = f"{step.node.name}/{reading}"
 
-        def masses(e: Ops, *xs: Value) -> Value:
-            return _masses(
-                e, [e.parts(x, reading, k) for x, k in zip(xs, known, strict=True)], self.forward
-            )
+        steering = [step.value(i) for i in self.steering]
 
-        made = ops.apply(f"{key}/masses", masses, *factors)
+        def masses(e: Ops, *xs: Value) -> Value:
+            parts = [e.parts(x, reading, k) for x, k in zip(xs, known, strict=False)]
+            return _masses(e, parts, self.forward, xs[len(known) :])
+
+        made = ops.apply(f"{key}/masses", masses, *factors, *steering)
         p, n = made if isinstance(made, tuple) else (made, None)
         r = step.r
         if len(readings) > 1:
@@ -81,7 +86,7 @@ class Linear(Structure):
             factors[0] = step.ops.apply(f"{step.node.name}/inner", self.inner, factors[0])
             known[0] = False
         extra = self.weights(step) if self.weights else ()
-        return [*factors, *extra], known + [_is_nonnegative(w) for w in extra]
+        return [*factors, *extra], known + [self.positive or _is_nonnegative(w) for w in extra]
 
     def _pull(
         self,
@@ -100,13 +105,21 @@ class Linear(Structure):
         shape = step.shape(self.factors[k])
 
         def text(e: Ops, a_p: Value, a_n: Value | None, shape: Value, *xs: Value) -> Value:
+            xs, steering = xs[: len(known)], xs[len(known) :]
             parts = [
                 {1: None} if j == k else e.parts(x, reading, known[j]) for j, x in enumerate(xs)
             ]
             pulled = []
             for sign in signs:
                 terms = [
-                    self.adjoint(e, k, a, [p[s] for p, s in zip(parts, combo, strict=True)], shape)
+                    self.adjoint(
+                        e,
+                        k,
+                        a,
+                        [p[s] for p, s in zip(parts, combo, strict=True)],
+                        shape,
+                        *steering,
+                    )
                     for combo in product(*parts)
                     if (a := a_p if sign * prod(combo) > 0 else a_n) is not None
                 ]
@@ -114,16 +127,23 @@ class Linear(Structure):
             return tuple(pulled) if len(pulled) > 1 else pulled[0]
 
         others = [None if j == k else f for j, f in enumerate(factors)]
+        others += [step.value(i) for i in self.steering]
         made = step.ops.apply(f"{key}/pull{k}", text, a_p, a_n, shape, *others)
         pulled = dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
         return step.ops.weigh(x, pulled, reading, known[k])
 
 
-def _masses(e: Ops, parts: Sequence[dict[int, Value]], forward: Callable[..., Value]) -> Value:
+def _masses(
+    e: Ops,
+    parts: Sequence[dict[int, Value]],
+    forward: Callable[..., Value],
+    steering: Sequence[Value],
+) -> Value:
     """(p, n): forward on every combination of signs, added by the sign of the product."""
     sides: dict[int, list[Value]] = {1: [], -1: []}
     for combo in product(*parts):
-        term = forward(e, *(part[sign] for part, sign in zip(parts, combo, strict=True)))
+        signed = [part[sign] for part, sign in zip(parts, combo, strict=True)]
+        term = forward(e, *signed, *steering)
         sides[prod(combo)].append(term)
     if not sides[-1]:
         return e.sum(sides[1])
@@ -133,6 +153,56 @@ def _masses(e: Ops, parts: Sequence[dict[int, Value]], forward: Callable[..., Va
 def _is_nonnegative(weight: Value) -> bool:
     array = weight.array if isinstance(weight, Constant) else weight
     return isinstance(array, np.ndarray) and bool((array >= 0).all())
+
+
+@dataclass(frozen=True)
+class Shifted(Structure):
+    """y = linear + scale * input `shift`, which is data: two terms, and the first one's own way.
+
+    Attributes:
+        laid: shape in which the shift is broadcast against y; () as it is.
+    """
+
+    linear: Linear
+    shift: int
+    laid: tuple[int, ...] = ()
+    scale: float = 1.0
+    results: tuple[int, ...] = (0,)
+
+    @property
+    def values(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.linear.values, self.shift)
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (*self.linear.shapes, self.shift)
+
+    def propagate(self, step: Step) -> Pieces:
+        ops, shift = step.ops, self._shift(step)
+        product = ops.Sub(step.result(), shift)
+        terms = [Term(1, product), Term(1, shift)]
+        pieces, shared = ops.share_terms(step.policy, terms, None, step.r, step.sample_axis())
+        for channel, lost in enumerate(shared.unassigned):
+            step.book("unassigned", channel, lost)
+        laid = ops.shape(shift)
+        back = [ops.Reshape(ops.unbroadcast(r, laid), step.shape(self.shift)) for r in pieces[1]]
+        return {**self.linear.propagate(cast(Step, _Handed(step, pieces[0]))), self.shift: back}
+
+    def _shift(self, step: Step) -> Value:
+        value = step.ops.Mul(step.value(self.shift), step.ops.scalar(self.scale))
+        return step.ops.Reshape(value, ints(*self.laid)) if self.laid else value
+
+
+class _Handed:
+    """A step whose node was left this relevance; no activation follows it directly."""
+
+    gate = None
+
+    def __init__(self, step: Step, r: Channels) -> None:
+        self._step, self.r = step, r
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._step, name)
 
 
 @dataclass(frozen=True)
@@ -155,7 +225,9 @@ class Terms(Structure):
         data = [i for i in self.values if step.carries(i)]
         fixed = [self._signed(step, i) for i in self.values if i not in data]
         bias = step.ops.sum(fixed) if fixed else None
-        terms = [(self.signs[i], step.value(i), step.nonnegative(i)) for i in data]
+        terms = [
+            Term(self.signs[i], step.value(i), step.nonnegative(i), step.infinite(i)) for i in data
+        ]
         pieces, shared = step.ops.share_terms(step.policy, terms, bias, step.r, step.sample_axis())
         for channel in range(len(step.r)):
             step.book("constants", channel, shared.to_bias[channel])
@@ -163,7 +235,12 @@ class Terms(Structure):
         return dict(zip(data, pieces, strict=True))
 
     def _signed(self, step: Step, i: int) -> Value:
-        return step.value(i) if self.signs[i] > 0 else step.ops.Neg(step.value(i))
+        """A term that is no data, finite: an infinite one would leave its unit no share at all."""
+        x = step.value(i)
+        if step.infinite(i):
+            most = float(np.finfo(step.ops.dtype).max)
+            x = step.ops.Clip(x, step.ops.scalar(-most), step.ops.scalar(most))
+        return x if self.signs[i] > 0 else step.ops.Neg(x)
 
 
 def linear(
@@ -174,11 +251,20 @@ def linear(
     bias: npt.NDArray[Any] | None = None,
     inner: Callable[[Ops, Value], Value] | None = None,
     weights: Callable[[Step], tuple[Value, ...]] | None = None,
+    positive: bool = False,
+    steering: tuple[int, ...] = (),
 ) -> Linear:
     """A `Linear`; see there."""
     return Linear(
-        forward=forward, adjoint=adjoint, factors=factors, bias=bias, inner=inner, weights=weights
+        forward=forward,
+        adjoint=adjoint,
+        factors=factors,
+        bias=bias,
+        inner=inner,
+        weights=weights,
+        positive=positive,
+        steering=steering,
     )
 
 
-__all__ = ["Channels", "Linear", "Terms", "linear"]
+__all__ = ["Channels", "Linear", "Shifted", "Terms", "linear"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def _match(case: Case, z: Numbers, name: str) -> None:
         assert_close(channels(got, feed), want, _tolerance(name, y.dtype), name)
 
 
-def _tolerance(name: str, dtype: np.dtype) -> float:  # type: ignore[type-arg]
+def _tolerance(name: str, dtype: np.dtype[Any]) -> float:
     if "maxpool" in name:
         return 1e-6
     return 1e-12 if dtype == np.float64 else 1e-5

@@ -1,0 +1,20 @@
+"""The bias input of linear operators: a constant absorbs its share, data is one more term."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backtrace_onnx.registry import Op
+from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.linear import Linear, Shifted
+
+
+def biased(op: Op, linear: Linear, shape: tuple[int, ...] = (), scale: float = 1.0) -> Structure:
+    """`linear` plus scale * input 2, laid in `shape` (if given) and broadcast."""
+    if not op.has(2):
+        return linear
+    bias = op.constant(2)
+    if bias is None:
+        return Shifted(linear, 2, shape, scale)
+    laid = bias.reshape(shape) if shape else bias
+    return replace(linear, bias=laid * laid.dtype.type(scale))
