@@ -14,12 +14,15 @@ FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 )
 
+NO_TENSOR = -1
+"""Element type of a sequence, map or optional."""
+
 Shape = tuple[int | str | None, ...]
 
 
 @dataclass(frozen=True)
 class TensorType:
-    """Element type (TensorProto enum, 0 unknown) and shape (None unknown) as far as inferred."""
+    """Element type (TensorProto's enum, 0 unknown) and shape (None unknown) as far as inferred."""
 
     dtype: int = TensorProto.UNDEFINED
     shape: Shape | None = None

@@ -56,9 +56,10 @@ class Op:
         """Number of axes of input `i`. Raises RuleError where it is not known."""
         rank = self.type(i).rank
         if rank is None:
+            where = f"{self.node.operator} node {self.node.name!r}"
             raise RuleError(
-                f"{self.node.operator} node {self.node.name!r}: the rank of {self.node.inputs[i]!r} "
-                "is not known; run shape inference on the model first"
+                f"{where}: the rank of {self.node.inputs[i]!r} is not known; declare the shapes of "
+                "the model's inputs"
             )
         return rank
 

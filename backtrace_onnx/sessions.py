@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import onnxruntime as ort
 
 PROVIDERS = ("CPUExecutionProvider",)
 IR_VERSION = 10
+MAX_IR = 13
 _INLINE_BYTES = 1024
+_KNOWN_OPSET = 26
 _ORT_TYPES = frozenset(
     np.dtype(t).str for t in ("f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
 )
@@ -44,6 +48,28 @@ def make_session(
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in arrays]
         options.add_external_initializers(list(weights), values)
     return ort.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
+
+
+@cache
+def newest_opset() -> int:
+    """Greatest opset of ai.onnx that the installed onnxruntime runs, as its own error tells."""
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "probe", values[:1], values[1:])
+    opsets = [onnx.helper.make_opsetid("", 10_000)]
+    probe = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    try:
+        make_session(probe)
+    except Exception as error:  # onnxruntime raises many types
+        found = re.search(r"till opset (\d+)", str(error))
+        return int(found[1]) if found else _KNOWN_OPSET
+    return _KNOWN_OPSET
+
+
+def first_line(error: Exception) -> str:
+    """What onnxruntime says, without its traces."""
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    return lines[0][:400] if lines else type(error).__name__
 
 
 def stays_inline(array: npt.NDArray[Any]) -> bool:

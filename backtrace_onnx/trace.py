@@ -14,11 +14,10 @@ from backtrace_onnx.backends.base import Value
 from backtrace_onnx.errors import InputError, ModelError
 from backtrace_onnx.model import Model
 from backtrace_onnx.plan import Plan
-from backtrace_onnx.sessions import PROVIDERS, make_session
+from backtrace_onnx.sessions import MAX_IR, PROVIDERS, first_line, make_session
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
-MAX_IR = 13
 
 
 class Trace:
@@ -42,11 +41,11 @@ class Trace:
         )
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every exposed tensor, by name. Raises InputError where the model cannot run on the feeds."""
+        """Every exposed tensor, by name. Raises InputError where the model cannot run on them."""
         try:
             results = self._session.run(self._fetched, dict(feeds))
         except Exception as error:  # onnxruntime raises many types
-            raise InputError(f"the model cannot run on these inputs: {_reason(error)}") from None
+            raise InputError(f"the model cannot run on these inputs: {first_line(error)}") from None
         return {**dict(zip(self._fetched, results, strict=True)), **feeds}
 
 
@@ -106,9 +105,6 @@ def _session(
     try:
         return make_session(proto, model.aside, providers=providers, folder=model.folder)
     except Exception as error:  # onnxruntime raises many types
-        raise ModelError(f"{model.name}: onnxruntime does not load it: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).strip().split("\n") if line.strip()]
-    return lines[0][:400] if lines else type(error).__name__
+        raise ModelError(
+            f"{model.name}: onnxruntime does not load it: {first_line(error)}"
+        ) from None

@@ -1,0 +1,130 @@
+"""Local functions inlined, and operators without a rule replaced by their schema's body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+
+import onnx
+from onnx import inliner
+
+from backtrace_onnx import registry
+from backtrace_onnx.errors import ModelError
+from backtrace_onnx.model import Model
+from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
+
+_NODE_LIMIT = 200_000
+_ROUNDS = 8  # bodies of bodies
+Key = tuple[str, str, str]
+
+
+def inlined(model: Model) -> Model:
+    """Local functions inlined, but for those that have a rule of their own.
+
+    Raises ModelError for functions that call themselves or grow beyond all bounds.
+    """
+    functions = model.proto.functions
+    if not functions:
+        return model
+    _check_size(model)
+    kept = [f for f in functions if registry.lookup(f.domain, f.name, 1 << 30)]
+    try:
+        return _replaced(model, _inline(model.proto, kept))
+    except Exception as error:  # the inliner raises its own C++ exceptions
+        raise ModelError(f"{model.name}: its local functions cannot be inlined ({error})") from None
+
+
+def expanded(model: Model) -> Model:
+    """Operators without a rule, but with a schema body, replaced by that body."""
+    for _ in range(_ROUNDS):
+        wanted = {
+            (node.domain, node.op_type)
+            for node in model.proto.graph.node
+            if not _has_rule(node, model.opsets) and _has_body(node, model.opsets)
+        }
+        before = len(model.proto.graph.node)
+        try:
+            proto = inliner.inline_selected_functions(
+                model.proto, sorted(wanted), exclude=False, inline_schema_functions=True
+            )
+        except Exception:  # it stays, and is reported as unsupported with its nodes
+            return model
+        if not wanted or len(proto.graph.node) == before:
+            return model
+        model = _replaced(model, proto)
+    return model
+
+
+def canonical(domain: str) -> str:
+    """The domain's one spelling: "" for ai.onnx."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def _inline(proto: onnx.ModelProto, kept: Iterable[onnx.FunctionProto]) -> onnx.ModelProto:
+    ids = [(f.domain, f.name) for f in kept]
+    if ids:
+        return inliner.inline_selected_functions(proto, ids, exclude=True)
+    return inliner.inline_local_functions(proto, convert_version=True)
+
+
+def _replaced(model: Model, proto: onnx.ModelProto) -> Model:
+    name_nodes(proto.graph)
+    sort_nodes(proto.graph, model.name)
+    return Model(proto, model.weights, model.name, model.folder, model.aside)
+
+
+def _has_rule(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
+    domain = canonical(node.domain)
+    return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is not None
+
+
+def _has_body(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
+    domain = canonical(node.domain)
+    if node.op_type not in _bodies() or domain not in ("", "ai.onnx.ml"):
+        return False
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return False
+    return _is_function(schema)
+
+
+@cache
+def _bodies() -> frozenset[str]:
+    return frozenset(s.name for s in onnx.defs.get_all_schemas() if _is_function(s))
+
+
+def _is_function(schema: onnx.defs.OpSchema) -> bool:
+    flags = ("has_function", "has_context_dependent_function")
+    return any(bool(getattr(schema, flag)) for flag in flags)
+
+
+def _check_size(model: Model) -> None:
+    """Refuse functions whose inlining would never end, or end in millions of nodes."""
+    calls = {_key(f): list(_calls(f.node)) for f in model.proto.functions}
+    graph = {key: [c for c in called if c in calls] for key, called in calls.items()}
+    sizes: dict[Key, int] = {}
+    try:
+        for key in TopologicalSorter(graph).static_order():
+            sizes[key] = sum(sizes.get(called, 1) for called in calls[key])
+    except CycleError as error:
+        loop = " -> ".join(f"{domain}::{name}" for domain, name, _ in error.args[1])
+        raise ModelError(f"{model.name}: its local functions call themselves: {loop}") from None
+    total = sum(sizes.get(called, 1) for called in _calls(model.proto.graph.node))
+    if total > _NODE_LIMIT:
+        raise ModelError(
+            f"{model.name}: with its local functions inlined it would have {total:,} nodes; "
+            f"at most {_NODE_LIMIT:,} are allowed"
+        )
+
+
+def _key(function: onnx.FunctionProto) -> Key:
+    return canonical(function.domain), function.name, function.overload
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[Key]:
+    for node in nodes:
+        yield canonical(node.domain), node.op_type, node.overload
+        for graph in subgraphs(node):
+            yield from _calls(graph.node)
