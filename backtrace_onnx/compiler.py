@@ -161,7 +161,7 @@ class _Writer:
         text = start_text(
             options.task,
             channels,
-            StartOptions(options.threshold, options.scaler, single=_is_single(kind, self.axes.lead(options.output))),
+            StartOptions(options.threshold, options.scaler, single=_is_single(kind, self.axes(options.output))),
         )
         target = None if options.task == "segmentation" else self._target()
         parts = text(self.ops, by_sample, target)
@@ -169,8 +169,8 @@ class _Writer:
 
     def _by_sample(self, y: Value, output: str, kind: TensorType) -> Value:
         if kind.rank is not None and kind.rank < 2:
-            return self.ops.Reshape(y, ints(-1, 1) if self.axes.lead(output) else ints(1, -1))
-        return y if self.axes.lead(output) else self.ops.Unsqueeze(y, ints(0))
+            return self.ops.Reshape(y, ints(-1, 1) if self.axes(output) == 0 else ints(1, -1))
+        return y if self.axes(output) == 0 else self.ops.Unsqueeze(y, ints(0))
 
     def _target(self) -> Symbol:
         default = ints(-1) if self.options.task != "generation" else np.full((1, 2), -1, np.int64)
@@ -337,11 +337,11 @@ def _numpy_type(kind: TensorType) -> np.dtype[Any]:
     return np.dtype(np.float64 if kind.dtype == TensorProto.DOUBLE else np.float32)
 
 
-def _is_single(kind: TensorType, samples_lead: bool) -> bool:
+def _is_single(kind: TensorType, sample_axis: int | None) -> bool:
     """Whether the output has one entry per sample."""
     if kind.shape is None:
         return False
-    rest = kind.shape[1:] if samples_lead else kind.shape
+    rest = kind.shape[1:] if sample_axis == 0 else kind.shape
     return all(n == 1 for n in rest)
 
 

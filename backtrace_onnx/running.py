@@ -74,8 +74,7 @@ def run_eager(
     dtype = relevance_dtype(y.dtype)
     axes = SampleAxes(plan.graph)
     count = axes.count(name, y.shape)
-    columns = count if axes.known else 1
-    ops = EagerOps(dtype, Samples(columns), sessions, dict(plan.graph.opsets))
+    ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
     start, target = _start(ops, y.astype(dtype, copy=False), count, request)
     books = Books(ops, axes)
     relevance = propagate(
@@ -92,10 +91,7 @@ def run_eager(
     for n, x in feeds.items():
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
     ledger = close(
-        {
-            node: {k: _summed(v, columns) for k, v in row.items()}
-            for node, row in books.rows.items()
-        },
+        {node: {k: _summed(v, count) for k, v in row.items()} for node, row in books.rows.items()},
         books.operators,
         books.dropping,
         np.stack(books.totals(start, name)),
