@@ -20,6 +20,26 @@ NO_TENSOR = -1
 Shape = tuple[int | str | None, ...]
 
 
+class SampleAxis(int):
+    """The axis of a tensor along which samples lie.
+
+    Attributes:
+        inner: how many neighbours along the axis belong to one sample before the next one's begin;
+            0: all of them.
+        alone: whether the axis is known to hold nothing but samples.
+    """
+
+    inner: int
+    alone: bool
+
+    # An int, so that whoever only wants the axis need not know more.
+    def __new__(cls, axis: int, inner: int = 0, alone: bool = False) -> SampleAxis:
+        """Axis number and how samples are merged in it."""
+        made = super().__new__(cls, axis)
+        made.inner, made.alone = inner, alone
+        return made
+
+
 @dataclass(frozen=True)
 class TensorType:
     """Element type (TensorProto's enum, 0 unknown) and shape (None unknown) as far as inferred."""
@@ -71,6 +91,7 @@ class Graph:
     Attributes:
         constants: value of every tensor that no graph input reaches.
         aliases: interior tensor of a joined node -> tensor whose relevance it shares.
+        samples: sample axis of the tensors where it is known.
     """
 
     nodes: tuple[Node, ...]
@@ -80,6 +101,7 @@ class Graph:
     types: Mapping[str, TensorType]
     opsets: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    samples: Mapping[str, SampleAxis] = field(default_factory=dict)
 
     def type(self, tensor: str) -> TensorType:
         """What is known of a tensor; constants are known exactly."""

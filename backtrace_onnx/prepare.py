@@ -14,6 +14,7 @@ from backtrace_onnx.infer import infer
 from backtrace_onnx.inline import canonical, expanded, inlined
 from backtrace_onnx.join import join
 from backtrace_onnx.model import Model
+from backtrace_onnx.samples import find_samples
 from backtrace_onnx.topology import captured, subgraphs
 
 
@@ -25,14 +26,16 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
     """
     model = expanded(inlined(model))
     constants, folded = fold(model)
-    graph = model.proto.graph
+    graph, types = model.proto.graph, infer(model)
+    inputs = tuple(x.name for x in graph.input if x.name not in model.weights)
     found = Graph(
         tuple(_node(node, model.opsets) for node in graph.node if node.name not in folded),
-        tuple(x.name for x in graph.input if x.name not in model.weights),
+        inputs,
         tuple(o.name for o in graph.output),
         constants,
-        infer(model),
+        types,
         model.opsets,
+        samples=find_samples(model.proto, types, inputs),
     )
     return model, join(found, protect)
 

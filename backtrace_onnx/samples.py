@@ -19,12 +19,17 @@ class SampleAxes:
     """Axis of the samples, by tensor.
 
     Where it is not known it is taken to be the first, sample by sample; vectors have none.
+
+    Attributes:
+        known: whether the model's batch is open, so that shapes tell where its samples go.
     """
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self.known = bool(graph.samples)
 
     def __call__(self, tensor: str) -> SampleAxis | None:
+        """Sample axis of a tensor, None if it has none."""
         found = self._graph.samples.get(tensor)
         if found is not None:
             return found
@@ -42,8 +47,6 @@ def find_samples(
     """Sample axis of every tensor that shape inference, helped across reshapes, leads to."""
     search = _Search(proto, dict(types))
     symbols = _open_symbols(search, inputs)
-    if not symbols:
-        symbols = _name_fixed(search, inputs)
     if not symbols:
         return {}
     search.symbols.update(dict.fromkeys(symbols, SampleAxis(0, alone=True)))
@@ -182,22 +185,6 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     if shared:
         return set((named or shared)[:1])
     return {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
-
-
-def _name_fixed(search: _Search, inputs: Iterable[str]) -> set[str]:
-    """Give a fixed batch a symbol: the first axis that output and inputs have in common."""
-    outputs = (search.types.get(o.name, TensorType()) for o in search.proto.graph.output)
-    shape = next((kind.shape for kind in outputs if kind.is_float and kind.shape), ())
-    size = shape[0] if shape else None
-    alike = {i for i in inputs if (search.types.get(i, TensorType()).shape or (0,))[0] == size}
-    if not isinstance(size, int) or size < 2 or not alike:
-        return set()
-    search.own()
-    for value in search.proto.graph.input:
-        if value.name in alike:
-            value.type.tensor_type.shape.dim[0].dim_param = SAMPLES
-    search.types.update(infer_types(search.proto))
-    return {SAMPLES}
 
 
 __all__ = ["SampleAxes", "SampleAxis", "find_samples", "merge"]

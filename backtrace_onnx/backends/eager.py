@@ -34,12 +34,15 @@ class Samples:
     def rows(self, shape: Sequence[int], axis: int | None) -> tuple[int, npt.NDArray[np.int64]]:
         """(outer, sample[outer]): rows of a tensor flattened to [outer, inner] by sample.
 
-        `axis` is the sample axis; a merged one (samples x something) counts sample-major.
+        `axis` is the sample axis, a `SampleAxis` where samples are merged with something else.
         """
-        if self.count == 1 or axis is None or axis >= len(shape) or shape[axis] % self.count:
+        inner = getattr(axis, "inner", 0)
+        if self.count == 1 or axis is None or axis >= len(shape):
+            return 1, np.zeros(1, np.int64)
+        if shape[axis] % (self.count * max(inner, 1)):
             return 1, np.zeros(1, np.int64)
         before = int(np.prod(shape[:axis], dtype=np.int64))
-        of_axis = np.arange(shape[axis]) * self.count // max(shape[axis], 1)
+        of_axis = np.arange(shape[axis]) // (inner or shape[axis] // self.count or 1) % self.count
         return before * shape[axis], np.tile(of_axis, before)
 
 
