@@ -17,7 +17,7 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import check_inputs
-from backtrace_onnx.model import ModelLike, load
+from backtrace_onnx.model import Model, ModelLike, load
 from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.prepare import prepare
@@ -176,22 +176,7 @@ class Explainer:
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
-        plan = self._main.plan
-        written = {node.name for node in self._loaded.proto.graph.node}
-        rows = []
-        for node in plan.graph.nodes:
-            structure = plan.structures.get(node.name)
-            rule = registry.lookup(node.domain, node.op_type, node.version)
-            summary = rule.summary if rule else plan.missing.get(node.name, "depends on no input")
-            coverage: Literal["exact", "expanded", "nothing", "none"]
-            if node.name in plan.missing:
-                coverage, summary = "none", plan.missing[node.name]
-            elif structure is None or not structure.carries:
-                coverage = "nothing"
-            else:
-                coverage = "exact" if node.name in written else "expanded"
-            rows.append(Support(node.name, node.operator, summary, coverage))
-        return rows
+        return support_rows(self._loaded, self._main.plan)
 
     def _view(self, output: str | None) -> View:
         """The view that explains `output`; made once per tensor that is no output of the model."""
@@ -216,6 +201,25 @@ class Explainer:
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":
             plan.check(output)
+
+
+def support_rows(loaded: Model, plan: Plan) -> list[Support]:
+    """How every node of a plan is explained; `loaded` is the model as it was written."""
+    written = {node.name for node in loaded.proto.graph.node}
+    rows = []
+    for node in plan.graph.nodes:
+        structure = plan.structures.get(node.name)
+        rule = registry.lookup(node.domain, node.op_type, node.version)
+        summary = rule.summary if rule else plan.missing.get(node.name, "depends on no input")
+        coverage: Literal["exact", "expanded", "nothing", "none"]
+        if node.name in plan.missing:
+            coverage, summary = "none", plan.missing[node.name]
+        elif structure is None or not structure.carries:
+            coverage = "nothing"
+        else:
+            coverage = "exact" if node.name in written else "expanded"
+        rows.append(Support(node.name, node.operator, summary, coverage))
+    return rows
 
 
 def _first_float(graph: Graph) -> str:

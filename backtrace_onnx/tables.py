@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,12 @@ class Feature:
         if self.categories:
             hot = np.flatnonzero(slots > 0.5)
             return self.categories[int(hot[0])] if len(hot) == 1 else "mixed"
-        return f"{float(slots[0]) * self.std + self.mean:.6g}"
+        return f"{self._exact(float(slots[0])):.6g}"
+
+    def _exact(self, slot: float) -> float:
+        """The number, without what float32 added to it."""
+        noise = 2.0**-20 * max(abs(self.mean), abs(self.std))
+        return round(slot * self.std + self.mean, -floor(log10(noise))) + 0.0
 
 
 @dataclass(frozen=True)

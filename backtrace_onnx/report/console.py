@@ -37,6 +37,17 @@ def table(to: Console, *columns: str, right: tuple[int, ...] = ()) -> Table:
     return made
 
 
+def show(to: Console, rows: Table) -> None:
+    """Print a table, without blanks at the ends of lines where it is piped."""
+    if to.is_terminal:
+        to.print(rows)
+        return
+    with to.capture() as printed:
+        to.print(rows)
+    lines = printed.get().splitlines()
+    to.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+
+
 class Waiting(AbstractContextManager["Waiting"]):
     """Shows on stderr what is going on once it takes longer than two seconds; quiet when piped."""
 

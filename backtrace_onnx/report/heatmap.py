@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SMOOTHED_FROM = 96  # pixels along the shorter side
-_PERCENTILE = 99.7
+_PERCENTILE = 99.9
 
 
 def panels(subject: Subject) -> int:
@@ -28,13 +28,15 @@ def panels(subject: Subject) -> int:
 def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """The picture beside its relevance; in modes with two channels also each of them."""
     picture = shown_picture(subject, name)
-    axes = figure.subplots(1, panels(subject), squeeze=False)[0]
+    count = panels(subject)
+    axes, bars = figure.subplots(2, count, squeeze=False, height_ratios=[1, 0.035])
     axes[0].imshow(picture, interpolation="nearest")
-    axes[0].set_title("input", color=FAINT, fontsize=11)
-    for axis, (title, values) in zip(axes[1:], _maps(subject, name), strict=True):
-        signed = title not in ("for", "against")
-        _overlay(figure, axis, picture, pixels(subject, name, values), signed)
+    bars[0].set_axis_off()
+    for axis, bar, (title, values) in zip(axes[1:], bars[1:], _maps(subject, name), strict=True):
+        drawn, scale = _overlay(axis, picture, pixels(subject, name, values))
+        legend(figure.colorbar(drawn, cax=bar, orientation="horizontal"), scale, subject)
         axis.set_title(title, color=FAINT, fontsize=11)
+    axes[0].set_title("input", color=FAINT, fontsize=11)
     for axis in axes:
         _outline(axis, subject, picture.shape[:2])
         axis.set_xticks([])
@@ -43,12 +45,13 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
 
 
 def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
-    """Titles and relevance of the panels."""
+    """Titles and relevance of the panels; the channels add up to the whole."""
     whole = subject.relevance(name)
     if len(subject.channels) < 2:
         return [("relevance", whole)]
     own = [subject.own(values[name]) for _, values in subject.channels]
-    return [("for minus against", whole), ("for", own[0]), ("against", own[1])]
+    titles = ("for minus against", "what the target brings", "what all else brings")
+    return list(zip(titles, (whole, own[0], -own[1]), strict=True))
 
 
 def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
@@ -84,30 +87,31 @@ def _blur(line: Array, weights: Array) -> Array:
     return np.convolve(np.pad(line, pad, mode="reflect"), weights, mode="valid")
 
 
-def _overlay(figure: FigureBase, axis: Axes, picture: Array, values: Array, signed: bool) -> None:
+def _overlay(axis: Axes, picture: Array, values: Array) -> tuple[Any, Scale]:
+    """Relevance over a pale gray copy of the picture; a dark picture is made paler."""
     values = smoothed(values)
     scale = Scale.of(values, _PERCENTILE if values.size > 4096 else 100)
     gray = picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
-    pale = 0.5 + 0.5 * gray
-    axis.imshow(pale, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    drawn = axis.imshow(
-        values / scale.limit, cmap=colours(), vmin=-1, vmax=1, interpolation="nearest"
-    )
-    bar = figure.colorbar(drawn, ax=axis, orientation="horizontal", shrink=0.8, aspect=24, pad=0.03)
-    legend(bar, scale, signed)
+    floor = 0.5 if gray.mean() > 0.25 else 0.8
+    shown: Any = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
+    axis.imshow(floor + (1 - floor) * gray, cmap="gray", **shown)
+    shown["vmin"] = -1
+    return axis.imshow(values / scale.limit, cmap=colours(), **shown), scale
 
 
-def legend(bar: Any, scale: Scale, signed: bool = True) -> None:
+def legend(bar: Any, scale: Scale, subject: Subject) -> None:
     """Words at the ends of a colour bar that shows only the signs that occur."""
-    low, high = (end / scale.limit for end in scale.bounds)
-    bar.ax.set_xlim(low, high)
-    if not scale.low:
-        words = ["none", f"most\n{scale.bounds[1]:.2g}"]
-    elif not scale.high:
-        words = [f"most negative\n{scale.bounds[0]:.2g}", "none"]
-    else:
-        words = [f"speaks against\n{-scale.limit:.2g}", f"speaks for\n{scale.limit:.2g}"]
-    bar.set_ticks([low, high], labels=words)
+    low, high = scale.bounds
+    words = [f"speaks against\n{low:.2g}", f"speaks for\n{high:.2g}"]
+    if not (scale.low and scale.high):
+        plain = subject.explanation.mode == "default"
+        words[scale.low] = "no relevance" if plain else "neither"
+        if plain:
+            words[scale.high] = f"most relevance\n{high if scale.high else low:.2g}"
+    bar.ax.set_xlim(low / scale.limit, high / scale.limit)
+    bar.set_ticks([low / scale.limit, high / scale.limit], labels=words)
+    for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_horizontalalignment(side)
     bar.ax.tick_params(length=0, labelsize=9, labelcolor=INK)
     bar.outline.set_visible(False)
 

@@ -12,7 +12,7 @@ from backtrace_onnx.inputs import spell
 from backtrace_onnx.model import load
 from backtrace_onnx.plan import make_plan
 from backtrace_onnx.prepare import prepare
-from backtrace_onnx.report.console import table
+from backtrace_onnx.report.console import show, table
 from backtrace_onnx.sidecar import Sidecar
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def print_inspection(to: Console, found: Inspection) -> None:
     rows = table(to, "node", "operator", "coverage", "rule")
     for row in found.rows:
         rows.add_row(row.node, row.operator, row.coverage, row.rule)
-    to.print(rows)
+    show(to, rows)
     to.print()
     to.print(verdict(found))
 

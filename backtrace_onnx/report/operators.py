@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from backtrace_onnx import rules
 from backtrace_onnx.registry import Rule
 from backtrace_onnx.registry import rules as registered
-from backtrace_onnx.report.console import table
+from backtrace_onnx.report.console import show, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,7 @@ def print_operators(to: Console) -> None:
     for rule in registered():
         rows.add_row(rule.op_type, _domain(rule), str(rule.since), rule.summary)
         count += 1
-    to.print(rows)
+    show(to, rows)
     to.print(f"{count} rules; operators without one are expanded where ONNX defines a body.")
 
 

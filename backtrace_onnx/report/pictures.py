@@ -10,7 +10,7 @@ from backtrace_onnx.report import bars, heatmap, layers, strips
 from backtrace_onnx.report.ranking import is_picture
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.style import FAINT, save, sheet, shortened
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.subject import Subject, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def _relevance(subject: Subject) -> Figure:
     names = list(subject.explanation.inputs)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
-    figure = sheet(width, sum(size[1] for size in sizes) + 0.75)
+    figure = sheet(width, sum(size[1] for size in sizes) + 0.65)
     figure.suptitle(_title(subject), x=0.01, ha="left", fontsize=15, fontweight="bold")
     parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=[s[1] for s in sizes])
     for part, name in zip(parts[:, 0], names, strict=True):
@@ -70,7 +70,7 @@ def _size(subject: Subject, name: str) -> tuple[float, float]:
     if is_picture(subject, name):
         rows, columns = heatmap.shown_picture(subject, name).shape[:2]
         side = 3.4 if heatmap.panels(subject) > 2 else 4.2
-        return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 1.0
+        return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
     if _kind(subject, name) is bars:
         return 9.0, bars.height(subject, name)
     return 9.6, 4.2
@@ -84,9 +84,12 @@ def _title(subject: Subject) -> str:
         return f"Why these {int(mask.sum())} pixels of {mask.size}?"
     if target is None or prediction is None or subject.task != "classification":
         return shortened(answered(subject), 70)
+    question = f"Why “{shortened(target.name, 44)}”?"
     if target.index == prediction.index:
-        return f"Why “{shortened(str(prediction), 60)}”?"
-    return f"Why “{shortened(target.name, 30)}”? (predicted: {shortened(str(prediction), 30)})"
+        return (
+            question if target.probability is None else f"{question}  {percent(target.probability)}"
+        )
+    return f"{question}  Predicted: {shortened(str(prediction), 36)}"
 
 
 def _went(subject: Subject, names: list[str]) -> str:
@@ -97,7 +100,7 @@ def _went(subject: Subject, names: list[str]) -> str:
         if amounts["start"]:
             word = {"positive": "for", "negative": "against"}[channel]
             of = f" ({word})" if len(channels) > 1 else ""
-            parts.append(f"{amounts['inputs'] / amounts['start']:.1%}{of}")
+            parts.append(f"{percent(amounts['inputs'] / amounts['start'])}{of}")
     reached = f" · {', '.join(parts)} of relevance reached the inputs" if parts else ""
     large = any(
         is_picture(subject, n)

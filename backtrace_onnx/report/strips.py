@@ -31,14 +31,18 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """The picture that fits the sample's rank."""
     relevance = subject.relevance(name).astype(np.float64)
     if is_signal(relevance):
-        _signal(figure, subject.own(subject.explanation.inputs[name]), relevance)
+        _signal(figure, subject, subject.own(subject.explanation.inputs[name]), relevance)
     elif relevance.ndim <= 3:
-        _map(figure, relevance.sum(axis=0) if relevance.ndim == 3 else np.atleast_2d(relevance))
+        _map(
+            figure,
+            subject,
+            relevance.sum(axis=0) if relevance.ndim == 3 else np.atleast_2d(relevance),
+        )
     else:
-        _volume(figure, relevance.sum(axis=tuple(range(relevance.ndim - 3))))
+        _volume(figure, subject, relevance.sum(axis=tuple(range(relevance.ndim - 3))))
 
 
-def _signal(figure: FigureBase, values: Array, relevance: Array) -> None:
+def _signal(figure: FigureBase, subject: Subject, values: Array, relevance: Array) -> None:
     values, relevance = np.atleast_2d(values), np.atleast_2d(relevance)
     if values.shape[0] > values.shape[1]:
         values, relevance = values.T, relevance.T
@@ -55,26 +59,26 @@ def _signal(figure: FigureBase, values: Array, relevance: Array) -> None:
         axis.plot(steps, line, color=INK, linewidth=1.1)
         axis.tick_params(length=0, labelsize=9)
     axes[-1].set_xlabel("position", color=FAINT, fontsize=10)
-    _bar(figure, drawn, list(axes), scale)
+    _bar(figure, drawn, list(axes), scale, subject)
 
 
-def _map(figure: FigureBase, values: Array) -> None:
+def _map(figure: FigureBase, subject: Subject, values: Array) -> None:
     axis = figure.subplots()
     scale = Scale.of(values)
     drawn = _heat(axis, values, scale)
     axis.set_xlabel("last axis", color=FAINT, fontsize=10)
     axis.set_ylabel("axis before", color=FAINT, fontsize=10)
-    _bar(figure, drawn, [axis], scale)
+    _bar(figure, drawn, [axis], scale, subject)
 
 
-def _volume(figure: FigureBase, values: Array) -> None:
+def _volume(figure: FigureBase, subject: Subject, values: Array) -> None:
     axes = figure.subplots(1, 3, squeeze=False)[0]
     views = [values.sum(axis=k) for k in range(3)]
     scale = Scale.of(np.concatenate([view.ravel() for view in views]))
     for axis, view, along in zip(axes, views, ("first", "second", "third"), strict=True):
         drawn = _heat(axis, view, scale)
         axis.set_title(f"summed along the {along} axis", color=FAINT, fontsize=10)
-    _bar(figure, drawn, list(axes), scale)
+    _bar(figure, drawn, list(axes), scale, subject)
 
 
 def _heat(axis: Axes, values: Array, scale: Scale) -> Any:
@@ -91,6 +95,6 @@ def _heat(axis: Axes, values: Array, scale: Scale) -> Any:
     )
 
 
-def _bar(figure: FigureBase, drawn: Any, axes: list[Axes], scale: Scale) -> None:
+def _bar(figure: FigureBase, drawn: Any, axes: list[Axes], scale: Scale, subject: Subject) -> None:
     bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.4, aspect=30, pad=0.03)
-    legend(bar, scale)
+    legend(bar, scale, subject)

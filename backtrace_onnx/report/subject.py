@@ -35,7 +35,14 @@ class Answer:
     def __str__(self) -> str:
         if self.probability is None:
             return f"{self.name} ({self.value:.4g})"
-        return f"{self.name} ({self.probability:.1%})"
+        return f"{self.name} ({percent(self.probability)})"
+
+
+def percent(share: float) -> str:
+    """A share in percent; what is not quite all or nothing does not look as if it were."""
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 @dataclass(frozen=True)

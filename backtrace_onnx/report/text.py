@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backtrace_onnx.report.console import table
+from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.subject import Subject, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,9 +40,8 @@ def answered(subject: Subject) -> str:
     mask, prediction, target = subject.mask, subject.prediction(), subject.target()
     if mask is not None:
         inside = int(mask.sum())
-        return (
-            f"{inside} of {mask.size} entries over {subject.threshold:g} ({inside / mask.size:.1%})"
-        )
+        share = percent(inside / mask.size)
+        return f"{inside} of {mask.size} entries over {subject.threshold:g} ({share})"
     if prediction is None:
         return f"tensor {subject.explanation.output}"
     if subject.task != "classification" or (
@@ -83,11 +82,11 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
     for part in parts[:top]:
         own = [f"{r:+.4g}" for r in part.channels] if channels else []
         lead = [part.input] if several else []
-        rows.add_row(*lead, str(part), _signed(part), f"{part.share:.1%}", *own)
-    to.print(rows)
+        rows.add_row(*lead, str(part), _signed(part), percent(part.share), *own)
+    show(to, rows)
     if len(parts) > top:
         rest = sum(part.share for part in parts[top:])
-        to.print(f"... and {len(parts) - top} more, share {rest:.1%}")
+        to.print(f"... and {len(parts) - top} more, share {percent(rest)}")
 
 
 def _kind(subject: Subject) -> str:
@@ -107,7 +106,7 @@ def _print_balance(to: Console, subject: Subject) -> None:
         for kind in ("inputs", "constants", "unassigned"):
             rows.add_row(_KINDS[kind], *_amount(amounts[kind], amounts["start"]))
         rows.add_row("start", *_amount(amounts["start"], amounts["start"]))
-        to.print(rows)
+        show(to, rows)
 
 
 _KINDS = {
@@ -120,4 +119,4 @@ _KINDS = {
 def _amount(value: float, start: float) -> tuple[str, str]:
     tiny = abs(value) <= 1e-6 * abs(start)
     text = "0" if tiny else f"{value:.4g}"
-    return text, "-" if start == 0 else "0.0%" if tiny else f"{value / start:.1%}"
+    return text, "-" if start == 0 else "0.0%" if tiny else percent(value / start)
