@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from backtrace_onnx.backends.base import Constant
+from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule, table
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
-from backtrace_onnx.structures.linear import Terms
+from backtrace_onnx.structures.linear import Linear, Terms
 from backtrace_onnx.structures.moves import ElementwiseWinner
 
 
@@ -16,13 +20,37 @@ def passes(op: Op) -> Structure:
 table(
     dict.fromkeys(
         "Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh Dropout Elu Erf Exp "
-        "Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Reciprocal Relu Round "
+        "DequantizeLinear QuantizeLinear Floor Gelu Hardmax HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Reciprocal Relu Round "
         "Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu "
         "PRelu LRN LpNormalization MeanVarianceNormalization InstanceNormalization LayerNormalization "
         "GroupNormalization RMSNormalization".split(),
         passes,
     )
 )
+
+
+@rule("BatchNormalization")
+def batch_normalization(op: Op) -> Structure:
+    """The affine map that it is at inference: the scale passes, the shift is a bias."""
+    node = op.node
+    statistics = [op.constant(i) for i in range(1, 5)]
+    if op.attribute("training_mode", 0):
+        raise RuleError(
+            f"BatchNormalization node {node.name!r} is in training mode; export the model for inference"
+        )
+    if any(s is None for s in statistics):
+        raise RuleError(f"BatchNormalization node {node.name!r}: its statistics are no constants")
+    gamma, beta, mean, variance = (
+        np.asarray(s, np.float64).reshape(-1, *[1] * (op.rank(0) - 2)) for s in statistics
+    )
+    scale = gamma / np.sqrt(variance + op.attribute("epsilon", 1e-5))
+    return Linear(
+        forward=lambda e, x, w: e.Mul(x, w),
+        adjoint=lambda e, k, g, factors, shape: e.Mul(g, factors[1]),
+        factors=(0,),
+        bias=beta - mean * scale,
+        weights=lambda step: (Constant(f"scale@{node.name}", scale.astype(step.ops.dtype)),),
+    )
 
 
 def _terms(op: Op, signs: tuple[int, ...]) -> Structure:

@@ -16,7 +16,7 @@ table(
         "Shape Size NonZero ArgMax ArgMin Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor Not "
         "BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitShift IsNaN IsInf ConstantOfShape Constant Range "
         "EyeLike RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial "
-        "Hardmax HannWindow HammingWindow BlackmanWindow "
+        "HannWindow HammingWindow BlackmanWindow "
         "NonMaxSuppression MelWeightMatrix OptionalHasElement SequenceLength ImageDecoder "
         "RegexFullMatch".split(),
         carries_nothing,

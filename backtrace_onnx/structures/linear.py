@@ -66,7 +66,8 @@ class Linear(Structure):
         r = step.r
         if len(readings) > 1:
             r = [ops.Mul(x, ops.scalar(1 / len(readings))) for x in r]
-        shared = ops.share(step.policy, p, n, self.bias, r, step.gate, step.sample_axis())
+        bias = None if self.bias is None else self.bias.astype(ops.dtype, copy=False)
+        shared = ops.share(step.policy, p, n, bias, r, step.gate, step.sample_axis())
         for channel in range(len(r)):
             for _ in readings:
                 step.book("constants", channel, shared.to_bias[channel])
