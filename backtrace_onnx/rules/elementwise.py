@@ -17,16 +17,15 @@ def passes(op: Op) -> Structure:
     return Passes()
 
 
-table(
-    dict.fromkeys(
-        "Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh Dropout Elu Erf Exp "
-        "DequantizeLinear QuantizeLinear Floor Gelu Hardmax HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Reciprocal Relu Round "
-        "Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu "
-        "PRelu LRN LpNormalization MeanVarianceNormalization InstanceNormalization LayerNormalization "
-        "GroupNormalization RMSNormalization".split(),
-        passes,
-    )
-)
+_PASS = """
+Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear
+Dropout Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity
+InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization
+MeanVarianceNormalization Mish Neg PRelu QuantizeLinear RMSNormalization Reciprocal Relu Round
+Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
+"""
+
+table(dict.fromkeys(_PASS.split(), passes))
 
 
 @rule("BatchNormalization")
@@ -36,7 +35,8 @@ def batch_normalization(op: Op) -> Structure:
     statistics = [op.constant(i) for i in range(1, 5)]
     if op.attribute("training_mode", 0):
         raise RuleError(
-            f"BatchNormalization node {node.name!r} is in training mode; export the model for inference"
+            f"BatchNormalization node {node.name!r} is in training mode; "
+            "export the model for inference"
         )
     if any(s is None for s in statistics):
         raise RuleError(f"BatchNormalization node {node.name!r}: its statistics are no constants")

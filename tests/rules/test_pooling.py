@@ -1,0 +1,210 @@
+"""Pools against the matrix that running basis vectors gives, winners against plain loops."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support import (
+    Array,
+    Case,
+    assert_close,
+    chain,
+    channels,
+    check_batch,
+    check_compiled,
+    check_ledger,
+    check_linear,
+    fixed,
+    generator,
+    link,
+    normal,
+    one,
+    starts,
+)
+
+Geometry = tuple[tuple[int, ...], dict[str, Any]]
+
+POOLS: dict[str, Geometry] = {
+    "1d": ((1, 2, 8), {"kernel_shape": [2], "strides": [2]}),
+    "1d overlapping": ((1, 2, 7), {"kernel_shape": [3]}),
+    "2d": ((1, 2, 4, 6), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    "2d padded": ((1, 2, 5, 5), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+    "2d rest left out": ((1, 2, 6, 7), {"kernel_shape": [3, 2], "strides": [2, 3]}),
+    "2d asymmetric pads": (
+        (1, 1, 5, 4),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [2, 0, 1, 1]},
+    ),
+    "2d ceil": ((1, 2, 6, 5), {"kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1}),
+    "2d ceil, padded": (
+        (1, 2, 6, 6),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1},
+    ),
+    "2d dilated": ((1, 2, 6, 7), {"kernel_shape": [2, 3], "dilations": [3, 2]}),
+    "2d same upper": (
+        (1, 2, 5, 6),
+        {"kernel_shape": [2, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    ),
+    "2d same lower": (
+        (1, 2, 5, 6),
+        {"kernel_shape": [2, 3], "strides": [2, 2], "auto_pad": "SAME_LOWER"},
+    ),
+    "2d valid": ((1, 2, 5, 6), {"kernel_shape": [2, 3], "strides": [2, 2], "auto_pad": "VALID"}),
+    "3d": (
+        (1, 1, 4, 3, 4),
+        {"kernel_shape": [2, 2, 2], "strides": [2, 1, 2], "pads": [0, 1, 0, 0, 0, 0]},
+    ),
+}
+
+
+def _shape(name: str) -> tuple[int, ...]:
+    return POOLS[name][0]
+
+
+@pytest.mark.parametrize("count_include_pad", [0, 1])
+@pytest.mark.parametrize("name", POOLS)
+def test_average_pool(name: str, count_include_pad: int, tmp_path: Path) -> None:
+    x = normal(generator(name), *_shape(name))
+    attributes = {**POOLS[name][1], "count_include_pad": count_include_pad}
+    check_linear(one("AveragePool", x, **attributes), compiled=tmp_path)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("name", POOLS)
+def test_lp_pool(name: str, p: int, tmp_path: Path) -> None:
+    """What is shared is the sum of |x|^p."""
+    x = normal(generator(name, p), *_shape(name))
+    case = one("LpPool", x, p=p, **POOLS[name][1])
+    run = one("LpPool", x, p=1, **POOLS[name][1])
+    check_linear(case, inner=lambda v: np.abs(v) ** p, run=run, compiled=tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (1, 3, 4, 5), (1, 2, 2, 3, 2)])
+def test_global_pools(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = normal(generator(shape), *shape)
+    check_linear(one("GlobalAveragePool", x), compiled=tmp_path)
+    axes = fixed(np.arange(2, len(shape)))
+    squares = one("ReduceSum", x, axes, keepdims=1)
+    check_linear(one("GlobalLpPool", x, p=2), inner=np.square, run=squares, compiled=tmp_path)
+
+
+# Winners --------------------------------------------------------------------------------------
+
+
+def _begin(geometry: dict[str, Any], size: tuple[int, ...]) -> list[int]:
+    """Padding before each axis, from the definition of auto_pad."""
+    kernel = geometry["kernel_shape"]
+    if not geometry.get("auto_pad", "").startswith("SAME"):
+        return list(geometry.get("pads", [0] * 2 * len(kernel)))[: len(kernel)]
+    begin = []
+    for n, k, stride in zip(size, kernel, geometry["strides"], strict=True):
+        total = max((-(-n // stride) - 1) * stride + k - n, 0)
+        begin.append(total // 2 if geometry["auto_pad"] == "SAME_UPPER" else total - total // 2)
+    return begin
+
+
+def _to_winners(x: Array, r: Array, geometry: dict[str, Any]) -> Array:
+    """Every unit's relevance to the largest entries of its window, alike."""
+    kernel = geometry["kernel_shape"]
+    strides = geometry.get("strides", [1] * len(kernel))
+    dilations = geometry.get("dilations", [1] * len(kernel))
+    begin = _begin(geometry, x.shape[2:])
+    out = np.zeros(x.shape)
+    for at in np.ndindex(r.shape):
+        places = [
+            [i * s - b + k * d for k in range(n)]
+            for i, s, b, n, d in zip(at[2:], strides, begin, kernel, dilations, strict=True)
+        ]
+        inside = [
+            (*at[:2], *place)
+            for place in product(*places)
+            if all(0 <= p < n for p, n in zip(place, x.shape[2:], strict=True))
+        ]
+        top = max(x[place] for place in inside)
+        winners = [place for place in inside if x[place] == top]
+        for place in winners:
+            out[place] += r[at] / len(winners)
+    return out
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_max_pool(name: str, tmp_path: Path) -> None:
+    shape, geometry = POOLS[name]
+    x = generator(name).integers(-3, 2, shape).astype(np.float32)  # with ties, and below padding
+    case = one("MaxPool", x, **geometry)
+    for mode in ("default", "contrastive"):
+        r = starts(case, mode)
+        got = case.explain(mode, r)
+        assert_close(channels(got, "x0"), [_to_winners(x, part, geometry) for part in r], 1e-6)
+        check_ledger(got)
+        check_compiled(case, mode, r, got, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (1, 3, 4, 5)])
+def test_global_max_pool(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = generator(shape).integers(-3, 0, shape).astype(np.float32)
+    case = one("GlobalMaxPool", x)
+    axes = tuple(range(2, len(shape)))
+    wins = x == x.max(axes, keepdims=True)
+    for mode in ("default", "contrastive"):
+        r = starts(case, mode)
+        got = case.explain(mode, r)
+        want = [part * wins / wins.sum(axes, keepdims=True) for part in r]
+        assert_close(channels(got, "x0"), want, 1e-6)
+        check_compiled(case, mode, r, got, tmp_path)
+
+
+def test_max_unpool_brings_back_what_was_put() -> None:
+    rng = generator("unpool")
+    x = rng.permutation(64).reshape(1, 1, 8, 8).astype(np.float32)
+    geometry: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    values = one("MaxPool", x, **geometry).y
+    windows = x.reshape(4, 2, 4, 2).transpose(0, 2, 1, 3).reshape(4, 4, 4)
+    best = windows.argmax(2)
+    rows, columns = np.indices((4, 4)) * 2
+    indices = ((rows + best // 2) * 8 + columns + best % 2)[None, None].astype(np.int64)
+    case = one("MaxUnpool", values, indices, **geometry)
+    r = starts(case, "default")
+    got = case.explain("default", r)
+    assert_close(channels(got, "x0"), [r[0].ravel()[indices]], 1e-6)
+
+
+# Batches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive"])
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool", "LpPool", "GlobalAveragePool"])
+def test_a_sample_of_a_batch_gets_what_it_would_get_alone(op_type: str, mode: str) -> None:
+    x = normal(generator(op_type), 3, 2, 5, 6)
+    geometry = POOLS["2d same lower"][1] if not op_type.startswith("Global") else {}
+    check_batch(one(op_type, x, dynamic=True, **geometry), mode)
+
+
+def test_pools_in_open_spatial_sizes() -> None:
+    """The same model on two sizes: nothing is frozen from the first."""
+    geometry: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
+    w = fixed(normal(generator("open"), 3, 2, 3, 3))
+    x = normal(generator("open"), 1, 2, 6, 7)
+    links = (
+        link("Conv", w, **geometry),
+        link("AveragePool", **geometry),
+        link("MaxPool", **geometry),
+    )
+    case = chain(x, *links)
+    for dim, name in zip(case.proto.graph.input[0].type.tensor_type.shape.dim, "nchw", strict=True):
+        if name in "nhw":
+            dim.dim_param = name
+    del case.proto.graph.value_info[:]
+    for dim in case.proto.graph.output[0].type.tensor_type.shape.dim:
+        dim.ClearField("dim_value")
+    explainer = Case(case.proto, case.feeds).explainer
+    for size in ((6, 7), (9, 4)):
+        x = normal(generator(size), 2, 2, *size)
+        frozen = chain(x, *links)
+        r = starts(frozen, "default")
+        got = explainer.explain(x, start=r[0])
+        assert_close(channels(got, "x0"), channels(frozen.explain("default", r), "x0"), 1e-6)
