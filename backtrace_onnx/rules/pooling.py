@@ -87,6 +87,7 @@ def max_unpool(op: Op) -> Structure:
         ),
         shapes=(0,),
         values=(1,),
+        fills=True,
     )
 
 

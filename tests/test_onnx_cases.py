@@ -1,0 +1,273 @@
+"""Every test case of the ONNX standard's own operators: the books close, both engines agree.
+
+A case is explained from random relevance at its outputs. Cases that cannot be explained must say
+so by an error of this package; why each was left out is counted, and checked where it can be.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+from backtrace_onnx import Explainer, Explanation, registry
+from backtrace_onnx.errors import (
+    BacktraceError,
+    CompileError,
+    InputError,
+    ModelError,
+    UnsupportedError,
+)
+from backtrace_onnx.policies import POLICIES
+from tests.support import channels, generator, session
+
+Array = npt.NDArray[Any]
+
+NEWEST_OPSET, NEWEST_IR = 26, 10
+FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+CLOSED, ALIKE = 1e-4, 1e-5
+
+EXPLAINED = "explained"
+FIXED = "explained with its integer inputs as constants"
+NO_RULE = "unsupported: no rule"
+REFUSED = "unsupported: its rule refuses the case"
+NO_FLOAT = "skipped: no floating output"
+NO_TENSOR = "skipped: an input or output is no tensor"
+NOT_RUN = "skipped: onnxruntime does not run it"
+NOT_FINITE = "skipped: NaN, infinite or empty values"
+NO_INPUT = "skipped: no input"
+
+
+class Case(NamedTuple):
+    """A model, what it is fed and what comes out, by name."""
+
+    name: str
+    proto: onnx.ModelProto
+    feeds: dict[str, Any]
+    results: dict[str, Any]
+
+
+@cache
+def cases() -> dict[str, list[Case]]:
+    """Cases by operator; an expanded case is listed under the operator it expands."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some cases overflow on purpose
+        loaded = load_model_tests(kind="node")
+    operators = {x.name: x.model.graph.node[0].op_type for x in loaded}
+    found: dict[str, list[Case]] = {}
+    for x in loaded:
+        operator = operators.get(x.name.split("_expanded")[0], "other")
+        graph, (given, expected) = x.model.graph, x.data_sets[0]
+        inputs, outputs = by_name(graph.input, given), by_name(graph.output, expected)
+        found.setdefault(operator, []).append(Case(x.name, runnable(x.model), inputs, outputs))
+    return found
+
+
+def by_name(values: Sequence[onnx.ValueInfoProto], given: Sequence[Any]) -> dict[str, Any]:
+    arrays = (numpy_helper.to_array(x) if isinstance(x, TensorProto) else x for x in given)
+    return dict(zip((v.name for v in values), arrays, strict=False))
+
+
+def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with versions that onnxruntime takes, where these are all that keeps it from it."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model)
+    proto.ir_version = min(proto.ir_version, NEWEST_IR)
+    for opset in proto.opset_import:
+        if opset.domain in ("", "ai.onnx"):
+            opset.version = min(opset.version, NEWEST_OPSET)
+    return proto
+
+
+def fixed(case: Case) -> Case:
+    """The case with every input that is no float as a constant."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(case.proto)
+    steering = [v for v in proto.graph.input if v.type.tensor_type.elem_type not in FLOATS]
+    for value in steering:
+        array = np.asarray(case.feeds[value.name])
+        proto.graph.initializer.append(numpy_helper.from_array(array, value.name))
+        proto.graph.input.remove(value)
+    names = {value.name for value in steering}
+    feeds = {name: x for name, x in case.feeds.items() if name not in names}
+    return case._replace(proto=proto, feeds=feeds)
+
+
+COUNTS: Counter[str] = Counter()
+FINISHED: set[str] = set()
+
+
+@pytest.mark.parametrize("operator", sorted(cases()))
+def test_cases(operator: str) -> None:
+    """All cases of an operator."""
+    wrong: list[str] = []
+    outcomes: Counter[str] = Counter()
+    for case in cases()[operator]:
+        try:
+            outcomes[outcome(case)] += 1
+        except AssertionError as error:
+            wrong.append(f"{case.name}: {error}")
+    COUNTS.update(outcomes)
+    FINISHED.add(operator)
+    assert not wrong, "\n".join(wrong)
+    if not any(kind.startswith("explained") for kind in outcomes):
+        pytest.skip(", ".join(f"{kind} ({n})" for kind, n in sorted(outcomes.items())))
+
+
+def test_most_cases_are_explained(record_property: Any) -> None:
+    """What is left out stays the smaller part of the cases that have anything to explain."""
+    if set(cases()) != FINISHED:
+        pytest.skip("only some of the cases ran")
+    for kind, count in sorted(COUNTS.items()):
+        record_property(kind, count)
+    explained = COUNTS[EXPLAINED] + COUNTS[FIXED]
+    nothing = sum(COUNTS[kind] for kind in (NO_FLOAT, NO_TENSOR, NO_INPUT, NOT_FINITE))
+    assert explained > 3 / 4 * (sum(map(len, cases().values())) - nothing), COUNTS
+
+
+def outcome(case: Case) -> str:
+    """What becomes of a case. Raises AssertionError where it is explained wrongly."""
+    left_out = unfit(case)
+    if left_out is not None:
+        if case.feeds:
+            with pytest.raises(BacktraceError):
+                Explainer(case.proto).explain(case.feeds)
+        return left_out
+    try:
+        check(case)
+    except UnsupportedError as error:
+        return unsupported(case, error)
+    except (ModelError, InputError) as error:
+        assert not runs(case), f"onnxruntime runs it, but: {error}"
+        return NOT_RUN
+    return EXPLAINED
+
+
+def unfit(case: Case) -> str | None:
+    """Why nothing can be explained here, if so."""
+    if not case.feeds:
+        return NO_INPUT
+    values = (*case.proto.graph.input, *case.proto.graph.output)
+    if {v.type.WhichOneof("value") for v in values} != {"tensor_type"}:
+        return NO_TENSOR
+    if not any(v.type.tensor_type.elem_type in FLOATS for v in case.proto.graph.output):
+        return NO_FLOAT
+    if not explainable(case) or not all(is_finite(x) and np.size(x) for x in case.feeds.values()):
+        return NOT_FINITE
+    return None
+
+
+def is_finite(x: Any) -> bool:
+    array = np.asarray(x)
+    return array.dtype.kind not in "fV" or bool(np.isfinite(array.astype(np.float64)).all())
+
+
+def explainable(case: Case) -> list[str]:
+    """Floating outputs without NaN or infinite numbers."""
+    return [
+        v.name
+        for v in case.proto.graph.output
+        if v.type.tensor_type.elem_type in FLOATS and is_finite(case.results[v.name])
+    ]
+
+
+def runs(case: Case) -> bool:
+    """Whether plain onnxruntime runs the case."""
+    try:
+        session(case.proto).run(None, {name: np.asarray(x) for name, x in case.feeds.items()})
+    except Exception:  # onnxruntime raises many types
+        return False
+    return True
+
+
+def unsupported(case: Case, error: UnsupportedError) -> str:
+    """No rule is a plain outcome; a rule that refuses must take the case with fixed integers."""
+    assert error.operators and all(row.nodes and row.reason for row in error.operators)
+    if not all(registry.lookup(*named(row.operator)) for row in error.operators):
+        return NO_RULE
+    instead = fixed(case)
+    if len(instead.feeds) == len(case.feeds) or not instead.feeds:
+        return REFUSED
+    try:
+        check(instead)
+    except UnsupportedError:
+        return REFUSED
+    return FIXED
+
+
+def named(operator: str) -> tuple[str, str, int]:
+    domain, _, op_type = operator.rpartition("::")
+    return domain, op_type, NEWEST_OPSET
+
+
+def check(case: Case) -> None:
+    """Every floating output is explained, in both modes and by both engines."""
+    eager, compiled = Explainer(case.proto), Explainer(case.proto, engine="onnxruntime")
+    for output in explainable(case):
+        for mode in ("default", "contrastive"):
+            start = random_start(case, output, mode)
+            request = {
+                "mode": mode,
+                "output": output,
+                "start": start[0] if len(start) == 1 else start,
+            }
+            explanation = eager.explain(case.feeds, **request)
+            check_whole(case, explanation, start)
+            try:
+                again = compiled.explain(case.feeds, **request)
+            except CompileError:
+                continue
+            check_whole(case, again, start)
+            check_alike(explanation, again)
+
+
+def random_start(case: Case, output: str, mode: str) -> tuple[Array, ...]:
+    y = np.asarray(case.results[output])
+    rng = generator(case.name, output, mode)
+    count = POLICIES[mode].channels
+    made = [rng.standard_normal(y.shape) for _ in range(count)]
+    dtype = np.float64 if y.dtype == np.float64 else np.float32
+    return tuple(np.asarray(r if count == 1 else np.abs(r), dtype) for r in made)
+
+
+def check_whole(case: Case, explanation: Explanation, start: Sequence[Array]) -> None:
+    """Relevance is finite, shaped like the inputs, and all of it is in the books.
+
+    The books are closed over all samples: the cases do not say along which axis samples lie.
+    """
+    for name, x in case.feeds.items():
+        for r in channels(explanation, name):
+            assert r.shape == np.shape(x), f"{name}: {r.shape} instead of {np.shape(x)}"
+            assert np.isfinite(r).all(), f"{name}: not finite"
+    for what, rest, moved in books(explanation):
+        for channel, r in enumerate(start):
+            scale = max(float(np.abs(r).sum()), float(np.abs(moved[channel]).max()))
+            off = abs(float(rest[channel].sum())) / (scale or 1.0)
+            assert off <= CLOSED, f"{explanation.mode} {what}: {off:.1e} is missing"
+
+
+def books(explanation: Explanation) -> Iterator[tuple[str, Array, Array]]:
+    """(name, residual, what moved), each [channel, ...], of the model and of every node."""
+    total = explanation.ledger.total()
+    yield "model", total.residual, np.stack([total.start, total.inputs], 1)
+    for name, entry in explanation.ledger.items():
+        yield f"node {name}", entry.residual, np.stack([entry.incoming, entry.data], 1)
+
+
+def check_alike(eager: Explanation, compiled: Explanation) -> None:
+    top = max(
+        (np.abs(r).max(initial=0) for n in eager.inputs for r in channels(eager, n)), default=0
+    )
+    for name in eager.inputs:
+        for a, b in zip(channels(eager, name), channels(compiled, name), strict=True):
+            off = float(np.abs(a - b).max(initial=0)) / (float(top) or 1.0)
+            assert off <= ALIKE, f"{eager.mode} {name}: engines differ by {off:.1e}"
