@@ -130,6 +130,9 @@ class _Writer:
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Everything, in order."""
         graph, options = self.plan.graph, self.options
+        if self.axes.known and self.axes(options.output) == 0:
+            y = self.values.value(options.output)
+            self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=0, end=1))
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self._start()
@@ -161,7 +164,11 @@ class _Writer:
         text = start_text(
             options.task,
             channels,
-            StartOptions(options.threshold, options.scaler, single=_is_single(kind, self.axes(options.output))),
+            StartOptions(
+                options.threshold,
+                options.scaler,
+                single=_is_single(kind, self.axes(options.output)),
+            ),
         )
         target = None if options.task == "segmentation" else self._target()
         parts = text(self.ops, by_sample, target)
@@ -214,9 +221,7 @@ class _Writer:
         for node, kinds in self.books.rows.items():
             rows = [self._stacked(totals) for totals in kinds.values()]
             self._total_output(f"ledger/{node}", rows)
-        inputs = [
-            [total] for total in self.books.totals(start, self.options.output)
-        ]
+        inputs = [[total] for total in self.books.totals(start, self.options.output)]
         self._total_output("ledger:start", [self._stacked(inputs)])
         reached: list[list[Value]] = [[] for _ in range(self.options.policy.channels)]
         for name in self.plan.graph.inputs:
@@ -226,9 +231,7 @@ class _Writer:
 
     def _stacked(self, channels: list[list[Value]]) -> Value:
         """[channel, samples] of summed totals; a scalar 0 per channel where there are none."""
-        sums = [
-            self.ops.sum(totals) if totals else np.zeros(1, np.float64) for totals in channels
-        ]
+        sums = [self.ops.sum(totals) if totals else np.zeros(1, np.float64) for totals in channels]
         widest = self.ops.Max(*[self.ops.Shape(s) for s in sums])
         rows = [self.ops.Unsqueeze(self.ops.Expand(s, widest), ints(0)) for s in sums]
         return self.ops.Concat(*rows, axis=0) if len(rows) > 1 else rows[0]

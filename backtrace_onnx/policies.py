@@ -16,6 +16,7 @@ from typing import Any, Literal
 from backtrace_onnx.errors import RequestError, RuleError
 
 EPSILON = 1e-6
+SMALLEST_MASS = 1e-30  # less counts as none
 
 Reading = Literal["absolute", "signed", "split"]
 Coefficients = Callable[..., tuple[tuple[Any, Any, Any], ...]]
@@ -80,7 +81,7 @@ def divide(r: Any, mass: Any) -> Any:
     """r / mass, and 0 where there is no mass: such a unit sends nothing."""
     if hasattr(mass, "safe_divide"):
         return mass.safe_divide(r)
-    return r / mass if mass != 0 else r * 0
+    return r / mass if abs(mass) >= SMALLEST_MASS else r * 0
 
 
 @policy("default", reading="absolute", gated=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,25 +12,39 @@ import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value, ints
+from backtrace_onnx.policies import SMALLEST_MASS
 
 if TYPE_CHECKING:
     from backtrace_onnx.graph import Node
     from backtrace_onnx.policies import Policy
 
 
+class Sign(IntEnum):
+    """What is known of a tensor's entries; order matters to sums of magnitudes."""
+
+    ANY = 0
+    NONZERO = 1
+    NONNEGATIVE = 2
+    POSITIVE = 3
+
+
 class Symbol:
     """A tensor of the graph being written; arithmetic on it appends nodes."""
 
-    __slots__ = ("name", "ops")
+    __slots__ = ("name", "ops", "sign")
 
-    def __init__(self, ops: EmitOps, name: str) -> None:
-        self.ops, self.name = ops, name
+    def __init__(self, ops: EmitOps, name: str, sign: Sign = Sign.ANY) -> None:
+        self.ops, self.name, self.sign = ops, name, sign
 
     def __repr__(self) -> str:
         return f"Symbol({self.name})"
 
     def __add__(self, other: Value) -> Symbol:
-        return self._unless_zero(other, self, "Add")
+        made = self._unless_zero(other, self, "Add")
+        other_sign = getattr(other, "sign", Sign.ANY)
+        if made is self or min(self.sign, other_sign) < Sign.NONNEGATIVE:
+            return made
+        return Symbol(self.ops, made.name, max(self.sign, other_sign))
 
     def __sub__(self, other: Value) -> Symbol:
         return self._unless_zero(other, self, "Sub")
@@ -50,7 +65,8 @@ class Symbol:
         return self.ops.symbol(self.ops.Neg(self))
 
     def __abs__(self) -> Symbol:
-        return self.ops.symbol(self.ops.Abs(self))
+        sign = Sign.POSITIVE if self.sign in (Sign.NONZERO, Sign.POSITIVE) else Sign.NONNEGATIVE
+        return Symbol(self.ops, self.ops.Abs(self).name, sign)
 
     def __lt__(self, other: Value) -> Symbol:
         return self._binary("Less", other)
@@ -90,10 +106,14 @@ class Symbol:
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
     def safe_divide(self, r: Value) -> Symbol:
-        """r / self; where self is 0 the quotient is r / 1, which multiplies only zeros."""
-        empty = self.ops.Cast(self == 0.0, to=self.ops.float_type)
-        inverse = self.ops.Reciprocal(self.ops.Add(self, empty))
-        return self.ops.symbol(self.ops.Mul(r, inverse))
+        """r / self. Without mass the quotient is large or r, but finite: it multiplies only zeros."""
+        if self.sign == Sign.POSITIVE:
+            mass: Value = self
+        elif self.sign == Sign.NONNEGATIVE:
+            mass = self.ops.Max(self, self.ops.scalar(SMALLEST_MASS))
+        else:
+            mass = self.ops.Add(self, self.ops.Cast(self == 0.0, to=self.ops.float_type))
+        return self.ops.symbol(self.ops.Div(r, mass))
 
     def _binary(self, op_type: str, other: Value) -> Symbol:
         return self.ops.symbol(self.ops.op(op_type, (self, other)))
@@ -102,6 +122,13 @@ class Symbol:
         if isinstance(other, float | int) and other == 0:
             return unchanged
         return self._binary(op_type, other)
+
+
+def _bias_sign(b: Value) -> Sign:
+    array = b.array if isinstance(b, Constant) else b
+    if not isinstance(array, np.ndarray):
+        return Sign.ANY
+    return Sign.NONZERO if bool((array != 0).all()) else Sign.ANY
 
 
 class EmitOps(Ops):
@@ -129,6 +156,7 @@ class EmitOps(Ops):
         self.scopes = [prefix]
         self._known = known
         self._ledger = ledger
+        self.samples: Value | None = None
         self._names: set[str] = set(reserved)
         self._written: dict[tuple[Any, ...], Value] = {}
 
@@ -227,14 +255,33 @@ class EmitOps(Ops):
         if not self._ledger:
             return None
         wide = self.Cast(x, to=11)
-        if sample_axis is None:
+        if sample_axis is None or self.samples is None:
             return self.Reshape(self.ReduceSum(wide, keepdims=0), ints(1))
-        return self.ReduceSum(self._flat_samples(wide, sample_axis), ints(1), keepdims=0)
-
-    def _flat_samples(self, x: Value, sample_axis: int) -> Value:
         if sample_axis:
-            x = self.ReduceSum(x, np.arange(sample_axis), keepdims=0)
-        return self.Reshape(x, self.Concat(self.Shape(x, start=0, end=1), ints(-1), axis=0))
+            wide = self.ReduceSum(wide, np.arange(sample_axis), keepdims=0)
+        rows = self.Reshape(wide, self.Concat(self.Shape(wide, start=0, end=1), ints(-1), axis=0))
+        along = self.ReduceSum(rows, ints(1), keepdims=0)
+        if getattr(sample_axis, "alone", False):
+            return along
+        return self._by_sample(along, getattr(sample_axis, "inner", 0))
+
+    def _by_sample(self, along: Value, inner: int) -> Value:
+        """Totals along an axis in which samples are merged (`graph.SampleAxis`), by sample.
+
+        What does not divide into samples is spread evenly.
+        """
+        size, count, one = self.Squeeze(self.Shape(along)), self.samples, np.int64(1)
+        places = self.Range(np.int64(0), size, one)
+        if inner:
+            sample = self.Mod(self.Div(places, np.int64(inner)), count)
+        else:
+            sample = self.Div(self.Mul(places, count), size)
+        own = self.Equal(self.Unsqueeze(self.Range(np.int64(0), count, one), ints(1)), sample)
+        divides = self.Equal(
+            self.Mod(size, self.Mul(count, np.int64(max(inner, 1)))), np.int64(0)
+        )
+        even = self.Reciprocal(self.Cast(count, to=11))
+        return self.MatMul(self.Where(divides, self.Cast(own, to=11), even), along)
 
     def share(
         self,
@@ -246,9 +293,10 @@ class EmitOps(Ops):
         gate: Gate | None,
         sample_axis: int | None,
     ) -> Shared:
-        p, r = self.symbol(p), [self.symbol(x) for x in r]
-        negative = 0.0 if n is None else self.symbol(n)
-        bias = 0.0 if b is None else self.symbol(b)
+        p_sign = Sign.ANY if policy.reading == "signed" and n is None else Sign.NONNEGATIVE
+        p, r = Symbol(self, self.symbol(p).name, p_sign), [self.symbol(x) for x in r]
+        negative = 0.0 if n is None else Symbol(self, self.symbol(n).name, Sign.NONNEGATIVE)
+        bias = 0.0 if b is None else Symbol(self, self.symbol(b).name, _bias_sign(b))
         low = high = None
         if gate is not None:
             t = p - negative + bias

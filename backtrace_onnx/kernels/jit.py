@@ -62,4 +62,5 @@ def _where(condition, yes, no):  # type: ignore[no-untyped-def]
 
 @overload(policies.divide)
 def _divide(r, mass):  # type: ignore[no-untyped-def]
-    return lambda r, mass: r / mass if mass != 0 else r * 0
+    smallest = policies.SMALLEST_MASS
+    return lambda r, mass: r / mass if abs(mass) >= smallest else r * 0
