@@ -43,9 +43,11 @@ def split_windows(x, best, r, kernel, strides, dilations, first, out):  # type: 
                 for d in range(r.shape[3]):
                     top = best[c, a, b, d]
                     count = 0
-                    for share in range(2):
-                        if share == 1 and count == 0:
-                            break
+                    at = (0, 0, 0)
+                    for again in range(2):
+                        if again and count < 2:
+                            break  # only ties need a second look
+                        share = r[c, a, b, d] / max(count, 1)
                         for i in range(kernel[0]):
                             z = a * strides[0] - first[0] + i * dilations[0]
                             if z < 0 or z >= x.shape[1]:
@@ -58,7 +60,10 @@ def split_windows(x, best, r, kernel, strides, dilations, first, out):  # type: 
                                     w = d * strides[2] - first[2] + k * dilations[2]
                                     if w < 0 or w >= x.shape[3] or x[c, z, y, w] != top:
                                         continue
-                                    if share == 0:
-                                        count += 1
+                                    if again:
+                                        out[c, z, y, w] += share
                                     else:
-                                        out[c, z, y, w] += r[c, a, b, d] / count
+                                        count += 1
+                                        at = (z, y, w)
+                    if count == 1:
+                        out[c, at[0], at[1], at[2]] += r[c, a, b, d]
