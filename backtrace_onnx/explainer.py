@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from backtrace_onnx import registry, rules
 from backtrace_onnx.backends.eager import Sessions
-from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.choices import Keep, check_number, default_output, find_kept, find_output
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import check_inputs
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from backtrace_onnx.compiled import CompiledRuns
 
 Array = npt.NDArray[Any]
-Keep = Literal["inputs", "all"] | Sequence[str]
 
 _ = rules  # registers the rules
 
@@ -81,10 +82,12 @@ class Explainer:
         self._sessions = Sessions(self.providers)
         prepared, graph = prepare(self._loaded)
         plan = make_plan(graph, on_unsupported)
-        self._default_output = _first_float(graph)
-        self._check(plan, self._default_output)
+        self._default_output = default_output(graph)
+        if self._default_output is not None:
+            self._check(plan, self._default_output)
         self._main = View(prepared, plan, Trace(prepared, plan, (), self.providers))
         self._views: dict[str, View] = {}
+        self._lock = Lock()
 
     @cached_property
     def _compiled(self) -> CompiledRuns:
@@ -116,12 +119,13 @@ class Explainer:
         Args:
             inputs: array, or arrays by input name.
             mode: policy: "default", "contrastive", "epsilon" or one of your own.
-            output: tensor to explain, by name; default the first float output.
+            output: tensor to explain, by name; default the first float output (behind a ZipMap:
+                the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
                 axes; for generation (position, token). Default: the largest.
             task: "classification" (default), "regression", "bbox", "segmentation", "generation".
             start: relevance to start from, shaped like the output; a pair in contrastive mode.
-            scaler: total each channel starts from; default: as the task gives it.
+            scaler: total each channel starts from, positive; default: as the task gives it.
             threshold: of the segmentation task.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             progress: called with (nodes done, nodes) as the walk goes on.
@@ -131,14 +135,18 @@ class Explainer:
             RequestError: another argument does not fit it.
             UnsupportedError: the way from `output` meets operators without a rule.
         """
+        check_number("threshold", threshold)
+        if scaler is not None:
+            check_number("scaler", scaler, positive=True)
         feeds = check_inputs(inputs, self.graph)
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
+        output = find_output(output, self.graph)
         view = self._view(output)
         request = Request(
             find_policy(mode),
-            output or self._default_output,
-            frozenset(_kept(keep, view.plan.graph)),
+            output,
+            find_kept(keep, view.plan.graph, output),
             task or "classification",
             target,
             start,
@@ -169,34 +177,42 @@ class Explainer:
         """Write one .onnx file that returns the prediction and its explanation; see `compile`."""
         from backtrace_onnx.compiler import Options, write
 
-        name = output or self._default_output
+        output = find_output(output, self.graph)
         self._view(output)
-        options = Options(find_policy(mode), name, task or "classification", scaler, threshold)
+        options = Options(find_policy(mode), output, task or "classification", scaler, threshold)
         write(self._loaded, path, options, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
         return support_rows(self._loaded, self._main.plan)
 
-    def _view(self, output: str | None) -> View:
-        """The view that explains `output`; made once per tensor that is no output of the model."""
+    def _view(self, output: str) -> View:
+        """The view that explains `output`, made once."""
+        with self._lock:
+            if output not in self._views:
+                is_output = output in self._main.plan.graph.outputs
+                make = self._output_view if is_output else self._inner_view
+                self._views[output] = make(output)
+            return self._views[output]
+
+    def _output_view(self, output: str) -> View:
+        """The main view without the nodes behind `output`: no activation there is a gate."""
         graph = self._main.plan.graph
-        if output is None or output in graph.outputs:
-            self._check(self._main.plan, output or self._default_output)
+        nodes = tuple(graph.ancestors(output))[::-1]
+        if len(nodes) == len(graph.nodes):
             return self._main
-        if output not in self._views:
-            made = {o for node in self._main.model.proto.graph.node for o in node.output}
-            if output not in made:
-                raise RequestError(
-                    f"no tensor {output!r} in the model; its outputs are: {', '.join(graph.outputs)}"
-                )
-            model, whole = prepare(self._loaded, frozenset({output}))
-            nodes = tuple(whole.ancestors(output))[::-1]
-            part = replace(whole, nodes=nodes, outputs=(output,))
-            plan = make_plan(part, self.on_unsupported)
-            self._check(plan, output)
-            self._views[output] = View(model, plan, Trace(model, plan, (output,), self.providers))
-        return self._views[output]
+        plan = make_plan(replace(graph, nodes=nodes), self.on_unsupported)
+        self._check(plan, output)
+        return replace(self._main, plan=plan)
+
+    def _inner_view(self, output: str) -> View:
+        model, whole = prepare(self._loaded, frozenset({output}))
+        nodes = tuple(whole.ancestors(output))[::-1]
+        plan = make_plan(
+            replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
+        )
+        self._check(plan, output)
+        return View(model, plan, Trace(model, plan, (output,), self.providers))
 
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":
@@ -220,29 +236,6 @@ def support_rows(loaded: Model, plan: Plan) -> list[Support]:
             coverage = "exact" if node.name in written else "expanded"
         rows.append(Support(node.name, node.operator, summary, coverage))
     return rows
-
-
-def _first_float(graph: Graph) -> str:
-    for name in graph.outputs:
-        if graph.type(name).is_float:
-            return name
-    raise InputError(
-        f"no output of the model is floating point ({', '.join(graph.outputs)}); "
-        "there is nothing whose relevance could be traced"
-    )
-
-
-def _kept(keep: Keep, graph: Graph) -> set[str]:
-    if isinstance(keep, str):
-        if keep == "inputs":
-            return set()
-        if keep == "all":
-            return set(graph.tensors)
-        keep = [keep]
-    unknown = [name for name in keep if name not in graph.tensors]
-    if unknown:
-        raise RequestError(f"keep: the model has no tensor {unknown[0]!r} that relevance reaches")
-    return set(keep) | {graph.aliases[n] for n in keep if n in graph.aliases}
 
 
 def _explanation(
@@ -282,7 +275,7 @@ def explain(
     return made.explain(inputs, **options)
 
 
-def compile(  # noqa: A001  (the name users call)
+def compile(
     model: ModelLike,
     path: str | os.PathLike[str],
     *,

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.graph import NO_TENSOR, Graph, TensorType
 
 Array = npt.NDArray[Any]
 
 
 def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
-    """Arrays by input name, in the model's dtypes.
+    """Copies of the arrays, by input name and in the model's dtypes.
 
     Raises InputError naming the input whose name, dtype, shape or values do not fit.
     """
@@ -32,15 +32,16 @@ def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
 
 def describe(graph: Graph) -> str:
     """Names, types and shapes of the inputs in words."""
-    return ", ".join(f"{name} {spell(graph.type(name))}" for name in graph.inputs)
+    return ", ".join(f"{name} {spell(graph.type(name))}" for name in graph.inputs) or "no inputs"
 
 
 def spell(kind: TensorType) -> str:
     """A tensor type in words: float32[batch, 3, 224, 224]."""
-    try:
-        element = helper.tensor_dtype_to_np_dtype(kind.dtype).name
-    except (KeyError, ValueError, TypeError):
-        element = "any"
+    element = "any"
+    if kind.dtype == TensorProto.STRING:
+        element = "string"
+    elif kind.dtype not in (TensorProto.UNDEFINED, NO_TENSOR):
+        element = np.dtype(helper.tensor_dtype_to_np_dtype(kind.dtype)).name
     if kind.shape is None:
         return f"{element}[...]"
     return f"{element}[{', '.join('?' if n is None else str(n) for n in kind.shape)}]"
@@ -57,41 +58,75 @@ def _named(inputs: Any, graph: Graph) -> dict[str, Any]:
 
 
 def _fitted(name: str, given: Any, kind: TensorType) -> Array:
+    if kind.dtype == NO_TENSOR:
+        raise InputError(
+            f"input {name!r} is a sequence, map or optional; only tensors can be explained"
+        )
     try:
-        array = np.asarray(given)
-    except ValueError as error:
+        array = np.array(given, order="C")
+    except (ValueError, TypeError) as error:
         raise InputError(f"input {name!r} is not an array: {error}") from None
     array = _typed(name, array, kind)
     if kind.shape is not None:
         _check_shape(name, array.shape, kind)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(
-            f"input {name!r} holds NaN or Inf, first at {where}; there is nothing to explain"
-        )
+    if 0 in array.shape:
+        raise InputError(f"input {name!r} is empty: shape {array.shape}")
+    _check_finite(name, array)
     return array
 
 
 def _typed(name: str, array: Array, kind: TensorType) -> Array:
-    if kind.dtype in (TensorProto.UNDEFINED, TensorProto.STRING):
+    if kind.dtype == TensorProto.UNDEFINED:
         return array
+    if kind.dtype == TensorProto.STRING:
+        return _strings(name, array, kind)
     wanted = np.dtype(helper.tensor_dtype_to_np_dtype(kind.dtype))
     if array.dtype == wanted:
         return array
-    fits = (
-        array.dtype.kind in "fiub"
-        if wanted.kind in "fV"
-        else np.can_cast(array.dtype, wanted, "same_kind")
-    )
-    if not fits or (wanted.kind != "b" and array.dtype.kind == "b"):
+    if not _fits(array, wanted):
         raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(wanted)
-    if wanted.kind in "iu" and not np.array_equal(cast, array):
+    lost = _lost(array, cast)
+    if lost.any():
+        at = tuple(int(i) for i in np.argwhere(lost)[0])
         raise InputError(
-            f"input {name!r} takes {wanted}; some values of the {array.dtype} array do not fit"
+            f"input {name!r} takes {wanted}; the value {array[at]} at {at} does not fit into it"
         )
     return cast
+
+
+def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
+    if wanted.kind in "fV":
+        return array.dtype.kind in "fiubV" and array.dtype.names is None
+    if wanted.kind == "b" or array.dtype.kind == "b":
+        return wanted.kind == array.dtype.kind
+    return array.dtype.kind in "iu" and wanted.kind in "iu"
+
+
+def _lost(array: Array, cast: Array) -> npt.NDArray[np.bool_]:
+    """Where a cast lost the value: integers that wrap, finite numbers that become infinite."""
+    if cast.dtype.kind in "iu":
+        return np.asarray((cast != array) | ((cast < 0) != (array < 0)))
+    wide = cast.astype(np.float64)
+    return np.asarray(np.isinf(wide) & np.isfinite(array.astype(np.float64)))
+
+
+def _strings(name: str, array: Array, kind: TensorType) -> Array:
+    if array.dtype.kind not in "UOST" or not all(isinstance(s, str) for s in array.flat):
+        raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}")
+    return array.astype(object)
+
+
+def _check_finite(name: str, array: Array) -> None:
+    if array.dtype.kind not in "fV":
+        return
+    finite = np.isfinite(array.astype(np.float32) if array.dtype.kind == "V" else array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(
+            f"input {name!r} holds NaN or Inf, first at {where}; there is nothing to explain"
+        )
 
 
 def _check_shape(name: str, shape: tuple[int, ...], kind: TensorType) -> None:
@@ -102,7 +137,6 @@ def _check_shape(name: str, shape: tuple[int, ...], kind: TensorType) -> None:
     for axis, (n, want) in enumerate(zip(shape, wanted, strict=True)):
         if isinstance(want, int) and n != want:
             raise InputError(
-                f"input {name!r} takes {spell(kind)}, not an array of shape {shape}: axis {axis} must be {want}"
+                f"input {name!r} takes {spell(kind)}, not an array of shape {shape}: "
+                f"axis {axis} must be {want}"
             )
-    if 0 in shape:
-        raise InputError(f"input {name!r} is empty: shape {shape}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ class Op:
 
     node: Node
     graph: Graph
-    carriers: frozenset[str]
+    carriers: Set[str]
 
     @property
     def version(self) -> int:

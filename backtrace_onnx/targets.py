@@ -15,79 +15,113 @@ Array = npt.NDArray[Any]
 
 
 def explainable(name: str, y: Any) -> Array:
+    """The output, if it is floating point and finite. Raises RequestError or InputError."""
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "fV":
         kind = getattr(y, "dtype", type(y).__name__)
         raise RequestError(f"output {name!r} is {kind}, not floating point; choose another output")
-    if not np.isfinite(y.astype(np.float64, copy=False)).all():
+    if not y.size:
+        raise InputError(f"output {name!r} is empty for these inputs; there is nothing to explain")
+    finite = np.isfinite(y.astype(np.float64, copy=False))
+    if not finite.all():
         raise InputError(
-            f"output {name!r} is NaN or Inf for these inputs; there is nothing to explain"
+            f"output {name!r} holds NaN or Inf for these inputs, first at {_first(~finite)}; "
+            "there is nothing to explain"
         )
     return y
 
 
 def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> Channels:
-    parts = list(start) if policy.channels > 1 else [start]
-    if len(parts) != policy.channels:
-        raise RequestError(f"mode {policy.name!r} takes a pair of start arrays (for, against)")
-    arrays = [np.array(part, dtype) for part in parts]
+    """The caller's start, one array per channel. Raises RequestError where it does not fit y."""
+    try:
+        parts = list(start) if policy.channels > 1 else [start]
+        arrays = [np.array(part, dtype) for part in parts]
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"start cannot be read as numbers ({error})") from None
+    if len(arrays) != policy.channels:
+        raise RequestError(
+            f"mode {policy.name!r} takes a pair of start arrays (for, against), not {len(arrays)}"
+        )
     for array in arrays:
         if array.shape != y.shape:
             raise RequestError(f"start has shape {array.shape}, the output {y.shape}")
         if not np.isfinite(array).all():
-            raise RequestError("start holds NaN or Inf")
+            raise RequestError(f"start holds NaN or Inf, first at {_first(~np.isfinite(array))}")
     return arrays
 
 
 def find_target(target: Any, y: Array, task: str) -> Array | None:
-    """int64[samples] of entries of each flattened sample; int64[samples, 2] for generation."""
+    """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
+
+    For generation int64[samples, 2] of (position, token). Raises RequestError where it does not
+    fit the output.
+    """
     if task == "generation":
         return _positions(target, y)
-    if task == "segmentation":
-        if target is not None:
-            raise RequestError(
-                "segmentation explains the pixels over the threshold; it takes no target"
-            )
+    if task == "segmentation" and target is not None:
+        raise RequestError(
+            "segmentation explains the pixels over the threshold; it takes no target"
+        )
+    if task == "segmentation" or (task == "regression" and target is None):
         return None
-    entries = y[0].size
     if target is None:
-        if task in ("regression",):
-            return None
-        return y.reshape(len(y), -1).argmax(1).astype(np.int64)
+        best: Array = y.reshape(len(y), -1).argmax(1).astype(np.int64)
+        return best
     if isinstance(target, tuple):
-        try:
-            flat = np.ravel_multi_index(tuple(int(t) for t in target), y.shape[1:])
-        except (ValueError, TypeError):
-            raise RequestError(
-                f"target {target} does not fit an output of shape {y.shape[1:]}"
-            ) from None
-        return np.full(len(y), flat, np.int64)
-    asked = np.asarray(target)
-    if asked.dtype.kind not in "iu" or asked.size not in (1, len(y)):
-        raise RequestError(f"target is a class index, or one per sample ({len(y)}); got {target!r}")
-    asked = np.broadcast_to(asked.reshape(-1), (len(y),)).astype(np.int64)
+        return np.full(len(y), _flat_index(target, y.shape[1:]), np.int64)
+    return _entries(target, y)
+
+
+def _entries(target: Any, y: Array) -> Array:
+    asked = _integers(target, f"target is a class index, or one per sample ({len(y)})")
+    if asked.size not in (1, len(y)):
+        raise RequestError(
+            f"target is a class index, or one per sample ({len(y)}); got {asked.size} of them"
+        )
+    entries = y[0].size
     if ((asked < -entries) | (asked >= entries)).any():
         raise RequestError(
             f"target {target!r} is out of range: the output has {entries} entries per sample"
         )
-    return np.where(asked < 0, asked + entries, asked)
+    return np.broadcast_to(np.where(asked < 0, asked + entries, asked).reshape(-1), (len(y),))
+
+
+def _flat_index(target: tuple[Any, ...], shape: tuple[int, ...]) -> int:
+    asked = _integers(target, f"target is an index of an output of shape {shape}")
+    limits = np.array(shape, np.int64)
+    if len(asked) != len(shape) or ((asked < -limits) | (asked >= limits)).any():
+        raise RequestError(f"target {target} does not fit an output of shape {shape} per sample")
+    return int(np.ravel_multi_index(tuple(np.where(asked < 0, asked + limits, asked)), shape))
 
 
 def _positions(target: Any, y: Array) -> Array:
+    """(position, token) of every sample; negative positions count from the end, -1 is argmax."""
     if y.ndim != 3:
         raise RequestError(
             f"generation explains an output [batch, position, token], not one of shape {y.shape}"
         )
-    asked = np.asarray((-1, -1) if target is None else target)
+    what = "generation takes target=token or (position, token), or one such pair per sample"
+    asked = _integers((-1, -1) if target is None else target, what)
     if asked.ndim == 0:
         asked = np.array([-1, int(asked)])
-    if asked.dtype.kind not in "iu" or asked.shape[-1] != 2 or asked.ndim > 2:
-        raise RequestError(
-            "generation takes target=token or (position, token), or one such pair per sample"
-        )
-    asked = np.broadcast_to(asked, (len(y), 2)).astype(np.int64)
+    if asked.ndim > 2 or asked.shape not in ((2,), (1, 2), (len(y), 2)):
+        raise RequestError(f"{what}; got {target!r}")
+    asked = np.broadcast_to(asked, (len(y), 2))
     position = np.where(asked[:, 0] < 0, asked[:, 0] + y.shape[1], asked[:, 0])
-    best = y[np.arange(len(y)), position].argmax(1)
-    token = np.where(asked[:, 1] < 0, best, asked[:, 1])
-    if (position < 0).any() or (position >= y.shape[1]).any() or (token >= y.shape[2]).any():
+    if ((position < 0) | (position >= y.shape[1]) | (asked[:, 1] >= y.shape[2])).any():
         raise RequestError(f"target {target!r} is out of range for an output of shape {y.shape}")
-    return np.stack([position, token], 1)
+    best = y[np.arange(len(y)), position].argmax(1)
+    return np.stack([position, np.where(asked[:, 1] < 0, best, asked[:, 1])], 1)
+
+
+def _integers(target: Any, what: str) -> npt.NDArray[np.int64]:
+    try:
+        asked = np.asarray(target)
+    except ValueError:
+        raise RequestError(f"{what}; got {target!r}") from None
+    if asked.dtype.kind not in "iu":
+        raise RequestError(f"{what}; got {target!r}")
+    return asked.astype(np.int64)
+
+
+def _first(where: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(where)[0])

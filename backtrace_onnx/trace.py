@@ -45,7 +45,10 @@ class Trace:
         try:
             results = self._session.run(self._fetched, dict(feeds))
         except Exception as error:  # onnxruntime raises many types
-            raise InputError(f"the model cannot run on these inputs: {first_line(error)}") from None
+            given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
+            raise InputError(
+                f"the model cannot run on the inputs {given}: {first_line(error)}"
+            ) from None
         return {**dict(zip(self._fetched, results, strict=True)), **feeds}
 
 

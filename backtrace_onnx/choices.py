@@ -1,0 +1,97 @@
+"""What a caller chooses among a graph's tensors: the one explained, and those kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any, Literal
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.graph import NO_TENSOR, Graph
+
+Keep = Literal["inputs", "all"] | Sequence[str]
+_SHOWN = 8
+
+
+def default_output(graph: Graph) -> str | None:
+    """The first float output, or the probabilities behind a ZipMap; None if there is none."""
+    for name in graph.outputs:
+        maker = graph.producers.get(name)
+        if graph.type(name).dtype == NO_TENSOR and maker is not None and maker.op_type == "ZipMap":
+            name = maker.inputs[0]
+        if graph.type(name).is_float:
+            return name
+    return None
+
+
+def find_output(output: str | None, graph: Graph) -> str:
+    """The tensor to explain. Raises RequestError where it is none that can be explained."""
+    if output is None:
+        found = default_output(graph)
+        if found is None:
+            raise RequestError(
+                f"no output of the model is a floating-point tensor ({', '.join(graph.outputs)}); "
+                "choose a tensor inside it with output=..."
+            )
+        return found
+    if output in graph.outputs:
+        return output
+    if output in graph.inputs:
+        raise RequestError(f"output {output!r} is an input of the model; nothing lies before it")
+    if output in graph.constants:
+        raise RequestError(f"output {output!r} is a constant: it depends on no input")
+    if not isinstance(output, str) or output not in graph.tensors:
+        raise RequestError(f"the model has no tensor {output!r}; {_suggest(output, graph.tensors)}")
+    return output
+
+
+def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
+    """Tensors whose relevance is kept, and what joined tensors among them are named now.
+
+    Raises RequestError for a name that is none, or that relevance from `output` cannot reach.
+    """
+    if keep == "inputs":
+        return frozenset()
+    reached = _reached(graph, output)
+    if keep == "all":
+        return frozenset(reached)
+    names = [keep] if isinstance(keep, str) else keep
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise RequestError(f"keep is 'inputs', 'all' or a list of tensor names, not {keep!r}")
+    for name in names:
+        if name in graph.constants:
+            raise RequestError(f"keep: {name!r} is a constant; it has no relevance of its own")
+        if name not in graph.tensors and name not in graph.types:
+            raise RequestError(
+                f"keep: the model has no tensor {name!r}; {_suggest(name, graph.tensors)}"
+            )
+        if name not in reached:
+            raise RequestError(f"keep: relevance from {output!r} does not reach {name!r}")
+    return frozenset(names) | {graph.aliases[name] for name in names if name in graph.aliases}
+
+
+def check_number(name: str, value: Any, *, positive: bool = False) -> None:
+    """Raises RequestError unless `value` is a finite (and positive) number."""
+    is_number = isinstance(value, int | float) or hasattr(value, "__float__")
+    if not is_number or not isfinite(value) or (positive and value <= 0):
+        kind = "a positive number" if positive else "a finite number"
+        raise RequestError(f"{name} is {kind}, not {value!r}")
+
+
+def _reached(graph: Graph, output: str) -> set[str]:
+    """Tensors that `output` depends on, itself and the inputs included."""
+    found = {output, *graph.inputs}
+    for node in graph.ancestors(output):
+        found.update(filter(None, (*node.inputs, *node.outputs)))
+    found -= graph.constants.keys()
+    return found | {name for name, shared in graph.aliases.items() if shared in found}
+
+
+def _suggest(name: Any, names: Collection[str]) -> str:
+    close = get_close_matches(str(name), names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {', '.join(map(repr, close))}?"
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there are: {shown}{more}"

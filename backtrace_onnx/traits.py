@@ -1,0 +1,172 @@
+"""What is known of tensors before anything runs: kind, sign, size and saturation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.backends.base import Gate
+from backtrace_onnx.graph import Graph, Node
+
+_GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
+_HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
+_TRANSPARENT = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
+_TABLES = frozenset({"Gather", "GatherND", "GatherElements"})
+_FINITE = frozenset(
+    ["Softmax", "LogSoftmax", "Exp", "Sigmoid", "Tanh", "Clip", "HardSigmoid", "Relu", "IsInf"]
+)
+_MAKES_NONNEGATIVE = frozenset(
+    [
+        "Relu",
+        "Sigmoid",
+        "HardSigmoid",
+        "Softmax",
+        "Exp",
+        "Abs",
+        "Sqrt",
+        "Softplus",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceSumSquare",
+        "LpPool",
+        "GlobalLpPool",
+        "Hardmax",
+    ]
+)
+_KEEPS_NONNEGATIVE = frozenset(
+    [
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Identity",
+        "Dropout",
+        "Slice",
+        "Split",
+        "Add",
+        "Mul",
+        "Max",
+        "Min",
+        "Sum",
+        "Mean",
+        "Concat",
+        "ReduceMean",
+        "ReduceSum",
+        "ReduceMax",
+        "ReduceMin",
+        "Expand",
+        "Tile",
+        "Gather",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Cast",
+        "Erf",
+        "Sqrt",
+    ]
+)
+
+
+def integral(graph: Graph) -> frozenset[str]:
+    """Tensors whose every dependence on the inputs goes through integers or booleans.
+
+    An embedding (a float table looked up by integers) is data of its own.
+    """
+    found = {name for name in graph.inputs if not graph.type(name).is_float}
+    for node in graph.nodes:
+        if node.operator == "OneHot" or _looks_up(node, graph):
+            continue
+        varying = [i for i in node.inputs if i and i not in graph.constants]
+        if all(i in found for i in varying):
+            found.update(filter(None, node.outputs))
+    return frozenset(found)
+
+
+def nonnegative(graph: Graph) -> frozenset[str]:
+    """Tensors known to have no negative entry."""
+    found = _constants(graph, lambda low, high: low >= 0)
+    for node in graph.nodes:
+        known = node.operator in _MAKES_NONNEGATIVE
+        if node.operator == "Clip":
+            known = _lower_bound(node, graph) >= 0
+        if node.operator in _KEEPS_NONNEGATIVE:
+            data = [i for i in node.inputs if i and graph.type(i).is_float]
+            known = bool(data) and all(i in found for i in data)
+        if known:
+            found.update(filter(None, node.outputs))
+    return frozenset(found)
+
+
+def infinite(graph: Graph) -> frozenset[str]:
+    """Tensors that may hold infinities, because a constant they are made of does (a mask)."""
+    found = _constants(graph, lambda low, high: bool(np.isinf(low) or np.isinf(high)))
+    for node in graph.nodes:
+        if node.operator not in _FINITE and found.intersection(node.inputs):
+            found.update(filter(None, node.outputs))
+    return frozenset(found)
+
+
+def gates(graph: Graph) -> Mapping[str, Gate]:
+    """Gate of every node whose output goes, perhaps reshaped, into a saturating activation only."""
+    found: dict[str, Gate] = {}
+    for node in graph.nodes:
+        gate = _GATES.get(node.operator)
+        if node.operator in _HEAD_GATES and _is_head(node, graph):
+            gate = _HEAD_GATES[node.operator]
+        source = _followed(node, graph) if gate is not None else None
+        if gate is not None and source is not None:
+            found[source.name] = gate
+    return found
+
+
+def _followed(node: Node, graph: Graph) -> Node | None:
+    """The node an activation follows, if nothing else reads what it makes."""
+    tensor = node.inputs[0]
+    while len(graph.consumers.get(tensor, ())) == 1:
+        source = graph.producers.get(tensor)
+        if source is None or source.operator not in _TRANSPARENT:
+            return source
+        tensor = source.inputs[0]
+    return None
+
+
+def _is_head(node: Node, graph: Graph) -> bool:
+    tensor = node.outputs[0]
+    while tensor not in graph.outputs:
+        users = graph.consumers.get(tensor, ())
+        if len(users) != 1 or users[0].operator not in _TRANSPARENT | {"Identity"}:
+            return False
+        tensor = users[0].outputs[0]
+    return True
+
+
+def _looks_up(node: Node, graph: Graph) -> bool:
+    table = graph.constants.get(node.inputs[0]) if node.inputs else None
+    return node.operator in _TABLES and table is not None and table.dtype.kind == "f"
+
+
+def _constants(graph: Graph, holds: Callable[[Any, Any], bool]) -> set[str]:
+    """Constants whose smallest and largest entry satisfy `holds`."""
+    return {
+        name
+        for name, value in graph.constants.items()
+        if value.dtype.kind in "fiu" and value.size and holds(*_extent(value))
+    }
+
+
+def _extent(value: npt.NDArray[Any]) -> tuple[Any, Any]:
+    return value.min(), value.max()
+
+
+def _lower_bound(node: Node, graph: Graph) -> float:
+    low = node.attributes.get("min")
+    if low is None and len(node.inputs) > 1:
+        low = graph.constants.get(node.inputs[1])
+    return -np.inf if low is None or np.size(low) != 1 else float(np.reshape(low, ()))
