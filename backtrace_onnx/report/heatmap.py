@@ -104,10 +104,9 @@ def legend(bar: Any, scale: Scale, subject: Subject) -> None:
     low, high = scale.bounds
     words = [f"speaks against\n{low:.2g}", f"speaks for\n{high:.2g}"]
     if not (scale.low and scale.high):
-        plain = subject.explanation.mode == "default"
-        words[scale.low] = "no relevance" if plain else "neither"
-        if plain:
-            words[scale.high] = f"most relevance\n{high if scale.high else low:.2g}"
+        words[scale.low] = "no relevance"
+        if subject.explanation.mode == "default":
+            words[not scale.low] = f"most relevance\n{low if scale.low else high:.2g}"
     bar.ax.set_xlim(low / scale.limit, high / scale.limit)
     bar.set_ticks([low / scale.limit, high / scale.limit], labels=words)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):

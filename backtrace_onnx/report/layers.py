@@ -31,7 +31,7 @@ def draw(subject: Subject) -> Figure:
     shares = np.stack([course(subject, channel) for channel in channels])
     shown = _shown(shares)
     few = len(shown) <= _MOST
-    figure = sheet(9.6 if len(channels) == 1 else 13.0, 0.34 * len(shown) + 1.7 if few else 4.6)
+    figure = sheet(9.6 if len(channels) == 1 else 13.0, 0.34 * len(shown) + 1.8 if few else 4.6)
     title = "Where relevance goes, from the output back to the inputs"
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
     axes = figure.subplots(1, len(channels), squeeze=False, sharey=True)[0]
@@ -48,7 +48,7 @@ def draw(subject: Subject) -> Figure:
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     if few and len(shown) < len(names):
         rest = f"{len(names) - len(shown)} nodes that take less than 0.1% are left out"
-        figure.supxlabel(rest, x=0.01, ha="left", fontsize=9, color=FAINT)
+        axes[0].set_xlabel(rest, loc="left", fontsize=9, color=FAINT)
     return figure
 
 

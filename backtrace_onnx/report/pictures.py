@@ -46,7 +46,7 @@ def _relevance(subject: Subject) -> Figure:
     names = list(subject.explanation.inputs)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
-    figure = sheet(width, sum(size[1] for size in sizes) + 0.65)
+    figure = sheet(width, sum(size[1] for size in sizes) + 0.85)
     figure.suptitle(_title(subject), x=0.01, ha="left", fontsize=15, fontweight="bold")
     parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=[s[1] for s in sizes])
     for part, name in zip(parts[:, 0], names, strict=True):

@@ -101,7 +101,9 @@ def save(path: Path, draw: Callable[[], Figure]) -> None:
     try:
         with styled():
             figure = draw()
-            figure.savefig(part, dpi=150, format=path.suffix[1:].lower())
+            kind = path.suffix[1:].lower()
+            quick: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+            figure.savefig(part, dpi=150, format=kind, **quick)
         part.replace(path)
     except OSError as error:
         raise RequestError(f"{path}: cannot be written ({error.strerror})") from None

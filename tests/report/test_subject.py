@@ -1,0 +1,68 @@
+"""The answer: labels, probabilities, masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.text import answered
+from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from tests.report.made import Array, explanation
+
+X = {"x": np.ones((1, 2))}
+
+
+def subject(y: Array, meaning: OutputMeaning | None = None, target: int = 2) -> Subject:
+    sidecar = Sidecar(Path("m.sidecar.json"), {}, {"y": meaning} if meaning else {})
+    return Subject(explanation(X, output=y, target=target), sidecar=sidecar)
+
+
+def test_logits_of_a_classification_get_probabilities() -> None:
+    answer = subject(
+        np.array([[0.0, 0.0, np.log(2)]]), OutputMeaning("classification", ("a", "b", "c"))
+    ).prediction()
+    assert answer is not None and answer.label == "c"
+    assert answer.probability == pytest.approx(0.5)
+
+
+def test_a_distribution_stays_as_it_is() -> None:
+    answer = subject(np.array([[0.1, 0.7, 0.2]]), OutputMeaning("classification")).prediction()
+    assert answer is not None and answer.probability == pytest.approx(0.7)
+
+
+def test_nobody_said_that_these_are_logits() -> None:
+    answer = subject(np.array([[1.0, 7.0, 2.0]])).prediction()
+    assert answer is not None and answer.probability is None
+
+
+def test_another_target_than_the_prediction_is_told() -> None:
+    labelled = OutputMeaning("classification", ("cat", "dog", "cow"))
+    assert answered(subject(np.array([[0.2, 0.5, 0.3]]), labelled, target=0)) == (
+        "dog (50.0%); explained: cat (20.0%)"
+    )
+
+
+def test_labels_that_do_not_fit_the_output_are_an_error() -> None:
+    with pytest.raises(InputError, match=r"outputs\.y\.labels: there are 2, but .* 3 entries"):
+        subject(np.array([[1.0, 2.0, 3.0]]), OutputMeaning(labels=("a", "b"))).prediction()
+
+
+def test_a_segmentation_has_a_mask_and_no_prediction() -> None:
+    y = np.zeros((1, 1, 4, 4))
+    y[0, 0, :2, :2] = 0.4
+    made = explanation({"x": np.ones((1, 1, 8, 8))}, output=y, task="segmentation")
+    assert Subject(made, threshold=0.5).mask is not None
+    mask = Subject(made, threshold=0.3).mask
+    assert mask is not None and mask.sum() == 4
+    assert Subject(made).prediction() is None
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100.0%"), (0.9999, ">99.9%"), (0.0001, "<0.1%"), (0, "0.0%")]
+)
+def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None:
+    assert percent(share) == text
