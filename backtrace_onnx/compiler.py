@@ -315,7 +315,9 @@ def _upgraded(loaded: Model) -> Model:
             "export the model with a newer opset"
         ) from None
     sort_nodes(proto.graph, loaded.name)
-    return Model(proto, loaded.weights, loaded.name, loaded.folder, loaded.aside)
+    added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
+    weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
+    return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
 
 
 def _reaching(graph: Graph, output: str) -> Graph:

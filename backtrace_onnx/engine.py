@@ -44,7 +44,7 @@ class NodeStep:
         self.node, self.ops, self.policy, self.outgoing = node, ops, policy, outgoing
         self._plan, self._values, self._sample_axes = plan, values, sample_axes
         self.gate: Gate | None = plan.gates.get(node.name) if policy.gated else None
-        self.drops = plan.structures[node.name].drops
+        self.drops = node.name in plan.structures and plan.structures[node.name].drops
         self.books: dict[str, list[list[Value]]] = {
             kind: [[] for _ in range(policy.channels)]
             for kind in ("data", "constants", "unassigned")
@@ -130,9 +130,10 @@ def propagate(
         outgoing = [relevance.pop(name, None) if name else None for name in node.outputs]
         kept.update({n: r for n, r in zip(node.outputs, outgoing, strict=True) if r and n in keep})
         structure = plan.structures.get(node.name)
-        if structure is not None and any(r is not None for r in outgoing):
+        if any(r is not None for r in outgoing):
             step = NodeStep(node, plan, ops, policy, values, outgoing, sample_axes)
-            if plan.carriers.intersection(node.outputs[k] for k, r in enumerate(outgoing) if r):
+            taking = [n for n, r in zip(node.outputs, outgoing, strict=True) if r]
+            if structure is not None and plan.carriers.intersection(taking):
                 with ops.scope(node.name):
                     _send(step, structure.propagate(step), relevance, plan)
             else:

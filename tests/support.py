@@ -201,7 +201,7 @@ class _Writer:
         proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         inferred = onnx.shape_inference.infer_shapes(proto)
         proto.graph.output[0].CopyFrom(inferred.graph.output[0])
-        if not proto.graph.output[0].type.WhichOneof("value"):
+        if not proto.graph.output[0].type.tensor_type.HasField("shape"):
             proto.graph.output[0].CopyFrom(self._measured(proto, output))
         return Case(proto, self.feeds)
 
