@@ -1,5 +1,23 @@
 """One file per operator family. Importing this package registers every rule."""
 
-from backtrace_onnx.rules import convolution, elementwise, linear, moving, pooling, reducing, silent
+from backtrace_onnx.rules import (
+    convolution,
+    elementwise,
+    linear,
+    moving,
+    pooling,
+    reducing,
+    resize,
+    silent,
+)
 
-__all__ = ["convolution", "elementwise", "linear", "moving", "pooling", "reducing", "silent"]
+__all__ = [
+    "convolution",
+    "elementwise",
+    "linear",
+    "moving",
+    "pooling",
+    "reducing",
+    "resize",
+    "silent",
+]

@@ -30,6 +30,7 @@ class Linear(Structure):
         weights: `(step) -> ` further factors that are no inputs (a resize's matrices).
         positive: whether `weights` are known to have no negative entry.
         steering: indices of inputs that `forward` and `adjoint` get after all else, as they are.
+        reads: indices of inputs whose values `weights` asks the step for.
     """
 
     forward: Callable[..., Value]
@@ -40,10 +41,11 @@ class Linear(Structure):
     weights: Callable[[Step], tuple[Value, ...]] | None = None
     positive: bool = False
     steering: tuple[int, ...] = ()
+    reads: tuple[int, ...] = ()
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.factors + self.steering
+        return self.factors + self.steering + self.reads
 
     @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -254,6 +256,7 @@ def linear(
     weights: Callable[[Step], tuple[Value, ...]] | None = None,
     positive: bool = False,
     steering: tuple[int, ...] = (),
+    reads: tuple[int, ...] = (),
 ) -> Linear:
     """A `Linear`; see there."""
     return Linear(
@@ -265,6 +268,7 @@ def linear(
         weights=weights,
         positive=positive,
         steering=steering,
+        reads=reads,
     )
 
 

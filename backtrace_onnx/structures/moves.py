@@ -124,6 +124,7 @@ class Moves(Structure):
         fill: inputs that fill new places; they are given -1.
         overrides: attributes for that run (a fill value given as attribute).
         dtype: type of the numbers, where the operator takes no int64.
+        types: element types that steering inputs are cast back to.
     """
 
     data: tuple[int, ...] = (0,)
@@ -131,6 +132,7 @@ class Moves(Structure):
     fill: tuple[int, ...] = ()
     overrides: Mapping[str, object] = field(default_factory=dict)
     dtype: npt.DTypeLike = np.int64
+    types: Mapping[int, int] = field(default_factory=dict)
 
     every_output: bool = True
 
@@ -180,7 +182,8 @@ class Moves(Structure):
             elif i in self.fill:
                 inputs.append(np.asarray(-1, self.dtype))
             else:
-                inputs.append(step.value(i) if name else None)
+                value = step.value(i) if name else None
+                inputs.append(ops.Cast(value, to=self.types[i]) if i in self.types else value)
         made = ops.rerun(_overridden(node, self.overrides), inputs)
         return [x if x is None else ops.Cast(x, to=7) for x in made]
 
