@@ -128,7 +128,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def read_numbers(path: Path) -> Array:
     """float64[rows, columns] of a .csv file, with a header or without. Raises InputError."""
     lines = read_lines(path)
-    body = lines if all(map(_is_number, lines[0])) else lines[1:]
+    body = lines if any(map(_is_float, lines[0])) else lines[1:]  # else a header
     if not body:
         raise InputError(f"{path}: has no rows of numbers")
     for number, line in enumerate(body, 1):
@@ -159,10 +159,15 @@ def read_lines(path: Path) -> list[list[str]]:
 
 
 def _is_number(text: str) -> bool:
+    return _is_float(text) and bool(np.isfinite(float(text)))
+
+
+def _is_float(text: str) -> bool:
     try:
-        return bool(np.isfinite(float(text)))
+        float(text)
     except ValueError:
         return False
+    return True
 
 
 def _meant(text: str, categories: Sequence[str]) -> str:

@@ -1,0 +1,369 @@
+"""The command line: what it prints, what it writes, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from backtrace_onnx import Explanation
+from backtrace_onnx.cli import main
+from backtrace_onnx.report import console
+
+MODELS = Path(__file__).parents[1] / "models"
+MNIST, ADULT = MODELS / "mnist_cnn.onnx", MODELS / "adult_mlp.onnx"
+DIGIT, ROWS = MODELS / "samples" / "digit_2.png", MODELS / "samples" / "adult.csv"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line here: exit code, stdout, stderr."""
+
+    def runner(*arguments: Any) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return runner
+
+
+@pytest.fixture
+def two_inputs(tmp_path: Path) -> Path:
+    """y = Relu(a) + b, with a batch axis of 1."""
+    tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3]) for n in "aby"]
+    nodes = [helper.make_node("Relu", ["a"], ["r"]), helper.make_node("Add", ["r", "b"], ["y"])]
+    return _saved(tmp_path / "two.onnx", nodes, tensors[:2], tensors[2:])
+
+
+@pytest.fixture
+def unknown(tmp_path: Path) -> Path:
+    """A model with an operator that nobody knows."""
+    tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 3]) for n in "xy"]
+    nodes = [helper.make_node("Foo", ["x"], ["y"], name="foo", domain="my.ops")]
+    return _saved(tmp_path / "unknown.onnx", nodes, tensors[:1], tensors[1:])
+
+
+def _saved(path: Path, nodes: Any, inputs: Any, outputs: Any) -> Path:
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("my.ops", 1)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def test_a_picture(run: Any) -> None:
+    code, out, err = run("explain", MNIST, DIGIT, "--top", 3)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("digit_2.png: 2 (")
+    assert sum(line.startswith("rows ") for line in lines) == 3
+    assert any(line.startswith("biases and constants") for line in lines)
+
+
+def test_a_table(run: Any) -> None:
+    code, out, _ = run("explain", ADULT, ROWS, "--mode", "contrastive")
+    assert code == 0
+    assert "adult.csv row 1: <=50K" in out and "adult.csv row 5: >50K" in out
+    assert "marital-status = Married-civ-spouse" in out
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_many_rows_are_cut_short_and_say_so(run: Any, tmp_path: Path) -> None:
+    header, *rows = ROWS.read_text().splitlines()
+    (tmp_path / "many.csv").write_text("\n".join([header, *rows, *rows]))
+    code, out, _ = run("explain", ADULT, tmp_path / "many.csv")
+    assert code == 0 and "... and 5 more sample(s)" in out and "row 6" not in out
+
+
+def test_json(run: Any) -> None:
+    code, out, err = run("explain", MNIST, DIGIT, "--json", "--top", 2, "--mode", "contrastive")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert {*found} == {"model", "mode", "task", "output", "samples", "files"}
+    (sample,) = found["samples"]
+    assert sample["prediction"]["label"] == "2" and sample["target"]["index"] == 2
+    assert len(sample["top"]) == 2 and {*sample["top"][0]["channels"]} == {"positive", "negative"}
+    for amounts in sample["ledger"].values():
+        went = amounts["inputs"] + amounts["constants"] + amounts["unassigned"]
+        assert went + amounts["residual"] == pytest.approx(amounts["start"])
+
+
+def test_a_folder(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    code, printed, _ = run("explain", MNIST, DIGIT, DIGIT, "--out", out)
+    assert code == 0
+    names = {file.name for file in out.iterdir()}
+    pictures = {f"{kind}_{i}.png" for kind in ("relevance", "layers") for i in (1, 2)}
+    assert names == {"report.json", "explanation.npz", *pictures}
+    report = json.loads((out / "report.json").read_text())
+    assert {Path(file).name for file in report["files"]} == names
+    assert f"wrote {out / 'report.json'}" in printed
+    assert Explanation.load(out / "explanation.npz").relevance["image"].shape == (2, 1, 28, 28)
+
+
+def test_a_folder_is_replaced_but_not_what_others_keep_there(run: Any, tmp_path: Path) -> None:
+    run("explain", ADULT, ROWS, "--out", tmp_path / "out")
+    (tmp_path / "out" / "relevance_mine.png").write_text("mine")
+    code, _, _ = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
+    assert code == 0
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    ours = {"report.json", "explanation.npz", "relevance.png", "layers.png"}
+    assert names == {*ours, "relevance_mine.png"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_is_not_left_half_written(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backtrace_onnx.report.writing.plot_layers", fail)
+    code, _, err = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
+    assert code == 130 and err.endswith("Error: interrupted\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("target", "index"), [("7", 7), ("-1", 9), ("3", 3)])
+def test_targets(run: Any, target: str, index: int) -> None:
+    _, out, _ = run("explain", MNIST, DIGIT, "--json", "--target", target)
+    assert json.loads(out)["samples"][0]["target"]["index"] == index
+
+
+def test_a_label_is_a_target_and_each_sample_may_have_its_own(run: Any) -> None:
+    labels = [">50K", "<=50K", ">50K", "1", "0"]
+    arguments = [part for label in labels for part in ("--target", label)]
+    _, out, _ = run("explain", ADULT, ROWS, "--json", *arguments)
+    targets = [sample["target"]["index"] for sample in json.loads(out)["samples"]]
+    assert targets == [1, 0, 1, 1, 0]
+
+
+def test_the_sidecar_gives_task_and_threshold(run: Any) -> None:
+    scene = MODELS / "samples" / "scene_1.png"
+    code, out, _ = run("explain", MODELS / "digits_unet.onnx", scene, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["task"] == "segmentation"
+    assert 100 < found["samples"][0]["mask"]["inside"] < 1000
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "json", "csv"])
+def test_arrays_of_every_kind(run: Any, kind: str, tmp_path: Path) -> None:
+    x = np.linspace(-1, 1, 28 * 28, dtype=np.float32).reshape(1, 1, 28, 28)
+    file = tmp_path / f"x.{kind}"
+    {
+        "npy": lambda: np.save(file, x[0]),  # without the batch axis
+        "npz": lambda: np.savez(file, image=x),
+        "json": lambda: file.write_text(json.dumps({"image": x.tolist()})),
+        "csv": lambda: np.savetxt(file, x.reshape(1, -1), delimiter=","),
+    }[kind]()
+    code, out, _ = run("explain", MNIST, file, "--json")
+    assert code == 0
+    value = json.loads(out)["samples"][0]["prediction"]["value"]
+    np.save(tmp_path / "y.npy", x)
+    _, again, _ = run("explain", MNIST, f"image={tmp_path / 'y.npy'}", "--json")
+    assert value == pytest.approx(json.loads(again)["samples"][0]["prediction"]["value"], rel=1e-5)
+
+
+def test_several_inputs_and_a_fixed_batch(run: Any, two_inputs: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.float32([[1, 2, 3], [4, 5, 6]]))
+    (tmp_path / "b.json").write_text("[[1, 1, 1], [2, 2, 2]]")
+    files = f"a={tmp_path / 'a.npy'}", f"b={tmp_path / 'b.json'}"
+    code, out, _ = run("explain", two_inputs, *files, "--json", "--out", tmp_path / "out")
+    assert code == 0
+    values = [sample["prediction"]["value"] for sample in json.loads(out)["samples"]]
+    assert values == [4.0, 8.0]
+    assert (tmp_path / "out" / "explanation_2.npz").exists()
+
+
+def test_inspect(run: Any) -> None:
+    code, out, _ = run("inspect", MNIST)
+    assert code == 0 and "conv1/Conv" in out and "input image float32[batch, 1, 28, 28]" in out
+    code, out, _ = run("inspect", MNIST, "--json")
+    found = json.loads(out)
+    assert found["explainable"] is True and found["opsets"]["ai.onnx"] == 18
+    assert {node["coverage"] for node in found["nodes"]} == {"exact"}
+
+
+def test_inspect_what_cannot_be_explained(run: Any, unknown: Path) -> None:
+    code, out, err = run("inspect", unknown)
+    assert (code, err) == (0, "") and "my.ops::Foo: foo" in out and "@backtrace_onnx.rule" in out
+    assert json.loads(run("inspect", unknown, "--json")[1])["explainable"] is False
+
+
+def test_ops(run: Any) -> None:
+    assert "Gemm" in run("ops")[1]
+    assert any(row["operator"] == "Gemm" for row in json.loads(run("ops", "--json")[1]))
+    assert run("ops", "--markdown")[1].startswith("| Operator | Domain |")
+
+
+def test_compile(run: Any, tmp_path: Path) -> None:
+    code, out, err = run("compile", ADULT, "-o", tmp_path / "c.onnx", "--mode", "contrastive")
+    assert (code, err) == (0, "") and f"wrote {tmp_path / 'c.onnx'}" in out
+    assert "output logits float32[batch, 2]" in out
+    onnx.checker.check_model(tmp_path / "c.onnx")
+
+
+def _ugly(folder: Path) -> dict[str, Path]:
+    files = {
+        "bad.json": b'{"image": [[1, 2',
+        "ragged.json": b"[[1, 2], [3]]",
+        "object.npy": b"\x93NUMPY\x01\x00garbage",
+        "nan.csv": b"1,nan,3\n",
+        "binary.csv": b"\xff\xfe\x00\x01",
+        "x.txt": b"hello",
+        "noending": b"hello",
+        "text.onnx": b"this is a text file, not a model\n",
+        "empty.onnx": b"",
+        "cut.png": DIGIT.read_bytes()[:100],
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    np.save(folder / "shape.npy", np.zeros((1, 1, 27, 28), np.float32))
+    np.save(folder / "nan.npy", np.full((1, 1, 28, 28), np.nan, np.float32))
+    np.save(folder / "text.npy", np.array(["a"]))
+    return {name: folder / name for name in (*files, "shape.npy", "nan.npy", "text.npy")}
+
+
+UGLY = [
+    ("missing.png", "no such file"),
+    (".", "file without ending"),
+    ("bad.json", "not valid JSON"),
+    ("ragged.json", "not all of the same length"),
+    ("object.npy", "not a NumPy file"),
+    ("nan.csv", "row 1, column 2: 'nan' is not a finite number"),
+    ("binary.csv", "not a .csv file in UTF-8"),
+    ("x.txt", "inputs are .npy, .npz, .json, .csv, or a picture"),
+    ("noending", "file without ending"),
+    ("cut.png", "damaged"),
+    ("shape.npy", "axis 2 must be 28"),
+    ("nan.npy", "holds NaN or Inf"),
+    ("text.npy", "image"),
+    ("other=x.npy", "the model has no input 'other'"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), UGLY)
+def test_bad_inputs(run: Any, name: str, words: str, tmp_path: Path) -> None:
+    _ugly(tmp_path)
+    given = name if "=" in name else tmp_path / name
+    code, out, err = run("explain", MNIST, given, "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ") and words in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((MNIST,), "no INPUT given; the model takes:\n  image float32[batch, 1, 28, 28]"),
+        ((MNIST, DIGIT, "--target", "10"), "out of range"),
+        ((MNIST, DIGIT, "--target", "cat"), "neither an index nor a label"),
+        ((MNIST, DIGIT, "--target", "1", "--target", "2"), "2 targets for 1 sample(s)"),
+        ((MNIST, DIGIT, "--mode", "magic"), "magic"),
+        ((MNIST, DIGIT, "--task", "magic"), "unknown task"),
+        ((MNIST, DIGIT, "--output", "magic"), "no tensor 'magic'"),
+        ((MNIST, DIGIT, "--engine", "magic"), "Invalid value for '--engine'"),
+        ((MNIST, DIGIT, "--sidecar", "none.json"), "none.json: cannot be read"),
+        ((MNIST, DIGIT, "--sidecar", MODELS / "adult_mlp.sidecar.json"), "no such name"),
+        ((MODELS / "none.onnx", DIGIT), "cannot be read"),
+        ((MODELS, DIGIT), "is a folder"),
+        ((), "Missing argument 'MODEL'"),
+    ],
+)
+def test_wrong_use(run: Any, arguments: tuple[Any, ...], words: str) -> None:
+    code, out, err = run("explain", *arguments)
+    assert (code, out) == (2, "") and words in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "empty.onnx"])
+@pytest.mark.parametrize("command", ["explain", "inspect"])
+def test_models_that_are_none(run: Any, command: str, name: str, tmp_path: Path) -> None:
+    code, _, err = run(command, _ugly(tmp_path)[name])
+    assert code == 2 and name in err and "Traceback" not in err
+
+
+def test_a_picture_without_a_sidecar(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(MNIST.read_bytes())
+    code, _, err = run("explain", tmp_path / "m.onnx", DIGIT)
+    assert code == 2 and "Put a sidecar beside the model" in err
+
+
+def test_what_cannot_be_explained_exits_3(run: Any, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Det", ["x"], ["y"], name="det")]
+    tensors = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 3]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"]),
+    ]
+    model = _saved(tmp_path / "det.onnx", nodes, tensors[:1], tensors[1:])
+    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32)[None])
+    code, _, err = run("explain", model, tmp_path / "x.npy")
+    assert code == 3 and "Det" in err and "det" in err
+
+
+def test_an_output_folder_that_is_a_file(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    code, _, err = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
+    assert code == 2 and "is a file, not a folder" in err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_unexpected_error_shows_no_trace(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("backtrace_onnx.report.explaining.explained", fail)
+    code, _, err = run("explain", MNIST, DIGIT)
+    assert code == 1 and "unexpected ZeroDivisionError: oops" in err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("numpy", "onnx", "onnxruntime", "numba", "rich", "matplotlib", "PIL")
+    code = (
+        "import sys; from backtrace_onnx.cli import main; main(['explain', '--help']); "
+        f"sys.exit(', '.join(m for m in {heavy} if m in sys.modules) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "--on-unsupported" in done.stdout
+
+
+def test_a_broken_pipe_is_quiet() -> None:
+    command = f"{sys.executable} -m backtrace_onnx ops | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.startswith("operator")
+
+
+def test_no_color(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("explain", MNIST, DIGIT)[1]
+
+
+def test_progress_is_shown_on_a_terminal_once_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(console, "PATIENCE", 0.05)
+    monkeypatch.setenv("TERM", "xterm")
+    read, write = os.openpty()
+    with os.fdopen(write, "w") as terminal:
+        with console.Waiting("Loading", stream=terminal) as waiting:
+            time.sleep(0.6)
+            waiting.say("Explaining")
+            waiting.advance(1, 2)
+            time.sleep(0.3)
+        shown = os.read(read, 100_000).decode()
+    os.close(read)
+    assert "Loading" in shown and "Explaining" in shown
+
+
+def test_progress_is_quiet_when_piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "PATIENCE", 0.01)
+    with (tmp_path / "err").open("w") as stream, console.Waiting("Loading", stream=stream):
+        time.sleep(0.1)
+    assert (tmp_path / "err").read_text() == ""
