@@ -44,16 +44,35 @@ def expanded(model: Model) -> Model:
             if not _has_rule(node, model.opsets) and _has_body(node, model.opsets)
         }
         before = len(model.proto.graph.node)
+        if not wanted:
+            return model
         try:
             proto = inliner.inline_selected_functions(
-                model.proto, sorted(wanted), exclude=False, inline_schema_functions=True
+                _typed(model.proto), sorted(wanted), exclude=False, inline_schema_functions=True
             )
         except Exception:  # it stays, and is reported as unsupported with its nodes
             return model
-        if not wanted or len(proto.graph.node) == before:
+        if len(proto.graph.node) == before:
             return model
+        del proto.graph.value_info[:]
+        proto.graph.value_info.extend(model.proto.graph.value_info)
         model = _replaced(model, proto)
     return model
+
+
+def _typed(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that states the type of every tensor, for bodies that depend on them."""
+    try:
+        typed = onnx.shape_inference.infer_shapes(proto)
+    except onnx.shape_inference.InferenceError:  # inference is help, not a condition
+        typed = onnx.ModelProto.FromString(proto.SerializeToString())
+    stated = {v.name for v in (*typed.graph.input, *typed.graph.value_info)}
+    typed.graph.value_info.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims))
+        for t in typed.graph.initializer
+        if t.name not in stated
+    )
+    return typed
 
 
 def canonical(domain: str) -> str:

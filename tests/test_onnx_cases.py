@@ -62,13 +62,14 @@ def cases() -> dict[str, list[Case]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some cases overflow on purpose
         loaded = load_model_tests(kind="node")
-    operators = {x.name: x.model.graph.node[0].op_type for x in loaded}
+    written = [(x.name, x.model, x.data_sets[0]) for x in loaded if x.model and x.data_sets]
+    operators = {name: model.graph.node[0].op_type for name, model, _ in written}
     found: dict[str, list[Case]] = {}
-    for x in loaded:
-        operator = operators.get(x.name.split("_expanded")[0], "other")
-        graph, (given, expected) = x.model.graph, x.data_sets[0]
-        inputs, outputs = by_name(graph.input, given), by_name(graph.output, expected)
-        found.setdefault(operator, []).append(Case(x.name, runnable(x.model), inputs, outputs))
+    for name, model, (given, expected) in written:
+        operator = operators.get(name.split("_expanded")[0], "other")
+        inputs = by_name(model.graph.input, given)
+        outputs = by_name(model.graph.output, expected)
+        found.setdefault(operator, []).append(Case(name, runnable(model), inputs, outputs))
     return found
 
 
@@ -215,7 +216,7 @@ def check(case: Case) -> None:
     for output in explainable(case):
         for mode in ("default", "contrastive"):
             start = random_start(case, output, mode)
-            request = {
+            request: dict[str, Any] = {
                 "mode": mode,
                 "output": output,
                 "start": start[0] if len(start) == 1 else start,
