@@ -32,7 +32,9 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     axis = figure.subplots()
     _bars(axis, names, values)
     _ends(axis, values)
-    axis.set_xlabel(meaning(parts), color=FAINT, fontsize=10)
+    low, high = axis.get_xlim()
+    zero = -low / (high - low) if low < 0 < high else 0.5
+    axis.set_xlabel(meaning(parts), color=FAINT, fontsize=10, x=zero)
 
 
 def meaning(parts: Sequence[Part]) -> str:
@@ -70,4 +72,4 @@ def _ends(axis: Axes, values: Sequence[float]) -> None:
             color=INK,
         )
     low, high = min(0.0, *values), max(0.0, *values)
-    axis.set_xlim(low - 0.18 * span * (low < 0), high + 0.18 * span * (high > 0 or low == 0))
+    axis.set_xlim(low - 0.24 * span * (low < 0), high + 0.18 * span * (high > 0 or low == 0))

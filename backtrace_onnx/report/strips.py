@@ -82,11 +82,13 @@ def _volume(figure: FigureBase, subject: Subject, values: Array) -> None:
 
 
 def _heat(axis: Axes, values: Array, scale: Scale) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
     rows, columns = values.shape
     aspect: Literal["equal", "auto"] = "equal" if 0.25 < rows / columns < 4 else "auto"
     axis.tick_params(length=0, labelsize=9)
     for along in (axis.xaxis, axis.yaxis):
-        along.get_major_locator().set_params(integer=True)
+        along.set_major_locator(MaxNLocator(integer=True))
     return axis.imshow(
         values / scale.limit,
         cmap=colours(),
