@@ -15,7 +15,7 @@ from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
-from backtrace_onnx.running import Outcome, Request, View, relevance_dtype
+from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import PROVIDERS, make_session, stays_inline
 from backtrace_onnx.structures.base import Channels
@@ -89,7 +89,11 @@ def _ledger(found: Mapping[str, Array], made: Compiled, request: Request) -> Led
     kinds = ("incoming", *BOOKED)
     shape = np.broadcast_shapes(start.shape, inputs.shape)
     rows = {
-        node: dict(zip(kinds, (np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]), strict=True))
+        node: dict(
+            zip(
+                kinds, (np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]), strict=True
+            )
+        )
         for node in made.books.rows
     }
     totals = np.broadcast_to(start, shape), np.broadcast_to(inputs, shape)

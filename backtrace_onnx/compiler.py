@@ -20,15 +20,15 @@ from backtrace_onnx.engine import propagate
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.model import Model, strip
-from backtrace_onnx.topology import sort_nodes
 from backtrace_onnx.plan import Plan, make_plan
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.prepare import prepare
-from backtrace_onnx.running import relevance_dtype
+from backtrace_onnx.request import relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.topology import sort_nodes
 
 OLDEST_OPSET = 18
 MAX_IR = 13
@@ -37,7 +37,7 @@ _EMBED_BYTES = 1_800_000_000
 
 @dataclass(frozen=True)
 class Options:
-    """What a compiled explanation explains; as in `Explainer.explain`. Task "start": given arrays."""
+    """What a compiled explanation explains, as in `Explainer.explain`; task "start": given arrays."""
 
     policy: Policy
     output: str

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx import registry, rules
-from backtrace_onnx.backends.eager import Sessions
+from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_number, default_output, find_kept, find_output
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation, combined
@@ -23,7 +23,7 @@ from backtrace_onnx.model import Model, ModelLike, load
 from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.prepare import prepare
-from backtrace_onnx.running import Outcome, Progress, Request, View, run_eager
+from backtrace_onnx.request import Outcome, Progress, Request, View
 from backtrace_onnx.trace import Trace
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class Explainer:
         self, view: View, request: Request, feeds: Mapping[str, Array], progress: Progress | None
     ) -> Outcome:
         if self.engine == "numba":
+            from backtrace_onnx.running import run_eager  # imports Numba
+
             return run_eager(view, request, feeds, self._sessions, progress)
         return self._compiled.run(view, request, feeds)
 

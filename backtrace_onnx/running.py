@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.eager import EagerOps, Samples, Sessions
+from backtrace_onnx.backends.eager import EagerOps
+from backtrace_onnx.backends.layout import Samples
+from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.books import Books, close
 from backtrace_onnx.engine import propagate
-from backtrace_onnx.ledger import Ledger
-from backtrace_onnx.model import Model
-from backtrace_onnx.plan import Plan
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.start import Options, start_text
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets import explainable, find_target, given_start
-from backtrace_onnx.trace import Trace, TracedValues
+from backtrace_onnx.trace import TracedValues
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of one explanation, checked as far as it can be without running the model."""
-
-    policy: Policy
-    output: str
-    keep: frozenset[str]
-    task: str = "classification"
-    target: Any = None
-    start: Any = None
-    scaler: float | None = None
-    threshold: float = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an engine returns."""
-
-    relevance: dict[str, Channels]
-    ledger: Ledger
-    outputs: dict[str, Any]
-    target: Array | None
-
-
-@dataclass
-class View:
-    """The model as prepared for one explained tensor."""
-
-    model: Model
-    plan: Plan
-    trace: Trace
 
 
 def run_eager(
@@ -100,11 +64,6 @@ def run_eager(
     return Outcome(relevance, ledger, outputs, target)
 
 
-def relevance_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """float64 for float64 models, float32 for all others."""
-    return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
-
-
 def _start(ops: EagerOps, y: Array, count: int, request: Request) -> tuple[Channels, Array | None]:
     policy, task = request.policy, request.task
     if request.start is not None:
@@ -132,6 +91,3 @@ def _counting(progress: Progress | None, total: int) -> Callable[[], None]:
             progress(done, total)
 
     return advance
-
-
-__all__ = ["Outcome", "Progress", "Request", "View", "relevance_dtype", "run_eager"]

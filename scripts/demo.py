@@ -1,7 +1,7 @@
 """Explains a real model on a real picture: why is this page said to lie on its side?
 
-`python3 scripts/demo.py` makes `.venv`, installs the package there, explains `models/orientation.onnx`
-and writes the pictures to `out/demo`. Further arguments go to `backtrace-onnx explain`.
+`python3 scripts/demo.py` makes `.venv`, installs the package there, explains
+`models/orientation.onnx` and writes the pictures to `out/demo`. Further arguments go to `backtrace-onnx explain`.
 """
 
 from __future__ import annotations

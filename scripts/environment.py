@@ -26,7 +26,9 @@ def ensure(extras: str = "") -> Path:
     stamp = VENV / f"installed{extras.replace('[', '-').replace(']', '')}"
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == wanted):
-        print(f"Installing backtrace-onnx{extras} into {VENV.name} ...", file=sys.stderr, flush=True)
+        print(
+            f"Installing backtrace-onnx{extras} into {VENV.name} ...", file=sys.stderr, flush=True
+        )
         _create()
         _pip("install", "--quiet", "--editable", f"{ROOT}{extras}")
         stamp.write_text(wanted)

@@ -1,4 +1,4 @@
-"""Runs the tests: `python3 scripts/test.py` makes `.venv`, installs the package there and runs pytest.
+"""Runs the tests: makes `.venv`, installs the package there and runs pytest.
 
 Further arguments go to pytest.
 """

@@ -66,7 +66,7 @@ class Shared(NamedTuple):
 class Ops:
     """Base of both backends. Subclasses define `op`, `apply`, `total` and `shape`."""
 
-    dtype: npt.DTypeLike
+    dtype: np.dtype[Any]
 
     def op(
         self,
@@ -134,7 +134,7 @@ class Ops:
         gate: Gate | None,
         sample_axis: int | None,
     ) -> Shared:
-        """Apply a policy to every unit: masses p, n, bias b (broadcast), relevance r per channel."""
+        """Apply a policy to every unit: masses p, n, bias b (broadcast), relevance r by channel."""
         raise NotImplementedError
 
     def share_terms(
@@ -146,9 +146,7 @@ class Ops:
         sample_axis: int | None,
     ) -> tuple[list[list[Value]], Shared]:
         """Units that are sums of terms. Returns what each is sent, per channel, shaped like r."""
-        signed = [
-            t if t.sign > 0 else Term(1, self.Neg(t.x), False, t.infinite) for t in terms
-        ]
+        signed = [t if t.sign > 0 else Term(1, self.Neg(t.x), False, t.infinite) for t in terms]
         masses: dict[int, list[Value]] = {1: [], -1: []}
         for term in signed:
             for sign, part in self.parts(term.x, policy.reading, term.nonnegative).items():
@@ -158,9 +156,7 @@ class Ops:
         shared = self.share(policy, p, n, b, r, None, sample_axis)
         pieces = [
             [
-                self._finite(
-                    t, self.weigh(t.x, {1: a_p, -1: a_n}, policy.reading, t.nonnegative)
-                )
+                self._finite(t, self.weigh(t.x, {1: a_p, -1: a_n}, policy.reading, t.nonnegative))
                 for a_p, a_n in shared.coefficients
             ]
             for t in signed

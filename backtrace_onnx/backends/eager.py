@@ -195,7 +195,9 @@ class EagerOps(Ops):
         outer, sample = self.samples.rows(r.shape, sample_axis)
         if r.size:
             rows = np.ascontiguousarray(r, self.dtype).reshape(outer, -1)
-            moving.scatter_add(rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost)
+            moving.scatter_add(
+                rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost
+            )
         return out, self.samples.spread(lost, r.shape, sample_axis)
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:

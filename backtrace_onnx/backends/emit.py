@@ -106,7 +106,7 @@ class Symbol:
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
     def safe_divide(self, r: Value) -> Symbol:
-        """r / self. Without mass the quotient is large or r, but finite: it multiplies only zeros."""
+        """r / self. Without mass the quotient is finite all the same: it multiplies only zeros."""
         if self.sign == Sign.POSITIVE:
             mass: Value = self
         elif self.sign == Sign.NONNEGATIVE:
@@ -277,9 +277,7 @@ class EmitOps(Ops):
         else:
             sample = self.Div(self.Mul(places, count), size)
         own = self.Equal(self.Unsqueeze(self.Range(np.int64(0), count, one), ints(1)), sample)
-        divides = self.Equal(
-            self.Mod(size, self.Mul(count, np.int64(max(inner, 1)))), np.int64(0)
-        )
+        divides = self.Equal(self.Mod(size, self.Mul(count, np.int64(max(inner, 1)))), np.int64(0))
         even = self.Reciprocal(self.Cast(count, to=11))
         return self.MatMul(self.Where(divides, self.Cast(own, to=11), even), along)
 

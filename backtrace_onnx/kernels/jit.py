@@ -47,10 +47,10 @@ def specialise(
     scalar = numba.njit(**_OPTIONS)(coefficients)
     bound = types.FunctionType(
         loop.__code__,
-        {**loop.__globals__, "coefficients": scalar},  # type: ignore[attr-defined]
+        {**loop.__globals__, "coefficients": scalar},
         f"{loop.__name__}_{coefficients.__name__}",
         None,
-        loop.__closure__,  # type: ignore[attr-defined]
+        loop.__closure__,
     )
     return kernel(bound)
 

@@ -19,7 +19,7 @@ def scatter_add(r, index, sample, out, lost):  # type: ignore[no-untyped-def]
 
 @kernel
 def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
-    """x, out [outer, over, inner]; best, r [outer, inner]: r to the elements equal to best, alike."""
+    """r[outer, inner] to the elements of x, out [outer, over, inner] equal to best, alike."""
     for o in range(x.shape[0]):
         for i in range(x.shape[2]):
             count = 0

@@ -1,7 +1,8 @@
 """Applying a policy's scalar function to every unit, and weighing what is pulled back.
 
-Units are laid out [outer, middle, inner]; a bias is [middle, 1] or [middle, inner] and equal for
-all outer. `sample[outer]` is the sample an outer index belongs to.
+Units are laid out [outer, middle, inner]; a bias has size 1 along the axes it does not vary over.
+`sample[outer]` is the sample an outer index belongs to. Relevance and coefficients are tuples of
+arrays, one per channel.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.kernels.jit import kernel
+from backtrace_onnx.policies import default
 
-coefficients: Callable[..., Any]  # bound by kernels.jit.specialise
+coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.specialise
 
 
 def share_one(tag: str) -> Callable[..., Any]:
@@ -30,7 +32,7 @@ def share_one(tag: str) -> Callable[..., Any]:
                 for i in range(inner):
                     bias = zero
                     if b is not None:
-                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
                     plus = p[o, m, i]
                     minus = zero
                     if n is not None:
@@ -40,17 +42,20 @@ def share_one(tag: str) -> Callable[..., Any]:
                         t = plus - minus + bias
                         low_side, high_side = t < low, t > high
                     ((a, c, z),) = coefficients(
-                        zero if low_side else plus, zero if high_side else minus, bias, r[o, m, i]
+                        zero if low_side else plus,
+                        zero if high_side else minus,
+                        bias,
+                        r[0][o, m, i],
                     )
                     if low_side:
                         a = a * 0
                     if high_side:
                         c = c * 0
-                    a_p[o, m, i] = a
+                    a_p[0][o, m, i] = a
                     if n is not None:
-                        a_n[o, m, i] = c
+                        a_n[0][o, m, i] = c
                     absorbed += z
-                    lost += r[o, m, i] - a * plus - z - (c * minus if n is not None else zero)
+                    lost += r[0][o, m, i] - a * plus - z - (c * minus if n is not None else zero)
             to_bias[0, sample[o]] += absorbed
             unassigned[0, sample[o]] += lost
 
@@ -58,7 +63,7 @@ def share_one(tag: str) -> Callable[..., Any]:
 
 
 def share_two(tag: str) -> Callable[..., Any]:
-    """Template: two relevance channels; relevance and coefficients are pairs of arrays."""
+    """Template: two relevance channels."""
 
     def share_two(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
@@ -73,7 +78,7 @@ def share_two(tag: str) -> Callable[..., Any]:
                 for i in range(inner):
                     bias = zero
                     if b is not None:
-                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
                     plus = p[o, m, i]
                     minus = zero
                     if n is not None:
@@ -100,12 +105,12 @@ def share_two(tag: str) -> Callable[..., Any]:
 
 
 def share_terms_one(tag: str) -> Callable[..., Any]:
-    """Template: units that are sums of signs[k] * x[k]; writes what each term is sent to out[k]."""
+    """Template: units are sums of signs[k] * x[k]; what term k is sent goes to out[channel][k]."""
 
     def share_terms_one(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        outer, middle, inner = r.shape
-        zero = r.dtype.type(0)
+        outer, middle, inner = r[0].shape
+        zero = r[0].dtype.type(0)
         for o in range(outer):
             absorbed = 0.0
             lost = 0.0
@@ -113,7 +118,7 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
                 for i in range(inner):
                     bias = zero
                     if b is not None:
-                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
                     p, n = zero, zero
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
@@ -123,8 +128,8 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
                             p += c
                         else:
                             n -= c
-                    ((a, d, z),) = coefficients(p, n, bias, r[o, m, i])
-                    rest = r[o, m, i] - z
+                    ((a, d, z),) = coefficients(p, n, bias, r[0][o, m, i])
+                    rest = r[0][o, m, i] - z
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
                         if reading == 0:
@@ -135,8 +140,8 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
                             sent = -d * c
                         if abs(c) == np.inf:
                             sent = zero
-                        out[k][o, m, i] = sent
-                        rest -= out[k][o, m, i]
+                        out[0][k][o, m, i] = sent
+                        rest -= out[0][k][o, m, i]
                     absorbed += z
                     lost += rest
             to_bias[0, sample[o]] += absorbed
@@ -148,7 +153,7 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
 def share_terms_two(tag: str) -> Callable[..., Any]:
     """Template: the same for two channels."""
 
-    def share_terms_two(x, signs, reading, b, r, sample, out, against, to_bias, unassigned):  # type: ignore[no-untyped-def]
+    def share_terms_two(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
         outer, middle, inner = r[0].shape
         zero = r[0].dtype.type(0)
@@ -157,7 +162,7 @@ def share_terms_two(tag: str) -> Callable[..., Any]:
                 for i in range(inner):
                     bias = zero
                     if b is not None:
-                        bias = b[m if b.shape[0] > 1 else 0, i if b.shape[1] > 1 else 0]
+                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
                     p, n = zero, zero
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
@@ -180,10 +185,10 @@ def share_terms_two(tag: str) -> Callable[..., Any]:
                                 sent, sent_against = a * c, e * c
                             else:
                                 sent, sent_against = -d * c, -f * c
-                        out[k][o, m, i] = sent
-                        against[k][o, m, i] = sent_against
-                        rest -= out[k][o, m, i]
-                        rest_against -= against[k][o, m, i]
+                        out[0][k][o, m, i] = sent
+                        out[1][k][o, m, i] = sent_against
+                        rest -= out[0][k][o, m, i]
+                        rest_against -= out[1][k][o, m, i]
                     to_bias[0, sample[o]] += z
                     to_bias[1, sample[o]] += y
                     unassigned[0, sample[o]] += rest

@@ -1,8 +1,9 @@
-"""The networks that are measured: classic graphs of the onnx package and two built here, random weights."""
+"""The networks that are measured: classic graphs of the onnx package and two built here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def _model(
 
 
 def mobilenet() -> Network:
-    """Inverted residuals with depthwise convolutions (the plan of MobileNetV2, Sandler et al. 2018)."""
+    """Inverted residuals with depthwise convolutions (MobileNetV2, Sandler et al. 2018)."""
     rng = np.random.default_rng(1)
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, npt.NDArray[np.float32]] = {}
@@ -98,7 +99,15 @@ def mobilenet() -> Network:
         return f"{x}.relu"
 
     x, width = relu(conv("x", 3, 32, 3, 2)), 32
-    plan = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    plan = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]
     for grow, out, repeats, first in plan:
         for i in range(repeats):
             inner = width * grow
@@ -128,10 +137,12 @@ def mlp() -> Network:
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, npt.NDArray[np.float32]] = {}
     x = "x"
-    for i, (inside, outside) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inside, outside) in enumerate(pairwise(sizes)):
         weights[f"w{i}"] = _random_weight(rng, (outside, inside))
         weights[f"b{i}"] = _random_weight(rng, (outside,))
-        nodes.append(helper.make_node("Gemm", [x, f"w{i}", f"b{i}"], [f"h{i}"], name=f"fc{i}", transB=1))
+        nodes.append(
+            helper.make_node("Gemm", [x, f"w{i}", f"b{i}"], [f"h{i}"], name=f"fc{i}", transB=1)
+        )
         x = f"h{i}"
         if i < len(sizes) - 2:
             nodes.append(helper.make_node("Relu", [x], [f"a{i}"], name=f"relu{i}"))

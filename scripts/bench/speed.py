@@ -69,7 +69,11 @@ def main() -> None:
     for name in names:
         found = measure(name)
         plain = found.pop("plain")
-        print(f"| {name} | {plain * 1e3:.1f} ms | " + " | ".join(f"{t / plain:.2f}x" for t in found.values()) + " |")
+        print(
+            f"| {name} | {plain * 1e3:.1f} ms | "
+            + " | ".join(f"{t / plain:.2f}x" for t in found.values())
+            + " |"
+        )
 
 
 if __name__ == "__main__":

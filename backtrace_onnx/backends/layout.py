@@ -1,0 +1,118 @@
+"""How the units of an operator lie in memory, for kernels that know three axes and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.int64]
+
+
+class Samples:
+    """How many samples there are; finds the sample of every row of a tensor."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def rows(self, shape: Sequence[int], axis: int | None) -> tuple[int, Rows]:
+        """(outer, sample[outer]): rows of a tensor flattened to [outer, inner] by sample.
+
+        `axis` is the sample axis, a `SampleAxis` where samples are merged with something else.
+        """
+        inner = getattr(axis, "inner", 0)
+        if self.count == 1 or axis is None or axis >= len(shape):
+            return 1, np.zeros(1, np.int64)
+        if shape[axis] % (self.count * max(inner, 1)):
+            return 1, np.zeros(1, np.int64)
+        before = prod(shape[:axis])
+        of_axis = np.arange(shape[axis]) // (inner or shape[axis] // self.count or 1) % self.count
+        return before * shape[axis], np.tile(of_axis, before)
+
+    def of(self, shape: Sequence[int], axis: int | None, outer: int) -> Rows | None:
+        """Sample of each of `outer` rows; None where the sample axis lies further in."""
+        rows, sample = self.rows(shape, axis)
+        if rows == 1:
+            return np.zeros(outer, np.int64)
+        return None if outer % rows else np.repeat(sample, outer // rows)
+
+    def spread(self, totals: Array, shape: Sequence[int], axis: int | None) -> Array:
+        """Totals per sample; what belongs to no one sample is booked to all alike."""
+        if self.count > 1 and self.rows(shape, axis)[0] == 1:
+            totals[..., :] = totals[..., :1] / self.count
+        return totals
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units as [outer, middle, inner].
+
+    Attributes:
+        bias: [1 or outer, 1 or middle, 1 or inner]; None: none.
+        sample: sample of every outer index.
+    """
+
+    outer: int
+    middle: int
+    inner: int
+    bias: Array | None
+    sample: Rows
+
+    def lay(self, x: Array, dtype: np.dtype[Any]) -> Array:
+        """An array of the units' shape, or broadcast to it, as [outer, middle, inner]."""
+        flat = np.ascontiguousarray(x, dtype).reshape(self.outer, self.middle, self.inner)
+        return flat if flat.flags.writeable else flat.copy()  # one type for the kernels
+
+    def empty(self, dtype: np.dtype[Any]) -> Array:
+        """Room for one number per unit."""
+        return np.empty((self.outer, self.middle, self.inner), dtype)
+
+
+def lay_out(
+    shape: Sequence[int], b: Array | None, dtype: np.dtype[Any], samples: Samples, axis: int | None
+) -> Units:
+    """The units of an operator with output `shape`, bias `b` and sample axis `axis`.
+
+    The outer index spans the axes before the first along which the bias varies. Where samples lie
+    further in, every unit is an outer index; with a bias that varies, it is then laid out whole.
+    """
+    first, last = _varying(shape, b)
+    sample = samples.of(shape, axis, prod(shape[:first]))
+    if sample is None:
+        first = last = len(shape)
+        sample = samples.of(shape, axis, prod(shape))
+    if sample is None:
+        sample = np.zeros(prod(shape), np.int64)
+    return _units(shape, b, dtype, sample, first, last)
+
+
+def _varying(shape: Sequence[int], b: Array | None) -> tuple[int, int]:
+    """First and last + 1 axis along which the bias varies; after the first axis if it does not."""
+    full = () if b is None else (1,) * (len(shape) - b.ndim) + b.shape
+    varying = [i for i, n in enumerate(full) if n > 1]
+    if not varying:
+        return min(1, len(shape)), min(1, len(shape))
+    return varying[0], varying[-1] + 1
+
+
+def _units(
+    shape: Sequence[int], b: Array | None, dtype: np.dtype[Any], sample: Rows, first: int, last: int
+) -> Units:
+    outer, middle, inner = prod(shape[:first]), prod(shape[first:last]), prod(shape[last:])
+    if b is None:
+        return Units(outer, middle, inner, None, sample)
+    full = b.reshape((1,) * (len(shape) - b.ndim) + b.shape)
+    if any(n > 1 for n in full.shape[:first]):
+        return Units(
+            outer, 1, 1, np.broadcast_to(full, shape).astype(dtype).reshape(-1, 1, 1), sample
+        )
+    span = np.broadcast_to(full.reshape(full.shape[first:last]), shape[first:last])
+    bias = np.ascontiguousarray(span, dtype).reshape(1, -1, 1)
+    if inner == 1:
+        return Units(outer, 1, middle, bias.reshape(1, 1, -1), sample)
+    return Units(outer, middle, inner, bias, sample)

@@ -1,0 +1,101 @@
+"""Pieces of ONNX text as small onnxruntime sessions, made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper
+
+from backtrace_onnx.backends.base import Value
+from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.sessions import IR_VERSION, PROVIDERS, initializer, make_session, stays_inline
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from backtrace_onnx.graph import Node
+
+Array = npt.NDArray[Any]
+Written = tuple[ModelProto, dict[str, Array]]
+OPSET = 20
+
+
+class Sessions:
+    """Small onnxruntime sessions, one for each piece of text; equal texts share one."""
+
+    def __init__(self, providers: Sequence[str] = PROVIDERS) -> None:
+        self._providers = providers
+        self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
+        self._by_text: dict[tuple[bytes, tuple[int, ...]], InferenceSession] = {}
+        self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
+
+    def run(
+        self, key: tuple[Any, ...], write: Callable[[], Written], feeds: dict[str, Array]
+    ) -> list[Array]:
+        """Outputs of the session known by `key`; `write()` makes its model and weights if new."""
+        key = (*key, tuple((name, x.dtype.str, x.ndim) for name, x in feeds.items()))
+        session = self._by_key.get(key)
+        if session is None:
+            model, weights = write()
+            text = (model.SerializeToString(), tuple(id(w) for w in weights.values()))
+            if text not in self._by_text:
+                self._by_text[text] = make_session(model, weights, providers=self._providers)
+                self._weights.append(weights)
+            session = self._by_key[key] = self._by_text[text]
+        outputs: list[Array] = session.run(None, feeds)
+        return outputs
+
+
+def write_text(
+    text: Callable[..., Value],
+    args: Sequence[Value],
+    feeds: Mapping[str, Array],
+    dtype: np.dtype[Any],
+) -> Written:
+    """A model of `text(ops, *args)` whose inputs are the arrays among the arguments."""
+    e = EmitOps(dtype, prefix="text")
+    symbols = [Symbol(e, f"x{i}") if f"x{i}" in feeds else x for i, x in enumerate(args)]
+    made = text(e, *symbols)
+    results = list(made) if isinstance(made, tuple) else [made]
+    outputs = [e.output(x, f"y{i}") for i, x in enumerate(results)]
+    weights = {k: v for k, v in e.constants.items() if not stays_inline(v)}
+    return _model(e.nodes, feeds, outputs, e.constants, {"": OPSET}), weights
+
+
+def write_node(node: Node, feeds: Mapping[str, Array], opsets: Mapping[str, int]) -> Written:
+    """A model of one node; input i is `x{i}`, left out where no feed has that name."""
+    names = [f"x{i}" if f"x{i}" in feeds else "" for i in range(len(node.inputs))]
+    made = [f"y{i}" if name else "" for i, name in enumerate(node.outputs)]
+    proto = helper.make_node(node.op_type, names, made, domain=node.domain, **node.attributes)
+    model = _model([proto], feeds, [name for name in made if name], {}, opsets)
+    for value in model.graph.input:  # onnxruntime takes a vector of open length for an empty one
+        value.type.tensor_type.ClearField("shape")
+    return model, {}
+
+
+def _model(
+    nodes: Sequence[NodeProto],
+    feeds: Mapping[str, Array],
+    outputs: Sequence[str],
+    constants: Mapping[str, Array],
+    opsets: Mapping[str, int],
+) -> ModelProto:
+    graph = helper.make_graph(
+        list(nodes),
+        "text",
+        [_open_input(name, x) for name, x in feeds.items()],
+        [ValueInfoProto(name=name) for name in outputs],
+        [initializer(name, array) for name, array in constants.items()],
+    )
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+
+
+def _open_input(name: str, x: Array) -> ValueInfoProto:
+    """An input of the array's dtype and rank, of any size."""
+    return helper.make_tensor_value_info(
+        name, helper.np_dtype_to_tensor_dtype(x.dtype), [None] * x.ndim
+    )
