@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
-from backtrace_onnx.sessions import PROVIDERS, make_session, stays_inline
+from backtrace_onnx.sessions import CPU, Runtime, make_session, stays_inline
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets import explainable, find_target, given_start
 
@@ -33,8 +33,8 @@ class _Loaded:
 class CompiledRuns:
     """Compiles once per kind of request, and runs what it compiled."""
 
-    def __init__(self, loaded: Model, providers: Sequence[str] = PROVIDERS) -> None:
-        self._loaded, self._providers = loaded, providers
+    def __init__(self, loaded: Model, runtime: Runtime = CPU) -> None:
+        self._loaded, self._runtime = loaded, runtime
         self._sessions: dict[tuple[Any, ...], _Loaded] = {}
 
     def run(self, view: View, request: Request, feeds: Mapping[str, Array]) -> Outcome:
@@ -62,7 +62,7 @@ class CompiledRuns:
         if key not in self._sessions:
             made = build(self._loaded, Options(*key[:5]), tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
-            session = make_session(made.proto, aside, providers=self._providers, folder=made.folder)
+            session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
             self._sessions[key] = _Loaded(made, session)
         return self._sessions[key]
 

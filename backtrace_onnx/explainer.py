@@ -24,6 +24,7 @@ from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.prepare import prepare
 from backtrace_onnx.request import Outcome, Progress, Request, View
+from backtrace_onnx.sessions import CPU, Runtime
 from backtrace_onnx.trace import Trace
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Explainer:
         model: path, bytes or ModelProto of an .onnx model.
         engine: "numba" walks back in Python; "onnxruntime" runs the compiled explanation.
         providers: onnxruntime execution providers; default the CPU's.
+        libraries: paths of libraries with custom operators, as onnxruntime loads them.
         on_unsupported: at operators without a rule: "error", "pass" relevance to the inputs of
             the output's shape, or "stop" and book it as unassigned.
 
@@ -70,6 +72,7 @@ class Explainer:
         *,
         engine: Literal["numba", "onnxruntime"] = "numba",
         providers: Sequence[str] | None = None,
+        libraries: Sequence[str] = (),
         on_unsupported: OnUnsupported = "error",
     ) -> None:
         if engine not in ("numba", "onnxruntime"):
@@ -77,15 +80,15 @@ class Explainer:
         if on_unsupported not in ("error", "pass", "stop"):
             raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
         self.engine, self.on_unsupported = engine, on_unsupported
-        self.providers = tuple(providers or ("CPUExecutionProvider",))
+        self._runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
         self._loaded = load(model)
-        self._sessions = Sessions(self.providers)
+        self._sessions = Sessions(self._runtime)
         prepared, graph = prepare(self._loaded)
         plan = make_plan(graph, on_unsupported)
         self._default_output = default_output(graph)
         if self._default_output is not None:
             self._check(plan, self._default_output)
-        self._main = View(prepared, plan, Trace(prepared, plan, (), self.providers))
+        self._main = View(prepared, plan, Trace(prepared, plan, (), self._runtime))
         self._views: dict[str, View] = {}
         self._lock = Lock()
 
@@ -93,7 +96,7 @@ class Explainer:
     def _compiled(self) -> CompiledRuns:
         from backtrace_onnx.compiled import CompiledRuns
 
-        return CompiledRuns(self._loaded, self.providers)
+        return CompiledRuns(self._loaded, self._runtime)
 
     @property
     def graph(self) -> Graph:
@@ -214,7 +217,7 @@ class Explainer:
             replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
         )
         self._check(plan, output)
-        return View(model, plan, Trace(model, plan, (output,), self.providers))
+        return View(model, plan, Trace(model, plan, (output,), self._runtime))
 
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":
@@ -269,11 +272,18 @@ def explain(
     *,
     engine: Literal["numba", "onnxruntime"] = "numba",
     providers: Sequence[str] | None = None,
+    libraries: Sequence[str] = (),
     on_unsupported: OnUnsupported = "error",
     **options: Any,
 ) -> Explanation:
     """Explain once: `Explainer(model, ...).explain(inputs, ...)`."""
-    made = Explainer(model, engine=engine, providers=providers, on_unsupported=on_unsupported)
+    made = Explainer(
+        model,
+        engine=engine,
+        providers=providers,
+        libraries=libraries,
+        on_unsupported=on_unsupported,
+    )
     return made.explain(inputs, **options)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-PROVIDERS = ("CPUExecutionProvider",)
 IR_VERSION = 10
 MAX_IR = 13
 _INLINE_BYTES = 1024
@@ -22,11 +21,21 @@ _ORT_TYPES = frozenset(
 )
 
 
+class Runtime(NamedTuple):
+    """How onnxruntime runs: its execution providers, and libraries with custom operators."""
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    libraries: tuple[str, ...] = ()
+
+
+CPU = Runtime()
+
+
 def make_session(
     proto: onnx.ModelProto,
     weights: Mapping[str, npt.NDArray[Any]] | None = None,
     *,
-    providers: Sequence[str] = PROVIDERS,
+    runtime: Runtime = CPU,
     folder: str | None = None,
     optimise: bool = True,
 ) -> ort.InferenceSession:
@@ -43,11 +52,13 @@ def make_session(
         )
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for library in runtime.libraries:
+        options.register_custom_ops_library(library)
     if weights:
         arrays = [np.ascontiguousarray(w).reshape(np.shape(w)) for w in weights.values()]
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in arrays]
         options.add_external_initializers(list(weights), values)
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=list(runtime.providers))
 
 
 @cache

@@ -14,7 +14,7 @@ from backtrace_onnx.backends.base import Value
 from backtrace_onnx.errors import InputError, ModelError
 from backtrace_onnx.model import Model
 from backtrace_onnx.plan import Plan
-from backtrace_onnx.sessions import MAX_IR, PROVIDERS, first_line, make_session
+from backtrace_onnx.sessions import CPU, MAX_IR, Runtime, first_line, make_session
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
@@ -28,14 +28,14 @@ class Trace:
         model: Model,
         plan: Plan,
         extra: Sequence[str] = (),
-        providers: Sequence[str] = PROVIDERS,
+        runtime: Runtime = CPU,
     ) -> None:
         values, shapes = needs(plan)
         self._fed = set(plan.graph.inputs)
         self.values = sorted((values | set(extra)) - self._fed)
         self.shapes = sorted(shapes - values - self._fed)
         self.outputs = tuple(plan.graph.outputs)
-        self._session = _session(model, self.values, self.shapes, providers)
+        self._session = _session(model, self.values, self.shapes, runtime)
         self._fetched = list(
             dict.fromkeys([*self.outputs, *self.values, *(s + _SHAPE_SUFFIX for s in self.shapes)])
         )
@@ -94,7 +94,7 @@ def needs(plan: Plan) -> tuple[set[str], set[str]]:
 
 
 def _session(
-    model: Model, values: Sequence[str], shapes: Sequence[str], providers: Sequence[str]
+    model: Model, values: Sequence[str], shapes: Sequence[str], runtime: Runtime
 ) -> Any:
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
@@ -106,7 +106,7 @@ def _session(
         proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
         proto.graph.output.append(ValueInfoProto(name=shape))
     try:
-        return make_session(proto, model.aside, providers=providers, folder=model.folder)
+        return make_session(proto, model.aside, runtime=runtime, folder=model.folder)
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
             f"{model.name}: onnxruntime does not load it: {first_line(error)}"

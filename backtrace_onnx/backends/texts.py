@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
-from backtrace_onnx.sessions import IR_VERSION, PROVIDERS, initializer, make_session, stays_inline
+from backtrace_onnx.sessions import CPU, IR_VERSION, Runtime, initializer, make_session, stays_inline
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,8 +26,8 @@ OPSET = 20
 class Sessions:
     """Small onnxruntime sessions, one for each piece of text; equal texts share one."""
 
-    def __init__(self, providers: Sequence[str] = PROVIDERS) -> None:
-        self._providers = providers
+    def __init__(self, runtime: Runtime = CPU) -> None:
+        self._runtime = runtime
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
         self._by_text: dict[tuple[bytes, tuple[int, ...]], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
@@ -42,7 +42,7 @@ class Sessions:
             model, weights = write()
             text = (model.SerializeToString(), tuple(id(w) for w in weights.values()))
             if text not in self._by_text:
-                self._by_text[text] = make_session(model, weights, providers=self._providers)
+                self._by_text[text] = make_session(model, weights, runtime=self._runtime)
                 self._weights.append(weights)
             session = self._by_key[key] = self._by_text[text]
         outputs: list[Array] = session.run(None, feeds)

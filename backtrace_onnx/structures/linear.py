@@ -244,32 +244,3 @@ class Terms(Structure):
             most = float(np.finfo(step.ops.dtype).max)
             x = step.ops.Clip(x, step.ops.scalar(-most), step.ops.scalar(most))
         return x if self.signs[i] > 0 else step.ops.Neg(x)
-
-
-def linear(
-    forward: Callable[..., Value],
-    adjoint: Callable[..., Value],
-    *,
-    factors: tuple[int, ...] = (0, 1),
-    bias: npt.NDArray[Any] | None = None,
-    inner: Callable[[Ops, Value], Value] | None = None,
-    weights: Callable[[Step], tuple[Value, ...]] | None = None,
-    positive: bool = False,
-    steering: tuple[int, ...] = (),
-    reads: tuple[int, ...] = (),
-) -> Linear:
-    """A `Linear`; see there."""
-    return Linear(
-        forward=forward,
-        adjoint=adjoint,
-        factors=factors,
-        bias=bias,
-        inner=inner,
-        weights=weights,
-        positive=positive,
-        steering=steering,
-        reads=reads,
-    )
-
-
-__all__ = ["Channels", "Linear", "Shifted", "Terms", "linear"]
