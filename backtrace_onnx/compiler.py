@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper, version_converter
+from onnx import TensorProto, helper
 
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
@@ -20,6 +18,7 @@ from backtrace_onnx.engine import propagate
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.model import Model, strip
+from backtrace_onnx.opsets import upgraded
 from backtrace_onnx.plan import Plan, make_plan
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.prepare import prepare
@@ -30,14 +29,12 @@ from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.topology import sort_nodes
 
-OLDEST_OPSET = 18
 MAX_IR = 13
-_EMBED_BYTES = 1_800_000_000
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compiled explanation explains, as in `Explainer.explain`; task "start": given arrays."""
+    """What is explained, as in `Explainer.explain`; task "start": arrays given at run time."""
 
     policy: Policy
     output: str
@@ -61,29 +58,6 @@ class Compiled:
     books: Books
 
 
-def write(
-    loaded: Model, path: str | os.PathLike[str], options: Options, tensors: Sequence[str] | None
-) -> None:
-    """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
-
-    Raises CompileError naming the node that cannot be written as ONNX nodes.
-    """
-    made = build(loaded, options, tensors)
-    embedded = onnx.ModelProto()
-    embedded.CopyFrom(made.proto)
-    del embedded.graph.initializer[:]
-    path = Path(path)
-    aside = sum(w.nbytes for w in made.weights.values()) > _EMBED_BYTES
-    if aside:
-        _write_aside(embedded, made.weights, path)
-        return
-    embedded.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(w, order="C"), name) for name, w in made.weights.items()
-    )
-    onnx.checker.check_model(embedded)
-    _replace(path, lambda part: part.write_bytes(embedded.SerializeToString()))
-
-
 def build(
     loaded: Model, options: Options, tensors: Sequence[str] | None = None, *, ledger: bool = False
 ) -> Compiled:
@@ -94,7 +68,7 @@ def build(
     and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
     two channels also `positive/T` and `negative/T`.
     """
-    model, whole = prepare(_upgraded(loaded), frozenset({options.output}))
+    model, whole = prepare(upgraded(loaded), frozenset({options.output}))
     part = _reaching(whole, options.output)
     plan = make_plan(part)
     plan.check(options.output)
@@ -298,28 +272,6 @@ def _no_books(step: object) -> None:
     """Without a ledger nothing is entered."""
 
 
-def _upgraded(loaded: Model) -> Model:
-    """The model in an operator set whose nodes can stand beside those written here."""
-    version = loaded.opsets.get("", OLDEST_OPSET)
-    if version >= OLDEST_OPSET:
-        return loaded
-    modern = onnx.ModelProto()
-    modern.CopyFrom(loaded.proto)
-    modern.ir_version = max(modern.ir_version, 8)
-    try:
-        proto = version_converter.convert_version(modern, OLDEST_OPSET)
-    except Exception as error:  # the converter raises its own C++ exceptions
-        reason = str(error).strip().split("\n")[0]
-        raise CompileError(
-            f"{loaded.name}: opset {version} cannot be brought to opset {OLDEST_OPSET} ({reason}); "
-            "export the model with a newer opset"
-        ) from None
-    sort_nodes(proto.graph, loaded.name)
-    added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
-    weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
-    return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
-
-
 def _reaching(graph: Graph, output: str) -> Graph:
     from dataclasses import replace
 
@@ -348,36 +300,3 @@ def _is_single(kind: TensorType, sample_axis: int | None) -> bool:
         return False
     rest = kind.shape[1:] if sample_axis == 0 else kind.shape
     return all(n == 1 for n in rest)
-
-
-def _replace(path: Path, put: Any) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        put(part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def _write_aside(proto: onnx.ModelProto, weights: dict[str, npt.NDArray[Any]], path: Path) -> None:
-    """Weights to `<path>.data`, streamed; then the model that points there."""
-    data = path.name + ".data"
-
-    def put(part: Path) -> None:
-        with part.open("wb") as file:
-            for name, array in weights.items():
-                tensor = proto.graph.initializer.add(
-                    name=name,
-                    data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
-                    dims=array.shape,
-                    data_location=TensorProto.EXTERNAL,
-                )
-                entries = {"location": data, "offset": file.tell(), "length": array.nbytes}
-                for key, value in entries.items():
-                    tensor.external_data.add(key=key, value=str(value))
-                np.asarray(array, order="C").tofile(file)
-
-    _replace(path.with_name(data), put)
-    _replace(path, lambda part: part.write_bytes(proto.SerializeToString()))
-    onnx.checker.check_model(str(path))

@@ -180,7 +180,8 @@ class Explainer:
         threshold: float = 0.5,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation; see `compile`."""
-        from backtrace_onnx.compiler import Options, write
+        from backtrace_onnx.compiler import Options
+        from backtrace_onnx.saving import write
 
         output = find_output(output, self.graph)
         self._view(output)

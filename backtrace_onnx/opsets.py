@@ -1,0 +1,34 @@
+"""Bringing a model to an operator set whose nodes can stand beside those written here."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import numpy_helper, version_converter
+
+from backtrace_onnx.errors import CompileError
+from backtrace_onnx.model import Model
+from backtrace_onnx.topology import sort_nodes
+
+OLDEST_OPSET = 18
+
+
+def upgraded(loaded: Model) -> Model:
+    """The model in an operator set whose nodes can stand beside those written here."""
+    version = loaded.opsets.get("", OLDEST_OPSET)
+    if version >= OLDEST_OPSET:
+        return loaded
+    modern = onnx.ModelProto()
+    modern.CopyFrom(loaded.proto)
+    modern.ir_version = max(modern.ir_version, 8)
+    try:
+        proto = version_converter.convert_version(modern, OLDEST_OPSET)
+    except Exception as error:  # the converter raises its own C++ exceptions
+        reason = str(error).strip().split("\n")[0]
+        raise CompileError(
+            f"{loaded.name}: opset {version} cannot be brought to opset {OLDEST_OPSET} ({reason}); "
+            "export the model with a newer opset"
+        ) from None
+    sort_nodes(proto.graph, loaded.name)
+    added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
+    weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
+    return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
