@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,12 @@ def _rewired(
     renamed: dict[str, str],
     replaced: dict[str, Node | None],
 ) -> Graph:
+    last: dict[str, str] = {}
+    for name in reversed(renamed):
+        last[name] = last.get(renamed[name], renamed[name])
+
     def final(name: str) -> str:
-        while name in renamed:
-            name = renamed[name]
-        return name
+        return last.get(name, name)
 
     nodes = []
     for node in graph.nodes:
@@ -98,13 +101,16 @@ def _walk(
 ) -> _Tail | None:
     """Follow single consumers while they are moves, scales or shifts of the channels."""
     weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if weight is None or weight.ndim < 2:
+        return None
     rank = graph.type(node.outputs[0]).rank or describe.rank(weight)
     bias = _own_bias(graph, node, describe, weight)
-    if weight is None or weight.dtype.kind != "f" or rank is None or bias is None:
+    if weight.dtype.kind != "f" or rank is None or bias is None:
         return None
     channels = describe.channels(node, weight)
-    scale = np.full(channels, node.attributes.get("alpha", 1.0), weight.dtype)
-    tail = _Tail(node.outputs[0], describe.axis % rank, rank, scale, bias)
+    wide = np.result_type(weight.dtype, np.float32)
+    scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
+    tail = _Tail(node.outputs[0], describe.axis % rank, rank, scale, bias.astype(wide))
     pending: list[Node] = []
     while tail.tensor not in kept:
         users = graph.consumers.get(tail.tensor, ())
@@ -211,8 +217,9 @@ def _reshaped(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
     head = axis + 1
     if len(after) >= head and before[:head] == after[:head] and None not in before[:head]:
         rest = (before[head:], after[head:])
-        if all(isinstance(n, int) for side in rest for n in side):
-            return (axis, len(after)) if np.prod(rest[0]) == np.prod(rest[1]) else None
+        sizes = [[n for n in side if isinstance(n, int)] for side in rest]
+        if [len(side) for side in sizes] == [len(side) for side in rest]:
+            return (axis, len(after)) if prod(sizes[0]) == prod(sizes[1]) else None
     return None
 
 

@@ -53,6 +53,7 @@ def load(model: ModelLike | Model) -> Model:
         return model
     proto, name, folder = _read(model)
     _check(proto, name)
+    _check_names(proto, name)
     for tensor in _subgraph_tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             external_file(tensor, name, folder)
@@ -90,6 +91,24 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
             f"export the model with opset_version={newest} or lower, or convert it with "
             f"onnx.version_converter.convert_version(model, {newest})"
         )
+
+
+def _check_names(proto: onnx.ModelProto, name: str) -> None:
+    """Names that are no text reach Python as bytes."""
+    for text in _names(proto):
+        if not isinstance(text, str):
+            raise ModelError(f"{name}: damaged: the name {text[:30]!r} is no text")
+
+
+def _names(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    graph = proto.graph
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield value.name
+    for opset in proto.opset_import:
+        yield opset.domain
+    for node in (*graph.node, *(n for f in proto.functions for n in f.node)):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _read(model: ModelLike) -> tuple[onnx.ModelProto, str, str | None]:

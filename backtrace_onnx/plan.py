@@ -14,6 +14,7 @@ from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
+from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
 _CONTROL = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -56,7 +57,7 @@ class Plan:
         return tuple(Unsupported(*row) for row in rows)
 
     def check(self, output: str) -> None:
-        """Raises UnsupportedError listing every operator without a rule that `output` depends on."""
+        """Raises UnsupportedError listing every operator without a rule behind `output`."""
         rows = self.unsupported(output)
         if rows:
             raise UnsupportedError(rows)
@@ -99,7 +100,8 @@ def _structure(
         missing[node.name] = _remedy(node)
     else:
         try:
-            return rule.build(registry.Op(node, graph, carriers))
+            with blaming([node], graph.opsets):
+                return rule.build(registry.Op(node, graph, carriers))
         except RuleError as error:
             missing[node.name] = str(error)
     return PassesWhereAlike(len(node.inputs)) if on_unsupported == "pass" else Stops()

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from backtrace_onnx.errors import ModelError
 from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.infer import infer
@@ -16,6 +17,7 @@ from backtrace_onnx.join import join
 from backtrace_onnx.model import Model
 from backtrace_onnx.samples import find_samples
 from backtrace_onnx.topology import captured, subgraphs
+from backtrace_onnx.validity import blaming
 
 
 def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model, Graph]:
@@ -37,7 +39,8 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
         model.opsets,
         samples=find_samples(model.proto, types, inputs),
     )
-    return model, join(found, protect)
+    with blaming(found.nodes, found.opsets):
+        return model, join(found, protect)
 
 
 def _node(proto: onnx.NodeProto, opsets: Mapping[str, int]) -> Node:
@@ -54,13 +57,18 @@ def _node(proto: onnx.NodeProto, opsets: Mapping[str, int]) -> Node:
         opsets.get(domain, 1),
         tuple(inputs),
         tuple(proto.output),
-        {a.name: _attribute(a) for a in proto.attribute},
+        {a.name: _attribute(a, proto.name) for a in proto.attribute},
         (proto.name,),
     )
 
 
-def _attribute(attribute: onnx.AttributeProto) -> Any:
-    value = helper.get_attribute_value(attribute)
+def _attribute(attribute: onnx.AttributeProto, node: str) -> Any:
+    try:
+        value = helper.get_attribute_value(attribute)
+    except ValueError:
+        value = None
+    if value is None:
+        raise ModelError(f"attribute {attribute.name!r} of node {node!r} has no value")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if attribute.type in (attribute.INTS, attribute.FLOATS):

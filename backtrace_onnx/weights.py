@@ -65,9 +65,9 @@ def external_file(tensor: TensorProto, model: str, folder: str | None) -> _Sourc
             f"{model}: the external data {location!r} of {tensor.name!r} lie outside the model's "
             "folder; refused. If you trust the file, put its data beside it"
         )
-    if not file.is_file():
+    if not _is_file(file):
         raise ModelError(
-            f"{model}: the file {location!r} with the weights of {tensor.name!r} is missing; "
+            f"{model}: the file {location[:200]!r} with the weights of {tensor.name!r} is missing; "
             "put it beside the model"
         )
     return _span(tensor, info, file, model)
@@ -77,6 +77,13 @@ def _lies_in(file: Path, root: Path, location: str) -> bool:
     try:
         return not Path(location).is_absolute() and root in file.resolve().parents
     except (OSError, RuntimeError):  # a loop of links, a name too long
+        return False
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name too long
         return False
 
 
