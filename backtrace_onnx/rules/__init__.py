@@ -8,6 +8,8 @@ from backtrace_onnx.rules import (
     pooling,
     reducing,
     resize,
+    sampling,
+    signal,
     silent,
 )
 
@@ -19,5 +21,7 @@ __all__ = [
     "pooling",
     "reducing",
     "resize",
+    "sampling",
+    "signal",
     "silent",
 ]

@@ -13,10 +13,10 @@ from backtrace_onnx.registry import Op
 class Window:
     """Attributes of a windowed operator, for the way back."""
 
-    def __init__(self, op: Op, kernel: Sequence[int]) -> None:
+    def __init__(self, op: Op, kernel: Sequence[int], strides: Sequence[int] | None = None) -> None:
         rank = len(kernel)
         self.kernel = tuple(int(k) for k in kernel)
-        self.strides = tuple(op.attribute("strides", (1,) * rank))
+        self.strides = tuple(strides or op.attribute("strides", (1,) * rank))
         self.dilations = tuple(op.attribute("dilations", (1,) * rank))
         self.group = int(op.attribute("group", 1))
         self.auto_pad = op.attribute("auto_pad", "NOTSET")
