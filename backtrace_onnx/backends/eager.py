@@ -153,6 +153,7 @@ class EagerOps(Ops):
         return lay_out(shape, bias, np.dtype(self.dtype), self.samples, sample_axis)
 
     def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
+        shape = self.array(x).shape
         x = np.ascontiguousarray(self.array(x), self.dtype)
         flat = {sign: np.ascontiguousarray(g, self.dtype).reshape(-1) for sign, g in pulled.items()}
         if nonneg or reading == "signed":
@@ -161,7 +162,7 @@ class EagerOps(Ops):
             sharing.weigh_absolute(x.reshape(-1), flat[1])
         else:
             sharing.weigh_split(x.reshape(-1), flat[1], flat[-1])
-        return flat[1].reshape(x.shape)
+        return flat[1].reshape(shape)
 
     def unbroadcast(self, r: Value, shape: Value) -> Value:
         shape = tuple(int(n) for n in shape)
