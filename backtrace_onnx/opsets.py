@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import onnx
-from onnx import numpy_helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.model import Model
-from backtrace_onnx.topology import sort_nodes
+from backtrace_onnx.topology import name_nodes, sort_nodes
 
 OLDEST_OPSET = 18
+_RESIZE_STATES_ITS_PLACES = 11
+_OLD_PLACES = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 def upgraded(loaded: Model) -> Model:
@@ -28,7 +30,19 @@ def upgraded(loaded: Model) -> Model:
             f"{loaded.name}: opset {version} cannot be brought to opset {OLDEST_OPSET} ({reason}); "
             "export the model with a newer opset"
         ) from None
+    if version < _RESIZE_STATES_ITS_PLACES:
+        _state_places(proto.graph)
+    name_nodes(proto.graph)
     sort_nodes(proto.graph, loaded.name)
     added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
     weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
     return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
+
+
+def _state_places(graph: onnx.GraphProto) -> None:
+    """Say where an older Resize or Upsample reads; the converter leaves it to a newer default."""
+    for node in graph.node:
+        if node.op_type == "Resize":
+            stated = {a.name for a in node.attribute}
+            places = {k: v for k, v in _OLD_PLACES.items() if k not in stated}
+            node.attribute.extend(helper.make_attribute(k, v) for k, v in places.items())

@@ -38,6 +38,7 @@ from tests.support import (
 Array = npt.NDArray[Any]
 MODES = ("default", "contrastive")
 RNG = generator("moving")
+SCALES = fixed([1, 1, 1.5, 2.5], np.float32)
 
 
 def x(*shape: int) -> Array:
@@ -125,6 +126,9 @@ MOVES: dict[str, Callable[[], Case]] = {
     "CenterCropPad": lambda: one("CenterCropPad", x(5, 2), ints(3, 5)),
     "Where": lambda: one("Where", fixed([True, False]), x(3, 1), x(2)),
     "Identity": lambda: one("Identity", x()),
+    "Resize": lambda: one("Resize", x(1, 1, 4, 4), None, SCALES, mode="nearest"),
+    "Resize, opset 10": lambda: one("Resize", x(1, 1, 4, 4), SCALES, opset=10, mode="nearest"),
+    "Upsample": lambda: one("Upsample", x(1, 1, 4, 4), SCALES, opset=9, mode="nearest"),
 }
 """Every form is a fixed map of zeros and ones in its inputs, plus constants."""
 
