@@ -422,19 +422,16 @@ def check_ledger(explanation: Explanation, *, each: bool = False, tolerance: flo
     assert np.abs(rest).max() <= tolerance * scale, (total, rest)
 
 
-def compile_and_run(
-    case: Case, mode: str, r: Sequence[Array], folder: Path, tensors: Sequence[str] | None = None
+def run_compiled(
+    path: Path, inputs: Mapping[str, Array], r: Sequence[Array]
 ) -> dict[str, tuple[Array, ...]]:
-    """Channels of the chosen tensors (default: the inputs) as the compiled model returns them."""
-    path = folder / "explained.onnx"
-    case.explainer.compile(path, mode=mode, task="start", tensors=tensors)
-    names = ["start", "start_negative"]
-    feeds = {**case.feeds, **dict(zip(names, r, strict=False))}
+    """Channels of every input as a compiled model returns them."""
+    feeds = {**inputs, **dict(zip(("start", "start_negative"), r, strict=False))}
     running = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     outputs = [o.name for o in running.get_outputs()]
     made = dict(zip(outputs, running.run(outputs, feeds), strict=True))
     kinds = ("positive", "negative") if len(r) > 1 else ("relevance",)
-    return {name: tuple(made[f"{kind}/{name}"] for kind in kinds) for name in tensors or case.feeds}
+    return {name: tuple(made[f"{kind}/{name}"] for kind in kinds) for name in inputs}
 
 
 def check_compiled(
@@ -446,18 +443,26 @@ def check_compiled(
     tolerance: float = 1e-5,
 ) -> None:
     """The compiled explanation equals the eager one."""
-    for name, parts in compile_and_run(case, mode, r, folder).items():
+    path = folder / "explained.onnx"
+    case.explainer.compile(path, mode=mode, task="start")
+    for name, parts in run_compiled(path, case.feeds, r).items():
         assert_close(parts, channels(eager, name), tolerance, f"compiled {mode} {name}")
 
 
-def check_batch(case: Case, mode: str) -> None:
+def check_batch(case: Case, mode: str, compiled: Path | None = None) -> None:
     """Sample k of a batch gets what it would get alone; the model's first axes must be open."""
     r = starts(case, mode)
     together = case.explain(mode, r)
     check_ledger(together, each=True)
+    if compiled is not None:
+        check_compiled(case, mode, r, together, compiled)
     for k in range(len(case.y)):
+        one_of = [x[k : k + 1] for x in r]
         feeds = {name: x[k : k + 1] for name, x in case.feeds.items()}
-        alone = Case(case.proto, feeds).explain(mode, [x[k : k + 1] for x in r])
+        alone = Case(case.proto, feeds).explain(mode, one_of)
+        answers = compiled and run_compiled(compiled / "explained.onnx", feeds, one_of)
         for name in feeds:
             batch = [x[k : k + 1] for x in channels(together, name)]
             assert_close(batch, channels(alone, name), 1e-5, f"sample {k}, {name}")
+            if answers is not None:
+                assert_close(answers[name], channels(alone, name), 1e-5, f"compiled {k}, {name}")

@@ -111,7 +111,12 @@ def _frames(op: Op) -> tuple[int, int]:
     shape, step, taper, length = op.type(0).shape, *(op.constant(i) for i in (1, 2, 3))
     if shape is None or shape[-1] != 1:
         raise RuleError(f"{name}: a complex signal has no rule")
-    if step is None or (taper is None and length is None):
-        raise RuleError(f"{name}: its frames are computed while the model runs")
-    size = taper.size if length is None and taper is not None else int(np.ravel(length)[0])
+    if length is not None:
+        size = int(length.reshape(-1)[0])
+    elif taper is not None:
+        size = taper.size
+    else:
+        raise RuleError(f"{name}: the length of its frames is computed while the model runs")
+    if step is None:
+        raise RuleError(f"{name}: the step of its frames is computed while the model runs")
     return int(step.reshape(-1)[0]), size

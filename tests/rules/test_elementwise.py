@@ -346,11 +346,11 @@ def test_batch_normalization_in_training_mode_is_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_sample_of_a_batch_gets_what_it_would_get_alone(mode: str) -> None:
+def test_a_sample_of_a_batch_gets_what_it_would_get_alone(mode: str, tmp_path: Path) -> None:
     rng = generator("batch")
     x, y = normal(rng, 3, 4), normal(rng, 3, 4)
-    check_batch(one("Add", x, y, dynamic=True), mode)
-    check_batch(one("Mul", x, y, dynamic=True), mode)
-    check_batch(one("Max", x, y, dynamic=True), mode)
-    check_batch(one("ReduceMean", x, fixed([1]), dynamic=True), mode)
-    check_batch(_batch_norm(rng, x, dynamic=True), mode)
+    check_batch(one("Add", x, y, dynamic=True), mode, tmp_path)
+    check_batch(one("Mul", x, y, dynamic=True), mode, tmp_path)
+    check_batch(one("Max", x, y, dynamic=True), mode, tmp_path)
+    check_batch(one("ReduceMean", x, fixed([1]), dynamic=True), mode, tmp_path)
+    check_batch(_batch_norm(rng, x, dynamic=True), mode, tmp_path)

@@ -416,8 +416,10 @@ def _batched(rng: np.random.Generator) -> dict[str, Case]:
 
 @pytest.mark.parametrize("mode", ["default", "contrastive"])
 @pytest.mark.parametrize("name", _batched(generator("batch")))
-def test_a_sample_of_a_batch_gets_what_it_would_get_alone(name: str, mode: str) -> None:
-    check_batch(_batched(generator("batch"))[name], mode)
+def test_a_sample_of_a_batch_gets_what_it_would_get_alone(
+    name: str, mode: str, tmp_path: Path
+) -> None:
+    check_batch(_batched(generator("batch"))[name], mode, tmp_path)
 
 
 def _of_all_kinds(rng: np.random.Generator) -> list[Case]:

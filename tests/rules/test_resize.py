@@ -189,6 +189,8 @@ def test_inside_a_model_of_double_precision(mode: str) -> None:
 
 @pytest.mark.parametrize("policy", LINEAR)
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-def test_a_sample_of_a_batch_gets_what_it_would_get_alone(mode: str, policy: str) -> None:
+def test_a_sample_of_a_batch_gets_what_it_would_get_alone(
+    mode: str, policy: str, tmp_path: Path
+) -> None:
     x, scales = normal(generator("batch"), 3, 2, 3, 4), fixed(np.array([1, 1, 2, 2], np.float32))
-    check_batch(one("Resize", x, None, scales, mode=mode, dynamic=True), policy)
+    check_batch(one("Resize", x, None, scales, mode=mode, dynamic=True), policy, tmp_path)
