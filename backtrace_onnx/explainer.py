@@ -24,6 +24,7 @@ from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.prepare import prepare
 from backtrace_onnx.request import Outcome, Progress, Request, View
+from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import CPU, Runtime
 from backtrace_onnx.trace import Trace
 
@@ -227,7 +228,7 @@ class Explainer:
 
 def support_rows(loaded: Model, plan: Plan) -> list[Support]:
     """How every node of a plan is explained; `loaded` is the model as it was written."""
-    written = {node.name for node in loaded.proto.graph.node}
+    written = {node.name: node.op_type for node in loaded.proto.graph.node}
     rows = []
     for node in plan.graph.nodes:
         structure = plan.structures.get(node.name)
@@ -241,6 +242,8 @@ def support_rows(loaded: Model, plan: Plan) -> list[Support]:
         else:
             coverage = "exact" if node.name in written else "expanded"
         rows.append(Support(node.name, node.operator, summary, coverage))
+        parts = (part for part in node.sources[1:] if part in written)
+        rows += [Support(p, written[p], f"read as one with {node.name}", coverage) for p in parts]
     return rows
 
 
@@ -251,6 +254,8 @@ def _explanation(
     for name, shared in graph.aliases.items():
         if name in request.keep and shared in relevance:
             relevance[name] = relevance[shared]
+    inner = [name for name in relevance if name not in feeds]
+    relevance = {name: relevance[name] for name in (*feeds, *inner)}
     positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
     negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}
     return Explanation(
@@ -264,7 +269,23 @@ def _explanation(
         task="start" if request.start is not None else request.task,
         target=outcome.target,
         ledger=outcome.ledger,
+        axes=_input_axes(feeds, graph, request.output, outcome),
     )
+
+
+def _input_axes(
+    feeds: Mapping[str, Array], graph: Graph, output: str, outcome: Outcome
+) -> dict[str, int | None]:
+    """Sample axis of every input that has one entry per sample there."""
+    axes = SampleAxes(graph)
+    y = outcome.outputs.get(output)
+    count = 1 if y is None else axes.count(output, y.shape)
+    found: dict[str, int | None] = {}
+    for name, x in feeds.items():
+        axis = axes(name)
+        fits = axis is not None and axis < x.ndim and x.shape[axis] == count
+        found[name] = int(axis) if axis is not None and fits else None
+    return found
 
 
 def explain(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.ledger import KINDS, Balance, Entry, Ledger
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.ledger import Ledger
 
 Array = npt.NDArray[Any]
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class Contribution:
     """One input entry and its relevance.
 
     Attributes:
-        index: position in the input tensor, sample first.
-        name: feature name where known, else the index in words.
+        index: position in the input tensor.
+        name: feature name where known, else the index in words, without the sample.
     """
 
     input: str
@@ -45,6 +43,8 @@ class Explanation:
         output: tensor that is explained. mode, task: as asked.
         target: int64[samples], entry of the output that is explained, or None.
         ledger: where relevance went.
+        names: feature names by input, where known.
+        axes: sample axis of the inputs; None where an input is one for all samples.
     """
 
     relevance: Mapping[str, Array]
@@ -58,31 +58,34 @@ class Explanation:
     target: Array | None
     ledger: Ledger
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    axes: Mapping[str, int | None] = field(default_factory=dict)
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.
 
         Raises RequestError for an unknown input or sample.
         """
-        rows: list[Contribution] = []
-        for name in [self._input(input)] if input else self.inputs:
-            values = self.relevance[name]
-            if values.ndim and not 0 <= sample < values.shape[0]:
-                raise RequestError(
-                    f"sample {sample} of input {name!r}, which has {values.shape[0]}"
-                )
-            row = values[sample] if values.ndim else values
-            for flat in np.argsort(-np.abs(row), axis=None, kind="stable")[:n]:
-                index = tuple(int(i) for i in np.unravel_index(flat, row.shape))
-                at = (sample, *index) if values.ndim else ()
-                rows.append(Contribution(name, at, self._label(name, index), float(row[index])))
-        rows.sort(key=lambda c: -abs(c.relevance))
-        return rows[:n]
+        if not isinstance(n, int) or n < 0:
+            raise RequestError(f"top takes a number of entries, not {n!r}")
+        if input is not None and input not in self.inputs:
+            raise RequestError(f"no input {input!r}; there are: {', '.join(self.inputs)}")
+        names = self.inputs if input is None else [input]
+        rows = [row for name in names for row in self._largest(name, n, sample)]
+        return sorted(rows, key=lambda row: -abs(row.relevance))[:n]
 
-    def _input(self, name: str) -> str:
-        if name not in self.inputs:
-            raise RequestError(f"no input {name!r}; there are: {', '.join(self.inputs)}")
-        return name
+    def _largest(self, name: str, n: int, sample: int) -> list[Contribution]:
+        values = self.relevance[name]
+        axis = self.axes.get(name, 0 if values.ndim else None)
+        if axis is not None and not 0 <= sample < values.shape[axis]:
+            count = values.shape[axis]
+            raise RequestError(f"there is no sample {sample} of input {name!r}, which has {count}")
+        row = values if axis is None else values.take(sample, axis)
+        rows = []
+        for flat in np.argsort(-np.abs(row), axis=None, kind="stable")[:n]:
+            own = tuple(int(i) for i in np.unravel_index(flat, row.shape))
+            index = own if axis is None else (*own[:axis], sample, *own[axis:])
+            rows.append(Contribution(name, index, self._label(name, own), float(row[own])))
+        return rows
 
     def _label(self, name: str, index: tuple[int, ...]) -> str:
         names = self.names.get(name)
@@ -92,41 +95,17 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, replaced whole or not at all."""
-        arrays: dict[str, Array] = {}
-        for group in ("positive", "negative", "inputs"):
-            arrays.update({f"{group}/{k}": v for k, v in getattr(self, group).items()})
-        arrays.update(
-            {f"outputs/{k}": v for k, v in self.outputs.items() if isinstance(v, np.ndarray)}
-        )
-        if self.target is not None:
-            arrays["target"] = self.target
-        for name, entry in self.ledger.items():
-            arrays[f"ledger/{name}"] = np.stack([getattr(entry, kind) for kind in KINDS])
-        total = self.ledger.total()
-        arrays["balance"] = np.stack([total.start, total.inputs, total.constants, total.unassigned])
-        about = {
-            "format": _FORMAT,
-            "output": self.output,
-            "mode": self.mode,
-            "task": self.task,
-            "operators": {name: entry.operator for name, entry in self.ledger.items()},
-            "names": {k: list(v) for k, v in self.names.items()},
-        }
-        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        _write_whole(Path(path), arrays)
+        from backtrace_onnx import archive
+
+        archive.write(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
         """Read what `save` wrote. Raises InputError if the file is no explanation."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(arrays.pop("about").tobytes())
-            return _read(cls, arrays, about)
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise InputError(f"{path}: not a saved explanation ({error})") from None
-        except Exception as error:  # zipfile and json raise their own
-            raise InputError(f"{path}: not a saved explanation ({error})") from None
+        from backtrace_onnx import archive
+
+        found = archive.read(path)
+        return cls(relevance=combined(found["positive"], found["negative"]), **found)
 
     def plot(self, path: str | os.PathLike[str], *, sample: int = 0) -> None:
         """Write a picture of the inputs' relevance: heatmap for images, bars for features."""
@@ -135,44 +114,6 @@ class Explanation:
         plot(self, Path(path), sample=sample)
 
 
-def _read(cls: type[Explanation], arrays: dict[str, Array], about: dict[str, Any]) -> Explanation:
-    if about["format"] != _FORMAT:
-        raise ValueError(f"format {about['format']}, this version reads {_FORMAT}")
-
-    def group(prefix: str) -> dict[str, Array]:
-        return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-
-    positive, negative = group("positive/"), group("negative/")
-    entries = {
-        name: Entry(name, about["operators"][name], *books)
-        for name, books in group("ledger/").items()
-    }
-    return cls(
-        relevance=combined(positive, negative),
-        positive=positive,
-        negative=negative,
-        inputs=group("inputs/"),
-        outputs=group("outputs/"),
-        output=about["output"],
-        mode=about["mode"],
-        task=about["task"],
-        target=arrays.get("target"),
-        ledger=Ledger(entries, Balance(*arrays["balance"])),
-        names={k: tuple(v) for k, v in about["names"].items()},
-    )
-
-
 def combined(positive: Mapping[str, Array], negative: Mapping[str, Array]) -> dict[str, Array]:
     """positive - negative where there are two channels, else the one there is."""
     return {name: r - negative[name] if name in negative else r for name, r in positive.items()}
-
-
-def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RequestError(f"{path}: cannot be written ({error.strerror})") from None

@@ -93,7 +93,7 @@ def _needs(
     given = set(given)
     for node in nodes:
         read = {name for name in (*node.input, *captured(node)) if name and name not in given}
-        for name in sorted(read - makers.keys()):
+        for name in sorted(name for name in read if name not in makers):
             raise ModelError(
                 f"{model}: node {node.name!r} ({node.op_type}) reads {name!r}, which nothing makes"
             )

@@ -1,0 +1,128 @@
+"""Explanations in files: one .npz, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.ledger import KINDS, Balance, Entry, Ledger
+
+Array = npt.NDArray[Any]
+Fields = dict[str, Any]
+_FORMAT = 2
+_GROUPS = ("positive", "negative", "inputs", "outputs")
+
+
+def write(path: str | os.PathLike[str], fields: Fields) -> None:
+    """Write an explanation's fields. Raises RequestError where the file cannot be written."""
+    shelf = _Shelf()
+    ledger: Ledger = fields["ledger"]
+    about = {
+        "format": _FORMAT,
+        "groups": {group: shelf.put_all(fields[group]) for group in _GROUPS},
+        "target": None if fields["target"] is None else shelf.put(fields["target"]),
+        "ledger": {name: _put_entry(shelf, entry) for name, entry in ledger.items()},
+        "balance": shelf.put(_stacked(ledger.total())),
+        "plain": {key: fields[key] for key in ("output", "mode", "task")},
+        "names": {name: list(labels) for name, labels in fields["names"].items()},
+        "axes": dict(fields["axes"]),
+        "types": shelf.types,
+    }
+    shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    _write_whole(Path(path), shelf.arrays)
+
+
+def read(path: str | os.PathLike[str]) -> Fields:
+    """The fields of an explanation. Raises InputError where the file holds none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _fields(arrays, json.loads(arrays["about"].tobytes()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # NumPy, zipfile and json raise their own
+        raise InputError(f"{path}: not a saved explanation ({error})") from None
+
+
+class _Shelf:
+    """Arrays under numbers, since a tensor's name may be no file name."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.types: dict[str, str] = {}
+
+    def put(self, array: Array) -> str:
+        """Key of the array; text and types that NumPy cannot write are noted in `types`."""
+        key = f"a{len(self.arrays)}"
+        if array.dtype.kind == "O":
+            self.types[key] = "object"
+            array = array.astype(str)
+        elif array.dtype.kind == "V":
+            self.types[key] = array.dtype.name
+            array = array.view(f"u{array.dtype.itemsize}")
+        self.arrays[key] = array
+        return key
+
+    def put_all(self, arrays: Mapping[str, Any]) -> dict[str, str]:
+        """Key by name; what is no array (a ZipMap's dicts) is left out."""
+        return {k: self.put(v) for k, v in arrays.items() if isinstance(v, np.ndarray)}
+
+
+def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, str]:
+    books = np.stack([getattr(entry, kind) for kind in KINDS])
+    return {"operator": entry.operator, "books": shelf.put(books)}
+
+
+def _stacked(total: Balance) -> Array:
+    return np.stack([total.start, total.inputs, total.constants, total.unassigned])
+
+
+def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
+    if about["format"] != _FORMAT:
+        raise ValueError(f"format {about['format']}, this version reads {_FORMAT}")
+
+    def get(key: str) -> Array:
+        kind = about["types"].get(key)
+        if kind == "object":
+            return arrays[key].astype(object)
+        return arrays[key] if kind is None else arrays[key].view(_dtype(kind))
+
+    groups = about["groups"]
+    entries = {
+        name: Entry(name, row["operator"], *get(row["books"]))
+        for name, row in about["ledger"].items()
+    }
+    return {
+        **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
+        **about["plain"],
+        "target": None if about["target"] is None else get(about["target"]),
+        "ledger": Ledger(entries, Balance(*get(about["balance"]))),
+        "names": {name: tuple(labels) for name, labels in about["names"].items()},
+        "axes": about["axes"],
+    }
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    import ml_dtypes
+
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found
+
+
+def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        part.replace(path)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        part.unlink(missing_ok=True)
