@@ -27,7 +27,8 @@ def draw(name: str, *arguments: str) -> None:
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         picture = Image.open(Path(folder, "relevance.png")).convert("RGB")
         picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-        small = picture.quantize(255, dither=Image.Dither.FLOYDSTEINBERG)
+        colours = picture.quantize(255)
+        small = picture.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
         small.save(PICTURES / f"{name}.png", optimize=True)
 
 
