@@ -76,8 +76,11 @@ class EagerOps(Ops):
 
     def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
         feeds = {f"x{i}": x for i, x in enumerate(args) if isinstance(x, np.ndarray)}
+        constants = tuple(x.name for x in args if isinstance(x, Constant))
         results = self._sessions.run(
-            (key, self.dtype.str), lambda: write_text(text, args, feeds, self.dtype), feeds
+            (key, self.dtype.str, constants),
+            lambda: write_text(text, args, feeds, self.dtype),
+            feeds,
         )
         return tuple(results) if len(results) > 1 else results[0]
 
