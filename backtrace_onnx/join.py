@@ -47,7 +47,7 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
         tail = _walk(graph, node, describe, kept)
         if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
             continue
-        weight, bias = f"{node.inputs[1]}@{node.name}", f"bias@{node.name}"
+        weight, bias = f"{node.inputs[1]}@{tail.tensor}", f"bias@{tail.tensor}"
         constants[weight] = describe.scaled(node, constants[node.inputs[1]], tail.scale)
         constants[bias] = tail.shift
         replaced[node.name] = _joined(node, weight, bias, tail)
