@@ -331,10 +331,15 @@ def _by_text(mode: str, c: Array, b: Array, r: Sequence[Array]) -> tuple[Array, 
     policy = POLICIES[mode]
     to = [np.zeros(c.shape[1]) for _ in r]
     for j in range(len(c)):
-        positive, negative = np.maximum(c[j], 0), np.maximum(-c[j], 0)
-        made = policy.coefficients(positive.sum(), negative.sum(), b[j], *(x[j] for x in r))
+        sides = {
+            "split": (np.maximum(c[j], 0), np.maximum(-c[j], 0)),
+            "absolute": (np.abs(c[j]), np.zeros_like(c[j])),
+            "signed": (c[j], np.zeros_like(c[j])),
+        }[policy.reading]
+        masses = (side.sum() for side in sides)
+        made = policy.coefficients(*masses, b[j], *(x[j] for x in r))
         for channel, (a_p, a_n, _) in enumerate(made):
-            to[channel] += a_p * positive + a_n * negative
+            to[channel] += a_p * sides[0] + a_n * sides[1]
     return tuple(to)
 
 
@@ -460,7 +465,8 @@ def check_batch(case: Case, mode: str, compiled: Path | None = None) -> None:
         one_of = [x[k : k + 1] for x in r]
         feeds = {name: x[k : k + 1] for name, x in case.feeds.items()}
         alone = Case(case.proto, feeds).explain(mode, one_of)
-        answers = compiled and run_compiled(compiled / "explained.onnx", feeds, one_of)
+        path = None if compiled is None else compiled / "explained.onnx"
+        answers = None if path is None else run_compiled(path, feeds, one_of)
         for name in feeds:
             batch = [x[k : k + 1] for x in channels(together, name)]
             assert_close(batch, channels(alone, name), 1e-5, f"sample {k}, {name}")

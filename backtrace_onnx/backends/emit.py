@@ -49,14 +49,16 @@ class Symbol:
     def __sub__(self, other: Value) -> Symbol:
         return self._unless_zero(other, self, "Sub")
 
-    def __mul__(self, other: Value) -> Symbol:
+    def __mul__(self, other: Value) -> Value:
+        if isinstance(other, float | int) and other == 0:
+            return 0.0
         return self._binary("Mul", other)
 
     def __radd__(self, other: Value) -> Symbol:
         return self._unless_zero(other, self, "Add")
 
-    def __rmul__(self, other: Value) -> Symbol:
-        return self._binary("Mul", other)
+    def __rmul__(self, other: Value) -> Value:
+        return self * other
 
     def __truediv__(self, other: Value) -> Symbol:
         return self._binary("Div", other)
@@ -303,8 +305,8 @@ class EmitOps(Ops):
         result = policy.coefficients(p, negative, bias, *r)
         coefficients = [
             (
-                a if low is None else low.where(0.0, a),
-                None if n is None else (z if high is None else high.where(0.0, z)),
+                self._per_unit(a if low is None else low.where(0.0, a), p),
+                None if n is None else self._per_unit(z if high is None else high.where(0.0, z), p),
             )
             for a, z, _ in result
         ]
@@ -315,7 +317,19 @@ class EmitOps(Ops):
             for x, (_, _, z) in zip(r, result, strict=True)
         ]
         unassigned = [
-            self.total(x - a * p - (0.0 if c is None else c * negative) - z, sample_axis)
+            self.total(x - self._spent(p, a) - self._spent(negative, c) - z, sample_axis)
             for x, (a, c), (_, _, z) in zip(r, coefficients, result, strict=True)
         ]
         return Shared(coefficients, to_bias, unassigned)
+
+    def _spent(self, mass: Value, coefficient: Value | None) -> Value:
+        """What a unit's mass is sent: coefficient * mass, and nothing where that is infinite."""
+        if coefficient is None or not isinstance(mass, Symbol):
+            return 0.0
+        return self.Where(self.IsInf(mass), self.zero(), coefficient * mass)
+
+    def _per_unit(self, coefficient: Value, p: Value) -> Value:
+        """A policy's coefficient for every unit, where it gave one number for them all."""
+        if isinstance(coefficient, Symbol):
+            return coefficient
+        return self.Expand(self.scalar(coefficient), self.Shape(p))

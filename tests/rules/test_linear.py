@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 import backtrace_onnx
-from backtrace_onnx.policies import POLICIES, divide
 from tests.support import (
     GATES,
     Array,
@@ -30,18 +28,6 @@ from tests.support import (
 )
 
 FLOATS = (np.float32, np.float64)
-
-
-@pytest.fixture
-def alpha_beta() -> Iterator[str]:
-    """A policy of a user's own: positive contributions twice, negative ones once against."""
-
-    @backtrace_onnx.policy("alpha-beta")
-    def share(p: Any, n: Any, b: Any, r: Any) -> Any:
-        return ((2 * divide(r, p + abs(b)), -divide(r, n), 2 * divide(r * abs(b), p + abs(b))),)
-
-    yield "alpha-beta"
-    del POLICIES["alpha-beta"]
 
 
 def _gemm(rng: np.random.Generator, dtype: Any, **attributes: Any) -> Case:
@@ -420,23 +406,6 @@ def test_a_sample_of_a_batch_gets_what_it_would_get_alone(
     name: str, mode: str, tmp_path: Path
 ) -> None:
     check_batch(_batched(generator("batch"))[name], mode, tmp_path)
-
-
-def _of_all_kinds(rng: np.random.Generator) -> list[Case]:
-    x, w, b = _image(rng)
-    return [
-        _gemm(rng, np.float64),
-        one("Gemm", rng.standard_normal((2, 3)), rng.standard_normal((3, 2)), alpha=-2.0),
-        one("MatMul", rng.standard_normal((2, 3, 4)), rng.standard_normal((4, 3))),
-        one("Einsum", *(rng.standard_normal((2, 3)) for _ in "ab"), equation="ij,kj->ik"),
-        one("Conv", x[:1], fixed(w), fixed(b), strides=[2, 2], pads=[1, 0, 0, 1]),
-        one("ConvTranspose", normal(rng, 1, 4, 3, 3), fixed(w), strides=[2, 2]),
-    ]
-
-
-def test_a_policy_of_ones_own_works_over_all_of_them(alpha_beta: str, tmp_path: Path) -> None:
-    for case in _of_all_kinds(generator("own policy")):
-        check_linear(case, (alpha_beta,), compiled=tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
