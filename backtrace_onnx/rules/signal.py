@@ -25,10 +25,12 @@ def dft(op: Op) -> Structure:
     perm = [*rest, axis, rank - 1]
     back = [int(a) for a in np.argsort(perm)]
     outer = ints(*[0] * len(rest))
+    real = bool(op.attribute("inverse", 0) and op.attribute("onesided", 0))
+    parts = 1 if real else 2
 
     def forward(e: Ops, x: Value, matrix: Value) -> Value:
         laid = e.Reshape(e.Transpose(x, perm=perm), e.Concat(outer, ints(-1), axis=0))
-        made = e.Reshape(e.MatMul(laid, matrix), e.Concat(outer, ints(-1, 2), axis=0))
+        made = e.Reshape(e.MatMul(laid, matrix), e.Concat(outer, ints(-1, parts), axis=0))
         return e.Transpose(made, perm=back)
 
     def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
