@@ -156,6 +156,23 @@ def cumulated_sum(op: Op) -> Structure:
     return Linear(forward=forward, adjoint=adjoint, factors=(0,), steering=(1,))
 
 
+@rule("CumProd")
+def cumulated_product(op: Op) -> Structure:
+    """Every factor of a product shares alike; the 1 that begins an exclusive one is a constant."""
+    if not op.output_type().is_float:
+        return Nothing()
+    exclusive, reverse = int(op.attribute("exclusive", 0)), int(op.attribute("reverse", 0))
+
+    def back(step: Step, r: Value) -> Value:
+        ops, axis, one = step.ops, step.value(1), step.ops.scalar(1)
+        ones = ops.Expand(one, step.shape(0))
+        count = ops.CumSum(ones, axis, exclusive=exclusive, reverse=reverse)
+        share = ops.Div(r, ops.Max(count, one))
+        return ops.CumSum(share, axis, exclusive=exclusive, reverse=1 - reverse)
+
+    return Adjoint(back, shapes=(0,), values=(1,), fills=bool(exclusive))
+
+
 @rule("GlobalMaxPool")
 def global_max_pool(op: Op) -> Structure:
     """To the winner; ties share alike."""

@@ -321,6 +321,26 @@ def test_cumulated_sum(axis: int, reverse: int, exclusive: int, tmp_path: Path) 
     check_linear(case, compiled=tmp_path)
 
 
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_cumulated_product(reverse: int, exclusive: int, tmp_path: Path) -> None:
+    """Every unit's relevance to the factors it was made from, alike."""
+    x = normal(generator("product"), 2, 4)
+    how: dict[str, Any] = {"exclusive": exclusive, "reverse": reverse, "opset": 26}
+    case = one("CumProd", x, fixed(np.array(1)), **how)
+    r = starts(case, "default")
+    want = np.zeros(x.shape)
+    for k in range(4):
+        before = range(k + exclusive, 4) if reverse else range(k + 1 - exclusive)
+        factors = [i for i in before if i != k or not exclusive]
+        for i in factors:
+            want[:, i] += r[0][:, k] / len(factors)
+    got = case.explain("default", r)
+    assert_close(channels(got, "x0"), [want], 1e-6)
+    check_ledger(got)
+    check_compiled(case, "default", r, got, tmp_path)
+
+
 # Batch normalisation standing alone -----------------------------------------------------------
 
 

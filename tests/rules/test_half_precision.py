@@ -37,7 +37,7 @@ def _cases(dtype: npt.DTypeLike) -> dict[str, Case]:
         return fixed(data(*shape))
 
     x, image, scales = data(2, 4), data(1, 2, 4, 4), fixed(np.array([1, 1, 2, 1.5], np.float32))
-    statistics = [fixed(np.abs(data(2)) + np.asarray(0.5, dtype)) for _ in range(4)]
+    statistics = [fixed(np.exp2(np.round(data(2))).astype(dtype)) for _ in range(4)]
     return {
         "Gemm": chain(x, link("Gemm", held(4, 5), held(5)), link("Relu")),
         "Gemm, scaled, gated": chain(x, link("Gemm", held(4, 5), held(5), alpha=2.0), link("Tanh")),
