@@ -33,7 +33,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "plain": {key: fields[key] for key in ("output", "mode", "task")},
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
-        "types": shelf.types,
+        "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     _write_whole(Path(path), shelf.arrays)
@@ -42,7 +42,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
 def read(path: str | os.PathLike[str]) -> Fields:
     """The fields of an explanation. Raises InputError where the file holds none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return _fields(arrays, json.loads(arrays["about"].tobytes()))
     except OSError as error:
@@ -56,18 +56,14 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
-        self.types: dict[str, str] = {}
+        self.texts: list[str] = []
 
     def put(self, array: Array) -> str:
-        """Key of the array; text and types that NumPy cannot write are noted in `types`."""
+        """Key of the array; the keys of arrays of text are noted."""
         key = f"a{len(self.arrays)}"
         if array.dtype.kind == "O":
-            self.types[key] = "object"
-            array = array.astype(str)
-        elif array.dtype.kind == "V":
-            self.types[key] = array.dtype.name
-            array = array.view(f"u{array.dtype.itemsize}")
-        self.arrays[key] = array
+            self.texts.append(key)
+        self.arrays[key] = array.astype(str) if array.dtype.kind == "O" else array
         return key
 
     def put_all(self, arrays: Mapping[str, Any]) -> dict[str, str]:
@@ -89,10 +85,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         raise ValueError(f"format {about['format']}, this version reads {_FORMAT}")
 
     def get(key: str) -> Array:
-        kind = about["types"].get(key)
-        if kind == "object":
-            return arrays[key].astype(object)
-        return arrays[key] if kind is None else arrays[key].view(_dtype(kind))
+        return arrays[key].astype(object) if key in about["texts"] else arrays[key]
 
     groups = about["groups"]
     entries = {
@@ -107,13 +100,6 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
     }
-
-
-def _dtype(name: str) -> np.dtype[Any]:
-    import ml_dtypes
-
-    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-    return found
 
 
 def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -1,0 +1,130 @@
+"""What a caller may choose, and what is said where it does not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from backtrace_onnx import Explainer, RequestError
+from tests.graphs import FLOAT, INT64, check_closed, mlp, model, node, normal
+
+X = normal(3, 4, seed=5)
+
+
+def _classifier() -> onnx.ModelProto:
+    """As scikit-learn exports them: a label, and probabilities as a list of dicts."""
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Softmax", ["h"], ["p"], axis=-1),
+            node("ArgMax", ["p"], ["label"], axis=1, keepdims=0),
+            node("ZipMap", ["p"], ["z"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"label": (INT64, ["N"])},
+        {"w": normal(4, 3)},
+        domains={"ai.onnx.ml": 3},
+    )
+    rows = helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, []))
+    proto.graph.output.append(helper.make_value_info("z", helper.make_sequence_type_proto(rows)))
+    return proto
+
+
+def test_the_probabilities_behind_a_zipmap_are_explained() -> None:
+    found = Explainer(_classifier()).explain(X)
+    assert found.output == "p"
+    assert found.outputs.keys() == {"label", "z", "p"}
+    assert found.target is not None
+    assert found.target.tolist() == found.outputs["label"].tolist()
+    check_closed(found)
+
+
+def test_outputs_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(RequestError, match="output 'label' is int64"):
+        Explainer(_classifier()).explain(X, output="label")
+
+
+def test_a_model_without_a_float_output_asks_for_a_tensor() -> None:
+    proto = model(
+        [node("Relu", ["x"], ["r"]), node("ArgMax", ["r"], ["y"])],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (INT64, None)},
+    )
+    explainer = Explainer(proto)
+    with pytest.raises(RequestError, match=r"floating-point tensor \(y\); choose a tensor inside"):
+        explainer.explain(X)
+    check_closed(explainer.explain(X, output="r"))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("x", "is an input of the model"),
+        ("w", "is a constant"),
+        ("yy", "did you mean 'y'"),
+        ("nothing", "there are: a, h, x, y"),
+        (5, "no tensor 5"),
+    ],
+)
+def test_outputs_that_do_not_exist(output: Any, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        Explainer(mlp()).explain(X, output=output)
+
+
+@pytest.mark.parametrize("output", ["h", "a", "y"])
+def test_any_tensor_can_be_explained(output: str) -> None:
+    found = Explainer(mlp()).explain(X, output=output)
+    assert found.output == output
+    check_closed(found)
+
+
+@pytest.mark.parametrize(
+    ("keep", "names"),
+    [
+        ("inputs", {"x"}),
+        ("all", {"x", "h", "a", "y"}),
+        (["h"], {"x", "h"}),
+        ("h", {"x", "h"}),
+        (("a", "y"), {"x", "a", "y"}),
+        ([], {"x"}),
+    ],
+)
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_what_is_kept(engine: Any, keep: Any, names: set[str]) -> None:
+    found = Explainer(mlp(), engine=engine).explain(X, keep=keep)
+    assert found.relevance.keys() == names
+    for name in names:
+        assert np.isclose(found.relevance[name].sum(), found.ledger.total().start.sum()) or (
+            name in "xh"
+        )
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        (["hh"], "did you mean 'h'"),
+        (["w"], "'w' is a constant"),
+        (5, "'all' or a list"),
+        ([5], "'all' or a list"),
+        (["y"], "relevance from 'h' does not reach 'y'"),
+    ],
+)
+def test_what_cannot_be_kept(keep: Any, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        Explainer(mlp()).explain(X, output="h", keep=keep)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a", None, [1.0, 2.0]])
+def test_a_threshold_is_a_number(value: Any) -> None:
+    with pytest.raises(RequestError, match="threshold is a finite number"):
+        Explainer(mlp()).explain(X, threshold=value)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0, -1, "a"])
+def test_a_scaler_is_a_positive_number(value: Any) -> None:
+    with pytest.raises(RequestError, match="scaler is a positive number"):
+        Explainer(mlp()).explain(X, scaler=value)

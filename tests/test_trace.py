@@ -1,0 +1,58 @@
+"""The forward run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backtrace_onnx import Explainer, InputError
+from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
+
+X = normal(3, 4, seed=5)
+
+
+def test_outputs_are_the_models_own() -> None:
+    import onnxruntime as ort
+
+    found = Explainer(mlp()).explain(X)
+    session = ort.InferenceSession(mlp().SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.array_equal(found.outputs["y"], session.run(["y"], {"x": X})[0])
+
+
+def test_inputs_the_model_cannot_run_on_are_named() -> None:
+    proto = model(
+        [node("Add", ["a", "b"], ["y"], "sum")],
+        {"a": (FLOAT, ["N", 4]), "b": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 4])},
+    )
+    with pytest.raises(InputError, match=r"a float32\[3, 4\], b float32\[2, 4\].*'sum'"):
+        Explainer(proto).explain({"a": X, "b": X[:2]})
+
+
+@pytest.mark.parametrize("op_type", ["Log", "Sqrt", "Reciprocal"])
+def test_an_answer_that_is_no_number_is_an_error(op_type: str) -> None:
+    proto = model([node(op_type, ["x"], ["y"])], {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])})
+    x = np.array([[1, -1], [0, -1]], np.float32)
+    with pytest.raises(InputError, match=r"output 'y' holds NaN or Inf.*first at \((0, 1|1, 0)\)"):
+        Explainer(proto).explain(x)
+
+
+def test_any_batch_size_runs_on_one_explainer() -> None:
+    explainer = Explainer(mlp())
+    for count in (1, 7, 2, 1):
+        found = explainer.explain(normal(count, 4, seed=count))
+        assert found.relevance["x"].shape == (count, 4)
+        check_closed(found)
+
+
+def test_dynamic_inner_axes_run() -> None:
+    nodes = [node("Conv", ["x", "k"], ["h"]), node("GlobalAveragePool", ["h"], ["y"])]
+    proto = model(
+        nodes,
+        {"x": (FLOAT, [None, 1, None, None])},
+        {"y": (FLOAT, None)},
+        {"k": normal(2, 1, 3, 3)},
+    )
+    explainer = Explainer(proto)
+    for size in (5, 9):
+        check_closed(explainer.explain(normal(2, 1, size, size + 1)))
