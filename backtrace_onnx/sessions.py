@@ -58,7 +58,9 @@ def make_session(
         arrays = [np.ascontiguousarray(w).reshape(np.shape(w)) for w in weights.values()]
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in arrays]
         options.add_external_initializers(list(weights), values)
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=list(runtime.providers))
+    return ort.InferenceSession(
+        proto.SerializeToString(), options, providers=list(runtime.providers)
+    )
 
 
 @cache

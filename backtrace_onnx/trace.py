@@ -93,9 +93,7 @@ def needs(plan: Plan) -> tuple[set[str], set[str]]:
     return values - fixed, shapes - fixed
 
 
-def _session(
-    model: Model, values: Sequence[str], shapes: Sequence[str], runtime: Runtime
-) -> Any:
+def _session(model: Model, values: Sequence[str], shapes: Sequence[str], runtime: Runtime) -> Any:
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
     proto.ir_version = min(proto.ir_version or 8, MAX_IR)

@@ -1,0 +1,79 @@
+"""The books: per node, channel and sample, and of the whole model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backtrace_onnx import Explainer
+from backtrace_onnx.ledger import Balance, Entry, Ledger
+from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
+
+X = normal(3, 4, seed=5)
+MODES = ("default", "contrastive", "epsilon")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_node_closes_per_channel_and_sample(mode: str) -> None:
+    found = Explainer(mlp()).explain(X, mode=mode)
+    check_closed(found)
+    channels = 2 if mode == "contrastive" else 1
+    assert list(found.ledger) == ["fc2", "act", "fc1"]
+    for entry in found.ledger.values():
+        assert entry.incoming.shape == (channels, 3)
+    assert found.ledger.total().start.shape == (channels, 3)
+
+
+def test_what_a_node_hands_on_comes_in_at_the_next() -> None:
+    ledger = Explainer(mlp()).explain(X).ledger
+    assert np.allclose(ledger["fc2"].data, ledger["act"].incoming, atol=1e-6)
+    assert np.allclose(ledger["act"].data, ledger["fc1"].incoming, atol=1e-6)
+    assert np.allclose(ledger["fc1"].data, ledger.total().inputs, atol=1e-6)
+
+
+def test_the_bias_is_booked_to_constants() -> None:
+    found = Explainer(mlp()).explain(X)
+    total = found.ledger.total()
+    assert np.array_equal(total.constants, found.ledger["fc1"].constants)
+    assert np.abs(total.constants).max() > 0
+
+
+def test_an_input_of_zeros_leaves_everything_to_the_bias() -> None:
+    total = Explainer(mlp()).explain(np.zeros((1, 4))).ledger.total()
+    assert np.allclose(total.inputs, 0)
+    assert np.allclose(total.start, total.constants + total.unassigned, atol=1e-6)
+
+
+def test_a_unit_without_mass_is_unassigned() -> None:
+    proto = model(
+        [node("MatMul", ["x", "w"], ["y"])],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": normal(4, 3)},
+    )
+    found = Explainer(proto).explain(np.zeros((2, 4)), start=np.ones((2, 3)))
+    total = found.ledger.total()
+    assert total.unassigned.tolist() == [[3, 3]]
+    assert not found.relevance["x"].any()
+    check_closed(found)
+
+
+def test_what_is_missing_is_seen() -> None:
+    one = np.ones((1, 2))
+    balance = Balance(one, one * 0.5, one * 0.25, one * 0)
+    assert np.array_equal(balance.residual, one * 0.25)
+    assert balance.relative_residual == 0.25
+    entry = Entry("n", "Gemm", one, one * 0.5, one * 0.25, one * 0)
+    assert np.array_equal(entry.residual, one * 0.25)
+
+
+def test_nothing_moved_is_nothing_missing() -> None:
+    zero = np.zeros((1, 2))
+    assert Balance(zero, zero, zero, zero).relative_residual == 0
+
+
+def test_it_reads_like_a_mapping() -> None:
+    one = np.ones((1, 1))
+    entry = Entry("n", "Gemm", one, one, one, one)
+    ledger = Ledger({"n": entry}, Balance(one, one, one, one))
+    assert (list(ledger), len(ledger), ledger["n"]) == (["n"], 1, entry)
