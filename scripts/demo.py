@@ -1,7 +1,8 @@
 """Explains a real model on a real picture: why is this page said to lie on its side?
 
 `python3 scripts/demo.py` makes `.venv`, installs the package there, explains
-`models/orientation.onnx` and writes the pictures to `out/demo`. Further arguments go to `backtrace-onnx explain`.
+`models/orientation.onnx` and writes the pictures to `out/demo`. Arguments given go to
+`backtrace-onnx explain` instead.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ def main() -> int:
     arguments = sys.argv[1:] or [
         "models/orientation.onnx",
         "models/samples/page_90.png",
+        "--mode",
+        "contrastive",
         "--out",
         "out/demo",
     ]
