@@ -74,7 +74,10 @@ def _extra(request: Request, y: Array, axes: SampleAxes) -> tuple[dict[str, Arra
         return dict(zip(("start", "start_negative"), parts, strict=False)), None
     count = axes.count(request.output, y.shape)
     target = find_target(request.target, y.reshape(count, -1) if y.ndim < 2 else y, request.task)
-    return ({} if target is None else {"target": target}), target
+    if target is None:
+        return {}, None
+    several = request.task == "generation"
+    return {"target": target.reshape(len(target), -1, 2) if several else target}, target
 
 
 def _relevance(

@@ -154,9 +154,10 @@ class _Writer:
         return y if self.axes(output) == 0 else self.ops.Unsqueeze(y, ints(0))
 
     def _target(self) -> Symbol:
-        default = ints(-1) if self.options.task != "generation" else np.full((1, 2), -1, np.int64)
+        several = self.options.task == "generation"
+        default = ints(-1, -1).reshape(1, 1, 2) if several else ints(-1)
         name = self._free("target")
-        dims = ["targets", *default.shape[1:]]
+        dims: list[str | int | None] = ["targets", "positions", 2] if several else ["targets"]
         self.extra_inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
         self.ops.constants[name] = default
         return Symbol(self.ops, name)

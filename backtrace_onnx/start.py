@@ -35,8 +35,9 @@ def start_text(
 ) -> Callable[[Ops, Value, Value | None], tuple[Value, ...]]:
     """Text `(ops, y, target) -> relevance per channel`, shaped like y[samples, ...].
 
-    `target` is int64[samples] of entry numbers, negative for the largest; for generation
-    int64[samples, 2] of (position, token). Raises RequestError for an unknown task.
+    `target` is int64[samples] of entry numbers, negative for the largest; for
+    generation int64[samples, positions, 2] of (position, token), or [samples, 2].
+    Raises RequestError for an unknown task.
     """
     if task not in _TASKS:
         raise RequestError(f"unknown task {task!r}; there are: {', '.join(_TASKS)}")
@@ -102,25 +103,28 @@ def _segmentation(e: Ops, y: Value, target: Value | None, options: Options) -> P
 
 
 def _generation(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    positions = e.Squeeze(e.Shape(y, start=1, end=2), ints(0))
-    at = e.Reshape(e.Range(np.int64(0), positions, np.int64(1)), ints(1, -1))
-    tokens = e.Range(np.int64(0), e.Squeeze(e.Shape(y, start=2), ints(0)), np.int64(1))
-    last = e.Sub(positions, np.int64(1))
-    if target is None:
-        chosen = e.Equal(at, last)
-        token = e.ArgMax(y, axis=2, keepdims=1)
-    else:
-        place = e.Slice(target, ints(0), ints(1), ints(1))
-        chosen = e.Equal(at, e.Where(e.Less(place, np.int64(0)), e.Add(place, positions), place))
-        asked = e.Unsqueeze(e.Slice(target, ints(1), ints(2), ints(1)), ints(2))
-        token = e.Where(e.Less(asked, np.int64(0)), e.ArgMax(y, axis=2, keepdims=1), asked)
-    row = e.Unsqueeze(chosen, ints(2))
-    hit = e.And(row, e.Equal(tokens, token))
-    rest = e.And(row, e.Not(hit))
-    return (
-        e.Where(hit, e.scalar(1), e.zero()),
-        e.Where(rest, e.Relu(y), e.zero()),
-    )
+    """1 over the number of positions asked for at each of them and its token."""
+    samples, count = e.Shape(y, start=0, end=1), e.Shape(y, start=1, end=2)
+    asked = ints(-1, -1).reshape(1, 1, 2) if target is None else target
+    asked = e.Reshape(asked, ints(0, -1, 2))
+    asked = e.Expand(asked, e.Concat(samples, ints(1, 1), axis=0))
+    place, token = (e.Squeeze(part, ints(2)) for part in e.split(asked, [ints(1), ints(1)], 2))
+    place = e.Where(e.Less(place, np.int64(0)), e.Add(place, count), place)
+    best = e.GatherElements(e.ArgMax(y, axis=2, keepdims=0), place, axis=1)
+    token = e.Where(e.Less(token, np.int64(0)), best, token)
+    share = e.Expand(e.Reciprocal(e.Cast(e.Shape(place, start=1), to=e.float_type)), e.Shape(place))
+    width = e.Shape(y, start=2)
+    rows = _scattered(e, place, share, e.Concat(samples, count, axis=0))
+    flat = e.Add(e.Mul(place, width), token)
+    hits = _scattered(e, flat, share, e.Concat(samples, e.Mul(count, width), axis=0))
+    hits = e.Reshape(hits, e.Shape(y))
+    rest = e.Mul(e.Relu(y), e.Unsqueeze(rows, ints(2)))
+    return hits, e.Where(e.Greater(hits, e.zero()), e.zero(), rest)
+
+
+def _scattered(e: Ops, index: Value, share: Value, shape: Value) -> Value:
+    """Zeros of `shape` with shares added at an index of each row."""
+    return e.ScatterElements(e.Expand(e.zero(), shape), index, share, axis=1, reduction="add")
 
 
 def _rescaled(e: Ops, r: Value, scaler: float | None) -> Value:

@@ -52,8 +52,8 @@ def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> C
 def find_target(target: Any, y: Array, task: str) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
-    For generation int64[samples, 2] of (position, token). Raises RequestError where it does not
-    fit the output.
+    For generation int64[samples, 2], or [samples, positions, 2], of (position, token).
+    Raises RequestError where it does not fit the output.
     """
     if task == "generation":
         return _positions(target, y)
@@ -93,24 +93,41 @@ def _flat_index(target: tuple[Any, ...], shape: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index(tuple(np.where(asked < 0, asked + limits, asked)), shape))
 
 
+_PAIRS = (
+    "generation takes target=token or (position, token), one such pair per sample, or several: "
+    "an array [samples, positions, 2]"
+)
+
+
 def _positions(target: Any, y: Array) -> Array:
     """(position, token) of every sample; negative positions count from the end, -1 is argmax."""
     if y.ndim != 3:
         raise RequestError(
             f"generation explains an output [batch, position, token], not one of shape {y.shape}"
         )
-    what = "generation takes target=token or (position, token), or one such pair per sample"
-    asked = _integers((-1, -1) if target is None else target, what)
+    asked = _pairs(target, len(y))
+    position = np.where(asked[..., 0] < 0, asked[..., 0] + y.shape[1], asked[..., 0])
+    if ((position < 0) | (position >= y.shape[1]) | (asked[..., 1] >= y.shape[2])).any():
+        raise RequestError(f"target {target!r} is out of range for an output of shape {y.shape}")
+    best = np.take_along_axis(y.argmax(2), position, 1)
+    found = np.stack([position, np.where(asked[..., 1] < 0, best, asked[..., 1])], 2)
+    return found[:, 0] if found.shape[1] == 1 else found
+
+
+def _pairs(target: Any, samples: int) -> npt.NDArray[np.int64]:
+    """What was asked for as int64[samples, positions, 2]."""
+    asked = _integers((-1, -1) if target is None else target, _PAIRS)
     if asked.ndim == 0:
         asked = np.array([-1, int(asked)])
-    if asked.ndim > 2 or asked.shape not in ((2,), (1, 2), (len(y), 2)):
-        raise RequestError(f"{what}; got {target!r}")
-    asked = np.broadcast_to(asked, (len(y), 2))
-    position = np.where(asked[:, 0] < 0, asked[:, 0] + y.shape[1], asked[:, 0])
-    if ((position < 0) | (position >= y.shape[1]) | (asked[:, 1] >= y.shape[2])).any():
-        raise RequestError(f"target {target!r} is out of range for an output of shape {y.shape}")
-    best = y[np.arange(len(y)), position].argmax(1)
-    return np.stack([position, np.where(asked[:, 1] < 0, best, asked[:, 1])], 1)
+    if asked.shape == (samples, 2) or asked.shape == (1, 2):
+        asked = asked[:, None]
+    elif asked.ndim == 2 and samples == 1:
+        asked = asked[None]
+    if not asked.size or asked.shape[-1] != 2 or asked.ndim == 2 or asked.ndim > 3:
+        raise RequestError(f"{_PAIRS}; got {target!r}")
+    if asked.ndim == 3 and len(asked) not in (1, samples):
+        raise RequestError(f"{_PAIRS}; got {target!r}")
+    return np.broadcast_to(asked, (samples, *(asked.shape[1:] if asked.ndim == 3 else (1, 2))))
 
 
 def _integers(target: Any, what: str) -> npt.NDArray[np.int64]:

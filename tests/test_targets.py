@@ -83,6 +83,20 @@ def test_generation_targets_that_do_not_fit(target: Any) -> None:
         Explainer(CUBE).explain(Z, task="generation", target=target)
 
 
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_several_positions_start_with_equal_parts(engine: Any) -> None:
+    target = [[(0, 1), (1, -1)], [(0, 0), (-1, 2)], [(1, 2), (1, 2)]]
+    found = Explainer(CUBE, engine=engine).explain(Z, task="generation", target=target)
+    wanted = np.zeros_like(Z)
+    for k, pairs in enumerate(target):
+        for position, token in pairs:
+            best = Z[k, position].argmax() if token < 0 else token
+            wanted[k, position, best] += 0.5
+    assert np.array_equal(found.relevance["x"], wanted)
+    assert found.target is not None
+    assert found.target.shape == (3, 2, 2)
+
+
 def test_generation_needs_positions_and_tokens() -> None:
     with pytest.raises(RequestError, match=r"\[batch, position, token\]"):
         Explainer(mlp()).explain(X, task="generation")

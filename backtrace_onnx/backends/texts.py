@@ -11,7 +11,14 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
-from backtrace_onnx.sessions import CPU, IR_VERSION, Runtime, initializer, make_session, stays_inline
+from backtrace_onnx.sessions import (
+    CPU,
+    IR_VERSION,
+    Runtime,
+    initializer,
+    make_session,
+    stays_inline,
+)
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -132,14 +132,14 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
                     rest = r[0][o, m, i] - z
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
-                        if reading == 0:
-                            sent = a * abs(c)
-                        elif reading == 1 or c > 0:
-                            sent = a * c
-                        else:
-                            sent = -d * c
-                        if abs(c) == np.inf:
-                            sent = zero
+                        sent = zero
+                        if abs(c) != np.inf:
+                            if reading == 0:
+                                sent = a * abs(c)
+                            elif reading == 1 or c > 0:
+                                sent = a * c
+                            else:
+                                sent = -d * c
                         out[0][k][o, m, i] = sent
                         rest -= out[0][k][o, m, i]
                     absorbed += z
