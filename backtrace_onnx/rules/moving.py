@@ -32,7 +32,7 @@ def reshaped(op: Op) -> Structure:
     return Reshaped()
 
 
-table(dict.fromkeys("Reshape Flatten Squeeze Unsqueeze".split(), reshaped))
+table(dict.fromkeys(["Reshape", "Flatten", "Squeeze", "Unsqueeze"], reshaped))
 
 
 @rule("BitCast")
