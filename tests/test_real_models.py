@@ -17,6 +17,7 @@ from backtrace_onnx import Explainer, Explanation
 from tests.graphs import check_closed, check_samples
 
 Array = npt.NDArray[Any]
+pytestmark = pytest.mark.jit
 MODELS = Path(__file__).parents[1] / "models"
 SAMPLES = MODELS / "samples"
 MODES = ("default", "contrastive", "epsilon")
