@@ -72,8 +72,7 @@ def _extra(request: Request, y: Array, axes: SampleAxes) -> tuple[dict[str, Arra
     if request.start is not None:
         parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype))
         return dict(zip(("start", "start_negative"), parts, strict=False)), None
-    count = axes.count(request.output, y.shape)
-    target = find_target(request.target, y.reshape(count, -1) if y.ndim < 2 else y, request.task)
+    target = find_target(request.target, axes.first(request.output, y), request.task)
     if target is None:
         return {}, None
     several = request.task == "generation"

@@ -39,7 +39,7 @@ def run_eager(
     axes = SampleAxes(plan.graph)
     count = axes.count(name, y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
-    start, target = _start(ops, y.astype(dtype, copy=False), count, request)
+    start, target = _start(ops, y.astype(dtype, copy=False), axes, request)
     books = Books(ops, axes)
     relevance = propagate(
         plan,
@@ -64,17 +64,19 @@ def run_eager(
     return Outcome(relevance, ledger, outputs, target)
 
 
-def _start(ops: EagerOps, y: Array, count: int, request: Request) -> tuple[Channels, Array | None]:
+def _start(
+    ops: EagerOps, y: Array, axes: SampleAxes, request: Request
+) -> tuple[Channels, Array | None]:
     policy, task = request.policy, request.task
     if request.start is not None:
         return given_start(request.start, y, policy, ops.dtype), None
-    by_sample = y.reshape(count, -1) if y.ndim < 2 or len(y) != count else y
+    by_sample = np.ascontiguousarray(axes.first(request.output, y))
     target = find_target(request.target, by_sample, task)
     options = Options(request.threshold, request.scaler, single=by_sample[0].size == 1)
     text = start_text(task, policy.channels, options)
     made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, by_sample, target)
     parts = made if isinstance(made, tuple) else (made,)
-    return [part.reshape(y.shape) for part in parts], target
+    return [axes.back(request.output, part, y.shape) for part in parts], target
 
 
 def _summed(totals: list[list[Any]], count: int) -> npt.NDArray[np.float64]:

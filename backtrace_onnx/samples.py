@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.graph import Graph, SampleAxis, Shape, TensorType
@@ -36,9 +39,29 @@ class SampleAxes:
         shape = self._graph.type(tensor).shape
         return SampleAxis(0) if shape is None or len(shape) > 1 else None
 
+    def apart(self, tensor: str) -> int | None:
+        """The axis along which an output's samples can be told apart; None: it is one sample."""
+        axis = self(tensor)
+        return None if axis is None or (axis and not axis.alone) else int(axis)
+
     def count(self, tensor: str, shape: tuple[int, ...]) -> int:
-        """Number of samples in a tensor of that shape, if they lie along its first axis; else 1."""
-        return shape[0] if shape and self(tensor) == 0 else 1
+        """Number of samples in an output of that shape."""
+        axis = self.apart(tensor)
+        return 1 if axis is None or axis >= len(shape) else shape[axis]
+
+    def first(self, tensor: str, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An output as [samples, ...], with two axes at least."""
+        axis, count = self.apart(tensor), self.count(tensor, y.shape)
+        moved = y if axis is None or axis >= y.ndim else np.moveaxis(y, axis, 0)
+        return moved if moved.ndim > 1 and len(moved) == count else moved.reshape(count, -1)
+
+    def back(self, tensor: str, y: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
+        """What `first` made, in the output's own shape."""
+        axis = self.apart(tensor)
+        if not axis or axis >= len(shape):
+            return y.reshape(shape)
+        moved = y.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :])
+        return np.ascontiguousarray(np.moveaxis(moved, 0, axis))
 
 
 def find_samples(

@@ -17,7 +17,6 @@ from backtrace_onnx import Explainer, Explanation
 from tests.graphs import check_closed, check_samples
 
 Array = npt.NDArray[Any]
-pytestmark = pytest.mark.jit
 MODELS = Path(__file__).parents[1] / "models"
 SAMPLES = MODELS / "samples"
 MODES = ("default", "contrastive", "epsilon")
@@ -98,8 +97,8 @@ def test_a_batch_is_its_samples(name: str, mode: str) -> None:
     check_samples((MODELS / f"{name}.onnx").read_bytes(), samples(name), 1e-5, mode=mode, **options)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mode", ["contrastive"])
+@pytest.mark.parametrize("name", ["mnist_cnn", "adult_mlp", "digits_unet"])
 def test_two_runs_are_equal_to_the_bit(name: str, mode: str) -> None:
     options = {"task": TASKS[name]} if name in TASKS else {}
     again = Explainer(MODELS / f"{name}.onnx").explain(samples(name), mode=mode, **options)

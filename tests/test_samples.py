@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -80,6 +82,36 @@ def test_the_compiled_books_are_the_eager_ones(layout: str) -> None:
     compiled = Explainer(MODELS[layout], engine="onnxruntime").explain(x).ledger.total()
     for kind in ("start", "inputs", "constants", "unassigned"):
         assert np.allclose(getattr(eager, kind), getattr(compiled, kind), atol=1e-4), kind
+
+
+STEPS_FIRST = model(
+    [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Add", ["h", "b"], ["s"]),
+        node("Relu", ["s"], ["y"]),
+    ],
+    {"x": (FLOAT, ["steps", "batch", 4])},
+    {"y": (FLOAT, ["steps", "batch", 3])},
+    WEIGHTS,
+)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("target", [None, (2, 1), [0, 4, 7]])
+def test_samples_of_an_output_may_lie_along_its_second_axis(
+    engine: Any, mode: str, target: Any
+) -> None:
+    x = normal(5, 3, 4, seed=3)
+    explainer = Explainer(STEPS_FIRST, engine=engine)
+    together = explainer.explain(x, mode=mode, target=target)
+    check_closed(together)
+    assert together.ledger.total().start.shape[1] == 3
+    for k in range(3):
+        own = [target[k]] if isinstance(target, list) else target
+        alone = explainer.explain(x[:, k : k + 1], mode=mode, target=own)
+        wanted = alone.relevance["x"][:, 0]
+        assert np.allclose(together.relevance["x"][:, k], wanted, atol=1e-6)
 
 
 def test_a_fixed_batch_is_explained_sample_by_sample() -> None:
