@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
 
-from backtrace_onnx.backends.base import Ops
+from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.engine import NodeStep
 from backtrace_onnx.ledger import Balance, Entry, Ledger
 from backtrace_onnx.samples import SampleAxes
@@ -67,3 +70,39 @@ def close(
     constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
     unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
     return Ledger(entries, Balance(start, inputs, constants, unassigned))
+
+
+def write_books(
+    ops: EmitOps, books: Books, start: tuple[str, Channels], inputs: Mapping[str, Channels]
+) -> list[onnx.ValueInfoProto]:
+    """Write totals as outputs float64[kind, channel, sample].
+
+    `ledger/NODE` has the kinds incoming, data, constants, unassigned; `ledger:start` and
+    `ledger:inputs` have one kind each.
+    """
+    name, channels = start
+    begun = [[total] for total in books.totals(channels, name)]
+    reached: list[list[Any]] = [[] for _ in channels]
+    for tensor, r in inputs.items():
+        for channel, total in enumerate(books.totals(r, tensor)):
+            reached[channel].append(total)
+    tables = {f"ledger/{node}": list(kinds.values()) for node, kinds in books.rows.items()}
+    tables |= {"ledger:start": [begun], "ledger:inputs": [reached]}
+    for output, kinds in tables.items():
+        ops.output(
+            _table(ops, [_table(ops, [_sum(ops, t) for t in kind]) for kind in kinds]), output
+        )
+    return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in tables]
+
+
+def _sum(ops: EmitOps, totals: list[Any]) -> Value:
+    return ops.sum(totals) if totals else np.zeros(1, np.float64)
+
+
+def _table(ops: EmitOps, rows: list[Value]) -> Value:
+    """Rows stacked along a new first axis, broadcast to the widest."""
+    if len(rows) == 1:
+        return ops.Unsqueeze(rows[0], ints(0))
+    widest = ops.Max(*[ops.Shape(row) for row in rows])
+    wide = [ops.Unsqueeze(ops.Expand(row, widest), ints(0)) for row in rows]
+    return ops.Concat(*wide, axis=0)

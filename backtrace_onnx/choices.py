@@ -20,7 +20,7 @@ def default_output(graph: Graph) -> str | None:
         maker = graph.producers.get(name)
         if graph.type(name).dtype == NO_TENSOR and maker is not None and maker.op_type == "ZipMap":
             name = maker.inputs[0]
-        if graph.type(name).is_float:
+        if graph.type(name).is_float and name not in graph.constants:
             return name
     return None
 
@@ -35,7 +35,7 @@ def find_output(output: str | None, graph: Graph) -> str:
                 "choose a tensor inside it with output=..."
             )
         return found
-    if output in graph.outputs:
+    if output in graph.outputs and output not in graph.constants:
         return output
     if output in graph.inputs:
         raise RequestError(f"output {output!r} is an input of the model; nothing lies before it")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
-from backtrace_onnx.books import Books
+from backtrace_onnx.books import Books, write_books
 from backtrace_onnx.engine import propagate
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph import Graph, TensorType
@@ -104,9 +104,10 @@ class _Writer:
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Everything, in order."""
         graph, options = self.plan.graph, self.options
-        if self.axes.known and self.axes(options.output) == 0:
+        axis = self.axes.apart(options.output)
+        if self.axes.known and axis is not None:
             y = self.values.value(options.output)
-            self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=0, end=1))
+            self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self._start()
@@ -123,7 +124,8 @@ class _Writer:
         for tensor, source in representative.items():
             self._return(tensor, relevance.get(source))
         if self.ledger:
-            self._return_books(start, relevance)
+            fed = {name: relevance.get(name, []) for name in graph.inputs}
+            self.outputs += write_books(self.ops, self.books, (options.output, start), fed)
         return self._assembled()
 
     def _start(self) -> Channels:
@@ -141,17 +143,28 @@ class _Writer:
             StartOptions(
                 options.threshold,
                 options.scaler,
-                single=_is_single(kind, self.axes(options.output)),
+                single=_is_single(kind, self.axes.apart(options.output)),
             ),
         )
         target = None if options.task == "segmentation" else self._target()
         parts = text(self.ops, by_sample, target)
-        return [self.ops.Reshape(part, self.ops.Shape(y)) for part in parts]
+        return [self._in_place(part, y, options.output, kind) for part in parts]
 
     def _by_sample(self, y: Value, output: str, kind: TensorType) -> Value:
+        """The output as [samples, ...], with two axes at least (`SampleAxes.first`)."""
+        axis = self.axes.apart(output)
         if kind.rank is not None and kind.rank < 2:
-            return self.ops.Reshape(y, ints(-1, 1) if self.axes(output) == 0 else ints(1, -1))
-        return y if self.axes(output) == 0 else self.ops.Unsqueeze(y, ints(0))
+            return self.ops.Reshape(y, ints(-1, 1) if axis == 0 else ints(1, -1))
+        if axis is None:
+            return self.ops.Unsqueeze(y, ints(0))
+        return self.ops.Transpose(y, perm=_to_front(axis, kind.rank or 0)) if axis else y
+
+    def _in_place(self, part: Value, y: Value, output: str, kind: TensorType) -> Value:
+        """What `_by_sample` made, in the output's own shape (`SampleAxes.back`)."""
+        axis = self.axes.apart(output)
+        if not axis:
+            return self.ops.Reshape(part, self.ops.Shape(y))
+        return self.ops.Transpose(part, perm=np.argsort(_to_front(axis, kind.rank or 0)).tolist())
 
     def _target(self) -> Symbol:
         several = self.options.task == "generation"
@@ -190,34 +203,6 @@ class _Writer:
         shape = self.plan.graph.type(like).shape
         self.ops.output(x, name)
         self.outputs.append(helper.make_tensor_value_info(name, element, shape))
-
-    def _return_books(self, start: Channels, relevance: dict[str, Channels]) -> None:
-        """One output [kind, channel, samples] per node, and the totals of start and inputs."""
-        for node, kinds in self.books.rows.items():
-            rows = [self._stacked(totals) for totals in kinds.values()]
-            self._total_output(f"ledger/{node}", rows)
-        inputs = [[total] for total in self.books.totals(start, self.options.output)]
-        self._total_output("ledger:start", [self._stacked(inputs)])
-        reached: list[list[Value]] = [[] for _ in range(self.options.policy.channels)]
-        for name in self.plan.graph.inputs:
-            for channel, total in enumerate(self.books.totals(relevance.get(name, []), name)):
-                reached[channel].append(total)
-        self._total_output("ledger:inputs", [self._stacked(reached)])
-
-    def _stacked(self, channels: list[list[Value]]) -> Value:
-        """[channel, samples] of summed totals; a scalar 0 per channel where there are none."""
-        sums = [self.ops.sum(totals) if totals else np.zeros(1, np.float64) for totals in channels]
-        widest = self.ops.Max(*[self.ops.Shape(s) for s in sums])
-        rows = [self.ops.Unsqueeze(self.ops.Expand(s, widest), ints(0)) for s in sums]
-        return self.ops.Concat(*rows, axis=0) if len(rows) > 1 else rows[0]
-
-    def _total_output(self, name: str, rows: list[Value]) -> None:
-        widest = self.ops.Max(*[self.ops.Shape(r) for r in rows]) if len(rows) > 1 else None
-        wide = [self.ops.Expand(r, widest) if widest is not None else r for r in rows]
-        stacked = [self.ops.Unsqueeze(r, ints(0)) for r in wide]
-        made = self.ops.Concat(*stacked, axis=0) if len(stacked) > 1 else stacked[0]
-        self.ops.output(made, name)
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, None))
 
     def _assembled(self) -> Compiled:
         graph = self.proto.graph
@@ -299,5 +284,8 @@ def _is_single(kind: TensorType, sample_axis: int | None) -> bool:
     """Whether the output has one entry per sample."""
     if kind.shape is None:
         return False
-    rest = kind.shape[1:] if sample_axis == 0 else kind.shape
-    return all(n == 1 for n in rest)
+    return all(n == 1 for axis, n in enumerate(kind.shape) if axis != sample_axis)
+
+
+def _to_front(axis: int, rank: int) -> list[int]:
+    return [axis, *(i for i in range(rank) if i != axis)]

@@ -13,9 +13,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.compiler import Options, build
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import CompileError, RequestError
+from backtrace_onnx.graph import Graph
 from backtrace_onnx.model import Model
+from backtrace_onnx.sessions import stays_inline
 
+Weights = dict[str, npt.NDArray[Any]]
 _EMBED_BYTES = 1_800_000_000
 
 
@@ -30,6 +33,7 @@ def write(
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]
+    _state_shapes(embedded, made.plan.graph)
     path = Path(path)
     aside = sum(w.nbytes for w in made.weights.values()) > _EMBED_BYTES
     if aside:
@@ -38,8 +42,34 @@ def write(
     embedded.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(w, order="C"), name) for name, w in made.weights.items()
     )
-    onnx.checker.check_model(embedded)
+    _check(embedded, path)
     _replace(path, lambda part: part.write_bytes(embedded.SerializeToString()))
+
+
+def _state_shapes(proto: onnx.ModelProto, graph: Graph) -> None:
+    """Give outputs whose shape the file leaves out the inferred one: a valid model states it."""
+    for value in proto.graph.output:
+        if value.type.WhichOneof("value") not in (None, "tensor_type"):
+            continue
+        if value.type.tensor_type.HasField("shape"):
+            continue
+        kind = graph.type(value.name)
+        if kind.shape is None:
+            raise CompileError(
+                f"the shape of output {value.name!r} is not known; run shape inference on the "
+                "model first (onnx.shape_inference), or state it in the file"
+            )
+        value.CopyFrom(helper.make_tensor_value_info(value.name, kind.dtype, kind.shape))
+
+
+def _check(model: onnx.ModelProto | str, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CompileError(
+            f"{path}: the compiled model would not be valid ONNX: {reason}"
+        ) from None
 
 
 def _replace(path: Path, put: Callable[[Path], object]) -> None:
@@ -52,24 +82,35 @@ def _replace(path: Path, put: Callable[[Path], object]) -> None:
         raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def _write_aside(proto: onnx.ModelProto, weights: dict[str, npt.NDArray[Any]], path: Path) -> None:
-    """Weights to `<path>.data`, streamed; then the model that points there."""
+def _write_aside(proto: onnx.ModelProto, weights: Weights, path: Path) -> None:
+    """Weights to `<path>.data`, streamed; then the model that points there.
+
+    Small ones stay in the model: onnxruntime reads shapes and axes from there only.
+    """
     data = path.name + ".data"
 
     def put(part: Path) -> None:
         with part.open("wb") as file:
             for name, array in weights.items():
-                tensor = proto.graph.initializer.add(
-                    name=name,
-                    data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
-                    dims=array.shape,
-                    data_location=TensorProto.EXTERNAL,
-                )
-                entries = {"location": data, "offset": file.tell(), "length": array.nbytes}
-                for key, value in entries.items():
-                    tensor.external_data.add(key=key, value=str(value))
-                np.asarray(array, order="C").tofile(file)
+                if stays_inline(array):
+                    proto.graph.initializer.append(numpy_helper.from_array(array, name))
+                else:
+                    proto.graph.initializer.append(_pointer(name, array, data, file.tell()))
+                    np.asarray(array, order="C").tofile(file)
 
     _replace(path.with_name(data), put)
     _replace(path, lambda part: part.write_bytes(proto.SerializeToString()))
-    onnx.checker.check_model(str(path))
+    _check(str(path), path)
+
+
+def _pointer(name: str, array: npt.NDArray[Any], file: str, offset: int) -> TensorProto:
+    """An initializer whose data lie in a file beside the model."""
+    tensor = TensorProto(
+        name=name,
+        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+        dims=array.shape,
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, value in {"location": file, "offset": offset, "length": array.nbytes}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
