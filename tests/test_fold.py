@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from backtrace_onnx import Explainer, ModelError
+from backtrace_onnx import Explainer, ModelError, RequestError
 from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
 
 X = normal(3, 4, seed=5)
@@ -70,7 +70,7 @@ def test_random_numbers_are_no_constants() -> None:
     assert "r" not in Explainer(proto).graph.constants
 
 
-def test_an_output_that_is_constant_carries_nothing() -> None:
+def test_an_output_that_is_constant_cannot_be_explained() -> None:
     nodes = [node("Identity", ["k"], ["c"]), node("Relu", ["x"], ["y"])]
     proto = model(
         nodes,
@@ -78,8 +78,10 @@ def test_an_output_that_is_constant_carries_nothing() -> None:
         {"y": (FLOAT, ["N", 4]), "c": (FLOAT, [2])},
         {"k": np.ones(2, np.float32)},
     )
-    found = Explainer(proto).explain(X, output="c")
-    assert not found.relevance["x"].any()
+    explainer = Explainer(proto)
+    with pytest.raises(RequestError, match="output 'c' is a constant: it depends on no input"):
+        explainer.explain(X, output="c")
+    check_closed(explainer.explain(X))
 
 
 HUGE = {
