@@ -234,10 +234,15 @@ class Ops:
         return flat, self.total(self.Sub(r, kept), sample_axis) if self.keeps_ledger else None
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
-        """Share r among the elements of x that equal `best` along `axes` (kept with size 1)."""
+        """Share r among the elements of x that equal `best` along `axes` (kept with size 1).
+
+        Axes None: those along which `best` has size 1.
+        """
         wins = self.Cast(self.Equal(x, best), to=self.float_type)
-        over = () if axes is None else (np.asarray(axes, np.int64),)
-        count = self.ReduceSum(wins, *over, keepdims=1)
+        if axes is None:
+            count = self.unbroadcast(wins, self.shape(best))
+        else:
+            count = self.ReduceSum(wins, ints(*axes), keepdims=1)
         return self.Mul(wins, self.Div(r, self.Max(count, self.scalar(1))))
 
     def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:

@@ -206,7 +206,9 @@ class EagerOps(Ops):
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         x, best, r = self.array(x), self.array(best), self.array(r)
-        over = tuple(range(x.ndim)) if axes is None else tuple(a % x.ndim for a in axes)
+        if axes is None:
+            axes = [a for a in range(x.ndim) if best.shape[a] == 1]
+        over = tuple(a % x.ndim for a in axes)
         rest = tuple(a for a in range(x.ndim) if a not in over)
         order = rest + over
         moved = np.ascontiguousarray(x.transpose(order))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,15 +14,71 @@ from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, Winner
 
 Axes = tuple[int, ...] | None
-Inner = Callable[[Ops, Value], Value]
+Inner = Callable[..., Value]
 
 
-def _axes(op: Op) -> Axes:
-    """Axes reduced over: () is none, None is all."""
-    axes = op.axes(())
-    if axes:
-        return axes
-    return () if op.attribute("noop_with_empty_axes", 0) else None
+@dataclass(frozen=True)
+class Over:
+    """What a reduction goes over.
+
+    Attributes:
+        axes: () is none, None is all; unknown where they are `computed`.
+        computed: whether the model computes them while it runs, as input 1.
+        keepdims: whether they stay, with size 1.
+        noop: whether computed axes that turn out to be none are none, not all.
+    """
+
+    axes: Axes
+    computed: bool
+    keepdims: bool
+    noop: bool
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Input whose value says the axes."""
+        return (1,) if self.computed else ()
+
+    def reduce(self, e: Ops, op_type: str, x: Value, *axes: Value, keepdims: bool) -> Value:
+        """x reduced by `op_type`; `axes` is given where they are computed."""
+        how = {"keepdims": int(keepdims)}
+        if axes:
+            return e.op(op_type, (x, *axes), {**how, "noop_with_empty_axes": int(self.noop)})
+        return e.op(op_type, (x,) if self.axes is None else (x, ints(*self.axes)), how)
+
+    def kept(self, e: Ops, g: Value, shape: Value, *axes: Value) -> Value:
+        """g with the reduced axes of `shape` put back with size 1."""
+        if self.keepdims:
+            return g
+        if axes or self.axes is None:
+            return e.Reshape(g, self.kept_shape(e, shape, *axes))
+        return e.Unsqueeze(g, ints(*self.axes))
+
+    def kept_shape(self, e: Ops, shape: Value, *axes: Value) -> Value:
+        """`shape` with size 1 along the reduced axes."""
+        ones = e.Expand(ints(1), e.Shape(shape))
+        if not axes and self.axes is None:
+            return ones
+        over = axes[0] if axes else ints(*(self.axes or ()))
+        kept = e.ScatterElements(shape, over, e.Expand(ints(1), e.Shape(over)), axis=0)
+        if not axes or self.noop:
+            return kept
+        return e.Where(e.Equal(e.Size(over), np.int64(0)), ones, kept)
+
+
+def _over(op: Op) -> Over:
+    computed = op.has(1) and op.constant(1) is None
+    axes = None if computed else op.axes(())
+    noop = bool(op.attribute("noop_with_empty_axes", 0))
+    if not axes and not noop:
+        axes = None
+    return Over(axes, computed, bool(op.attribute("keepdims", 1)), noop)
+
+
+def _unreduced(op: Op) -> Structure | None:
+    """What the operator is where it reduces nothing that carries relevance, or over no axes."""
+    if not op.output_type().is_float or not op.carries(0):
+        return Nothing()
+    return Passes() if _over(op).axes == () else None
 
 
 def _sum(op: Op, inner: Inner | None = None) -> Structure:
@@ -32,24 +89,19 @@ def _reduced(
     op: Op, op_type: str, back: Callable[..., Value], inner: Inner | None = None
 ) -> Structure:
     """A linear reduction `op_type` of inner(x)."""
-    axes, keepdims = _axes(op), bool(op.attribute("keepdims", 1))
-    if not op.output_type().is_float:
-        return Nothing()
-    if axes == ():
-        return Passes()
+    over = _over(op)
 
-    def forward(e: Ops, x: Value) -> Value:
-        return e.op(op_type, (x, *_over(axes)), {"keepdims": int(keepdims)})
+    def forward(e: Ops, x: Value, *axes: Value) -> Value:
+        return over.reduce(e, op_type, x, *axes, keepdims=over.keepdims)
 
-    def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
-        return back(e, _kept(e, g, shape, axes, keepdims), shape)
+    def adjoint(
+        e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value, *axes: Value
+    ) -> Value:
+        return back(e, over.kept(e, g, shape, *axes), shape)
 
-    return Linear(forward=forward, adjoint=adjoint, factors=(0,), inner=inner)
-
-
-def _over(axes: Axes) -> tuple[Value, ...]:
-    """The axes as an operator's second input; all axes where it is left out."""
-    return () if axes is None else (ints(*axes),)
+    return _unreduced(op) or Linear(
+        forward=forward, adjoint=adjoint, factors=(0,), inner=inner, steering=over.inputs
+    )
 
 
 def _back(e: Ops, g: Value, shape: Value) -> Value:
@@ -64,15 +116,6 @@ def _count(e: Ops, g: Value, shape: Value) -> Value:
     """How many elements each of g was made from."""
     made = e.ReduceProd(e.Shape(g), keepdims=0)
     return e.Cast(e.Div(e.ReduceProd(shape, keepdims=0), made), to=e.float_type)
-
-
-def _kept(e: Ops, g: Value, shape: Value, axes: Axes, keepdims: bool) -> Value:
-    """g with the reduced axes put back with size 1."""
-    if keepdims:
-        return g
-    if axes is None:
-        return e.Reshape(g, e.Expand(ints(1), e.Shape(shape)))
-    return e.Unsqueeze(g, ints(*axes))
 
 
 @rule("ReduceSum", "ReduceLogSum")
@@ -90,23 +133,23 @@ def reduce_mean(op: Op) -> Structure:
 @rule("ReduceL1")
 def reduce_l1(op: Op) -> Structure:
     """Shared by |x|."""
-    return _sum(op, lambda e, x: e.Abs(x))
+    return _sum(op, lambda e, x, *axes: e.Abs(x))
 
 
 @rule("ReduceL2", "ReduceSumSquare")
 def reduce_l2(op: Op) -> Structure:
     """Shared by x^2."""
-    return _sum(op, lambda e, x: e.Mul(x, x))
+    return _sum(op, lambda e, x, *axes: e.Mul(x, x))
 
 
 @rule("ReduceLogSumExp")
 def reduce_log_sum_exp(op: Op) -> Structure:
     """Shared by exp(x), which is taken relative to the largest."""
-    axes = _axes(op)
+    over = _over(op)
 
-    def relative(e: Ops, x: Value) -> Value:
-        top = e.Max(e.ReduceMax(x, *_over(axes), keepdims=1), e.scalar(np.finfo(e.dtype).min))
-        return e.Exp(e.Sub(x, top))
+    def relative(e: Ops, x: Value, *axes: Value) -> Value:
+        top = over.reduce(e, "ReduceMax", x, *axes, keepdims=True)
+        return e.Exp(e.Sub(x, e.Max(top, e.scalar(np.finfo(e.dtype).min))))
 
     return _sum(op, relative)
 
@@ -114,28 +157,26 @@ def reduce_log_sum_exp(op: Op) -> Structure:
 @rule("ReduceProd")
 def reduce_product(op: Op) -> Structure:
     """Every factor of a product shares alike."""
-    axes, keepdims = _axes(op), bool(op.attribute("keepdims", 1))
-    if not op.output_type().is_float:
-        return Nothing()
-    if axes == ():
-        return Passes()
+    over = _over(op)
 
     def back(step: Step, r: Value) -> Value:
-        shape = step.shape(0)
-        return _mean_back(step.ops, _kept(step.ops, r, shape, axes, keepdims), shape)
+        shape, axes = step.shape(0), [step.value(i) for i in over.inputs]
+        return _mean_back(step.ops, over.kept(step.ops, r, shape, *axes), shape)
 
-    return Adjoint(back, shapes=(0,))
+    return _unreduced(op) or Adjoint(back, shapes=(0,), values=over.inputs)
 
 
 @rule("ReduceMax", "ReduceMin")
 def reduce_extreme(op: Op) -> Structure:
     """To the winner; ties share alike."""
-    if not op.output_type().is_float:
-        return Nothing()
-    axes = _axes(op)
-    if axes == ():
-        return Passes()
-    return Winner(lambda step: axes, keepdims=bool(op.attribute("keepdims", 1)))
+    over = _over(op)
+
+    def kept(step: Step) -> Value:
+        axes = [step.value(i) for i in over.inputs]
+        return over.kept_shape(step.ops, step.shape(0), *axes)
+
+    values = (0, *over.inputs)
+    return _unreduced(op) or Winner(over.axes, None if over.keepdims else kept, values)
 
 
 @rule("CumSum")
@@ -176,8 +217,7 @@ def cumulated_product(op: Op) -> Structure:
 @rule("GlobalMaxPool")
 def global_max_pool(op: Op) -> Structure:
     """To the winner; ties share alike."""
-    axes = tuple(range(2, op.rank(0)))
-    return Winner(lambda step: axes)
+    return Winner(tuple(range(2, op.rank(0))))
 
 
 @rule("GlobalAveragePool")

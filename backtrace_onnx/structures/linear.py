@@ -26,7 +26,8 @@ class Linear(Structure):
             to g; `factors[k]` is None, `shape` is that factor's shape.
         factors: indices of the inputs that are multiplied; those that carry share alike.
         bias: constant that absorbs its share, broadcast against y.
-        inner: applied to factor 0 first, elementwise (x**2 of a sum of squares, say).
+        inner: `(ops, x, *steering) -> `: applied to factor 0 first, elementwise (x**2 of a sum of
+            squares, say).
         weights: `(step) -> ` further factors that are no inputs (a resize's matrices).
         positive: whether `weights` are known to have no negative entry.
         steering: indices of inputs that `forward` and `adjoint` get after all else, as they are.
@@ -37,7 +38,7 @@ class Linear(Structure):
     adjoint: Callable[..., Value]
     factors: tuple[int, ...] = (0, 1)
     bias: npt.NDArray[Any] | None = None
-    inner: Callable[[Ops, Value], Value] | None = None
+    inner: Callable[..., Value] | None = None
     weights: Callable[[Step], tuple[Value, ...]] | None = None
     positive: bool = False
     steering: tuple[int, ...] = ()
@@ -54,10 +55,9 @@ class Linear(Structure):
     def propagate(self, step: Step) -> Pieces:
         ops, reading = step.ops, "split" if step.gate else step.policy.reading
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
-        factors, known = self._factors(step)
-        key = f"{step.node.name}/{reading}"
-
         steering = [step.value(i) for i in self.steering]
+        factors, known = self._factors(step, steering)
+        key = f"{step.node.name}/{reading}"
 
         def masses(e: Ops, *xs: Value) -> Value:
             parts = [e.parts(x, reading, k) for x, k in zip(xs, known, strict=False)]
@@ -82,11 +82,12 @@ class Linear(Structure):
             for k in readings
         }
 
-    def _factors(self, step: Step) -> tuple[list[Value], list[bool]]:
+    def _factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
         factors = [step.value(i) for i in self.factors]
         known = [step.nonnegative(i) for i in self.factors]
         if self.inner is not None:
-            factors[0] = step.ops.apply(f"{step.node.name}/inner", self.inner, factors[0])
+            key = f"{step.node.name}/inner"
+            factors[0] = step.ops.apply(key, self.inner, factors[0], *steering)
             known[0] = False
         extra = self.weights(step) if self.weights else ()
         return [*factors, *extra], known + [self.positive or _is_nonnegative(w) for w in extra]

@@ -209,29 +209,25 @@ def _overridden(node: Node, overrides: Mapping[str, object]) -> Node:
 
 @dataclass(frozen=True)
 class Winner(Structure):
-    """To the elements that equal the result along `axes(step)`; ties share alike."""
+    """To the elements that equal the result along some axes; ties share alike.
 
-    axes: Callable[[Step], tuple[int, ...] | None]
-    keepdims: bool = True
+    Attributes:
+        axes: these axes; None: those along which the result has size 1.
+        kept: `(step) -> ` the result's shape with size 1 along the axes, where it lacks them.
+    """
+
+    axes: tuple[int, ...] | None
+    kept: Callable[[Step], Value] | None = None
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
 
     def propagate(self, step: Step) -> Pieces:
-        ops, axes = step.ops, self.axes(step)
-        best, r = step.result(), list(step.r)
-        if not self.keepdims:
-            shape = self._kept_shape(step, axes)
+        ops, best, r = step.ops, step.result(), list(step.r)
+        if self.kept is not None:
+            shape = self.kept(step)
             best, r = ops.Reshape(best, shape), [ops.Reshape(x, shape) for x in r]
-        return {0: [ops.split_ties(step.value(0), best, x, axes) for x in r]}
-
-    def _kept_shape(self, step: Step, axes: tuple[int, ...] | None) -> Value:
-        ops, shape = step.ops, step.shape(0)
-        if axes is None:
-            return ops.Expand(ints(1), ops.shape(shape))
-        if not axes:
-            return shape
-        return ops.ScatterElements(shape, np.array(axes, np.int64), np.ones(len(axes), np.int64))
+        return {0: [ops.split_ties(step.value(0), best, x, self.axes) for x in r]}
 
 
 @dataclass(frozen=True)

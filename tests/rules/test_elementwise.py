@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,9 @@ OVER: dict[str, tuple[tuple[int, ...] | None, int]] = {
 }
 
 
+COMPUTED = {over: (axes, keepdims) for over, (axes, keepdims) in OVER.items() if axes}
+
+
 def _reduction(op_type: str, x: Array, over: str, opset: int) -> Case:
     axes, keepdims = OVER[over]
     if opset >= (13 if op_type == "ReduceSum" else 18):
@@ -255,18 +259,74 @@ def _reduction(op_type: str, x: Array, over: str, opset: int) -> Case:
 @pytest.mark.parametrize("op_type", REDUCTIONS)
 def test_reduction(op_type: str, over: str, opset: int, tmp_path: Path) -> None:
     """The sum of inner(x) is what is shared; the mean has weights 1/n of its own."""
-    x = np.abs(normal(generator(op_type), 2, 3, 2, dtype=np.float32)) + 0.1
-    if op_type not in ("ReduceLogSum",):
-        x *= np.where(generator(over).random(x.shape) < 0.4, -1, 1).astype(np.float32)
-    inner = REDUCTIONS[op_type]
-    if op_type == "ReduceLogSumExp":
-        axes = OVER[over][0]
-        top = x.max(axes, keepdims=True)
-        inner = lambda v: np.exp(v - top)  # noqa: E731
-    straight = "ReduceMean" if op_type == "ReduceMean" else "ReduceSum"
+    x = _reducible(op_type, over)
     case = _reduction(op_type, x, over, opset)
-    run = _reduction(straight, x, over, opset)
-    check_linear(case, inner=inner, run=run, compiled=tmp_path)
+    run = _reduction(_straight(op_type), x, over, opset)
+    check_linear(case, inner=_inner(op_type, x, OVER[over][0]), run=run, compiled=tmp_path)
+
+
+def _reducible(op_type: str, over: str) -> Array:
+    """Numbers of both signs, or positive ones where a logarithm is taken of their sum."""
+    x = np.abs(normal(generator(op_type), 2, 3, 2, dtype=np.float32)) + 0.1
+    if op_type == "ReduceLogSum":
+        return x
+    return x * np.where(generator(over).random(x.shape) < 0.4, -1, 1).astype(np.float32)
+
+
+def _straight(op_type: str) -> str:
+    return "ReduceMean" if op_type == "ReduceMean" else "ReduceSum"
+
+
+def _inner(op_type: str, x: Array, axes: tuple[int, ...] | None) -> Any:
+    if op_type != "ReduceLogSumExp":
+        return REDUCTIONS[op_type]
+    top = x.max(axes, keepdims=True)
+    return lambda v: np.exp(v - top)
+
+
+@pytest.mark.parametrize("over", COMPUTED)
+@pytest.mark.parametrize("op_type", REDUCTIONS)
+def test_reduction_over_computed_axes(op_type: str, over: str, tmp_path: Path) -> None:
+    """Axes that are an input of the model are no data, and may be others in every run."""
+    x = _reducible(op_type, over)
+    axes, keepdims = COMPUTED[over]
+    case = one(op_type, x, np.array(axes), keepdims=keepdims)
+    run = one(_straight(op_type), x, np.array(axes), keepdims=keepdims)
+    check_linear(case, inner=_inner(op_type, x, axes), run=run, compiled=tmp_path)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("noop", [0, 1])
+@pytest.mark.parametrize("op_type", ["ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax"])
+def test_computed_axes_may_be_none(op_type: str, noop: int, keepdims: int, tmp_path: Path) -> None:
+    """Then they are all, or nothing is reduced."""
+    x, chosen = normal(generator("none"), 2, 3), np.zeros(2, np.int64)
+    links = link("NonZero"), link("Squeeze", fixed([0]))
+    how = {"keepdims": keepdims}
+    case = chain(chosen, *links, link(op_type, x, at=1, noop_with_empty_axes=noop, **how))
+    r = starts(case, "default")
+    want = r if noop else channels(one(op_type, x, **how).explain("default", r), "x0")
+    got = case.explain("default", r)
+    assert_close(channels(got, "x1"), want, 1e-6)
+    check_compiled(case, "default", r, got, tmp_path)
+
+
+def test_an_explainer_follows_the_axes_it_is_given() -> None:
+    x = normal(generator("axes"), 2, 3)
+    case = one("ReduceMax", x, np.array([0]))
+    for axis in (0, 1):
+        y = x.max(axis, keepdims=True)
+        got = case.explainer.explain({**case.feeds, "x1": np.array([axis])}, start=y)
+        assert_close(channels(got, "x0"), [y * (x == y)], 1e-6)
+
+
+def test_computed_axes_alone_carry_nothing() -> None:
+    """A constant reduced over axes that are an input is no data."""
+    table = fixed(normal(generator("table"), 2, 3))
+    case = chain(np.array([1]), link("ReduceSum", table, at=1))
+    got = case.explain("default", starts(case, "default"))
+    assert not got.relevance["x0"].any()
+    check_ledger(got)
 
 
 def test_reduction_over_no_axes_is_the_identity_or_all() -> None:
@@ -287,13 +347,20 @@ def test_log_sum_exp_of_large_numbers_stays_finite() -> None:
 def test_factors_of_a_product_share_alike(over: str, tmp_path: Path) -> None:
     axes, _ = OVER[over]
     x = normal(generator("prod"), 2, 3, 2)
-    case = _reduction("ReduceProd", x, over, 20)
-    r = starts(case, "default")
-    kept = r[0].reshape(np.prod(x, axis=axes, keepdims=True).shape)
-    want = np.broadcast_to(kept, x.shape) * kept.size / x.size
-    got = case.explain("default", r)
-    assert_close(channels(got, "x0"), [want], 1e-6)
-    check_compiled(case, "default", r, got, tmp_path)
+    for case in _both("ReduceProd", x, over):
+        r = starts(case, "default")
+        kept = r[0].reshape(np.prod(x, axis=axes, keepdims=True).shape)
+        want = np.broadcast_to(kept, x.shape) * kept.size / x.size
+        got = case.explain("default", r)
+        assert_close(channels(got, "x0"), [want], 1e-6)
+        check_compiled(case, "default", r, got, tmp_path)
+
+
+def _both(op_type: str, x: Array, over: str) -> list[Case]:
+    """The reduction with axes that are constant, and with computed ones."""
+    axes, keepdims = OVER[over]
+    computed = [] if axes is None else [one(op_type, x, np.array(axes), keepdims=keepdims)]
+    return [_reduction(op_type, x, over, 20), *computed]
 
 
 @pytest.mark.parametrize("op_type", ["ReduceMax", "ReduceMin"])
@@ -301,10 +368,9 @@ def test_factors_of_a_product_share_alike(over: str, tmp_path: Path) -> None:
 def test_extreme_goes_to_the_winner(op_type: str, over: str, tmp_path: Path) -> None:
     axes, _ = OVER[over]
     x = generator(over).integers(-1, 2, (2, 3, 2)).astype(np.float32)
-    case = _reduction(op_type, x, over, 20)
     best = (np.max if op_type == "ReduceMax" else np.min)(x, axis=axes, keepdims=True)
     wins = (x == best) / (x == best).sum(axis=axes, keepdims=True)
-    for mode in ("default", "contrastive"):
+    for case, mode in product(_both(op_type, x, over), ("default", "contrastive")):
         r = starts(case, mode)
         got = case.explain(mode, r)
         want = [wins * part.reshape(best.shape) for part in r]
