@@ -7,6 +7,7 @@ import numpy as np
 from backtrace_onnx.backends.base import Constant
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule, table
+from backtrace_onnx.structures.affine import Affine
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
 from backtrace_onnx.structures.linear import Linear, Terms
 from backtrace_onnx.structures.moves import ElementwiseWinner
@@ -30,20 +31,21 @@ table(dict.fromkeys(_PASS.split(), passes))
 
 @rule("BatchNormalization")
 def batch_normalization(op: Op) -> Structure:
-    """The affine map that it is at inference: the scale passes, the shift is a bias."""
+    """The affine map that it is at inference: the scale passes, a constant shift is a bias."""
     node = op.node
-    statistics = [op.constant(i) for i in range(1, 5)]
     if op.attribute("training_mode", 0):
         raise RuleError(
             f"BatchNormalization node {node.name!r} is in training mode; "
             "export the model for inference"
         )
-    if any(s is None for s in statistics):
-        raise RuleError(f"BatchNormalization node {node.name!r}: its statistics are no constants")
-    gamma, beta, mean, variance = (
-        np.asarray(s, np.float64).reshape(-1, *[1] * (op.rank(0) - 2)) for s in statistics
-    )
-    scale = gamma / np.sqrt(variance + op.attribute("epsilon", 1e-5))
+    if not op.carries(0):
+        raise RuleError(f"BatchNormalization node {node.name!r}: its input is no data")
+    laid, epsilon = (-1, *[1] * (op.rank(0) - 2)), float(op.attribute("epsilon", 1e-5))
+    statistics = [s for i in range(1, 5) if (s := op.constant(i)) is not None]
+    if len(statistics) < 4:
+        return Affine(laid, epsilon)
+    gamma, beta, mean, variance = (np.asarray(s, np.float64).reshape(laid) for s in statistics)
+    scale = gamma / np.sqrt(variance + epsilon)
     return Linear(
         forward=lambda e, x, w: e.Mul(x, w),
         adjoint=lambda e, k, g, factors, shape: e.Mul(g, factors[1]),

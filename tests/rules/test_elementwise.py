@@ -422,6 +422,36 @@ def test_batch_normalization_is_an_affine_map(shape: tuple[int, ...], tmp_path: 
     check_linear(_batch_norm(rng, normal(rng, *shape), epsilon=1e-3), compiled=tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 2, 3)])
+@pytest.mark.parametrize("constant", [(), ("beta",), ("mean",)], ids=str)
+def test_statistics_that_are_data(
+    constant: tuple[str, ...], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """x, beta and mean are terms; the scale is a gate, whether it is constant or not."""
+    rng = generator("statistics")
+    x, gamma, variance = normal(rng, *shape), normal(rng, 3), np.abs(normal(rng, 3)) + 0.5
+    shifts = [fixed(s) if n in constant else s for n in ("beta", "mean") for s in [normal(rng, 3)]]
+    case = one("BatchNormalization", x, fixed(gamma), *shifts, fixed(variance))
+    check_linear(case, jointly=True, compiled=tmp_path)
+    open_scale = one("BatchNormalization", x, gamma, *shifts, variance)
+    r = starts(case, "default")
+    want, got = case.explain("default", r), open_scale.explain("default", r)
+    names = {id(array): name for name, array in open_scale.feeds.items()}
+    assert not got.relevance[names[id(gamma)]].any()
+    assert not got.relevance[names[id(variance)]].any()
+    for name, array in case.feeds.items():
+        assert_close(channels(got, names[id(array)]), channels(want, name), 1e-5, name)
+    check_ledger(got)
+    check_compiled(open_scale, "default", r, got, tmp_path)
+
+
+def test_batch_normalization_of_a_constant_is_refused() -> None:
+    x, ones = fixed(normal(generator("no data"), 2, 3)), [fixed(np.ones(3, np.float32))] * 3
+    case = chain(np.ones(3, np.float32), link("BatchNormalization", x, *ones, at=2))
+    with pytest.raises(backtrace_onnx.UnsupportedError, match="no data"):
+        _ = case.explainer
+
+
 def test_batch_normalization_in_training_mode_is_refused() -> None:
     rng = generator("training")
     x = normal(rng, 2, 3, 4)
