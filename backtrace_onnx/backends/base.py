@@ -263,6 +263,14 @@ class Ops:
         back = self.ConvTranspose(shared, pick, **window.steps)
         return self.Reshape(window.cut(self, back, before, after), shape)
 
+    def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
+        """Share r[regions, channels, *bins] among the largest elements of every bin of x.
+
+        Region k lies in x[batch[k]]; rows, columns int64[2, regions, bins along the axis] are the
+        first and the last + 1 of a bin. The relevance of empty bins is left out.
+        """
+        raise self.only_eager("sharing among the maxima of regions")
+
     @property
     def float_type(self) -> int:
         """TensorProto element type that relevance is computed in."""

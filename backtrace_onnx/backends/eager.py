@@ -247,3 +247,9 @@ class EagerOps(Ops):
             lay(out),
         )
         return out
+
+    def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
+        x = np.ascontiguousarray(self.array(x))
+        out = np.zeros(x.shape, self.dtype)
+        moving.split_regions(x, np.ascontiguousarray(r, self.dtype), batch, rows, columns, out)
+        return out

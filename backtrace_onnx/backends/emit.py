@@ -12,6 +12,7 @@ import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value, ints
+from backtrace_onnx.errors import CompileError
 from backtrace_onnx.policies import SMALLEST_MASS
 
 if TYPE_CHECKING:
@@ -243,6 +244,9 @@ class EmitOps(Ops):
             self._written[key] = Symbol(self, name)
         found: Symbol = self._written[key]
         return found
+
+    def only_eager(self, what: str) -> CompileError:
+        return super().only_eager(f"node {self.scopes[-1]!r}: {what}")
 
     def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
         return text(self, *args)

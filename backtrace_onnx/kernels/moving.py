@@ -67,3 +67,29 @@ def split_windows(x, best, r, kernel, strides, dilations, first, out):  # type: 
                                         at = (z, y, w)
                     if count == 1:
                         out[c, at[0], at[1], at[2]] += r[c, a, b, d]
+
+
+@kernel
+def split_regions(x, r, batch, rows, columns, out):  # type: ignore[no-untyped-def]
+    """out += r[regions, channels, height, width] shared among the largest elements of every bin.
+
+    x, out [samples, channels, rows, columns]; batch int64[regions]; rows int64[2, regions, height]
+    and columns int64[2, regions, width]: first and last + 1 of a bin.
+    """
+    for k in range(r.shape[0]):
+        for c in range(r.shape[1]):
+            here, to = x[batch[k], c], out[batch[k], c]
+            for a in range(r.shape[2]):
+                for b in range(r.shape[3]):
+                    count = 0
+                    top = here[0, 0]
+                    for i in range(rows[0, k, a], rows[1, k, a]):
+                        for j in range(columns[0, k, b], columns[1, k, b]):
+                            if count == 0 or here[i, j] > top:
+                                top, count = here[i, j], 1
+                            elif here[i, j] == top:
+                                count += 1
+                    for i in range(rows[0, k, a], rows[1, k, a]):
+                        for j in range(columns[0, k, b], columns[1, k, b]):
+                            if here[i, j] == top:
+                                to[i, j] += r[k, c, a, b] / count

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule
 from backtrace_onnx.rules.window import Window
-from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.base import Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, WindowWinner
 
@@ -22,6 +23,47 @@ def _window(op: Op) -> Window:
 def max_pool(op: Op) -> Structure:
     """To the winner of each window; ties share alike; padding never wins."""
     return WindowWinner(_window(op))
+
+
+@rule("MaxRoiPool")
+def max_roi_pool(op: Op) -> Structure:
+    """To the winner of each bin of a region; ties share alike; the regions are gates."""
+    name, scale = op.node.name, float(op.attribute("spatial_scale", 1.0))
+    if not op.carries(0):
+        raise RuleError(f"MaxRoiPool node {name!r}: only its regions depend on an input")
+
+    def bins(step: Step, axis: int) -> Value:
+        count = op.attribute("pooled_shape")[axis]
+
+        def text(e: Ops, regions: Value, shape: Value) -> Value:
+            first, last = (e.Slice(regions, ints(k), ints(k + 1), ints(1)) for k in corners)
+            size = e.Slice(shape, ints(2 + axis), ints(3 + axis))
+            return _bins(e, first, last, size, scale, count)
+
+        corners = (2 - axis, 4 - axis)
+        return step.ops.apply(f"{name}/bins{axis}", text, step.value(1), step.shape(0))
+
+    def back(step: Step, r: Value) -> Value:
+        batch = step.ops.Cast(step.ops.Gather(step.value(1), np.int64(0), axis=1), to=7)
+        return step.ops.split_regions(step.value(0), r, batch, bins(step, 0), bins(step, 1))
+
+    return Adjoint(back, shapes=(0,), values=(0, 1), fills=True)
+
+
+def _bins(e: Ops, first: Value, last: Value, size: Value, scale: float, count: int) -> Value:
+    """int64[2, regions, count]: first and last + 1 of every bin, cut to 0 ... size."""
+    one, n = e.scalar(1), np.arange(count, dtype=e.dtype)
+    begin, end = (_rounded(e, e.Mul(x, e.scalar(scale))) for x in (first, last))
+    step = e.Div(e.Max(e.Add(e.Sub(end, begin), one), one), e.scalar(count))
+    low = e.Add(begin, e.Floor(e.Mul(n, step)))
+    high = e.Add(begin, e.Ceil(e.Mul(n + one, step)))
+    both = e.Concat(e.Unsqueeze(low, ints(0)), e.Unsqueeze(high, ints(0)), axis=0)
+    return e.Min(e.Max(e.Cast(both, to=7), ints(0)), size)
+
+
+def _rounded(e: Ops, x: Value) -> Value:
+    """To the nearest whole number, halves away from zero."""
+    return e.Mul(e.Sign(x), e.Floor(e.Add(e.Abs(x), e.scalar(0.5))))
 
 
 @rule("AveragePool")

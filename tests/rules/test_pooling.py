@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+import backtrace_onnx
 from tests.support import (
     Array,
     Case,
@@ -158,6 +159,79 @@ def test_global_max_pool(shape: tuple[int, ...], tmp_path: Path) -> None:
         want = [part * wins / wins.sum(axes, keepdims=True) for part in r]
         assert_close(channels(got, "x0"), want, 1e-6)
         check_compiled(case, mode, r, got, tmp_path)
+
+
+REGIONS = np.array(
+    [[0, 0, 0, 9, 7], [1, 2, 1, 11, 9], [1, 3, 3, 3, 3], [0, -5, 2, 30, 5], [0, 40, 40, 50, 50]],
+    np.float32,
+)
+
+
+def _to_maxima_of_regions(x: Array, r: Array, scale: float) -> Array:
+    """Every bin's relevance to its largest entries, alike; bins as the operator cuts them."""
+    out = np.zeros(x.shape)
+    for region, per_channel in zip(REGIONS, r, strict=True):
+        sample, corners = int(region[0]), _nearest(region[1:] * scale)
+        for c, a, b in np.ndindex(per_channel.shape):
+            spans = []
+            for axis, k in ((1, a), (0, b)):  # rows, columns
+                begin = corners[axis]
+                step = max(corners[axis + 2] - begin + 1, 1) / per_channel.shape[2 - axis]
+                low, high = begin + np.floor(k * step), begin + np.ceil((k + 1) * step)
+                spans.append(slice(*np.clip([low, high], 0, x.shape[3 - axis]).astype(int)))
+            window = x[sample, c, spans[0], spans[1]]
+            if window.size:
+                wins = window == window.max()
+                out[sample, c, spans[0], spans[1]] += wins * per_channel[c, a, b] / wins.sum()
+    return out
+
+
+def _nearest(x: Array) -> Array:
+    """Whole numbers, halves away from zero."""
+    return (np.sign(x) * np.floor(np.abs(x) + 0.5)).astype(int)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_max_roi_pool(scale: float) -> None:
+    """Regions of many sizes, with ties and negative maxima, and one outside the image."""
+    x = generator("regions").integers(-4, 3, (2, 2, 6, 7)).astype(np.float32)
+    case = one("MaxRoiPool", x, REGIONS, pooled_shape=[2, 3], spatial_scale=scale)
+    for mode in ("default", "contrastive"):
+        r = starts(case, mode)
+        got = case.explain(mode, r)
+        want = [_to_maxima_of_regions(x, part, scale) for part in r]
+        assert_close(channels(got, "x0"), want, 1e-6)
+        assert not got.relevance["x1"].any()
+        lost = [part.sum() - moved.sum() for part, moved in zip(r, want, strict=True)]
+        assert np.allclose(got.ledger.total().constants.sum(1), lost, atol=1e-4)
+        check_ledger(got)
+
+
+def test_max_roi_pool_goes_where_the_operator_looked() -> None:
+    """Without ties or negative numbers, the winners hold the very numbers that came out."""
+    x = generator("winners").permutation(2 * 6 * 7).reshape(2, 1, 6, 7).astype(np.float32) + 1
+    case = one("MaxRoiPool", x, REGIONS[:4], pooled_shape=[2, 3], spatial_scale=0.5)
+    for at in np.ndindex(case.y.shape):
+        start = np.zeros_like(case.y)
+        start[at] = 1
+        got = case.explain("default", (start,)).relevance["x0"]
+        assert (x[got != 0] == case.y[at]).all()
+        assert got.sum() == (case.y[at] > 0)  # 0 is what an empty bin is given
+
+
+def test_max_roi_pool_cannot_be_compiled(tmp_path: Path) -> None:
+    x, regions = np.ones((2, 1, 6, 7), np.float32), fixed(REGIONS)
+    case = one("MaxRoiPool", x, regions, pooled_shape=[2, 2])
+    with pytest.raises(backtrace_onnx.CompileError, match="node 'MaxRoiPool_y'"):
+        case.explainer.compile(tmp_path / "explained.onnx")
+
+
+def test_regions_alone_are_refused() -> None:
+    case = chain(
+        REGIONS, link("MaxRoiPool", fixed(np.ones((2, 1, 6, 7))), at=1, pooled_shape=[2, 2])
+    )
+    with pytest.raises(backtrace_onnx.UnsupportedError, match="only its regions"):
+        _ = case.explainer
 
 
 def test_max_unpool_brings_back_what_was_put() -> None:
