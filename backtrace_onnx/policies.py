@@ -4,7 +4,7 @@ A policy is one scalar function of a unit's positive mass `p`, negative mass `n`
 relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias)`: every positive
 contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
 The same text is compiled by Numba and written as ONNX nodes, so it uses only arithmetic,
-comparisons, `&`, `|`, `abs`, `where` and `divide`.
+comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`.
 """
 
 from __future__ import annotations
@@ -96,13 +96,12 @@ def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     """R+ and R- travel apart; the sign of the unit decides which side carries which."""
     t = p - n + b
     keep = ((t > 0) & (rp > rn)) | ((t < 0) & (rp < rn))
-    swap = ((t > 0) & (rp <= rn)) | ((t < 0) & (rp >= rn))
+    swap = (t != 0) ^ keep
     keep_p, swap_p = (n == 0) | keep, (n == 0) | swap
     keep_n, swap_n = (p == 0) | keep, (p == 0) | swap
-    nothing = b * 0
     return (
-        (where(keep_p, divide(rp, p), nothing), where(swap_n, divide(rp, n), nothing), nothing),
-        (where(swap_p, divide(rn, p), nothing), where(keep_n, divide(rn, n), nothing), nothing),
+        (where(keep_p, divide(rp, p), 0), where(swap_n, divide(rp, n), 0), b * 0),
+        (where(swap_p, divide(rn, p), 0), where(keep_n, divide(rn, n), 0), b * 0),
     )
 
 

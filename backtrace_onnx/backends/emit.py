@@ -26,7 +26,8 @@ class Sign(IntEnum):
     ANY = 0
     NONZERO = 1
     NONNEGATIVE = 2
-    POSITIVE = 3
+    MAGNITUDE = 3  # nonnegative, and where it is 0 so is all that its quotients multiply
+    POSITIVE = 4
 
 
 class Symbol:
@@ -102,21 +103,28 @@ class Symbol:
             return True if other else self
         return self._binary("Or", other)
 
+    def __xor__(self, other: Value) -> Symbol:
+        return self._binary("Xor", other)
+
     __rand__, __ror__ = __and__, __or__
 
     def where(self, yes: Value, no: Value) -> Symbol:
         """`yes` where this boolean tensor holds, else `no`."""
+        if isinstance(no, int | float) and no == 0:
+            return self.ops.symbol(self.ops.Mul(yes, self.ops.Cast(self, to=self.ops.float_type)))
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
     def safe_divide(self, r: Value) -> Symbol:
-        """r / self. Without mass the quotient is finite all the same: it multiplies only zeros."""
+        """r / self. Without mass the quotient is next to 0, or multiplies only zeros."""
+        ops = self.ops
         if self.sign == Sign.POSITIVE:
             mass: Value = self
-        elif self.sign == Sign.NONNEGATIVE:
-            mass = self.ops.Max(self, self.ops.scalar(SMALLEST_MASS))
+        elif self.sign == Sign.MAGNITUDE:
+            mass = ops.Max(self, ops.scalar(SMALLEST_MASS))
         else:
-            mass = self.ops.Add(self, self.ops.Cast(self == 0.0, to=self.ops.float_type))
-        return self.ops.symbol(self.ops.Div(r, mass))
+            empty = ops.Cast(self == 0.0, to=ops.float_type)
+            mass = ops.Add(self, ops.Mul(empty, ops.scalar(float(np.finfo(ops.dtype).max))))
+        return ops.symbol(ops.Div(r, mass))
 
     def _binary(self, op_type: str, other: Value) -> Symbol:
         return self.ops.symbol(self.ops.op(op_type, (self, other)))
@@ -297,9 +305,9 @@ class EmitOps(Ops):
         gate: Gate | None,
         sample_axis: int | None,
     ) -> Shared:
-        p_sign = Sign.ANY if policy.reading == "signed" and n is None else Sign.NONNEGATIVE
+        p_sign = Sign.ANY if policy.reading == "signed" and n is None else Sign.MAGNITUDE
         p, r = Symbol(self, self.symbol(p).name, p_sign), [self.symbol(x) for x in r]
-        negative = 0.0 if n is None else Symbol(self, self.symbol(n).name, Sign.NONNEGATIVE)
+        negative = 0.0 if n is None else Symbol(self, self.symbol(n).name, Sign.MAGNITUDE)
         bias = 0.0 if b is None else Symbol(self, self.symbol(b).name, _bias_sign(b))
         low = high = None
         if gate is not None:

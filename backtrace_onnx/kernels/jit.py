@@ -57,7 +57,8 @@ def specialise(
 
 @overload(policies.where)
 def _where(condition, yes, no):  # type: ignore[no-untyped-def]
-    return lambda condition, yes, no: yes if condition else no
+    kind = yes if isinstance(yes, numba.types.Float) else no
+    return lambda condition, yes, no: kind(yes) if condition else kind(no)
 
 
 @overload(policies.divide)

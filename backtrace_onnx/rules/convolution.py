@@ -73,11 +73,11 @@ def _spaced(e: Ops, g: Value, window: Window) -> Value:
     """g with stride - 1 zeros after every element."""
     if set(window.strides) == {1}:
         return g
-    rank, size = window.rank, window.size(e, e.Shape(g))
-    after = [0, 0] + [n for s in window.strides for n in (0, s - 1)]
-    apart = e.Unsqueeze(g, ints(*(3 + 2 * i for i in range(rank))))
-    padded = e.Pad(apart, ints(*[0] * (2 + 2 * rank), *after), e.zero())
-    return e.Reshape(padded, e.Concat(ints(0, 0), e.Mul(size, ints(*window.strides)), axis=0))
+    pick = np.zeros((1, 1, *window.strides), e.dtype)
+    pick.flat[0] = 1
+    apart = e.ConvTranspose(window.each_channel(e, g), pick, strides=window.strides)
+    size = e.Mul(window.size(e, e.Shape(g)), ints(*window.strides))
+    return e.Reshape(apart, e.Concat(e.Shape(g, start=0, end=2), size, axis=0))
 
 
 def _turned(e: Ops, w: Value, window: Window) -> Value:
