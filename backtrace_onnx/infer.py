@@ -11,8 +11,10 @@ from onnx import TensorProto, helper, shape_inference
 
 from backtrace_onnx.graph import NO_TENSOR, TensorType
 from backtrace_onnx.model import Model
+from backtrace_onnx.shapes import computed_shapes, declare
 
 SAMPLES = "samples"
+_ROUNDS = 64  # computed shapes one after another; what is computed from later ones stays unknown
 
 
 def infer(model: Model) -> dict[str, TensorType]:
@@ -23,6 +25,7 @@ def infer(model: Model) -> dict[str, TensorType]:
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
     _forget_symbols(proto)
+    _open_negative(proto)
     _mark_samples(proto)
     types = infer_types(proto)
     for name, weight in model.weights.items():
@@ -32,7 +35,21 @@ def infer(model: Model) -> dict[str, TensorType]:
 
 def infer_types(proto: onnx.ModelProto) -> dict[str, TensorType]:
     """Types by tensor; where inference fails, what the model declares."""
+    declared = onnx.ModelProto()
+    declared.CopyFrom(proto)
+    types = _inferred(declared)
     with suppress(Exception):  # inference is help, not a condition
+        for _ in range(_ROUNDS):
+            computed = computed_shapes(declared.graph, types)
+            if not computed:
+                break
+            declare(declared.graph, types, computed)
+            types = _inferred(declared)
+    return types
+
+
+def _inferred(proto: onnx.ModelProto) -> dict[str, TensorType]:
+    with suppress(Exception):
         proto = shape_inference.infer_shapes(proto, data_prop=True)
     values = (*proto.graph.value_info, *proto.graph.output, *proto.graph.input)
     return {value.name: _type(value.type) for value in values}
@@ -44,6 +61,14 @@ def _forget_symbols(proto: onnx.ModelProto) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_param"):
                 dim.ClearField("dim_param")
+
+
+def _open_negative(proto: onnx.ModelProto) -> None:
+    """Take a size of -1 for what it means to the exporters that write it: any."""
+    for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
 
 
 def _mark_samples(proto: onnx.ModelProto) -> None:

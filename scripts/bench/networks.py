@@ -14,11 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 Feeds = dict[str, npt.NDArray[np.float32]]
 Network = tuple[onnx.ModelProto, Feeds]
 
+_LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+CLASSICS = sorted(path.stem.removeprefix("light_") for path in _LIGHT.glob("*.onnx"))
 
-def _light(name: str) -> Network:
-    """A graph shipped in onnx/backend/test/data/light, its fake weights made random (He)."""
-    folder = Path(onnx.__file__).parent / "backend/test/data/light"
-    model = onnx.load(folder / f"light_{name}.onnx")
+
+def light(name: str) -> Network:
+    """A graph shipped in the onnx package, its fake weights made random (He)."""
+    model = onnx.load(_LIGHT / f"light_{name}.onnx")
     rng = np.random.default_rng(0)
     shapes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     kept = []
@@ -152,8 +154,8 @@ def mlp() -> Network:
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
-    "resnet50": lambda: _light("resnet50"),
-    "vgg19": lambda: _light("vgg19"),
+    "resnet50": lambda: light("resnet50"),
+    "vgg19": lambda: light("vgg19"),
     "mobilenet": mobilenet,
     "mlp4096": mlp,
 }
