@@ -107,11 +107,22 @@ class Explanation:
         found = archive.read(path)
         return cls(relevance=combined(found["positive"], found["negative"]), **found)
 
-    def plot(self, path: str | os.PathLike[str], *, sample: int = 0) -> None:
-        """Write a picture of the inputs' relevance: heatmap for images, bars for features."""
-        from backtrace_onnx.report.pictures import plot
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sample: int = 0,
+        sidecar: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Write a picture of one sample's inputs: heatmap for images, bars for features.
 
-        plot(self, Path(path), sample=sample)
+        With the model's sidecar file, pictures show what was read and one-hots their column.
+        """
+        from backtrace_onnx.report.pictures import plot
+        from backtrace_onnx.sidecar import Sidecar
+
+        meaning = None if sidecar is None else Sidecar.load(sidecar)
+        plot(self, Path(path), sample=sample, sidecar=meaning)
 
 
 def combined(positive: Mapping[str, Array], negative: Mapping[str, Array]) -> dict[str, Array]:
