@@ -44,7 +44,8 @@ def fold(model: Model) -> tuple[dict[str, Array], set[str]]:
     proto, aside = _program(model, _ancestors(computed, wanted), wanted)
     _check_size(proto, model)
     try:
-        values = make_session(proto, aside, optimise=False).run(wanted, {})
+        session = make_session(proto, aside, optimise=False, threads=0 if aside else 1)
+        values = session.run(wanted, {})
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
             f"{model.name}: its constants cannot be computed ({first_line(error)})"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Written = tuple[ModelProto, dict[str, Array]]
 OPSET = 20
+_SMALL = 1 << 16
+"""Bytes up to which one thread is faster than several."""
 
 
 class Sessions:
@@ -36,24 +38,31 @@ class Sessions:
     def __init__(self, runtime: Runtime = CPU) -> None:
         self._runtime = runtime
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
-        self._by_text: dict[tuple[bytes, tuple[int, ...]], InferenceSession] = {}
+        self._by_text: dict[tuple[Any, ...], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
 
     def run(
         self, key: tuple[Any, ...], write: Callable[[], Written], feeds: dict[str, Array]
     ) -> list[Array]:
         """Outputs of the session known by `key`; `write()` makes its model and weights if new."""
-        key = (*key, tuple((name, x.dtype.str, x.ndim) for name, x in feeds.items()))
+        small = _bytes(feeds) <= _SMALL
+        key = (*key, small, tuple((name, x.dtype.str, x.ndim) for name, x in feeds.items()))
         session = self._by_key.get(key)
         if session is None:
             model, weights = write()
-            text = (model.SerializeToString(), tuple(id(w) for w in weights.values()))
+            threads = int(small and _bytes(weights) <= _SMALL)
+            text = (model.SerializeToString(), threads, *map(id, weights.values()))
             if text not in self._by_text:
-                self._by_text[text] = make_session(model, weights, runtime=self._runtime)
+                made = make_session(model, weights, runtime=self._runtime, threads=threads)
+                self._by_text[text] = made
                 self._weights.append(weights)
             session = self._by_key[key] = self._by_text[text]
         outputs: list[Array] = session.run(None, feeds)
         return outputs
+
+
+def _bytes(arrays: Mapping[str, Array]) -> int:
+    return sum(x.nbytes for x in arrays.values())
 
 
 def write_text(
