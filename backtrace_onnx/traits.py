@@ -129,7 +129,7 @@ def gates(graph: Graph) -> Mapping[str, Gate]:
 def _followed(node: Node, graph: Graph) -> Node | None:
     """The node an activation follows, if nothing else reads what it makes."""
     tensor = node.inputs[0]
-    while len(graph.consumers.get(tensor, ())) == 1:
+    while len(_readers(tensor, graph)) == 1:
         source = graph.producers.get(tensor)
         if source is None or source.operator not in _TRANSPARENT:
             return source
@@ -137,10 +137,16 @@ def _followed(node: Node, graph: Graph) -> Node | None:
     return None
 
 
+def _readers(tensor: str, graph: Graph) -> list[Node]:
+    """Nodes that read more of a tensor than its shape."""
+    users = graph.consumers.get(tensor, ())
+    return [node for node in users if node.operator not in ("Shape", "Size")]
+
+
 def _is_head(node: Node, graph: Graph) -> bool:
     tensor = node.outputs[0]
     while tensor not in graph.outputs:
-        users = graph.consumers.get(tensor, ())
+        users = _readers(tensor, graph)
         if len(users) != 1 or users[0].operator not in _TRANSPARENT | {"Identity"}:
             return False
         tensor = users[0].outputs[0]

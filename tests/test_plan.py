@@ -120,6 +120,22 @@ def test_a_gate_reaches_across_moves() -> None:
     assert _plan(proto).gates == {"fc": (-2, 2)}
 
 
+def test_a_gate_reaches_past_readers_of_the_shape() -> None:
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["h"], "fc"),
+            node("Shape", ["h"], ["s"]),
+            node("Flatten", ["h"], ["f"]),
+            node("Softmax", ["f"], ["p"]),
+            node("Reshape", ["p", "s"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 4])},
+        {"w": W},
+    )
+    assert _plan(proto).gates == {"fc": (-1, 2)}
+
+
 def test_softmax_is_a_gate_at_the_head_only() -> None:
     inside = _activation("Softmax", node("MatMul", ["y", "w"], ["z"]), outputs=("z",))
     assert not _plan(inside).gates
