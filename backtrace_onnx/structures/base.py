@@ -51,6 +51,9 @@ class Step(Protocol):
     def nonnegative(self, i: int) -> bool:
         """Whether input `i` is known to have no negative entry."""
 
+    def infinite(self, i: int) -> bool:
+        """Whether input `i` may hold infinities (it descends from a constant that does)."""
+
     def sample_axis(self) -> int | None:
         """Axis of the first output along which samples lie."""
 
