@@ -137,9 +137,7 @@ class EagerOps(Ops):
     ) -> tuple[list[list[Value]], Shared]:
         shape = r[0].shape
         units = self._units(shape, b, sample_axis)
-        xs = tuple(
-            units.lay(np.broadcast_to(self.array(term.x), shape), self.dtype) for term in terms
-        )
+        xs = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
         signs = np.array([term.sign for term in terms], self.dtype)
         outs = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
         booked = np.zeros((2, len(r), self.samples.count))
@@ -253,3 +251,8 @@ class EagerOps(Ops):
         out = np.zeros(x.shape, self.dtype)
         moving.split_regions(x, np.ascontiguousarray(r, self.dtype), batch, rows, columns, out)
         return out
+
+
+def _full(x: Array, shape: Sequence[int]) -> Array:
+    """x broadcast to `shape`; x itself where it has it, for a broadcast array cannot be written."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)

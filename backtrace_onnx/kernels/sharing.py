@@ -18,44 +18,38 @@ from backtrace_onnx.policies import default
 coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.specialise
 
 
+@kernel
+def _at(x, o, m, i, zero):  # type: ignore[no-untyped-def]
+    """x[o, m, i], broadcast along axes of size 1; zero where there is no x."""
+    if x is None:
+        return zero
+    return x[o * (x.shape[0] > 1), m * (x.shape[1] > 1), i * (x.shape[2] > 1)]
+
+
 def share_one(tag: str) -> Callable[..., Any]:
     """Template: one relevance channel."""
 
     def share_one(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        outer, middle, inner = p.shape
         zero = p.dtype.type(0)
-        for o in range(outer):
+        for o in range(p.shape[0]):
             absorbed = 0.0
             lost = 0.0
-            for m in range(middle):
-                for i in range(inner):
-                    bias = zero
-                    if b is not None:
-                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
-                    plus = p[o, m, i]
-                    minus = zero
-                    if n is not None:
-                        minus = n[o, m, i]
-                    low_side, high_side = False, False
+            for m in range(p.shape[1]):
+                for i in range(p.shape[2]):
+                    plus, minus, bias = p[o, m, i], _at(n, o, m, i, zero), _at(b, o, m, i, zero)
+                    shut_p, shut_n = False, False
                     if n is not None:
                         t = plus - minus + bias
-                        low_side, high_side = t < low, t > high
-                    ((a, c, z),) = coefficients(
-                        zero if low_side else plus,
-                        zero if high_side else minus,
-                        bias,
-                        r[0][o, m, i],
-                    )
-                    if low_side:
-                        a = a * 0
-                    if high_side:
-                        c = c * 0
+                        shut_p, shut_n = t < low, t > high
+                    open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
+                    ((a, c, z),) = coefficients(open_p, open_n, bias, r[0][o, m, i])
+                    a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
                     a_p[0][o, m, i] = a
                     if n is not None:
                         a_n[0][o, m, i] = c
                     absorbed += z
-                    lost += r[0][o, m, i] - a * plus - z - (c * minus if n is not None else zero)
+                    lost += r[0][o, m, i] - z - a * plus - c * minus
             to_bias[0, sample[o]] += absorbed
             unassigned[0, sample[o]] += lost
 
@@ -63,26 +57,15 @@ def share_one(tag: str) -> Callable[..., Any]:
 
 
 def share_two(tag: str) -> Callable[..., Any]:
-    """Template: two relevance channels."""
+    """Template: two relevance channels; no gate."""
 
     def share_two(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        outer, middle, inner = p.shape
         zero = p.dtype.type(0)
-        for o in range(outer):
-            absorbed = 0.0
-            lost = 0.0
-            absorbed_against = 0.0
-            lost_against = 0.0
-            for m in range(middle):
-                for i in range(inner):
-                    bias = zero
-                    if b is not None:
-                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
-                    plus = p[o, m, i]
-                    minus = zero
-                    if n is not None:
-                        minus = n[o, m, i]
+        for o in range(p.shape[0]):
+            for m in range(p.shape[1]):
+                for i in range(p.shape[2]):
+                    plus, minus, bias = p[o, m, i], _at(n, o, m, i, zero), _at(b, o, m, i, zero)
                     r_for, r_against = r[0][o, m, i], r[1][o, m, i]
                     (a, c, z), (d, e, y) = coefficients(plus, minus, bias, r_for, r_against)
                     a_p[0][o, m, i] = a
@@ -90,35 +73,28 @@ def share_two(tag: str) -> Callable[..., Any]:
                     if n is not None:
                         a_n[0][o, m, i] = c
                         a_n[1][o, m, i] = e
-                    absorbed += z
-                    absorbed_against += y
-                    lost += r_for - a * plus - z - (c * minus if n is not None else zero)
-                    lost_against += (
-                        r_against - d * plus - y - (e * minus if n is not None else zero)
-                    )
-            to_bias[0, sample[o]] += absorbed
-            unassigned[0, sample[o]] += lost
-            to_bias[1, sample[o]] += absorbed_against
-            unassigned[1, sample[o]] += lost_against
+                    to_bias[0, sample[o]] += z
+                    to_bias[1, sample[o]] += y
+                    unassigned[0, sample[o]] += r_for - z - a * plus - c * minus
+                    unassigned[1, sample[o]] += r_against - y - d * plus - e * minus
 
     return share_two
 
 
 def share_terms_one(tag: str) -> Callable[..., Any]:
-    """Template: units are sums of signs[k] * x[k]; what term k is sent goes to out[channel][k]."""
+    """Template: units are sums of signs[k] * x[k]; what term k is sent goes to out[channel][k].
+
+    An infinite term is sent nothing. `reading` is an index of policies.Reading.
+    """
 
     def share_terms_one(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        outer, middle, inner = r[0].shape
         zero = r[0].dtype.type(0)
-        for o in range(outer):
+        for o in range(r[0].shape[0]):
             absorbed = 0.0
             lost = 0.0
-            for m in range(middle):
-                for i in range(inner):
-                    bias = zero
-                    if b is not None:
-                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
+            for m in range(r[0].shape[1]):
+                for i in range(r[0].shape[2]):
                     p, n = zero, zero
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
@@ -128,7 +104,7 @@ def share_terms_one(tag: str) -> Callable[..., Any]:
                             p += c
                         else:
                             n -= c
-                    ((a, d, z),) = coefficients(p, n, bias, r[0][o, m, i])
+                    ((a, d, z),) = coefficients(p, n, _at(b, o, m, i, zero), r[0][o, m, i])
                     rest = r[0][o, m, i] - z
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
@@ -155,14 +131,10 @@ def share_terms_two(tag: str) -> Callable[..., Any]:
 
     def share_terms_two(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        outer, middle, inner = r[0].shape
         zero = r[0].dtype.type(0)
-        for o in range(outer):
-            for m in range(middle):
-                for i in range(inner):
-                    bias = zero
-                    if b is not None:
-                        bias = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1), i * (b.shape[2] > 1)]
+        for o in range(r[0].shape[0]):
+            for m in range(r[0].shape[1]):
+                for i in range(r[0].shape[2]):
                     p, n = zero, zero
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
@@ -172,9 +144,9 @@ def share_terms_two(tag: str) -> Callable[..., Any]:
                             p += c
                         else:
                             n -= c
-                    (a, d, z), (e, f, y) = coefficients(p, n, bias, r[0][o, m, i], r[1][o, m, i])
-                    rest = r[0][o, m, i] - z
-                    rest_against = r[1][o, m, i] - y
+                    bias, r_for, r_against = _at(b, o, m, i, zero), r[0][o, m, i], r[1][o, m, i]
+                    (a, d, z), (e, f, y) = coefficients(p, n, bias, r_for, r_against)
+                    rest, rest_against = r_for - z, r_against - y
                     for k in range(len(x)):
                         c = x[k][o, m, i] * signs[k]
                         sent, sent_against = zero, zero
