@@ -97,9 +97,9 @@ class NodeStep:
         """Whether input `i` may hold infinities."""
         return self.node.inputs[i] in self._plan.infinite
 
-    def sample_axis(self) -> int | None:
-        """Axis of the first output along which samples lie."""
-        return self._sample_axes(self.node.outputs[0])
+    def sample_axis(self, tensor: str | None = None) -> int | None:
+        """Axis of a tensor, the first output unless named, along which samples lie."""
+        return self._sample_axes(tensor or self.node.outputs[0])
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total under "data", "constants" or "unassigned"."""
@@ -153,7 +153,7 @@ def _send(
         carries = step.carries(i)
         kind = "data" if carries else "constants" if step.is_constant(i) else "unassigned"
         alike = _alike(step, i, plan)
-        axis = step._sample_axes(name) if alike else step.sample_axis()
+        axis = step.sample_axis(name if alike else None)
         for channel, piece in enumerate(channels):
             step.book(kind, channel, step.ops.total(piece, axis))
         if not carries:
