@@ -47,7 +47,7 @@ def find_output(output: str | None, graph: Graph) -> str:
 
 
 def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
-    """Tensors whose relevance is kept, and what joined tensors among them are named now.
+    """Tensors whose relevance is kept.
 
     Raises RequestError for a name that is none, or that relevance from `output` cannot reach.
     """
@@ -68,7 +68,7 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
             )
         if name not in reached:
             raise RequestError(f"keep: relevance from {output!r} does not reach {name!r}")
-    return frozenset(names) | {graph.aliases[name] for name in names if name in graph.aliases}
+    return frozenset(names)
 
 
 def check_number(name: str, value: Any, *, positive: bool = False) -> None:

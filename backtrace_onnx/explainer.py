@@ -254,7 +254,7 @@ def _explanation(
     for name, shared in graph.aliases.items():
         if name in request.keep and shared in relevance:
             relevance[name] = relevance[shared]
-    inner = [name for name in relevance if name not in feeds]
+    inner = [name for name in relevance if name in request.keep and name not in feeds]
     relevance = {name: relevance[name] for name in (*feeds, *inner)}
     positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
     negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}

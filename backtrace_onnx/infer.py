@@ -14,6 +14,7 @@ from backtrace_onnx.model import Model
 from backtrace_onnx.shapes import computed_shapes, declare
 
 SAMPLES = "samples"
+_KNOWS_WEIGHTS = 4  # before this IR version inference ignores weights that are no inputs
 _ROUNDS = 64  # computed shapes one after another; what is computed from later ones stays unknown
 
 
@@ -37,6 +38,7 @@ def infer_types(proto: onnx.ModelProto) -> dict[str, TensorType]:
     """Types by tensor; where inference fails, what the model declares."""
     declared = onnx.ModelProto()
     declared.CopyFrom(proto)
+    declared.ir_version = max(proto.ir_version, _KNOWS_WEIGHTS)
     types = _inferred(declared)
     with suppress(Exception):  # inference is help, not a condition
         for _ in range(_ROUNDS):

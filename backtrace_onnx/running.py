@@ -47,7 +47,7 @@ def run_eager(
         ops=ops,
         policy=policy,
         values=TracedValues(arrays, dtype),
-        keep=request.keep | set(feeds),
+        keep={plan.graph.aliases.get(n, n) for n in request.keep} | set(feeds),
         sample_axes=axes,
         enter=books.enter,
         advance=_counting(progress, len(plan.graph.nodes)),

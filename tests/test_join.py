@@ -178,6 +178,7 @@ def test_joined_nodes_and_tensors_stay_addressable() -> None:
     found = explainer.explain(IMAGE, keep=["i", "h", "s"])
     assert found.relevance["i"].shape == (2, 3, 4, 4)
     assert np.array_equal(found.relevance["i"], found.relevance["s"])
+    assert explainer.explain(IMAGE, keep="i").relevance.keys() == {"x", "i"}
     everything = explainer.explain(IMAGE, keep="all").relevance
     assert {"x", "i", "h", "s", "y"} == everything.keys()
 

@@ -96,6 +96,18 @@ def test_damaged_steering_is_no_error_here() -> None:
     assert infer_types(proto)["x"].shape == ("N", 3, 4)
 
 
+def test_weights_of_old_files_are_known_though_they_are_no_inputs() -> None:
+    proto = model(
+        [node("Unsqueeze", ["k"], ["wide"], axes=[0]), node("Mul", ["x", "wide"], ["y"])],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, None)},
+        {"k": normal(4)},
+        opset=9,
+        ir=3,
+    )
+    assert infer_types(proto)["y"].shape == ("N", 4)
+
+
 def test_a_size_of_minus_one_is_open() -> None:
     proto = model(
         [node("MatMul", ["x", "w"], ["y"])],
