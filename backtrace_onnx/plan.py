@@ -62,6 +62,13 @@ class Plan:
         if rows:
             raise UnsupportedError(rows)
 
+    def ends(self, output: str) -> tuple[Node, ...]:
+        """Nodes at which every way from `output` to the inputs ends; none where one leads on."""
+        if output in self.carriers:
+            return ()
+        nodes = [n for n in self.graph.ancestors(output) if self.carriers.intersection(n.inputs)]
+        return tuple(n for n in nodes[::-1] if not self.structures[n.name].carries)
+
 
 def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
     """Look up every node's rule; what has none stays in `missing` with the remedy."""
@@ -103,7 +110,7 @@ def _structure(
             with blaming([node], graph.opsets):
                 return rule.build(registry.Op(node, graph, carriers))
         except RuleError as error:
-            missing[node.name] = str(error)
+            missing[node.name] = str(error).removeprefix(f"{node.operator} node {node.name!r}: ")
     return PassesWhereAlike(len(node.inputs)) if on_unsupported == "pass" else Stops()
 
 

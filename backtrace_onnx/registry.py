@@ -58,8 +58,8 @@ class Op:
         if rank is None:
             where = f"{self.node.operator} node {self.node.name!r}"
             raise RuleError(
-                f"{where}: the rank of {self.node.inputs[i]!r} is not known; declare the shapes of "
-                "the model's inputs"
+                f"{where}: the rank of its input {i} is not known; declare the shapes of the "
+                "model's inputs"
             )
         return rank
 

@@ -27,14 +27,16 @@ def write(
 ) -> None:
     """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
 
-    Raises CompileError naming the node that cannot be written as ONNX nodes.
+    Raises CompileError naming the node that cannot be written as ONNX nodes, and RequestError
+    where the file cannot be put there.
     """
+    path = Path(path)
+    _check_place(path, loaded)
     made = build(loaded, options, tensors)
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]
     _state_shapes(embedded, made.plan.graph)
-    path = Path(path)
     aside = sum(w.nbytes for w in made.weights.values()) > _EMBED_BYTES
     if aside:
         _write_aside(embedded, made.weights, path)
@@ -44,6 +46,16 @@ def write(
     )
     _check(embedded, path)
     _replace(path, lambda part: part.write_bytes(embedded.SerializeToString()))
+
+
+def _check_place(path: Path, loaded: Model) -> None:
+    """Say at once what would fail after minutes, or destroy the model itself."""
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise RequestError(f"{path}: cannot be written (there is no folder {path.parent})")
+    if loaded.folder is not None and path.exists() and path.samefile(loaded.name):
+        raise RequestError(f"{path}: is the model itself; choose another name")
 
 
 def _state_shapes(proto: onnx.ModelProto, graph: Graph) -> None:

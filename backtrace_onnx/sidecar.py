@@ -59,7 +59,7 @@ class Sidecar:
     @classmethod
     def beside(cls, model: str | os.PathLike[str]) -> Sidecar | None:
         """The sidecar `<stem>.sidecar.json` in the model's folder, or None if there is none."""
-        path = Path(model).with_name(f"{Path(model).stem}.sidecar.json")
+        path = Path(model).parent / f"{Path(model).stem}.sidecar.json"
         return cls.load(path) if path.is_file() else None
 
     def check(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -283,6 +283,30 @@ def test_wrong_use(run: Any, arguments: tuple[Any, ...], words: str) -> None:
     assert (code, out) == (2, "") and words in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", ["explain", "inspect"])
+def test_the_folder_one_stands_in_is_no_model(run: Any, command: str) -> None:
+    code, _, err = run(command, ".")
+    assert code == 2 and "is a folder, not an .onnx file" in err
+
+
+def test_what_reaches_no_input_is_said(run: Any, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Equal", ["x", "k"], ["same"], name="compare"),
+        helper.make_node("Cast", ["same"], ["y"], to=TensorProto.FLOAT),
+        helper.make_node("Constant", [], ["k"], value_ints=[3]),
+    ]
+    tensors = [
+        helper.make_tensor_value_info("x", TensorProto.INT64, ["n", 4]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4]),
+    ]
+    model = _saved(tmp_path / "same.onnx", nodes, tensors[:1], tensors[1:])
+    np.save(tmp_path / "x.npy", np.array([[3, 1, 2, 3]]))
+    code, out, _ = run("explain", model, tmp_path / "x.npy")
+    assert code == 0 and "No relevance reaches the inputs" in out
+    code, out, _ = run("inspect", model)
+    assert code == 0 and "No relevance reaches the inputs: Equal (compare) carry none." in out
+
+
 @pytest.mark.parametrize("name", ["text.onnx", "empty.onnx"])
 @pytest.mark.parametrize("command", ["explain", "inspect"])
 def test_models_that_are_none(run: Any, command: str, name: str, tmp_path: Path) -> None:

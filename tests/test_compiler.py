@@ -153,6 +153,15 @@ def test_nothing_is_left_behind_where_it_cannot_be_written(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_the_model_is_not_replaced_by_its_explanation(tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    with pytest.raises(bt.RequestError, match="is the model itself"):
+        bt.compile(tmp_path / "m.onnx", tmp_path / "m.onnx")
+    with pytest.raises(bt.RequestError, match="is a folder"):
+        bt.compile(tmp_path / "m.onnx", tmp_path)
+    assert onnx.load(tmp_path / "m.onnx") == mlp()
+
+
 def test_names_that_are_taken(tmp_path: Path) -> None:
     taken = model(
         [helper.make_node("Relu", ["target"], ["y"])],

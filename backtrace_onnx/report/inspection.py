@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backtrace_onnx.choices import default_output
 from backtrace_onnx.explainer import Support, support_rows
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import spell
@@ -26,13 +27,18 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model's interface and a row per node."""
+    """A model's interface and a row per node.
+
+    Attributes:
+        ends: operators at which every way from the output to the inputs ends, if all do.
+    """
 
     model: str
     graph: Graph
     opsets: dict[str, int]
     sidecar: Sidecar | None
     rows: list[Support]
+    ends: list[str]
 
     @property
     def missing(self) -> list[Support]:
@@ -46,7 +52,9 @@ def inspect(model: Path, sidecar: Sidecar | None) -> Inspection:
     opsets = {domain or "ai.onnx": version for domain, version in loaded.opsets.items()}
     _, graph = prepare(loaded)
     plan = make_plan(graph, "stop")
-    return Inspection(str(model), graph, opsets, sidecar, support_rows(loaded, plan))
+    output = default_output(graph)
+    ends = {f"{n.operator} ({n.name})" for n in plan.ends(output)} if output else set()
+    return Inspection(str(model), graph, opsets, sidecar, support_rows(loaded, plan), sorted(ends))
 
 
 def as_record(found: Inspection) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def as_record(found: Inspection) -> dict[str, Any]:
         "outputs": _tensors(found.graph, found.graph.outputs),
         "sidecar": str(found.sidecar.path) if found.sidecar else None,
         "nodes": [asdict(row) for row in found.rows],
-        "explainable": not found.missing,
+        "explainable": not found.missing and not found.ends,
     }
 
 
@@ -79,6 +87,8 @@ def print_inspection(to: Console, found: Inspection) -> None:
 
 def verdict(found: Inspection) -> str:
     """Whether the model can be explained, and what to do if not."""
+    if found.ends:
+        return f"No relevance reaches the inputs: {', '.join(found.ends)} carry none."
     if not found.missing:
         return "Every node that relevance can meet has a rule."
     nodes: dict[str, list[str]] = {}

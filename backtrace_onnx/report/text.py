@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
@@ -74,6 +76,9 @@ def _print_subject(to: Console, subject: Subject, top: int) -> None:
 
 def _print_parts(to: Console, subject: Subject, top: int) -> None:
     parts = rank(subject)
+    if not any(np.any(r) for r in subject.explanation.relevance.values()):
+        to.print("No relevance reaches the inputs; `backtrace-onnx inspect` shows where it ends.")
+        return
     channels = [name for name, _ in subject.channels] if len(subject.channels) > 1 else []
     several = len(subject.explanation.inputs) > 1
     head = ["input"] if several else []
