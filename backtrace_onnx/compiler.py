@@ -212,6 +212,7 @@ class _Writer:
         graph.output.extend(self.outputs)
         weights = {**self.model.weights}
         used = {name for node in nodes for name in node.input}
+        used |= {value.name for value in self.extra_inputs}  # optional, also where nothing asks
         weights.update({k: v for k, v in self.ops.constants.items() if k in used})
         self.proto.ir_version = min(max(self.proto.ir_version, 8), MAX_IR)
         strip(self.proto, weights)

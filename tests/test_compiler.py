@@ -153,6 +153,17 @@ def test_nothing_is_left_behind_where_it_cannot_be_written(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_target_is_optional_where_relevance_reaches_no_input(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Greater", ["x", "k"], ["above"]),
+        helper.make_node("Cast", ["above"], ["y"], to=FLOAT),
+    ]
+    proto = model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 4])}, {"k": normal(4)})
+    bt.compile(proto, tmp_path / "m.onnx")
+    found = _session(tmp_path / "m.onnx").run(["relevance/x"], {"x": X})[0]
+    assert found.shape == X.shape and not found.any()
+
+
 def test_the_model_is_not_replaced_by_its_explanation(tmp_path: Path) -> None:
     onnx.save(mlp(), tmp_path / "m.onnx")
     with pytest.raises(bt.RequestError, match="is the model itself"):
