@@ -201,3 +201,18 @@ def test_an_operator_without_onnx_text_is_named(tmp_path: Path) -> None:
     explainer = bt.Explainer(unknown, on_unsupported="pass")
     with pytest.raises(bt.BacktraceError, match="Det"):
         explainer.compile(tmp_path / "m.onnx")
+
+
+def test_a_bias_next_to_nothing_divides_nothing() -> None:
+    tiny = np.full(3, 1e-42, np.float32)
+    made = model(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["y"])],
+        {"x": (FLOAT, ["n", 2])},
+        {"y": (FLOAT, ["n", 3])},
+        {"w": np.zeros((2, 3), np.float32), "b": tiny},
+    )
+    start = np.full((1, 3), 1e3, np.float32)
+    x = np.ones((1, 2), np.float32)
+    for engine in ("numba", "onnxruntime"):
+        found = bt.Explainer(made, engine=engine).explain(x, start=start)  # type: ignore[arg-type]
+        assert np.array_equal(found.relevance["x"], np.zeros_like(x))

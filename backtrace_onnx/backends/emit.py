@@ -24,7 +24,7 @@ class Sign(IntEnum):
     """What is known of a tensor's entries; order matters to sums of magnitudes."""
 
     ANY = 0
-    NONZERO = 1
+    NONZERO = 1  # no smaller than the smallest mass
     NONNEGATIVE = 2
     MAGNITUDE = 3  # nonnegative, and where it is 0 so is all that its quotients multiply
     POSITIVE = 4
@@ -139,7 +139,7 @@ def _bias_sign(b: Value) -> Sign:
     array = b.array if isinstance(b, Constant) else b
     if not isinstance(array, np.ndarray):
         return Sign.ANY
-    return Sign.NONZERO if bool((array != 0).all()) else Sign.ANY
+    return Sign.NONZERO if bool((abs(array) >= SMALLEST_MASS).all()) else Sign.ANY
 
 
 class EmitOps(Ops):
