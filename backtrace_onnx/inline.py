@@ -1,4 +1,4 @@
-"""Local functions inlined, and operators without a rule replaced by their schema's body."""
+"""Local functions inlined; operators without a rule replaced by what they stand for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from onnx import inliner
 
 from backtrace_onnx import registry
 from backtrace_onnx.errors import ModelError
+from backtrace_onnx.expansions.registry import find
+from backtrace_onnx.expansions.writing import expand
 from backtrace_onnx.model import Model
+from backtrace_onnx.nodes import canonical
 from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
 
 _NODE_LIMIT = 200_000
@@ -36,12 +39,15 @@ def inlined(model: Model) -> Model:
 
 
 def expanded(model: Model) -> Model:
-    """Operators without a rule, but with a schema body, replaced by that body."""
+    """Operators without a rule, but with an expansion or a schema body, replaced by that."""
     for _ in range(_ROUNDS):
+        model = expand(model)
         wanted = {
             (node.domain, node.op_type)
             for node in model.proto.graph.node
-            if not _has_rule(node, model.opsets) and _has_body(node, model.opsets)
+            if not _has_rule(node, model.opsets)
+            and _has_body(node, model.opsets)
+            and find(canonical(node.domain), node.op_type) is None
         }
         before = len(model.proto.graph.node)
         if not wanted:
@@ -73,11 +79,6 @@ def _typed(proto: onnx.ModelProto) -> onnx.ModelProto:
         if t.name not in stated
     )
     return typed
-
-
-def canonical(domain: str) -> str:
-    """The domain's one spelling: "" for ai.onnx."""
-    return "" if domain == "ai.onnx" else domain
 
 
 def _inline(proto: onnx.ModelProto, kept: Iterable[onnx.FunctionProto]) -> onnx.ModelProto:

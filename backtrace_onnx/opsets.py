@@ -14,20 +14,23 @@ _RESIZE_STATES_ITS_PLACES = 11
 _OLD_PLACES = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
-def upgraded(loaded: Model) -> Model:
-    """The model in an operator set whose nodes can stand beside those written here."""
-    version = loaded.opsets.get("", OLDEST_OPSET)
-    if version >= OLDEST_OPSET:
+def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
+    """The model in an operator set whose nodes can stand beside those written here.
+
+    Raises CompileError where ONNX's converter fails.
+    """
+    version = loaded.opsets.get("", opset)
+    if version >= opset:
         return loaded
     modern = onnx.ModelProto()
     modern.CopyFrom(loaded.proto)
     modern.ir_version = max(modern.ir_version, 8)
     try:
-        proto = version_converter.convert_version(modern, OLDEST_OPSET)
+        proto = version_converter.convert_version(modern, opset)
     except Exception as error:  # the converter raises its own C++ exceptions
         reason = str(error).strip().split("\n")[0]
         raise CompileError(
-            f"{loaded.name}: opset {version} cannot be brought to opset {OLDEST_OPSET} ({reason}); "
+            f"{loaded.name}: opset {version} cannot be brought to opset {opset} ({reason}); "
             "export the model with a newer opset"
         ) from None
     if version < _RESIZE_STATES_ITS_PLACES:

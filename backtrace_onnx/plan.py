@@ -11,6 +11,7 @@ import onnx
 from backtrace_onnx import registry, traits
 from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
+from backtrace_onnx.expansions.writing import refusal
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
@@ -104,7 +105,7 @@ def _structure(
 ) -> Structure:
     rule = registry.lookup(node.domain, node.op_type, node.version)
     if rule is None:
-        missing[node.name] = _remedy(node)
+        missing[node.name] = refusal(registry.Op(node, graph, carriers)) or _remedy(node)
     else:
         try:
             with blaming([node], graph.opsets):

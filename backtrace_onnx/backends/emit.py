@@ -214,6 +214,10 @@ class EmitOps(Ops):
         symbols = tuple(Symbol(self, name) for name in made)
         return symbols if outputs > 1 else symbols[0]
 
+    def forget(self) -> None:
+        """Write nodes again that equal earlier ones."""
+        self._written.clear()
+
     def output(self, x: Value, name: str) -> str:
         """Give a value a name of its own; returns it."""
         self._names.add(name)

@@ -1,0 +1,58 @@
+"""Operators read as a composition of standard ones: keyed (domain, operator)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.registry import Op
+
+Text = Callable[..., Any]
+"""`(ops, op, *inputs) -> output or tuple of outputs`, in the words of OLDEST_OPSET or newer.
+
+Inputs left out are None; outputs the node does not name may be None.
+"""
+
+_TEXTS: dict[tuple[str, str], tuple[int, Text]] = {}
+
+
+def expansion(*op_types: str, domain: str = "", opset: int = 0) -> Callable[[Text], Text]:
+    """Register the decorated text as what operators of `domain` stand for.
+
+    Args:
+        opset: version of ai.onnx the text needs; 0: the oldest that texts are written in.
+
+    Raises RuleError if one exists. A text raises RuleError where a node cannot be said its way.
+    """
+
+    def register(text: Text) -> Text:
+        for op_type in op_types:
+            if (domain, op_type) in _TEXTS:
+                raise RuleError(f"{domain or 'ai.onnx'} {op_type} has an expansion already")
+            _TEXTS[domain, op_type] = (opset, text)
+        return text
+
+    return register
+
+
+def find(domain: str, op_type: str) -> Text | None:
+    """The text registered for an operator."""
+    found = _TEXTS.get((domain, op_type))
+    return found[1] if found else None
+
+
+def needed_opset(domain: str, op_type: str) -> int:
+    """Version of ai.onnx an operator's text needs."""
+    return _TEXTS[domain, op_type][0]
+
+
+def expansions() -> list[tuple[str, str, str]]:
+    """(domain, operator, first sentence of its text's docstring), sorted."""
+    return [
+        (*key, (text.__doc__ or "").split("\n")[0]) for key, (_, text) in sorted(_TEXTS.items())
+    ]
+
+
+__all__ = ["Op", "Ops", "Text", "Value", "expansion", "expansions", "find", "needed_opset"]

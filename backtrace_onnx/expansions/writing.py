@@ -1,0 +1,149 @@
+"""Putting what operators stand for in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from backtrace_onnx import registry
+from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.errors import CompileError, ModelError, RuleError
+from backtrace_onnx.expansions.registry import find, needed_opset
+from backtrace_onnx.fold import fold
+from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.infer import infer
+from backtrace_onnx.model import Model, strip
+from backtrace_onnx.nodes import canonical, read_node
+from backtrace_onnx.opsets import OLDEST_OPSET, upgraded
+from backtrace_onnx.registry import Op
+from backtrace_onnx.sessions import stays_inline
+from backtrace_onnx.topology import name_nodes, sort_nodes
+
+
+def expand(model: Model) -> Model:
+    """The model with every operator that has no rule but an expansion replaced by that.
+
+    A node whose text refuses it stays; `refusal` tells why.
+    """
+    wanted = {node.name: node for node in model.proto.graph.node if _is_wanted(node, model.opsets)}
+    if not wanted:
+        return model
+    keys = {(n.domain, n.op_type) for n in wanted.values()}
+    needed = max(needed_opset(*key) for key in keys)
+    try:
+        model = upgraded(model, max(needed, OLDEST_OPSET))
+    except CompileError as error:
+        raise ModelError(str(error)) from None
+    writer = _Writer(model)
+    nodes: list[onnx.NodeProto] = []
+    for node in model.proto.graph.node:
+        written = writer.written(node) if node.name in wanted else None
+        nodes += [node] if written is None else written
+    return _rebuilt(model, nodes, writer.ops.constants)
+
+
+def refusal(op: Op) -> str | None:
+    """Why an operator with an expansion was not expanded; None for other operators."""
+    text = find(op.node.domain, op.node.op_type)
+    if text is None:
+        return None
+    try:
+        _apply(op, text, EmitOps(np.float32, prefix=op.node.name))
+    except RuleError as error:
+        return str(error)
+    return "its inputs are not known well enough to say it in standard operators"
+
+
+class _Writer:
+    """Writes the texts of a model's nodes."""
+
+    def __init__(self, model: Model) -> None:
+        constants, _ = fold(model)
+        graph = model.proto.graph
+        taken = {name for node in graph.node for name in (node.name, *node.output)}
+        taken |= {x.name for x in graph.input} | model.weights.keys()
+        self.opsets, self.types = model.opsets, infer(model)
+        self.graph = Graph((), (), (), constants, self.types, self.opsets)
+        self.ops = EmitOps(np.float32, prefix="", known=frozenset(taken), reserved=frozenset(taken))
+
+    def written(self, proto: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        """The nodes that stand for one; None where its text refuses it."""
+        op = Op(read_node(proto, self.opsets), self.graph, frozenset())
+        text = find(op.node.domain, op.node.op_type)
+        before = len(self.ops.nodes)
+        self.ops.dtype = _dtype(op)
+        self.ops.scopes = [proto.name]
+        try:
+            made = _apply(op, text, self.ops)
+        except RuleError:
+            del self.ops.nodes[before:]
+            self.ops.forget()
+            return None
+        nodes = self.ops.nodes[before:]
+        nodes += _named(made, proto, nodes)
+        self.ops.forget()
+        for node in nodes:
+            node.metadata_props.extend(proto.metadata_props)
+        return nodes
+
+
+def _apply(op: Op, text: Any, ops: EmitOps) -> list[Any]:
+    inputs = [Symbol(ops, name) if name else None for name in op.node.inputs]
+    made = text(ops, op, *inputs)
+    return list(made) if isinstance(made, tuple) else [made]
+
+
+def _named(
+    made: Sequence[Symbol | None], proto: onnx.NodeProto, nodes: Sequence[onnx.NodeProto]
+) -> list[onnx.NodeProto]:
+    """Give the outputs the names they have; returns nodes for those that must be copied."""
+    inner = {name for node in nodes for name in node.output}
+    copies, renamed = [], {}
+    for symbol, name in zip(made, proto.output, strict=False):
+        if not name:
+            continue
+        if symbol is None:
+            raise RuleError(
+                f"{proto.op_type} node {proto.name!r}: its output {name!r} is not explained"
+            )
+        if symbol.name in inner and symbol.name not in renamed:
+            renamed[symbol.name] = name
+        else:
+            source = renamed.get(symbol.name, symbol.name)
+            copies.append(helper.make_node("Identity", [source], [name], name=f"{name}/copy"))
+    for node in nodes:
+        node.input[:] = [renamed.get(i, i) for i in node.input]
+        node.output[:] = [renamed.get(o, o) for o in node.output]
+    return copies
+
+
+def _dtype(op: Op) -> Any:
+    """NumPy dtype of the first float input; float32 where none is known."""
+    kinds = (op.type(i) for i in range(len(op.node.inputs)) if op.has(i))
+    known = (k.dtype for k in kinds if k.is_float and k.dtype != TensorType().dtype)
+    found = next(known, None)
+    return np.dtype(np.float32) if found is None else helper.tensor_dtype_to_np_dtype(found)
+
+
+def _is_wanted(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
+    domain = canonical(node.domain)
+    if find(domain, node.op_type) is None:
+        return False
+    return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is None
+
+
+def _rebuilt(model: Model, nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any]) -> Model:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model.proto)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    weights = {**model.weights, **constants}
+    strip(copy, weights)
+    name_nodes(copy.graph)
+    sort_nodes(copy.graph, model.name)
+    aside = {k: w for k, w in weights.items() if not stays_inline(w)}
+    return Model(copy, weights, model.name, model.folder, aside)
