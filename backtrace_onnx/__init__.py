@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
+        ExportError,
         InputError,
         ModelError,
         RequestError,
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BacktraceError": "errors",
     "CompileError": "errors",
+    "ExportError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
     "InputError": "errors",
@@ -43,6 +45,7 @@ __all__ = [
     "CompileError",
     "Explainer",
     "Explanation",
+    "ExportError",
     "InputError",
     "ModelError",
     "RequestError",

@@ -6,6 +6,7 @@ BacktraceError
 ├── RequestError          target, task, output, mode or another option does not fit
 ├── UnsupportedError      operators of the model have no rule; lists all of them
 ├── CompileError          the explanation cannot be written as an ONNX model
+├── ExportError           a framework's model cannot be written as an ONNX model that does the same
 └── RuleError             a rule was registered twice, or does not fit its operator
 """
 
@@ -74,5 +75,11 @@ class UnsupportedError(BacktraceError):
 
 class CompileError(BacktraceError):
     """The explanation cannot be written as standard ONNX nodes; names the node."""
+
+    exit_code = 3
+
+
+class ExportError(BacktraceError):
+    """A framework's model cannot be exported, or what was exported computes something else."""
 
     exit_code = 3
