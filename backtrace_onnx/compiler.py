@@ -27,7 +27,7 @@ from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.topology import sort_nodes
+from backtrace_onnx.topology import captured, sort_nodes
 
 MAX_IR = 13
 
@@ -92,7 +92,12 @@ class _Writer:
         taken |= set(plan.graph.inputs) | model.weights.keys()
         known = frozenset(model.weights.keys() | (plan.graph.constants.keys() & taken))
         self.ops = EmitOps(
-            self.dtype, prefix="relevance", known=known, ledger=ledger, reserved=frozenset(taken)
+            self.dtype,
+            prefix="relevance",
+            known=known,
+            ledger=ledger,
+            reserved=frozenset(taken),
+            opset=model.opsets[""],
         )
         self.values = _Symbols(self.ops, plan.graph)
         self.axes = SampleAxes(plan.graph)
@@ -211,7 +216,7 @@ class _Writer:
         graph.input.extend(self.extra_inputs)
         graph.output.extend(self.outputs)
         weights = {**self.model.weights}
-        used = {name for node in nodes for name in node.input}
+        used = {name for node in nodes for name in (*node.input, *captured(node))}
         used |= {value.name for value in self.extra_inputs}  # optional, also where nothing asks
         weights.update({k: v for k, v in self.ops.constants.items() if k in used})
         self.proto.ir_version = min(max(self.proto.ir_version, 8), MAX_IR)
@@ -272,7 +277,7 @@ def _living(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.Node
     alive = []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
-            wanted.update(node.input)
+            wanted.update(node.input, captured(node))
             alive.append(node)
     return alive[::-1]
 

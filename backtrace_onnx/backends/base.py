@@ -96,6 +96,21 @@ class Ops:
         """
         raise NotImplementedError
 
+    def scan(
+        self,
+        text: Callable[..., Any],
+        carried: Sequence[Value],
+        stacked: Sequence[Value],
+        *,
+        back: bool = False,
+    ) -> tuple[list[Value], list[Value]]:
+        """`text(ops, carried, *rows) -> (carried, outputs)` for every row of what is stacked.
+
+        From the last row to the first if `back`. Returns what is carried in the end, and the
+        outputs stacked in the order of the rows. To be asked for inside of `apply`.
+        """
+        raise NotImplementedError
+
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """The node itself on other inputs."""
         raise NotImplementedError
@@ -104,6 +119,9 @@ class Ops:
     def scope(self, name: str) -> Iterator[None]:
         """What is done meanwhile belongs to the node `name`."""
         yield
+
+    def require(self, opset: int, what: str) -> None:
+        """What follows is text of at least this opset. Raises CompileError where it is older."""
 
     def same_shape(self, a: Value, b: Value) -> bool:
         """Whether two shapes are equal, if that can be told now."""

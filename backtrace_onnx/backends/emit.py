@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from backtrace_onnx.policies import Policy
 
 
+NEWEST_OPSET = 20
+"""Greatest version of ai.onnx whose words are used."""
+
+
 class Sign(IntEnum):
     """What is known of a tensor's entries; order matters to sums of magnitudes."""
 
@@ -150,6 +154,7 @@ class EmitOps(Ops):
         prefix: first part of every node and tensor name written here.
         known: constants the graph has already, by name.
         ledger: whether totals are written as well.
+        opset: version of ai.onnx of the graph written to.
     """
 
     def __init__(
@@ -160,7 +165,9 @@ class EmitOps(Ops):
         known: frozenset[str] = frozenset(),
         ledger: bool = False,
         reserved: frozenset[str] = frozenset(),
+        opset: int = NEWEST_OPSET,
     ) -> None:
+        self.opset = opset
         self.dtype = np.dtype(dtype)
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
@@ -257,11 +264,30 @@ class EmitOps(Ops):
         found: Symbol = self._written[key]
         return found
 
+    def require(self, opset: int, what: str) -> None:
+        if self.opset < opset:
+            raise CompileError(
+                f"node {self.scopes[-1]!r}: {what} takes opset {opset}, the model has {self.opset}; "
+                f"bring it there with onnx.version_converter.convert_version(model, {opset})"
+            )
+
     def only_eager(self, what: str) -> CompileError:
         return super().only_eager(f"node {self.scopes[-1]!r}: {what}")
 
     def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
         return text(self, *args)
+
+    def scan(
+        self,
+        text: Callable[..., Any],
+        carried: Sequence[Value],
+        stacked: Sequence[Value],
+        *,
+        back: bool = False,
+    ) -> tuple[list[Value], list[Value]]:
+        from backtrace_onnx.backends.stepping import write_scan
+
+        return write_scan(self, text, carried, stacked, back)  # type: ignore[return-value]
 
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
         made = self.op(

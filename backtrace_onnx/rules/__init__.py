@@ -12,6 +12,7 @@ from backtrace_onnx.rules import (
     sampling,
     signal,
     silent,
+    strings,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "sampling",
     "signal",
     "silent",
+    "strings",
 ]

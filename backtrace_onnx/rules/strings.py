@@ -1,0 +1,64 @@
+"""Operators on text: relevance goes to the strings that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from backtrace_onnx.backends.base import Value, ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.structures.base import Halves, Passes, Step, Structure
+from backtrace_onnx.structures.moves import Adjoint
+from backtrace_onnx.structures.occurrences import Grams, Occurrences
+
+
+@rule("StringConcat")
+def string_concat(op: Op) -> Structure:
+    """The two strings share alike; a constant takes none."""
+    return Halves()
+
+
+@rule("StringNormalizer")
+def string_normalizer(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    if op.attribute("stopwords"):
+        raise RuleError(
+            f"StringNormalizer node {op.node.name!r} drops stopwords, so positions shift; "
+            "drop them before the model"
+        )
+    return Passes()
+
+
+def _summed_back(step: Step, r: Value) -> Value:
+    return step.ops.ReduceSum(r, ints(-1), keepdims=0)
+
+
+@rule("StringSplit")
+def string_split(op: Op) -> Structure:
+    """The relevance of its parts, summed, is a string's."""
+    return Adjoint(_summed_back)
+
+
+@rule("TfIdfVectorizer")
+def tf_idf_vectorizer(op: Op) -> Structure:
+    """A gram's relevance is shared alike by its occurrences, and by the terms of each."""
+    return Occurrences(tuple(_grams(op)), max(op.attribute("ngram_indexes")) + 1, op.rank(0) == 1)
+
+
+def _grams(op: Op) -> Iterator[Grams]:
+    words = op.attribute("pool_strings")
+    pool = np.array(words, object) if words else np.array(op.attribute("pool_int64s"), np.int64)
+    starts = [*op.attribute("ngram_counts"), len(pool)]
+    columns = np.array(op.attribute("ngram_indexes"), np.int64)
+    wanted = range(op.attribute("min_gram_length"), op.attribute("max_gram_length") + 1)
+    before = 0
+    for length, (start, end) in enumerate(pairwise(starts), 1):
+        count = (end - start) // length
+        if length in wanted and count:
+            strides = range(1, op.attribute("max_skip_count") + 2) if length > 1 else (1,)
+            terms = pool[start:end].reshape(count, length)
+            yield Grams(terms, columns[before : before + count], tuple(strides))
+        before += count
