@@ -61,7 +61,7 @@ class Linear(Structure):
 
         def masses(e: Ops, *xs: Value) -> Value:
             parts = [e.parts(x, reading, k) for x, k in zip(xs, known, strict=False)]
-            return _masses(e, parts, self.forward, xs[len(known) :])
+            return signed_masses(e, parts, self.forward, xs[len(known) :])
 
         made = ops.apply(f"{key}/masses", masses, *factors, *steering)
         p, n = made if isinstance(made, tuple) else (made, None)
@@ -137,7 +137,7 @@ class Linear(Structure):
         return step.ops.weigh(x, pulled, reading, known[k])
 
 
-def _masses(
+def signed_masses(
     e: Ops,
     parts: Sequence[dict[int, Value]],
     forward: Callable[..., Value],
