@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     )
     from backtrace_onnx.explainer import Explainer, compile, explain
     from backtrace_onnx.explanation import Explanation
+    from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
     from backtrace_onnx.policies import policy
     from backtrace_onnx.registry import rule
+    from backtrace_onnx.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 
 _HOME = {
     "BacktraceError": "errors",
     "CompileError": "errors",
+    "Continuation": "generation",
+    "Contrast": "generation",
     "ExportError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
@@ -33,9 +37,11 @@ _HOME = {
     "ModelError": "errors",
     "RequestError": "errors",
     "RuleError": "errors",
+    "Tokenizer": "tokenizer",
     "UnsupportedError": "errors",
     "compile": "explainer",
     "explain": "explainer",
+    "explain_continuation": "generation",
     "policy": "policies",
     "rule": "registry",
 }
@@ -43,6 +49,8 @@ _HOME = {
 __all__ = [
     "BacktraceError",
     "CompileError",
+    "Continuation",
+    "Contrast",
     "Explainer",
     "Explanation",
     "ExportError",
@@ -50,9 +58,11 @@ __all__ = [
     "ModelError",
     "RequestError",
     "RuleError",
+    "Tokenizer",
     "UnsupportedError",
     "compile",
     "explain",
+    "explain_continuation",
     "policy",
     "rule",
 ]

@@ -32,6 +32,8 @@ def explainable(name: str, y: Any) -> Array:
 
 def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> Channels:
     """The caller's start, one array per channel. Raises RequestError where it does not fit y."""
+    if callable(start):
+        start = start(y, policy.channels)
     try:
         parts = list(start) if policy.channels > 1 else [start]
         arrays = [np.array(part, dtype) for part in parts]
