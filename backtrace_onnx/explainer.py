@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx import registry, rules
+from backtrace_onnx import registry, rules, text_inputs
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_number, default_output, find_kept, find_output
 from backtrace_onnx.errors import RequestError
@@ -30,6 +30,8 @@ from backtrace_onnx.trace import Trace
 
 if TYPE_CHECKING:
     from backtrace_onnx.compiled import CompiledRuns
+    from backtrace_onnx.text_inputs import TextInput
+    from backtrace_onnx.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -116,22 +118,25 @@ class Explainer:
         scaler: float | None = None,
         threshold: float = 0.5,
         keep: Keep = "inputs",
+        tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Explanation:
         """Trace the answer for `inputs` back to them.
 
         Args:
-            inputs: array, or arrays by input name.
+            inputs: array, or arrays by input name; with a tokenizer a text or a list of texts.
             mode: policy: "default", "contrastive", "epsilon" or one of your own.
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
                 axes; for generation (position, token). Default: the largest.
             task: "classification" (default), "regression", "bbox", "segmentation", "generation".
-            start: relevance to start from, shaped like the output; a pair in contrastive mode.
+            start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
+                a function (output, channels) that returns it, such as `Contrast`.
             scaler: total each channel starts from, positive; default: as the task gives it.
             threshold: of the segmentation task.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
+            tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
             progress: called with (nodes done, nodes) as the walk goes on.
 
         Raises:
@@ -142,6 +147,9 @@ class Explainer:
         check_number("threshold", threshold)
         if scaler is not None:
             check_number("scaler", scaler, positive=True)
+        texts: dict[str, TextInput] = {}
+        if tokenizer is not None:
+            inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
         feeds = check_inputs(inputs, self.graph)
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
@@ -158,7 +166,8 @@ class Explainer:
             threshold,
         )
         outcome = self._run(view, request, feeds, progress)
-        return _explanation(request, outcome, feeds, view.plan.graph)
+        made = _explanation(request, outcome, feeds, view.plan.graph)
+        return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
 
     def _run(
         self, view: View, request: Request, feeds: Mapping[str, Array], progress: Progress | None
