@@ -94,6 +94,12 @@ def _replaced(model: Model, proto: onnx.ModelProto) -> Model:
     return Model(proto, model.weights, model.name, model.folder, model.aside)
 
 
+def is_known(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
+    """Whether a node has a rule, or something that it stands for."""
+    expansion = find(canonical(node.domain), node.op_type)
+    return _has_rule(node, opsets) or expansion is not None or _has_body(node, opsets)
+
+
 def _has_rule(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
     domain = canonical(node.domain)
     return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is not None
@@ -101,10 +107,15 @@ def _has_rule(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
 
 def _has_body(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
     domain = canonical(node.domain)
-    if node.op_type not in _bodies() or domain not in ("", "ai.onnx.ml"):
+    return has_body(domain, node.op_type, opsets.get(domain, 1))
+
+
+def has_body(domain: str, op_type: str, version: int) -> bool:
+    """Whether ONNX defines an operator of a standard domain by standard operators."""
+    if op_type not in _bodies() or domain not in ("", "ai.onnx.ml"):
         return False
     try:
-        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+        schema = onnx.defs.get_schema(op_type, version, domain)
     except onnx.defs.SchemaError:
         return False
     return _is_function(schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -79,22 +79,34 @@ class Op:
 Build = Callable[[Op], "Structure"]
 
 
+Coverage = Literal["exact", "nothing"]
+
+
 @dataclass(frozen=True)
 class Rule:
-    """One registered rule: `build` describes a node's structure."""
+    """One registered rule: `build` describes a node's structure.
+
+    Attributes:
+        coverage: whether it is exact, or says that the operator carries nothing.
+    """
 
     domain: str
     op_type: str
     since: int
     build: Build
     summary: str
+    coverage: Coverage = "exact"
 
 
 _RULES: dict[tuple[str, str], dict[int, Rule]] = {}
 
 
 def rule(
-    *op_types: str, domain: str = "", since: int = 1, summary: str = ""
+    *op_types: str,
+    domain: str = "",
+    since: int = 1,
+    summary: str = "",
+    coverage: Coverage = "exact",
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the rule of operators of `domain` from opset `since`.
 
@@ -108,16 +120,16 @@ def rule(
             versions = _RULES.setdefault((_canonical(domain), op_type), {})
             if since in versions:
                 raise RuleError(f"{domain or 'ai.onnx'} {op_type} has a rule since opset {since}")
-            versions[since] = Rule(_canonical(domain), op_type, since, build, text)
+            versions[since] = Rule(_canonical(domain), op_type, since, build, text, coverage)
         return build
 
     return register
 
 
-def table(entries: Mapping[str, Build], *, domain: str = "") -> None:
+def table(entries: Mapping[str, Build], *, domain: str = "", coverage: Coverage = "exact") -> None:
     """Register one-line rules: operator -> build."""
     for op_type, build in entries.items():
-        rule(op_type, domain=domain)(build)
+        rule(op_type, domain=domain, coverage=coverage)(build)
 
 
 def lookup(domain: str, op_type: str, version: int) -> Rule | None:

@@ -201,7 +201,7 @@ def test_inspect_what_cannot_be_explained(run: Any, unknown: Path) -> None:
 def test_ops(run: Any) -> None:
     assert "Gemm" in run("ops")[1]
     assert any(row["operator"] == "Gemm" for row in json.loads(run("ops", "--json")[1]))
-    assert run("ops", "--markdown")[1].startswith("| Operator | Domain |")
+    assert run("ops", "--markdown")[1].count("| Gemm | ai.onnx | exact |") == 1
 
 
 def test_compile(run: Any, tmp_path: Path) -> None:
@@ -323,11 +323,11 @@ def test_a_picture_without_a_sidecar(run: Any, tmp_path: Path) -> None:
 def test_what_cannot_be_explained_exits_3(run: Any, tmp_path: Path) -> None:
     nodes = [helper.make_node("Det", ["x"], ["y"], name="det")]
     tensors = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 3]),
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5, 5]),
         helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"]),
     ]
     model = _saved(tmp_path / "det.onnx", nodes, tensors[:1], tensors[1:])
-    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32)[None])
+    np.save(tmp_path / "x.npy", np.eye(5, dtype=np.float32)[None])
     code, _, err = run("explain", model, tmp_path / "x.npy")
     assert code == 3 and "Det" in err and "det" in err
 

@@ -195,7 +195,7 @@ def test_an_output_without_a_shape(tmp_path: Path) -> None:
 def test_an_operator_without_onnx_text_is_named(tmp_path: Path) -> None:
     unknown = model(
         [helper.make_node("Det", ["x"], ["d"]), helper.make_node("Relu", ["d"], ["y"])],
-        {"x": (FLOAT, ["n", 3, 3])},
+        {"x": (FLOAT, ["n", 5, 5])},
         {"y": (FLOAT, ["n"])},
     )
     explainer = bt.Explainer(unknown, on_unsupported="pass")

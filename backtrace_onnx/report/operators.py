@@ -1,48 +1,55 @@
-"""The support table: every operator with a rule."""
+"""The support table: how every operator is explained."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from backtrace_onnx import rules
-from backtrace_onnx.registry import Rule
-from backtrace_onnx.registry import rules as registered
+from backtrace_onnx.coverage import Row, rows
 from backtrace_onnx.report.console import show, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ = rules  # registers the rules
 
-
-def as_records() -> list[dict[str, str | int]]:
-    """A row per rule, as JSON values."""
-    return [
-        {"domain": _domain(r), "operator": r.op_type, "since": r.since, "rule": r.summary}
-        for r in registered()
-    ]
+def as_records() -> list[dict[str, str]]:
+    """A row per operator, as JSON values."""
+    return [{**asdict(row), "domain": _domain(row)} for row in rows()]
 
 
 def as_markdown() -> str:
-    """The table in Markdown."""
-    lines = ["| Operator | Domain | From opset | Rule |", "| --- | --- | --- | --- |"]
+    """The table in Markdown, after a line with the counts."""
+    lines = [
+        f"{_counts()}.",
+        "",
+        "| Operator | Domain | Coverage | How |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [
-        f"| {r.op_type} | {_domain(r)} | {r.since} | {r.summary.replace('|', chr(92) + '|')} |"
-        for r in registered()
+        f"| {row.operator} | {_domain(row)} | {row.coverage} | {_escaped(row.how)} |"
+        for row in rows()
     ]
     return "\n".join(lines)
 
 
 def print_operators(to: Console) -> None:
     """The table for people."""
-    rows = table(to, "operator", "domain", "from opset", "rule", right=(2,))
-    count = 0
-    for rule in registered():
-        rows.add_row(rule.op_type, _domain(rule), str(rule.since), rule.summary)
-        count += 1
-    show(to, rows)
-    to.print(f"{count} rules; operators without one are expanded where ONNX defines a body.")
+    shown = table(to, "operator", "domain", "coverage", "how")
+    for row in rows():
+        shown.add_row(row.operator, _domain(row), row.coverage, row.how)
+    show(to, shown)
+    to.print(_counts())
 
 
-def _domain(rule: Rule) -> str:
-    return rule.domain or "ai.onnx"
+def _counts() -> str:
+    counts = Counter(row.coverage for row in rows())
+    return ", ".join(f"{count} {coverage}" for coverage, count in counts.most_common())
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _domain(row: Row) -> str:
+    return row.domain or "ai.onnx"

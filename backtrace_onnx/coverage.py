@@ -1,0 +1,71 @@
+"""How every operator of ONNX is explained: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+
+from backtrace_onnx import registry, rules
+from backtrace_onnx.expansions.registry import expansions, refusals
+from backtrace_onnx.inline import has_body
+
+_ = rules  # registers the rules
+
+STANDARD = ("", "ai.onnx.ml")
+_NEWEST = 1 << 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one operator is explained.
+
+    Attributes:
+        coverage: "exact" by a rule; "nothing": it carries no relevance; "expanded": read as
+            standard operators; "refused": it cannot be explained, and says why.
+        how: the rule in a sentence.
+    """
+
+    domain: str
+    operator: str
+    coverage: Literal["exact", "nothing", "expanded", "refused"]
+    how: str
+
+
+def rows() -> list[Row]:
+    """A row per operator of the standard domains, and per operator of others that has a rule."""
+    found = {
+        (row.domain, row.operator): row for row in (*_without(), *_bodies(), *_said(), *_ruled())
+    }
+    return [found[key] for key in sorted(found)]
+
+
+def _ruled() -> Iterator[Row]:
+    for rule in registry.rules():
+        yield Row(rule.domain, rule.op_type, rule.coverage, rule.summary)
+
+
+def _said() -> Iterator[Row]:
+    for domain, operator, how in expansions():
+        yield Row(domain, operator, "expanded", how)
+    for domain, operator, reason in refusals():
+        yield Row(domain, operator, "refused", reason)
+
+
+def _bodies() -> Iterator[Row]:
+    for domain, operator in _standard():
+        if has_body(domain, operator, _NEWEST):
+            yield Row(domain, operator, "expanded", "Read as the body ONNX defines.")
+
+
+def _without() -> Iterator[Row]:
+    for domain, operator in _standard():
+        yield Row(domain, operator, "refused", "No rule.")
+
+
+def _standard() -> Iterator[tuple[str, str]]:
+    for schema in onnx.defs.get_all_schemas():
+        if schema.domain in STANDARD:
+            yield schema.domain, schema.name
