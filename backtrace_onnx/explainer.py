@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from threading import Lock
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx import registry, rules, text_inputs
+from backtrace_onnx import rules, text_inputs
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.choices import Keep, check_number, default_output, find_kept, find_output
+from backtrace_onnx.choices import Keep, check_number, find_kept, find_output
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import check_inputs
-from backtrace_onnx.model import Model, ModelLike, load
-from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
+from backtrace_onnx.model import ModelLike, load
+from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
-from backtrace_onnx.prepare import prepare
-from backtrace_onnx.request import Outcome, Progress, Request, View
+from backtrace_onnx.request import Outcome, Progress, Request
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import CPU, Runtime
-from backtrace_onnx.trace import Trace
+from backtrace_onnx.support import Support, support_rows
+from backtrace_onnx.views import subject
 
 if TYPE_CHECKING:
-    from backtrace_onnx.compiled import CompiledRuns
     from backtrace_onnx.text_inputs import TextInput
     from backtrace_onnx.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
 _ = rules  # registers the rules
-
-
-@dataclass(frozen=True)
-class Support:
-    """How one node is explained.
-
-    Attributes:
-        coverage: "exact" by a rule, "expanded" from a schema or local function, "nothing" if it
-            carries no relevance, "none" if it cannot be explained.
-    """
-
-    node: str
-    operator: str
-    rule: str
-    coverage: Literal["exact", "expanded", "nothing", "none"]
 
 
 class Explainer:
@@ -83,28 +65,15 @@ class Explainer:
         if on_unsupported not in ("error", "pass", "stop"):
             raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
         self.engine, self.on_unsupported = engine, on_unsupported
-        self._runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
+        runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
+        self._sessions = Sessions(runtime)
         self._loaded = load(model)
-        self._sessions = Sessions(self._runtime)
-        prepared, graph = prepare(self._loaded)
-        plan = make_plan(graph, on_unsupported)
-        self._default_output = default_output(graph)
-        if self._default_output is not None:
-            self._check(plan, self._default_output)
-        self._main = View(prepared, plan, Trace(prepared, plan, (), self._runtime))
-        self._views: dict[str, View] = {}
-        self._lock = Lock()
-
-    @cached_property
-    def _compiled(self) -> CompiledRuns:
-        from backtrace_onnx.compiled import CompiledRuns
-
-        return CompiledRuns(self._loaded, self._runtime)
+        self._subject = subject(self._loaded, on_unsupported, runtime)
 
     @property
     def graph(self) -> Graph:
-        """The graph as the rules read it."""
-        return self._main.plan.graph
+        """The graph as the rules read it; control flow that depends on the inputs is one node."""
+        return self._subject.graph
 
     def explain(
         self,
@@ -153,8 +122,9 @@ class Explainer:
         feeds = check_inputs(inputs, self.graph)
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
-        output = find_output(output, self.graph)
-        view = self._view(output)
+        views = self._subject.views(feeds)
+        output = find_output(output, views.graph)
+        view = views.view(output)
         request = Request(
             find_policy(mode),
             output,
@@ -165,18 +135,14 @@ class Explainer:
             scaler,
             threshold,
         )
-        outcome = self._run(view, request, feeds, progress)
-        made = _explanation(request, outcome, feeds, view.plan.graph)
-        return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
-
-    def _run(
-        self, view: View, request: Request, feeds: Mapping[str, Array], progress: Progress | None
-    ) -> Outcome:
         if self.engine == "numba":
             from backtrace_onnx.running import run_eager  # imports Numba
 
-            return run_eager(view, request, feeds, self._sessions, progress)
-        return self._compiled.run(view, request, feeds)
+            outcome = run_eager(view, request, feeds, self._sessions, progress)
+        else:
+            outcome = views.compiled.run(view, request, feeds)
+        made = _explanation(request, outcome, feeds, view.plan.graph)
+        return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
 
     def compile(
         self,
@@ -193,67 +159,15 @@ class Explainer:
         from backtrace_onnx.compiler import Options
         from backtrace_onnx.saving import write
 
-        output = find_output(output, self.graph)
-        self._view(output)
+        views = self._subject.straight()
+        output = find_output(output, views.graph)
+        views.view(output)
         options = Options(find_policy(mode), output, task or "classification", scaler, threshold)
-        write(self._loaded, path, options, tensors)
+        write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
-        return support_rows(self._loaded, self._main.plan)
-
-    def _view(self, output: str) -> View:
-        """The view that explains `output`, made once."""
-        with self._lock:
-            if output not in self._views:
-                is_output = output in self._main.plan.graph.outputs
-                make = self._output_view if is_output else self._inner_view
-                self._views[output] = make(output)
-            return self._views[output]
-
-    def _output_view(self, output: str) -> View:
-        """The main view without the nodes behind `output`: no activation there is a gate."""
-        graph = self._main.plan.graph
-        nodes = tuple(graph.ancestors(output))[::-1]
-        if len(nodes) == len(graph.nodes):
-            return self._main
-        plan = make_plan(replace(graph, nodes=nodes), self.on_unsupported)
-        self._check(plan, output)
-        return replace(self._main, plan=plan)
-
-    def _inner_view(self, output: str) -> View:
-        model, whole = prepare(self._loaded, frozenset({output}))
-        nodes = tuple(whole.ancestors(output))[::-1]
-        plan = make_plan(
-            replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
-        )
-        self._check(plan, output)
-        return View(model, plan, Trace(model, plan, (output,), self._runtime))
-
-    def _check(self, plan: Plan, output: str) -> None:
-        if self.on_unsupported == "error":
-            plan.check(output)
-
-
-def support_rows(loaded: Model, plan: Plan) -> list[Support]:
-    """How every node of a plan is explained; `loaded` is the model as it was written."""
-    written = {node.name: node.op_type for node in loaded.proto.graph.node}
-    rows = []
-    for node in plan.graph.nodes:
-        structure = plan.structures.get(node.name)
-        rule = registry.lookup(node.domain, node.op_type, node.version)
-        summary = rule.summary if rule else plan.missing.get(node.name, "depends on no input")
-        coverage: Literal["exact", "expanded", "nothing", "none"]
-        if node.name in plan.missing:
-            coverage, summary = "none", plan.missing[node.name]
-        elif structure is None or not structure.carries:
-            coverage = "nothing"
-        else:
-            coverage = "exact" if node.name in written else "expanded"
-        rows.append(Support(node.name, node.operator, summary, coverage))
-        parts = (part for part in node.sources[1:] if part in written)
-        rows += [Support(p, written[p], f"read as one with {node.name}", coverage) for p in parts]
-    return rows
+        return support_rows(self._loaded, self._subject.plan)
 
 
 def _explanation(

@@ -17,7 +17,7 @@ from backtrace_onnx.sessions import MAX_IR, first_line, initializer, make_sessio
 from backtrace_onnx.topology import captured, subgraphs
 
 Array = npt.NDArray[Any]
-_RANDOM = frozenset(
+RANDOM = frozenset(
     {
         "Bernoulli",
         "Multinomial",
@@ -62,7 +62,7 @@ def _computed(model: Model) -> list[onnx.NodeProto]:
     known = set(model.weights) | {""}
     computed: list[onnx.NodeProto] = []
     for node in model.proto.graph.node:
-        if node.op_type in _RANDOM or any(subgraphs(node)):
+        if node.op_type in RANDOM or any(subgraphs(node)):
             continue
         if all(i in known for i in node.input):
             computed.append(node)

@@ -18,7 +18,6 @@ from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
-_CONTROL = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Plan:
         nonnegative: tensors known to have no negative entry.
         infinite: tensors that may hold infinities: they descend from a constant that does.
         gates: saturation gate of linear nodes followed by a saturating activation.
+        missing: why a node cannot be explained, by its name.
+        bodies: what cannot be explained in the bodies of control flow not written out yet.
     """
 
     graph: Graph
@@ -42,6 +43,7 @@ class Plan:
     infinite: frozenset[str]
     gates: Mapping[str, Gate]
     missing: Mapping[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, tuple[Unsupported, ...]] = field(default_factory=dict)
 
     def unsupported(self, output: str) -> tuple[Unsupported, ...]:
         """A row for every operator without a rule that relevance from `output` would meet."""
@@ -54,6 +56,8 @@ class Plan:
             reached.update(node.inputs)
             if node.name in self.missing:
                 met.setdefault((node.operator, self.missing[node.name]), []).append(node.name)
+            for row in self.bodies.get(node.name, ())[::-1]:
+                met.setdefault((row.operator, row.reason), []).extend(row.nodes)
         rows = ((op, tuple(names[::-1]), why) for (op, why), names in sorted(met.items()))
         return tuple(Unsupported(*row) for row in rows)
 
@@ -105,7 +109,7 @@ def _structure(
 ) -> Structure:
     rule = registry.lookup(node.domain, node.op_type, node.version)
     if rule is None:
-        missing[node.name] = refusal(registry.Op(node, graph, carriers)) or _remedy(node)
+        missing[node.name] = refusal(registry.Op(node, graph, carriers)) or remedy(node)
     else:
         try:
             with blaming([node], graph.opsets):
@@ -115,9 +119,8 @@ def _structure(
     return PassesWhereAlike(len(node.inputs)) if on_unsupported == "pass" else Stops()
 
 
-def _remedy(node: Node) -> str:
-    if node.operator in _CONTROL:
-        return "control flow has no rule yet; export the model with static control flow or unrolled"
+def remedy(node: Node) -> str:
+    """Why an operator without a rule has none, and what to do."""
     if node.domain:
         return (
             "this domain has no rule; write one with "

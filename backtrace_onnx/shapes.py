@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from math import prod
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -44,6 +46,23 @@ def computed_shapes(graph: onnx.GraphProto, types: Mapping[str, TensorType]) -> 
         if before is None or _says_more(_meaning(before, symbols), shape):
             found[node.output[0]] = shape
     return found
+
+
+def computed_numbers(
+    graph: onnx.GraphProto, types: Mapping[str, TensorType]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Value of every integer number and vector that follows from known shapes."""
+    vectors = _Vectors(types)
+    for tensor in graph.initializer:
+        vectors.constant(tensor.name, tensor)
+    for node in graph.node:
+        vectors.follow(node)
+    found = {name: (_numbers(entries), types.get(name)) for name, entries in vectors.known.items()}
+    return {
+        name: np.array(numbers, np.int64).reshape([-1] * kind.rank)
+        for name, (numbers, kind) in found.items()
+        if numbers is not None and kind is not None and kind.rank in (0, 1)
+    }
 
 
 def _meaning(shape: Shape, symbols: Set[str]) -> Shape:

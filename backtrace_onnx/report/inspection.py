@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtrace_onnx.choices import default_output
-from backtrace_onnx.explainer import Support, support_rows
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import spell
 from backtrace_onnx.model import load
-from backtrace_onnx.plan import make_plan
-from backtrace_onnx.prepare import prepare
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.sidecar import Sidecar
+from backtrace_onnx.support import Support, support_rows
+from backtrace_onnx.views import read_plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,8 +49,8 @@ def inspect(model: Path, sidecar: Sidecar | None) -> Inspection:
     """Read a model and look up the rule of every node. Raises ModelError."""
     loaded = load(model)
     opsets = {domain or "ai.onnx": version for domain, version in loaded.opsets.items()}
-    _, graph = prepare(loaded)
-    plan = make_plan(graph, "stop")
+    plan = read_plan(loaded, "stop")
+    graph = plan.graph
     output = default_output(graph)
     ends = {f"{n.operator} ({n.name})" for n in plan.ends(output)} if output else set()
     return Inspection(str(model), graph, opsets, sidecar, support_rows(loaded, plan), sorted(ends))

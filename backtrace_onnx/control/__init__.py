@@ -1,0 +1,1 @@
+"""Control flow, sequences and optionals, written out as what really ran."""

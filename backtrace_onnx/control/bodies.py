@@ -1,0 +1,113 @@
+"""Writing the body of a control-flow node into the graph around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.fold import RANDOM
+from backtrace_onnx.topology import name_nodes, subgraphs
+from backtrace_onnx.weights import read_weights
+
+
+def body_of(node: onnx.NodeProto, attribute: str = "body") -> onnx.GraphProto:
+    """A copy of a body, every node of it named."""
+    body = onnx.GraphProto()
+    body.CopyFrom(next(a.g for a in node.attribute if a.name == attribute))
+    name_nodes(body)
+    return body
+
+
+class Body:
+    """A body that is written out once or many times.
+
+    Its weights, and what is computed from constants only, are written once and shared.
+    """
+
+    def __init__(self, scene: Scene, owner: str, body: onnx.GraphProto) -> None:
+        self.scene, self.graph = scene, body
+        self.inputs = [x.name for x in body.input]
+        self.outputs = [x.name for x in body.output]
+        self._shared = self._weights(owner)
+        self._nodes = self._without_constants(owner)
+
+    def write(
+        self, prefix: str, given: Sequence[str], finals: Mapping[int, str] | None = None
+    ) -> list[str]:
+        """Write the body with `given` for its inputs; the names of its outputs.
+
+        `finals` names outputs by their number; the others are named after `prefix`.
+        """
+        scene, finals = self.scene, finals or {}
+        names = {**self._shared, **dict(zip(self.inputs, given, strict=True))}
+        wanted = {self.outputs[i]: name for i, name in reversed(list(finals.items()))}
+        for node in self._nodes:
+            for out in filter(None, node.output):
+                names[out] = wanted.get(out) or scene.fresh(f"{prefix}/{out}")
+        for node in self._nodes:
+            copy = renamed(node, names)
+            copy.name = scene.fresh(f"{prefix}/{node.name}")
+            scene.add(copy)
+        made = [names.get(out, out) for out in self.outputs]
+        for i, final in finals.items():
+            if made[i] != final:
+                scene.rename(made[i], final)
+                made[i] = final
+        return made
+
+    def _weights(self, owner: str) -> dict[str, str]:
+        """The body's initializers as weights of the model: their new names."""
+        proto, model = onnx.ModelProto(graph=self.graph), self.scene.model
+        weights = read_weights(proto, model.name, model.folder)
+        return {name: self.scene.constant(f"{owner}/{name}", w) for name, w in weights.items()}
+
+    def _without_constants(self, owner: str) -> list[onnx.NodeProto]:
+        """Nodes that depend on what the body is given; the others are written at once."""
+        scene, kept = self.scene, []
+        local = {out for node in self.graph.node for out in node.output} | set(self.inputs)
+        for node in self.graph.node:
+            reads = [self._shared.get(name, "" if name in local else name) for name in node.input]
+            fixed = all(new in scene.fixed for i, new in enumerate(reads) if node.input[i])
+            if not fixed or node.op_type in RANDOM or any(subgraphs(node)):
+                kept.append(node)
+                continue
+            for out in filter(None, node.output):
+                self._shared[out] = scene.fresh(f"{owner}/{out}")
+                scene.fixed.add(self._shared[out])
+            copy = renamed(node, self._shared)
+            copy.name = scene.fresh(f"{owner}/{node.name}")
+            scene.add(copy)
+        return kept
+
+
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """A copy that reads and makes tensors under their new names, in its bodies too."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    del copy.input[:], copy.output[:]
+    copy.input.extend(names.get(name, name) for name in node.input)
+    copy.output.extend(names.get(name, name) for name in node.output)
+    for graph in subgraphs(copy):
+        _recapture(graph, dict(names))
+    return copy
+
+
+def _recapture(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename, in place, what a body reads from around it; its own names shadow those."""
+    for value in (*graph.input, *graph.initializer):
+        names.pop(value.name, None)
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+        for inner in subgraphs(node):
+            _recapture(inner, dict(names))
+        for name in node.output:
+            names.pop(name, None)
+    _rename_outputs(graph, names)
+
+
+def _rename_outputs(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    for value in graph.output:
+        value.name = names.get(value.name, value.name)

@@ -1,0 +1,22 @@
+"""If: the branch that ran."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.scene import Scene
+
+
+def write_if(scene: Scene, node: onnx.NodeProto) -> bool:
+    """Write the branch that the condition chooses, once that is known."""
+    condition = scene.wanted(node, node.input[0], "which of its branches runs")
+    if condition is None:
+        return False
+    chosen = "then_branch" if bool(np.ravel(condition)[0]) else "else_branch"
+    body = body_of(node, chosen)
+    scene.check_room(node, 1, body)
+    finals = {i: name for i, name in enumerate(node.output) if name}
+    Body(scene, node.name, body).write(node.name, [], finals)
+    return True

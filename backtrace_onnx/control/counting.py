@@ -1,0 +1,102 @@
+"""How often a Loop runs, where that depends on no input: its condition is run on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
+
+from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.errors import ModelError
+from backtrace_onnx.sessions import MAX_IR, first_line, make_session
+from backtrace_onnx.topology import captured
+
+Array = npt.NDArray[Any]
+_STATES = 2  # inputs of a node, and of its body, before its states
+
+
+def constant_trips(scene: Scene, node: onnx.NodeProto, body: onnx.GraphProto) -> int | None:
+    """Number of iterations if it follows from constants; at most one more than there is room for.
+
+    The part of the body that its condition depends on is run alone, without the rest.
+    """
+    states, nodes = _condition(body)
+    outer = {node.input[_STATES + k] for k in states} | set(filter(None, node.input[:_STATES]))
+    steering = _steering(body, states, nodes)
+    outer |= captured(helper.make_node("Loop", [], [], body=steering))
+    values = {name: scene.value(name) for name in outer}
+    known = {name: value for name, value in values.items() if value is not None}
+    if len(known) < len(values):
+        return None
+    return _run(scene, node, steering, states, known)
+
+
+def _condition(body: onnx.GraphProto) -> tuple[list[int], list[onnx.NodeProto]]:
+    """Numbers of the states, and the nodes, that the body's condition depends on."""
+    wanted = {body.output[0].name}
+    states: set[int] = set()
+    while True:
+        nodes = []
+        for node in reversed(body.node):
+            if wanted.intersection(node.output):
+                wanted.update((*node.input, *captured(node)))
+                nodes.append(node)
+        read = {k for k, x in enumerate(body.input[_STATES:]) if x.name in wanted}
+        if read == states:
+            return sorted(states), nodes[::-1]
+        states = read
+        wanted |= {body.output[1 + k].name for k in states}
+
+
+def _steering(
+    body: onnx.GraphProto, states: list[int], nodes: list[onnx.NodeProto]
+) -> onnx.GraphProto:
+    """The body without what its condition does not depend on, numbering its iterations."""
+    number = helper.make_node("Identity", [body.input[0].name], ["number@row"])
+    row = helper.make_tensor_value_info("number@row", TensorProto.INT64, [])
+    return helper.make_graph(
+        [*nodes, number],
+        "steering",
+        [*body.input[:_STATES], *(body.input[_STATES + k] for k in states)],
+        [body.output[0], *(body.output[1 + k] for k in states), row],
+        list(body.initializer),
+    )
+
+
+def _run(
+    scene: Scene,
+    node: onnx.NodeProto,
+    steering: onnx.GraphProto,
+    states: list[int],
+    known: dict[str, Array],
+) -> int:
+    most = scene.room(steering) + 1
+    asked = known.get(node.input[0]) if node.input else None
+    limit = most if asked is None else min(int(np.ravel(asked)[0]), most)
+    finals = [f"state{k}@final" for k in states]
+    inputs = ["limit@trips", node.input[1] if len(node.input) > 1 else ""]
+    inputs += [node.input[_STATES + k] for k in states]
+    loop = helper.make_node("Loop", inputs, [*finals, "numbers@trips"], body=steering)
+    stored = {**known, "limit@trips": np.array(limit, np.int64)}
+    graph = helper.make_graph(
+        [loop],
+        "trips",
+        [],
+        [ValueInfoProto(name="numbers@trips")],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in stored.items()],
+    )
+    version = min(scene.model.proto.ir_version or 8, MAX_IR)
+    proto = helper.make_model(
+        graph, opset_imports=scene.model.proto.opset_import, ir_version=version
+    )
+    try:
+        numbers = make_session(proto, threads=1).run(None, {})[0]
+    except Exception as error:  # onnxruntime raises many types
+        raise ModelError(
+            f"{scene.model.name}: the condition of the Loop {node.name!r} cannot be computed "
+            f"({first_line(error)})"
+        ) from None
+    return len(numbers)

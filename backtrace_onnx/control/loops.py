@@ -1,0 +1,94 @@
+"""Loop: the iterations that ran, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.counting import constant_trips
+from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.scene import Scene
+
+_STEERING = 2  # trip count and condition come before the states
+
+
+class LoopParts(NamedTuple):
+    """A Loop and what its places mean."""
+
+    node: onnx.NodeProto
+    body: onnx.GraphProto
+
+    @property
+    def initial(self) -> list[str]:
+        """First values of the states."""
+        return list(self.node.input[_STEERING:])
+
+    @property
+    def final(self) -> list[str]:
+        """Outputs with the states' last values."""
+        return _filled(self.node.output[: len(self.initial)], len(self.initial))
+
+    @property
+    def stacked(self) -> list[str]:
+        """Outputs with a row per iteration."""
+        count = len(self.body.output) - 1 - len(self.initial)
+        return _filled(self.node.output[len(self.initial) :], count)
+
+
+def write_loop(scene: Scene, node: onnx.NodeProto) -> bool:
+    """Write every iteration, once their number is known."""
+    loop = LoopParts(node, body_of(node))
+    trips = _trips(scene, loop)
+    if trips is None:
+        return False
+    scene.check_room(node, trips, loop.body)
+    states = _unroll(scene, loop, trips)
+    if not trips:
+        for state, output in zip(states, loop.final, strict=True):
+            scene.rename(state, output)
+    return True
+
+
+def _trips(scene: Scene, loop: LoopParts) -> int | None:
+    """Number of iterations; asked for where only a run can tell."""
+    name = loop.node.name
+    question = Question(name, "Loop", "trips", name, "how often it runs")
+    if question.key in scene.answers:
+        return int(scene.answers[question.key])
+    trips = constant_trips(scene, loop.node, loop.body)
+    if trips is None:
+        scene.ask(question)
+    return trips
+
+
+def _unroll(scene: Scene, loop: LoopParts, trips: int) -> list[str]:
+    """Write the iterations and the stacked rows; the states' last names."""
+    node, states = loop.node, loop.initial
+    body = Body(scene, node.name, loop.body)
+    rows: list[list[str]] = [[] for _ in loop.stacked]
+    going = scene.constant(f"{node.name}/{body.inputs[1]}", np.array(True)) if trips else ""
+    for i in range(trips):
+        number = scene.constant(f"{node.name}/{i}/{body.inputs[0]}", np.array(i, np.int64))
+        last = i == trips - 1
+        finals = {1 + k: name for k, name in enumerate(loop.final) if name and last}
+        made = body.write(f"{node.name}/{i}", [number, going, *states], finals)
+        states = made[1 : 1 + len(states)]
+        for row, name in zip(rows, made[1 + len(states) :], strict=True):
+            row.append(name)
+    for row, output, value in zip(
+        rows, loop.stacked, loop.body.output[1 + len(states) :], strict=True
+    ):
+        if output and trips:
+            scene.stack(row, output, 0)
+        elif output:
+            scene.empty_rows(node, value, output)
+    return states
+
+
+def _filled(names: Sequence[str], count: int) -> list[str]:
+    """The names, "" where outputs at the end are left out."""
+    return [*names, *[""] * (count - len(names))]

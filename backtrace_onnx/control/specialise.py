@@ -1,0 +1,100 @@
+"""The model as it ran on given inputs: every branch taken and every iteration, written out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+import numpy.typing as npt
+
+from backtrace_onnx.control.probe import Probe
+from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.model import Model
+from backtrace_onnx.sessions import CPU, Runtime
+
+Array = npt.NDArray[Any]
+Decisions = tuple[tuple[str, bytes], ...]
+T = TypeVar("T")
+_KEPT = 8
+
+
+class Recent(Generic[T]):
+    """Values by key, of which the most recently used are kept."""
+
+    def __init__(self, most: int = _KEPT) -> None:
+        self._most, self._lock = most, Lock()
+        self._values: OrderedDict[Any, T] = OrderedDict()
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        """The value of a key, made where it is not kept."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make()
+                while len(self._values) > self._most:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            return self._values[key]
+
+
+class Stage:
+    """A model written out as far as some decisions allow.
+
+    Attributes:
+        questions: what only a run can tell; none where it is written out whole.
+    """
+
+    def __init__(self, model: Model, answers: Mapping[str, Array], runtime: Runtime) -> None:
+        self.answers = dict(answers)
+        self.model, self.questions = straightened(model, self.answers)
+        self._runtime = runtime
+
+    def after(self, found: Mapping[str, Array]) -> Stage:
+        """What comes when these are answered."""
+        return Stage(self.model, {**self.answers, **found}, self._runtime)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The session that answers them. Raises ModelError where the model cannot be loaded."""
+        return Probe(self.model, self.questions, self._runtime)
+
+
+class Specialiser:
+    """Writes a model out as it runs on given inputs, one run for every depth of nesting.
+
+    Attributes:
+        model: the model, with all written out that depends on no input.
+        questions: what that depends on where it does; empty: `model` is straight.
+    """
+
+    def __init__(self, model: Model, runtime: Runtime = CPU) -> None:
+        self._runtime = runtime
+        self._first = Stage(model, {}, runtime)
+        self._stages: Recent[Stage] = Recent(4 * _KEPT)
+
+    @property
+    def model(self) -> Model:
+        """The model, with all written out that depends on no input."""
+        return self._first.model
+
+    @property
+    def questions(self) -> Mapping[str, Question]:
+        """What depends on the inputs."""
+        return self._first.questions
+
+    def start(self) -> None:
+        """Load the model for its first run. Raises ModelError where that cannot be."""
+        _ = self._first.probe
+
+    def specialised(self, feeds: Mapping[str, Array]) -> tuple[Decisions, Model]:
+        """What the run on `feeds` decided, and the model it ran."""
+        stage = self._first
+        decisions: Decisions = ()
+        while stage.questions:
+            found = stage.probe.answers(feeds)
+            decisions += tuple((name, x.tobytes()) for name, x in found.items())
+            stage = self._stages.get(decisions, partial(stage.after, found))
+        return decisions, stage.model

@@ -1,0 +1,58 @@
+"""One round of writing out: every control-flow and sequence node whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+
+from backtrace_onnx.control.branches import write_if
+from backtrace_onnx.control.loops import write_loop
+from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.scene import Scene, is_standard
+from backtrace_onnx.inline import expanded, inlined
+from backtrace_onnx.model import Model
+
+Array = npt.NDArray[Any]
+Writer = Callable[[Scene, onnx.NodeProto], bool]
+"""Writes what a node stands for into the scene; False where that is not known yet."""
+
+_WRITERS: dict[str, Writer] = {"If": write_if, "Loop": write_loop}
+WRITTEN_OUT = frozenset(_WRITERS)
+"""Operators of ai.onnx that are replaced by what they did in a run."""
+
+
+def straightened(
+    model: Model, answers: Mapping[str, Array] | None = None
+) -> tuple[Model, dict[str, Question]]:
+    """The model with all written out that is known, and what only a run can tell."""
+    questions: dict[str, Question] = {}
+    whole = expanded(inlined(model))
+    if not any(dynamic_nodes(whole)):
+        return model, questions
+    model = whole
+    while any(dynamic_nodes(model)):
+        scene = Scene(model, answers or {})
+        changed = [_write(scene, node) for node in model.proto.graph.node]
+        questions = scene.questions
+        if not any(changed):
+            break
+        model, questions = expanded(scene.result()), {}
+    return model, questions
+
+
+def dynamic_nodes(model: Model) -> Iterator[onnx.NodeProto]:
+    """Nodes that are written out as soon as enough is known."""
+    for node in model.proto.graph.node:
+        if is_standard(node) and node.op_type in _WRITERS:
+            yield node
+
+
+def _write(scene: Scene, node: onnx.NodeProto) -> bool:
+    write = _WRITERS.get(node.op_type) if is_standard(node) else None
+    if write is not None and write(scene, node):
+        return True
+    scene.nodes.append(node)
+    return False

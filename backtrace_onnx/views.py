@@ -1,0 +1,171 @@
+"""A model prepared for explaining its tensors, one view for each that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy.typing as npt
+
+from backtrace_onnx.choices import default_output
+from backtrace_onnx.control.questions import undecided
+from backtrace_onnx.control.specialise import Recent, Specialiser
+from backtrace_onnx.control.survey import survey
+from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.graph import Graph
+from backtrace_onnx.model import Model
+from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
+from backtrace_onnx.prepare import prepare
+from backtrace_onnx.request import View
+from backtrace_onnx.sessions import CPU, Runtime
+from backtrace_onnx.trace import Trace
+
+if TYPE_CHECKING:
+    from backtrace_onnx.compiled import CompiledRuns
+
+Array = npt.NDArray[Any]
+
+
+class Subject(Protocol):
+    """A model that can be explained."""
+
+    model: Model
+
+    @property
+    def plan(self) -> Plan:
+        """What is known before anything runs."""
+
+    @property
+    def graph(self) -> Graph:
+        """The plan's graph."""
+
+    def views(self, feeds: Mapping[str, Array]) -> Views:
+        """Views of the model as it runs on `feeds`."""
+
+    def straight(self) -> Views:
+        """Views of the model for all inputs. Raises CompileError where there is no such model."""
+
+
+class Views:
+    """A model without control flow, and its views by explained tensor.
+
+    Raises UnsupportedError where the way from the default output meets operators without a rule.
+    """
+
+    def __init__(self, model: Model, on_unsupported: OnUnsupported, runtime: Runtime = CPU) -> None:
+        self.model, self.on_unsupported, self._runtime = model, on_unsupported, runtime
+        prepared, graph = prepare(model)
+        plan = make_plan(graph, on_unsupported)
+        output = default_output(graph)
+        if output is not None:
+            self._check(plan, output)
+        self.main = View(prepared, plan, Trace(prepared, plan, (), runtime))
+        self._by_output: dict[str, View] = {}
+        self._lock = Lock()
+
+    @property
+    def plan(self) -> Plan:
+        """The main view's plan."""
+        return self.main.plan
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as the rules read it."""
+        return self.plan.graph
+
+    def views(self, feeds: Mapping[str, Array]) -> Views:
+        """Itself: the model is the same for all inputs."""
+        return self
+
+    def straight(self) -> Views:
+        """Itself: the model is the same for all inputs."""
+        return self
+
+    @cached_property
+    def compiled(self) -> CompiledRuns:
+        """Runs of the compiled explanation."""
+        from backtrace_onnx.compiled import CompiledRuns
+
+        return CompiledRuns(self.model, self._runtime)
+
+    def view(self, output: str) -> View:
+        """The view that explains `output`, made once."""
+        with self._lock:
+            if output not in self._by_output:
+                is_output = output in self.graph.outputs
+                make = self._output_view if is_output else self._inner_view
+                self._by_output[output] = make(output)
+            return self._by_output[output]
+
+    def _output_view(self, output: str) -> View:
+        """The main view without the nodes behind `output`: no activation there is a gate."""
+        nodes = tuple(self.graph.ancestors(output))[::-1]
+        if len(nodes) == len(self.graph.nodes):
+            return self.main
+        plan = make_plan(replace(self.graph, nodes=nodes), self.on_unsupported)
+        self._check(plan, output)
+        return replace(self.main, plan=plan)
+
+    def _inner_view(self, output: str) -> View:
+        model, whole = prepare(self.model, frozenset({output}))
+        nodes = tuple(whole.ancestors(output))[::-1]
+        plan = make_plan(
+            replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
+        )
+        self._check(plan, output)
+        return View(model, plan, Trace(model, plan, (output,), self._runtime))
+
+    def _check(self, plan: Plan, output: str) -> None:
+        if self.on_unsupported == "error":
+            plan.check(output)
+
+
+class SpecialisedViews:
+    """Views of a model whose control flow depends on its inputs, by what a run decides.
+
+    Raises UnsupportedError where its bodies, or what lies around them, lack rules.
+    """
+
+    def __init__(
+        self, specialiser: Specialiser, on_unsupported: OnUnsupported, runtime: Runtime = CPU
+    ) -> None:
+        self._specialiser, self._how = specialiser, (on_unsupported, runtime)
+        self.model = specialiser.model
+        self.plan = survey(prepare(self.model)[1])
+        output = default_output(self.graph)
+        if output is not None and on_unsupported == "error":
+            self.plan.check(output)
+        specialiser.start()
+        self._views: Recent[Views] = Recent()
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as it is before anything runs."""
+        return self.plan.graph
+
+    def views(self, feeds: Mapping[str, Array]) -> Views:
+        """Views of the model as it runs on `feeds`."""
+        decisions, model = self._specialiser.specialised(feeds)
+        return self._views.get(decisions, lambda: Views(model, *self._how))
+
+    def straight(self) -> Views:
+        """Raises CompileError: every run may take other branches."""
+        raise undecided(self._specialiser.questions)
+
+
+def subject(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> Subject:
+    """What is explained: the model, or the models that it is for different inputs."""
+    specialiser = Specialiser(model, runtime)
+    if specialiser.questions:
+        return SpecialisedViews(specialiser, on_unsupported, runtime)
+    return Views(specialiser.model, on_unsupported, runtime)
+
+
+def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:
+    """What is known of a model without running it."""
+    model, questions = straightened(model)
+    graph = prepare(model)[1]
+    return survey(graph) if questions else make_plan(graph, on_unsupported)
