@@ -41,7 +41,7 @@ def find_output(output: str | None, graph: Graph) -> str:
         raise RequestError(f"output {output!r} is an input of the model; nothing lies before it")
     if output in graph.constants:
         raise RequestError(f"output {output!r} is a constant: it depends on no input")
-    if not isinstance(output, str) or output not in graph.tensors:
+    if not isinstance(output, str) or output not in graph.tensors | graph.hidden.keys():
         raise RequestError(f"the model has no tensor {output!r}; {_suggest(output, graph.tensors)}")
     return output
 
@@ -62,6 +62,11 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
     for name in names:
         if name in graph.constants:
             raise RequestError(f"keep: {name!r} is a constant; it has no relevance of its own")
+        if name in graph.hidden:
+            raise RequestError(
+                f"keep: {name!r} lies inside {graph.hidden[name]!r}, which is read as one operator; "
+                "it has no relevance of its own"
+            )
         if name not in graph.tensors and name not in graph.types:
             raise RequestError(
                 f"keep: the model has no tensor {name!r}; {_suggest(name, graph.tensors)}"

@@ -91,6 +91,7 @@ class Graph:
     Attributes:
         constants: value of every tensor that no graph input reaches.
         aliases: interior tensor of a joined node -> tensor whose relevance it shares.
+        hidden: interior tensor without a relevance of its own -> the node it lies inside.
         samples: sample axis of the tensors where it is known.
     """
 
@@ -101,6 +102,7 @@ class Graph:
     types: Mapping[str, TensorType]
     opsets: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, SampleAxis] = field(default_factory=dict)
 
     def type(self, tensor: str) -> TensorType:

@@ -1,4 +1,4 @@
-"""From a loaded model to the graph rules read: inline, expand, fold, infer, join."""
+"""From a loaded model to the graph rules read: inline, expand, fold, infer, read as one, join."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from backtrace_onnx.infer import infer
 from backtrace_onnx.inline import expanded, inlined
 from backtrace_onnx.join import join
 from backtrace_onnx.model import Model
+from backtrace_onnx.regions import read_regions
 from backtrace_onnx.nodes import read_node
 from backtrace_onnx.samples import find_samples
 from backtrace_onnx.validity import blaming
@@ -33,4 +34,4 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
         samples=find_samples(model.proto, types, inputs),
     )
     with blaming(found.nodes, found.opsets):
-        return model, join(found, protect)
+        return model, join(read_regions(found, protect), protect)

@@ -1,0 +1,137 @@
+"""Regions where the uses of one tensor fan out and meet again in a tensor of its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+import numpy as np
+
+from backtrace_onnx import registry
+from backtrace_onnx.graph import Node
+from backtrace_onnx.regions.dominators import Dominators
+from backtrace_onnx.regions.draft import Draft, body, is_region
+from backtrace_onnx.regions.families import (
+    EXPONENTIAL,
+    LOGICAL,
+    NORMALISING,
+    POINTWISE,
+    POOLING,
+    REDUCING,
+    REGION,
+)
+from backtrace_onnx.regions.layouts import ALLOWED, Layouts
+
+_KEEPS_SCALE = frozenset(["Abs", "Clip", "Neg", "Reciprocal", "Relu", "Sqrt"])
+_BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE
+
+
+def read_meetings(draft: Draft) -> None:
+    """Merge every smallest region, in topological order: inner ones first."""
+    ways = Dominators()
+    for name in draft.graph.inputs:
+        ways.add(name, None)
+    for at, node in enumerate(draft.graph.nodes):
+        entry = ways.nearest(draft.uses(node)) if _allowed(node, draft) else None
+        if entry is not None and at in draft.living and len(draft.uses(node)) > 1:
+            _read(draft, at, entry)
+        for output in filter(None, node.outputs):
+            ways.add(output, entry)
+
+
+def _allowed(node: Node, draft: Draft) -> bool:
+    if node.domain or node.op_type not in ALLOWED or draft.fixed(node.outputs[0]):
+        return False
+    has_rule = registry.lookup(node.domain, node.op_type, node.version) is not None
+    return has_rule and not node.attributes.get("training_mode", 0)
+
+
+def _read(draft: Draft, at: int, entry: str) -> None:
+    """Merge what lies between a tensor and the node where its ways meet, if it is a region."""
+    node = draft.graph.nodes[at]
+    if node.op_type in LOGICAL or not all(
+        draft.graph.type(name).is_float for name in (entry, node.outputs[0])
+    ):
+        return
+    members = _between(draft, at, entry)
+    if members is None:
+        return
+    layouts = Layouts(draft.graph, entry, draft.fixed)
+    for member in members:
+        if not _follow(layouts, member):
+            return
+    if not layouts.is_whole(node.outputs[0]):
+        return
+    flat = body(members)
+    axes = tuple(sorted(layouts.reduced)) if _normalises(draft, flat) else ()
+    alike = [
+        name for name in layouts.known if layouts.is_whole(name) and draft.graph.type(name).is_float
+    ]
+    inner = {o for member in flat for o in member.outputs if member.op_type in LOGICAL}
+    draft.merge(
+        members,
+        REGION,
+        entry,
+        [name for name in alike if name not in inner],
+        {"body": flat, "normalised": axes},
+    )
+
+
+def _follow(layouts: Layouts, member: Node) -> bool:
+    if not is_region(member):
+        return layouts.follow(member)
+    before = layouts.known[member.inputs[0]]
+    layouts.known[member.outputs[0]] = before
+    layouts.reduced.update(before[a] for a in member.attributes["normalised"] if a < len(before))
+    return True
+
+
+def _between(draft: Draft, at: int, entry: str) -> list[Node] | None:
+    """The nodes from `entry` to the one at `at`; None where one of them is used elsewhere too.
+
+    Last ones first, so that all readers of a tensor inside have been met before its maker.
+    """
+    waiting, seen = [-at], {at}
+    while waiting:
+        position = -heappop(waiting)
+        node = draft.nodes[position]
+        assert node is not None
+        if position != at and not _closed(draft, node, seen):
+            return None
+        if position == at and any(draft.readers.get(name) for name in node.outputs[1:]):
+            return None
+        for name in draft.uses(node):
+            maker = draft.makers.get(name)
+            if name != entry and maker is not None and maker not in seen:
+                seen.add(maker)
+                heappush(waiting, -maker)
+    return [node for position in sorted(seen) if (node := draft.nodes[position]) is not None]
+
+
+def _closed(draft: Draft, node: Node, seen: set[int]) -> bool:
+    """Whether what a node makes is used by these nodes only."""
+    first, *others = node.outputs
+    if any(name in draft.kept or draft.readers.get(name) for name in others):
+        return False
+    return first not in draft.kept and draft.readers.get(first, set()) <= seen
+
+
+def _normalises(draft: Draft, members: Sequence[Node]) -> bool:
+    """Whether a region divides its input by a size that it reduces it to."""
+    kinds = {member.op_type for member in members}
+    if not kinds & (REDUCING | POOLING) or kinds & _BOUNDED:
+        return False
+    return any(_divides(draft, member) for member in members)
+
+
+def _divides(draft: Draft, node: Node) -> bool:
+    """Whether a node divides by what is no constant."""
+    if node.op_type == "Div":
+        return not draft.fixed(node.inputs[1])
+    if node.op_type == "Pow":
+        exponent = draft.graph.constants.get(node.inputs[1])
+        return exponent is not None and bool(np.all(exponent < 0))
+    return node.op_type == "Reciprocal"
+
+
+__all__ = ["read_meetings"]

@@ -1,0 +1,19 @@
+"""What is read as one operator before any rule is looked up."""
+
+from __future__ import annotations
+
+from backtrace_onnx.regions.families import DOMAIN, REGION, SCALE
+from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.structures.base import Passes, Structure
+
+
+@rule(REGION, domain=DOMAIN)
+def region(op: Op) -> Structure:
+    """One pointwise function or normalisation of its input: relevance passes."""
+    return Passes()
+
+
+@rule(SCALE, domain=DOMAIN)
+def scale(op: Op) -> Structure:
+    """Constant scale and shift of the normalisation before: relevance passes."""
+    return Passes()
