@@ -1,1 +1,30 @@
-"""From a framework's model object to an .onnx file; installed as `backtrace_onnx.exporters`."""
+"""From a framework's model to an .onnx file that computes the same; see each function.
+
+Every export is verified: the framework and onnxruntime run on the example and on fresh random
+inputs, and a file is written only if they agree.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backtrace_onnx.exporters.exported import Check, Exported, ExportWarning
+    from backtrace_onnx.exporters.pytorch import from_torch
+
+_HOME = {
+    "Check": "exported",
+    "ExportWarning": "exported",
+    "Exported": "exported",
+    "from_torch": "pytorch",
+}
+
+__all__ = ["Check", "ExportWarning", "Exported", "from_torch"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use; a framework is imported only when its exporter is called."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,317 @@
+"""From a torch module to .onnx."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import onnx
+
+from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters import writing
+from backtrace_onnx.exporters.exported import Exported, ExportWarning
+from backtrace_onnx.exporters.extras import need
+from backtrace_onnx.exporters.repairing import check_opset, name_axes
+from backtrace_onnx.exporters.writing import Reference, publish, staging
+from backtrace_onnx.sessions import first_line
+
+if TYPE_CHECKING:
+    import torch
+
+    from backtrace_onnx.exporters.torch_inputs import Axes, Call, Dynamic
+
+Exporter = Literal["auto", "dynamo", "legacy"]
+OPSET = 20
+_NEWEST = {"dynamo": 25, "legacy": 20}  # dynamo writes invalid files for 26 and 27
+
+
+def from_torch(
+    module: torch.nn.Module,
+    example: Any,
+    path: str | os.PathLike[str],
+    *,
+    exporter: Exporter = "auto",
+    dynamic: Dynamic = True,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset: int = OPSET,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write a torch module, in evaluation mode, as an .onnx file that computes the same.
+
+    Args:
+        example: what forward takes: a tensor, a tuple of arguments, or a dict of keywords.
+        path: the file to write. Weights over 2 GB together go to `<path>.data`.
+        exporter: "dynamo" (torch.export), "legacy" (TorchScript), or "auto": dynamo, and with an
+            ExportWarning legacy where that fails.
+        dynamic: True leaves the batch open, and sequences where the module runs with another
+            length; False fixes all sizes; or names of open axes by input and axis.
+        input_names, output_names: default: forward's parameters; keys and fields of what it
+            returns, else output or output_0, output_1, ...
+        verify: compare with onnxruntime on the example and on random inputs of other sizes.
+        tolerance: largest difference relative to an output's largest value; default 1e-4, for half
+            precision 1e-2.
+
+    Raises:
+        ExportError: torch cannot export the module, or the file computes something else; then
+            nothing is written.
+    """
+    need("torch", "torch", "from_torch")
+    need("onnxscript", "torch", "from_torch")
+    from backtrace_onnx.exporters import torch_inputs as inputs
+
+    if exporter not in ("auto", "dynamo", "legacy"):
+        raise ExportError(f"exporter is auto, dynamo or legacy, not {exporter!r}")
+    check_opset(
+        opset, _NEWEST["legacy" if exporter == "legacy" else "dynamo"], f"torch ({exporter})"
+    )
+    with _evaluating(module), staging(path) as staged:
+        call = inputs.make_call(module, example, input_names)
+        made = inputs.outputs(_first_run(call))
+        names = _output_names(output_names, list(made))
+        wishes = inputs.find_axes(call, dynamic)
+        if not verify:
+            wishes = wishes[-1:]
+        task = _Task(call, staged, Path(path), exporter, names, opset, verify, tolerance)
+        return _first_possible(task, wishes)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is exported, how, and whereto."""
+
+    call: Call
+    staged: Path
+    path: Path
+    exporter: Exporter
+    names: Sequence[str]
+    opset: int
+    verify: bool
+    tolerance: float | None
+
+    def run(self, axes: Axes) -> Exported:
+        """Export with these axes open. Raises ExportError."""
+        from backtrace_onnx.exporters.torch_inputs import roomy
+
+        call = roomy(self.call, axes)
+        proto, used = _export(call, self.staged, self.exporter, axes, self.names, self.opset)
+        name_axes(proto, axes)
+        _check_open(proto, axes)
+        reference = None
+        if self.verify:
+            reference = Reference(self.call.run_on, self.call.feeds, axes, self.tolerance)
+        return publish(proto, self.path, self.staged, f"torch ({used})", reference)
+
+
+def _first_possible(task: _Task, wishes: Sequence[Axes]) -> Exported:
+    """The export with the most open axes that is right; says so if it is not the first wish."""
+    for axes in wishes[:-1]:
+        try:
+            return task.run(axes)
+        except ExportError as error:
+            trouble = error
+            for file in task.staged.parent.iterdir():
+                file.unlink()
+    made = task.run(wishes[-1])
+    if len(wishes) > 1:
+        _say(f"only the batch is open, sequences have the example's length: {trouble}")
+    return made
+
+
+def _export(
+    call: Call, staged: Path, exporter: Exporter, axes: Axes, names: Sequence[str], opset: int
+) -> tuple[onnx.ModelProto, str]:
+    """(model, exporter that made it)."""
+    if exporter == "legacy":
+        return _legacy(call, staged, axes, names, opset), "legacy"
+    try:
+        return _dynamo(call, staged, axes, names, opset), "dynamo"
+    except ExportError as error:
+        if exporter == "dynamo":
+            raise
+        trouble = error
+    try:
+        made = _legacy(call, staged, axes, names, min(opset, _NEWEST["legacy"]))
+    except ExportError as error:
+        raise ExportError(f"{trouble}\n{error}") from None
+    _say(f"{trouble}\nIt was exported by the legacy exporter instead (exporter='legacy').")
+    return made, "legacy"
+
+
+def _dynamo(
+    call: Call, staged: Path, axes: Axes, names: Sequence[str], opset: int
+) -> onnx.ModelProto:
+    import torch
+
+    args, kwargs = call.arguments
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                call.module,
+                args,
+                kwargs=kwargs,
+                dynamo=True,
+                verbose=False,
+                input_names=list(call.names),
+                output_names=list(names),
+                opset_version=opset,
+                dynamic_shapes=_shapes(call, axes),
+            )
+        return _program_proto(program, call.module, staged)
+    except Exception as error:  # torch raises many types
+        raise ExportError(f"torch.export cannot export the module: {_reason(error)}") from None
+
+
+def _program_proto(program: Any, module: torch.nn.Module, staged: Path) -> onnx.ModelProto:
+    """The model; where its weights are too many for one file, they are written beside it."""
+    tensors = (*module.parameters(), *module.buffers())
+    if sum(t.numel() * t.element_size() for t in tensors) <= writing.EMBEDDED_BYTES:
+        proto: onnx.ModelProto = program.model_proto
+        return proto
+    program.save(str(staged), external_data=True)
+    return onnx.load(staged, load_external_data=False)
+
+
+def _legacy(
+    call: Call, staged: Path, axes: Axes, names: Sequence[str], opset: int
+) -> onnx.ModelProto:
+    import torch
+
+    file = staged.parent / "legacy" / staged.name
+    file.parent.mkdir()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX form
+    try:
+        with _quiet(), _taking_tensors(call):
+            torch.onnx.export(
+                call.module,
+                tuple(call.tensors.values()),
+                str(file),
+                dynamo=False,
+                input_names=list(call.names),
+                output_names=list(names),
+                opset_version=opset,
+                dynamic_axes=axes,
+            )
+        return onnx.load(file)
+    except Exception as error:  # torch raises many types
+        raise ExportError(
+            f"torch's legacy exporter cannot export the module: {_reason(error)}"
+        ) from None
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for part in file.parent.iterdir():
+            part.unlink()
+        file.parent.rmdir()
+
+
+def _shapes(call: Call, axes: Axes) -> Any:
+    """torch.export's form of the open axes, nested like the arguments."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    names = iter(call.names)
+
+    def spec(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor):
+            return None
+        return dict.fromkeys(axes.get(next(names), {}), torch.export.Dim.AUTO)
+
+    args, kwargs = pytree.tree_unflatten([spec(leaf) for leaf in call.leaves], call.spec)
+    if not kwargs:
+        return args
+    parameters = inspect.signature(call.module.forward).parameters
+    return {**dict(zip(parameters, args, strict=False)), **kwargs}
+
+
+def _first_run(call: Call) -> Any:
+    try:
+        return call.run()
+    except Exception as error:  # whatever the module's own code raises
+        raise ExportError(f"the module does not run on the example: {first_line(error)}") from error
+
+
+def _output_names(given: Sequence[str] | None, found: Sequence[str]) -> list[str]:
+    if given is not None and len(given) != len(found):
+        raise ExportError(f"{len(given)} output name(s) for {len(found)} output(s)")
+    return list(given or found)
+
+
+def _check_open(proto: onnx.ModelProto, axes: Axes) -> None:
+    """Raises ExportError where an axis that should be open is not."""
+    for value in proto.graph.input:
+        for axis, name in axes.get(value.name, {}).items():
+            dim = value.type.tensor_type.shape.dim[axis]
+            if dim.HasField("dim_value"):
+                raise ExportError(
+                    f"the exporter fixed axis {axis} ({name}) of input {value.name!r} to "
+                    f"{dim.dim_value}: the module's code allows no other size. Change it, or pass "
+                    "dynamic=False to export it for the sizes of the example alone"
+                )
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's report that says what happened."""
+    text = str(error).partition("## Exception summary")[2] or str(error)
+    return first_line(Exception(text)).removeprefix("<class '").replace("'>:", ":", 1)
+
+
+def _say(words: str) -> None:
+    warnings.warn(words, ExportWarning, stacklevel=4)
+
+
+@contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and as it was afterwards."""
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, state in training.items():
+            part.training = state
+
+
+@contextmanager
+def _taking_tensors(call: Call) -> Iterator[None]:
+    """The module with a forward of tensors alone: tracing makes inputs of numbers, too.
+
+    The module itself stays what is traced, so that its nodes' scopes are its own.
+    """
+    forward = call.module.forward
+
+    def flat(*tensors: torch.Tensor) -> Any:
+        given = call.with_tensors(dict(zip(call.names, tensors, strict=True)))
+        args, kwargs = given.arguments
+        return forward(*args, **kwargs)
+
+    had_own = "forward" in vars(call.module)
+    call.module.forward = flat
+    try:
+        yield
+    finally:
+        if had_own:
+            call.module.forward = forward
+        else:
+            del call.module.forward
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's talk about its own deprecations left out; what was exported is verified."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,97 @@
+"""What exporters write that is no ONNX, put right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from backtrace_onnx.errors import ExportError
+from backtrace_onnx.sessions import MAX_IR, newest_opset
+
+
+def repair(proto: onnx.ModelProto) -> None:
+    """Write Erfc as 1 - Erf, and bring the IR version to what onnxruntime loads."""
+    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
+    _rewrite_erfc(proto.graph)
+    _drop_unused_opsets(proto)
+
+
+def check_opset(opset: int, newest: int, exporter: str) -> None:
+    """Raises ExportError for an opset that the exporter, or onnxruntime, is known not to do."""
+    limit = min(newest, newest_opset())
+    if not 7 <= opset <= limit:
+        raise ExportError(
+            f"opset {opset}: {exporter} and the installed onnxruntime do 7 to {limit} together; "
+            "leave it out for a good choice"
+        )
+
+
+def name_axes(proto: onnx.ModelProto, wanted: Mapping[str, Mapping[int, str]]) -> None:
+    """Rename the symbols of open axes everywhere: `batch` instead of `s77`."""
+    names: dict[str, str] = {}
+    for value in proto.graph.input:
+        for axis, name in wanted.get(value.name, {}).items():
+            dim = value.type.tensor_type.shape.dim[axis]
+            if dim.dim_param:
+                names.setdefault(dim.dim_param, name)
+    values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
+    for dim in _dims(values):
+        if dim.dim_param:
+            dim.dim_param = re.sub(r"\w+", lambda m: names.get(m[0], m[0]), dim.dim_param)
+
+
+def _dims(values: Iterable[onnx.ValueInfoProto]) -> Iterable[onnx.TensorShapeProto.Dimension]:
+    for value in values:
+        yield from value.type.tensor_type.shape.dim
+
+
+def _rewrite_erfc(graph: onnx.GraphProto) -> None:
+    """tf2onnx writes the exact GELU with an operator Erfc that no opset has."""
+    if not any(node.op_type == "Erfc" for node in graph.node):
+        return
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input)}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes += _one_minus_erf(node, types, graph) if node.op_type == "Erfc" else [node]
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _one_minus_erf(
+    node: onnx.NodeProto, types: Mapping[str, int], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    known = types.get(node.input[0]) or types.get(node.output[0]) or TensorProto.FLOAT
+    one, inner = f"{node.output[0]}/one", f"{node.output[0]}/erf"
+    graph.initializer.append(
+        numpy_helper.from_array(np.ones((), helper.tensor_dtype_to_np_dtype(known)), one)
+    )
+    return [
+        helper.make_node("Erf", node.input, [inner], name=f"{node.name}/Erf"),
+        helper.make_node("Sub", [one, inner], node.output, name=f"{node.name}/Sub"),
+    ]
+
+
+def _drop_unused_opsets(proto: onnx.ModelProto) -> None:
+    """Forget imported domains that no node uses, as far as the graph and its functions tell."""
+    used = {"", "ai.onnx"} | {f.domain for f in proto.functions}
+    used |= {node.domain for node in _nodes(proto.graph)}
+    used |= {node.domain for f in proto.functions for node in f.node}
+    kept = [o for o in proto.opset_import if o.domain in used]
+    imports = [helper.make_opsetid(o.domain, o.version) for o in kept]
+    del proto.opset_import[:]
+    proto.opset_import.extend(imports)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+            for inner in attribute.graphs:
+                yield from _nodes(inner)
