@@ -10,6 +10,7 @@ from backtrace_onnx.model import Model
 from backtrace_onnx.topology import name_nodes, sort_nodes
 
 OLDEST_OPSET = 18
+_FOREIGN = "onnxruntime.foreign"
 _RESIZE_STATES_ITS_PLACES = 11
 _OLD_PLACES = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
@@ -25,6 +26,7 @@ def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
     modern = onnx.ModelProto()
     modern.CopyFrom(loaded.proto)
     modern.ir_version = max(modern.ir_version, 8)
+    _hide_foreign(modern)
     try:
         proto = version_converter.convert_version(modern, opset)
     except Exception as error:  # the converter raises its own C++ exceptions
@@ -35,11 +37,32 @@ def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
         ) from None
     if version < _RESIZE_STATES_ITS_PLACES:
         _state_places(proto.graph)
+    _show_foreign(proto)
     name_nodes(proto.graph)
     sort_nodes(proto.graph, loaded.name)
     added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
     weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
     return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
+
+
+def _hide_foreign(proto: onnx.ModelProto) -> None:
+    """Give operators that only onnxruntime has in ONNX's domain another one.
+
+    ONNX's converter fails at names that its domain does not have.
+    """
+    for node in proto.graph.node:
+        if not node.domain and not onnx.defs.has(node.op_type):
+            node.domain = _FOREIGN
+    proto.opset_import.append(helper.make_opsetid(_FOREIGN, 1))
+
+
+def _show_foreign(proto: onnx.ModelProto) -> None:
+    for node in proto.graph.node:
+        if node.domain == _FOREIGN:
+            node.domain = ""
+    kept = [o for o in proto.opset_import if o.domain != _FOREIGN]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
 
 
 def _state_places(graph: onnx.GraphProto) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from backtrace_onnx.backends.base import Ops, Value
@@ -16,6 +16,7 @@ Inputs left out are None; outputs the node does not name may be None.
 """
 
 _TEXTS: dict[tuple[str, str], tuple[int, Text]] = {}
+_REFUSED: dict[tuple[str, str], str] = {}
 
 
 def expansion(*op_types: str, domain: str = "", opset: int = 0) -> Callable[[Text], Text]:
@@ -37,6 +38,24 @@ def expansion(*op_types: str, domain: str = "", opset: int = 0) -> Callable[[Tex
     return register
 
 
+def refuse(reasons: Mapping[str, str], *, domain: str = "") -> None:
+    """Register operators of `domain` that are not explained, each with a sentence why."""
+    for op_type, reason in reasons.items():
+        if (domain, op_type) in _TEXTS or (domain, op_type) in _REFUSED:
+            raise RuleError(f"{domain or 'ai.onnx'} {op_type} is registered already")
+        _REFUSED[domain, op_type] = reason
+
+
+def refused(domain: str, op_type: str) -> str | None:
+    """Why an operator is not explained; None where nobody refused it."""
+    return _REFUSED.get((domain, op_type))
+
+
+def refusals() -> list[tuple[str, str, str]]:
+    """(domain, operator, reason) of everything refused, sorted."""
+    return [(*key, reason) for key, reason in sorted(_REFUSED.items())]
+
+
 def find(domain: str, op_type: str) -> Text | None:
     """The text registered for an operator."""
     found = _TEXTS.get((domain, op_type))
@@ -55,4 +74,16 @@ def expansions() -> list[tuple[str, str, str]]:
     ]
 
 
-__all__ = ["Op", "Ops", "Text", "Value", "expansion", "expansions", "find", "needed_opset"]
+__all__ = [
+    "Op",
+    "Ops",
+    "Text",
+    "Value",
+    "expansion",
+    "expansions",
+    "find",
+    "needed_opset",
+    "refusals",
+    "refuse",
+    "refused",
+]

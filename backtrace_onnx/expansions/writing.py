@@ -12,7 +12,8 @@ from onnx import helper
 from backtrace_onnx import registry
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
-from backtrace_onnx.expansions.registry import find, needed_opset
+from backtrace_onnx.expansions.registry import find, needed_opset, refused
+from backtrace_onnx.expansions.runtime_types import stated
 from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.infer import infer
@@ -29,6 +30,7 @@ def expand(model: Model) -> Model:
 
     A node whose text refuses it stays; `refusal` tells why.
     """
+    model = stated(model)
     wanted = {node.name: node for node in model.proto.graph.node if _is_wanted(node, model.opsets)}
     if not wanted:
         return model
@@ -47,7 +49,10 @@ def expand(model: Model) -> Model:
 
 
 def refusal(op: Op) -> str | None:
-    """Why an operator with an expansion was not expanded; None for other operators."""
+    """Why an operator with an expansion was not expanded, or none is; None for all others."""
+    reason = refused(op.node.domain, op.node.op_type)
+    if reason is not None:
+        return reason
     text = find(op.node.domain, op.node.op_type)
     if text is None:
         return None
@@ -67,7 +72,8 @@ class _Writer:
         taken = {name for node in graph.node for name in (node.name, *node.output)}
         taken |= {x.name for x in graph.input} | model.weights.keys()
         self.opsets, self.types = model.opsets, infer(model)
-        self.graph = Graph((), (), (), constants, self.types, self.opsets)
+        nodes = tuple(read_node(node, self.opsets) for node in graph.node)
+        self.graph = Graph(nodes, (), (), constants, self.types, self.opsets)
         self.ops = EmitOps(np.float32, prefix="", known=frozenset(taken), reserved=frozenset(taken))
 
     def written(self, proto: onnx.NodeProto) -> list[onnx.NodeProto] | None:

@@ -1,0 +1,118 @@
+"""Products and convolutions that onnxruntime's optimisers fuse with what stands around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+_CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+@expansion("FusedMatMul", "TransposeMatMul", domain=MICROSOFT)
+def fused_matmul(e: Ops, op: Op, a: Value, b: Value) -> Value:
+    """alpha * op(a) op(b), op being transpositions."""
+    product = e.MatMul(_turned(e, op, a, 0, "A"), _turned(e, op, b, 1, "B"))
+    alpha = float(op.attribute("alpha", 1.0))
+    return product if alpha == 1 else e.Mul(product, e.scalar(alpha))
+
+
+def _turned(e: Ops, op: Op, x: Value, i: int, letter: str) -> Value:
+    """x with its first axis behind the batch axes, then with its last two swapped, as asked."""
+    batch, last = (op.attribute(f"{kind}{letter}", 0) for kind in ("transBatch", "trans"))
+    rank = op.rank(i) if batch or last else 0
+    if rank < 2:
+        return x
+    perm = [*range(1, rank - 1), 0, rank - 1] if batch else [*range(rank)]
+    if last:
+        perm = [*perm[:-2], perm[-1], perm[-2]]
+    return e.Transpose(x, perm=perm)
+
+
+@expansion("FusedGemm", domain=MICROSOFT)
+def fused_gemm(e: Ops, op: Op, a: Value, b: Value, c: Value = None) -> Value:
+    """Gemm and an activation."""
+    names = ("alpha", "beta", "transA", "transB")
+    attributes = {name: op.attribute(name) for name in names}
+    given = {
+        "alpha": op.attribute("activation_alpha"),
+        "beta": op.attribute("activation_beta"),
+        "gamma": op.attribute("activation_gamma"),
+    }
+    return _activated(e, op, e.Gemm(*_given(a, b, c), **attributes), given)
+
+
+@expansion("FusedConv", domain=MICROSOFT)
+def fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = None) -> Value:
+    """Convolution, a sum with z and an activation."""
+    made = e.Conv(*_given(x, w, b), **{name: op.attribute(name) for name in _CONVOLUTION})
+    if z is not None:
+        made = e.Add(made, z)
+    names = ("min", "max") if op.attribute("activation") == "Clip" else ("alpha", "beta")
+    given = dict(zip(names, op.attribute("activation_params", ()), strict=False))
+    return _activated(e, op, made, given)
+
+
+def _given(*inputs: Value) -> list[Value]:
+    """Inputs without those left out at the end."""
+    return [x for x in inputs if x is not None]
+
+
+def _activated(e: Ops, op: Op, x: Value, given: Mapping[str, float | None]) -> Value:
+    """The activation named by the node, applied to x."""
+    name = op.attribute("activation", "")
+    if not name:
+        return x
+    if name == "Clip":
+        low, high = (given.get(key) for key in ("min", "max"))
+        return e.Clip(x, *(None if v is None else e.scalar(v) for v in (low, high)))
+    taken = _ACTIVATIONS.get(name)
+    if taken is None:
+        raise RuleError(f"its activation {name!r} has no expansion")
+    attributes: dict[str, Any] = {key: given.get(key) for key in taken}
+    return e.op(name, (x,), attributes)
+
+
+_ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "Elu": ("alpha",),
+    "HardSigmoid": ("alpha", "beta"),
+    "LeakyRelu": ("alpha",),
+    "Relu": (),
+    "Selu": ("alpha", "gamma"),
+    "Sigmoid": (),
+    "Softplus": (),
+    "Softsign": (),
+    "Tanh": (),
+    "ThresholdedRelu": ("alpha",),
+}
+
+
+@expansion("ConvTransposeWithDynamicPads", domain=MICROSOFT)
+def conv_transpose(
+    e: Ops, op: Op, x: Value, w: Value, pads: Value = None, b: Value = None
+) -> Value:
+    """ConvTranspose; its pads must be a constant."""
+    fixed = op.constant(2)
+    if fixed is None and op.has(2):
+        raise RuleError("its pads are computed while the model runs")
+    names = (*_CONVOLUTION[:-2], "output_padding", "strides")
+    attributes = {name: op.attribute(name) for name in names}
+    if fixed is not None:
+        attributes["pads"] = tuple(int(n) for n in fixed.reshape(-1))
+    return e.ConvTranspose(*_given(x, w, b), **attributes)
+
+
+@expansion("NhwcMaxPool", domain=MICROSOFT)
+def nhwc_max_pool(e: Ops, op: Op, x: Value) -> Value:
+    """MaxPool with the channels last."""
+    attributes = {k: v for k, v in op.node.attributes.items() if k != "channels_last"}
+    return channels_last(e, op.rank(0), x, lambda first: e.MaxPool(first, **attributes))
+
+
+def channels_last(e: Ops, rank: int, x: Value, text: Any) -> Value:
+    """`text` of x with its channels moved from the last axis to axis 1, and back."""
+    first = e.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+    return e.Transpose(text(first), perm=[0, *range(2, rank), 1])

@@ -1,0 +1,155 @@
+"""Normalisations that onnxruntime's optimisers fuse with the sums before them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtrace_onnx.backends.base import ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+FLOAT = 1
+_PRODUCTS = frozenset(
+    ["MatMul", "Gemm", "FusedMatMul", "TransposeMatMul", "MatMulNBits", "MatMulBnb4"]
+)
+
+
+@expansion("SkipLayerNormalization", domain=MICROSOFT)
+def skip_layer_normalization(
+    e: Ops,
+    op: Op,
+    x: Value,
+    skip: Value,
+    gamma: Value,
+    beta: Value = None,
+    bias: Value = None,
+) -> tuple[Value, ...]:
+    """LayerNormalization(x + skip + bias)."""
+    total = _sum(e, op, x, skip, bias, 4)
+    epsilon = float(op.attribute("epsilon", 1e-12))
+    scale = (gamma,) if beta is None else (gamma, beta)
+    return e.LayerNormalization(total, *scale, axis=-1, epsilon=epsilon), None, None, total
+
+
+@expansion("SkipSimplifiedLayerNormalization", domain=MICROSOFT)
+def skip_simplified_layer_normalization(
+    e: Ops, op: Op, x: Value, skip: Value, gamma: Value, bias: Value = None
+) -> tuple[Value, ...]:
+    """SimplifiedLayerNormalization(x + skip + bias)."""
+    total = _sum(e, op, x, skip, bias, 3)
+    epsilon = float(op.attribute("epsilon", 1e-12))
+    return root_mean_square(e, total, gamma, epsilon), None, None, total
+
+
+@expansion("SimplifiedLayerNormalization")
+def simplified_layer_normalization(e: Ops, op: Op, x: Value, gamma: Value) -> Value:
+    """x / sqrt(mean(x^2) + epsilon) * gamma; onnxruntime keeps it in the domain of ai.onnx."""
+    axis = int(op.attribute("axis", -1))
+    axes = (-1,) if axis == -1 else tuple(range(axis % op.rank(0), op.rank(0)))
+    return root_mean_square(e, x, gamma, float(op.attribute("epsilon", 1e-5)), axes)
+
+
+def root_mean_square(
+    e: Ops, x: Value, gamma: Value, epsilon: float, axes: tuple[int, ...] = (-1,)
+) -> Value:
+    """gamma * x / sqrt(mean(x^2) + epsilon); half precision is normalised in float32."""
+    if e.dtype != np.float16:
+        return e.Mul(_unit(e, x, e.scalar(2), e.scalar(epsilon), axes), gamma)
+    two, small = np.float32(2), np.float32(epsilon)
+    unit = _unit(e, e.Cast(x, to=FLOAT), two, small, axes)
+    return e.Mul(e.Cast(unit, to=e.float_type), gamma)
+
+
+def _unit(e: Ops, x: Value, two: Value, epsilon: Value, axes: tuple[int, ...]) -> Value:
+    mean = e.ReduceMean(e.Pow(x, two), ints(*axes), keepdims=1)
+    return e.Div(x, e.Sqrt(e.Add(mean, epsilon)))
+
+
+def _sum(e: Ops, op: Op, x: Value, skip: Value, bias: Value, at: int) -> Value:
+    """x + skip + bias; the bias goes to the operand it was fused away from.
+
+    That is the product among them, which is then read as one operator with its bias.
+    """
+    if bias is not None and op.constant(at) is not None:
+        if _is_product(op, 1) and not _is_product(op, 0):
+            return e.Add(x, e.Add(skip, bias))
+        return e.Add(e.Add(x, bias), skip)
+    total = e.Add(x, skip)
+    return total if bias is None else e.Add(total, bias)
+
+
+def _is_product(op: Op, i: int) -> bool:
+    made_by = op.graph.producers.get(op.node.inputs[i])
+    return made_by is not None and made_by.op_type in _PRODUCTS
+
+
+@expansion("EmbedLayerNormalization", domain=MICROSOFT)
+def embed_layer_normalization(
+    e: Ops,
+    op: Op,
+    ids: Value,
+    segment_ids: Value,
+    words: Value,
+    positions: Value,
+    segments: Value,
+    gamma: Value,
+    beta: Value,
+    mask: Value = None,
+    position_ids: Value = None,
+) -> tuple[Value, ...]:
+    """LayerNormalization(words[ids] + positions[position] + segments[segment])."""
+    length = e.Shape(ids, start=1, end=2)
+    if position_ids is None:
+        rows = e.Unsqueeze(e.Slice(positions, ints(0), length, ints(0)), ints(0))
+    else:
+        rows = e.Gather(positions, position_ids, axis=0)
+    total = e.Add(e.Gather(words, ids, axis=0), rows)
+    if segment_ids is not None:
+        total = e.Add(total, e.Gather(segments, segment_ids, axis=0))
+    epsilon = float(op.attribute("epsilon", 1e-12))
+    y = e.LayerNormalization(total, gamma, beta, axis=-1, epsilon=epsilon)
+    return y, _lengths(e, op, ids, mask), total
+
+
+def _lengths(e: Ops, op: Op, ids: Value, mask: Value) -> Value:
+    """Number of ones in each row of the mask, int32[samples]; 0 where there is none."""
+    if mask is None:
+        return e.Expand(_int32(0), e.Shape(ids, start=0, end=1))
+    return e.ReduceSum(e.Cast(mask, to=6), ints(1), keepdims=0)
+
+
+def _int32(value: int) -> Value:
+    return ints(value).astype("int32")[0]
+
+
+@expansion("GatedRMSNorm", domain=MICROSOFT)
+def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value:
+    """Root-mean-square normalisation of x in groups as long as `scale`, times act(gate)."""
+    size = op.type(1).shape
+    if not size or not isinstance(size[0], int):
+        raise RuleError("the length of its scale is not known")
+    grouped = e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(-1, size[0]), axis=0))
+    normed = root_mean_square(e, grouped, scale, float(op.attribute("epsilon", 1e-5)))
+    opened = e.Sigmoid(gate)
+    if op.attribute("activation", "silu") != "sigmoid":
+        opened = e.Mul(gate, opened)
+    return e.Mul(e.Reshape(normed, e.Shape(x)), opened)
+
+
+@expansion("BranchwiseRMSNorm", domain=MICROSOFT)
+def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
+    """Root-mean-square normalisation of every branch."""
+    branches = int(op.attribute("num_branches", 0))
+    grouped = (
+        x
+        if not branches
+        else e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(branches, -1), axis=0))
+    )
+    size = e.Shape(grouped, start=-1)
+    epsilon = float(op.attribute("epsilon", 1e-5))
+    normed = root_mean_square(e, grouped, e.scalar(1), epsilon)
+    if scale is not None:
+        laid = scale if op.rank(1) == 2 else e.Reshape(scale, e.Concat(ints(-1), size, axis=0))
+        normed = e.Mul(normed, laid)
+    return normed if not branches else e.Reshape(normed, e.Shape(x))

@@ -1,0 +1,15 @@
+"""Operators of onnxruntime's own domain that need no expansion."""
+
+from __future__ import annotations
+
+from backtrace_onnx.registry import table
+from backtrace_onnx.rules.elementwise import passes
+from backtrace_onnx.rules.silent import carries_nothing
+
+_SILENT = """
+BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range Tokenizer
+VarlenNGramHashMapping
+"""
+
+table(dict.fromkeys(["Gelu", "SampleOp"], passes), domain="com.microsoft")
+table(dict.fromkeys(_SILENT.split(), carries_nothing), domain="com.microsoft")
