@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.graph import Graph, Node
+from backtrace_onnx.regions.draft import is_region
+from backtrace_onnx.regions.functions import function_of
 
-_GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
-_HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
+GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
+HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
 _TRANSPARENT = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
+_RENAMING = frozenset({"Identity", "ai.onnx.ml::Normalizer", "ai.onnx.ml::ZipMap"})
+_CHOOSING = frozenset({"ArgMax"})
 _TABLES = frozenset({"Gather", "GatherND", "GatherElements"})
 _FINITE = frozenset(
     ["Softmax", "LogSoftmax", "Exp", "Sigmoid", "Tanh", "Clip", "HardSigmoid", "Relu", "IsInf"]
@@ -70,6 +74,7 @@ _KEEPS_NONNEGATIVE = frozenset(
         "Cast",
         "Erf",
         "Sqrt",
+        "Where",
     ]
 )
 
@@ -80,7 +85,7 @@ def integral(graph: Graph) -> frozenset[str]:
     An embedding (a float table looked up by integers) is data of its own.
     """
     found = {name for name in graph.inputs if not graph.type(name).is_float}
-    for node in graph.nodes:
+    for node in _written(graph):
         if node.operator == "OneHot" or _looks_up(node, graph):
             continue
         varying = [i for i in node.inputs if i and i not in graph.constants]
@@ -92,7 +97,7 @@ def integral(graph: Graph) -> frozenset[str]:
 def nonnegative(graph: Graph) -> frozenset[str]:
     """Tensors known to have no negative entry."""
     found = _constants(graph, lambda low, high: low >= 0)
-    for node in graph.nodes:
+    for node in _written(graph):
         known = node.operator in _MAKES_NONNEGATIVE
         if node.operator == "Clip":
             known = _lower_bound(node, graph) >= 0
@@ -107,7 +112,7 @@ def nonnegative(graph: Graph) -> frozenset[str]:
 def infinite(graph: Graph) -> frozenset[str]:
     """Tensors that may hold infinities, because a constant they are made of does (a mask)."""
     found = _constants(graph, lambda low, high: bool(np.isinf(low) or np.isinf(high)))
-    for node in graph.nodes:
+    for node in _written(graph):
         if node.operator not in _FINITE and found.intersection(node.inputs):
             found.update(filter(None, node.outputs))
     return frozenset(found)
@@ -117,13 +122,29 @@ def gates(graph: Graph) -> Mapping[str, Gate]:
     """Gate of every node whose output goes, perhaps reshaped, into a saturating activation only."""
     found: dict[str, Gate] = {}
     for node in graph.nodes:
-        gate = _GATES.get(node.operator)
-        if node.operator in _HEAD_GATES and _is_head(node, graph):
-            gate = _HEAD_GATES[node.operator]
-        source = _followed(node, graph) if gate is not None else None
+        source = _followed(node, graph) if _may_saturate(node) else None
+        function = node.operator if source is None else _function(node, graph)
+        gate = GATES.get(function)
+        if function in HEAD_GATES and is_head(node.outputs[0], graph):
+            gate = HEAD_GATES[function]
         if gate is not None and source is not None:
             found[source.name] = gate
     return found
+
+
+def _written(graph: Graph) -> Iterator[Node]:
+    """The nodes, those inside of regions one by one."""
+    for node in graph.nodes:
+        yield from node.attributes["body"] if is_region(node) else (node,)
+
+
+def _may_saturate(node: Node) -> bool:
+    return is_region(node) or node.operator in GATES or node.operator in HEAD_GATES
+
+
+def _function(node: Node, graph: Graph) -> str:
+    """The activation that a node is, however it was written."""
+    return function_of(node, graph) if is_region(node) else node.operator
 
 
 def _followed(node: Node, graph: Graph) -> Node | None:
@@ -143,11 +164,11 @@ def _readers(tensor: str, graph: Graph) -> list[Node]:
     return [node for node in users if node.operator not in ("Shape", "Size")]
 
 
-def _is_head(node: Node, graph: Graph) -> bool:
-    tensor = node.outputs[0]
+def is_head(tensor: str, graph: Graph) -> bool:
+    """Whether a tensor is an output of the model, perhaps under another name or in another form."""
     while tensor not in graph.outputs:
-        users = _readers(tensor, graph)
-        if len(users) != 1 or users[0].operator not in _TRANSPARENT | {"Identity"}:
+        users = [user for user in _readers(tensor, graph) if user.operator not in _CHOOSING]
+        if len(users) != 1 or users[0].operator not in _TRANSPARENT | _RENAMING:
             return False
         tensor = users[0].outputs[0]
     return True

@@ -19,14 +19,18 @@ stay addressable as aliases; the others have no relevance of their own.
 from __future__ import annotations
 
 from backtrace_onnx.graph import Graph
+from backtrace_onnx.regions.chains import read_chains
 from backtrace_onnx.regions.draft import Draft
 from backtrace_onnx.regions.meeting import read_meetings
+from backtrace_onnx.regions.normalisations import read_scales
 
 
 def read_regions(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
     """The graph with every region as one node; tensors in `protect` stay outside of regions."""
     draft = Draft(graph, protect | set(graph.outputs))
     read_meetings(draft)
+    read_chains(draft)
+    read_scales(draft)
     return draft.finished()
 
 
