@@ -57,6 +57,15 @@ def commands() -> None:
 @SCALER
 @THRESHOLD
 @SIDECAR
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    help="tokenizer.json for an INPUT that is a text; default: the sidecar's.",
+)
+@click.option("--token", help='Language models: the next token to explain, such as " Paris".')
+@click.option("--rather-than", help="Label or token that the explained one is set against.")
+@click.option("--continuation", help="Language models: text whose every token is explained.")
+@click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
 @AS_JSON
 @click.option(
@@ -75,9 +84,10 @@ def commands() -> None:
 def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     """Show why MODEL answers as it does on each INPUT.
 
-    An INPUT is a .npy, .npz, .json or .csv file or a picture; `name=file` says which input it is
-    for. Several files, or rows, become one batch. A sidecar beside the model says how pictures and
-    tables become inputs; without an INPUT, this prints what the model takes.
+    An INPUT is a .npy, .npz, .json or .csv file or a picture, or for models that read text the
+    text in quotes (or @FILE with one a line); `name=file` says which input it is for. Several
+    become one batch. A sidecar beside the model says how pictures, tables and texts become inputs;
+    without an INPUT, this prints what the model takes.
 
     \b
     Keys of --json:

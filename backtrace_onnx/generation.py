@@ -130,15 +130,19 @@ def repeated(feeds: Mapping[str, Array], graph: Graph, times: int) -> dict[str, 
     return found
 
 
-def _one(asked: Any, y: Array) -> Array:
-    """Ones at an entry of every sample of y, zeros elsewhere."""
-    task = "generation" if y.ndim == 3 else "classification"
-    found = find_target(asked, y, task)
+def entries_of(asked: Any, y: Array) -> npt.NDArray[np.int64]:
+    """int64[samples]: the entry of every flattened sample of y that `asked` means."""
+    found = find_target(asked, y, "generation" if y.ndim == 3 else "classification")
     if found is None or found.ndim != (2 if y.ndim == 3 else 1):
         raise RequestError(f"a contrast takes one entry for each sample, not {asked!r}")
-    start = np.zeros((len(y), y[0].size), np.float64)
     flat = found[:, 0] * y.shape[2] + found[:, 1] if y.ndim == 3 else found
-    start[np.arange(len(y)), flat] = 1
+    return np.asarray(flat, np.int64)
+
+
+def _one(asked: Any, y: Array) -> Array:
+    """Ones at an entry of every sample of y, zeros elsewhere."""
+    start = np.zeros((len(y), y[0].size), np.float64)
+    start[np.arange(len(y)), entries_of(asked, y)] = 1
     return start.reshape(y.shape)
 
 

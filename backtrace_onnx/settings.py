@@ -49,6 +49,13 @@ class Settings:
             raise self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}")
         return value
 
+    def flag(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"must be true or false, not {value!r}")
+        return value
+
     def number(self, key: str, default: Any = _ABSENT) -> float:
         """A finite number."""
         value = self._take(key, default)

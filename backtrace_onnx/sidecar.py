@@ -6,7 +6,10 @@
 Keys of an image: height, width, color (gray, rgb, bgr), layout (NCHW, NHWC), resize (stretch,
 crop), resize_to (shorter side before the crop), scale, mean, std; a value becomes
 (value * scale - mean) / std. Keys of a table: features, each with a name and either mean and std
-or categories. Keys of an output: task, labels, threshold.
+or categories. Keys of a text: tokenizer (a tokenizer.json, relative to the sidecar), length (tokens
+padded to), max_length, truncate, special_tokens (around the text: true), and mask, types, positions
+(the inputs that go with the ids, where they are not called attention_mask, token_type_ids,
+position_ids). Keys of an output: task, labels, threshold.
 """
 
 from __future__ import annotations
@@ -25,8 +28,10 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.images import ImageInput, open_image
 from backtrace_onnx.settings import Settings
 from backtrace_onnx.tables import Feature, TableInput, read_rows
+from backtrace_onnx.text_inputs import Companions, TextInput
 
 Array = npt.NDArray[Any]
+Entry = ImageInput | TableInput | TextInput
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Sidecar:
     """How raw data become inputs, and what outputs mean, by tensor name."""
 
     path: Path
-    inputs: Mapping[str, ImageInput | TableInput] = field(default_factory=dict)
+    inputs: Mapping[str, Entry] = field(default_factory=dict)
     outputs: Mapping[str, OutputMeaning] = field(default_factory=dict)
 
     @classmethod
@@ -51,7 +56,8 @@ class Sidecar:
         """Read a sidecar file. Raises InputError naming the file and the key that is wrong."""
         path = Path(path)
         settings = Settings(str(path), "", _parsed(path))
-        inputs = {name: _input(entry) for name, entry in settings.sections("inputs")}
+        entries = settings.sections("inputs")
+        inputs = {name: _input(entry, name, path.parent) for name, entry in entries}
         outputs = {name: _output(entry) for name, entry in settings.sections("outputs")}
         settings.finish()
         return cls(path, inputs, outputs)
@@ -88,6 +94,11 @@ class Sidecar:
         entry = self.inputs.get(input_name)
         if entry is None:
             raise InputError(f"{self.path}: says nothing about input {input_name!r}")
+        if isinstance(entry, TextInput):
+            raise InputError(
+                f"{self.path}: inputs.{input_name} is a text, which makes several inputs; use "
+                "explain(text, tokenizer=...)"
+            )
         if isinstance(entry, ImageInput):
             is_path = isinstance(source, str | os.PathLike)
             return entry.encode(open_image(Path(source)) if is_path else source)
@@ -113,10 +124,29 @@ def _parsed(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
-def _input(entry: Settings) -> ImageInput | TableInput:
-    made = _image(entry) if entry.choice("kind", ("image", "table")) == "image" else _table(entry)
+def _input(entry: Settings, name: str, folder: Path) -> Entry:
+    kind = entry.choice("kind", ("image", "table", "text"))
+    made: Entry
+    if kind == "text":
+        made = _text(entry, name, folder)
+    else:
+        made = _image(entry) if kind == "image" else _table(entry)
     entry.finish()
     return made
+
+
+def _text(entry: Settings, name: str, folder: Path) -> TextInput:
+    roles = [entry.text(k) if entry.has(k) else None for k in ("mask", "types", "positions")]
+    sizes = [entry.whole(k, 1) if entry.has(k) else None for k in ("length", "max_length")]
+    return TextInput(
+        folder / entry.text("tokenizer"),
+        name,
+        length=sizes[0],
+        most=sizes[1],
+        truncate=entry.flag("truncate", False),
+        special=entry.flag("special_tokens", True),
+        given=Companions(*roles),
+    )
 
 
 def _image(entry: Settings) -> ImageInput:

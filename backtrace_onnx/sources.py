@@ -16,8 +16,10 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.images import SUFFIXES, ImageInput, open_image
 from backtrace_onnx.inputs import describe, spell
-from backtrace_onnx.sidecar import Sidecar
+from backtrace_onnx.sidecar import Entry, Sidecar
 from backtrace_onnx.tables import TableInput, read_numbers, read_rows
+from backtrace_onnx.text_arguments import read_texts, shown_text
+from backtrace_onnx.text_inputs import TextInput
 
 Array = npt.NDArray[Any]
 KINDS = ".npy, .npz, .json, .csv, or a picture (.png, .jpg, ...)"
@@ -25,10 +27,11 @@ KINDS = ".npy, .npz, .json, .csv, or a picture (.png, .jpg, ...)"
 
 @dataclass(frozen=True)
 class Batch:
-    """Arrays by input name, and where each sample came from."""
+    """Arrays by input name, where each sample came from, and its text if it is one."""
 
     feeds: dict[str, Array]
     sources: tuple[str, ...]
+    texts: tuple[str, ...] = ()
 
 
 class Reader:
@@ -43,17 +46,33 @@ class Reader:
         self._graph, self._sidecar = graph, sidecar
 
     def read(self, arguments: Sequence[str]) -> Batch:
-        """What the files, each `file` or `name=file`, say together.
+        """What the files and texts, each `file` or `name=file`, say together.
 
-        Several files for one input become the samples of one batch. Raises InputError.
+        Several files or texts for one input become the samples of one batch. Raises InputError.
         """
         parts: dict[str, list[tuple[str, Array]]] = {}
+        texts: dict[str, list[str]] = {}
+        entries = self.texts
         for argument in arguments:
+            found = read_texts(argument, entries, self._graph.inputs) if entries else None
+            if found is not None:
+                texts.setdefault(found[0], []).extend(found[1])
+                continue
             name, path = self._named(argument)
             for key, array in self._arrays(name, path).items():
                 parts.setdefault(key, []).append((path.name, array))
         feeds = {name: _joined(name, found) for name, found in parts.items()}
-        return Batch(feeds, _sources(parts))
+        made = [entries[name].encode(own, self._graph) for name, own in texts.items()]
+        for arrays in made:
+            feeds = {**arrays, **feeds}
+        first = tuple(next(iter(texts.values()), ()))
+        return Batch(feeds, tuple(map(shown_text, first)) or _sources(parts), first)
+
+    @property
+    def texts(self) -> dict[str, TextInput]:
+        """The inputs that are made of texts."""
+        known = self._sidecar.inputs if self._sidecar else {}
+        return {name: entry for name, entry in known.items() if isinstance(entry, TextInput)}
 
     def takes(self) -> str:
         """What the model takes, one line per input."""
@@ -64,7 +83,7 @@ class Reader:
         how = f": {entry.describe()}" if entry else ""
         return f"{name} {spell(self._graph.type(name))}{how}"
 
-    def _entry(self, name: str | None) -> ImageInput | TableInput | None:
+    def _entry(self, name: str | None) -> Entry | None:
         return self._sidecar.inputs.get(name) if self._sidecar and name else None
 
     def _named(self, argument: str) -> tuple[str | None, Path]:

@@ -59,6 +59,11 @@ class Tokenizer:
         """The id that fills short texts, if the file names one."""
         return self._pad
 
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return int(self._inner.get_vocab_size(with_added_tokens=True))
+
     def encode(self, text: Text, *, special: bool = True) -> Encoded:
         """The ids of a text, or of a pair of texts, with the special tokens around them or not."""
         parts = (text,) if isinstance(text, str) else tuple(text)

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from backtrace_onnx.choices import default_output
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
-from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.wanted import (
+    Tokens,
+    Wanted,
+    continued,
+    next_tokens,
+    speaks,
+    target,
+    targets,
+)
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
 from backtrace_onnx.sources import Batch, Reader
-
-Array = npt.NDArray[Any]
+from backtrace_onnx.text_inputs import TextInput, find_ids
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,24 @@ class Asked:
     on_unsupported: Literal["error", "pass", "stop"] = "error"
     engine: Literal["numba", "onnxruntime"] = "numba"
     sidecar: Path | None = None
+    tokenizer: Path | None = None
+    token: str | None = None
+    rather_than: str | None = None
+    continuation: str | None = None
+    words: bool = False
+
+    @property
+    def tokens(self) -> Tokens:
+        """What is asked of a language model."""
+        return Tokens(self.token, self.rather_than, self.continuation)
 
 
 def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
-    """Explain every sample of the input files. Raises BacktraceError."""
-    sidecar = find_sidecar(asked.model, asked.sidecar)
+    """Explain every sample of the inputs. Raises BacktraceError."""
+    sidecar = _with_tokenizer(find_sidecar(asked.model, asked.sidecar), asked)
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     graph = explainer.graph
+    sidecar = _placed(sidecar, graph)
     if sidecar:
         sidecar.check(graph.inputs, graph.outputs)
     reader = Reader(graph, sidecar)
@@ -55,11 +72,80 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     waiting.say(f"Explaining {len(batch.sources)} sample(s)")
     threshold = _first(asked.threshold, meaning.threshold, 0.5)
     subjects: list[Subject] = []
-    for part in _parts(batch, graph):
-        targets = _targets(asked.targets, meaning.labels, part, batch)
-        made = _explain(explainer, asked, meaning, part, targets, threshold, waiting)
-        subjects += _subjects(made, part.sources, sidecar, threshold)
+    for part, wanted in _plan(asked, meaning, batch, reader, graph):
+        made = explainer.explain(
+            part.feeds,
+            mode=asked.mode,
+            output=asked.output,
+            scaler=asked.scaler,
+            threshold=threshold,
+            progress=waiting.advance,
+            **wanted.options(),
+        )
+        common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
+        subjects += _subjects(common, part.sources, wanted.entries(made))
     return subjects
+
+
+def _plan(
+    asked: Asked, meaning: OutputMeaning, batch: Batch, reader: Reader, graph: Graph
+) -> Iterator[tuple[Batch, Wanted]]:
+    """The parts of the batch that are explained at once, and what of each."""
+    task = asked.task or meaning.task
+    entry = _text_entry(reader, batch, asked)
+    language = entry is not None and _generates(asked, task, graph, entry)
+    if language and entry is not None and asked.tokens.continuation is not None:
+        yield from continued(batch, asked.tokens.continuation, entry, graph)
+        return
+    for samples, part in _parts(batch, graph):
+        if language and entry is not None and not asked.targets:
+            yield part, next_tokens(asked.tokens, entry, part.feeds)
+            continue
+        good = targets(asked.targets, meaning.labels, samples, len(batch.sources))
+        if asked.tokens.rather_than is None:
+            yield part, Wanted("generation" if language else task, good)
+        else:
+            other = target(asked.tokens.rather_than, meaning.labels)
+            yield part, Wanted(None, contrast=Contrast(good, other))
+
+
+def _generates(asked: Asked, task: str | None, graph: Graph, entry: TextInput) -> bool:
+    """Whether the output is a language model's, whose tokens are asked for."""
+    output = asked.output or default_output(graph) or ""
+    wide = speaks(graph, output, entry)
+    if (asked.tokens.token or asked.tokens.continuation) is not None and not wide:
+        raise RequestError(
+            f"output {output!r} has no entry for every token of the text; --token and "
+            "--continuation are for language models"
+        )
+    return wide and task in (None, "generation")
+
+
+def _text_entry(reader: Reader, batch: Batch, asked: Asked) -> TextInput | None:
+    """How the texts of the batch were read, if it holds any."""
+    if batch.texts:
+        return next(iter(reader.texts.values()))
+    if asked.tokens.token is not None or asked.tokens.continuation is not None:
+        raise RequestError("--token and --continuation need a text as INPUT, and its tokenizer")
+    return None
+
+
+def _with_tokenizer(sidecar: Sidecar | None, asked: Asked) -> Sidecar | None:
+    """The sidecar with the tokenizer of the command line, for an input still without a name."""
+    if asked.tokenizer is None:
+        return sidecar
+    known = sidecar or Sidecar(asked.model)
+    return replace(known, inputs={**known.inputs, "": TextInput(asked.tokenizer)})
+
+
+def _placed(sidecar: Sidecar | None, graph: Graph) -> Sidecar | None:
+    """The sidecar with that input named."""
+    entry = sidecar.inputs.get("") if sidecar else None
+    if sidecar is None or not isinstance(entry, TextInput):
+        return sidecar
+    name = find_ids(graph)
+    rest = {key: value for key, value in sidecar.inputs.items() if key}
+    return replace(sidecar, inputs={**rest, name: replace(entry, name=name)})
 
 
 def find_sidecar(model: Path, given: Path | None) -> Sidecar | None:
@@ -73,86 +159,30 @@ def output_meaning(sidecar: Sidecar | None, graph: Graph, output: str | None) ->
     return (sidecar.outputs.get(name) if sidecar else None) or OutputMeaning()
 
 
-def _explain(
-    explainer: Explainer,
-    asked: Asked,
-    meaning: OutputMeaning,
-    part: Batch,
-    target: Any,
-    threshold: float,
-    waiting: Waiting,
-) -> Explanation:
-    return explainer.explain(
-        part.feeds,
-        mode=asked.mode,
-        output=asked.output,
-        target=target,
-        task=asked.task or meaning.task,
-        scaler=asked.scaler,
-        threshold=threshold,
-        progress=waiting.advance,
-    )
-
-
 def _subjects(
-    made: Explanation, sources: Sequence[str], sidecar: Sidecar | None, threshold: float
+    common: Subject, sources: Sequence[str], entries: Sequence[tuple[int, ...]]
 ) -> Iterator[Subject]:
-    if sidecar:
-        made = replace(made, names=sidecar.names())
-    count = made.ledger.total().start.shape[1]
-    for sample in range(count):
-        source = sources[sample] if len(sources) == count else ", ".join(sources)
-        yield Subject(made, sample, source, sidecar, threshold)
+    if common.sidecar:
+        made = replace(common.explanation, names=common.sidecar.names())
+        common = replace(common, explanation=made)
+    for sample in range(common.samples):
+        source = sources[sample] if len(sources) == common.samples else ", ".join(sources)
+        own = entries[sample] if entries else ()
+        yield replace(common, sample=sample, source=source, entries=own)
 
 
-def _parts(batch: Batch, graph: Graph) -> Iterator[Batch]:
+def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:
     """The batch, or its samples one by one where the model takes only one at a time."""
     shapes = [graph.type(name).shape for name in batch.feeds]
     single = all(s is not None and len(s) > 1 and s[0] == 1 for s in shapes)
     count = len(batch.sources)
     whole = {len(a) if a.ndim else 1 for a in batch.feeds.values()} == {count}
     if not (single and whole and count > 1):
-        yield batch
+        yield slice(None), batch
         return
     for i, source in enumerate(batch.sources):
-        yield Batch({name: a[i : i + 1] for name, a in batch.feeds.items()}, (source,))
-
-
-def _targets(
-    given: Sequence[str], labels: Sequence[str], part: Batch, whole: Batch
-) -> int | tuple[int, ...] | Array | None:
-    """The targets of a part of the batch: one for all samples, or one for each."""
-    parsed = [_target(text, labels) for text in given]
-    if len(parsed) < 2:
-        return parsed[0] if parsed else None
-    if len(parsed) != len(whole.sources):
-        raise RequestError(
-            f"{len(parsed)} targets for {len(whole.sources)} sample(s); give one, or one for each"
-        )
-    own = dict(zip(whole.sources, parsed, strict=True))
-    return np.array([own[source] for source in part.sources])
-
-
-def _target(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
-    """A label's index, an index, or an index per axis: `2,7`."""
-    if text in labels:
-        return labels.index(text)
-    try:
-        index = tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise RequestError(_unknown(text, labels)) from None
-    return index[0] if len(index) == 1 else index
-
-
-def _unknown(text: str, labels: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    if not labels:
-        return f"target {text!r} is no index, and no sidecar names the entries of the output"
-    close = get_close_matches(text, labels, n=3, cutoff=0.5) or list(labels[:5])
-    return f"target {text!r} is neither an index nor a label; there are, for example: " + ", ".join(
-        close
-    )
+        feeds = {name: a[i : i + 1] for name, a in batch.feeds.items()}
+        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1])
 
 
 def _first(*values: float | None) -> float:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.report import bars, heatmap, layers, strips
+from backtrace_onnx.report import bars, heatmap, layers, sentences, strips
 from backtrace_onnx.report.ranking import is_picture
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.style import FAINT, save, sheet, shortened
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import Answer, Subject, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def plot_layers(subject: Subject, path: Path) -> None:
 
 
 def _relevance(subject: Subject) -> Figure:
-    names = list(subject.explanation.inputs)
+    names = drawn_inputs(subject)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
     figure = sheet(width, sum(size[1] for size in sizes) + 0.85)
@@ -57,7 +57,24 @@ def _relevance(subject: Subject) -> Figure:
     return figure
 
 
+def drawn_inputs(subject: Subject) -> list[str]:
+    """Inputs with a picture: all, but where there are texts only them and what else is data."""
+    names = list(subject.explanation.inputs)
+    if not subject.texts:
+        return names
+    return [name for name in names if name in subject.texts or _is_data(subject, name)]
+
+
+def _is_data(subject: Subject, name: str) -> bool:
+    """Whether an input beside a text has something to show of its own."""
+    return subject.explanation.inputs[name].dtype.kind == "f" and bool(
+        subject.relevance(name).any()
+    )
+
+
 def _kind(subject: Subject, name: str) -> _Drawn:
+    if subject.text(name) is not None:
+        return sentences
     sample = subject.relevance(name)
     if is_picture(subject, name):
         return heatmap
@@ -71,6 +88,8 @@ def _size(subject: Subject, name: str) -> tuple[float, float]:
         rows, columns = heatmap.shown_picture(subject, name).shape[:2]
         side = 3.4 if heatmap.panels(subject) > 2 else 4.2
         return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
+    if _kind(subject, name) is sentences:
+        return sentences.WIDTH, sentences.height(subject, name)
     if _kind(subject, name) is bars:
         return 9.0, bars.height(subject, name)
     return 9.6, 4.2
@@ -82,14 +101,23 @@ def _title(subject: Subject) -> str:
     mask, target, prediction = subject.mask, subject.target(), subject.prediction()
     if mask is not None:
         return f"Why these {int(mask.sum())} pixels of {mask.size}?"
-    if target is None or prediction is None or subject.task != "classification":
+    if other := subject.other():
+        question = f"Why {_called(target)} rather than {_called(other)}?"
+        return f"{question}  Predicted: {shortened(str(prediction), 36)}"
+    if target is None or prediction is None or subject.task not in ("classification", "generation"):
         return shortened(answered(subject), 70)
-    question = f"Why “{shortened(target.name, 44)}”?"
+    question = f"Why {_called(target)}?"
     if target.index == prediction.index:
         return (
             question if target.probability is None else f"{question}  {percent(target.probability)}"
         )
     return f"{question}  Predicted: {shortened(str(prediction), 36)}"
+
+
+def _called(answer: Answer | None) -> str:
+    """The name of an entry in quotes; tokens bring their own."""
+    name = shortened(answer.name if answer else "", 44)
+    return name if name[:1] in "'\"" else f"“{name}”"
 
 
 def _went(subject: Subject, names: list[str]) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.tokens import read
 
 Array = npt.NDArray[Any]
 
@@ -43,11 +44,19 @@ class Part:
 
 def rank(subject: Subject, input: str | None = None) -> list[Part]:
     """Parts of one input, or of all, by |relevance|, largest first."""
-    names = [input] if input else list(subject.explanation.inputs)
+    names = [input] if input else _ranked(subject)
     found = [part for name in names for part in _parts(subject, name)]
     total = sum(abs(part.relevance) for part in found)
     shared = [replace(part, share=_share(part, total)) for part in found]
     return sorted(shared, key=lambda part: -abs(part.relevance))
+
+
+def _ranked(subject: Subject) -> list[str]:
+    """All inputs; beside texts only those that relevance reached."""
+    names = list(subject.explanation.inputs)
+    if not subject.texts:
+        return names
+    return [n for n in names if n in subject.texts or subject.relevance(n).any()]
 
 
 def is_picture(subject: Subject, name: str) -> bool:
@@ -83,6 +92,8 @@ def _parts(subject: Subject, name: str) -> Iterator[Part]:
     own = [subject.own(values[name]) for _, values in subject.channels]
     if is_picture(subject, name):
         return _regions(subject, name, sample, own)
+    if subject.text(name) is not None:
+        return _tokens(subject, name)
     if subject.table(name) is not None and sample.ndim == 1:
         return _columns(subject, name, sample, own)
     if sample.ndim == 2 and min(sample.shape) > 1:
@@ -98,6 +109,13 @@ def _regions(subject: Subject, name: str, sample: Array, own: list[Array]) -> It
             sums = [float(m[top:bottom, left:right].sum()) for m in maps]
             text = f"rows {top}-{bottom}, columns {left}-{right}"
             yield Part(name, text, sums[0], tuple(sums[1:]), box=(top, left, bottom, right))
+
+
+def _tokens(subject: Subject, name: str) -> Iterator[Part]:
+    sentence = read(subject, name)
+    for mark in (*sentence.marks, *sentence.special):
+        text = repr(mark.text.strip(" ") or mark.text)[1:-1]
+        yield Part(name, text, mark.relevance, mark.channels, index=(mark.index,))
 
 
 def _columns(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:

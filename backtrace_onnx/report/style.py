@@ -76,6 +76,15 @@ def colours() -> ListedColormap:
     return ListedColormap(rows, name="backtrace")
 
 
+def shade(strength: float) -> str:
+    """The same colour on white, as #rrggbb."""
+    if strength == 0:
+        return "#ffffff"
+    red, green, blue, cover = _shade(max(-1.0, min(1.0, strength)))
+    mixed = (round(255 * (cover * part + 1 - cover)) for part in (red, green, blue))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
 def sheet(width: float, height: float) -> Figure:
     """An empty picture, inches."""
     from matplotlib.figure import Figure

@@ -14,6 +14,8 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
 from backtrace_onnx.tables import TableInput
+from backtrace_onnx.text_inputs import TextInput
+from backtrace_onnx.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +54,9 @@ class Subject:
     Attributes:
         source: where the sample came from, for people.
         threshold: over which an entry of a segmentation belongs to the mask.
+        entries: the entry of the flattened output that was asked for, and the one it is set
+            against, where the explanation itself does not say.
+        words: whether the tokens of a text are shown as words.
     """
 
     explanation: Explanation
@@ -59,6 +64,8 @@ class Subject:
     source: str = ""
     sidecar: Sidecar | None = None
     threshold: float = 0.5
+    entries: tuple[int, ...] = ()
+    words: bool = False
 
     @property
     def samples(self) -> int:
@@ -94,6 +101,26 @@ class Subject:
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         return entry if isinstance(entry, TableInput) else None
 
+    def text(self, name: str) -> TextInput | None:
+        """How the sidecar makes a text this input, if it does."""
+        entry = self.sidecar.inputs.get(name) if self.sidecar else None
+        return entry if isinstance(entry, TextInput) else None
+
+    @property
+    def texts(self) -> dict[str, TextInput]:
+        """The inputs that are made of texts."""
+        found = {name: self.text(name) for name in self.explanation.inputs}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    @property
+    def vocabulary(self) -> Tokenizer | None:
+        """What the entries of an output [positions, tokens] are called, in a language model."""
+        y = self.output
+        if y is None or y.ndim != 2:
+            return None
+        known = (entry.tokenizer for entry in self.texts.values())
+        return next((t for t in known if y.shape[1] >= t.size), None)
+
     @property
     def meaning(self) -> OutputMeaning:
         """What the sidecar says about the explained output."""
@@ -122,22 +149,50 @@ class Subject:
         y = self.output
         if y is None or y.size == 0 or self.task == "segmentation":
             return None
+        chosen = self._chosen()
+        if y.ndim == 2 and chosen is not None and (self.task == "generation" or self.vocabulary):
+            place = chosen // y.shape[1]
+            return self.answer(place * y.shape[1] + int(np.argmax(y[place])))
         return self.answer(int(np.argmax(y)))
 
     def target(self) -> Answer | None:
         """The entry that is explained; None if it is not a single one."""
-        chosen = self.explanation.target
-        if chosen is None or chosen.ndim != 1 or self.output is None:
+        chosen = self._chosen()
+        return None if chosen is None else self.answer(chosen)
+
+    def other(self) -> Answer | None:
+        """The entry that the explained one is set against, if there is one."""
+        return self.answer(self.entries[1]) if len(self.entries) > 1 else None
+
+    def _chosen(self) -> int | None:
+        """The explained entry of the flattened output."""
+        chosen, y = self.explanation.target, self.output
+        if y is None:
             return None
-        return self.answer(int(chosen[self.sample]))
+        if self.entries:
+            return self.entries[0]
+        if chosen is not None and chosen.ndim == 2 and y.ndim == 2:
+            place, token = chosen[self.sample]
+            return int(place) * int(y.shape[1]) + int(token)
+        return int(chosen[self.sample]) if chosen is not None and chosen.ndim == 1 else None
 
     def answer(self, flat: int) -> Answer:
         """An entry of the flattened output."""
         y = np.asarray(self.output, np.float64)
         index = tuple(int(i) for i in np.unravel_index(flat, y.shape)) if y.ndim else ()
+        if y.ndim == 2 and (self.task == "generation" or self.vocabulary):
+            share: float | None = float(_softmax(y[index[0]])[index[1]])
+            return Answer(index, self._token(index[1]), float(y[index]), share)
         probabilities = self._probabilities(y.ravel())
         share = None if probabilities is None else float(probabilities[flat])
         return Answer(index, self._label(flat, y.size), float(y.ravel()[flat]), share)
+
+    def _token(self, token: int) -> str | None:
+        vocabulary = self.vocabulary
+        if vocabulary is not None:
+            return repr(vocabulary.tokens([token])[0].text)
+        labels = self.meaning.labels
+        return labels[token] if token < len(labels) else None
 
     def _label(self, flat: int, count: int) -> str | None:
         labels = self.meaning.labels
@@ -156,8 +211,13 @@ class Subject:
             return None
         if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
             return y
-        if self.meaning.task != "classification":
-            return None
-        raised = np.exp(y - y.max())
-        softmax: npt.NDArray[np.float64] = raised / raised.sum()
-        return softmax
+        return _softmax(y) if self.meaning.task == "classification" else None
+
+
+def _softmax(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """y itself where it is a distribution already."""
+    if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
+        return y
+    raised = np.exp(y - y.max())
+    softmax: npt.NDArray[np.float64] = raised / raised.sum()
+    return softmax

@@ -10,6 +10,7 @@ import numpy as np
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
+from backtrace_onnx.report.shaded import lines
 from backtrace_onnx.report.subject import Subject, percent
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def answered(subject: Subject) -> str:
         return f"{inside} of {mask.size} entries over {subject.threshold:g} ({share})"
     if prediction is None:
         return f"tensor {subject.explanation.output}"
-    if subject.task != "classification" or (
+    if other := subject.other():
+        return f"{target} rather than {other}; predicted: {prediction}"
+    if subject.task not in ("classification", "generation") or (
         subject.output is not None and subject.output.size == 1
     ):
         return _values(subject)
@@ -68,6 +71,10 @@ def _print_subject(to: Console, subject: Subject, top: int) -> None:
     to.print(Text(headline(subject), style="bold"))
     to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
     to.print()
+    for name in subject.texts:
+        for line in lines(subject, name):
+            to.print(line)
+        to.print()
     _print_parts(to, subject, top)
     to.print()
     _print_balance(to, subject)

@@ -1,0 +1,108 @@
+"""The tokens of a text and their relevance: as they follow each other, and as words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.pieces import Token
+from backtrace_onnx.report.subject import Subject
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A token, or the tokens of a word, and their relevance.
+
+    Attributes:
+        text: as people read it, with the space before it.
+        channels: relevance by channel.
+        index: place of its first token.
+    """
+
+    text: str
+    relevance: float
+    channels: tuple[float, ...]
+    index: int
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text as it is shown.
+
+    Attributes:
+        marks: the tokens of the text, or its words. special: the tokens put around it.
+        padding: how many tokens fill it up; `filled` is their |relevance|, which should be 0.
+    """
+
+    marks: tuple[Mark, ...]
+    special: tuple[Mark, ...]
+    padding: int
+    filled: float
+
+    @property
+    def limit(self) -> float:
+        """The largest |relevance| of the text, or 1 where there is none: gets the full colour."""
+        own = [abs(m.relevance) for m in self.marks] or [abs(m.relevance) for m in self.special]
+        return max(own, default=0.0) or 1.0
+
+    @property
+    def total(self) -> float:
+        """Sum of |relevance|, special tokens included."""
+        return sum(abs(mark.relevance) for mark in (*self.marks, *self.special)) or 1.0
+
+
+def read(subject: Subject, name: str) -> Sentence:
+    """The text that an input holds. Raises InputError where its tokenizer cannot be read."""
+    entry = subject.text(name)
+    if entry is None:
+        raise ValueError(f"{name} is no text")
+    ids = subject.own(subject.explanation.inputs[name])
+    mask = entry.mask(subject.explanation.inputs)
+    present = np.ones(ids.size, bool) if mask is None else np.asarray(subject.own(mask))
+    relevance = subject.relevance(name).astype(np.float64)
+    channels = [subject.own(values[name]) for _, values in subject.channels]
+    tokens = entry.tokenizer.tokens(ids[present])
+    places = np.flatnonzero(present)
+    special = [k for k, token in enumerate(tokens) if token.special]
+    groups = (
+        _words(tokens) if subject.words else ([k] for k, t in enumerate(tokens) if not t.special)
+    )
+
+    def marked(group: list[int]) -> Mark:
+        at = places[group]
+        text = b"".join(tokens[k].raw for k in group).decode("utf-8", "replace")
+        sums = tuple(float(channel[at].sum(dtype=np.float64)) for channel in channels)
+        return Mark(text, float(relevance[at].sum()), sums, int(at[0]))
+
+    return Sentence(
+        tuple(marked(group) for group in groups),
+        tuple(marked([k]) for k in special),
+        int((~present).sum()),
+        float(np.abs(relevance[~present]).sum()),
+    )
+
+
+def beside(subject: Subject) -> list[tuple[str, float]]:
+    """Inputs other than the texts that relevance reached, and how much of it."""
+    names = [name for name in subject.explanation.inputs if subject.text(name) is None]
+    sums = [(name, float(subject.relevance(name).sum(dtype=np.float64))) for name in names]
+    return [(name, r) for name, r in sums if r]
+
+
+def _words(tokens: Iterable[Token]) -> Iterator[list[int]]:
+    """Places of the tokens of each word."""
+    word: list[int] = []
+    for place, token in enumerate(tokens):
+        if word and (token.begins or token.special):
+            yield word
+            word = []
+        if not token.special:
+            word.append(place)
+    if word:
+        yield word
