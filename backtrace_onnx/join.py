@@ -39,6 +39,7 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
     constants = dict(graph.constants)
     renamed: dict[str, str] = {}
     replaced: dict[str, Node | None] = {}
+    scaled: dict[tuple[Any, ...], str] = {}
     kept = protect | set(graph.outputs)
     for node in graph.nodes:
         describe = _LINEAR.get(node.operator)
@@ -47,8 +48,7 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
         tail = _walk(graph, node, describe, kept)
         if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
             continue
-        weight, bias = f"{node.inputs[1]}@{tail.tensor}", f"bias@{tail.tensor}"
-        constants[weight] = describe.scaled(node, constants[node.inputs[1]], tail.scale)
+        weight, bias = _scaled(node, describe, tail, constants, scaled), f"bias@{tail.tensor}"
         constants[bias] = tail.shift
         replaced[node.name] = _joined(node, weight, bias, tail)
         replaced.update({absorbed.name: None for absorbed in tail.absorbed})
@@ -56,6 +56,25 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
             source = next(i for i in absorbed.inputs if i and i not in graph.constants)
             renamed[source] = absorbed.outputs[0]
     return _rewired(graph, constants, renamed, replaced)
+
+
+def _scaled(
+    node: Node,
+    describe: _Linear,
+    tail: _Tail,
+    constants: dict[str, Array],
+    made: dict[tuple[Any, ...], str],
+) -> str:
+    """Name of the weight with the tail's scale; equal ones, as of a loop's steps, share one."""
+    name = node.inputs[1]
+    if constants[name].dtype == tail.scale.dtype and bool((tail.scale == 1).all()):
+        return name
+    layout = (node.operator, node.attributes.get("transB", 0), node.attributes.get("group", 1))
+    key = (name, *layout, tail.scale.tobytes())
+    if key not in made:
+        made[key] = f"{name}@{tail.tensor}"
+        constants[made[key]] = describe.scaled(node, constants[name], tail.scale)
+    return made[key]
 
 
 def _joined(node: Node, weight: str, bias: str, tail: _Tail) -> Node:

@@ -156,14 +156,12 @@ class Scene:
             given = self.constant(f"{parts[0]}@sizes", np.array(sizes, np.int64))
             self.emit("Split", [source, given], parts, axis=axis)
 
-    def slices(self, source: str, base: str, count: int, axis: int) -> list[str]:
-        """The `count` slices of a tensor along an axis, without that axis."""
-        cut = [self.fresh(f"{base}/{i}@slice") for i in range(count)]
-        self.split(source, cut, [1] * count, axis)
-        names = [self.fresh(f"{base}/{i}") for i in range(count)]
-        for part, name in zip(cut, names, strict=True):
+    def cut(self, source: str, names: Sequence[str], axis: int) -> None:
+        """The slices of a tensor along an axis, without that axis."""
+        wide = [self.fresh(f"{name}@slice") for name in names]
+        self.split(source, wide, [1] * len(names), axis)
+        for part, name in zip(wide, names, strict=True):
             self.squeeze(part, name, axis)
-        return names
 
     def stack(self, rows: Sequence[str], output: str, axis: int) -> None:
         """Tensors side by side along a new axis."""
@@ -172,7 +170,9 @@ class Scene:
             self.unsqueeze(row, name, axis)
         self.emit("Concat", wide, [output], axis=axis)
 
-    def empty_rows(self, node: onnx.NodeProto, row: onnx.ValueInfoProto, output: str) -> None:
+    def empty_rows(
+        self, node: onnx.NodeProto, row: onnx.ValueInfoProto, output: str, axis: int = 0
+    ) -> None:
         """What a scan output is where nothing ran: no rows; open sizes are 0, as in onnxruntime."""
         kind = row.type.tensor_type
         if not kind.elem_type:
@@ -180,17 +180,22 @@ class Scene:
                 f"{node.op_type} node {node.name!r} runs no iteration, and its body does not "
                 f"state the type of {row.name!r}"
             )
-        shape = (0, *(d.dim_value for d in kind.shape.dim))
+        shape = [d.dim_value for d in kind.shape.dim]
+        shape.insert(axis if axis >= 0 else axis + len(shape) + 1, 0)
         dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
         self.rename(self.constant(f"{output}@empty", np.zeros(shape, dtype)), output)
 
     def check_room(self, node: onnx.NodeProto, times: int, body: onnx.GraphProto) -> None:
         """Raises ModelError where writing out a body that often would take too many nodes."""
-        if times > self.room(body):
+        self.check_count(node, times, self.room(body))
+
+    def check_count(self, node: onnx.NodeProto, count: int, most: int = NODE_LIMIT) -> None:
+        """Raises ModelError where a node stands for more than there is room for."""
+        if count > most:
             raise ModelError(
-                f"{self.model.name}: {node.op_type} node {node.name!r} runs {times:,} times or "
-                f"more; written out, the model would have over {NODE_LIMIT:,} nodes, which is the "
-                "most that is allowed"
+                f"{self.model.name}: {node.op_type} node {node.name!r} stands for {count:,} "
+                f"iterations or parts, or more; written out, the model would have over "
+                f"{NODE_LIMIT:,} nodes, which is the most that is allowed"
             )
 
     def room(self, body: onnx.GraphProto) -> int:
@@ -216,17 +221,13 @@ class Scene:
         """The nodes without those written here, or making sequences, that nothing reads."""
         read = {o.name for o in self.model.proto.graph.output}
         alive = []
+        noted = self.sequences.keys() | self.optionals.keys()
         for node in reversed(self.nodes):
-            needed = node.name not in self.made and node.op_type not in SEQUENCE_MAKERS
+            needed = node.name not in self.made and noted.isdisjoint(node.output)
             if needed or read.intersection(node.output):
                 read.update((*node.input, *captured(node)))
                 alive.append(node)
         return alive[::-1]
-
-
-SEQUENCE_MAKERS = frozenset(
-    ["SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "Optional"]
-)
 
 
 def size_of(body: onnx.GraphProto) -> int:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
+from backtrace_onnx.control import sequences
 from backtrace_onnx.control.branches import write_if
 from backtrace_onnx.control.loops import write_loop
 from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.scans import write_scan
 from backtrace_onnx.control.scene import Scene, is_standard
 from backtrace_onnx.inline import expanded, inlined
 from backtrace_onnx.model import Model
@@ -18,9 +20,29 @@ from backtrace_onnx.model import Model
 Array = npt.NDArray[Any]
 Writer = Callable[[Scene, onnx.NodeProto], bool]
 """Writes what a node stands for into the scene; False where that is not known yet."""
+Note = Callable[[Scene, onnx.NodeProto], None]
+"""Notes what sequence or optional a node makes, if that is known."""
 
-_WRITERS: dict[str, Writer] = {"If": write_if, "Loop": write_loop}
-WRITTEN_OUT = frozenset(_WRITERS)
+_WRITERS: dict[str, Writer] = {
+    "ConcatFromSequence": sequences.write_concat,
+    "If": write_if,
+    "Loop": write_loop,
+    "OptionalGetElement": sequences.write_element,
+    "OptionalHasElement": sequences.write_has_element,
+    "Scan": write_scan,
+    "SequenceAt": sequences.write_at,
+    "SequenceLength": sequences.write_length,
+    "SplitToSequence": sequences.write_split,
+}
+_NOTES: dict[str, Note] = {
+    "Identity": sequences.note_identity,
+    "Optional": sequences.note_optional,
+    "SequenceConstruct": sequences.note_construct,
+    "SequenceEmpty": sequences.note_construct,
+    "SequenceErase": sequences.note_erase,
+    "SequenceInsert": sequences.note_insert,
+}
+WRITTEN_OUT = frozenset([*_WRITERS, *_NOTES, "SequenceMap"]) - {"Identity"}
 """Operators of ai.onnx that are replaced by what they did in a run."""
 
 
@@ -51,8 +73,12 @@ def dynamic_nodes(model: Model) -> Iterator[onnx.NodeProto]:
 
 
 def _write(scene: Scene, node: onnx.NodeProto) -> bool:
-    write = _WRITERS.get(node.op_type) if is_standard(node) else None
+    standard = is_standard(node)
+    write = _WRITERS.get(node.op_type) if standard else None
     if write is not None and write(scene, node):
         return True
+    note = _NOTES.get(node.op_type) if standard else None
+    if note is not None:
+        note(scene, node)
     scene.nodes.append(node)
     return False

@@ -1,0 +1,103 @@
+"""Scan: the iterations that ran, one per slice of what is scanned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from onnx import helper
+
+from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.scene import Scene
+
+_WITHOUT_BATCH = 9  # before this opset a Scan takes a batch of sequences of different lengths
+
+
+@dataclass(frozen=True)
+class ScanParts:
+    """A Scan and what its places mean; an axis and a direction for every scanned tensor."""
+
+    node: onnx.NodeProto
+    body: onnx.GraphProto
+
+    @property
+    def scanned(self) -> list[tuple[str, int, bool]]:
+        """(tensor, axis, backwards) of the inputs that are cut into slices."""
+        count = self._attribute("num_scan_inputs", 0)
+        names = list(self.node.input[len(self.node.input) - count :])
+        return list(zip(names, *self._ways("input", count), strict=True))
+
+    @property
+    def initial(self) -> list[str]:
+        """First values of the states."""
+        return list(self.node.input[: len(self.node.input) - len(self.scanned)])
+
+    @property
+    def outputs(self) -> list[str]:
+        """The node's outputs, "" where those at the end are left out."""
+        return [*self.node.output, *[""] * (len(self.body.output) - len(self.node.output))]
+
+    @property
+    def stacked(self) -> list[tuple[str, int, bool]]:
+        """(tensor, axis, backwards) of the outputs with a row per iteration."""
+        names = self.outputs[len(self.initial) :]
+        return list(zip(names, *self._ways("output", len(names)), strict=True))
+
+    def _ways(self, side: str, count: int) -> tuple[list[int], list[bool]]:
+        axes = self._attribute(f"scan_{side}_axes", [0] * count)
+        directions = self._attribute(f"scan_{side}_directions", [0] * count)
+        return list(axes), [bool(d) for d in directions]
+
+    def _attribute(self, name: str, default: Any) -> Any:
+        found = (a for a in self.node.attribute if a.name == name)
+        return next((helper.get_attribute_value(a) for a in found), default)
+
+
+def write_scan(scene: Scene, node: onnx.NodeProto) -> bool:
+    """Written out, an iteration per slice."""
+    if scene.opset < _WITHOUT_BATCH:
+        return False
+    scan = ScanParts(node, body_of(node))
+    tensor, axis, _ = scan.scanned[0]
+    trips = scene.size(node, tensor, axis, "how often it runs")
+    if trips is None:
+        return False
+    scene.check_room(node, trips, scan.body)
+    _unroll(scene, scan, trips)
+    return True
+
+
+def _unroll(scene: Scene, scan: ScanParts, trips: int) -> None:
+    node, states = scan.node, scan.initial
+    count = len(states)
+    body = Body(scene, node.name, scan.body)
+    slices = [
+        _slices(scene, scan, k, [f"{node.name}/{i}/{body.inputs[count + k]}" for i in range(trips)])
+        for k in range(len(scan.scanned))
+    ]
+    rows: list[list[str]] = [[] for _ in scan.stacked]
+    for i in range(trips):
+        finals = dict(enumerate(scan.outputs[:count])) if i == trips - 1 else {}
+        finals = {k: name for k, name in finals.items() if name}
+        made = body.write(f"{node.name}/{i}", [*states, *(s[i] for s in slices)], finals)
+        states = made[:count]
+        for row, name in zip(rows, made[count:], strict=True):
+            row.append(name)
+    if not trips:
+        for state, output in zip(states, scan.outputs, strict=False):
+            scene.rename(state, output)
+    for k, (output, axis, backwards) in enumerate(scan.stacked):
+        if output and trips:
+            scene.stack(rows[k][::-1] if backwards else rows[k], output, axis)
+        elif output:
+            scene.empty_rows(node, scan.body.output[count + k], output, axis)
+
+
+def _slices(scene: Scene, scan: ScanParts, k: int, names: list[str]) -> list[str]:
+    """Slices of a scanned tensor, iteration by iteration."""
+    tensor, axis, backwards = scan.scanned[k]
+    names = [scene.fresh(name) for name in names]
+    if names:
+        scene.cut(tensor, names[::-1] if backwards else names, axis)
+    return names
