@@ -249,6 +249,10 @@ class _Symbols:
             return self._ops.Cast(symbol, to=self._ops.float_type)
         return symbol
 
+    def exact(self, name: str) -> Value:
+        """The tensor, not cast."""
+        return Symbol(self._ops, name)
+
     def shape(self, name: str) -> Value:
         """Shape of the tensor; a constant where it is known."""
         shape = self._graph.type(name).shape

@@ -21,6 +21,9 @@ class Values(Protocol):
     def value(self, name: str) -> Value:
         """A tensor's value; floats in the dtype of the relevance."""
 
+    def exact(self, name: str) -> Value:
+        """A tensor's value in its own dtype."""
+
     def shape(self, name: str) -> Value:
         """A tensor's shape, int64[rank]."""
 
@@ -65,6 +68,10 @@ class NodeStep:
             wide = array.astype(self.ops.dtype, copy=False) if array.dtype.kind in "fV" else array
             return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
         return self._values.value(name)
+
+    def exact(self, i: int) -> Value:
+        """Value of input `i`, which is no constant, in its own dtype."""
+        return self._values.exact(self.node.inputs[i])
 
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""

@@ -57,13 +57,20 @@ class TracedValues:
 
     def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
         self._arrays, self._dtype = arrays, np.dtype(dtype)
+        self._wide: dict[str, Array] = {}
 
     def value(self, name: str) -> Value:
         """A tensor's value; floats in the dtype of the relevance."""
         array = self._arrays[name]
         if array.dtype.kind in "fV" and array.dtype != self._dtype:
+            if array.dtype == np.float64:
+                self._wide[name] = array
             array = self._arrays[name] = array.astype(self._dtype)
         return array
+
+    def exact(self, name: str) -> Value:
+        """A tensor's value, as exact as it was."""
+        return self._wide.get(name, self._arrays[name])
 
     def shape(self, name: str) -> Value:
         """A tensor's shape, int64[rank]."""
@@ -75,6 +82,7 @@ class TracedValues:
         """Forget what no earlier node reads."""
         for name in names:
             self._arrays.pop(name, None)
+            self._wide.pop(name, None)
             self._arrays.pop(name + _SHAPE_SUFFIX, None)
 
 

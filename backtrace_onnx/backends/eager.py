@@ -12,7 +12,7 @@ from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Valu
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
-from backtrace_onnx.kernels import moving, sharing
+from backtrace_onnx.kernels import moving, paths, sharing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.policies import Policy, Reading
 
@@ -79,7 +79,7 @@ class EagerOps(Ops):
         constants = tuple(x.name for x in args if isinstance(x, Constant))
         results = self._sessions.run(
             (key, self.dtype.str, constants),
-            lambda: write_text(text, args, feeds, self.dtype),
+            lambda: write_text(text, args, feeds, self.dtype, self._opsets),
             feeds,
         )
         return tuple(results) if len(results) > 1 else results[0]
@@ -201,6 +201,23 @@ class EagerOps(Ops):
                 rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost
             )
         return out, self.samples.spread(lost, r.shape, sample_axis)
+
+    def path_sums(
+        self,
+        rows: Value,
+        slots: Value,
+        changes: Value,
+        targets: Value,
+        shares: Value | None,
+        units: tuple[int, int],
+    ) -> Value:
+        out = np.zeros((len(rows), *units), self.dtype)
+        tables = (self.array(slots), self.array(changes), self.array(targets))
+        if shares is None:
+            paths.add_rows(rows, *tables, out)
+        else:
+            paths.add_shares(rows, *tables, shares, out)
+        return out
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         x, best, r = self.array(x), self.array(best), self.array(r)

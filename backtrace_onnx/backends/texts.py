@@ -70,15 +70,20 @@ def write_text(
     args: Sequence[Value],
     feeds: Mapping[str, Array],
     dtype: np.dtype[Any],
+    opsets: Mapping[str, int] | None = None,
 ) -> Written:
-    """A model of `text(ops, *args)` whose inputs are the arrays among the arguments."""
+    """A model of `text(ops, *args)` whose inputs are the arrays among the arguments.
+
+    Operators outside ai.onnx are those of `opsets`.
+    """
     e = EmitOps(dtype, prefix="text")
     symbols = [Symbol(e, f"x{i}") if f"x{i}" in feeds else x for i, x in enumerate(args)]
     made = text(e, *symbols)
     results = list(made) if isinstance(made, tuple) else [made]
     outputs = [e.output(x, f"y{i}") for i, x in enumerate(results)]
     weights = {k: v for k, v in e.constants.items() if not stays_inline(v)}
-    return _model(e.nodes, feeds, outputs, e.constants, {"": OPSET}), weights
+    others = {node.domain: (opsets or {}).get(node.domain, 1) for node in e.nodes if node.domain}
+    return _model(e.nodes, feeds, outputs, e.constants, {"": OPSET, **others}), weights
 
 
 def write_node(node: Node, feeds: Mapping[str, Array], opsets: Mapping[str, int]) -> Written:

@@ -1,6 +1,7 @@
 """One file per operator family. Importing this package registers every rule."""
 
 from backtrace_onnx.rules import (
+    classical,
     convolution,
     elementwise,
     linear,
@@ -15,9 +16,11 @@ from backtrace_onnx.rules import (
     signal,
     silent,
     strings,
+    trees,
 )
 
 __all__ = [
+    "classical",
     "convolution",
     "elementwise",
     "linear",
@@ -32,4 +35,5 @@ __all__ = [
     "signal",
     "silent",
     "strings",
+    "trees",
 ]

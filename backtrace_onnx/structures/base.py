@@ -33,6 +33,9 @@ class Step(Protocol):
     def value(self, i: int) -> Value:
         """Value of input `i`; floats in the dtype of the relevance."""
 
+    def exact(self, i: int) -> Value:
+        """Value of input `i` in its own dtype, as thresholds must be compared with it."""
+
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""
 
@@ -54,8 +57,8 @@ class Step(Protocol):
     def infinite(self, i: int) -> bool:
         """Whether input `i` may hold infinities (it descends from a constant that does)."""
 
-    def sample_axis(self) -> int | None:
-        """Axis of the first output along which samples lie."""
+    def sample_axis(self, tensor: str | None = None) -> int | None:
+        """Axis of a tensor, the first output unless named, along which samples lie."""
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total per sample under "constants" or "unassigned"."""

@@ -1,0 +1,182 @@
+"""Ensembles of decision trees: units whose contributions are the changes along their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, numpy_helper
+
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Value, ints
+from backtrace_onnx.errors import CompileError
+from backtrace_onnx.paths import Paths
+from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+
+ML = "ai.onnx.ml"
+
+
+@dataclass(frozen=True, eq=False)
+class Trees(Structure):
+    """y = base + sum over trees, read as expectation + changes by feature (`paths`).
+
+    Attributes:
+        op_type, numbered: the operator that tells which leaf a sample falls into.
+        base: float64[units], added to what the trees say.
+        whole: whether inputs are integers, which operators of that type take as float32.
+        scores: index of the output that holds the units.
+        merged: whether the scores are two readings of one unit, which gets the sum of both.
+        gate: saturation gate of the activation that the operator itself applies.
+        chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
+    """
+
+    op_type: str
+    numbered: Mapping[str, Any]
+    paths: Paths
+    base: npt.NDArray[np.float64]
+    whole: bool = False
+    scores: int = 0
+    merged: bool = False
+    gate: Gate | None = None
+    chooses: Literal["Max", "Min"] | None = None
+    values: tuple[int, ...] = (0,)
+    shapes: tuple[int, ...] = (0,)
+    drops: bool = False
+
+    @property
+    def every_output(self) -> bool:  # type: ignore[override]
+        return self.scores > 0
+
+    def propagate(self, step: Step) -> Pieces:
+        r = step.outgoing[self.scores]
+        if r is None:
+            raise CompileError(f"node {step.node.name!r} has no relevance at its scores")
+        if self.merged:
+            r = [step.ops.ReduceSum(x, ints(1), keepdims=1) for x in r]
+        gate = step.gate or (self.gate if step.policy.gated else None)
+        changes, bias = self._changes(step)
+        pulled = self._shared(step, changes, bias, r, gate)
+        return {0: [self._placed(step, x) for x in pulled]}
+
+    def _shared(
+        self, step: Step, c: Value, bias: Value, r: Channels, gate: Gate | None
+    ) -> list[Value]:
+        """Relevance [samples, used features] of contributions c[samples, used, units]."""
+        ops, reading = step.ops, "split" if gate else step.policy.reading
+        axis = step.sample_axis(step.node.outputs[self.scores])
+        parts = ops.parts(c, reading, False)
+        masses = {sign: ops.ReduceSum(part, ints(1), keepdims=0) for sign, part in parts.items()}
+        shared = ops.share(step.policy, masses[1], masses.get(-1), bias, r, gate, axis)
+        made = []
+        for channel, (a_p, a_n) in enumerate(shared.coefficients):
+            step.book("constants", channel, shared.to_bias[channel])
+            step.book("unassigned", channel, shared.unassigned[channel])
+            signed = {1: a_p} if a_n is None else {1: a_p, -1: a_n}
+            full = {
+                s: ops.Expand(ops.Unsqueeze(a, ints(1)), ops.shape(c)) for s, a in signed.items()
+            }
+            made.append(ops.ReduceSum(ops.weigh(c, full, reading, False), ints(2), keepdims=0))
+        return made
+
+    def _changes(self, step: Step) -> tuple[Value, Value]:
+        """Contributions [samples, used features, units], and the units' bias."""
+        ops, paths, name = step.ops, self.paths, step.node.name
+        leaves = ops.apply(f"{name}/leaves", self._leaves, step.exact(0))
+        tables = (
+            Constant(f"{name}@slots", paths.slots),
+            Constant(f"{name}@changes", paths.changes.astype(ops.dtype)),
+        )
+        units = (len(paths.features), len(self.base))
+        if self.chooses is None:
+            bias = self.base.copy()
+            np.add.at(bias, paths.targets, paths.roots)
+            return ops.path_sums(leaves, *tables, paths.targets, None, units), bias.astype(
+                ops.dtype
+            )
+        shares = ops.apply(f"{name}/winners", self._winners, leaves)
+        changes = ops.path_sums(leaves, *tables, paths.targets, shares, units)
+        return changes, ops.apply(f"{name}/bias", self._bias, shares)
+
+    def _leaves(self, e: Ops, x: Value) -> Value:
+        """int64[samples, trees]: numbers of the leaves that samples fall into.
+
+        The trees themselves tell, with numbers instead of answers at their leaves.
+        """
+        x = e.Cast(x, to=TensorProto.FLOAT) if self.whole else x
+        return e.Cast(
+            e.op(self.op_type, (x,), dict(self.numbered), domain=ML), to=TensorProto.INT64
+        )
+
+    def _winners(self, e: Ops, leaves: Value) -> Value:
+        """[samples, trees, votes]: 1 over the number of winners for a vote that wins, else 0."""
+        votes = e.Gather(self.paths.values.astype(e.dtype), leaves)
+        shape, flat = e.Shape(votes), e.Reshape(votes, ints(0, -1))
+        index = e.Expand(self.paths.targets.reshape(1, -1), e.Shape(flat))
+        count = e.Concat(e.Shape(flat, start=0, end=1), ints(len(self.base)), axis=0)
+        lowest = e.scalar(float(np.finfo(e.dtype).min) * (1 if self.chooses == "Max" else -1))
+        best = self._scattered(e, e.Expand(lowest, count), index, flat, str(self.chooses).lower())
+        wins = e.Equal(flat, e.GatherElements(best, index, axis=1))
+        wins = e.Cast(wins, to=e.float_type)
+        winners = self._scattered(e, e.Expand(e.zero(), count), index, wins, "add")
+        return e.Reshape(e.Div(wins, e.GatherElements(winners, index, axis=1)), shape)
+
+    def _scattered(self, e: Ops, onto: Value, index: Value, x: Value, how: str) -> Value:
+        return e.ScatterElements(onto, index, x, axis=1, reduction=how)
+
+    def _bias(self, e: Ops, shares: Value) -> Value:
+        """The winners' expectations at their roots, and the base."""
+        flat = e.Reshape(e.Mul(shares, self.paths.roots.astype(e.dtype)), ints(0, -1))
+        index = e.Expand(self.paths.targets.reshape(1, -1), e.Shape(flat))
+        count = e.Concat(e.Shape(flat, start=0, end=1), ints(len(self.base)), axis=0)
+        base = e.Expand(self.base.astype(e.dtype), count)
+        return self._scattered(e, base, index, flat, "add")
+
+    def _placed(self, step: Step, r: Value) -> Value:
+        """Relevance of the used features, in the input's shape."""
+        ops, shape = step.ops, step.shape(0)
+        width = ops.Gather(shape, ints(-1))
+        rows = ops.Concat(ops.Gather(ops.shape(r), ints(0)), width, axis=0)
+        index = ops.Expand(self.paths.features.reshape(1, -1), ops.shape(r))
+        zeros = ops.Expand(ops.zero(), rows)
+        return ops.Reshape(ops.ScatterElements(zeros, index, r, axis=1), shape)
+
+
+def listed_numbers(given: Mapping[str, Any], paths: Paths, kind: str) -> dict[str, Any]:
+    """Attributes of a TreeEnsembleRegressor whose tree t answers target t with a leaf's number.
+
+    `given` are those of a TreeEnsembleRegressor (kind "target") or TreeEnsembleClassifier
+    ("class"): leaves are found by the very comparisons that the operator makes.
+    """
+    made = {k: v for k, v in given.items() if k.startswith("nodes_") and "hitrates" not in k}
+    numbers = np.arange(len(paths.leaves))
+    if f"{kind}_weights_as_tensor" in given or "nodes_values_as_tensor" in given:
+        made["target_weights_as_tensor"] = numpy_helper.from_array(numbers.astype(np.float64))
+    else:
+        made["target_weights"] = numbers.astype(float).tolist()
+    return made | {
+        "n_targets": len(paths.roots),
+        "target_treeids": [given["nodes_treeids"][leaf] for leaf in paths.leaves],
+        "target_nodeids": [given["nodes_nodeids"][leaf] for leaf in paths.leaves],
+        "target_ids": paths.trees.tolist(),
+    }
+
+
+def rooted_numbers(given: Mapping[str, Any], paths: Paths) -> dict[str, Any]:
+    """The same of a TreeEnsemble."""
+    made = {
+        k: v
+        for k, v in given.items()
+        if k in ("tree_roots", "membership_values")
+        or (k.startswith("nodes_") and "hitrates" not in k)
+    }
+    place = paths.leaves - len(given["nodes_featureids"])
+    weights = np.zeros_like(numpy_helper.to_array(given["leaf_weights"]).ravel())
+    trees = np.zeros(len(weights), np.int64)
+    weights[place], trees[place] = np.arange(len(place)), paths.trees
+    return made | {
+        "n_targets": len(paths.roots),
+        "leaf_targetids": trees.tolist(),
+        "leaf_weights": numpy_helper.from_array(weights),
+    }
