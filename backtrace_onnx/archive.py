@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,17 @@ class _Shelf:
         return {k: self.put(v) for k, v in arrays.items() if isinstance(v, np.ndarray)}
 
 
-def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, str]:
-    books = np.stack([getattr(entry, kind) for kind in KINDS])
-    return {"operator": entry.operator, "books": shelf.put(books)}
+def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
+    books = np.stack([*(getattr(entry, kind) for kind in KINDS), *entry.sent.values()])
+    return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
+
+
+def _entry(name: str, row: Mapping[str, Any], get: Callable[[str], Array]) -> Entry:
+    """A node's books; files of earlier versions do not tell which tensor got how much."""
+    books = get(row["books"])
+    kinds = dict(zip(KINDS, books, strict=False))
+    sent = dict(zip(row.get("sent", []), books[len(KINDS) :], strict=True))
+    return Entry(name, row["operator"], **kinds, sent=sent)
 
 
 def _stacked(total: Balance) -> Array:
@@ -88,10 +96,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         return arrays[key].astype(object) if key in about["texts"] else arrays[key]
 
     groups = about["groups"]
-    entries = {
-        name: Entry(name, row["operator"], *get(row["books"]))
-        for name, row in about["ledger"].items()
-    }
+    entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
     return {
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
         **about["plain"],

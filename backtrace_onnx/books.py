@@ -26,12 +26,14 @@ class Books:
 
     Attributes:
         rows: by node: kind -> totals per channel; "incoming" beside the booked kinds.
+        sent: by node: tensor -> totals per channel, parts of "data".
         dropping: nodes whose rest is unassigned without being booked.
     """
 
     def __init__(self, ops: Ops, axes: SampleAxes) -> None:
         self._ops, self._axes = ops, axes
         self.rows: dict[str, dict[str, list[list[Any]]]] = {}
+        self.sent: dict[str, dict[str, list[list[Any]]]] = {}
         self.operators: dict[str, str] = {}
         self.dropping: set[str] = set()
 
@@ -44,6 +46,7 @@ class Books:
                     for channel, total in enumerate(self.totals(r, name)):
                         incoming[channel].append(total)
         self.rows[step.node.name] = {"incoming": incoming, **step.books}
+        self.sent[step.node.name] = step.sent
         self.operators[step.node.name] = step.node.operator
         if step.drops:
             self.dropping.add(step.node.name)
@@ -59,14 +62,15 @@ def close(
     dropping: set[str],
     start: Totals,
     inputs: Totals,
+    sent: Mapping[str, Mapping[str, Totals]],
 ) -> Ledger:
-    """The ledger of the nodes' totals, float64[channel, sample] by kind."""
+    """The ledger of the nodes' totals, float64[channel, sample] by kind and by tensor."""
     entries: dict[str, Entry] = {}
     for name, books in rows.items():
         kinds = {kind: books[kind] for kind in BOOKED}
         if name in dropping:
             kinds["unassigned"] = books["incoming"] - books["data"] - books["constants"]
-        entries[name] = Entry(name, operators[name], books["incoming"], **kinds)
+        entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
     constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
     unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
     return Ledger(entries, Balance(start, inputs, constants, unassigned))
@@ -77,8 +81,8 @@ def write_books(
 ) -> list[onnx.ValueInfoProto]:
     """Write totals as outputs float64[kind, channel, sample].
 
-    `ledger/NODE` has the kinds incoming, data, constants, unassigned; `ledger:start` and
-    `ledger:inputs` have one kind each.
+    `ledger/NODE` has the kinds incoming, data, constants, unassigned, and then a row for each
+    tensor that data went to; `ledger:start` and `ledger:inputs` have one kind each.
     """
     name, channels = start
     begun = [[total] for total in books.totals(channels, name)]
@@ -86,7 +90,10 @@ def write_books(
     for tensor, r in inputs.items():
         for channel, total in enumerate(books.totals(r, tensor)):
             reached[channel].append(total)
-    tables = {f"ledger/{node}": list(kinds.values()) for node, kinds in books.rows.items()}
+    tables = {
+        f"ledger/{node}": [*kinds.values(), *books.sent[node].values()]
+        for node, kinds in books.rows.items()
+    }
     tables |= {"ledger:start": [begun], "ledger:inputs": [reached]}
     for output, kinds in tables.items():
         ops.output(

@@ -90,13 +90,11 @@ def _ledger(found: Mapping[str, Array], made: Compiled, request: Request) -> Led
     start, inputs = found["ledger:start"][0], found["ledger:inputs"][0]
     kinds = ("incoming", *BOOKED)
     shape = np.broadcast_shapes(start.shape, inputs.shape)
-    rows = {
-        node: dict(
-            zip(
-                kinds, (np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]), strict=True
-            )
-        )
-        for node in made.books.rows
-    }
+    rows: dict[str, dict[str, Array]] = {}
+    sent: dict[str, dict[str, Array]] = {}
+    for node in made.books.rows:
+        table = [np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]]
+        rows[node] = dict(zip(kinds, table, strict=False))
+        sent[node] = dict(zip(made.books.sent[node], table[len(kinds) :], strict=True))
     totals = np.broadcast_to(start, shape), np.broadcast_to(inputs, shape)
-    return close(rows, made.books.operators, made.books.dropping, *totals)
+    return close(rows, made.books.operators, made.books.dropping, *totals, sent)

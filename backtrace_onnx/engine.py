@@ -52,6 +52,7 @@ class NodeStep:
             kind: [[] for _ in range(policy.channels)]
             for kind in ("data", "constants", "unassigned")
         }
+        self.sent: dict[str, list[list[Value]]] = {}
 
     @property
     def r(self) -> Channels:
@@ -113,6 +114,12 @@ class NodeStep:
         if total is not None:
             self.books[kind][channel].append(total)
 
+    def book_sent(self, tensor: str, channel: int, total: Value) -> None:
+        """Enter a total under "data", and to which tensor it went."""
+        self.book("data", channel, total)
+        rows = self.sent.setdefault(tensor, [[] for _ in range(self.policy.channels)])
+        rows[channel].append(total)
+
 
 def propagate(
     plan: Plan,
@@ -158,11 +165,15 @@ def _send(
     for i, channels in pieces.items():
         name = step.node.inputs[i]
         carries = step.carries(i)
-        kind = "data" if carries else "constants" if step.is_constant(i) else "unassigned"
+        kind = "constants" if step.is_constant(i) else "unassigned"
         alike = _alike(step, i, plan)
         axis = step.sample_axis(name if alike else None)
         for channel, piece in enumerate(channels):
-            step.book(kind, channel, step.ops.total(piece, axis))
+            total = step.ops.total(piece, axis)
+            if carries:
+                step.book_sent(name, channel, total)
+            else:
+                step.book(kind, channel, total)
         if not carries:
             continue
         if not alike:

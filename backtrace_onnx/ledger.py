@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ class Entry:
 
     incoming = data + constants + unassigned, up to rounding. What `data` says was handed on to
     inputs that carry relevance, `constants` went to biases and constants, `unassigned` to nobody.
+    `sent` tells which tensor got how much of `data`.
     """
 
     node: str
@@ -26,6 +27,7 @@ class Entry:
     data: Totals
     constants: Totals
     unassigned: Totals
+    sent: Mapping[str, Totals] = field(default_factory=dict)
 
     @property
     def residual(self) -> Totals:

@@ -60,6 +60,7 @@ def run_eager(
         books.dropping,
         np.stack(books.totals(start, name)),
         sum(np.stack(books.totals(relevance[n], n)) for n in feeds),  # type: ignore[arg-type]
+        {node: {t: _summed(v, count) for t, v in row.items()} for node, row in books.sent.items()},
     )
     return Outcome(relevance, ledger, outputs, target)
 
