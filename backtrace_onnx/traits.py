@@ -12,6 +12,7 @@ from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.regions.draft import is_region
 from backtrace_onnx.regions.functions import function_of
+from backtrace_onnx.rotations import is_rotation_table
 
 GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
 HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
@@ -82,7 +83,7 @@ _KEEPS_NONNEGATIVE = frozenset(
 def integral(graph: Graph) -> frozenset[str]:
     """Tensors whose every dependence on the inputs goes through integers or booleans.
 
-    An embedding (a float table looked up by integers) is data of its own.
+    An embedding (a float table looked up by integers) is data of its own, angles are not.
     """
     found = {name for name in graph.inputs if not graph.type(name).is_float}
     for node in _written(graph):
@@ -176,7 +177,10 @@ def is_head(tensor: str, graph: Graph) -> bool:
 
 def _looks_up(node: Node, graph: Graph) -> bool:
     table = graph.constants.get(node.inputs[0]) if node.inputs else None
-    return node.operator in _TABLES and table is not None and table.dtype.kind == "f"
+    if node.operator not in _TABLES or table is None or table.dtype.kind != "f":
+        return False
+    axis = int(node.attributes.get("axis", 0))
+    return node.operator != "Gather" or not is_rotation_table(table, axis)
 
 
 def _constants(graph: Graph, holds: Callable[[Any, Any], bool]) -> set[str]:

@@ -5,7 +5,9 @@ from backtrace_onnx.expansions import (
     algebra,
     attention,
     fused,
+    grouped,
     normalisation,
+    rotary,
     sampling,
     standard,
 )
@@ -15,7 +17,9 @@ __all__ = [
     "algebra",
     "attention",
     "fused",
+    "grouped",
     "normalisation",
+    "rotary",
     "sampling",
     "standard",
 ]

@@ -1,0 +1,126 @@
+"""Rotary positions: pairs of features turned by an angle that grows with the position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from backtrace_onnx.backends.base import ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.attending import INT64, heads, merged, places
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+_INTERLEAVED = 1
+
+
+def rotated(e: Ops, x: Value, cos: Value, sin: Value, *, pairs: bool, size: int | None) -> Value:
+    """x[samples, heads, tokens, size] turned by angles [samples, 1, tokens, turned / 2].
+
+    Args:
+        pairs: neighbours are turned together; else the two halves are.
+        size: how many features are turned, the first ones; None is all.
+    """
+    rest = None
+    if size is not None:
+        x, rest = (
+            e.Slice(x, ints(0), ints(size), ints(3)),
+            e.Slice(x, ints(size), ints(np.iinfo(np.int64).max), ints(3)),
+        )
+    laid = e.Reshape(x, ints(0, 0, 0, -1, 2)) if pairs else x
+    real, imaginary = e.Split(laid, axis=-1, num_outputs=2, outputs=2)
+    if pairs:
+        real, imaginary = (e.Squeeze(part, ints(-1)) for part in (real, imaginary))
+    turned = (
+        e.Sub(e.Mul(real, cos), e.Mul(imaginary, sin)),
+        e.Add(e.Mul(real, sin), e.Mul(imaginary, cos)),
+    )
+    if pairs:
+        apart = e.Concat(*(e.Unsqueeze(part, ints(-1)) for part in turned), axis=-1)
+        y = e.Reshape(apart, ints(0, 0, 0, -1))
+    else:
+        y = e.Concat(*turned, axis=-1)
+    return y if rest is None else e.Concat(y, rest, axis=-1)
+
+
+def angles(e: Ops, table: Value, positions: Value) -> Value:
+    """Rows of a table for positions [samples, tokens], as [samples, 1, tokens, features]."""
+    return e.Unsqueeze(e.Gather(table, positions, axis=0), ints(1))
+
+
+@expansion("RotaryEmbedding", domain=MICROSOFT)
+def rotary_embedding(e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin: Value) -> Value:
+    """Turned by the angles of its positions."""
+    x, back = _by_heads(e, op, x)
+    if op.rank(1) == 1:
+        tokens = e.Squeeze(e.Shape(x, start=2, end=3), ints(0))
+        positions = e.Unsqueeze(e.Add(e.Cast(positions, to=INT64), places(e, tokens)), ints(0))
+    return back(_turned(e, op, x, angles(e, cos, positions), angles(e, sin, positions)))
+
+
+@expansion("MRotaryEmbedding", domain=MICROSOFT)
+def multimodal_rotary_embedding(
+    e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin: Value
+) -> Value:
+    """Turned by angles of which every position stream gives a part."""
+    x, back = _by_heads(e, op, x)
+    streams = _streams(op.attribute("mrope_section"), int(op.attribute("mrope_layout", 0)))
+
+    def mixed(table: Value) -> Value:
+        rows = e.Gather(table, positions, axis=0)
+        first, second, third = (e.Gather(rows, np.int64(k), axis=0) for k in range(3))
+        made = e.Where(streams == 0, first, e.Where(streams == 1, second, third))
+        return e.Unsqueeze(made, ints(1))
+
+    return back(_turned(e, op, x, mixed(cos), mixed(sin)))
+
+
+def _streams(sections: Sequence[int], layout: int) -> np.ndarray:
+    """Which of the three position streams every angle takes."""
+    if layout != _INTERLEAVED:
+        return np.repeat(np.arange(3), sections)
+    streams = np.zeros(sum(sections), np.int64)
+    for stream in (1, 2):
+        streams[stream : 3 * sections[stream] : 3] = stream
+    return streams
+
+
+def _by_heads(e: Ops, op: Op, x: Value) -> tuple[Value, Callable[[Value], Value]]:
+    """x laid out by heads, and how the result is laid out as x is."""
+    if op.attribute("is_packed_batching", 0):
+        raise RuleError("packed batches have no expansion")
+    if op.rank(0) == 4:
+        return x, lambda y: y
+    count = int(op.attribute("num_heads", 0)) or _heads(op)
+    return heads(e, x, count), lambda y: merged(e, y)
+
+
+def _heads(op: Op) -> int:
+    """Number of heads, told by the shapes. Raises RuleError where they do not."""
+    features, table = op.type(0).shape, op.type(2).shape
+    known = features and table and isinstance(features[-1], int) and isinstance(table[-1], int)
+    if not known:
+        raise RuleError("the number of heads is not known")
+    return int(features[-1]) // (2 * int(table[-1]))
+
+
+def _turned(e: Ops, op: Op, x: Value, cos: Value, sin: Value) -> Value:
+    scale = float(op.attribute("scale", 1.0))
+    if scale != 1:
+        raise RuleError("a scale has no expansion; onnxruntime's CPU ignores it")
+    size = int(op.attribute("rotary_embedding_dim", 0)) or None
+    return rotated(e, x, cos, sin, pairs=bool(op.attribute("interleaved", 0)), size=size)
+
+
+@expansion("RotaryEmbedding")
+def standard_rotary_embedding(
+    e: Ops, op: Op, x: Value, cos: Value, sin: Value, positions: Value = None
+) -> Value:
+    """Turned by the angles of its positions; without these the tables have a row per token."""
+    x, back = _by_heads(e, op, x)
+    cos, sin = (
+        e.Unsqueeze(t, ints(1)) if positions is None else angles(e, t, positions)
+        for t in (cos, sin)
+    )
+    return back(_turned(e, op, x, cos, sin))
