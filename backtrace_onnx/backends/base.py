@@ -222,11 +222,31 @@ class Ops:
         )
         return parts
 
+    def recur(self, f: Value, a: Value, start: Value | None) -> Value:
+        """c[t - 1] for every t of c[t] = f[t] * c[t - 1] + a[t]; stacked, c[-1] = start or 0."""
+
+        def text(e: Ops, carried: Sequence[Value], f: Value, a: Value) -> Any:
+            return [e.Add(e.Mul(f, carried[0]), a)], [carried[0]]
+
+        if start is None:
+            start = self.Expand(self.zero(), self.Shape(a, start=1))
+        return self.scan(text, [start], [f, a])[1][0]
+
+    def turn(self, x: Value, lengths: Value | None) -> Value:
+        """x[steps, batch, ...] with the steps in reverse; of every sequence the first `lengths`."""
+        if lengths is not None:
+            return self.ReverseSequence(x, lengths, time_axis=0, batch_axis=1)
+        first = np.iinfo(np.int64).min
+        return self.Slice(x, ints(-1), ints(first), ints(0), ints(-1))
+
     def place(self, x: Value, shape: Value, first: Value, axes: Value) -> Value:
         """Zeros of `shape` with `x` put in, from `first` on along `axes`."""
         end = self.Add(first, self.Gather(self.shape(x), axes))
         after = self.Sub(self.Gather(shape, axes), end)
-        return self.Pad(x, self.Concat(first, after, axis=0), self.zero(), axes)
+        none = self.Mul(shape, np.int64(0))
+        # Pads of every axis: onnxruntime moves a Transpose across a Pad with `axes` wrongly.
+        pads = [self.ScatterElements(none, axes, n, axis=0) for n in (first, after)]
+        return self.Pad(x, self.Concat(*pads, axis=0), self.zero())
 
     def ids(self, shape: Value, start: Value) -> Value:
         """Numbers start, start + 1, ... laid out in `shape`, int64."""
@@ -263,12 +283,15 @@ class Ops:
         """out[n, slots[row], targets[t]] += changes[row] for row = rows[n, t]; out[samples, *units].
 
         rows int64[samples, trees], slots int64[rows, asked], changes [rows, asked, votes], targets
-        int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change.
+        int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change. Slots
+        end at the first -1; there are no changes behind it.
         """
         one, two = ints(1), ints(2)
         parts = self.Gather(changes, rows)
         if shares is not None:
             parts = self.Mul(parts, self.Unsqueeze(shares, two))
+        if units[1] > 1 and (targets == np.arange(units[1])).all():
+            return self._slice_sums(self.Gather(slots, rows), parts, units)
         at = self.Mul(self.Unsqueeze(self.Gather(slots, rows), ints(3)), np.int64(units[1]))
         at = self.Reshape(self.Add(at, self.Unsqueeze(targets, one)), ints(0, -1))
         count = self.Concat(self.Shape(at, start=0, end=1), ints(units[0] * units[1]), axis=0)
@@ -276,6 +299,15 @@ class Ops:
         zeros = self.Expand(self.zero(), count)
         made = self.ScatterElements(zeros, at, flat, axis=1, reduction="add")
         return self.Reshape(made, ints(0, *units))
+
+    def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
+        """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""
+        samples = self.Shape(slots, start=0, end=1)
+        sample = self.Range(np.int64(0), self.Squeeze(samples, ints(0)), np.int64(1))
+        sample = self.Expand(self.Reshape(sample, ints(-1, 1, 1)), self.Shape(slots))
+        at = self.Concat(*(self.Unsqueeze(x, ints(3)) for x in (sample, slots)), axis=3)
+        zeros = self.Expand(self.zero(), self.Concat(samples, ints(*units), axis=0))
+        return self.ScatterND(zeros, at, parts, reduction="add")
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         """Share r among the elements of x that equal `best` along `axes` (kept with size 1).
