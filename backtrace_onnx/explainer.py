@@ -16,7 +16,6 @@ from backtrace_onnx.choices import Keep, check_number, find_kept, find_output
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
-from backtrace_onnx.inputs import check_inputs
 from backtrace_onnx.model import ModelLike, load
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
@@ -93,7 +92,8 @@ class Explainer:
         """Trace the answer for `inputs` back to them.
 
         Args:
-            inputs: array, or arrays by input name; with a tokenizer a text or a list of texts.
+            inputs: array, or arrays by input name; with a tokenizer a text or a list of texts. An
+                input that is a sequence takes a list; its relevance is that of `name/0`, ...
             mode: policy: "default", "contrastive", "epsilon" or one of your own.
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
@@ -119,10 +119,9 @@ class Explainer:
         texts: dict[str, TextInput] = {}
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
-        feeds = check_inputs(inputs, self.graph)
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
-        views = self._subject.views(feeds)
+        views, feeds = self._subject.read(inputs)
         output = find_output(output, views.graph)
         view = views.view(output)
         request = Request(

@@ -18,6 +18,15 @@ from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
+_LISTS = "read are sequences and optionals of tensors, given or made by standard operators; not this"
+_WAITING = {
+    "Scan": "before opset 9 it scans batches, which is not read; convert the model to opset 9",
+    "SequenceAt": _LISTS,
+    "SequenceLength": _LISTS,
+    "ConcatFromSequence": _LISTS,
+    "OptionalGetElement": _LISTS,
+    "OptionalHasElement": _LISTS,
+}
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,8 @@ def remedy(node: Node) -> str:
             "this domain has no rule; write one with "
             f"@backtrace_onnx.rule({node.op_type!r}, domain={node.domain!r})"
         )
+    if node.op_type in _WAITING:
+        return _WAITING[node.op_type]
     if not onnx.defs.has(node.op_type):
         return "ONNX has no such operator; check how the model was made"
     return f"no rule and no schema body; write one with @backtrace_onnx.rule({node.op_type!r})"

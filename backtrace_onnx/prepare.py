@@ -20,6 +20,13 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
     Tensors in `protect` keep a relevance of their own: nothing is joined across them.
     Raises ModelError where the model cannot be prepared.
     """
+    model, graph = read_graph(model)
+    with blaming(graph.nodes, graph.opsets):
+        return model, join(read_regions(graph, protect), protect)
+
+
+def read_graph(model: Model) -> tuple[Model, Graph]:
+    """The model that runs and its graph, node by node: nothing is read as one."""
     model = expanded(inlined(model))
     constants, folded = fold(model)
     graph, types = model.proto.graph, infer(model)
@@ -33,5 +40,4 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
         model.opsets,
         samples=find_samples(model.proto, types, inputs),
     )
-    with blaming(found.nodes, found.opsets):
-        return model, join(read_regions(found, protect), protect)
+    return model, found

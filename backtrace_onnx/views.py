@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
@@ -11,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from backtrace_onnx.choices import default_output
+from backtrace_onnx.control.boundary import list_inputs
 from backtrace_onnx.control.questions import undecided
 from backtrace_onnx.control.specialise import Recent, Specialiser
 from backtrace_onnx.control.survey import survey
 from backtrace_onnx.control.writing import straightened
 from backtrace_onnx.graph import Graph
+from backtrace_onnx.inputs import check_inputs
 from backtrace_onnx.model import Model
 from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
-from backtrace_onnx.prepare import prepare
+from backtrace_onnx.prepare import prepare, read_graph
 from backtrace_onnx.request import View
 from backtrace_onnx.sessions import CPU, Runtime
 from backtrace_onnx.trace import Trace
@@ -42,8 +43,8 @@ class Subject(Protocol):
     def graph(self) -> Graph:
         """The plan's graph."""
 
-    def views(self, feeds: Mapping[str, Array]) -> Views:
-        """Views of the model as it runs on `feeds`."""
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
 
     def straight(self) -> Views:
         """Views of the model for all inputs. Raises CompileError where there is no such model."""
@@ -76,9 +77,9 @@ class Views:
         """The graph as the rules read it."""
         return self.plan.graph
 
-    def views(self, feeds: Mapping[str, Array]) -> Views:
-        """Itself: the model is the same for all inputs."""
-        return self
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Itself, and the inputs: the model is the same for all of them."""
+        return self, check_inputs(inputs, self.graph)
 
     def straight(self) -> Views:
         """Itself: the model is the same for all inputs."""
@@ -134,7 +135,7 @@ class SpecialisedViews:
     ) -> None:
         self._specialiser, self._how = specialiser, (on_unsupported, runtime)
         self.model = specialiser.model
-        self.plan = survey(prepare(self.model)[1])
+        self.plan = survey(read_graph(self.model)[1])
         output = default_output(self.graph)
         if output is not None and on_unsupported == "error":
             self.plan.check(output)
@@ -146,10 +147,11 @@ class SpecialisedViews:
         """The graph as it is before anything runs."""
         return self.plan.graph
 
-    def views(self, feeds: Mapping[str, Array]) -> Views:
-        """Views of the model as it runs on `feeds`."""
-        decisions, model = self._specialiser.specialised(feeds)
-        return self._views.get(decisions, lambda: Views(model, *self._how))
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
+        feeds, lengths = self._specialiser.read(inputs)
+        decisions, model = self._specialiser.specialised(feeds, lengths)
+        return self._views.get(decisions, lambda: Views(model, *self._how)), feeds
 
     def straight(self) -> Views:
         """Raises CompileError: every run may take other branches."""
@@ -167,5 +169,6 @@ def subject(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> Su
 def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:
     """What is known of a model without running it."""
     model, questions = straightened(model)
-    graph = prepare(model)[1]
-    return survey(graph) if questions else make_plan(graph, on_unsupported)
+    if questions or list_inputs(model):
+        return survey(read_graph(model)[1])
+    return make_plan(prepare(model)[1], on_unsupported)

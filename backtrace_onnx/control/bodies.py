@@ -66,11 +66,13 @@ class Body:
     def _without_constants(self, owner: str) -> list[onnx.NodeProto]:
         """Nodes that depend on what the body is given; the others are written at once."""
         scene, kept = self.scene, []
+        local_outputs = set(self.outputs)
         local = {out for node in self.graph.node for out in node.output} | set(self.inputs)
         for node in self.graph.node:
             reads = [self._shared.get(name, "" if name in local else name) for name in node.input]
             fixed = all(new in scene.fixed for i, new in enumerate(reads) if node.input[i])
-            if not fixed or node.op_type in RANDOM or any(subgraphs(node)):
+            changes = node.op_type in RANDOM or not local_outputs.isdisjoint(node.output)
+            if not fixed or changes or any(subgraphs(node)):
                 kept.append(node)
                 continue
             for out in filter(None, node.output):

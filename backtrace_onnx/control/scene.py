@@ -25,6 +25,7 @@ from backtrace_onnx.topology import captured, name_nodes, sort_nodes, subgraphs
 Array = npt.NDArray[Any]
 NODE_LIMIT = 200_000
 _AXES_ARE_INPUTS = 13
+_IDENTITY_OF_SEQUENCES = 14
 
 
 class Scene:
@@ -34,6 +35,7 @@ class Scene:
         sequences: element tensors of every sequence that is known.
         optionals: what an optional holds, "" for nothing.
         questions: what only a run can tell, by name of the answer.
+        outputs: of the straight model.
     """
 
     def __init__(self, model: Model, answers: Mapping[str, Array]) -> None:
@@ -47,6 +49,7 @@ class Scene:
         self.sequences: dict[str, tuple[str, ...]] = {}
         self.optionals: dict[str, str] = {}
         self.questions: dict[str, Question] = {}
+        self.outputs = list(model.proto.graph.output)
         self.made: set[str] = set()
         self._taken = {name for node in nodes for name in (node.name, *node.output)}
         self._taken |= self.constants.keys() | {x.name for x in model.proto.graph.input}
@@ -130,8 +133,20 @@ class Scene:
 
     def rename(self, source: str, output: str) -> None:
         """`output` is `source` under another name."""
-        if output:
+        if not output:
+            return
+        self.note_alike(source, output)
+        if self.opset < _IDENTITY_OF_SEQUENCES and self.sequences.get(source):
+            self.emit("SequenceConstruct", self.sequences[source], [output])
+        else:
             self.emit("Identity", [source], [output])
+
+    def note_alike(self, source: str, output: str) -> None:
+        """`output` is the sequence or optional that `source` is, if that is known."""
+        if source in self.sequences:
+            self.sequences[output] = self.sequences[source]
+        if source in self.optionals:
+            self.optionals[output] = self.optionals[source]
 
     def squeeze(self, source: str, output: str, axis: int) -> None:
         """Take out an axis of size 1."""
@@ -208,8 +223,9 @@ class Scene:
         """The model as written so far."""
         model, proto = self.model, onnx.ModelProto()
         proto.CopyFrom(model.proto)
-        del proto.graph.node[:]
+        del proto.graph.node[:], proto.graph.output[:]
         proto.graph.node.extend(self._living())
+        proto.graph.output.extend(self.outputs)
         weights = {**model.weights, **self.weights}
         strip(proto, weights)
         name_nodes(proto.graph)
@@ -219,7 +235,7 @@ class Scene:
 
     def _living(self) -> list[onnx.NodeProto]:
         """The nodes without those written here, or making sequences, that nothing reads."""
-        read = {o.name for o in self.model.proto.graph.output}
+        read = {o.name for o in self.outputs}
         alive = []
         noted = self.sequences.keys() | self.optionals.keys()
         for node in reversed(self.nodes):

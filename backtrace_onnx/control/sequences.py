@@ -47,14 +47,7 @@ def note_optional(scene: Scene, node: onnx.NodeProto) -> None:
 
 def note_identity(scene: Scene, node: onnx.NodeProto) -> None:
     """The same sequence or optional."""
-    _note_alike(scene, node.input[0], node.output[0])
-
-
-def _note_alike(scene: Scene, source: str, output: str) -> None:
-    if source in scene.sequences:
-        scene.sequences[output] = scene.sequences[source]
-    if source in scene.optionals:
-        scene.optionals[output] = scene.optionals[source]
+    scene.note_alike(node.input[0], node.output[0])
 
 
 def write_at(scene: Scene, node: onnx.NodeProto) -> bool:
@@ -136,7 +129,6 @@ def write_element(scene: Scene, node: onnx.NodeProto) -> bool:
     if not held:
         raise ModelError(f"OptionalGetElement node {node.name!r} reads an empty optional")
     scene.rename(held, output)
-    _note_alike(scene, held, output)
     return True
 
 

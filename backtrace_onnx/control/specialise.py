@@ -10,14 +10,18 @@ from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
 
+from backtrace_onnx.control.boundary import elements, list_inputs, opened
 from backtrace_onnx.control.probe import Probe
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.graph import Graph
+from backtrace_onnx.infer import infer
+from backtrace_onnx.inputs import check_inputs
 from backtrace_onnx.model import Model
 from backtrace_onnx.sessions import CPU, Runtime
 
 Array = npt.NDArray[Any]
-Decisions = tuple[tuple[str, bytes], ...]
+Decisions = tuple[tuple[str, Any], ...]
 T = TypeVar("T")
 _KEPT = 8
 
@@ -57,6 +61,13 @@ class Stage:
         return Stage(self.model, {**self.answers, **found}, self._runtime)
 
     @cached_property
+    def interface(self) -> Graph:
+        """Inputs and their types."""
+        proto = self.model.proto
+        inputs = tuple(x.name for x in proto.graph.input if x.name not in self.model.weights)
+        return Graph((), inputs, (), {}, infer(self.model), self.model.opsets)
+
+    @cached_property
     def probe(self) -> Probe:
         """The session that answers them. Raises ModelError where the model cannot be loaded."""
         return Probe(self.model, self.questions, self._runtime)
@@ -74,27 +85,40 @@ class Specialiser:
         self._runtime = runtime
         self._first = Stage(model, {}, runtime)
         self._stages: Recent[Stage] = Recent(4 * _KEPT)
-
-    @property
-    def model(self) -> Model:
-        """The model, with all written out that depends on no input."""
-        return self._first.model
-
-    @property
-    def questions(self) -> Mapping[str, Question]:
-        """What depends on the inputs."""
-        return self._first.questions
+        self.model, self._lists = self._first.model, list_inputs(model)
+        self.questions = {**dict(map(_length, self._lists)), **self._first.questions}
 
     def start(self) -> None:
         """Load the model for its first run. Raises ModelError where that cannot be."""
-        _ = self._first.probe
+        if not self._lists:
+            _ = self._first.probe
 
-    def specialised(self, feeds: Mapping[str, Array]) -> tuple[Decisions, Model]:
+    def read(self, inputs: Any) -> tuple[dict[str, Array], Decisions]:
+        """Checked arrays by tensor, and how long the lists among the inputs are."""
+        if not self._lists:
+            return check_inputs(inputs, self._first.interface), ()
+        flat, lengths = elements(inputs, self.model, self._lists)
+        return check_inputs(flat, self._opened(lengths).interface), lengths
+
+    def specialised(
+        self, feeds: Mapping[str, Array], lengths: Decisions = ()
+    ) -> tuple[Decisions, Model]:
         """What the run on `feeds` decided, and the model it ran."""
-        stage = self._first
-        decisions: Decisions = ()
+        stage, decisions = self._opened(lengths), lengths
         while stage.questions:
             found = stage.probe.answers(feeds)
             decisions += tuple((name, x.tobytes()) for name, x in found.items())
             stage = self._stages.get(decisions, partial(stage.after, found))
         return decisions, stage.model
+
+    def _opened(self, lengths: Decisions) -> Stage:
+        if not lengths:
+            return self._first
+        return self._stages.get(
+            lengths, lambda: Stage(opened(self.model, lengths), {}, self._runtime)
+        )
+
+
+def _length(name: str) -> tuple[str, Question]:
+    why = "how many tensors it holds"
+    return f"{name}@length", Question(name, "input", "value", name, why)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.control import sequences
+from backtrace_onnx.control.boundary import close_outputs
 from backtrace_onnx.control.branches import write_if
 from backtrace_onnx.control.loops import write_loop
 from backtrace_onnx.control.questions import Question
@@ -50,26 +51,22 @@ def straightened(
     model: Model, answers: Mapping[str, Array] | None = None
 ) -> tuple[Model, dict[str, Question]]:
     """The model with all written out that is known, and what only a run can tell."""
-    questions: dict[str, Question] = {}
     whole = expanded(inlined(model))
-    if not any(dynamic_nodes(whole)):
-        return model, questions
+    if not any(_has(whole, WRITTEN_OUT)):
+        return model, {}
     model = whole
-    while any(dynamic_nodes(model)):
+    while True:
         scene = Scene(model, answers or {})
         changed = [_write(scene, node) for node in model.proto.graph.node]
-        questions = scene.questions
-        if not any(changed):
-            break
-        model, questions = expanded(scene.result()), {}
-    return model, questions
+        if not any(changed) and (scene.questions or not close_outputs(scene)):
+            return model, scene.questions
+        model = expanded(scene.result())
 
 
-def dynamic_nodes(model: Model) -> Iterator[onnx.NodeProto]:
-    """Nodes that are written out as soon as enough is known."""
-    for node in model.proto.graph.node:
-        if is_standard(node) and node.op_type in _WRITERS:
-            yield node
+def _has(model: Model, operators: Set[str]) -> Iterator[onnx.NodeProto]:
+    """Standard nodes of these operators."""
+    nodes = model.proto.graph.node
+    return (node for node in nodes if is_standard(node) and node.op_type in operators)
 
 
 def _write(scene: Scene, node: onnx.NodeProto) -> bool:

@@ -79,8 +79,10 @@ def _roles(draft: Draft, node: Node) -> Roles | None:
     """What the axes of a normalisation's output are to it; None for any other node."""
     is_native = not node.domain and node.op_type in NORMALISING
     is_own = is_region(node) and bool(node.attributes["normalised"])
+    if not (is_native or is_own):
+        return None
     rank = draft.graph.type(node.outputs[0]).rank or draft.graph.type(node.inputs[0]).rank
-    if not (is_native or is_own) or rank is None:
+    if rank is None:
         return None
     if is_own:
         return _laid(rank, node.attributes["normalised"], channel=None)
