@@ -28,7 +28,7 @@ class Paths:
     Attributes:
         leaves, trees: node and tree of every leaf that can be reached.
         features: int64[used]: the features any split asks for.
-        slots: int64[leaves, asked]: places in `features` of what a path asks for, padded with 0.
+        slots: int64[leaves, asked]: places in `features` of what a path asks for, then -1.
         changes: float64[leaves, asked, votes]: the change that is credited to each.
         targets: int64[trees, votes]: what the votes of a tree's leaves are for.
         roots: float64[trees, votes]: expectation at the root.
@@ -194,7 +194,7 @@ def _changes(
     np.add.at(summed, which, steps)
     row = pairs // used
     place = np.arange(len(pairs)) - np.searchsorted(row, row)
-    slots = np.zeros((len(leaves), int(place.max(initial=0)) + 1), np.int64)
+    slots = np.full((len(leaves), int(place.max(initial=0)) + 1), -1)
     slots[row, place] = pairs % used
     changes = np.zeros((*slots.shape, expected.shape[1]))
     changes[row, place] = summed

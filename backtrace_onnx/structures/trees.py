@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ class Trees(Structure):
         merged: whether the scores are two readings of one unit, which gets the sum of both.
         gate: saturation gate of the activation that the operator itself applies.
         chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
+        changes: the paths' changes, by the dtype they were wanted in.
     """
 
     op_type: str
@@ -44,6 +45,7 @@ class Trees(Structure):
     values: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
     drops: bool = False
+    changes: dict[np.dtype[Any], npt.NDArray[Any]] = field(default_factory=dict, init=False)
 
     @property
     def every_output(self) -> bool:  # type: ignore[override]
@@ -84,9 +86,11 @@ class Trees(Structure):
         """Contributions [samples, used features, units], and the units' bias."""
         ops, paths, name = step.ops, self.paths, step.node.name
         leaves = ops.apply(f"{name}/leaves", self._leaves, step.exact(0))
+        if ops.dtype not in self.changes:
+            self.changes[ops.dtype] = paths.changes.astype(ops.dtype)
         tables = (
             Constant(f"{name}@slots", paths.slots),
-            Constant(f"{name}@changes", paths.changes.astype(ops.dtype)),
+            Constant(f"{name}@changes", self.changes[ops.dtype]),
         )
         units = (len(paths.features), len(self.base))
         if self.chooses is None:
