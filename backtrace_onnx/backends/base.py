@@ -309,41 +309,6 @@ class Ops:
         zeros = self.Expand(self.zero(), self.Concat(samples, ints(*units), axis=0))
         return self.ScatterND(zeros, at, parts, reduction="add")
 
-    def path_sums(
-        self,
-        rows: Value,
-        slots: Value,
-        changes: Value,
-        targets: Value,
-        shares: Value | None,
-        units: tuple[int, int],
-    ) -> Value:
-        """out[n, slots[row], targets[t]] += changes[row] for row = rows[n, t]; out[samples, *units].
-
-        rows int64[samples, trees], slots int64[rows, asked], changes [rows, asked, votes], targets
-        int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change.
-        """
-        one, two = ints(1), ints(2)
-        parts = self.Gather(changes, rows)
-        if shares is not None:
-            parts = self.Mul(parts, self.Unsqueeze(shares, two))
-        at = self.Mul(self.Unsqueeze(self.Gather(slots, rows), ints(3)), np.int64(units[1]))
-        at = self.Reshape(self.Add(at, self.Unsqueeze(targets, one)), ints(0, -1))
-        count = self.Concat(self.Shape(at, start=0, end=1), ints(units[0] * units[1]), axis=0)
-        flat = self.Reshape(parts, ints(0, -1))
-        zeros = self.Expand(self.zero(), count)
-        made = self.ScatterElements(zeros, at, flat, axis=1, reduction="add")
-        return self.Reshape(made, ints(0, *units))
-
-    def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
-        """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""
-        samples = self.Shape(slots, start=0, end=1)
-        sample = self.Range(np.int64(0), self.Squeeze(samples, ints(0)), np.int64(1))
-        sample = self.Expand(self.Reshape(sample, ints(-1, 1, 1)), self.Shape(slots))
-        at = self.Concat(*(self.Unsqueeze(x, ints(3)) for x in (sample, slots)), axis=3)
-        zeros = self.Expand(self.zero(), self.Concat(samples, ints(*units), axis=0))
-        return self.ScatterND(zeros, at, parts, reduction="add")
-
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         """Share r among the elements of x that equal `best` along `axes` (kept with size 1).
 
