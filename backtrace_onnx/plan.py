@@ -18,7 +18,7 @@ from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
-_LISTS = "read are sequences and optionals of tensors, given or made by standard operators; not this"
+_LISTS = "only sequences and optionals of tensors are read, given or made by standard operators"
 _WAITING = {
     "Scan": "before opset 9 it scans batches, which is not read; convert the model to opset 9",
     "SequenceAt": _LISTS,
