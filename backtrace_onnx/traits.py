@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.regions.draft import is_region
-from backtrace_onnx.regions.functions import function_of
+from backtrace_onnx.regions.functions import function_of, may_saturate
 from backtrace_onnx.rotations import is_rotation_table
 
 GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
@@ -140,7 +140,9 @@ def _written(graph: Graph) -> Iterator[Node]:
 
 
 def _may_saturate(node: Node) -> bool:
-    return is_region(node) or node.operator in GATES or node.operator in HEAD_GATES
+    if is_region(node):
+        return may_saturate(node.attributes["body"])
+    return node.operator in GATES or node.operator in HEAD_GATES
 
 
 def _function(node: Node, graph: Graph) -> str:

@@ -9,7 +9,8 @@ Three readings, each of them one operator for the rules, through which relevance
 - A chain of functions of one input and scalar constants that begins and ends in a nonlinear
   function (Exp, Add 1, Log), with the scalar factor before it (Neg, Exp, Add 1, Reciprocal). A
   bound by a scalar (Max with 0) is such a function by itself. A Mul or Add with a constant is
-  none: the Mul passes and the Add's constant is a bias, per channel or not.
+  none: the Mul passes and the Add's constant is a bias, per channel or not; unless with it the
+  chain is exactly a native Sigmoid, Tanh or HardSigmoid.
 - A normalisation with the constant scale and shift that follow it.
 
 Reading changes what the rules see, not what runs. Tensors inside that have the region's shape
@@ -22,6 +23,7 @@ from backtrace_onnx.graph import Graph
 from backtrace_onnx.regions.chains import read_chains
 from backtrace_onnx.regions.draft import Draft
 from backtrace_onnx.regions.meeting import read_meetings
+from backtrace_onnx.regions.natives import read_natives
 from backtrace_onnx.regions.normalisations import read_scales
 
 
@@ -30,6 +32,7 @@ def read_regions(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
     draft = Draft(graph, protect | set(graph.outputs))
     read_meetings(draft)
     read_chains(draft)
+    read_natives(draft)
     read_scales(draft)
     return draft.finished()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,16 @@ from backtrace_onnx.sessions import MAX_IR, initializer, make_session
 Array = npt.NDArray[Any]
 
 _SATURATING = frozenset({"Exp", "Sigmoid", "Softmax", "Softplus", "Tanh"})
+_SHORT = 8
 _REACH = 9.0
 _LARGEST = 1 << 16
 _SIZES = (2, 3, 5, 4, 2, 3, 2)
 
 
 def function_of(region: Node, graph: Graph) -> str:
-    """ "Sigmoid", "Tanh" or "Softmax" if the region is that function, else ""."""
+    """ "Sigmoid", "Tanh", "Softmax" or "HardSigmoid" if the region is that function, else ""."""
     body: Sequence[Node] = region.attributes["body"]
-    if not _SATURATING.intersection(node.op_type for node in body):
+    if not may_saturate(body) and len(body) > _SHORT:
         return ""
     shape = _probe_shape(region, graph)
     kind = graph.type(region.inputs[0]).dtype or TensorProto.FLOAT
@@ -34,6 +35,11 @@ def function_of(region: Node, graph: Graph) -> str:
     x = ramp.reshape(shape).astype(helper.tensor_dtype_to_np_dtype(kind))
     y = _run(region, graph, kind, x)
     return "" if y is None else _named(x.astype(np.float64), y.astype(np.float64), kind)
+
+
+def may_saturate(body: Iterable[Node]) -> bool:
+    """Whether nodes can be an activation that has a saturation gate, by what they are made of."""
+    return any(node.op_type in _SATURATING for node in body)
 
 
 def _named(x: Array, y: Array, kind: int) -> str:
@@ -49,7 +55,11 @@ def _named(x: Array, y: Array, kind: int) -> str:
     powers = np.exp(x)
     if any(same(powers / powers.sum(axis, keepdims=True)) for axis in range(x.ndim)):
         return "Softmax"
-    return ""
+    inside = (y > 0.01) & (y < 0.99)
+    if x.shape != y.shape or inside.sum() < 2:
+        return ""
+    slope, shift = np.polyfit(x[inside], y[inside], 1)
+    return "HardSigmoid" if slope > 0 and same(np.clip(slope * x + shift, 0, 1)) else ""
 
 
 def _probe_shape(region: Node, graph: Graph) -> tuple[int, ...] | None:
@@ -59,7 +69,7 @@ def _probe_shape(region: Node, graph: Graph) -> tuple[int, ...] | None:
         return _SIZES[:2]
     constants = _constants(region, graph)
     if all(value.size < 2 for value in constants.values()) and len(dims) <= len(_SIZES):
-        return _SIZES[: len(dims)]
+        return _SIZES[: len(dims)] if len(dims) > 1 else _SIZES[2:][: len(dims)]
     sizes = tuple(n if isinstance(n, int) else _SIZES[a % 4] for a, n in enumerate(dims))
     return sizes if np.prod(sizes) <= _LARGEST else None
 
@@ -90,4 +100,4 @@ def _run(region: Node, graph: Graph, kind: int, x: Array) -> Array | None:
     return np.asarray(y)
 
 
-__all__ = ["function_of"]
+__all__ = ["function_of", "may_saturate"]

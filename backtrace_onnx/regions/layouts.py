@@ -270,7 +270,7 @@ _OF: dict[str, Callable[[Layouts, Node], Layout | None]] = {
     **dict.fromkeys(COMBINING, _combined),
     **dict.fromkeys(REDUCING, _reduced),
     **dict.fromkeys(POOLING, _pooled),
-    "BatchNormalization": _unary,
+    **dict.fromkeys(("BatchNormalization", "Neg"), _unary),
     "Expand": _expanded,
     "PRelu": _combined,
     "Reshape": _reshaped,

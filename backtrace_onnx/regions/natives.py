@@ -1,0 +1,99 @@
+"""Functions whose own scalar shift comes first or last: Sigmoid, Tanh and HardSigmoid written out.
+
+A shift is a bias, unless with it the nodes around are exactly one of these native functions:
+0.5 (1 + tanh(x / 2)), 2 sigmoid(2 x) - 1, clip(x + 3, 0, 6) / 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from backtrace_onnx.graph import Node
+from backtrace_onnx.regions.chains import following, kind_of
+from backtrace_onnx.regions.draft import Draft, body
+from backtrace_onnx.regions.families import DOMAIN, REGION
+from backtrace_onnx.regions.functions import function_of, may_saturate
+
+_BOUNDING = frozenset({"Clip", "Max", "Min", "Relu"})
+_LONGEST = 4
+
+
+def read_natives(draft: Draft) -> None:
+    """Merge what is one of these functions only together with its shift."""
+    for at in range(len(draft.nodes)):
+        node = draft.nodes[at]
+        if node is None or at not in draft.living:
+            continue
+        if kind_of(draft, node) in ("function", "bound") and _may_be_native(node):
+            members = next(_natives(draft, node), None)
+            if members is not None:
+                _merge(draft, members)
+
+
+def _may_be_native(node: Node) -> bool:
+    return may_saturate(body([node])) or _bounds(node)
+
+
+def _bounds(node: Node) -> bool:
+    return all(inner.op_type in _BOUNDING for inner in body([node]))
+
+
+def _natives(draft: Draft, node: Node) -> Iterator[list[Node]]:
+    """Nodes around this one that are a native function together, most of them first."""
+    before, after = _before(draft, node), _after(draft, node)
+    if not _bounds(node):
+        before = _without_shift(draft, before)
+    for first in range(len(before) + 1):
+        for last in range(len(after), -1, -1):
+            around = (*before[first:], *after[:last])
+            if not any(kind_of(draft, member) == "shift" for member in around):
+                continue
+            members = [*before[first:], node, *after[:last]]
+            if function_of(_candidate(draft, members), draft.graph):
+                yield members
+
+
+def _candidate(draft: Draft, members: Sequence[Node]) -> Node:
+    entry = draft.uses(members[0])
+    attributes = {"body": body(members)}
+    return Node("candidate", DOMAIN, REGION, 1, entry, members[-1].outputs[:1], attributes)
+
+
+def _before(draft: Draft, node: Node) -> list[Node]:
+    """Scalar factors and shifts straight before a node, first one first."""
+    found: list[Node] = []
+    maker = draft.maker(draft.uses(node)[0])
+    while maker is not None and len(found) < _LONGEST and _is_affine(draft, maker):
+        if following(draft, maker) is None:
+            break
+        found.append(maker)
+        maker = draft.maker(draft.uses(maker)[0])
+    return found[::-1]
+
+
+def _after(draft: Draft, node: Node) -> list[Node]:
+    found: list[Node] = []
+    follower = following(draft, node)
+    while follower is not None and len(found) < _LONGEST and _is_affine(draft, follower):
+        found.append(follower)
+        follower = following(draft, follower)
+    return found
+
+
+def _without_shift(draft: Draft, before: list[Node]) -> list[Node]:
+    """What comes after the last shift: only bounds have one of their own before them."""
+    shifts = [i for i, member in enumerate(before) if kind_of(draft, member) == "shift"]
+    return before[shifts[-1] + 1 :] if shifts else before
+
+
+def _is_affine(draft: Draft, node: Node) -> bool:
+    return kind_of(draft, node) in ("factor", "shift", "neutral")
+
+
+def _merge(draft: Draft, members: Sequence[Node]) -> None:
+    (entry,) = draft.uses(members[0])
+    outputs = [member.outputs[0] for member in members]
+    draft.merge(members, REGION, entry, outputs, {"body": body(members), "normalised": ()})
+
+
+__all__ = ["read_natives"]

@@ -1,0 +1,467 @@
+"""Functions written in several ways, and small networks around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tests.graphs import DOUBLE, FLOAT, model, node, normal
+
+Array = npt.NDArray[Any]
+Write = Callable[["Writer", str], str]
+SAMPLES = "N"
+
+
+class Writer:
+    """Writes nodes one by one; numbers become constants."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, Array] = {}
+
+    def __call__(self, op_type: str, *operands: Any, **attributes: Any) -> str:
+        """The first output's name."""
+        inputs = [self.operand(operand) for operand in operands]
+        out = f"t{len(self.nodes)}"
+        domain = attributes.pop("domain", "")
+        self.nodes.append(node(op_type, inputs, [out], out, domain=domain, **attributes))
+        return out
+
+    def operand(self, operand: Any) -> str:
+        """A tensor's name, of a constant where it is none."""
+        if isinstance(operand, str):
+            return operand
+        if type(operand) is float:
+            operand = np.float32(operand)
+        name = f"c{len(self.weights)}"
+        self.weights[name] = np.asarray(operand)
+        return name
+
+
+def dense(write: Write, *, residual: bool = False, head: bool = False, opset: int) -> bytes:
+    """x[N, 3, 6] -> MatMul, bias, perhaps x added -> the function -> MatMul unless at the head."""
+    g = Writer()
+    h = g("Add", g("MatMul", "x", normal(6, 6, seed=1)), normal(6, seed=2))
+    y = write(g, g("Add", "x", h) if residual else h)
+    if not head:
+        y = g("MatMul", y, normal(6, 4, seed=3))
+    return _finished(g, y, [SAMPLES, 3, 6], [SAMPLES, 3, 6 if head else 4], opset)
+
+
+def convolutional(write: Write, *, opset: int) -> bytes:
+    """x[N, 3, 4, 5] -> Conv of 6 channels -> the function -> Conv."""
+    g = Writer()
+    h = g("Conv", "x", normal(6, 3, 1, 1, seed=1), normal(6, seed=2))
+    y = g("Conv", write(g, h), normal(2, 6, 3, 3, seed=3))
+    return _finished(g, y, [SAMPLES, 3, 4, 5], [SAMPLES, 2, 2, 3], opset)
+
+
+def _finished(g: Writer, y: str, before: list[Any], after: list[Any], opset: int) -> bytes:
+    g.nodes.append(node("Identity", [y], ["y"], "y"))
+    proto = model(g.nodes, {"x": (FLOAT, before)}, {"y": (FLOAT, after)}, g.weights, opset=opset)
+    return bytes(proto.SerializeToString())
+
+
+def _op(op_type: str, *operands: Any, **attributes: Any) -> Write:
+    return lambda g, x: g(op_type, x, *operands, **attributes)
+
+
+ROOT = float(np.sqrt(2))
+SLOPE = float(np.sqrt(2 / np.pi))
+
+
+def _phi(g: Writer, x: str) -> str:
+    return g("Add", g("Erf", g("Div", x, ROOT)), 1.0)
+
+
+def _cubic(g: Writer, x: str) -> str:
+    cube = g("Mul", g("Pow", x, 3.0), 0.044715)
+    return g("Tanh", g("Mul", g("Add", x, cube), SLOPE))
+
+
+def _factored(g: Writer, x: str) -> str:
+    inner = g("Mul", g("Mul", x, SLOPE), g("Add", 1.0, g("Mul", 0.044715, g("Mul", x, x))))
+    return g("Tanh", inner)
+
+
+GELU: dict[str, Write] = {
+    "native": _op("Gelu"),
+    "torch": lambda g, x: g("Mul", g("Mul", x, _phi(g, x)), 0.5),
+    "half first": lambda g, x: g("Mul", g("Mul", x, 0.5), _phi(g, x)),
+    "half of phi": lambda g, x: g("Mul", x, g("Mul", _phi(g, x), 0.5)),
+    "spread": lambda g, x: g(
+        "Mul", x, g("Add", 0.5, g("Mul", 0.5, g("Erf", g("Mul", x, 1 / ROOT))))
+    ),
+    "complement": lambda g, x: g(
+        "Sub", x, g("Mul", g("Mul", x, 0.5), g("Sub", 1.0, g("Erf", g("Div", x, ROOT))))
+    ),
+}
+FAST_GELU: dict[str, Write] = {
+    "native": _op("Gelu", approximate="tanh"),
+    "torch": lambda g, x: g("Mul", 0.5, g("Mul", x, g("Add", _cubic(g, x), 1.0))),
+    "half first": lambda g, x: g("Mul", g("Mul", x, 0.5), g("Add", 1.0, _cubic(g, x))),
+    "factored": lambda g, x: g("Mul", g("Mul", x, 0.5), g("Add", 1.0, _factored(g, x))),
+    "sigmoid": lambda g, x: g(
+        "Mul",
+        x,
+        g("Sigmoid", g("Mul", 2 * SLOPE, g("Add", x, g("Mul", 0.044715, g("Pow", x, 3.0))))),
+    ),
+}
+
+
+def _logistic(g: Writer, x: str) -> str:
+    return g("Reciprocal", g("Add", g("Exp", g("Neg", x)), 1.0))
+
+
+def _tanh_logistic(g: Writer, x: str) -> str:
+    return g("Mul", 0.5, g("Add", 1.0, g("Tanh", g("Mul", x, 0.5))))
+
+
+SILU: dict[str, Write] = {
+    "sigmoid": lambda g, x: g("Mul", x, g("Sigmoid", x)),
+    "quotient": lambda g, x: g("Div", x, g("Add", 1.0, g("Exp", g("Neg", x)))),
+    "logistic": lambda g, x: g("Mul", _logistic(g, x), x),
+    "tanh": lambda g, x: g("Mul", x, _tanh_logistic(g, x)),
+    "behind an Identity": lambda g, x: g("Mul", g("Identity", x), g("Sigmoid", x)),
+}
+
+
+def _log1p(g: Writer, x: str) -> str:
+    return g("Log", g("Add", 1.0, x))
+
+
+def _stable(g: Writer, x: str) -> str:
+    return g("Add", g("Max", x, 0.0), _log1p(g, g("Exp", g("Neg", g("Abs", x)))))
+
+
+SOFTPLUS: dict[str, Write] = {
+    "native": _op("Softplus"),
+    "naive": lambda g, x: _log1p(g, g("Exp", x)),
+    "stable": _stable,
+    "Relu": lambda g, x: g("Add", g("Relu", x), _log1p(g, g("Exp", g("Neg", g("Abs", x))))),
+    "sigmoid": lambda g, x: g("Neg", g("Log", g("Sigmoid", g("Neg", x)))),
+}
+MISH: dict[str, Write] = {
+    "native": _op("Mish"),
+    "Softplus": lambda g, x: g("Mul", x, g("Tanh", g("Softplus", x))),
+    "naive": lambda g, x: g("Mul", g("Tanh", _log1p(g, g("Exp", x))), x),
+    "stable": lambda g, x: g("Mul", x, g("Tanh", _stable(g, x))),
+}
+HARD_SWISH: dict[str, Write] = {
+    "native": _op("HardSwish"),
+    "Clip": lambda g, x: g("Div", g("Mul", x, g("Clip", g("Add", x, 3.0), 0.0, 6.0)), 6.0),
+    "HardSigmoid": lambda g, x: g("Mul", x, g("HardSigmoid", x, alpha=1 / 6, beta=0.5)),
+    "Min and Max": lambda g, x: g(
+        "Mul", x, g("Mul", g("Min", g("Max", g("Add", x, 3.0), 0.0), 6.0), 1 / 6)
+    ),
+}
+HARD_SIGMOID: dict[str, Write] = {
+    "native": _op("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "Clip": lambda g, x: g("Clip", g("Add", g("Mul", x, 1 / 6), 0.5), 0.0, 1.0),
+    "Relu6": lambda g, x: g("Div", g("Clip", g("Add", x, 3.0), 0.0, 6.0), 6.0),
+    "Min and Max": lambda g, x: g("Mul", g("Min", g("Max", g("Add", x, 3.0), 0.0), 6.0), 1 / 6),
+}
+ELU: dict[str, Write] = {
+    "native": _op("Elu"),
+    "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, g("Sub", g("Exp", x), 1.0)),
+    "Relu and Min": lambda g, x: g("Add", g("Relu", x), g("Min", 0.0, g("Sub", g("Exp", x), 1.0))),
+}
+ALPHA, GAMMA = 1.6732632, 1.0507010
+SELU: dict[str, Write] = {
+    "native": _op("Selu"),
+    "Elu": lambda g, x: g("Mul", GAMMA, g("Elu", x, alpha=ALPHA)),
+    "Where": lambda g, x: g(
+        "Mul",
+        GAMMA,
+        g("Where", g("Greater", x, 0.0), x, g("Mul", ALPHA, g("Sub", g("Exp", x), 1.0))),
+    ),
+}
+CELU: dict[str, Write] = {
+    "native": _op("Celu", alpha=2.0),
+    "Where": lambda g, x: g(
+        "Where",
+        g("Less", x, 0.0),
+        g("Mul", 2.0, g("Sub", g("Exp", g("Div", x, 2.0)), 1.0)),
+        x,
+    ),
+}
+LEAKY: dict[str, Write] = {
+    "native": _op("LeakyRelu", alpha=0.01),
+    "Max": lambda g, x: g("Max", x, g("Mul", x, 0.01)),
+    "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, g("Mul", 0.01, x)),
+    "two Relu": lambda g, x: g("Sub", g("Relu", x), g("Mul", 0.01, g("Relu", g("Neg", x)))),
+    "PRelu": _op("PRelu", 0.01),
+}
+RELU: dict[str, Write] = {
+    "native": _op("Relu"),
+    "Max": lambda g, x: g("Max", 0.0, x),
+    "Clip": _op("Clip", 0.0),
+    "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, 0.0),
+    "Abs": lambda g, x: g("Div", g("Add", x, g("Abs", x)), 2.0),
+    "Cast": lambda g, x: g("Mul", x, g("Cast", g("Greater", x, 0.0), to=FLOAT)),
+}
+RELU6: dict[str, Write] = {
+    "Clip": _op("Clip", 0.0, 6.0),
+    "Min and Max": lambda g, x: g("Min", g("Max", x, 0.0), 6.0),
+    "Relu and Min": lambda g, x: g("Min", g("Relu", x), 6.0),
+}
+SOFTSIGN: dict[str, Write] = {
+    "native": _op("Softsign"),
+    "Div": lambda g, x: g("Div", x, g("Add", 1.0, g("Abs", x))),
+}
+SIGMOID: dict[str, Write] = {
+    "native": _op("Sigmoid"),
+    "Reciprocal": _logistic,
+    "Div": lambda g, x: g("Div", 1.0, g("Add", 1.0, g("Exp", g("Mul", x, -1.0)))),
+    "Pow": lambda g, x: g("Pow", g("Add", 1.0, g("Exp", g("Neg", x))), -1.0),
+    "two Exp": lambda g, x: g("Div", g("Exp", x), g("Add", 1.0, g("Exp", x))),
+    "one Exp": lambda g, x: (lambda e: g("Div", e, g("Add", 1.0, e)))(g("Exp", x)),
+    "Tanh": _tanh_logistic,
+}
+
+
+def _hyperbolic(g: Writer, x: str) -> str:
+    up, down = g("Exp", x), g("Exp", g("Neg", x))
+    return g("Div", g("Sub", up, down), g("Add", up, down))
+
+
+def _squared(g: Writer, x: str) -> str:
+    e = g("Exp", g("Mul", 2.0, x))
+    return g("Div", g("Sub", e, 1.0), g("Add", e, 1.0))
+
+
+TANH: dict[str, Write] = {
+    "native": _op("Tanh"),
+    "hyperbolic": _hyperbolic,
+    "squared": _squared,
+    "sigmoid": lambda g, x: g("Sub", g("Mul", 2.0, g("Sigmoid", g("Mul", 2.0, x))), 1.0),
+    "complement": lambda g, x: g(
+        "Sub", 1.0, g("Div", 2.0, g("Add", 1.0, g("Exp", g("Mul", 2.0, x))))
+    ),
+}
+
+
+def _shifted(g: Writer, x: str) -> str:
+    return g("Sub", x, g("ReduceMax", x, np.array([-1])))
+
+
+def _shares(g: Writer, e: str) -> str:
+    return g("Div", e, g("ReduceSum", e, np.array([-1])))
+
+
+def _log_sum(g: Writer, x: str) -> str:
+    return g("Log", g("ReduceSum", g("Exp", x), np.array([-1])))
+
+
+SOFTMAX: dict[str, Write] = {
+    "native": _op("Softmax"),
+    "naive": lambda g, x: _shares(g, g("Exp", x)),
+    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, x))),
+    "LogSumExp": lambda g, x: g("Exp", g("Sub", x, g("ReduceLogSumExp", x, np.array([-1])))),
+    "LogSoftmax": lambda g, x: g("Exp", g("LogSoftmax", x)),
+    "without NaN": lambda g, x: (lambda p: g("Where", g("IsNaN", p), 0.0, p))(g("Softmax", x)),
+}
+LOG_SOFTMAX: dict[str, Write] = {
+    "native": _op("LogSoftmax"),
+    "Softmax": lambda g, x: g("Log", g("Softmax", x)),
+    "LogSumExp": lambda g, x: g("Sub", x, g("ReduceLogSumExp", x, np.array([-1]))),
+    "stable": lambda g, x: (lambda d: g("Sub", d, _log_sum(g, d)))(_shifted(g, x)),
+}
+
+POINTWISE: Mapping[str, dict[str, Write]] = {
+    "Gelu": GELU,
+    "fast Gelu": FAST_GELU,
+    "Silu": SILU,
+    "Softplus": SOFTPLUS,
+    "Mish": MISH,
+    "HardSwish": HARD_SWISH,
+    "HardSigmoid": HARD_SIGMOID,
+    "Elu": ELU,
+    "Selu": SELU,
+    "Celu": CELU,
+    "LeakyRelu": LEAKY,
+    "Relu": RELU,
+    "Relu6": RELU6,
+    "Softsign": SOFTSIGN,
+    "Sigmoid": SIGMOID,
+    "Tanh": TANH,
+    "Softmax": SOFTMAX,
+    "LogSoftmax": LOG_SOFTMAX,
+}
+
+# Normalisations --------------------------------------------------------------------------------
+
+SCALE, SHIFT = normal(6, seed=4) + 1, normal(6, seed=5)
+LAST = np.array([-1])
+SPACE = np.array([2, 3])
+EPSILON = 1e-5
+
+
+def _affine(g: Writer, x: str, tail: tuple[int, ...] = ()) -> str:
+    shape = (6, *tail)
+    return g("Add", g("Mul", x, SCALE.reshape(shape)), SHIFT.reshape(shape))
+
+
+def _mean(g: Writer, x: str, axes: Array = LAST) -> str:
+    return g("ReduceMean", x, axes)
+
+
+def _root(g: Writer, square: str) -> str:
+    return g("Sqrt", g("Add", square, EPSILON))
+
+
+def _centred(g: Writer, x: str, axes: Array = LAST) -> str:
+    return g("Sub", x, _mean(g, x, axes))
+
+
+def _by_moments(g: Writer, x: str) -> str:
+    mean = _mean(g, x)
+    variance = g("Sub", _mean(g, g("Mul", x, x)), g("Mul", mean, mean))
+    return _affine(g, g("Div", g("Sub", x, mean), _root(g, variance)))
+
+
+def _tensorflow(g: Writer, x: str) -> str:
+    mean = _mean(g, x)
+    d = g("Sub", x, mean)
+    inverse = g("Reciprocal", _root(g, _mean(g, g("Mul", d, d))))
+    factor = g("Mul", inverse, SCALE)
+    return g("Add", g("Mul", x, factor), g("Sub", SHIFT, g("Mul", mean, factor)))
+
+
+def _standard(
+    g: Writer, x: str, axes: Array = LAST, *, square: str = "Pow", wide: bool = False
+) -> str:
+    d = _centred(g, x, axes)
+    squared = g("Pow", d, 2.0) if square == "Pow" else g("Mul", d, d)
+    epsilon = np.float64(EPSILON) if wide else EPSILON
+    return g("Div", d, g("Sqrt", g("Add", _mean(g, squared, axes), epsilon)))
+
+
+def _corrected(g: Writer, x: str) -> str:
+    """As torch.var writes it: a sum, the count and its correction."""
+    d = g("Sub", x, _mean(g, x))
+    total = g("ReduceSum", g("Mul", d, d), LAST)
+    variance = g("Mul", g("Div", total, 5.0), 5 / 6)
+    return _affine(g, g("Mul", d, g("Pow", g("Add", variance, EPSILON), -0.5)))
+
+
+def _squeezed(g: Writer, x: str) -> str:
+    mean = g("Unsqueeze", g("ReduceMean", x, LAST, keepdims=0), LAST)
+    d = g("Sub", x, mean)
+    square = g("ReduceSumSquare", d, LAST, keepdims=0)
+    variance = g("Reshape", g("Div", square, 6.0), np.array([0, 0, 1]))
+    return _affine(g, g("Div", d, _root(g, variance)))
+
+
+def _by_moves(g: Writer, x: str) -> str:
+    turned = g("Transpose", _standard(g, x), perm=[0, 2, 1])
+    scaled = _affine(g, turned, (1,))
+    return g("Transpose", scaled, perm=[0, 2, 1])
+
+
+LAYER: dict[str, Write] = {
+    "native": lambda g, x: g("LayerNormalization", x, SCALE, SHIFT, epsilon=EPSILON),
+    "torch": lambda g, x: _affine(g, _standard(g, x)),
+    "products": lambda g, x: _affine(g, _standard(g, x, square="Mul")),
+    "apart": lambda g, x: _affine(g, g("LayerNormalization", x, np.ones(6, np.float32))),
+    "moments": _by_moments,
+    "tensorflow": _tensorflow,
+    "corrected": _corrected,
+    "squeezed": _squeezed,
+    "cast": lambda g, x: _affine(
+        g, g("Cast", _standard(g, g("Cast", x, to=DOUBLE), wide=True), to=FLOAT)
+    ),
+    "transposed": _by_moves,
+    "two shifts": lambda g, x: g(
+        "Sub", g("Add", g("Div", _standard(g, x), 1 / SCALE), 1.0), 1 - SHIFT
+    ),
+}
+
+
+def _rms(g: Writer, x: str) -> str:
+    return g("Div", x, _root(g, _mean(g, g("Pow", x, 2.0))))
+
+
+RMS: dict[str, Write] = {
+    "native": lambda g, x: g("RMSNormalization", x, SCALE, epsilon=EPSILON),
+    "Div": lambda g, x: g("Mul", _rms(g, x), SCALE),
+    "llama": lambda g, x: g(
+        "Mul",
+        SCALE,
+        g("Cast", g("Mul", x, g("Div", 1.0, _root(g, _mean(g, g("Pow", x, 2.0))))), to=FLOAT),
+    ),
+    "rsqrt": lambda g, x: g(
+        "Mul",
+        g("Mul", x, g("Pow", g("Add", _mean(g, g("Mul", x, x)), EPSILON), -0.5)),
+        SCALE,
+    ),
+    "gemma": lambda g, x: g("Mul", _rms(g, g("Cast", x, to=FLOAT)), g("Add", 1.0, SCALE - 1)),
+    "SumSquare": lambda g, x: g(
+        "Mul", g("Div", x, _root(g, g("Div", g("ReduceSumSquare", x, LAST), 6.0))), SCALE
+    ),
+}
+UNIT: dict[str, Write] = {
+    "native": _op("LpNormalization", axis=-1, p=2),
+    "ReduceL2": lambda g, x: g("Div", x, g("ReduceL2", x, LAST)),
+    "torch": lambda g, x: g(
+        "Div", x, g("Expand", g("Clip", g("ReduceL2", x, LAST), 1e-12), g("Shape", x))
+    ),
+    "tensorflow": lambda g, x: g(
+        "Mul",
+        x,
+        g("Reciprocal", g("Sqrt", g("Max", g("ReduceSum", g("Mul", x, x), LAST), 1e-12))),
+    ),
+}
+INSTANCE: dict[str, Write] = {
+    "native": lambda g, x: g("InstanceNormalization", x, SCALE, SHIFT, epsilon=EPSILON),
+    "apart": lambda g, x: _affine(
+        g,
+        g("InstanceNormalization", x, np.ones(6, np.float32), np.zeros(6, np.float32)),
+        (1, 1),
+    ),
+    "written out": lambda g, x: _affine(g, _standard(g, x, SPACE), (1, 1)),
+    "pooled": lambda g, x: _affine(
+        g,
+        (lambda d: g("Div", d, _root(g, g("GlobalAveragePool", g("Mul", d, d)))))(
+            g("Sub", x, g("GlobalAveragePool", x))
+        ),
+        (1, 1),
+    ),
+    "batch": lambda g, x: g(
+        "BatchNormalization",
+        _standard(g, x, SPACE),
+        SCALE,
+        SHIFT,
+        np.zeros(6, np.float32),
+        np.ones(6, np.float32),
+        epsilon=0.0,
+    ),
+}
+
+
+def _grouped(g: Writer, x: str, normalised: Write, back: Any) -> str:
+    groups = g("Reshape", x, np.array([0, 2, -1]))
+    return _affine(g, g("Reshape", normalised(g, groups), back), (1, 1))
+
+
+def _plain(g: Writer, x: str) -> str:
+    return g("InstanceNormalization", x, np.ones(2, np.float32), np.zeros(2, np.float32))
+
+
+GROUP: dict[str, Write] = {
+    "native": lambda g, x: g("GroupNormalization", x, SCALE, SHIFT, num_groups=2, epsilon=EPSILON),
+    "torch": lambda g, x: _grouped(g, x, _plain, np.array([0, 6, 4, 5])),
+    "shape": lambda g, x: _grouped(g, x, _plain, g("Shape", x)),
+    "written out": lambda g, x: _grouped(g, x, _standard, np.array([0, 6, 4, 5])),
+}
+
+NORMALISING: Mapping[str, dict[str, Write]] = {
+    "LayerNormalization": LAYER,
+    "RMSNormalization": RMS,
+    "unit length": UNIT,
+}
+SPATIAL: Mapping[str, dict[str, Write]] = {"InstanceNormalization": INSTANCE, "GroupNorm": GROUP}
