@@ -12,7 +12,7 @@ from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Valu
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
-from backtrace_onnx.kernels import moving, paths, sharing
+from backtrace_onnx.kernels import cells, moving, paths, sharing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.policies import Policy, Reading
 
@@ -176,6 +176,15 @@ class EagerOps(Ops):
     def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
         ends = np.cumsum([int(size[0]) for size in sizes])
         return tuple(np.split(self.array(x), ends[:-1], axis))
+
+    def recur(self, f: Value, a: Value, start: Value | None) -> Value:
+        out = np.empty_like(a)
+        out[0] = 0 if start is None else self.array(start)
+        cells.recur(np.ascontiguousarray(f), np.ascontiguousarray(a), out)
+        return out
+
+    def turn(self, x: Value, lengths: Value | None) -> Value:
+        return self.array(x)[::-1] if lengths is None else super().turn(x, lengths)
 
     def place(self, x: Value, shape: Value, first: Value, axes: Value) -> Value:
         out = np.zeros(tuple(shape), self.dtype)

@@ -26,7 +26,7 @@ class Samples:
         `axis` is the sample axis, a `SampleAxis` where samples are merged with something else.
         """
         inner = getattr(axis, "inner", 0)
-        if self.count == 1 or axis is None or axis >= len(shape):
+        if self.count == 1 or axis is None or axis >= len(shape) or 0 in shape:
             return 1, np.zeros(1, np.int64)
         if shape[axis] % (self.count * max(inner, 1)):
             return 1, np.zeros(1, np.int64)

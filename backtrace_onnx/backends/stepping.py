@@ -1,0 +1,150 @@
+"""One text for every step of a sequence, written as a Scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from onnx import TensorProto, ValueInfoProto, helper
+
+from backtrace_onnx.backends.base import Value
+from backtrace_onnx.backends.emit import EmitOps, Symbol
+
+_TRUTHS = frozenset(
+    "Less LessOrEqual Greater GreaterOrEqual Equal Not And Or Xor IsInf IsNaN".split()
+)
+_ELEMENTWISE = _TRUTHS | frozenset(
+    "Abs Add Cast Div Exp Max Min Mul Neg Relu Sign Sub Where".split()
+)
+
+StepText = Callable[..., tuple[Sequence[Value], Sequence[Value]]]
+"""`(ops, carried, *rows) -> (carried, outputs)`."""
+
+
+class StepOps(EmitOps):
+    """Writes the text of one step.
+
+    What does not depend on what is carried, and is elementwise, is written outside for all steps
+    at once; the body reads a row of it.
+    """
+
+    def __init__(self, outer: EmitOps, stacked: Sequence[Value]) -> None:
+        super().__init__(outer.dtype)
+        self._outer, self.scopes = outer, outer.scopes
+        self._inside: set[str] = set()
+        self._rows: dict[str, str] = {}
+        self._types: dict[str, int] = {}
+        self._states: list[str] = []
+        self.rows = [self.symbol(x) for x in stacked]
+        self._stacked = {row.name for row in self.rows}
+
+    def fresh(self, last: str) -> str:
+        return self._outer.fresh(last)
+
+    def symbol(self, x: Value) -> Symbol:
+        if isinstance(x, Symbol) and x.ops is self:
+            return x
+        outside = self._outer.symbol(x)
+        return Symbol(self, outside.name, outside.sign)
+
+    def state(self) -> Symbol:
+        """One more carried tensor."""
+        self._states.append(self.fresh("state"))
+        self._inside.add(self._states[-1])
+        return Symbol(self, self._states[-1])
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Value],
+        attributes: dict[str, Any] | None = None,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Value:
+        names = {self.symbol(x).name for x in inputs if x is not None}
+        stacked = bool(names & self._stacked)
+        if names & self._inside or (stacked and op_type not in _ELEMENTWISE):
+            rows = [None if x is None else Symbol(self, self._row(self.symbol(x))) for x in inputs]
+            made = super().op(op_type, rows, attributes, outputs, domain)
+            self._inside.update(x.name for x in (made if outputs > 1 else (made,)))
+            return made
+        made = self._outer.op(op_type, [self._outside(x) for x in inputs], attributes, outputs)
+        found = tuple(self.symbol(x) for x in (made if outputs > 1 else (made,)))
+        if stacked:
+            self._stacked.update(x.name for x in found)
+        self._types.update(dict.fromkeys((x.name for x in found), self._type(op_type, attributes)))
+        return found if outputs > 1 else found[0]
+
+    def _outside(self, x: Value) -> Value:
+        return Symbol(self._outer, x.name, x.sign) if isinstance(x, Symbol) else x
+
+    def _type(self, op_type: str, attributes: dict[str, Any] | None) -> int:
+        if op_type in _TRUTHS:
+            return TensorProto.BOOL
+        return int((attributes or {}).get("to", self.float_type))
+
+    def _row(self, x: Symbol) -> str:
+        """Name by which the body reads a tensor: a row of what is stacked, all else as it is."""
+        if x.name not in self._stacked:
+            return x.name
+        if x.name not in self._rows:
+            self._rows[x.name] = self.fresh("row")
+        return self._rows[x.name]
+
+    def close(
+        self, start: Sequence[Value], after: Sequence[Value], outputs: Sequence[Value], back: bool
+    ) -> tuple[list[Symbol], list[Symbol]]:
+        """Write the Scan. Returns what is carried in the end, and the outputs stacked."""
+        results = self._results([*after, *outputs])
+        body = helper.make_graph(
+            self.nodes,
+            self.fresh("body"),
+            [
+                *(self._info(name) for name in self._states),
+                *(self._info(row, self._types.get(x)) for x, row in self._rows.items()),
+            ],
+            [self._info(name) for name in results],
+        )
+        label = self.fresh("Scan")
+        made = [f"{label}:{i}" if i else label for i in range(len(results))]
+        names = [*(self._outer.symbol(x).name for x in start), *self._rows]
+        directions = [int(back)]
+        self._outer.nodes.append(
+            helper.make_node(
+                "Scan",
+                names,
+                made,
+                name=label,
+                body=body,
+                num_scan_inputs=len(self._rows),
+                scan_input_directions=directions * len(self._rows),
+                scan_output_directions=directions * len(outputs) or None,
+            )
+        )
+        symbols = [Symbol(self._outer, name) for name in made]
+        return symbols[: len(after)], symbols[len(after) :]
+
+    def _results(self, values: Sequence[Value]) -> list[str]:
+        """A name made in the body for every result, each once."""
+        names: list[str] = []
+        made = {name for node in self.nodes for name in node.output}
+        for x in values:
+            name = self._row(self.symbol(x))
+            if name not in made or name in names:
+                copy = self.fresh("Identity")
+                self.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))
+                name = copy
+            names.append(name)
+        return names
+
+    def _info(self, name: str, element: int | None = None) -> ValueInfoProto:
+        return helper.make_tensor_value_info(name, element or self.float_type, None)
+
+
+def write_scan(
+    outer: EmitOps, text: StepText, carried: Sequence[Value], stacked: Sequence[Value], back: bool
+) -> tuple[list[Symbol], list[Symbol]]:
+    """`text` for every row of what is stacked, from the last to the first if `back`."""
+    step = StepOps(outer, stacked)
+    after, outputs = text(step, [step.state() for _ in carried], *step.rows)
+    return step.close(carried, after, outputs, back)

@@ -1,0 +1,84 @@
+"""LSTM, GRU and RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.structures.activations import Activation, activations
+from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.cells import Cell
+from backtrace_onnx.structures.gru import GRU
+from backtrace_onnx.structures.lstm import LSTM
+from backtrace_onnx.structures.recurrent import Recurrent
+from backtrace_onnx.structures.rnn import RNN
+
+_DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+
+MakeCell = Callable[[tuple[Activation, ...], int, float | None], Cell]
+
+
+@rule("LSTM")
+def lstm(op: Op) -> Structure:
+    """Its equations, step by step backwards."""
+    coupled = bool(op.attribute("input_forget", 0))
+
+    def make(functions: tuple[Activation, ...], hidden: int, clip: float | None) -> Cell:
+        return LSTM(functions, hidden, clip, coupled)
+
+    return _recurrent(op, ("Sigmoid", "Tanh", "Tanh"), make, ("h", "c"))
+
+
+@rule("GRU")
+def gru(op: Op) -> Structure:
+    """Its equations, step by step backwards."""
+    after = bool(op.attribute("linear_before_reset", 0))
+
+    def make(functions: tuple[Activation, ...], hidden: int, clip: float | None) -> Cell:
+        return GRU(functions, hidden, clip, after)
+
+    return _recurrent(op, ("Sigmoid", "Tanh"), make, ("h",))
+
+
+@rule("RNN")
+def rnn(op: Op) -> Structure:
+    """Its equations, step by step backwards."""
+    return _recurrent(op, ("Tanh",), RNN, ("h",))
+
+
+def _recurrent(
+    op: Op, functions: Sequence[str], make: MakeCell, states: tuple[str, ...]
+) -> Structure:
+    """A cell for each direction, with its own activations."""
+    if op.attribute("layout", 0):
+        raise RuleError(f"{op.node.operator} node {op.node.name!r}: layout 1 has no rule")
+    if not op.carries(0):
+        raise RuleError(
+            f"{op.node.operator} node {op.node.name!r}: its sequence depends on no input"
+        )
+    backwards = _DIRECTIONS[op.attribute("direction", "forward")]
+    names = tuple(op.attribute("activations") or functions * len(backwards))
+    made = activations(
+        names, op.attribute("activation_alpha") or (), op.attribute("activation_beta") or ()
+    )
+    clip, hidden = op.attribute("clip"), _hidden(op)
+    count = len(functions)
+    cells = tuple(
+        make(tuple(made[d * count : (d + 1) * count]), hidden, clip or None)
+        for d in range(len(backwards))
+    )
+    return Recurrent(cells, backwards, states)
+
+
+def _hidden(op: Op) -> int:
+    """Length of the state. Raises RuleError where neither attribute nor weights tell."""
+    given = op.attribute("hidden_size")
+    if given is None:
+        shape = op.type(2).shape
+        given = shape[-1] if shape else None
+    if not isinstance(given, int):
+        raise RuleError(
+            f"{op.node.operator} node {op.node.name!r}: its attribute hidden_size is missing"
+        )
+    return given

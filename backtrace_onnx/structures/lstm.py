@@ -1,0 +1,129 @@
+"""The long short-term memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.cells import (
+    Cell,
+    Fixed,
+    Operands,
+    Sent,
+    Sharing,
+    Values,
+    preceding,
+    product_masses,
+    with_bias,
+)
+
+I, O, F, G = range(4)
+
+
+@dataclass(frozen=True)
+class LSTM(Cell):
+    """C = f * C' + i * g, H = o * h(C); the gates i, o, f may see the memory through peepholes.
+
+    Attributes:
+        coupled: f is 1 - i (the attribute input_forget).
+    """
+
+    coupled: bool = False
+    gates: ClassVar[int] = 4
+
+    def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
+        def text(e: Ops, x: Value, y: Value, h: Value, c: Value, *weights: Value) -> Any:
+            w, r, wb, rb, peephole = weights
+            before = preceding(e, y, h)
+            zx, zh = with_bias(e, x, w, wb), with_bias(e, before, r, rb)
+            gates = self.split(e, e.Add(zx, zh))
+            inner = (
+                self._gates(e, gates) if peephole is None else self._seeing(e, gates, c, peephole)
+            )
+            return zx, zh, before, *inner, *product_masses(e, reading, before, r)
+
+        weights = (o.w, o.r, o.wb, o.rb, o.peephole)
+        made = ops.apply(f"{key}/forward/{reading}", text, o.x, o.y, o.h, o.c, *weights)
+        names = ["x", "state", "before", "i", "f", "made"]
+        if o.peephole is not None:
+            names += ["c", "peep_i", "peep_f", "z_i", "z_f", "z_o"]
+        values = dict(zip([*names, "p", "n"], made, strict=False))
+        memory = values.get("c")
+        if memory is None:
+            memory = ops.recur(values["f"], values["made"], o.c)
+        values["kept"] = ops.Mul(values["f"], memory)
+        if o.peephole is not None:
+            values["peep_o"] = self._peep_o(ops, values, o)
+        return values
+
+    def _gates(self, e: Ops, z: Sequence[Value]) -> tuple[Value, ...]:
+        """i, f and i * g for all steps at once."""
+        i = self.act(e, 0, z[I])
+        f = e.Sub(e.scalar(1), i) if self.coupled else self.act(e, 0, z[F])
+        return i, f, e.Mul(i, self.act(e, 1, z[G]))
+
+    def _seeing(self, e: Ops, z: Sequence[Value], c: Value, peephole: Value) -> tuple[Value, ...]:
+        """The same with peepholes, step by step; also the memory before and what gates see."""
+        p_i, _, p_f = e.split(peephole, [ints(1)] * 3, 0)
+
+        def step(e: Ops, carried: Sequence[Value], z_i: Value, z_f: Value, g: Value) -> Any:
+            (c,) = carried
+            i = self.act(e, 0, e.Add(z_i, e.Mul(p_i, c)))
+            f = self.act(e, 0, e.Add(z_f, e.Mul(p_f, c)))
+            f = e.Sub(e.scalar(1), i) if self.coupled else f
+            made = e.Mul(i, g)
+            return [e.Add(e.Mul(f, c), made)], [i, f, made, c]
+
+        if c is None:
+            c = e.Expand(e.zero(), e.Shape(z[G], start=1))
+        _, (i, f, made, before) = e.scan(step, [c], [z[I], z[F], self.act(e, 1, z[G])])
+        seen = e.Mul(p_i, before), e.Mul(p_f, before)
+        return i, f, made, before, *seen, z[I], z[F], z[O]
+
+    def _peep_o(self, ops: Ops, values: Values, o: Operands) -> Value:
+        """What the output gate sees: P_o * C."""
+        row = ops.Gather(o.peephole, ints(O), axis=0)
+        return ops.Mul(row, ops.Add(values["kept"], values["made"]))
+
+    def back(
+        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+    ) -> Sent:
+        r_o = s.half(r["h"])
+        memory, seen = s.plus(r["c"], r_o), [r_o] * 3
+        if o.peephole is not None:
+            r_o, seen[O] = s.terms(r_o, v["z_o"], v["peep_o"])
+            memory = s.plus(memory, s.half(seen[O]) if "p" in o.data else seen[O])
+        r_kept, r_made = s.terms(memory, v["kept"], v["made"])
+        r_i = r_g = s.half(r_made)
+        r_f = r_c = r_kept if "c" in fixed else s.half(r_kept)
+        if self.coupled:
+            (opposite,) = s.terms(r_f, s.ops.Neg(v["i"]), bias=s.ops.scalar(1))
+            r_i, r_f = s.plus(r_i, opposite), [s.ops.Mul(x, s.ops.zero()) for x in r_f]
+        if o.peephole is not None:
+            r_i, seen[I] = self._seen(s, r_i, v["z_i"], v["peep_i"], o, fixed)
+            r_f, seen[F] = self._seen(s, r_f, v["z_f"], v["peep_f"], o, fixed)
+            both = s.plus(seen[I], seen[F])
+            r_c = s.plus(r_c, s.half(both) if "p" in o.data else both)
+        sent = s.products(s.beside(r_i, r_o, r_f, r_g), v, fixed)
+        return Sent(*sent, None, r_c, peephole=self._to_peephole(s, seen, o, fixed))
+
+    def _seen(
+        self, s: Sharing, r: Channels, z: Value, seen: Value, o: Operands, fixed: Fixed
+    ) -> Sequence[Channels]:
+        """A gate's relevance to its products, and to what it sees of the memory before."""
+        if "c" in fixed and "p" not in o.data:
+            (to_z,) = s.terms(r, z, bias=seen)
+            return to_z, [s.ops.Mul(x, s.ops.zero()) for x in to_z]
+        return s.terms(r, z, seen)
+
+    def _to_peephole(
+        self, s: Sharing, seen: Sequence[Channels], o: Operands, fixed: Fixed
+    ) -> Channels | None:
+        """What the peephole weights are sent, where they are data."""
+        if "p" not in o.data:
+            return None
+        halves = [s.half(x) if "c" not in fixed or i == O else x for i, x in enumerate(seen)]
+        return s.beside(*halves)

@@ -1,0 +1,102 @@
+"""x W^T + b inside of a node, asked as if it were a node of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from backtrace_onnx.backends.base import Constant, Ops, Value, ints
+from backtrace_onnx.structures.base import Channels, Pieces, Step
+from backtrace_onnx.structures.linear import Linear, Shifted
+
+
+class _Named(NamedTuple):
+    """Stands for a node: texts are known by its name."""
+
+    name: str
+
+
+def product(e: Ops, x: Value, weight: Value) -> Value:
+    """x W^T."""
+    return e.MatMul(x, e.Transpose(weight, perm=[1, 0]))
+
+
+def _adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
+    if k == 0:
+        return e.MatMul(g, factors[1])
+    rows = (e.Flatten(v, axis=2) for v in (g, factors[0]))
+    return e.Gemm(*rows, transA=1)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product of x [steps, batch, input] with weight [gates, input], plus a bias, of a step.
+
+    Attributes:
+        r: relevance of the result z.
+        takes: which of x, weight and bias take relevance.
+    """
+
+    step: Step
+    key: str
+    r: Channels
+    x: Value
+    weight: Value
+    bias: Value | None
+    z: Value
+    takes: tuple[bool, bool, bool]
+    sample: int | None
+
+    gate = None
+
+    @property
+    def node(self) -> _Named:
+        """Stands for the node."""
+        return _Named(self.key)
+
+    @property
+    def ops(self) -> Ops:
+        """The backend."""
+        return self.step.ops
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.step, name)
+
+    def value(self, i: int) -> Value:
+        """x, weight or bias."""
+        return (self.x, self.weight, self.bias)[i]
+
+    def shape(self, i: int) -> Value:
+        """Its shape."""
+        return self.ops.shape(self.value(i))
+
+    def result(self, i: int = 0) -> Value:
+        """z."""
+        return self.z
+
+    def carries(self, i: int) -> bool:
+        """Whether it takes relevance."""
+        return self.takes[i]
+
+    def nonnegative(self, i: int) -> bool:
+        """Nothing is known."""
+        return False
+
+    def sample_axis(self, tensor: str | None = None) -> int | None:
+        """Axis of x and of z along which samples lie."""
+        return self.sample
+
+    def sent(self) -> Pieces:
+        """What x, weight and bias are sent, those that take relevance."""
+        linear = Linear(forward=product, adjoint=_adjoint)
+        if self.bias is None:
+            pieces = linear.propagate(cast(Step, self))
+        elif isinstance(self.bias, Constant):
+            made = Linear(forward=product, adjoint=_adjoint, bias=self.bias.array)
+            pieces = made.propagate(cast(Step, self))
+        else:
+            pieces = Shifted(linear, 2).propagate(cast(Step, self))
+        return {i: r for i, r in pieces.items() if self.takes[i]}

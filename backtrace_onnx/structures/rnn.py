@@ -1,0 +1,42 @@
+"""The simple recurrent cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.cells import (
+    Cell,
+    Fixed,
+    Operands,
+    Sent,
+    Sharing,
+    Values,
+    preceding,
+    product_masses,
+    with_bias,
+)
+
+
+@dataclass(frozen=True)
+class RNN(Cell):
+    """H = f(x W^T + H' R^T + biases)."""
+
+    def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
+        def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:
+            w, r, wb, rb = weights
+            before = preceding(e, y, h)
+            products = with_bias(e, x, w, wb), with_bias(e, before, r, rb)
+            return *products, before, *product_masses(e, reading, before, r)
+
+        weights = (o.w, o.r, o.wb, o.rb)
+        made = ops.apply(f"{key}/forward/{reading}", text, o.x, o.y, o.h, *weights)
+        return dict(zip(["x", "state", "before", "p", "n"], made, strict=False))
+
+    def back(
+        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+    ) -> Sent:
+        return Sent(*s.products(r["h"], v, fixed))
