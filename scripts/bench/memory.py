@@ -20,7 +20,7 @@ def keep_all(name: str) -> None:
     import onnx
     import onnxruntime as ort
 
-    model, feeds = NETWORKS[name]()
+    model, feeds, task = NETWORKS[name]()
     present = {o.name for o in model.graph.output}
     for node in model.graph.node:
         for out in node.output:
@@ -35,7 +35,7 @@ def eager(name: str) -> None:
     """One explanation by the eager engine."""
     import backtrace_onnx as bt
 
-    model, feeds = NETWORKS[name]()
+    model, feeds, task = NETWORKS[name]()
     explainer = bt.Explainer(model)
     del model
     explainer.explain(feeds)

@@ -1,18 +1,28 @@
-"""The networks that are measured: classic graphs of the onnx package and two built here."""
+"""The networks that are measured: classic graphs of the onnx package and some built here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from attention import bert, llama
 from onnx import TensorProto, helper, numpy_helper
 
-Feeds = dict[str, npt.NDArray[np.float32]]
-Network = tuple[onnx.ModelProto, Feeds]
+Feeds = dict[str, npt.NDArray[Any]]
+
+
+class Network(NamedTuple):
+    """A model, what it is run on, and what is explained."""
+
+    model: onnx.ModelProto
+    feeds: Feeds
+    task: str = "classification"
+
 
 _LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 CLASSICS = sorted(path.stem.removeprefix("light_") for path in _LIGHT.glob("*.onnx"))
@@ -37,7 +47,7 @@ def light(name: str) -> Network:
     weights = {t.name for t in model.graph.initializer}
     fed = next(i for i in model.graph.input if i.name not in weights)
     shape = [d.dim_value or 1 for d in fed.type.tensor_type.shape.dim]
-    return model, {fed.name: rng.standard_normal(shape).astype(np.float32)}
+    return Network(model, {fed.name: rng.standard_normal(shape).astype(np.float32)})
 
 
 def _random_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -129,7 +139,7 @@ def mobilenet() -> Network:
         helper.make_node("Gemm", ["flat", "fc.w", "fc.b"], ["y"], name="fc", transB=1),
     ]
     feeds = {"x": rng.standard_normal((1, 3, 224, 224)).astype(np.float32)}
-    return _model(nodes, weights, ["batch", 3, 224, 224], "y"), feeds
+    return Network(_model(nodes, weights, ["batch", 3, 224, 224], "y"), feeds)
 
 
 def mlp() -> Network:
@@ -150,7 +160,7 @@ def mlp() -> Network:
             nodes.append(helper.make_node("Relu", [x], [f"a{i}"], name=f"relu{i}"))
             x = f"a{i}"
     feeds = {"x": rng.standard_normal((4096, 256)).astype(np.float32)}
-    return _model(nodes, weights, ["batch", 256], x), feeds
+    return Network(_model(nodes, weights, ["batch", 256], x), feeds)
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
@@ -158,4 +168,8 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "vgg19": lambda: light("vgg19"),
     "mobilenet": mobilenet,
     "mlp4096": mlp,
+    "bert": lambda: Network(*bert()),
+    "bert written out": lambda: Network(*bert(native=False)),
+    "smollm2": lambda: Network(*llama(), "generation"),
+    "smollm2 written out": lambda: Network(*llama(native=False), "generation"),
 }

@@ -46,7 +46,7 @@ def medians(runs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict
 
 def measure(name: str) -> dict[str, float]:
     """Medians of the plain run, both engines and the contrastive mode."""
-    model, feeds = NETWORKS[name]()
+    model, feeds, task = NETWORKS[name]()
     plain = session(model.SerializeToString())
     explainer = bt.Explainer(model)
     with tempfile.TemporaryDirectory() as folder:
