@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from backtrace_onnx.topology import captured
+
 IR_VERSION = 10
 MAX_IR = 13
 _INLINE_BYTES = 1024
@@ -57,13 +59,24 @@ def make_session(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     for library in runtime.libraries:
         options.register_custom_ops_library(library)
-    if weights:
-        arrays = [np.ascontiguousarray(w).reshape(np.shape(w)) for w in weights.values()]
+    given = _read(proto, weights or {})
+    if given:
+        arrays = [np.ascontiguousarray(w).reshape(np.shape(w)) for w in given.values()]
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in arrays]
-        options.add_external_initializers(list(weights), values)
+        options.add_external_initializers(list(given), values)
     return ort.InferenceSession(
         proto.SerializeToString(), options, providers=list(runtime.providers)
     )
+
+
+def _read(
+    proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
+    """The weights that nodes or outputs read; onnxruntime takes no others."""
+    read = {o.name for o in proto.graph.output}
+    for node in proto.graph.node:
+        read.update((*node.input, *captured(node)))
+    return {name: w for name, w in weights.items() if name in read}
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from backtrace_onnx import Explainer, InputError
 from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
@@ -56,3 +57,10 @@ def test_dynamic_inner_axes_run() -> None:
     explainer = Explainer(proto)
     for size in (5, 9):
         check_closed(explainer.explain(normal(2, 1, size, size + 1)))
+
+
+def test_a_large_weight_that_nothing_reads_does_no_harm() -> None:
+    proto = mlp()
+    proto.graph.initializer.append(numpy_helper.from_array(normal(50, 50), "dead"))
+    found, wanted = (Explainer(m).explain(normal(2, 4)) for m in (proto, mlp()))
+    assert np.array_equal(found.relevance["x"], wanted.relevance["x"])
