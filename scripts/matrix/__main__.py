@@ -71,6 +71,7 @@ def export(architecture: Architecture, path: Path) -> dict[str, np.ndarray]:
     torch.manual_seed(1)
     inputs = architecture.inputs()
     network = Positional(architecture.build(), list(inputs), architecture.output)
+    settle(network, inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -84,6 +85,18 @@ def export(architecture: Architecture, path: Path) -> dict[str, np.ndarray]:
             verbose=False,
         )
     return {name: x.numpy() for name, x in inputs.items()}
+
+
+def settle(network: nn.Module, inputs: dict[str, Tensor]) -> None:
+    """Give batch normalisations the inputs' statistics; else random layers fade to nothing."""
+    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for layer in layers:
+        layer.momentum = None
+        layer.train()
+    if layers:
+        with torch.no_grad():
+            network(*inputs.values())
+    network.eval()
 
 
 def measure(name: str, folder: Path) -> Row:
