@@ -21,16 +21,27 @@ def lines(subject: Subject, name: str) -> list[Text]:
     from rich.text import Text
 
     sentence = read(subject, name)
-    shaded = Text()
-    for mark in sentence.marks:
-        shaded.append(visible(mark.text), style=_style(mark.relevance / sentence.limit))
     legend = Text("speaks against ", style="dim")
     for strength in _legend(sentence):
         legend.append("   ", style=_style(strength))
     legend.append(" speaks for" if _signed(sentence) else " relevance", style="dim")
     if not _signed(sentence):
         legend = legend[len("speaks against ") :]
-    return [shaded, *(Text(note, style="dim") for note in notes(subject, sentence)), legend]
+    return [
+        shaded(sentence),
+        *(Text(note, style="dim") for note in notes(subject, sentence)),
+        legend,
+    ]
+
+
+def shaded(sentence: Sentence) -> Text:
+    """The text alone."""
+    from rich.text import Text
+
+    made = Text()
+    for mark in sentence.marks:
+        made.append(visible(mark.text), style=_style(mark.relevance / sentence.limit))
+    return made
 
 
 def notes(subject: Subject, sentence: Sentence) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtrace_onnx.report.console import show, table
+from backtrace_onnx.report.continuing import continuation, print_continuation
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import lines
@@ -23,9 +24,12 @@ def print_subjects(
     to: Console, subjects: Sequence[Subject], *, top: int, files: Sequence[str]
 ) -> None:
     """Print the first samples, and which files were written."""
-    for subject in subjects[:SHOWN]:
+    written = continuation(subjects)
+    if written:
+        print_continuation(to, written)
+    for subject in () if written else subjects[:SHOWN]:
         _print_subject(to, subject, top)
-    if len(subjects) > SHOWN:
+    if len(subjects) > SHOWN and not written:
         rest = len(subjects) - SHOWN
         to.print(f"... and {rest} more sample(s); --json prints all, --out DIR keeps all")
     for file in files:
@@ -119,6 +123,8 @@ def _print_balance(to: Console, subject: Subject) -> None:
             rows.add_row(_KINDS[kind], *_amount(amounts[kind], amounts["start"]))
         rows.add_row("start", *_amount(amounts["start"], amounts["start"]))
         show(to, rows)
+    if subject.explanation.ledger.mixed:
+        to.print("The model mixes samples; this is the sample's even part of the whole batch.")
 
 
 _KINDS = {

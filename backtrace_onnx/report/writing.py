@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from backtrace_onnx.report.continuing import continuation, plot_continuation
 from backtrace_onnx.report.folder import REPORT, whole_folder
 from backtrace_onnx.report.pictures import plot_layers, plot_relevance
 from backtrace_onnx.report.record import record
+from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.subject import Subject
 
+PAGE = "relevance.html"
 DRAWN = 16  # samples that get pictures
 
 
@@ -26,7 +29,14 @@ def write(
     shown = subjects[:DRAWN]
     with whole_folder(out) as folder:
         names = _save(subjects, folder)
-        for i, subject in enumerate(shown):
+        written = continuation(subjects)
+        if written:
+            plot_continuation(written, folder / "relevance.png")
+            names.append("relevance.png")
+        if subjects[0].texts:
+            (folder / PAGE).write_text(page(subjects), "utf-8")
+            names.append(PAGE)
+        for i, subject in enumerate(() if written else shown):
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")
             plot_layers(subject, folder / f"layers{mark}.png")
