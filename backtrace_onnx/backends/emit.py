@@ -287,7 +287,7 @@ class EmitOps(Ops):
     ) -> tuple[list[Value], list[Value]]:
         from backtrace_onnx.backends.stepping import write_scan
 
-        return write_scan(self, text, carried, stacked, back)  # type: ignore[return-value]
+        return write_scan(self, text, carried, stacked, back)
 
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
         made = self.op(

@@ -10,12 +10,10 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 
-_TRUTHS = frozenset(
-    "Less LessOrEqual Greater GreaterOrEqual Equal Not And Or Xor IsInf IsNaN".split()
-)
-_ELEMENTWISE = _TRUTHS | frozenset(
-    "Abs Add Cast Div Exp Max Min Mul Neg Relu Sign Sub Where".split()
-)
+_COMPARISONS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
+_TRUTHS = _COMPARISONS | {"Not", "And", "Or", "Xor", "IsInf", "IsNaN"}
+_ARITHMETIC = frozenset({"Abs", "Add", "Div", "Exp", "Max", "Min", "Mul", "Neg", "Sign", "Sub"})
+_ELEMENTWISE = _TRUTHS | _ARITHMETIC | {"Cast", "Relu", "Where"}
 
 StepText = Callable[..., tuple[Sequence[Value], Sequence[Value]]]
 """`(ops, carried, *rows) -> (carried, outputs)`."""
@@ -93,7 +91,7 @@ class StepOps(EmitOps):
 
     def close(
         self, start: Sequence[Value], after: Sequence[Value], outputs: Sequence[Value], back: bool
-    ) -> tuple[list[Symbol], list[Symbol]]:
+    ) -> tuple[list[Value], list[Value]]:
         """Write the Scan. Returns what is carried in the end, and the outputs stacked."""
         results = self._results([*after, *outputs])
         body = helper.make_graph(
@@ -121,7 +119,7 @@ class StepOps(EmitOps):
                 scan_output_directions=directions * len(outputs) or None,
             )
         )
-        symbols = [Symbol(self._outer, name) for name in made]
+        symbols: list[Value] = [Symbol(self._outer, name) for name in made]
         return symbols[: len(after)], symbols[len(after) :]
 
     def _results(self, values: Sequence[Value]) -> list[str]:
@@ -143,7 +141,7 @@ class StepOps(EmitOps):
 
 def write_scan(
     outer: EmitOps, text: StepText, carried: Sequence[Value], stacked: Sequence[Value], back: bool
-) -> tuple[list[Symbol], list[Symbol]]:
+) -> tuple[list[Value], list[Value]]:
     """`text` for every row of what is stacked, from the last to the first if `back`."""
     step = StepOps(outer, stacked)
     after, outputs = text(step, [step.state() for _ in carried], *step.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule
@@ -48,7 +48,7 @@ def rnn(op: Op) -> Structure:
 
 
 def _recurrent(
-    op: Op, functions: Sequence[str], make: MakeCell, states: tuple[str, ...]
+    op: Op, functions: tuple[str, ...], make: MakeCell, states: tuple[str, ...]
 ) -> Structure:
     """A cell for each direction, with its own activations."""
     if op.attribute("layout", 0):
@@ -58,7 +58,7 @@ def _recurrent(
             f"{op.node.operator} node {op.node.name!r}: its sequence depends on no input"
         )
     backwards = _DIRECTIONS[op.attribute("direction", "forward")]
-    names = tuple(op.attribute("activations") or functions * len(backwards))
+    names: tuple[str, ...] = op.attribute("activations") or functions * len(backwards)
     made = activations(
         names, op.attribute("activation_alpha") or (), op.attribute("activation_beta") or ()
     )

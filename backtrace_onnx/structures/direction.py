@@ -136,7 +136,7 @@ class Direction:
         """Relevance of the states after every step, stacked, and before the first step."""
         node, channels = self.node, self.policy.channels
         valid = self._valid()
-        rows = [self._turned(x) for x in node.r_y or ()]
+        rows = self._arriving(valid)
         last = [r or () for r in node.r_last]
         groups = [rows, *last, [*v.values()], [o.r, o.rb, o.peephole], [valid]]
         sizes = tuple(len(group) for group in groups)
@@ -148,6 +148,17 @@ class Direction:
         return dict(zip(node.states, after, strict=True)), dict(
             zip(node.states, begun, strict=True)
         )
+
+    def _arriving(self, valid: Value | None) -> Channels:
+        """Relevance of y; behind a sequence's end y is constantly 0."""
+        turned = [self._turned(x) for x in self.node.r_y or ()]
+        if valid is None:
+            return turned
+        rows = [self.ops.Mul(x, valid) for x in turned]
+        if self.ops.keeps_ledger:
+            rest = [self.ops.Sub(x, y) for x, y in zip(turned, rows, strict=True)]
+            self._book([self.ops.total(x, self.axis) for x in rest])
+        return rows
 
     # What the walk found, sent on -------------------------------------------------------------
 
@@ -237,7 +248,7 @@ class Direction:
         self,
         name: str,
         r: Channels,
-        parts: tuple[Value, ...],
+        parts: tuple[Value, Value, Value, Value],
         takes: tuple[bool, bool, bool],
         s: Segment,
     ) -> Pieces:
@@ -303,7 +314,10 @@ class Walk:
         stacked = [*rows, *values, *([] if valid is None else [valid])]
 
         def step(e: Ops, carried: Sequence[Value], *row: Value) -> Any:
-            arrived, v = row[: len(rows)], dict(zip(self.names, row[len(rows) :], strict=False))
+            arrived, v = (
+                list(row[: len(rows)]),
+                dict(zip(self.names, row[len(rows) :], strict=False)),
+            )
             return self._step(e, carried, arrived, v, o, None if valid is None else row[-1])
 
         begun, after = e.scan(step, start, stacked, back=True)
@@ -313,15 +327,13 @@ class Walk:
         self,
         e: Ops,
         carried: Sequence[Value],
-        arrived: Sequence[Value],
+        arrived: Channels,
         v: Values,
         o: Operands,
         valid: Value | None,
     ) -> tuple[list[Value], list[Value]]:
         """(what is carried on to the step before, relevance of the states after this one)."""
         s = Sharing(e, self.policy)
-        if valid is not None:
-            arrived = [e.Mul(x, valid) for x in arrived]
         r = dict(zip(self.states, grouped(carried, [self.policy.channels] * 2), strict=False))
         if arrived:
             r["h"] = s.plus(r["h"], arrived)

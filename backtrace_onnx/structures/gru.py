@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
-
-import numpy as np
 
 from backtrace_onnx.backends.base import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels
@@ -47,7 +45,7 @@ class GRU(Cell):
             xs = e.split(zx, self._sizes, -1)
             if self.after:
                 zh = with_bias(e, before, r, rb)
-                states = e.split(zh, self._sizes, -1)
+                states = list(e.split(zh, self._sizes, -1))
             else:
                 (first, last), (b_first, b_last) = self._rows(e, r), self._rows(e, rb)
                 states = [with_bias(e, before, first, b_first)]
@@ -78,14 +76,14 @@ class GRU(Cell):
     def _sizes(self) -> list[Value]:
         return [ints(2 * self.hidden), ints(self.hidden)]
 
-    def _rows(self, e: Ops, weight: Value) -> Sequence[Value]:
+    def _rows(self, e: Ops, weight: Value) -> tuple[Value, ...]:
         """A weight's or bias's rows for z and r, and those for n."""
         if weight is None:
             return None, None
         cut = 2 * self.hidden
         if isinstance(weight, Constant):
             parts = weight.array[:cut], weight.array[cut:]
-            return [Constant(f"{weight.name}/{i}", part) for i, part in enumerate(parts)]
+            return tuple(Constant(f"{weight.name}/{i}", part) for i, part in enumerate(parts))
         return e.split(weight, self._sizes, 0)
 
     def states(self, v: Values, o: Operands, ops: Ops) -> tuple[State, ...]:

@@ -20,7 +20,7 @@ from backtrace_onnx.structures.cells import (
     with_bias,
 )
 
-I, O, F, G = range(4)
+IN, OUT, FORGET, NEW = range(4)
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class LSTM(Cell):
 
     def _gates(self, e: Ops, z: Sequence[Value]) -> tuple[Value, ...]:
         """i, f and i * g for all steps at once."""
-        i = self.act(e, 0, z[I])
-        f = e.Sub(e.scalar(1), i) if self.coupled else self.act(e, 0, z[F])
-        return i, f, e.Mul(i, self.act(e, 1, z[G]))
+        i = self.act(e, 0, z[IN])
+        f = e.Sub(e.scalar(1), i) if self.coupled else self.act(e, 0, z[FORGET])
+        return i, f, e.Mul(i, self.act(e, 1, z[NEW]))
 
     def _seeing(self, e: Ops, z: Sequence[Value], c: Value, peephole: Value) -> tuple[Value, ...]:
         """The same with peepholes, step by step; also the memory before and what gates see."""
@@ -78,14 +78,14 @@ class LSTM(Cell):
             return [e.Add(e.Mul(f, c), made)], [i, f, made, c]
 
         if c is None:
-            c = e.Expand(e.zero(), e.Shape(z[G], start=1))
-        _, (i, f, made, before) = e.scan(step, [c], [z[I], z[F], self.act(e, 1, z[G])])
+            c = e.Expand(e.zero(), e.Shape(z[NEW], start=1))
+        _, (i, f, made, before) = e.scan(step, [c], [z[IN], z[FORGET], self.act(e, 1, z[NEW])])
         seen = e.Mul(p_i, before), e.Mul(p_f, before)
-        return i, f, made, before, *seen, z[I], z[F], z[O]
+        return i, f, made, before, *seen, z[IN], z[FORGET], z[OUT]
 
     def _peep_o(self, ops: Ops, values: Values, o: Operands) -> Value:
         """What the output gate sees: P_o * C."""
-        row = ops.Gather(o.peephole, ints(O), axis=0)
+        row = ops.Gather(o.peephole, ints(OUT), axis=0)
         return ops.Mul(row, ops.Add(values["kept"], values["made"]))
 
     def back(
@@ -94,8 +94,8 @@ class LSTM(Cell):
         r_o = s.half(r["h"])
         memory, seen = s.plus(r["c"], r_o), [r_o] * 3
         if o.peephole is not None:
-            r_o, seen[O] = s.terms(r_o, v["z_o"], v["peep_o"])
-            memory = s.plus(memory, s.half(seen[O]) if "p" in o.data else seen[O])
+            r_o, seen[OUT] = s.terms(r_o, v["z_o"], v["peep_o"])
+            memory = s.plus(memory, s.half(seen[OUT]) if "p" in o.data else seen[OUT])
         r_kept, r_made = s.terms(memory, v["kept"], v["made"])
         r_i = r_g = s.half(r_made)
         r_f = r_c = r_kept if "c" in fixed else s.half(r_kept)
@@ -103,9 +103,9 @@ class LSTM(Cell):
             (opposite,) = s.terms(r_f, s.ops.Neg(v["i"]), bias=s.ops.scalar(1))
             r_i, r_f = s.plus(r_i, opposite), [s.ops.Mul(x, s.ops.zero()) for x in r_f]
         if o.peephole is not None:
-            r_i, seen[I] = self._seen(s, r_i, v["z_i"], v["peep_i"], o, fixed)
-            r_f, seen[F] = self._seen(s, r_f, v["z_f"], v["peep_f"], o, fixed)
-            both = s.plus(seen[I], seen[F])
+            r_i, seen[IN] = self._seen(s, r_i, v["z_i"], v["peep_i"], o, fixed)
+            r_f, seen[FORGET] = self._seen(s, r_f, v["z_f"], v["peep_f"], o, fixed)
+            both = s.plus(seen[IN], seen[FORGET])
             r_c = s.plus(r_c, s.half(both) if "p" in o.data else both)
         sent = s.products(s.beside(r_i, r_o, r_f, r_g), v, fixed)
         return Sent(*sent, None, r_c, peephole=self._to_peephole(s, seen, o, fixed))
@@ -125,5 +125,5 @@ class LSTM(Cell):
         """What the peephole weights are sent, where they are data."""
         if "p" not in o.data:
             return None
-        halves = [s.half(x) if "c" not in fixed or i == O else x for i, x in enumerate(seen)]
+        halves = [s.half(x) if "c" not in fixed or i == OUT else x for i, x in enumerate(seen)]
         return s.beside(*halves)

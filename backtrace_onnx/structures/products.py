@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-import numpy as np
-
-from backtrace_onnx.backends.base import Constant, Ops, Value, ints
+from backtrace_onnx.backends.base import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.linear import Linear, Shifted
 

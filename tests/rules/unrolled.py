@@ -177,7 +177,7 @@ class _Writer:
         """A state before the first step."""
         array = getattr(self.net, name)
         if array is None:
-            return np.zeros(self.net.x.shape[1:2] + (self.net.hidden,), self.net.x.dtype)
+            return np.zeros((*self.net.x.shape[1:2], self.net.hidden), self.net.x.dtype)
         if name in self.net.constant:
             return array[d]
         return self.Gather(name, np.array(d), axis=0)
@@ -198,7 +198,7 @@ class _Writer:
         count = len(FUNCTIONS[self.net.op])
         names = list(self.net.attributes.get("activations", FUNCTIONS[self.net.op] * (d + 1)))
         clip = self.net.attributes.get("clip", 0.0)
-        if clip:
+        if clip and i < 2:  # what goes into h(C) is not clipped
             z = self.Clip(z, np.array(-clip, np.float32), np.array(clip, np.float32))
         name, alpha, beta = self.parameters(names, d * count + i)
         given = {k: v for k, v in (("alpha", alpha), ("beta", beta)) if v is not None}
@@ -308,7 +308,7 @@ class _Writer:
 
 
 def unrolled(net: Net) -> Case:
-    """The node's equations, every sequence for itself, one Gemm for the input and one for the state."""
+    """The node's equations for every sequence, one Gemm for the input and one for the state."""
     e = _Writer(net)
     ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[net.direction]
     parts = [e.direction(d, backwards) for d, backwards in enumerate(ways)]
