@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.ledger import KINDS, Balance, Entry, Ledger
+from backtrace_onnx.scopes import Place
 
 Array = npt.NDArray[Any]
 Fields = dict[str, Any]
@@ -30,9 +31,11 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "target": None if fields["target"] is None else shelf.put(fields["target"]),
         "ledger": {name: _put_entry(shelf, entry) for name, entry in ledger.items()},
         "balance": shelf.put(_stacked(ledger.total())),
+        "mixed": ledger.mixed,
         "plain": {key: fields[key] for key in ("output", "mode", "task")},
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
+        "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -76,6 +79,10 @@ def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
     return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
 
 
+def _place(outputs: list[str], scopes: list[list[str]]) -> Place:
+    return Place(tuple(outputs), tuple((path, kind) for path, kind in scopes))
+
+
 def _entry(name: str, row: Mapping[str, Any], get: Callable[[str], Array]) -> Entry:
     """A node's books; files of earlier versions do not tell which tensor got how much."""
     books = get(row["books"])
@@ -101,9 +108,10 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
         **about["plain"],
         "target": None if about["target"] is None else get(about["target"]),
-        "ledger": Ledger(entries, Balance(*get(about["balance"]))),
+        "ledger": Ledger(entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False)),
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
+        "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
     }
 
 

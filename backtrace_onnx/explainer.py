@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,8 +20,9 @@ from backtrace_onnx.graph import Graph
 from backtrace_onnx.model import ModelLike, load
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
-from backtrace_onnx.request import Outcome, Progress, Request
+from backtrace_onnx.request import Outcome, Progress, Request, View
 from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.scopes import Place, Written, places
 from backtrace_onnx.sessions import CPU, Runtime
 from backtrace_onnx.support import Support, support_rows
 from backtrace_onnx.views import subject
@@ -64,10 +66,24 @@ class Explainer:
         if on_unsupported not in ("error", "pass", "stop"):
             raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
         self.engine, self.on_unsupported = engine, on_unsupported
+        self.exported: object = None
         runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
         self._sessions = Sessions(runtime)
         self._loaded = load(model)
         self._subject = subject(self._loaded, on_unsupported, runtime)
+
+    @classmethod
+    def from_torch(cls, module: Any, example: Any, **options: Any) -> Explainer:
+        """Export a torch module and explain what was exported.
+
+        `options` are those of `exporters.from_torch` and of Explainer. Raises ExportError.
+        """
+        from backtrace_onnx.exporters import from_torch
+        from backtrace_onnx.exporters.temporary import explainer
+
+        return explainer(
+            cls, lambda path, **given: from_torch(module, example, path, **given), options
+        )
 
     @property
     def graph(self) -> Graph:
@@ -141,7 +157,19 @@ class Explainer:
         else:
             outcome = views.compiled.run(view, request, feeds)
         made = _explanation(request, outcome, feeds, view.plan.graph)
+        made = replace(made, places=self._places(view, made.ledger))
         return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
+
+    @cached_property
+    def _written(self) -> Written:
+        return Written(self._loaded.proto)
+
+    def _places(self, view: View, nodes: Iterable[str]) -> dict[str, Place]:
+        """The modules around these nodes, where the file tells."""
+        if not self._written.by_name:
+            return {}
+        found = places(self._written, view.model.proto, view.plan.graph)
+        return {name: found[name] for name in nodes if name in found}
 
     def compile(
         self,

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ledger import Ledger
+from backtrace_onnx.modules import By, Module, modules
+from backtrace_onnx.scopes import Place
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +47,7 @@ class Explanation:
         ledger: where relevance went.
         names: feature names by input, where known.
         axes: sample axis of the inputs; None where an input is one for all samples.
+        places: modules around the ledger's nodes, where the model's file tells.
     """
 
     relevance: Mapping[str, Array]
@@ -59,6 +62,7 @@ class Explanation:
     ledger: Ledger
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: Mapping[str, int | None] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.
@@ -92,6 +96,23 @@ class Explanation:
         if names is not None and len(index) == 1 and index[0] < len(names):
             return names[index[0]]
         return f"{name}[{', '.join(map(str, index))}]"
+
+    def modules(self, *, by: By = "path") -> dict[str, Module]:
+        """Relevance by the model's own modules, by path or class: in, on, absorbed, unassigned.
+
+        In the order in which the model runs, parents before children; "" is the model. Raises
+        RequestError if the model's file does not tell of modules.
+        """
+        if by not in ("path", "class"):
+            raise RequestError(f"modules are grouped by path or class, not {by!r}")
+        found = modules(self.ledger, self.places, by)
+        if not found:
+            raise RequestError(
+                f"the model's file does not tell the {'modules' if by == 'path' else 'classes'} "
+                "its nodes belong to; export it with Explainer.from_torch, from_keras or "
+                "torch.onnx.export(dynamo=True)"
+            )
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, replaced whole or not at all."""

@@ -19,6 +19,7 @@ from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.exported import Exported, ExportWarning
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
+from backtrace_onnx.exporters.torch_modules import state_modules
 from backtrace_onnx.exporters.writing import Reference, publish, staging
 from backtrace_onnx.sessions import first_line
 
@@ -104,6 +105,7 @@ class _Task:
         call = roomy(self.call, axes)
         proto, used = _export(call, self.staged, self.exporter, axes, self.names, self.opset)
         name_axes(proto, axes)
+        state_modules(proto, self.call.module)
         _check_open(proto, axes)
         reference = None
         if self.verify:
