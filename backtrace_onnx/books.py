@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.engine import NodeStep
-from backtrace_onnx.ledger import Balance, Entry, Ledger
+from backtrace_onnx.ledger import Balance, Entry, Ledger, settled
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.structures.base import Channels
 
@@ -73,7 +73,7 @@ def close(
         entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
     constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
     unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
-    return Ledger(entries, Balance(start, inputs, constants, unassigned))
+    return settled(entries, Balance(start, inputs, constants, unassigned))
 
 
 def write_books(

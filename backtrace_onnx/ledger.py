@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Totals = npt.NDArray[np.float64]
+CLOSED = 1e-4
 KINDS = ("incoming", "data", "constants", "unassigned")
 
 
@@ -34,6 +35,15 @@ class Entry:
         """incoming - data - constants - unassigned: rounding only."""
         return self.incoming - self.data - self.constants - self.unassigned
 
+    def evened(self) -> Entry:
+        """The same with an even part of the batch's books for every sample."""
+        return Entry(
+            self.node,
+            self.operator,
+            *(_even(getattr(self, kind)) for kind in KINDS),
+            sent={name: _even(totals) for name, totals in self.sent.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -52,17 +62,27 @@ class Balance:
     @property
     def relative_residual(self) -> float:
         """Largest |residual| over channels and samples, relative to what moved."""
-        moved = np.maximum.reduce(
-            [np.abs(x) for x in (self.start, self.inputs, self.constants, self.unassigned)]
-        )
+        books = (self.start, self.inputs, self.constants, self.unassigned)
+        moved = np.maximum.reduce([np.abs(x) for x in books])
         return float(np.max(np.abs(self.residual) / np.where(moved > 0, moved, 1), initial=0.0))
+
+    def evened(self) -> Balance:
+        """The same with an even part of the batch's books for every sample."""
+        return Balance(*map(_even, (self.start, self.inputs, self.constants, self.unassigned)))
 
 
 class Ledger(Mapping[str, Entry]):
-    """Entries by node name, last node first. `total()` is the balance of the whole model."""
+    """Entries by node name, last node first. `total()` is the balance of the whole model.
 
-    def __init__(self, entries: Mapping[str, Entry], balance: Balance) -> None:
-        self._entries, self._balance = dict(entries), balance
+    Attributes:
+        mixed: whether samples hand relevance to each other (a score of every picture for every
+            text, say); the books are then of the batch, and every sample has an even part of them.
+    """
+
+    def __init__(
+        self, entries: Mapping[str, Entry], balance: Balance, *, mixed: bool = False
+    ) -> None:
+        self._entries, self._balance, self.mixed = dict(entries), balance, mixed
 
     def __getitem__(self, node: str) -> Entry:
         return self._entries[node]
@@ -76,3 +96,15 @@ class Ledger(Mapping[str, Entry]):
     def total(self) -> Balance:
         """start = inputs + constants + unassigned for the whole model."""
         return self._balance
+
+
+def settled(entries: Mapping[str, Entry], balance: Balance) -> Ledger:
+    """The ledger; of the whole batch where it closes only so."""
+    even = balance.evened()
+    if balance.relative_residual <= CLOSED or even.relative_residual > CLOSED:
+        return Ledger(entries, balance)
+    return Ledger({name: entry.evened() for name, entry in entries.items()}, even, mixed=True)
+
+
+def _even(totals: Totals) -> Totals:
+    return np.broadcast_to(totals.mean(axis=-1, keepdims=True), totals.shape).copy()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 import pytest
 
-from backtrace_onnx import Explainer
+from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.ledger import Balance, Entry, Ledger
 from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
 
@@ -77,3 +80,29 @@ def test_it_reads_like_a_mapping() -> None:
     entry = Entry("n", "Gemm", one, one, one, one)
     ledger = Ledger({"n": entry}, Balance(one, one, one, one))
     assert (list(ledger), len(ledger), ledger["n"]) == (["n"], 1, entry)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("mode", MODES)
+def test_samples_that_meet_are_booked_together(
+    mode: str, engine: Literal["numba", "onnxruntime"], tmp_path: Path
+) -> None:
+    proto = model(
+        [
+            node("Relu", ["texts"], ["t"], "relu"),
+            node("MatMul", ["t", "w"], ["u"], "project"),
+            node("Transpose", ["u"], ["v"], "turn"),
+            node("MatMul", ["pictures", "v"], ["scores"], "score"),
+        ],
+        {"pictures": (FLOAT, ["N", 4]), "texts": (FLOAT, ["N", 4])},
+        {"scores": (FLOAT, ["N", "N"])},
+        {"w": normal(4, 4, seed=1)},
+    )
+    feeds = {"pictures": X, "texts": normal(3, 4, seed=6)}
+    found = Explainer(proto, engine=engine).explain(feeds, mode=mode)
+    check_closed(found)
+    assert found.ledger.mixed
+    arrived = sum(found.positive[name].sum() for name in feeds)
+    assert found.ledger.total().inputs[0].sum() == pytest.approx(arrived, rel=1e-4)
+    found.save(tmp_path / "found.npz")
+    assert Explanation.load(tmp_path / "found.npz").ledger.mixed
