@@ -98,11 +98,10 @@ def _by_heads(e: Ops, op: Op, x: Value) -> tuple[Value, Callable[[Value], Value]
 
 def _heads(op: Op) -> int:
     """Number of heads, told by the shapes. Raises RuleError where they do not."""
-    features, table = op.type(0).shape, op.type(2).shape
-    known = features and table and isinstance(features[-1], int) and isinstance(table[-1], int)
-    if not known:
+    features, table = ((op.type(i).shape or (None,))[-1] for i in (0, 2))
+    if not isinstance(features, int) or not isinstance(table, int):
         raise RuleError("the number of heads is not known")
-    return int(features[-1]) // (2 * int(table[-1]))
+    return features // (2 * table)
 
 
 def _turned(e: Ops, op: Op, x: Value, cos: Value, sin: Value) -> Value:

@@ -12,6 +12,7 @@ from onnx import helper
 from backtrace_onnx import registry
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
+from backtrace_onnx.expansions.dynamic import floated
 from backtrace_onnx.expansions.registry import find, needed_opset, refused
 from backtrace_onnx.expansions.runtime_types import stated
 from backtrace_onnx.fold import fold
@@ -40,6 +41,7 @@ def expand(model: Model) -> Model:
         model = upgraded(model, max(needed, OLDEST_OPSET))
     except CompileError as error:
         raise ModelError(str(error)) from None
+    model = floated(model)
     writer = _Writer(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.proto.graph.node:

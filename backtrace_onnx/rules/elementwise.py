@@ -20,10 +20,11 @@ def passes(op: Op) -> Structure:
 
 _PASS = """
 Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear
-Dropout Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity
-InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization
-MeanVarianceNormalization Mish Neg PRelu QuantizeLinear RMSNormalization Reciprocal Relu Round
-Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
+Dropout DynamicQuantizeLinear Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish
+Hardmax Identity InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax
+LpNormalization MeanVarianceNormalization Mish Neg PRelu QuantizeLinear RMSNormalization Reciprocal
+Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh
+ThresholdedRelu
 """
 
 table(dict.fromkeys(_PASS.split(), passes))

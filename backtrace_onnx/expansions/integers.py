@@ -1,0 +1,69 @@
+"""Products of integers with the scales that make them floats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.quantised import Scaled
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+INT32 = 6
+_CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+@expansion("MatMulInteger")
+def matmul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of the matrices without their zero points."""
+    a, b = _shifted(e, op, inputs, 0, -2), _shifted(e, op, inputs, 1, -1)
+    return e.Cast(e.MatMul(a, b), to=INT32)
+
+
+@expansion("ConvInteger")
+def conv_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Convolution of the tensors without their zero points."""
+    x, w = _shifted(e, op, inputs, 0, 1), _shifted(e, op, inputs, 1, 0)
+    attributes = {name: op.attribute(name) for name in _CONVOLUTION}
+    return e.Cast(e.Conv(x, w, **attributes), to=INT32)
+
+
+def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, axis: int) -> Value:
+    """Input `i` minus its zero point, which is two inputs further."""
+    at = i + 2
+    if not op.has(at):
+        return e.Cast(inputs[i], to=e.float_type)
+    zero = op.constant(at)
+    if op.type(at).rank == 0:
+        return e.DequantizeLinear(inputs[i], e.scalar(1), inputs[at])
+    if zero is not None and zero.size == 1:
+        return e.DequantizeLinear(inputs[i], e.scalar(1), zero.reshape(()))
+    if zero is None or zero.ndim != 1:
+        raise RuleError("its zero points are neither constant nor one number")
+    return e.DequantizeLinear(inputs[i], np.ones(zero.size, e.dtype), inputs[at], axis=axis)
+
+
+@expansion("MatMulInteger16", domain=MICROSOFT)
+def matmul_integer16(e: Ops, op: Op, a: Value, b: Value) -> Value:
+    """Product of the matrices."""
+    return e.Cast(e.MatMul(*(e.Cast(x, to=e.float_type) for x in (a, b))), to=INT32)
+
+
+@expansion("MatMulIntegerToFloat", domain=MICROSOFT)
+def matmul_integer_to_float(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of the matrices it stands for, and a bias."""
+    read = Scaled(e, op, inputs, at_once=True)
+    return _sum(e, e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), inputs, 6)
+
+
+@expansion("DynamicQuantizeMatMul", domain=MICROSOFT)
+def dynamic_quantize_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of a rounded matrix and the one it stands for, and a bias."""
+    rounded = e.DequantizeLinear(*e.DynamicQuantizeLinear(inputs[0], outputs=3))
+    weights = Scaled(e, op, inputs, at_once=True)(1, 2, 3, axis=-1)
+    return _sum(e, e.MatMul(rounded, weights), inputs, 4)
+
+
+def _sum(e: Ops, product: Value, inputs: tuple[Value, ...], i: int) -> Value:
+    bias = inputs[i] if len(inputs) > i else None
+    return product if bias is None else e.Add(product, bias)

@@ -1,0 +1,242 @@
+"""Operators on quantised tensors: the float operator between two changes of scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.backends.base import Constant, ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.attention import attended
+from backtrace_onnx.expansions.fused import channels_last
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+Array = npt.NDArray[Any]
+MICROSOFT = "com.microsoft"
+_CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+_POOL = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
+
+
+class Scaled:
+    """Reads inputs of a node as floats, and writes its output as it is stored.
+
+    Scales of one element are taken for scalars, which is what onnxruntime's kernels do.
+
+    Args:
+        at_once: constants are computed now. Where the result is float, onnxruntime would fuse their
+            scaling with the product, and round the other operand to 8 bits.
+    """
+
+    def __init__(self, e: Ops, op: Op, inputs: tuple[Value, ...], *, at_once: bool = False) -> None:
+        self._e, self._op, self._inputs, self._at_once = e, op, inputs, at_once
+
+    def __call__(self, x: int, scale: int, zero: int, axis: int = 1) -> Value:
+        """Input `x` as float; `scale` and `zero` point are inputs, too."""
+        arrays = [self._op.constant(i) for i in (x, scale, zero)]
+        if self._at_once and arrays[0] is not None and arrays[1] is not None:
+            name = f"{self._op.node.inputs[x]}@float:{axis}"
+            return Constant(name, floats(arrays[0], arrays[1], arrays[2], axis))
+        zero_point = self._scalar(zero)
+        given = (self._inputs[x], self._scalar(scale)) + (
+            () if zero_point is None else (zero_point,)
+        )
+        return self._e.DequantizeLinear(*given, axis=axis)
+
+    def stored(self, y: Value, scale: int, zero: int) -> Value:
+        """y in the scale of the output; 8 bits without sign where there is no zero point."""
+        zero_point = self._scalar(zero)
+        given = (y, self._scalar(scale)) + (() if zero_point is None else (zero_point,))
+        return self._e.QuantizeLinear(*given)
+
+    def _scalar(self, i: int) -> Value:
+        if i >= len(self._inputs) or self._inputs[i] is None:
+            return None
+        array = self._op.constant(i)
+        if array is None or array.size != 1:
+            return self._inputs[i]
+        return Constant(f"{self._op.node.inputs[i]}@scalar", array.reshape(()))
+
+
+def floats(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+    """(x - zero) * scale; vectors of scales lie along `axis`."""
+    wide = x.astype(np.int64) - (0 if zero is None else _along(zero.astype(np.int64), x, axis))
+    return np.asarray(wide.astype(scale.dtype) * _along(scale, x, axis))
+
+
+def _along(vector: Array, x: Array, axis: int) -> Array:
+    if vector.size == 1:
+        return vector.reshape(())
+    if vector.ndim != 1:
+        return vector
+    shape = [1] * x.ndim
+    shape[axis] = vector.size
+    return vector.reshape(shape)
+
+
+Function = Callable[[Ops, Op, Value], Value]
+
+
+def _elementwise(op_type: str, function: Function) -> None:
+    """Register a quantised function of one input with its scale, zero point and the output's."""
+
+    def text(e: Ops, op: Op, *inputs: Value) -> Value:
+        read = Scaled(e, op, inputs)
+        return read.stored(function(e, op, read(0, 1, 2)), 3, 4)
+
+    text.__doc__ = f"{op_type.removeprefix('QLinear')} of the tensor it stands for."
+    expansion(op_type, domain=MICROSOFT)(text)
+
+
+def _pool(e: Ops, op: Op, x: Value) -> Value:
+    attributes = {name: op.attribute(name) for name in _POOL}
+    return _laid(e, op, x, lambda first: e.AveragePool(first, **attributes))
+
+
+def _softmax(e: Ops, op: Op, x: Value) -> Value:
+    axis = int(op.attribute("axis", -1))
+    if int(op.attribute("opset", 13)) >= 13:
+        return e.Softmax(x, axis=axis)
+    return e.Reshape(e.Softmax(e.Flatten(x, axis=axis), axis=-1), e.Shape(x))
+
+
+def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
+    """`text` of x, whose channels may be the last axis."""
+    return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
+
+
+_FUNCTIONS: Mapping[str, Function] = {
+    "QLinearAveragePool": _pool,
+    "QLinearGlobalAveragePool": lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool),
+    "QLinearLeakyRelu": lambda e, op, x: e.LeakyRelu(x, alpha=float(op.attribute("alpha", 0.01))),
+    "QLinearSigmoid": lambda e, op, x: e.Sigmoid(x),
+    "QLinearSoftmax": _softmax,
+}
+for _name, _function in _FUNCTIONS.items():
+    _elementwise(_name, _function)
+
+
+@expansion("QLinearAdd", "QLinearMul", domain=MICROSOFT)
+def qlinear_binary(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Sum or product of the tensors it stands for."""
+    read = Scaled(e, op, inputs)
+    made = e.op(op.node.op_type.removeprefix("QLinear"), (read(0, 1, 2), read(3, 4, 5)))
+    return read.stored(made, 6, 7)
+
+
+@expansion("QLinearConcat", domain=MICROSOFT)
+def qlinear_concat(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Concatenation of the tensors it stands for."""
+    read = Scaled(e, op, inputs)
+    parts = [read(i, i + 1, i + 2) for i in range(2, len(inputs), 3)]
+    return read.stored(e.Concat(*parts, axis=int(op.attribute("axis"))), 0, 1)
+
+
+@expansion("QLinearWhere", domain=MICROSOFT)
+def qlinear_where(e: Ops, op: Op, *inputs: Value) -> Value:
+    """One of two of the tensors it stands for."""
+    read = Scaled(e, op, inputs)
+    return read.stored(e.Where(inputs[0], read(1, 2, 3), read(4, 5, 6)), 7, 8)
+
+
+@expansion("QLinearMatMul")
+def qlinear_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of the matrices it stands for."""
+    read = Scaled(e, op, inputs)
+    return read.stored(e.MatMul(read(0, 1, 2, axis=-2), read(3, 4, 5, axis=-1)), 6, 7)
+
+
+@expansion("QLinearConv")
+@expansion("QLinearConv", domain=MICROSOFT)
+def qlinear_conv(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Convolution of the tensors it stands for; its bias has the product of their scales."""
+    read = Scaled(e, op, inputs)
+    given = [read(3, 4, 5, axis=0)]
+    if op.has(8):
+        given.append(_bias(e, inputs[8], inputs[1], inputs[4]))
+    attributes = {name: op.attribute(name) for name in _CONVOLUTION}
+    return read.stored(_laid(e, op, read(0, 1, 2), lambda x: e.Conv(x, *given, **attributes)), 6, 7)
+
+
+def _bias(e: Ops, bias: Value, *scales: Value) -> Value:
+    """An integer bias as float."""
+    made = e.Cast(bias, to=e.float_type)
+    return e.Mul(made, e.Mul(*scales))
+
+
+@expansion("QGemm", domain=MICROSOFT)
+def qgemm(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Gemm of the matrices it stands for; quantised where a scale of the output is given."""
+    read = Scaled(e, op, inputs)
+    turned = int(op.attribute("transB", 0))
+    alpha = float(op.attribute("alpha", 1.0))
+    given = [read(0, 1, 2), read(3, 4, 5, axis=0 if turned else 1)]
+    if op.has(6):
+        scale = e.Mul(inputs[1], e.scalar(alpha))
+        given.append(_bias(e, inputs[6], scale, inputs[4]))
+    y = e.Gemm(*given, alpha=alpha, transA=int(op.attribute("transA", 0)), transB=turned)
+    return read.stored(y, 7, 8) if op.has(7) else y
+
+
+@expansion("DequantizeLinear", domain=MICROSOFT)
+def dequantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
+    """DequantizeLinear."""
+    return Scaled(e, op, inputs)(0, 1, 2, axis=int(op.attribute("axis", 1)))
+
+
+@expansion("QuantizeLinear", domain=MICROSOFT)
+def quantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
+    """QuantizeLinear."""
+    zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.uint8(0)
+    return e.QuantizeLinear(inputs[0], inputs[1], zero, axis=int(op.attribute("axis", 1)))
+
+
+@expansion("QAttention", domain=MICROSOFT)
+def qattention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
+    """Attention of the tensors it stands for."""
+    if op.attribute("do_rotary", 0):
+        raise RuleError("rotary positions have no expansion here")
+    read = Scaled(e, op, inputs, at_once=True)
+    shape = op.type(1).shape
+    if not shape or not isinstance(shape[-1], int):
+        raise RuleError("the shape of its weights is not known")
+    sizes = [shape[-1] // 3] * 3
+    x = read(0, 3, 6)
+    merged = e.Add(e.MatMul(x, read(1, 4, 7, axis=-1)), inputs[2])
+    projected = list(e.Split(merged, ints(*sizes), axis=-1, outputs=3))
+    mask, past = ((*inputs, *[None] * 9)[i] for i in (5, 8))
+    return attended(e, op, projected, sizes, mask=mask, mask_at=5, past=past)
+
+
+Attributes = dict[str, Any]
+
+
+@expansion("DynamicQuantizeLSTM", domain=MICROSOFT)
+def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
+    """LSTM with the weights it stands for; its input is not rounded."""
+    x, w, r, *rest = inputs[:8]
+    weights = [_turned(e, op, q, i, i + 1) for q, i in ((w, 8), (r, 10))]
+    names = [
+        *("activation_alpha", "activation_beta", "activations", "clip", "direction"),
+        *("hidden_size", "input_forget"),
+    ]
+    attributes: Attributes = {name: op.attribute(name) for name in names}
+    while rest and rest[-1] is None:
+        rest.pop()
+    made: tuple[Value, ...] = e.LSTM(x, *weights, *rest, outputs=3, **attributes)
+    return made
+
+
+def _turned(e: Ops, op: Op, w: Value, scale: int, zero: int) -> Value:
+    """Weights [directions, features, gates] as float [directions, gates, features]."""
+
+    def laid(i: int) -> Value:
+        array = op.constant(i)
+        if array is None:
+            raise RuleError("its scales are computed while the model runs")
+        return np.float32(array).reshape(array.shape[0], 1, -1)
+
+    real = e.Mul(e.Sub(e.Cast(w, to=e.float_type), laid(zero)), laid(scale))
+    return e.Transpose(real, perm=[0, 2, 1])
