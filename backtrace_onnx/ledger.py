@@ -40,8 +40,11 @@ class Entry:
         return Entry(
             self.node,
             self.operator,
-            *(_even(getattr(self, kind)) for kind in KINDS),
-            sent={name: _even(totals) for name, totals in self.sent.items()},
+            _even(self.incoming),
+            _even(self.data),
+            _even(self.constants),
+            _even(self.unassigned),
+            {name: _even(totals) for name, totals in self.sent.items()},
         )
 
 
