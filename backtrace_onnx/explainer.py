@@ -66,7 +66,6 @@ class Explainer:
         if on_unsupported not in ("error", "pass", "stop"):
             raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
         self.engine, self.on_unsupported = engine, on_unsupported
-        self.exported: object = None
         runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
         self._sessions = Sessions(runtime)
         self._loaded = load(model)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 if TYPE_CHECKING:
     from backtrace_onnx.explainer import Explainer
@@ -21,9 +23,13 @@ def explainer(
     """
     known = inspect.signature(kind.__init__).parameters.keys() - {"self", "model"}
     own = {name: value for name, value in options.items() if name in known}
-    folder = TemporaryDirectory(prefix="backtrace-onnx-", ignore_cleanup_errors=True)
-    path = Path(folder.name) / "model.onnx"
-    export(path, **{name: value for name, value in options.items() if name not in known})
-    made = kind(path, **own)
-    made.exported = folder  # its weights may be read from there later
+    folder = Path(mkdtemp(prefix="backtrace-onnx-"))
+    try:
+        path = folder / "model.onnx"
+        export(path, **{name: value for name, value in options.items() if name not in known})
+        made = kind(path, **own)
+    except BaseException:
+        rmtree(folder, ignore_errors=True)
+        raise
+    finalize(made, rmtree, folder, ignore_errors=True)  # weights may be read from there later
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,5 +78,9 @@ def test_weights_in_a_side_file_stay_readable(net: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(writing, "EMBEDDED_BYTES", 1000)
     x = torch.randn(1, 3, 6, 6)
     explainer = bt.Explainer.from_torch(net, x, exporter="legacy")
-    gc.collect()
+    folder = Path(explainer._loaded.name).parent
+    assert len(list(folder.iterdir())) == 2
     assert np.isfinite(explainer.explain(x.numpy()).relevance["image"]).all()
+    del explainer
+    gc.collect()
+    assert not folder.exists()
