@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.backends.base import ints
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
@@ -71,14 +70,3 @@ def unfold_tensor(e: Ops, op: Op, x: Value) -> Value:
     places = e.Add(e.Unsqueeze(first, ints(1)), np.arange(size, dtype=np.int64))
     windows = e.Gather(x, places, axis=axis)
     return e.Transpose(windows, perm=[*(a for a in range(rank + 1) if a != axis + 1), axis + 1])
-
-
-@expansion("CDist", domain=MICROSOFT)
-def pairwise_distance(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """Euclidean distance, or its square, between the rows of a and of b."""
-    metric = op.attribute("metric", "sqeuclidean")
-    if metric not in ("euclidean", "sqeuclidean"):
-        raise RuleError(f"the distance {metric!r} has no expansion")
-    apart = e.Sub(e.Unsqueeze(a, ints(1)), e.Unsqueeze(b, ints(0)))
-    squared = e.ReduceSumSquare(apart, ints(2), keepdims=0)
-    return e.Sqrt(squared) if metric == "euclidean" else squared
