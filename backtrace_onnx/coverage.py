@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import onnx
 
 from backtrace_onnx import registry, rules
+from backtrace_onnx.control.writing import WRITTEN_OUT
 from backtrace_onnx.expansions.registry import expansions, refusals
 from backtrace_onnx.inline import has_body
 
@@ -36,9 +38,8 @@ class Row:
 
 def rows() -> list[Row]:
     """A row per operator of the standard domains, and per operator of others that has a rule."""
-    found = {
-        (row.domain, row.operator): row for row in (*_without(), *_bodies(), *_said(), *_ruled())
-    }
+    sources = (_without(), _bodies(), _written_out(), _said(), _ruled())
+    found = {(row.domain, row.operator): row for row in chain.from_iterable(sources)}
     return [found[key] for key in sorted(found)]
 
 
@@ -51,13 +52,22 @@ def _said() -> Iterator[Row]:
     for domain, operator, how in expansions():
         yield Row(domain, operator, "expanded", how)
     for domain, operator, reason in refusals():
-        yield Row(domain, operator, "refused", reason)
+        yield Row(domain, operator, "refused", _sentence(reason))
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[0].upper()}{reason[1:].rstrip('.')}."
 
 
 def _bodies() -> Iterator[Row]:
     for domain, operator in _standard():
         if has_body(domain, operator, _NEWEST):
             yield Row(domain, operator, "expanded", "Read as the body ONNX defines.")
+
+
+def _written_out() -> Iterator[Row]:
+    for operator in WRITTEN_OUT:
+        yield Row("", operator, "expanded", "Written out as what really ran.")
 
 
 def _without() -> Iterator[Row]:
