@@ -94,14 +94,14 @@ def default(p: Any, n: Any, b: Any, r: Any) -> Any:
 @policy("contrastive", channels=2)
 def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     """R+ and R- travel apart; the sign of the unit decides which side carries which."""
-    t = p - n + b
-    keep = ((t > 0) & (rp > rn)) | ((t < 0) & (rp < rn))
-    swap = (t != 0) ^ keep
-    keep_p, swap_p = (n == 0) | keep, (n == 0) | swap
-    keep_n, swap_n = (p == 0) | keep, (p == 0) | swap
+    above, below = p - n > -b, p - n < -b  # the sign of T, without its rounding
+    keep = (above & (rp > rn)) | (below & (rp < rn))
+    alone = (p == 0) | (n == 0)
+    swap = alone | ((above | below) ^ keep)
+    keep = alone | keep
     return (
-        (where(keep_p, divide(rp, p), 0), where(swap_n, divide(rp, n), 0), b * 0),
-        (where(swap_p, divide(rn, p), 0), where(keep_n, divide(rn, n), 0), b * 0),
+        (where(keep, divide(rp, p), 0), where(swap, divide(rp, n), 0), b * 0),
+        (where(swap, divide(rn, p), 0), where(keep, divide(rn, n), 0), b * 0),
     )
 
 
