@@ -18,6 +18,7 @@ import numpy.typing as npt
 from backtrace_onnx.graph import Graph, Node
 
 Array = npt.NDArray[Any]
+_SHAPES = frozenset({"Shape", "Size"})  # they read no value
 
 
 @dataclass
@@ -111,7 +112,8 @@ def _rewired(
                     outputs=tuple(final(o) for o in now.outputs),
                 )
             )
-    aliases = {**graph.aliases, **{name: final(name) for name in renamed}}
+    aliases = {name: final(shared) for name, shared in graph.aliases.items()}
+    aliases |= {name: final(name) for name in renamed}
     return replace(graph, nodes=tuple(nodes), constants=constants, aliases=aliases)
 
 
@@ -132,7 +134,7 @@ def _walk(
     tail = _Tail(node.outputs[0], describe.axis % rank, rank, scale, bias.astype(wide))
     pending: list[Node] = []
     while tail.tensor not in kept:
-        users = graph.consumers.get(tail.tensor, ())
+        users = [u for u in graph.consumers.get(tail.tensor, ()) if u.operator not in _SHAPES]
         if len(users) != 1:
             break
         user = users[0]
