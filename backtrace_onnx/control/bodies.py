@@ -24,13 +24,22 @@ class Body:
     """A body that is written out once or many times.
 
     Its weights, and what is computed from constants only, are written once and shared.
+
+    Args:
+        lasting: inputs that are the same tensor every time.
     """
 
-    def __init__(self, scene: Scene, owner: str, body: onnx.GraphProto) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        owner: str,
+        body: onnx.GraphProto,
+        lasting: Mapping[str, str] | None = None,
+    ) -> None:
         self.scene, self.graph = scene, body
         self.inputs = [x.name for x in body.input]
         self.outputs = [x.name for x in body.output]
-        self._shared = self._weights(owner)
+        self._shared = {**self._weights(owner), **(lasting or {})}
         self._nodes = self._without_constants(owner)
 
     def write(
@@ -45,10 +54,10 @@ class Body:
         wanted = {self.outputs[i]: name for i, name in reversed(list(finals.items()))}
         for node in self._nodes:
             for out in filter(None, node.output):
-                names[out] = wanted.get(out) or scene.fresh(f"{prefix}/{out}")
+                names[out] = wanted.get(out) or scene.inner(prefix, out)
         for node in self._nodes:
             copy = renamed(node, names)
-            copy.name = scene.fresh(f"{prefix}/{node.name}")
+            copy.name = scene.inner(prefix, node.name)
             scene.add(copy)
         made = [names.get(out, out) for out in self.outputs]
         for i, final in finals.items():
@@ -67,7 +76,8 @@ class Body:
         """Nodes that depend on what the body is given; the others are written at once."""
         scene, kept = self.scene, []
         local_outputs = set(self.outputs)
-        local = {out for node in self.graph.node for out in node.output} | set(self.inputs)
+        made = {out for node in self.graph.node for out in node.output}
+        local = (made | set(self.inputs)) - self._shared.keys()
         for node in self.graph.node:
             reads = [self._shared.get(name, "" if name in local else name) for name in node.input]
             fixed = all(new in scene.fixed for i, new in enumerate(reads) if node.input[i])
@@ -76,10 +86,10 @@ class Body:
                 kept.append(node)
                 continue
             for out in filter(None, node.output):
-                self._shared[out] = scene.fresh(f"{owner}/{out}")
+                self._shared[out] = scene.inner(owner, out)
                 scene.fixed.add(self._shared[out])
             copy = renamed(node, self._shared)
-            copy.name = scene.fresh(f"{owner}/{node.name}")
+            copy.name = scene.inner(owner, node.name)
             scene.add(copy)
         return kept
 

@@ -28,6 +28,13 @@ class LoopParts(NamedTuple):
         return list(self.node.input[_STEERING:])
 
     @property
+    def lasting(self) -> dict[str, str]:
+        """Initial value of the states that no iteration changes, by their name in the body."""
+        inputs, outputs = self.body.input[_STEERING:], self.body.output[1:]
+        states = zip(inputs, outputs, self.initial, strict=False)
+        return {x.name: initial for x, y, initial in states if x.name == y.name}
+
+    @property
     def final(self) -> list[str]:
         """Outputs with the states' last values."""
         return _filled(self.node.output[: len(self.initial)], len(self.initial))
@@ -68,7 +75,7 @@ def _trips(scene: Scene, loop: LoopParts) -> int | None:
 def _unroll(scene: Scene, loop: LoopParts, trips: int) -> list[str]:
     """Write the iterations and the stacked rows; the states' last names."""
     node, states = loop.node, loop.initial
-    body = Body(scene, node.name, loop.body)
+    body = Body(scene, node.name, loop.body, loop.lasting)
     rows: list[list[str]] = [[] for _ in loop.stacked]
     going = scene.constant(f"{node.name}/{body.inputs[1]}", np.array(True)) if trips else ""
     for i in range(trips):

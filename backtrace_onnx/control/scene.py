@@ -112,6 +112,10 @@ class Scene:
         self._taken.add(found)
         return found
 
+    def inner(self, prefix: str, name: str) -> str:
+        """Fresh name of what is `name` in a body."""
+        return self.fresh(f"{prefix}/{name.lstrip('/')}")
+
     def constant(self, name: str, value: npt.ArrayLike) -> str:
         """A new constant; its name."""
         name = self.fresh(name)
