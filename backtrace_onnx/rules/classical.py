@@ -1,13 +1,27 @@
-"""Operators of ai.onnx.ml that move, pick or name elements."""
+"""Operators of ai.onnx.ml that encode, scale or name elements one by one."""
 
 from __future__ import annotations
 
+from backtrace_onnx.backends.base import ints
 from backtrace_onnx.registry import Op, rule
-from backtrace_onnx.structures.base import Nothing, Structure
+from backtrace_onnx.structures.base import Nothing, Passes, Structure
+from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.trees import ML
 
 
-@rule("ZipMap", domain=ML)
+@rule("Binarizer", "CategoryMapper", "LabelEncoder", "Normalizer", domain=ML)
+def passes(op: Op) -> Structure:
+    """Relevance passes unchanged, to numbers or strings."""
+    return Passes()
+
+
+@rule("OneHotEncoder", domain=ML)
+def one_hot_encoder(op: Op) -> Structure:
+    """The sum over the categories is the relevance of what they encode."""
+    return Adjoint(lambda step, r: step.ops.ReduceSum(r, ints(-1), keepdims=0))
+
+
+@rule("ZipMap", domain=ML, coverage="nothing")
 def zip_map(op: Op) -> Structure:
     """Carries none: a map is no tensor; what it names is explained instead."""
     return Nothing()

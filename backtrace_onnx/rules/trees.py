@@ -92,12 +92,10 @@ def _two_classes(op: Op, trees: Trees, forest: Forest, transform: str) -> Struct
 
 def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> Structure:
     """Scores of two classes made of one: [-s, s], with LOGISTIC of both, or [1 - s, s]."""
-    base = given if len(given) else np.zeros(1)
     if transform == "PROBIT":
         raise RuleError("PROBIT of one score for two classes: onnxruntime leaves one of them out")
-    if transform == "LOGISTIC" or (forest.votes.weight < 0).any():
-        gate = GATES["Sigmoid"] if transform == "LOGISTIC" else None
-        return replace(trees, base=base, merged=True, gate=gate)
+    base = float(given.sum())
+    mirrored = transform == "LOGISTIC" or bool((forest.votes.weight < 0).any())
     paths = trees.paths
     both = replace(
         paths,
@@ -106,7 +104,8 @@ def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> S
         roots=np.concatenate([-paths.roots, paths.roots], axis=1),
         values=np.concatenate([-paths.values, paths.values], axis=1),
     )
-    return replace(trees, paths=both, base=np.array([1 - base[0], base[0]]))
+    gate = GATES["Sigmoid"] if transform == "LOGISTIC" else None
+    return replace(trees, paths=both, base=np.array([float(not mirrored) - base, base]), gate=gate)
 
 
 def _regression(op: Op, trees: Trees, forest: Forest, aggregate: str, transform: str) -> Structure:

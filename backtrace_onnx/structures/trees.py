@@ -27,7 +27,6 @@ class Trees(Structure):
         base: float64[units], added to what the trees say.
         whole: whether inputs are integers, which operators of that type take as float32.
         scores: index of the output that holds the units.
-        merged: whether the scores are two readings of one unit, which gets the sum of both.
         gate: saturation gate of the activation that the operator itself applies.
         chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
         changes: the paths' changes, by the dtype they were wanted in.
@@ -39,7 +38,6 @@ class Trees(Structure):
     base: npt.NDArray[np.float64]
     whole: bool = False
     scores: int = 0
-    merged: bool = False
     gate: Gate | None = None
     chooses: Literal["Max", "Min"] | None = None
     values: tuple[int, ...] = (0,)
@@ -55,8 +53,6 @@ class Trees(Structure):
         r = step.outgoing[self.scores]
         if r is None:
             raise CompileError(f"node {step.node.name!r} has no relevance at its scores")
-        if self.merged:
-            r = [step.ops.ReduceSum(x, ints(1), keepdims=1) for x in r]
         gate = step.gate or (self.gate if step.policy.gated else None)
         changes, bias = self._changes(step)
         pulled = self._shared(step, changes, bias, r, gate)

@@ -60,15 +60,13 @@ def check(
     folder: Path,
     *,
     gate: tuple[float, float] | None = None,
-    start: Any = None,
 ) -> None:
     """Every mode gives what the policy makes of contributions c[samples, units, features]."""
     for mode in POLICIES:
         r = starts(case, mode)
         got = case.explain(mode, r)
-        of_units = [np.asarray(x if start is None else start(x), np.float64) for x in r]
         want = [
-            share(mode, one, bias, [x[k] for x in of_units], gate if mode == "default" else None)
+            share(mode, one, bias, [x[k] for x in r], gate if mode == "default" else None)
             for k, one in enumerate(c)
         ]
         stacked = [np.stack(parts) for parts in zip(*want, strict=True)]
@@ -266,14 +264,8 @@ def test_one_vote_for_two_classes_as_score(transform: str, tmp_path: Path) -> No
     score = c.sum(2)[:, 0] + bias[0] + 0.25
     told = 1 / (1 + np.exp(-score)) if transform == "LOGISTIC" else score
     np.testing.assert_allclose(told, case.y[:, 1], rtol=1e-4, atol=1e-5)
-    check(
-        case,
-        c,
-        bias + 0.25,
-        tmp_path,
-        gate=GATE.get(transform),
-        start=lambda r: r.sum(1, keepdims=True),
-    )
+    both, shift = np.concatenate([-c, c], axis=1), np.array([-1, 1]) * (bias + 0.25)
+    check(case, both, shift, tmp_path, gate=GATE.get(transform))
 
 
 def test_votes_for_the_second_class_only(tmp_path: Path) -> None:
