@@ -32,21 +32,6 @@ def scaler(e: Ops, op: Op, x: Value) -> Value:
     return e.Mul(shifted, scale) if len(scale) else shifted
 
 
-@expansion("Imputer", domain=ML)
-def imputer(e: Ops, op: Op, x: Value) -> Value:
-    """Where a value is missing, another: one pointwise function, which relevance passes."""
-    floats, whole = op.attribute("imputed_value_floats"), op.attribute("imputed_value_int64s")
-    dtype = _of_input(op)
-    if dtype.kind == "f":
-        marker, imputed = op.attribute("replaced_value_float", 0.0), floats
-    else:
-        marker, imputed = op.attribute("replaced_value_int64", 0), whole
-    if not imputed:
-        raise RuleError(f"Imputer node {op.node.name!r} has no values of its input's type")
-    missing = e.IsNaN(x) if marker != marker else e.Equal(x, np.array(marker, dtype))
-    return e.Where(missing, np.array(imputed, dtype), x)
-
-
 @expansion("FeatureVectorizer", domain=ML)
 def feature_vectorizer(e: Ops, op: Op, *xs: Value) -> Value:
     """Features side by side."""
@@ -166,12 +151,3 @@ def _laid(e: Ops, op: Op, x: Value) -> Value:
     """x as [samples, features]; a vector is one sample."""
     x = single(e, x)
     return e.Unsqueeze(x, ints(0)) if op.type(0).rank == 1 else x
-
-
-def _of_input(op: Op) -> np.dtype[Any]:
-    from onnx import helper
-
-    element = op.type(0).dtype
-    if element == TensorProto.UNDEFINED:
-        raise RuleError(f"{op.node.operator} node {op.node.name!r}: its input's type is not known")
-    return np.dtype(helper.tensor_dtype_to_np_dtype(element))

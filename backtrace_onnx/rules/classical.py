@@ -9,7 +9,7 @@ from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.trees import ML
 
 
-@rule("Binarizer", "CategoryMapper", "LabelEncoder", "Normalizer", domain=ML)
+@rule("Binarizer", "CategoryMapper", "Imputer", "LabelEncoder", "Normalizer", domain=ML)
 def passes(op: Op) -> Structure:
     """Relevance passes unchanged, to numbers or strings."""
     return Passes()
