@@ -84,45 +84,6 @@ def _is_product(op: Op, i: int) -> bool:
     return made_by is not None and made_by.op_type in _PRODUCTS
 
 
-@expansion("EmbedLayerNormalization", domain=MICROSOFT)
-def embed_layer_normalization(
-    e: Ops,
-    op: Op,
-    ids: Value,
-    segment_ids: Value,
-    words: Value,
-    positions: Value,
-    segments: Value,
-    gamma: Value,
-    beta: Value,
-    mask: Value = None,
-    position_ids: Value = None,
-) -> tuple[Value, ...]:
-    """LayerNormalization(words[ids] + positions[position] + segments[segment])."""
-    length = e.Shape(ids, start=1, end=2)
-    if position_ids is None:
-        rows = e.Unsqueeze(e.Slice(positions, ints(0), length, ints(0)), ints(0))
-    else:
-        rows = e.Gather(positions, position_ids, axis=0)
-    total = e.Add(e.Gather(words, ids, axis=0), rows)
-    if segment_ids is not None:
-        total = e.Add(total, e.Gather(segments, segment_ids, axis=0))
-    epsilon = float(op.attribute("epsilon", 1e-12))
-    y = e.LayerNormalization(total, gamma, beta, axis=-1, epsilon=epsilon)
-    return y, _lengths(e, op, ids, mask), total
-
-
-def _lengths(e: Ops, op: Op, ids: Value, mask: Value) -> Value:
-    """Number of ones in each row of the mask, int32[samples]; 0 where there is none."""
-    if mask is None:
-        return e.Expand(_int32(0), e.Shape(ids, start=0, end=1))
-    return e.ReduceSum(e.Cast(mask, to=6), ints(1), keepdims=0)
-
-
-def _int32(value: int) -> Value:
-    return ints(value).astype("int32")[0]
-
-
 @expansion("GatedRMSNorm", domain=MICROSOFT)
 def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value:
     """Root-mean-square normalisation of x in groups as long as `scale`, times act(gate)."""

@@ -1,0 +1,119 @@
+"""Weights quantised in blocks of a few bits: computed once, as the floats they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper
+
+from backtrace_onnx.backends.base import Constant
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.sessions import IR_VERSION, initializer, make_session, stays_inline
+
+Array = npt.NDArray[Any]
+MICROSOFT = "com.microsoft"
+
+
+@expansion("MatMulNBits", domain=MICROSOFT)
+def matmul_nbits(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
+    """Product with the weights it stands for, and a bias."""
+    packed, scales, *others = _constants(op, (1, 2, 3, 4))
+    zeros, group = others
+    if group is not None or op.attribute("weight_prepacked", 0):
+        raise RuleError("regrouped or prepacked weights have no expansion")
+    bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size"))
+    features, made = int(op.attribute("K")), int(op.attribute("N"))
+    values = unpacked(packed.reshape(made, -1, packed.shape[-1]), bits).reshape(made, -1)
+    blocks = values.shape[1] // size
+    if zeros is None:
+        zeros = np.full((made, blocks), 1 << (bits - 1), np.uint8)
+    elif zeros.dtype == np.uint8:
+        zeros = unpacked(zeros.reshape(made, -1), bits)[:, :blocks]
+    weights = by_blocks(values, scales.reshape(made, blocks), zeros.reshape(made, blocks), 1, size)
+    weight = np.ascontiguousarray(weights[:, :features].T)
+    product = e.MatMul(x, Constant(f"{op.node.name}/weight", weight))
+    bias = rest[4] if len(rest) > 4 else None
+    return product if bias is None else e.Add(product, bias)
+
+
+def _constants(op: Op, places: Sequence[int]) -> list[Any]:
+    """Constant inputs, None where left out. Raises RuleError where one is computed."""
+    found = [op.constant(i) for i in places]
+    if any(array is None and op.has(i) for i, array in zip(places, found, strict=True)):
+        raise RuleError("its weights are computed while the model runs")
+    return found
+
+
+def unpacked(x: Array, bits: int) -> Array:
+    """Numbers without sign that lie in bytes along the last axis, the lowest bits first."""
+    if bits == 8:
+        return x
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    numbers = (x[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return np.asarray(numbers.reshape(*x.shape[:-1], -1))
+
+
+def by_blocks(x: Array, scales: Array, zeros: Array, axis: int, size: int) -> Array:
+    """(x - zero) * scale, each for `size` neighbours along `axis`."""
+    length = x.shape[axis]
+    scale, zero = (np.repeat(a, size, axis).take(range(length), axis) for a in (scales, zeros))
+    shifted = x.astype(scale.dtype) - zero.astype(scale.dtype)
+    return np.asarray(shifted * scale)
+
+
+@expansion("GatherBlockQuantized", domain=MICROSOFT)
+def gather_block_quantized(
+    e: Ops, op: Op, table: Value, indices: Value, scales: Value, zeros: Value = None
+) -> Value:
+    """Rows of the table it stands for."""
+    data, scale, zero = _constants(op, (0, 2, 3))
+    bits, axis = int(op.attribute("bits", 4)), int(op.attribute("gather_axis", 0))
+    size, along = int(op.attribute("block_size", 128)), int(op.attribute("quantize_axis", 1))
+    if data.dtype == np.uint8:
+        data = unpacked(data, bits)
+        zero = _middle(scale, bits) if zero is None else unpacked(zero, bits)
+    elif data.dtype.kind == "f" or not size:
+        raise RuleError("tables of small floats have no expansion")
+    elif zero is None:
+        zero = np.zeros(scale.shape, np.int8)
+    zero = zero[tuple(slice(n) for n in scale.shape)]
+    real = by_blocks(data, scale, zero, along % data.ndim, size)
+    return e.Gather(Constant(f"{op.node.name}/table", real), indices, axis=axis)
+
+
+def _middle(scales: Array, bits: int) -> Array:
+    return np.full(scales.shape, 1 << (bits - 1), np.uint8)
+
+
+@expansion("MatMulBnb4", "MatMulFpQ4", domain=MICROSOFT)
+def matmul_packed(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
+    """Product with the weights it stands for, which onnxruntime unpacks."""
+    fixed = _constants(op, range(1, len(op.node.inputs)))
+    shape = op.constant(2) if op.node.op_type == "MatMulFpQ4" else None
+    features = int(op.attribute("K", 0) if shape is None else shape.reshape(-1)[0])
+    return e.MatMul(x, Constant(f"{op.node.name}/weight", _answer(op, features, fixed)))
+
+
+def _answer(op: Op, features: int, fixed: Sequence[Array]) -> Array:
+    """What the operator makes of the identity: its weights [features, made]."""
+    names = [f"c{i}" for i in range(len(fixed))]
+    node = helper.make_node(
+        op.node.op_type, ["x", *names], ["y"], domain=op.node.domain, **op.node.attributes
+    )
+    graph = helper.make_graph(
+        [node],
+        "weights",
+        [helper.make_tensor_value_info("x", 1, [features, features])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [initializer(name, array) for name, array in zip(names, fixed, strict=True)],
+    )
+    opsets = [helper.make_opsetid(domain, n) for domain, n in (("", 18), (op.node.domain, 1))]
+    proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    aside = {k: a for k, a in zip(names, fixed, strict=True) if not stays_inline(a)}
+    session = make_session(proto, aside, threads=1)
+    made: Array = session.run(None, {"x": np.eye(features, dtype=np.float32)})[0]
+    return made

@@ -1,0 +1,55 @@
+"""Embeddings that onnxruntime's optimisers fuse with the normalisation after them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtrace_onnx.backends.base import ints
+from backtrace_onnx.expansions.quantised import Scaled
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+
+
+@expansion("EmbedLayerNormalization", domain=MICROSOFT)
+def embed_layer_normalization(
+    e: Ops,
+    op: Op,
+    ids: Value,
+    segment_ids: Value,
+    words: Value,
+    positions: Value,
+    segments: Value,
+    gamma: Value,
+    beta: Value,
+    mask: Value = None,
+    position_ids: Value = None,
+) -> tuple[Value, ...]:
+    """LayerNormalization(words[ids] + positions[position] + segments[segment])."""
+    length = e.Shape(ids, start=1, end=2)
+    if position_ids is None:
+        rows = e.Unsqueeze(e.Slice(positions, ints(0), length, ints(0)), ints(0))
+    else:
+        rows = e.Gather(positions, position_ids, axis=0)
+    total = e.Add(e.Gather(words, ids, axis=0), rows)
+    if segment_ids is not None:
+        total = e.Add(total, e.Gather(segments, segment_ids, axis=0))
+    epsilon = float(op.attribute("epsilon", 1e-12))
+    y = e.LayerNormalization(total, gamma, beta, axis=-1, epsilon=epsilon)
+    return y, _lengths(e, op, ids, mask), total
+
+
+def _lengths(e: Ops, op: Op, ids: Value, mask: Value) -> Value:
+    """Number of ones in each row of the mask, int32[samples]; 0 where there is none."""
+    if mask is None:
+        return e.Expand(np.int32(0), e.Shape(ids, start=0, end=1))
+    return e.ReduceSum(e.Cast(mask, to=6), ints(1), keepdims=0)
+
+
+@expansion("QEmbedLayerNormalization", domain=MICROSOFT)
+def quantised_embed_layer_normalization(e: Ops, op: Op, *inputs: Value) -> Value:
+    """LayerNormalization of the sum of the rows they stand for."""
+    ids, segment_ids, mask = (*inputs[:2], inputs[7])
+    read = Scaled(e, op, inputs, at_once=True)
+    tables = [None if inputs[i] is None else read(i, i + 6, i + 11) for i in range(2, 7)]
+    return embed_layer_normalization(e, op, ids, segment_ids, *tables, mask)

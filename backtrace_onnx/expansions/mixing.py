@@ -1,0 +1,94 @@
+"""Streams that are mixed by gates, and recurrences of convolutions and gates, of newer models."""
+
+from __future__ import annotations
+
+from backtrace_onnx.backends.base import ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+
+
+@expansion("HyperConnectionPreMix", domain=MICROSOFT)
+def pre_mix(e: Ops, op: Op, streams: Value, gates: Value) -> Value:
+    """Sum over the streams, each times its gate."""
+    grouped = _grouped(e, op, streams)
+    mixed = e.Mul(grouped, _laid(e, op, gates, grouped, op.rank(1)))
+    made = e.ReduceSum(mixed, ints(-2), keepdims=0)
+    scale = float(op.attribute("reduction_scale", 1.0))
+    return made if scale == 1 else e.Mul(made, e.scalar(scale))
+
+
+@expansion("HyperConnectionPostMix", domain=MICROSOFT)
+def post_mix(
+    e: Ops, op: Op, streams: Value, block: Value, gates: Value, mix: Value = None
+) -> Value:
+    """Streams mixed with each other, plus the block's output times its gates."""
+    grouped = _grouped(e, op, streams)
+    kept = grouped
+    if mix is not None:
+        rank = op.rank(3)
+        turned = e.Transpose(mix, perm=[*range(rank - 2), rank - 1, rank - 2])
+        kept = e.MatMul(turned, grouped)
+    laid = _laid(e, op, gates, grouped, op.rank(2))
+    added = e.Mul(laid, e.Unsqueeze(block, ints(-2)))
+    made = e.Add(kept, added)
+    return e.Reshape(made, e.Shape(streams)) if op.attribute("num_branches", 0) else made
+
+
+def _grouped(e: Ops, op: Op, x: Value) -> Value:
+    """x[..., streams * features] as [..., streams, features]."""
+    count = int(op.attribute("num_branches", 0))
+    return x if not count else e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(count, -1), axis=0))
+
+
+def _laid(e: Ops, op: Op, gates: Value, grouped: Value, rank: int) -> Value:
+    """Gates [..., streams], [..., streams, 1] or one per feature, against the streams."""
+    whole = op.rank(0) + (1 if op.attribute("num_branches", 0) else 0)
+    if rank == whole:
+        return gates
+    shape = op.type(1 if op.node.op_type == "HyperConnectionPreMix" else 2).shape
+    if not shape or not isinstance(shape[-1], int):
+        raise RuleError("the shape of its gates is not known")
+    count = int(op.attribute("num_branches", 0))
+    if count and shape[-1] != count:
+        return e.Reshape(gates, e.Shape(grouped))
+    return e.Unsqueeze(gates, ints(-1))
+
+
+@expansion("LinearAttentionGate", domain=MICROSOFT)
+def linear_attention_gate(
+    e: Ops, op: Op, a: Value, shift: Value, scale: Value, b: Value = None
+) -> tuple[Value, ...]:
+    """scale * Softplus(a + shift), and Sigmoid(b)."""
+    decay = e.Mul(scale, e.Softplus(e.Add(a, shift)))
+    return decay, None if b is None else e.Sigmoid(b)
+
+
+@expansion("CausalConvWithState", domain=MICROSOFT)
+def causal_convolution(
+    e: Ops, op: Op, x: Value, weight: Value, bias: Value = None, past: Value = None
+) -> tuple[Value, ...]:
+    """Convolution of every channel with its earlier values, the oldest of which are given."""
+    shape = op.type(1).shape
+    for name in ("state_window", "channels_last"):
+        if op.attribute(name, 0):
+            raise RuleError(f"{name.replace('_', ' ')} has no expansion")
+    if int(op.attribute("ndim", 1)) != 1 or not shape or not isinstance(shape[2], int):
+        raise RuleError("only one axis and a kernel of known length have an expansion")
+    reach = (shape[2] - 1) * int(op.attribute("dilation", 1))
+    if past is None:
+        edges = ints(0, 0, reach, 0, 0, 0)
+        whole = e.Pad(x, edges)
+    else:
+        whole = e.Concat(past, x, axis=2)
+    channels = shape[0]
+    if not isinstance(channels, int):
+        raise RuleError("the number of its channels is not known")
+    given = [weight] if bias is None else [weight, bias]
+    made = e.Conv(whole, *given, group=channels, dilations=[int(op.attribute("dilation", 1))])
+    if op.attribute("activation", "none") in ("silu", "swish"):
+        made = e.Mul(made, e.Sigmoid(made))
+    size = e.Shape(whole, start=2)
+    state = e.Slice(whole, e.Sub(size, ints(reach)), size, ints(2))
+    return made, state

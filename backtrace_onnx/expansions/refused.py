@@ -1,0 +1,96 @@
+"""Operators of onnxruntime that are not explained, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backtrace_onnx.expansions.registry import refuse
+
+MICROSOFT, BLOCKED = "com.microsoft", "com.microsoft.nchwc"
+
+
+def _alike(names: str, reason: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
+
+def _joined(groups: Iterable[dict[str, str]]) -> dict[str, str]:
+    return {name: reason for group in groups for name, reason in group.items()}
+
+
+refuse(
+    _joined(
+        [
+            _alike(
+                "BeamSearch GreedySearch Sampling WhisperBeamSearch",
+                "it generates a text token by token, and its answer is no function that could be "
+                "traced back; explain the decoder inside it, one token at a time",
+            ),
+            _alike(
+                "NGramRepeatBlock",
+                "it forbids tokens by a search through the text; explain the scores before it",
+            ),
+            _alike(
+                "PackedAttention PackedMultiHeadAttention PackedSparseAttentionIndexer "
+                "PagedAttention SparsePagedAttention SparseAttentionIndexer LongformerAttention "
+                "DecoderAttention DecoderMaskedSelfAttention DynamicSparseAttention "
+                "GatedDeltaNet GatedRelativePositionBias RemovePadding RestorePadding "
+                "VarlenCausalConvWithState BiasAdd BiasDropout BiasSoftmax BiasSplitGelu "
+                "BitmaskBiasDropout BitmaskDropout ComplexMul ComplexMulConj FusedMatMulActivation "
+                "GemmFastGelu GemmaRotaryEmbedding GroupNorm Irfft IsAllFinite MulInteger NhwcConv "
+                "NhwcFusedConv QLinearReduceMean ReduceSumInteger RelativePositionBias Rfft "
+                "SkipGroupNorm TorchEmbedding",
+                "onnxruntime has it for other devices only, in models optimised for one; optimise "
+                "the model for CPU, or explain the model it was optimised from",
+            ),
+            _alike(
+                "QOrderedAttention QOrderedGelu QOrderedLayerNormalization "
+                "QOrderedLongformerAttention QOrderedMatMul QuantizeWithOrder DequantizeWithOrder "
+                "QuantizeBFP DequantizeBFP GemmFloat8 MatMulBlockQuantizedFp4Weight "
+                "MatMulBlockQuantizedFp8Weight MatMulNBitsMlp MatMulNBitsQkv",
+                "it is laid out for one kind of GPU and does not run on a CPU; explain the model "
+                "it was quantised from",
+            ),
+            _alike(
+                "SparseAttention",
+                "its mask is a list of blocks that only its kernel reads; export the model with "
+                "dense attention",
+            ),
+            _alike(
+                "LinearAttention",
+                "its state is carried from token to token inside the kernel; export the recurrence "
+                "as a Loop or Scan",
+            ),
+            _alike(
+                "AttnLSTM",
+                "it runs an attention inside a recurrence; export the model without this fusion",
+            ),
+            _alike(
+                "CropAndResize",
+                "its sampling places differ from those of RoiAlign; export the crop as Slice and "
+                "Resize, or as GridSample",
+            ),
+            _alike(
+                "EngramGate SparseToDenseMatMul WordConvEmbedding MaxpoolWithMask",
+                "it has no text in standard operators yet; write one with "
+                "backtrace_onnx.expansions.registry.expansion",
+            ),
+            _alike(
+                "Inverse",
+                "the inverse of a matrix that depends on the input is no sum of contributions of "
+                "its entries",
+            ),
+            _alike("EPContext Snpe", "it is a compiled program of another device"),
+        ]
+    ),
+    domain=MICROSOFT,
+)
+
+refuse(
+    _alike(
+        "AveragePool Conv GlobalAveragePool GlobalMaxPool MaxPool ReorderInput ReorderOutput "
+        "Upsample",
+        "its channels are blocked for one processor; save the model with graph optimisation level "
+        "ORT_ENABLE_EXTENDED or lower, or explain the model it was optimised from",
+    ),
+    domain=BLOCKED,
+)
