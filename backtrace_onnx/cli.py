@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from backtrace_onnx import __version__
 from backtrace_onnx.errors import BacktraceError
@@ -63,7 +64,10 @@ def commands() -> None:
     help="tokenizer.json for an INPUT that is a text; default: the sidecar's.",
 )
 @click.option("--token", help='Language models: the next token to explain, such as " Paris".')
-@click.option("--rather-than", help="Label or token that the explained one is set against.")
+@click.option(
+    "--rather-than",
+    help="Label or token that the explained one is set against, in mode contrastive if no other.",
+)
 @click.option("--continuation", help="Language models: text whose every token is explained.")
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
@@ -104,6 +108,9 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
 
     if out:
         check_folder(out)
+    mode = click.get_current_context().get_parameter_source("mode")
+    if asked["rather_than"] is not None and mode is ParameterSource.DEFAULT:
+        asked["mode"] = "contrastive"
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.report.explaining import Asked, explained
 

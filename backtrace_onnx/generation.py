@@ -29,8 +29,10 @@ class Contrast:
     """A start that asks why `target` rather than `other`: 1 for the one, 1 against the other.
 
     In modes with one channel both are one start, +1 and -1: sharing there is linear in relevance,
-    so that the explanation is that of `target` minus that of `other`. In contrastive mode the one
-    starts R+ and the other R-, which never mix.
+    so that the explanation is that of `target` minus that of `other`. Mode default knows no signs:
+    what differs there is little. In contrastive mode the target starts R+ and the other R-, which
+    never mix; an entry whose value is negative starts the opposite channel, because there relevance
+    goes to what made it negative: what speaks against `other` speaks for `target`.
 
     Attributes:
         target, other: as `target` of `explain`: a class, or for an output [batch, position, token]
@@ -45,7 +47,10 @@ class Contrast:
         good, bad = (_one(asked, y) for asked in (self.target, self.other))
         if (good == bad).all():
             raise RequestError(f"target and other are the same: {self.target!r}")
-        return (good, bad) if channels > 1 else good - bad
+        if channels < 2:
+            return good - bad
+        keep, turn = y >= 0, y < 0
+        return good * keep + bad * turn, bad * keep + good * turn
 
 
 @dataclass(frozen=True)

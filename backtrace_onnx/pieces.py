@@ -114,7 +114,12 @@ def _kept(token: object) -> bool:
 
 
 def _joined(before: bytes, raw: bytes) -> bool:
-    """Whether two pieces belong to one word: letters, digits or parts of letters meet."""
+    """Whether two pieces belong to one word: letters, digits or parts of letters meet, or a space.
+
+    The space is one that the vocabulary has no piece for together with what follows.
+    """
+    if before == b" ":
+        return True
     return _wordlike(before[-1]) and _wordlike(raw[0]) if raw else True
 
 

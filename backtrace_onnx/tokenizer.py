@@ -66,7 +66,7 @@ class Tokenizer:
 
     def encode(self, text: Text, *, special: bool = True) -> Encoded:
         """The ids of a text, or of a pair of texts, with the special tokens around them or not."""
-        parts = (text,) if isinstance(text, str) else tuple(text)
+        parts = text if isinstance(text, tuple) else (text,)
         if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
             raise InputError(f"a text is a string or a pair of strings, not {text!r}")
         try:

@@ -58,18 +58,9 @@ def _relevance(subject: Subject) -> Figure:
 
 
 def drawn_inputs(subject: Subject) -> list[str]:
-    """Inputs with a picture: all, but where there are texts only them and what else is data."""
-    names = list(subject.explanation.inputs)
-    if not subject.texts:
-        return names
-    return [name for name in names if name in subject.texts or _is_data(subject, name)]
-
-
-def _is_data(subject: Subject, name: str) -> bool:
-    """Whether an input beside a text has something to show of its own."""
-    return subject.explanation.inputs[name].dtype.kind == "f" and bool(
-        subject.relevance(name).any()
-    )
+    """Inputs with a picture: all that hold something and do not only go with a text."""
+    names = [name for name in subject.explanation.inputs if name not in subject.companions]
+    return [name for name in names if subject.explanation.inputs[name].size] or names[:1]
 
 
 def _kind(subject: Subject, name: str) -> _Drawn:

@@ -52,16 +52,21 @@ def rank(subject: Subject, input: str | None = None) -> list[Part]:
 
 
 def _ranked(subject: Subject) -> list[str]:
-    """All inputs; beside texts only those that relevance reached."""
-    names = list(subject.explanation.inputs)
-    if not subject.texts:
-        return names
-    return [n for n in names if n in subject.texts or subject.relevance(n).any()]
+    """All inputs but those that only go with texts."""
+    return [name for name in subject.explanation.inputs if name not in subject.companions]
 
 
 def is_picture(subject: Subject, name: str) -> bool:
     """Whether an input is a picture: the sidecar says so, or its shape looks like one."""
+    if is_past(subject, name):
+        return False
     return subject.image(name) is not None or picture_axis(subject.relevance(name)) is not None
+
+
+def is_past(subject: Subject, name: str) -> bool:
+    """Whether an input [samples, heads, positions, features] holds a language model's past."""
+    x = subject.explanation.inputs[name]
+    return "past" in name.lower() and x.dtype.kind == "f" and x.ndim == 4
 
 
 def picture_axis(sample: Array) -> int | None:
@@ -90,6 +95,8 @@ def edges(size: int) -> list[int]:
 def _parts(subject: Subject, name: str) -> Iterator[Part]:
     sample = subject.relevance(name)
     own = [subject.own(values[name]) for _, values in subject.channels]
+    if is_past(subject, name):
+        return _positions(name, sample, own)
     if is_picture(subject, name):
         return _regions(subject, name, sample, own)
     if subject.text(name) is not None:
@@ -131,6 +138,12 @@ def _rows(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
     for i, row in enumerate(sample):
         sums = tuple(float(r[i].sum()) for r in own)
         yield Part(name, f"{name}[{i}, :]", float(row.sum()), sums, index=(i,))
+
+
+def _positions(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+    for i in range(sample.shape[1]):
+        sums = tuple(float(r[:, i].sum()) for r in own)
+        yield Part(name, f"{name}[:, {i}, :]", float(sample[:, i].sum()), sums, index=(i,))
 
 
 def _entries(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:

@@ -14,7 +14,7 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
 from backtrace_onnx.tables import TableInput
-from backtrace_onnx.text_inputs import TextInput
+from backtrace_onnx.text_inputs import TextInput, companions
 from backtrace_onnx.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
@@ -113,6 +113,14 @@ class Subject:
         return {name: entry for name, entry in found.items() if entry is not None}
 
     @property
+    def companions(self) -> frozenset[str]:
+        """Inputs that only go with the texts: masks, types, positions."""
+        inputs = tuple(self.explanation.inputs)
+        found = (companions(name, inputs, entry.given) for name, entry in self.texts.items())
+        names = (name for c in found for name in (c.mask, c.types, c.positions))
+        return frozenset(name for name in names if name is not None)
+
+    @property
     def vocabulary(self) -> Tokenizer | None:
         """What the entries of an output [positions, tokens] are called, in a language model."""
         y = self.output
@@ -207,7 +215,7 @@ class Subject:
 
     def _probabilities(self, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """y if it is a distribution; its softmax if the sidecar calls it a classification."""
-        if self.task != "classification" or y.size < 2 or not np.isfinite(y).all():
+        if self.task not in ("classification", "start") or y.size < 2 or not np.isfinite(y).all():
             return None
         if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
             return y

@@ -91,7 +91,7 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
         to.print("No relevance reaches the inputs; `backtrace-onnx inspect` shows where it ends.")
         return
     channels = [name for name, _ in subject.channels] if len(subject.channels) > 1 else []
-    several = len(subject.explanation.inputs) > 1
+    several = len({part.input for part in parts}) > 1
     head = ["input"] if several else []
     columns = [*head, _kind(subject), "relevance", "share", *channels]
     rows = table(to, *columns, right=tuple(range(len(head) + 1, len(columns))))
@@ -108,6 +108,8 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
 def _kind(subject: Subject) -> str:
     names = list(subject.explanation.inputs)
     pictures = [is_picture(subject, name) for name in names]
+    if subject.texts:
+        return "word" if subject.words else "token"
     return "region" if all(pictures) else "part" if any(pictures) else "feature"
 
 
