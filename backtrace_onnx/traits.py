@@ -87,7 +87,11 @@ def integral(graph: Graph) -> frozenset[str]:
     """
     found = {name for name in graph.inputs if not graph.type(name).is_float}
     for node in _written(graph):
-        if node.operator == "OneHot" or _looks_up(node, graph):
+        if (
+            node.operator == "OneHot"
+            or _looks_up(node, graph)
+            or one_hot_ids(node, graph) is not None
+        ):
             continue
         varying = [i for i in node.inputs if i and i not in graph.constants]
         if all(i in found for i in varying):
@@ -175,6 +179,20 @@ def is_head(tensor: str, graph: Graph) -> bool:
             return False
         tensor = users[0].outputs[0]
     return True
+
+
+def one_hot_ids(node: Node, graph: Graph) -> int | None:
+    """Which input of an Equal holds ids that a range of constants encodes one-hot, if so."""
+    if node.operator != "Equal":
+        return None
+    for i, other in ((0, 1), (1, 0)):
+        values = graph.constants.get(node.inputs[other])
+        ids = graph.type(node.inputs[i])
+        if values is None or values.dtype.kind not in "iu" or ids.is_float:
+            continue
+        if values.size > 1 and len(np.unique(values)) == values.size:
+            return i if node.inputs[i] not in graph.constants else None
+    return None
 
 
 def _looks_up(node: Node, graph: Graph) -> bool:

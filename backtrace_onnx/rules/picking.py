@@ -10,9 +10,10 @@ from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.registry import Op, rule
 from backtrace_onnx.rules.moving import counted
-from backtrace_onnx.structures.base import Step, Structure
+from backtrace_onnx.structures.base import Halves, Nothing, Step, Structure
 from backtrace_onnx.structures.moves import Adjoint, Chosen, LookUp, Moves
 from backtrace_onnx.structures.scatters import Combined, Scatter, elements, slices
+from backtrace_onnx.traits import one_hot_ids
 
 
 @rule("Gather")
@@ -72,6 +73,13 @@ def one_hot(op: Op) -> Structure:
         return e.Concat(e.Sub(e.Reshape(e.ReduceSum(r, keepdims=0), ints(1)), on), on, axis=0)
 
     return Adjoint(back, values=(0, 1), data=2)
+
+
+@rule("Equal")
+def equal(op: Op) -> Structure:
+    """Carries none; ids compared with a range of constants are one-hot: to the id's position."""
+    ids = one_hot_ids(op.node, op.graph)
+    return Nothing() if ids is None else Halves((ids,))
 
 
 @rule("Where")

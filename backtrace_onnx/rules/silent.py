@@ -13,7 +13,7 @@ def carries_nothing(op: Op) -> Structure:
 
 _NAMES = """
 And ArgMax ArgMin Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow
-Constant ConstantOfShape Equal EyeLike Greater GreaterOrEqual HammingWindow HannWindow
+Constant ConstantOfShape EyeLike Greater GreaterOrEqual HammingWindow HannWindow
 ImageDecoder IsInf IsNaN Less LessOrEqual MelWeightMatrix Multinomial NonMaxSuppression NonZero
 Not OptionalHasElement Or RandomNormal RandomNormalLike RandomUniform RandomUniformLike Range
 RegexFullMatch SequenceLength Shape Size Xor

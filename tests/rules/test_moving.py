@@ -16,7 +16,6 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
-from backtrace_onnx.errors import UnsupportedError
 from tests.support import (
     Case,
     assert_close,
@@ -443,12 +442,3 @@ def test_the_same_tensor_twice_gets_both_parts() -> None:
 
 def test_bits_and_identity_pass() -> None:
     check_passes(one("Identity", x(2, 3)))
-
-
-def test_sequences_are_refused_by_name() -> None:
-    case = chain(x(2, 3), link("Relu"), link("Identity"))
-    parts, whole = case.proto.graph.node
-    parts.op_type, whole.op_type = "SplitToSequence", "ConcatFromSequence"
-    whole.attribute.append(onnx.helper.make_attribute("axis", 0))
-    with pytest.raises(UnsupportedError, match=r"ConcatFromSequence[^\n]*\n.*SplitToSequence"):
-        Explainer(case.proto)
