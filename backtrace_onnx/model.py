@@ -19,6 +19,7 @@ from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
 from backtrace_onnx.weights import Weights, external_file, read_weights
 
 ModelLike = str | os.PathLike[str] | bytes | bytearray | memoryview | onnx.ModelProto
+_STANDARD = 18  # the oldest operator set that explanations are written in
 _ALWAYS_RUNS = 21
 _PROTO_LIMIT = 1 << 31
 
@@ -57,6 +58,7 @@ def load(model: ModelLike | Model) -> Model:
     for tensor in _subgraph_tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             external_file(tensor, name, folder)
+    _import_standard(proto)
     weights = read_weights(proto, name, folder)
     strip(proto, weights)
     name_nodes(proto.graph)
@@ -91,6 +93,12 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
             f"export the model with opset_version={newest} or lower, or convert it with "
             f"onnx.version_converter.convert_version(model, {newest})"
         )
+
+
+def _import_standard(proto: onnx.ModelProto) -> None:
+    """Import ai.onnx where no node needs it, for those that will be written behind them."""
+    if not any(_domain(o.domain) == "" for o in proto.opset_import):
+        proto.opset_import.add(domain="", version=_STANDARD)
 
 
 def _check_names(proto: onnx.ModelProto, name: str) -> None:

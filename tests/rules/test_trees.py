@@ -289,6 +289,15 @@ def test_a_classifier_of_other_numbers(dtype: Any) -> None:
     assert_close(channels(case.explain("default", r), "x"), [want], 1e-5)
 
 
+def test_a_model_that_imports_no_other_operators(tmp_path: Path) -> None:
+    trees = forest(2, [0])
+    proto = ensemble("TreeEnsembleRegressor", {**listed(trees, "target"), "n_targets": 1}, FEATURES)
+    del proto.opset_import[0]
+    assert [o.domain for o in proto.opset_import] == ["ai.onnx.ml"]
+    x = inputs()
+    check(Case(proto, {"x": x}), *attribution(trees, x, 1), tmp_path)
+
+
 # Hostile --------------------------------------------------------------------------------------
 
 
