@@ -84,6 +84,17 @@ class Explainer:
             cls, lambda path, **given: from_torch(module, example, path, **given), options
         )
 
+    @classmethod
+    def from_keras(cls, model: Any, **options: Any) -> Explainer:
+        """Export a Keras model and explain what was exported.
+
+        `options` are those of `exporters.from_keras` and of Explainer. Raises ExportError.
+        """
+        from backtrace_onnx.exporters import from_keras
+        from backtrace_onnx.exporters.temporary import explainer
+
+        return explainer(cls, lambda path, **given: from_keras(model, path, **given), options)
+
     @property
     def graph(self) -> Graph:
         """The graph as the rules read it; control flow that depends on the inputs is one node."""

@@ -25,6 +25,10 @@ NAMES, CLASSES = "backtrace_onnx.name_scopes", "backtrace_onnx.class_hierarchy"
 _TORCH = "pkg.torch.onnx."
 _REWRITTEN = "pkg.onnxscript.rewriter.rule_name"
 _CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
+_LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_LINEAR_STEP = re.compile(  # TensorFlow's names of what becomes one of these
+    r"(convolution|depthwise|separable_conv2d|Conv[123]D|MatMul|BatchMatMul(V2)?|Einsum)(_\d+)?"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Written:
         nodes = proto.graph.node
         found = {node.name: metadata_scopes(node) for node in nodes}
         if not any(found.values()):
-            found = {node.name: _from_name(node.name) for node in nodes}
+            found = {node.name: _from_names(node) for node in nodes}
         self.by_name = {name: scopes for name, scopes in found.items() if scopes}
         self.by_output = {
             out: self.by_name[node.name]
@@ -142,16 +146,32 @@ def _owner(node: onnx.NodeProto, scopes: Scopes) -> Scopes:
     return scopes
 
 
-def _from_name(name: str) -> Scopes:
-    """Scopes of a node's name: torch's begin with a slash, TensorFlow's list what was fused."""
-    parts = name.partition(";")[0].strip("/").split("/")[:-1]
-    if not parts:
-        return ()
-    if not name.startswith("/"):
-        parts = [part for part in parts if not _CALL.fullmatch(part)]
-        paths = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-    else:
-        paths = _qualified(parts)
+def _from_names(node: onnx.NodeProto) -> Scopes:
+    """Scopes in the names of a node or its weight: torch's begin with a slash."""
+    if node.name.startswith("/"):
+        parts = node.name.strip("/").split("/")[:-1]
+        return _rooted(_qualified(parts)) if parts else ()
+    weights = node.input[1:2] if node.op_type in _LINEAR else ()
+    parts = _layer([node.name, *weights], node.op_type in _LINEAR)
+    parts = [part for part in parts if not _CALL.fullmatch(part)]
+    return _rooted("/".join(parts[: i + 1]) for i in range(len(parts))) if parts else ()
+
+
+def _layer(names: Iterable[str], linear: bool) -> list[str]:
+    """Parts of TensorFlow's name of a node, which lists all that was fused into it.
+
+    A linear operator belongs to the layer that had it, not to a normalisation folded into it.
+    """
+    listed = [part.split("/") for name in names for part in name.partition(":")[0].split(";")]
+    if linear:
+        for parts in listed:
+            steps = [i for i, part in enumerate(parts) if _LINEAR_STEP.fullmatch(part)]
+            if steps:
+                return parts[: steps[-1]]
+    return listed[0][:-1]
+
+
+def _rooted(paths: Iterable[str]) -> Scopes:
     return (("", ""), *((path, "") for path in paths))
 
 

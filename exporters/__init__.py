@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backtrace_onnx.exporters.exported import Check, Exported, ExportWarning
     from backtrace_onnx.exporters.pytorch import from_torch
+    from backtrace_onnx.exporters.tensorflow import from_keras, from_saved_model, from_tflite
 
 _HOME = {
     "Check": "exported",
     "ExportWarning": "exported",
     "Exported": "exported",
+    "from_keras": "tensorflow",
+    "from_saved_model": "tensorflow",
+    "from_tflite": "tensorflow",
     "from_torch": "pytorch",
 }
 
-__all__ = ["Check", "ExportWarning", "Exported", "from_torch"]
+__all__ = [
+    "Check",
+    "ExportWarning",
+    "Exported",
+    "from_keras",
+    "from_saved_model",
+    "from_tflite",
+    "from_torch",
+]
 
 
 def __getattr__(name: str) -> Any:

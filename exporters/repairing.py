@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import pi, sqrt
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from backtrace_onnx.sessions import MAX_IR, newest_opset
 def repair(proto: onnx.ModelProto) -> None:
     """Write Erfc as 1 - Erf, and bring the IR version to what onnxruntime loads."""
     proto.ir_version = min(proto.ir_version or 8, MAX_IR)
-    _rewrite_erfc(proto.graph)
+    _rewrite_foreign(proto.graph)
     _drop_unused_opsets(proto)
 
 
@@ -49,14 +50,14 @@ def _dims(values: Iterable[onnx.ValueInfoProto]) -> Iterable[onnx.TensorShapePro
         yield from value.type.tensor_type.shape.dim
 
 
-def _rewrite_erfc(graph: onnx.GraphProto) -> None:
-    """tf2onnx writes the exact GELU with an operator Erfc that no opset has."""
-    if not any(node.op_type == "Erfc" for node in graph.node):
+def _rewrite_foreign(graph: onnx.GraphProto) -> None:
+    """tf2onnx writes the exact GELU with operators that no opset has: Erfc, and TFLite's own."""
+    if not any(node.op_type in _FOREIGN for node in graph.node):
         return
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input)}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        nodes += _one_minus_erf(node, types, graph) if node.op_type == "Erfc" else [node]
+        nodes += _FOREIGN[node.op_type](node, types, graph) if node.op_type in _FOREIGN else [node]
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
@@ -74,6 +75,37 @@ def _one_minus_erf(
         helper.make_node("Erf", node.input, [inner], name=f"{node.name}/Erf"),
         helper.make_node("Sub", [one, inner], node.output, name=f"{node.name}/Sub"),
     ]
+
+
+def _gelu(
+    node: onnx.NodeProto, types: Mapping[str, int], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    """0.5 x (1 + erf(x / sqrt 2)), or with tanh where the node says that it is approximate."""
+    (x,), (y,) = node.input, node.output
+    known = types.get(x) or types.get(y) or TensorProto.FLOAT
+    dtype = helper.tensor_dtype_to_np_dtype(known)
+    made: list[onnx.NodeProto] = []
+
+    def constant(name: str, value: float) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype), f"{y}/{name}"))
+        return f"{y}/{name}"
+
+    def add(op_type: str, *inputs: str, out: str = "") -> str:
+        name = out or f"{y}/gelu{len(made)}"
+        made.append(helper.make_node(op_type, inputs, [name], name=f"{node.name}/{len(made)}"))
+        return name
+
+    if any(a.name == "approximate" and a.i for a in node.attribute):
+        cube = add("Mul", add("Mul", add("Mul", x, x), x), constant("cubic", 0.044715))
+        inner = add("Tanh", add("Mul", add("Add", x, cube), constant("scale", sqrt(2 / pi))))
+    else:
+        inner = add("Erf", add("Mul", x, constant("scale", sqrt(0.5))))
+    shifted = add("Add", inner, constant("one", 1.0))
+    add("Mul", add("Mul", x, constant("half", 0.5)), shifted, out=y)
+    return made
+
+
+_FOREIGN = {"Erfc": _one_minus_erf, "TFL_GELU": _gelu}
 
 
 def _drop_unused_opsets(proto: onnx.ModelProto) -> None:

@@ -1,0 +1,72 @@
+"""One signature of a SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters import writing
+from backtrace_onnx.exporters.comparing import Array, Feeds
+from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, quiet
+from backtrace_onnx.sessions import first_line
+
+
+class Signature:
+    """A function of a SavedModel, with named inputs and outputs.
+
+    Raises ExportError where the folder holds no SavedModel, or it has no such signature.
+    """
+
+    def __init__(self, folder: Path, name: str, example: Mapping[str, Array] | None) -> None:
+        if not (folder / "saved_model.pb").is_file():
+            raise ExportError(f"{folder}: holds no SavedModel (there is no saved_model.pb in it)")
+        try:
+            with quiet():
+                self._loaded = tf.saved_model.load(str(folder))
+        except Exception as error:  # TensorFlow raises many types
+            raise ExportError(f"{folder}: cannot be loaded: {first_line(error)}") from None
+        signatures = self._loaded.signatures
+        if name not in signatures:
+            raise ExportError(
+                f"{folder}: there is no signature {name!r}; there are: "
+                f"{', '.join(signatures) or 'none (save it again with signatures)'}"
+            )
+        self._function = signatures[name]
+        found = self._function.structured_input_signature[1]
+        self.specs = [tf.TensorSpec(s.shape, s.dtype, name=key) for key, s in found.items()]
+        self.outputs = list(self._function.structured_outputs)
+        self.feeds: Feeds = self._feeds(example)
+        parts = (*getattr(self._loaded, "variables", ()), *self._function.variables)
+        variables = {id(v): v for v in parts}.values()
+        size = sum(v.dtype.size * int(np.prod(v.shape.as_list())) for v in variables)
+        self.large = size > writing.EMBEDDED_BYTES
+
+    def graph(self) -> TensorFunction:
+        """The signature as a function of flat tensors."""
+        names = [spec.name for spec in self.specs]
+
+        def call(*tensors: tf.Tensor) -> list[tf.Tensor]:
+            found = self._function(**dict(zip(names, tensors, strict=True)))
+            return [found[name] for name in self.outputs]
+
+        return TensorFunction(call, self.specs, self.outputs)
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        """What the signature answers."""
+        found = self._function(**{name: tf.constant(x) for name, x in feeds.items()})
+        return [found[name].numpy() for name in self.outputs]
+
+    def _feeds(self, example: Mapping[str, Array] | None) -> dict[str, Array]:
+        if example is None:
+            return draw(self.specs)
+        names = [spec.name for spec in self.specs]
+        if set(example) != set(names):
+            raise ExportError(f"the example is for {sorted(example)}; the inputs are {names}")
+        return {
+            spec.name: np.asarray(example[spec.name], spec.dtype.as_numpy_dtype)
+            for spec in self.specs
+        }

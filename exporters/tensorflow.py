@@ -1,0 +1,114 @@
+"""From Keras models, SavedModels and TFLite files to .onnx, by tf2onnx."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backtrace_onnx.exporters import tf_graphs
+from backtrace_onnx.exporters.comparing import Array
+from backtrace_onnx.exporters.exported import Exported
+from backtrace_onnx.exporters.extras import need
+from backtrace_onnx.exporters.repairing import check_opset
+from backtrace_onnx.exporters.writing import Reference, publish, staging
+
+OPSET = 18
+_NEWEST = 18  # that tf2onnx writes
+
+
+def from_keras(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    example: Any = None,
+    opset: int = OPSET,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write a Keras model, as it predicts, as an .onnx file that computes the same.
+
+    Args:
+        model: a Keras 3 model on the TensorFlow backend.
+        path: the file to write. Weights over 2 GB together go to `<path>.data`.
+        example: inputs as the model takes them; needed where the model was never called, and good
+            for the verification where inputs are ids or otherwise limited.
+        verify: compare with onnxruntime on the example, or random inputs, of several batch sizes.
+        tolerance: largest difference relative to an output's largest value; default 1e-4.
+
+    Raises:
+        ExportError: the model cannot be exported, or the file computes something else; then
+            nothing is written.
+    """
+    _needed("from_keras")
+    check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters.keras_models import Prediction
+
+    prediction = Prediction(model, example)
+    with staging(path) as staged:
+        with prediction.stating_layers():
+            proto = tf_graphs.convert(prediction.graph(), opset, large=prediction.large)
+        prediction.state_layers(proto)
+        reference = Reference(prediction.run, prediction.feeds, None, tolerance)
+        return publish(proto, Path(path), staged, "tf2onnx (Keras)", reference if verify else None)
+
+
+def from_saved_model(
+    folder: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    example: Mapping[str, Array] | None = None,
+    signature: str = "serving_default",
+    opset: int = OPSET,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write a signature of a TensorFlow SavedModel as an .onnx file that computes the same.
+
+    `example` is by the signature's input names; without it random numbers are compared. The other
+    arguments, and what is raised, are those of `from_keras`.
+    """
+    _needed("from_saved_model")
+    check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters.saved_models import Signature
+
+    loaded = Signature(Path(folder), signature, example)
+    with staging(path) as staged:
+        proto = tf_graphs.convert(loaded.graph(), opset, large=loaded.large)
+        reference = Reference(loaded.run, loaded.feeds, None, tolerance)
+        return publish(
+            proto, Path(path), staged, "tf2onnx (SavedModel)", reference if verify else None
+        )
+
+
+def from_tflite(
+    file: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    example: Mapping[str, Array] | None = None,
+    opset: int = OPSET,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write a TFLite file as an .onnx file that computes the same.
+
+    Inputs and outputs have the names of the file's signature, where there is one. Recurrent layers
+    need a file that was converted for a fixed batch. The other arguments, and what is raised, are
+    those of `from_saved_model`.
+    """
+    _needed("from_tflite")
+    check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters.tflite_files import Lite
+
+    lite = Lite(Path(file), example)
+    with staging(path) as staged:
+        proto = lite.convert(opset)
+        reference = Reference(lite.run, lite.feeds, None, tolerance)
+        return publish(proto, Path(path), staged, "tf2onnx (TFLite)", reference if verify else None)
+
+
+def _needed(doing: str) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+    need("tensorflow", "tensorflow", doing)
+    need("tf2onnx", "tensorflow", doing)

@@ -1,0 +1,113 @@
+"""A TFLite file, and its interpreter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import tensorflow as tf
+
+from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters.comparing import Array, Feeds
+from backtrace_onnx.exporters.tf_graphs import check_operators, draw, quiet, rename
+from backtrace_onnx.sessions import first_line
+
+
+class Lite:
+    """The model of a TFLite file, with the names of its signature.
+
+    Raises ExportError where the file is none.
+    """
+
+    def __init__(self, file: Path, example: Mapping[str, Array] | None) -> None:
+        if not file.is_file():
+            raise ExportError(f"{file}: no such file")
+        self._file = file
+        try:
+            with quiet():
+                self._interpreter = tf.lite.Interpreter(str(file), num_threads=1)
+        except Exception as error:  # TensorFlow raises many types
+            raise ExportError(f"{file}: is no TFLite model: {first_line(error)}") from None
+        self._inputs = self._named("inputs", self._interpreter.get_input_details())
+        self._outputs = self._named("outputs", self._interpreter.get_output_details())
+        self.specs = [_spec(name, detail) for name, detail in self._inputs.items()]
+        self.feeds: Feeds = self._feeds(example)
+
+    def convert(self, opset: int) -> onnx.ModelProto:
+        """The file as an ONNX model. Raises ExportError."""
+        import tf2onnx
+
+        proto: onnx.ModelProto
+        try:
+            with quiet():
+                proto, _ = tf2onnx.convert.from_tflite(str(self._file), opset=opset)
+        except Exception as error:  # tf2onnx raises many types
+            raise ExportError(
+                f"{self._file}: tf2onnx cannot convert it: {first_line(error)}. {_RECURRENT}"
+            ) from None
+        check_operators(proto)
+        names = {
+            detail["name"]: name for name, detail in (*self._inputs.items(), *self._outputs.items())
+        }
+        rename(proto, names)
+        _fix_sizes(proto, self.specs)
+        return proto
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        """What the interpreter answers."""
+        for name, detail in self._inputs.items():
+            self._interpreter.resize_tensor_input(detail["index"], feeds[name].shape)
+        self._interpreter.allocate_tensors()
+        for name, detail in self._inputs.items():
+            self._interpreter.set_tensor(detail["index"], feeds[name])
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(d["index"]) for d in self._outputs.values()]
+
+    def _named(self, kind: str, details: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Details by the signature's names; where there is no signature, by the tensors'."""
+        signatures = self._interpreter.get_signature_list()
+        if len(signatures) == 1:
+            runner = self._interpreter.get_signature_runner(next(iter(signatures)))
+            found = runner.get_input_details() if kind == "inputs" else runner.get_output_details()
+            by_index = {detail["index"]: name for name, detail in found.items()}
+            if by_index.keys() == {detail["index"] for detail in details}:
+                return {by_index[detail["index"]]: detail for detail in details}
+        return {re.sub(r":0$", "", detail["name"]): detail for detail in details}
+
+    def _feeds(self, example: Mapping[str, Array] | None) -> dict[str, Array]:
+        if example is None:
+            return draw(self.specs)
+        if set(example) != set(self._inputs):
+            raise ExportError(
+                f"the example is for {sorted(example)}; the inputs are {list(self._inputs)}"
+            )
+        return {
+            name: np.asarray(example[name], detail["dtype"])
+            for name, detail in self._inputs.items()
+        }
+
+
+_RECURRENT = (
+    "Recurrent layers need a file converted for a fixed batch: model.export(folder, "
+    "input_signature=[tf.TensorSpec((1, ...))]), then TFLiteConverter.from_saved_model(folder)"
+)
+
+
+def _spec(name: str, detail: Mapping[str, Any]) -> Any:
+    shape = [None if n < 0 else int(n) for n in detail["shape_signature"]]
+    return tf.TensorSpec(shape, tf.as_dtype(detail["dtype"]), name=name)
+
+
+def _fix_sizes(proto: onnx.ModelProto, specs: list[Any]) -> None:
+    """Sizes that the file fixes are fixed in the model's inputs, too."""
+    known = {spec.name: spec.shape.as_list() for spec in specs}
+    for value in proto.graph.input:
+        for dim, n in zip(
+            value.type.tensor_type.shape.dim, known.get(value.name, ()), strict=False
+        ):
+            if n is not None:
+                dim.dim_value = n
