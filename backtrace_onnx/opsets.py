@@ -26,7 +26,7 @@ def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
     modern = onnx.ModelProto()
     modern.CopyFrom(loaded.proto)
     modern.ir_version = max(modern.ir_version, 8)
-    _hide_foreign(modern)
+    _hide_foreign(modern, version)
     try:
         proto = version_converter.convert_version(modern, opset)
     except Exception as error:  # the converter raises its own C++ exceptions
@@ -45,13 +45,13 @@ def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
     return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
 
 
-def _hide_foreign(proto: onnx.ModelProto) -> None:
-    """Give operators that only onnxruntime has in ONNX's domain another one.
+def _hide_foreign(proto: onnx.ModelProto, version: int) -> None:
+    """Give operators that only onnxruntime has in ONNX's domain, or has earlier, another one.
 
-    ONNX's converter fails at names that its domain does not have.
+    ONNX's converter fails at names that its domain does not have in the model's version.
     """
     for node in proto.graph.node:
-        if not node.domain and not onnx.defs.has(node.op_type):
+        if not node.domain and not onnx.defs.has(node.op_type, version, ""):
             node.domain = _FOREIGN
     proto.opset_import.append(helper.make_opsetid(_FOREIGN, 1))
 

@@ -62,6 +62,8 @@ def _check(explainer: Explainer, wanted: Explanation, mode: str) -> None:
 def test_an_activation(family: str, way: str, place: str) -> None:
     for mode in MODES:
         _check(_explainer(family, way, place), _reference(family, place, mode), mode)
+    if place == "after a sum":
+        _check_compiled(family, way, place)
 
 
 @pytest.mark.parametrize("place", PLACES[:2])
@@ -69,9 +71,19 @@ def test_an_activation(family: str, way: str, place: str) -> None:
 def test_a_normalisation(family: str, way: str, place: str) -> None:
     for mode in MODES:
         _check(_explainer(family, way, place), _reference(family, place, mode), mode)
+    if place == "after a sum":
+        _check_compiled(family, way, place)
 
 
 @pytest.mark.parametrize(("family", "way"), _ways(functions.SPATIAL))
 def test_a_normalisation_of_images(family: str, way: str) -> None:
     for mode in MODES:
         _check(_explainer(family, way, ""), _reference(family, "", mode), mode)
+    _check_compiled(family, way, "")
+
+
+def _check_compiled(family: str, way: str, place: str) -> None:
+    """Compiled in one mode, another one for the next spelling."""
+    mode = MODES[len(way) % len(MODES)]
+    explainer = Explainer(_model(family, way, place), engine="onnxruntime")
+    _check(explainer, _reference(family, place, mode), mode)
