@@ -31,8 +31,8 @@ def find_output(output: str | None, graph: Graph) -> str:
         found = default_output(graph)
         if found is None:
             raise RequestError(
-                f"no output of the model is a floating-point tensor ({', '.join(graph.outputs)}); "
-                "choose a tensor inside it with output=..."
+                "no output of the model is a floating-point tensor that depends on its inputs "
+                f"({', '.join(graph.outputs)}); choose a tensor inside it with output=..."
             )
         return found
     if output in graph.outputs and output not in graph.constants:

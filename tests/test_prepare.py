@@ -54,7 +54,7 @@ def test_a_model_of_nothing_is_explained_by_its_input() -> None:
     assert found.relevance["x"].tolist() == [[0, 5, 0, 0]]
 
 
-def test_a_sequence_input_is_refused_by_name() -> None:
+def test_a_sequence_input_takes_a_list() -> None:
     proto = model(
         [node("SequenceAt", ["s", "i"], ["y"])],
         {"i": (INT64, [])},
@@ -62,9 +62,11 @@ def test_a_sequence_input_is_refused_by_name() -> None:
     )
     kind = onnx.helper.make_sequence_type_proto(onnx.helper.make_tensor_type_proto(FLOAT, [2]))
     proto.graph.input.append(onnx.helper.make_value_info("s", kind))
-    explainer = Explainer(proto, on_unsupported="stop")
-    with pytest.raises(InputError, match="'s' is a sequence"):
-        explainer.explain({"i": np.array(0), "s": [np.ones(2, np.float32)]})
+    explainer = Explainer(proto)
+    found = explainer.explain({"i": np.array(0), "s": [np.ones(2, np.float32)]})
+    assert found.relevance["s/0"].tolist() == [1, 0]
+    with pytest.raises(InputError, match="input 's' takes a list of arrays, not ndarray"):
+        explainer.explain({"i": np.array(0), "s": np.ones(2, np.float32)})
 
 
 def test_an_invalid_node_is_a_model_error() -> None:
