@@ -1,0 +1,96 @@
+"""Expanded operators against onnxruntime's own: same answer, closed books, both engines alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import ValueInfoProto, helper
+
+from backtrace_onnx import Explainer, Explanation
+from tests.support import (
+    Case,
+    Operand,
+    check_compiled,
+    check_ledger,
+    gap,
+    one,
+    session,
+    starts,
+)
+
+Array = npt.NDArray[Any]
+MICROSOFT = "com.microsoft"
+MODES = ("default", "contrastive")
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    """Standard normal numbers."""
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def check(
+    op_type: str,
+    *operands: Operand,
+    tolerance: float = 2e-6,
+    domain: str = MICROSOFT,
+    compiled: Path | None = None,
+    **attributes: Any,
+) -> Explanation:
+    """One operator: all outputs are onnxruntime's, the books close; the default explanation."""
+    case = whole(one(op_type, *operands, domain=domain, **attributes))
+    made: dict[str, Explanation] = {}
+    for mode in MODES:
+        start = starts(case, mode)
+        made[mode] = case.explainer.explain(
+            case.feeds, mode=mode, output=case.output, start=start if len(start) > 1 else start[0]
+        )
+        check_ledger(made[mode])
+        if compiled is not None:
+            check_compiled(case, mode, start, made[mode], compiled)
+    names = [o.name for o in case.proto.graph.output]
+    answers = dict(zip(names, session(case.proto).run(names, case.feeds), strict=True))
+    for name, answer in answers.items():
+        apart = gap(made["default"].outputs[name], answer)
+        assert apart <= tolerance, f"{op_type} {attributes} {name}: {apart:.1e}"
+    return made["default"]
+
+
+def whole(case: Case) -> Case:
+    """The case with every output of its node as an output of the model."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(case.proto)
+    given = {o.name for o in proto.graph.output}
+    names = [name for name in proto.graph.node[-1].output if name and name not in given]
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    arrays = session(proto).run(names, case.feeds) if names else []
+    for name, array in zip(names, arrays, strict=True):
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        value = next(o for o in proto.graph.output if o.name == name)
+        value.CopyFrom(helper.make_tensor_value_info(name, kind, array.shape))
+    return Case(proto, case.feeds)
+
+
+def explained(
+    proto: onnx.ModelProto, inputs: Any, mode: str = "default", **options: Any
+) -> Explanation:
+    """A model explained once, its books closed."""
+    made = Explainer(proto).explain(inputs, mode=mode, **options)
+    check_ledger(made)
+    return made
+
+
+def assert_alike(a: Explanation, b: Explanation, tolerance: float = 1e-4) -> None:
+    """Two explanations give every input that both have the same, to `tolerance` of max|R|."""
+    shared = a.positive.keys() & b.positive.keys() & a.inputs.keys()
+    assert shared
+    top = max(float(np.abs(b.positive[name]).max(initial=0)) for name in shared) or 1.0
+    for name in shared:
+        for channel in ("positive", "negative"):
+            if name not in getattr(b, channel):
+                continue
+            apart = np.abs(getattr(a, channel)[name] - getattr(b, channel)[name]).max(initial=0)
+            assert apart <= tolerance * top, f"{name} {channel}: {apart / top:.1e}"
