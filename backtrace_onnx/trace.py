@@ -18,6 +18,7 @@ from backtrace_onnx.sessions import CPU, MAX_IR, Runtime, first_line, make_sessi
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
+_OPTIMISED = 3000  # nodes; optimising more, small ones mostly, takes seconds and saves nothing
 
 
 class Trace:
@@ -112,7 +113,13 @@ def _session(model: Model, values: Sequence[str], shapes: Sequence[str], runtime
         proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
         proto.graph.output.append(ValueInfoProto(name=shape))
     try:
-        return make_session(proto, model.aside, runtime=runtime, folder=model.folder)
+        return make_session(
+            proto,
+            model.aside,
+            runtime=runtime,
+            folder=model.folder,
+            optimise=len(proto.graph.node) < _OPTIMISED,
+        )
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
             f"{model.name}: onnxruntime does not load it: {first_line(error)}"
