@@ -45,7 +45,7 @@ def _reference(family: str, place: str, mode: str) -> Explanation:
 
 def _explained(explainer: Explainer, mode: str) -> Explanation:
     x = IMAGE if explainer.graph.type("x").rank == 4 else X
-    return explainer.explain(x, mode=mode, target=1)
+    return explainer.explain(x, mode=mode, task="regression")
 
 
 def _check(explainer: Explainer, wanted: Explanation, mode: str) -> None:

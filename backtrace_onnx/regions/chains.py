@@ -22,7 +22,7 @@ from backtrace_onnx.regions.families import (
 Kind: TypeAlias = Literal["function", "bound", "end", "factor", "shift", "neutral"]
 """What a node is to a chain; "bound" is a function by itself, "end" the last one of a chain."""
 
-_SATURATING = frozenset({"Sigmoid", "Softmax", "Tanh"})
+_SATURATING = frozenset({"LogSoftmax", "Sigmoid", "Softmax", "Tanh"})
 _FUNCTIONS: frozenset[Kind] = frozenset({"function", "bound", "end"})
 
 
@@ -56,8 +56,10 @@ def _merge(draft: Draft, members: Sequence[Node]) -> None:
     outputs = [member.outputs[0] for member in members]
     if not all(draft.graph.type(name).is_float for name in (entry, *outputs)):
         return
-    axes = members[-1].attributes["normalised"] if is_region(members[-1]) else ()
-    draft.merge(members, REGION, entry, outputs, {"body": body(members), "normalised": axes})
+    flat, last = body(members), members[-1]
+    is_size = is_region(last) and not any(node.op_type == "Exp" for node in flat)
+    axes = last.attributes["normalised"] if is_size else ()
+    draft.merge(members, REGION, entry, outputs, {"body": flat, "normalised": axes})
 
 
 def _forward(draft: Draft, node: Node) -> list[Node]:
@@ -66,18 +68,22 @@ def _forward(draft: Draft, node: Node) -> list[Node]:
     while kind not in (None, "end"):
         follower = following(draft, members[-1])
         kind = None if follower is None else kind_of(draft, follower)
-        if kind == "end" and not _reduces(members[-1]):
-            kind = None
+        if kind == "end":
+            kind = _ending(draft, members)
         if follower is not None and kind is not None:
             members.append(follower)
             length = len(members) if kind in _FUNCTIONS else length
     return members[:length]
 
 
-def _reduces(node: Node) -> bool:
-    """Whether a node is a region with a reduction, as the first half of a normalisation is."""
-    kinds = {inner.op_type for inner in body([node])} if is_region(node) else set()
-    return bool(kinds & (REDUCING | POOLING))
+def _ending(draft: Draft, members: Sequence[Node]) -> Kind | None:
+    """What a division by its own size is to these: a Softmax's if it follows Exp, the second half
+    of a normalisation if it follows a region with a reduction, else none of them."""
+    last = next((m for m in reversed(members) if kind_of(draft, m) != "neutral"), members[-1])
+    inner = body([last])
+    if inner[-1].op_type == "Exp":
+        return "function"
+    return "end" if any(node.op_type in REDUCING | POOLING for node in inner) else None
 
 
 def following(draft: Draft, node: Node) -> Node | None:
