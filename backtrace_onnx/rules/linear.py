@@ -17,6 +17,7 @@ from backtrace_onnx.structures.linear import Linear
 def matmul(op: Op) -> Structure:
     """Linear in each factor; two data factors share alike."""
     ranks = op.rank(0), op.rank(1)
+    whole = tuple(_spans_batch(op, i) for i in (0, 1))
 
     def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
         other = factors[1 - k]
@@ -26,11 +27,21 @@ def matmul(op: Op) -> Structure:
             g = e.Unsqueeze(g, ints(-1))
         if k == 0:
             full = e.MatMul(g, _swapped(e, _column(e, other, ranks[1]), max(ranks[1], 2)))
-            return e.unbroadcast(_as_row(e, full, ranks[0], ranks[1]), shape)
-        full = e.MatMul(_swapped(e, _row(e, other, ranks[0]), max(ranks[0], 2)), g)
-        return e.unbroadcast(e.Squeeze(full, ints(-1)) if ranks[1] == 1 else full, shape)
+            full = _as_row(e, full, ranks[0], ranks[1])
+        else:
+            full = e.MatMul(_swapped(e, _row(e, other, ranks[0]), max(ranks[0], 2)), g)
+            full = e.Squeeze(full, ints(-1)) if ranks[1] == 1 else full
+        return full if whole[k] else e.unbroadcast(full, shape)
 
     return biased(op, Linear(forward=lambda e, a, b: e.MatMul(a, b), adjoint=adjoint))
+
+
+def _spans_batch(op: Op, i: int) -> bool:
+    """Whether factor `i` is known to have all the axes before the last two that the product has."""
+    own, full = op.type(i).shape, op.output_type().shape
+    if own is None or full is None or min(op.rank(0), op.rank(1), len(own)) < 2:
+        return False
+    return None not in own[:-2] and own[:-2] == full[:-2]
 
 
 def _swapped(e: Ops, x: Value, rank: int) -> Value:
