@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
@@ -37,6 +39,7 @@ Array = npt.NDArray[Any]
 
 NEWEST_OPSET, NEWEST_IR = 26, 10
 MODES = ("default", "contrastive")
+STORED = ("simple", "pytorch-converted", "pytorch-operator")
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 CLOSED, ALIKE, HALF_ALIKE = 1e-4, 1e-5, 1e-3
 
@@ -73,11 +76,40 @@ def cases() -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {}
     for name, model, (given, expected) in written:
         operator = operators.get(name.split("_expanded")[0], "other")
-        inputs = by_name(model.graph.input, given)
-        outputs = by_name(model.graph.output, expected)
-        case = Case(name, runnable(model), inputs, outputs, compiled_modes(name, operator))
-        found.setdefault(operator, []).append(case)
-    return found
+        found.setdefault(operator, []).append(made(name, model, given, expected, operator))
+    return found | {kind: list(stored(kind)) for kind in STORED}
+
+
+def made(
+    name: str, model: onnx.ModelProto, given: Sequence[Any], expected: Sequence[Any], operator: str
+) -> Case:
+    weights = {t.name for t in model.graph.initializer}
+    inputs = by_name([v for v in model.graph.input if v.name not in weights], given)
+    outputs = by_name(model.graph.output, expected)
+    return Case(name, runnable(model), inputs, outputs, compiled_modes(name, operator))
+
+
+def stored(kind: str) -> Iterator[Case]:
+    """Cases that ONNX keeps as files, with the values in them."""
+    for found in load_model_tests(kind=kind):
+        folder = Path(found.model_dir)
+        model = onnx.load(folder / "model.onnx")
+        values = folder / "test_data_set_0"
+        given, expected = (
+            [tensor(values / f"{side}_{i}.pb") for i in range(len(list(values.glob(f"{side}_*"))))]
+            for side in ("input", "output")
+        )
+        yield made(found.name, model, given, expected, kind)
+
+
+def tensor(file: Path) -> Any:
+    """A stored value; those that are no tensors are left as they are."""
+    proto = onnx.TensorProto()
+    try:
+        proto.ParseFromString(file.read_bytes())
+        return numpy_helper.to_array(proto)
+    except (DecodeError, TypeError, ValueError):
+        return []
 
 
 def compiled_modes(name: str, operator: str) -> tuple[str, ...]:
