@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.graph import Node
     from backtrace_onnx.policies import Policy, Reading
     from backtrace_onnx.rules.window import Window
+    from backtrace_onnx.structures.walk import Walk
 
 Value: TypeAlias = Any
 """An array (eager), a `Constant`, or a `Symbol` (emit)."""
@@ -221,6 +222,11 @@ class Ops:
             x, self.Concat(*sizes, axis=0), axis=axis, outputs=len(sizes)
         )
         return parts
+
+    def walk(self, key: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
+        """The steps of a recurrent cell from the last to the first: `walk(ops, *arguments)`."""
+        made: tuple[Value, ...] = self.apply(key, walk, *(x for group in groups for x in group))
+        return made
 
     def recur(self, f: Value, a: Value, start: Value | None) -> Value:
         """c[t - 1] for every t of c[t] = f[t] * c[t - 1] + a[t]; stacked, c[-1] = start or 0."""

@@ -12,6 +12,7 @@ from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Valu
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
+from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.kernels import cells, moving, paths, sharing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.policies import Policy, Reading
@@ -19,6 +20,7 @@ from backtrace_onnx.policies import Policy, Reading
 if TYPE_CHECKING:
     from backtrace_onnx.graph import Node
     from backtrace_onnx.rules.window import Window
+    from backtrace_onnx.structures.walk import Walk
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
@@ -176,6 +178,12 @@ class EagerOps(Ops):
     def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
         ends = np.cumsum([int(size[0]) for size in sizes])
         return tuple(np.split(self.array(x), ends[:-1], axis))
+
+    def walk(self, key: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
+        *_, (weight, bias, _), _ = groups
+        constant = isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
+        name = walk.cell.kernel(walk.operands) if constant else None
+        return walk_by_kernel(name, walk, groups) if name else super().walk(key, walk, groups)
 
     def recur(self, f: Value, a: Value, start: Value | None) -> Value:
         out = np.empty_like(a)

@@ -81,7 +81,7 @@ def lay_out(
     The outer index spans the axes before the first along which the bias varies. Where samples lie
     further in, every unit is an outer index; with a bias that varies, it is then laid out whole.
     """
-    first, last = _varying(shape, b)
+    first, last = _varying(shape, b, 0 if axis is None else int(axis))
     sample = samples.of(shape, axis, prod(shape[:first]))
     if sample is None:
         first = last = len(shape)
@@ -91,12 +91,12 @@ def lay_out(
     return _units(shape, b, dtype, sample, first, last)
 
 
-def _varying(shape: Sequence[int], b: Array | None) -> tuple[int, int]:
-    """First and last + 1 axis along which the bias varies; after the first axis if it does not."""
+def _varying(shape: Sequence[int], b: Array | None, axis: int) -> tuple[int, int]:
+    """First and last + 1 axis along which the bias varies; if it does not, after the samples'."""
     full = () if b is None else (1,) * (len(shape) - b.ndim) + b.shape
     varying = [i for i, n in enumerate(full) if n > 1]
     if not varying:
-        return min(1, len(shape)), min(1, len(shape))
+        return min(axis + 1, len(shape)), min(axis + 1, len(shape))
     return varying[0], varying[-1] + 1
 
 

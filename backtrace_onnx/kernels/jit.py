@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from backtrace_onnx import policies
 
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "nsz", "contract"},
     "nogil": True,
@@ -23,18 +23,22 @@ _OPTIONS: dict[str, Any] = {
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop; its machine code is cached on disk where a folder can be written."""
     try:
-        compiled = numba.njit(cache=True, **_OPTIONS)(function)
+        compiled = numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = numba.njit(**_OPTIONS)(function)
+        compiled = numba.njit(**OPTIONS)(function)
     result: Callable[..., Any] = compiled
     return result
 
 
 @cache
 def specialise(
-    template: Callable[[str], Callable[..., Any]], coefficients: Callable[..., Any]
+    template: Callable[[str], Callable[..., Any]],
+    coefficients: Callable[..., Any],
+    **words: Callable[..., Any],
 ) -> Callable[..., Any]:
     """The kernel `template(tag)` with its global name `coefficients` bound to a policy's function.
+
+    Other global names it calls can be bound to kernels, too: `words`.
 
     Numba's cache knows a function by its code and closure, not by its globals: the tag, a digest
     of the policy's code held in the closure, keeps the machine code of two policies apart.
@@ -44,10 +48,10 @@ def specialise(
         repr((code.co_code, code.co_consts, code.co_names)).encode()
     ).hexdigest()
     loop = template(digest)
-    scalar = numba.njit(**_OPTIONS)(coefficients)
+    scalar = numba.njit(**OPTIONS)(coefficients)
     bound = types.FunctionType(
         loop.__code__,
-        {**loop.__globals__, "coefficients": scalar},
+        {**loop.__globals__, **words, "coefficients": scalar},
         f"{loop.__name__}_{coefficients.__name__}",
         None,
         loop.__closure__,
@@ -63,5 +67,5 @@ def _where(condition, yes, no):  # type: ignore[no-untyped-def]
 
 @overload(policies.divide)
 def _divide(r, mass):  # type: ignore[no-untyped-def]
-    smallest = policies.SMALLEST_MASS
-    return lambda r, mass: r / mass if abs(mass) >= smallest else r * 0
+    smallest, kind = policies.SMALLEST_MASS, r
+    return lambda r, mass: r / mass if abs(mass) >= smallest else kind(0)

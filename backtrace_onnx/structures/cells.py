@@ -196,6 +196,10 @@ class Cell:
         """How many of them add the input's product and the state's, the first ones."""
         return self.gates
 
+    def kernel(self, o: Operands) -> str | None:
+        """Name of the loop that does what `back` says; None: there is none."""
+        return None
+
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         """Values that `back` reads, stacked; `before`, `p` and `n` of the state's product."""
         raise NotImplementedError

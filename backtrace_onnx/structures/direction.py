@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from backtrace_onnx.backends.base import Constant, Ops, Value, ints
-from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.cells import (
     NONE_FIXED,
@@ -23,6 +21,7 @@ from backtrace_onnx.structures.cells import (
     Values,
 )
 from backtrace_onnx.structures.products import Product
+from backtrace_onnx.structures.walk import Walk, grouped
 
 X, W, R, B, _, H, C, P = range(8)
 
@@ -142,7 +141,7 @@ class Direction:
         sizes = tuple(len(group) for group in groups)
         walk = Walk(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
         key = f"{self.key}/walk/{self.policy.name}/{sizes}"
-        made = self.ops.apply(key, walk, *(x for group in groups for x in group))
+        made = self.ops.walk(key, walk, groups)
         parts = grouped(made, [channels] * (2 * len(node.states)))
         begun, after = parts[: len(node.states)], parts[len(node.states) :]
         return dict(zip(node.states, after, strict=True)), dict(
@@ -287,71 +286,6 @@ class Direction:
         if "p" in summed:
             pieces[P] = summed["p"]
         return {**pieces, **{name: summed[name] for name in summed if name.startswith("first")}}
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The text of all steps backwards: what relevance the states have after every step.
-
-    Its arguments are grouped: relevance of y and of the last states, the cell's values by `names`,
-    weights and bias of the state and peephole, and 1 for steps before a sequence's end.
-    """
-
-    cell: Cell
-    policy: Policy
-    states: tuple[str, ...]
-    key: str
-    names: tuple[str, ...]
-    operands: Operands
-    sizes: tuple[int, ...]
-
-    def __call__(self, e: Ops, *flat: Value) -> tuple[Value, ...]:
-        """By channel: relevance of the states before the first step, then after every step."""
-        rows, *last, values, weights, (valid,) = grouped(flat, self.sizes)
-        zeros = [e.Expand(e.zero(), e.Shape(values[self.names.index("before")], start=1))]
-        start = [x for r in last for x in (r or zeros * self.policy.channels)]
-        o = self.operands._replace(r=weights[0], rb=weights[1], peephole=weights[2])
-        stacked = [*rows, *values, *([] if valid is None else [valid])]
-
-        def step(e: Ops, carried: Sequence[Value], *row: Value) -> Any:
-            arrived, v = (
-                list(row[: len(rows)]),
-                dict(zip(self.names, row[len(rows) :], strict=False)),
-            )
-            return self._step(e, carried, arrived, v, o, None if valid is None else row[-1])
-
-        begun, after = e.scan(step, start, stacked, back=True)
-        return *begun, *after
-
-    def _step(
-        self,
-        e: Ops,
-        carried: Sequence[Value],
-        arrived: Channels,
-        v: Values,
-        o: Operands,
-        valid: Value | None,
-    ) -> tuple[list[Value], list[Value]]:
-        """(what is carried on to the step before, relevance of the states after this one)."""
-        s = Sharing(e, self.policy)
-        r = dict(zip(self.states, grouped(carried, [self.policy.channels] * 2), strict=False))
-        if arrived:
-            r["h"] = s.plus(r["h"], arrived)
-        sent = self.cell.back(s, self.key, r, v, o, NONE_FIXED)
-        pulled = s.pull(self.key, sent.state or [], self.cell.states(v, o, e)[0])
-        new = [*s.plus(pulled, sent.h), *(sent.c or [])]
-        old = [x for name in self.states for x in r[name]]
-        if valid is None:
-            return new, old
-        lives = e.Greater(valid, e.scalar(0.5))
-        on = [e.Where(lives, a, b) for a, b in zip(new, old, strict=True)]
-        return on, [e.Mul(x, valid) for x in old]
-
-
-def grouped(values: Sequence[Value], sizes: Sequence[int]) -> list[list[Value]]:
-    """Values in groups of these sizes, as far as there are any."""
-    ends = np.cumsum([0, *sizes]).tolist()
-    return [list(values[a:b]) for a, b in pairwise(ends)]
 
 
 def _rows_alike(start: Constant | None) -> bool:

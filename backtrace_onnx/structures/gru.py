@@ -37,6 +37,9 @@ class GRU(Cell):
     def joined(self) -> int:
         return 2
 
+    def kernel(self, o: Operands) -> str | None:
+        return "gru_after" if self.after else "gru"
+
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:
             w, r, wb, rb = weights

@@ -34,6 +34,9 @@ class LSTM(Cell):
     coupled: bool = False
     gates: ClassVar[int] = 4
 
+    def kernel(self, o: Operands) -> str | None:
+        return None if self.coupled or o.peephole is not None else "lstm"
+
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, c: Value, *weights: Value) -> Any:
             w, r, wb, rb, peephole = weights

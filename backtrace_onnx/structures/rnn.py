@@ -25,6 +25,9 @@ from backtrace_onnx.structures.cells import (
 class RNN(Cell):
     """H = f(x W^T + H' R^T + biases)."""
 
+    def kernel(self, o: Operands) -> str | None:
+        return "rnn"
+
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:
             w, r, wb, rb = weights
