@@ -149,7 +149,8 @@ def _expectations(
         ends = inner[last[inner] == inner]
         yes, no = forest.yes[ends], forest.no[ends]
         shares = [(weight if hits is None else hits)[side] for side in (yes, no)]
-        part = (shares[0] / (shares[0] + shares[1]))[:, None]
+        both = shares[0] + shares[1]
+        part = np.where(both > 0, shares[0] / np.maximum(both, 1e-300), 0.5)[:, None]
         expected[ends] = part * expected[yes] + (1 - part) * expected[no]
         weight[ends] = weight[yes] + weight[no]
         links = inner[last[inner] != inner]
@@ -160,9 +161,24 @@ def _expectations(
 def _usable_hits(forest: Forest) -> Floats | None:
     """How often nodes were visited, if that is known of all (exporters write 1 for unknown)."""
     hits = forest.hits
-    if hits is None or not (hits > 0).all() or not np.isfinite(hits).all():
+    if hits is None or not np.isfinite(hits).all() or (hits < 0).any():
         return None
     return hits if hits.min() < hits.max() else None
+
+
+def find_visits(forest: Forest, leaves: Ints, counts: Floats, who: str) -> Floats:
+    """float64[nodes]: how often each was visited, from how often each leaf was reached."""
+    levels = _levels(forest, who)
+    last = _chain_ends(forest, levels)
+    visits = np.zeros(len(forest.mode))
+    visits[leaves] = counts
+    for level in reversed(levels):
+        inner = level[~forest.leaves[level]]
+        ends = inner[last[inner] == inner]
+        visits[ends] = visits[forest.yes[ends]] + visits[forest.no[ends]]
+        links = inner[last[inner] != inner]
+        visits[links] = visits[last[links]]
+    return visits
 
 
 def _parents(forest: Forest, reached: Ints, last: Ints, who: str) -> Ints:
