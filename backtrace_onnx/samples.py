@@ -205,9 +205,10 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     shape = next((kind.shape for kind in outputs if kind.is_float and kind.shape), ())
     shared = [n for n in shape if isinstance(n, str) and n in known]
     named = [n for n in shared if "batch" in n.lower()]
-    if shared:
-        return set((named or shared)[:1])
-    return {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
+    first = {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
+    lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
+    lost = lost and not first.intersection(shared)
+    return set((named or shared)[:1]) if shared and (named or not lost) else first
 
 
 __all__ = ["SampleAxes", "SampleAxis", "find_samples", "merge"]

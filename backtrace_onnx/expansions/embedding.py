@@ -25,15 +25,16 @@ def embed_layer_normalization(
     mask: Value = None,
     position_ids: Value = None,
 ) -> tuple[Value, ...]:
-    """LayerNormalization(words[ids] + positions[position] + segments[segment])."""
+    """LayerNormalization(words[ids] + segments[segment] + positions[position])."""
     length = e.Shape(ids, start=1, end=2)
     if position_ids is None:
         rows = e.Unsqueeze(e.Slice(positions, ints(0), length, ints(0)), ints(0))
     else:
         rows = e.Gather(positions, position_ids, axis=0)
-    total = e.Add(e.Gather(words, ids, axis=0), rows)
-    if segment_ids is not None:
+    total = e.Gather(words, ids, axis=0)
+    if segment_ids is not None:  # first, as in the models this is fused from
         total = e.Add(total, e.Gather(segments, segment_ids, axis=0))
+    total = e.Add(total, rows)
     epsilon = float(op.attribute("epsilon", 1e-12))
     y = e.LayerNormalization(total, gamma, beta, axis=-1, epsilon=epsilon)
     return y, _lengths(e, op, ids, mask), total
