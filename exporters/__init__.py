@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backtrace_onnx.exporters.exported import Check, Exported, ExportWarning
     from backtrace_onnx.exporters.pytorch import from_torch
+    from backtrace_onnx.exporters.sklearn import from_sklearn
     from backtrace_onnx.exporters.tensorflow import from_keras, from_saved_model, from_tflite
+    from backtrace_onnx.exporters.transformers import from_transformers
 
 _HOME = {
     "Check": "exported",
@@ -20,8 +22,10 @@ _HOME = {
     "Exported": "exported",
     "from_keras": "tensorflow",
     "from_saved_model": "tensorflow",
+    "from_sklearn": "sklearn",
     "from_tflite": "tensorflow",
     "from_torch": "pytorch",
+    "from_transformers": "transformers",
 }
 
 __all__ = [
@@ -30,8 +34,10 @@ __all__ = [
     "Exported",
     "from_keras",
     "from_saved_model",
+    "from_sklearn",
     "from_tflite",
     "from_torch",
+    "from_transformers",
 ]
 
 

@@ -16,11 +16,12 @@ import onnx
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters import writing
+from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Exported, ExportWarning
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
 from backtrace_onnx.exporters.torch_modules import state_modules
-from backtrace_onnx.exporters.writing import Reference, publish, staging
+from backtrace_onnx.exporters.writing import publish, staging
 from backtrace_onnx.sessions import first_line
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 Exporter = Literal["auto", "dynamo", "legacy"]
 OPSET = 20
+_REMEDY = (
+    "The exporter read something of the example as fixed (a size, a branch, a loop): change the "
+    "module's code there, try the other exporter (exporter='dynamo' or 'legacy'), or pass "
+    "dynamic=False where only the example's sizes matter"
+)
 _NEWEST = {"dynamo": 25, "legacy": 20}  # dynamo writes invalid files for 26 and 27
 
 
@@ -109,7 +115,9 @@ class _Task:
         _check_open(proto, axes)
         reference = None
         if self.verify:
-            reference = Reference(self.call.run_on, self.call.feeds, axes, self.tolerance)
+            reference = Reference(
+                self.call.run_on, self.call.feeds, axes, self.tolerance, remedy=_REMEDY
+            )
         return publish(proto, self.path, self.staged, f"torch ({used})", reference)
 
 

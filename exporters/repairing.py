@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters.trials import BATCH
 from backtrace_onnx.sessions import MAX_IR, newest_opset
 
 
@@ -19,6 +20,7 @@ def repair(proto: onnx.ModelProto) -> None:
     proto.ir_version = min(proto.ir_version or 8, MAX_IR)
     _rewrite_foreign(proto.graph)
     _drop_unused_opsets(proto)
+    _name_open_axes(proto)
 
 
 def check_opset(opset: int, newest: int, exporter: str) -> None:
@@ -43,6 +45,18 @@ def name_axes(proto: onnx.ModelProto, wanted: Mapping[str, Mapping[int, str]]) -
     for dim in _dims(values):
         if dim.dim_param:
             dim.dim_param = re.sub(r"\w+", lambda m: names.get(m[0], m[0]), dim.dim_param)
+
+
+def _name_open_axes(proto: onnx.ModelProto) -> None:
+    """Call the open first axis of inputs `batch`, and forget tf2onnx's numbers of unknown sizes."""
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param.startswith("unk__") or dim.dim_value < 0:
+                dim.Clear()
+    for value in proto.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].HasField("dim_value") and not dims[0].dim_param:
+            dims[0].dim_param = BATCH
 
 
 def _dims(values: Iterable[onnx.ValueInfoProto]) -> Iterable[onnx.TensorShapeProto.Dimension]:

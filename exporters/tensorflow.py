@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from backtrace_onnx.exporters import tf_graphs
-from backtrace_onnx.exporters.comparing import Array
+from backtrace_onnx.exporters.comparing import Array, Reference
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset
-from backtrace_onnx.exporters.writing import Reference, publish, staging
+from backtrace_onnx.exporters.writing import publish, staging
 
 OPSET = 18
 _NEWEST = 18  # that tf2onnx writes
+_REMEDY = "tf2onnx translated an operator wrongly; try another opset or version of it"
 
 
 def from_keras(
@@ -50,7 +51,7 @@ def from_keras(
         with prediction.stating_layers():
             proto = tf_graphs.convert(prediction.graph(), opset, large=prediction.large)
         prediction.state_layers(proto)
-        reference = Reference(prediction.run, prediction.feeds, None, tolerance)
+        reference = Reference(prediction.run, prediction.feeds, tolerance=tolerance, remedy=_REMEDY)
         return publish(proto, Path(path), staged, "tf2onnx (Keras)", reference if verify else None)
 
 
@@ -76,7 +77,7 @@ def from_saved_model(
     loaded = Signature(Path(folder), signature, example)
     with staging(path) as staged:
         proto = tf_graphs.convert(loaded.graph(), opset, large=loaded.large)
-        reference = Reference(loaded.run, loaded.feeds, None, tolerance)
+        reference = Reference(loaded.run, loaded.feeds, tolerance=tolerance, remedy=_REMEDY)
         return publish(
             proto, Path(path), staged, "tf2onnx (SavedModel)", reference if verify else None
         )
@@ -104,7 +105,7 @@ def from_tflite(
     lite = Lite(Path(file), example)
     with staging(path) as staged:
         proto = lite.convert(opset)
-        reference = Reference(lite.run, lite.feeds, None, tolerance)
+        reference = Reference(lite.run, lite.feeds, tolerance=tolerance, remedy=_REMEDY)
         return publish(proto, Path(path), staged, "tf2onnx (TFLite)", reference if verify else None)
 
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from backtrace_onnx.exporters.comparing import Array, Feeds
+from backtrace_onnx.exporters.comparing import Array, Axes, Feeds
 
-Axes = Mapping[str, Mapping[int, str]]
-"""Open axes: input -> axis -> symbol."""
 BATCH, SEQUENCE = "batch", "sequence"
 
 

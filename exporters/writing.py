@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,33 +12,16 @@ import onnx
 from onnx import TensorProto
 
 from backtrace_onnx.errors import ExportError
-from backtrace_onnx.exporters.comparing import Feeds, Run, compare
+from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Check, Exported
 from backtrace_onnx.exporters.repairing import repair
-from backtrace_onnx.exporters.trials import Axes, open_axes, trials
+from backtrace_onnx.exporters.trials import open_axes, trials
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
 from backtrace_onnx.sessions import first_line
 
 EMBEDDED_BYTES = 2_000_000_000
 """Weights larger than this together lie in a file beside the model: a protobuf ends at 2 GB."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the exported file is compared with.
-
-    Attributes:
-        run: the framework, from arrays by input name to the outputs in order.
-        example: the example, by input name.
-        axes: open axes that may vary; None: those the file has.
-        tolerance: allowed difference relative to an output's largest value; None: by dtype.
-    """
-
-    run: Run
-    example: Feeds
-    axes: Axes | None = None
-    tolerance: float | None = None
 
 
 @contextmanager
@@ -82,7 +64,7 @@ def publish(
     if reference is not None:
         axes = open_axes(proto) if reference.axes is None else reference.axes
         made = trials(reference.example, axes)
-        checks = compare(staged, reference.run, made, reference.tolerance)
+        checks = reference.compare(staged, made)
     return Exported(
         path,
         tuple(path.parent / file.name for file in sorted(staged.parent.iterdir())),
