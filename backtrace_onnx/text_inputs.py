@@ -88,6 +88,12 @@ class TextInput:
             return np.full(len(ids), -1, np.int64)
         return -1 - np.asarray(mask[:, ::-1].argmax(axis=1), np.int64)
 
+    def asked(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.int64]:
+        """int64[samples]: where a token is to be found: each text's first [MASK], else its end."""
+        ids = feeds[find_ids_among(feeds, self.name)]
+        hidden = ids == self.tokenizer.mask if self.tokenizer.mask is not None else ids < 0
+        return np.where(hidden.any(1), hidden.argmax(1) - ids.shape[1], self.last(feeds))
+
     def mask(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
         """Where the ids are no padding, bool[samples, tokens]; None where nothing says so."""
         name = find_ids_among(feeds, self.name)

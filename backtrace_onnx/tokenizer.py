@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Text = str | tuple[str, str]
 INSTALL = "pip install 'backtrace-onnx[text]' (or: pip install tokenizers)"
+_MASKS = ("[MASK]", "<mask>")
 _PADS = ("[PAD]", "<pad>", "<|pad|>", "<PAD>")
 
 
@@ -58,6 +59,11 @@ class Tokenizer:
     def pad(self) -> int | None:
         """The id that fills short texts, if the file names one."""
         return self._pad
+
+    @property
+    def mask(self) -> int | None:
+        """The id that stands for a word to be found, if there is one."""
+        return self._first(_MASKS)
 
     @property
     def size(self) -> int:

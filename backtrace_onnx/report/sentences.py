@@ -106,7 +106,7 @@ def _text(
         axis.add_patch(FancyBboxPatch((token.left - 1, top + 3), token.width + 2, 21, **box))
         word: Any = {"fontsize": _SIZE, "va": "center", "ha": "center", "color": ink(color)}
         axis.text(middle, top + 13.5, visible(token.mark.text.strip(" ")), **word)
-        if abs(value) >= 0.005 * total and token.width >= 12:
+        if abs(value) >= 0.005 * total and token.width >= 22:
             number: Any = {"fontsize": 7.5, "color": FAINT, "va": "center", "ha": "center"}
             axis.text(middle, top + 31, f"{value / total:+.0%}", **number)
 

@@ -67,8 +67,8 @@ def speaks(graph: Graph, output: str, entry: TextInput) -> bool:
 
 
 def next_tokens(tokens: Tokens, entry: TextInput, feeds: Mapping[str, Array]) -> Wanted:
-    """The token after the end of every text: the one asked for, or the likeliest."""
-    last = entry.last(feeds)
+    """The token at the [MASK] or the end of every text: the one asked for, or the likeliest."""
+    last = entry.asked(feeds)
     asked = [tokens.token, tokens.rather_than]
     ids = [-1 if text is None else entry.tokenizer.token_id(text) for text in asked]
     pairs = [np.stack([last, np.full_like(last, i)], axis=1) for i in ids]

@@ -72,6 +72,11 @@ def test_the_last_token_of_each_text(explainer: Explainer, tokenizer: Tokenizer)
     assert TextInput(tokenizer).last(feeds).tolist() == [-3, -1]
 
 
+def test_a_word_to_be_found(explainer: Explainer, tokenizer: Tokenizer) -> None:
+    feeds = tokenizer.feeds(["a [MASK] film", "good", "[MASK] [MASK]"], explainer)
+    assert TextInput(tokenizer).asked(feeds).tolist() == [-3, -3, -4]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_padding_carries_nothing_and_a_batch_changes_nothing(
     mode: str, explainer: Explainer, tokenizer: Tokenizer
