@@ -265,7 +265,8 @@ class _Writer:
         n = self.net.hidden
         zx = self.gemm(x, self.row("w", d), self.row("b", d, 0, n))
         zh = self.gemm(h, self.row("r", d), self.row("b", d, n))
-        return self.act(d, 0, self.Add(zx, zh))
+        # A Concat of one: no gate inside a cell, also where the first state is constant.
+        return self.act(d, 0, self.Concat(self.Add(zx, zh), axis=1))
 
     def direction(self, d: int, backwards: bool) -> dict[str, str]:
         """Y [steps, 1, batch, hidden], Y_h and Y_c [1, batch, hidden] of one direction.

@@ -1,0 +1,305 @@
+"""Native recurrent nodes are explained as their equations written out step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtrace_onnx import Explainer, Explanation, policy
+from backtrace_onnx.errors import UnsupportedError
+from backtrace_onnx.policies import POLICIES, divide, where
+from tests.rules.unrolled import Net, native, random_net, unrolled
+from tests.support import MODES, Case, assert_close, channels, gap, generator
+
+Array = npt.NDArray[Any]
+
+TOLERANCE = {"epsilon": 2e-4}  # divides by differences of near numbers, step after step
+
+
+def start(case: Case, output: str, mode: str) -> tuple[Array, ...]:
+    """Random relevance at an output."""
+    y = case.session.run([output], case.feeds)[0]
+    rng = generator(output, mode)
+    made = rng.standard_normal((POLICIES[mode].channels, *y.shape)).astype(np.float32)
+    return tuple(np.abs(made) if len(made) > 1 else made)
+
+
+def explained(case: Case, output: str, mode: str, r: tuple[Array, ...]) -> Explanation:
+    """Explained from this relevance at that output."""
+    given_start = r if len(r) > 1 else r[0]
+    return case.explainer.explain(case.feeds, mode=mode, output=output, start=given_start)
+
+
+def check(net: Net, modes: tuple[str, ...] = ("default", "contrastive"), **how: Any) -> None:
+    """Native and unrolled agree in values, relevance and books, at every output."""
+    ours, theirs = native(net, **how), unrolled(net)
+    for output in net.outputs:
+        y = [case.session.run([output], case.feeds)[0] for case in (ours, theirs)]
+        assert gap(*y) < 1e-5
+        for mode in modes:
+            r = start(ours, output, mode)
+            found, wanted = (explained(case, output, mode, r) for case in (ours, theirs))
+            compare(found, wanted, TOLERANCE.get(mode, 1e-5))
+
+
+def compare(found: Explanation, wanted: Explanation, tolerance: float) -> None:
+    """The same relevance at all inputs, and the same books."""
+    names = list(wanted.inputs)
+    parts = [[r for name in names for r in channels(e, name)] for e in (found, wanted)]
+    assert_close(*parts, tolerance, ", ".join(names))
+    books = [e.ledger.total() for e in (found, wanted)]
+    assert books[0].relative_residual < 1e-5
+    scale = max(float(np.abs(books[1].start).max()), 1.0) + np.abs(books[1].constants).max()
+    for kind in ("constants", "unassigned"):
+        a, b = (getattr(book, kind).sum(1) for book in books)
+        assert np.abs(a - b).max() <= 10 * tolerance * scale, (kind, a, b)
+
+
+BOTH, ALL = ("Y", "Y_h"), ("Y", "Y_h", "Y_c")
+AFTER = {"linear_before_reset": 1}
+NETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lstm": ("LSTM", {}),
+    "lstm without biases": ("LSTM", {"biases": False}),
+    "lstm both ways": ("LSTM", {"direction": "bidirectional", "outputs": ALL}),
+    "lstm backwards from states": ("LSTM", {"direction": "reverse", "states": "hc"}),
+    "lstm last states": ("LSTM", {"states": "hc", "outputs": ("Y_h", "Y_c")}),
+    "lstm from c alone": ("LSTM", {"states": "c"}),
+    "lstm of one step": ("LSTM", {"steps": 1}),
+    "lstm with coupled gates": ("LSTM", {"attributes": {"input_forget": 1}}),
+    "lstm with peepholes": ("LSTM", {"peepholes": True, "states": "hc", "outputs": ("Y", "Y_c")}),
+    "lstm with peepholes from 0": ("LSTM", {"peepholes": True}),
+    "lstm clipped": ("LSTM", {"attributes": {"clip": 0.5}}),
+    "lstm of lengths": ("LSTM", {"lengths": [2, 4], "outputs": ALL, "states": "hc"}),
+    "lstm of lengths, both ways": ("LSTM", {"lengths": [4, 1], "direction": "bidirectional"}),
+    "gru": ("GRU", {"outputs": BOTH}),
+    "gru, reset after": ("GRU", {"attributes": AFTER, "outputs": BOTH}),
+    "gru both ways from states": ("GRU", {"direction": "bidirectional", "states": "h"}),
+    "gru, reset after, of lengths": (
+        "GRU",
+        {"attributes": AFTER, "direction": "reverse", "states": "h", "lengths": [1, 3]},
+    ),
+    "rnn": ("RNN", {"outputs": BOTH}),
+    "rnn both ways": ("RNN", {"direction": "bidirectional", "states": "h"}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_unrolled(name: str) -> None:
+    """Every kind of node."""
+    op, options = NETS[name]
+    check(random_net(op, **options))
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_epsilon(op: str) -> None:
+    """A policy that reads sums only."""
+    check(random_net(op, hidden=3, outputs=BOTH), ("epsilon",))
+
+
+CONSTANT = [
+    ("LSTM", "hc", {}),
+    ("LSTM", "h", {}),
+    ("LSTM", "c", {}),
+    ("LSTM", "hc", {"peepholes": True}),
+    ("GRU", "h", {}),
+    ("GRU", "h", {"attributes": AFTER}),
+    ("RNN", "h", {}),
+]
+
+
+@pytest.mark.parametrize(("op", "constant", "options"), CONSTANT)
+def test_constant_states(op: str, constant: str, options: dict[str, Any]) -> None:
+    """A constant first state takes nothing; its product is part of the first step's bias."""
+    states = "hc" if op == "LSTM" else "h"
+    check(random_net(op, states=states, batch=1, constant=frozenset(constant), **options))
+
+
+DATA = [
+    ("LSTM", "wrb", {}),
+    ("LSTM", "wrbp", {"peepholes": True, "states": "hc"}),
+    ("LSTM", "b", {"states": "h"}),
+    ("GRU", "wrb", {"states": "h"}),
+    ("GRU", "wr", {"attributes": AFTER}),
+    ("RNN", "rb", {"direction": "reverse"}),
+]
+
+
+@pytest.mark.parametrize(("op", "data", "options"), DATA)
+def test_weights_that_are_data(op: str, data: str, options: dict[str, Any]) -> None:
+    """Weights, biases and peepholes take their share where they are inputs."""
+    check(random_net(op, data=frozenset(data), **options))
+
+
+FUNCTIONS = [
+    ("HardSigmoid", "Softsign", "LeakyRelu"),
+    ("Sigmoid", "ScaledTanh", "Elu"),
+    ("Softplus", "ThresholdedRelu", "Relu"),
+]
+
+
+@pytest.mark.parametrize("functions", FUNCTIONS)
+def test_activations(functions: tuple[str, ...]) -> None:
+    """Activations pass; their parameters are taken in turn."""
+    takes = {"HardSigmoid": "ab", "LeakyRelu": "a", "ScaledTanh": "ab", "Elu": "a"}
+    takes["ThresholdedRelu"] = "a"
+    given_parameters = "".join(takes.get(f, "") for f in functions)
+    attributes: dict[str, Any] = {"activations": list(functions)}
+    if "a" in given_parameters:
+        attributes["activation_alpha"] = [0.3, 0.2, 0.1][: given_parameters.count("a")]
+    if "b" in given_parameters:
+        attributes["activation_beta"] = [0.6, 0.4][: given_parameters.count("b")]
+    check(random_net("LSTM", attributes=attributes))
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_any_shape(data: st.DataObject) -> None:
+    """Sizes, directions, lengths, states and biases as they come."""
+    op = data.draw(st.sampled_from(["LSTM", "GRU", "RNN"]))
+    steps, batch = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
+    lengths = st.none() | st.lists(st.integers(1, steps), min_size=batch, max_size=batch)
+    net = random_net(
+        op,
+        steps=steps,
+        batch=batch,
+        inputs=data.draw(st.integers(1, 3)),
+        hidden=data.draw(st.integers(1, 5)),
+        direction=data.draw(st.sampled_from(["forward", "reverse", "bidirectional"])),
+        biases=data.draw(st.booleans()),
+        lengths=data.draw(lengths),
+        states=data.draw(st.sampled_from(["", "h", "hc"] if op == "LSTM" else ["", "h"])),
+        outputs=(data.draw(st.sampled_from(["Y", "Y_h"])),),
+        seed=data.draw(st.integers(0, 5)),
+    )
+    check(net, ("default",))
+
+
+COMPILED = [
+    "lstm",
+    "lstm both ways",
+    "lstm last states",
+    "lstm of lengths",
+    "lstm with coupled gates",
+    "lstm with peepholes",
+    "gru",
+    "gru, reset after, of lengths",
+    "rnn both ways",
+]
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled(name: str) -> None:
+    """The same from the compiled model, and the same books."""
+    op, options = NETS[name]
+    net = random_net(op, **options)
+    case = native(net)
+    for output in net.outputs[:2]:
+        for mode in MODES[:2]:
+            r = start(case, output, mode)
+            eager = explained(case, output, mode, r)
+            compiled = Explainer(case.proto, engine="onnxruntime").explain(
+                case.feeds, mode=mode, output=output, start=r if len(r) > 1 else r[0]
+            )
+            compare(compiled, eager, 1e-5)
+            entry, other = eager.ledger["cell"], compiled.ledger["cell"]
+            assert np.allclose(entry.constants, other.constants, atol=1e-4)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_compiled_once_for_any_size(op: str, tmp_path: Path) -> None:
+    """Steps and batch stay open in the compiled model."""
+    import onnxruntime as ort
+
+    net = random_net(op, direction="bidirectional", biases=True)
+    case = native(net)
+    case.explainer.compile(tmp_path / "m.onnx", task="start", output="Y")
+    session = ort.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    for steps, batch in ((1, 1), (6, 3)):
+        x = generator(steps).standard_normal((steps, batch, 3)).astype(np.float32)
+        r = generator("r").standard_normal((steps, 2, batch, 5)).astype(np.float32)
+        (found,) = session.run(["relevance/x"], {"x": x, "start": r})
+        wanted = case.explainer.explain({"x": x}, output="Y", start=r)
+        assert_close([found], channels(wanted, "x"), 1e-5)
+
+
+def test_batch() -> None:
+    """Every sample gets what it gets alone, relevance and books."""
+    net = random_net("LSTM", batch=3, direction="bidirectional")
+    case = native(net)
+    (r,) = start(case, "Y", "default")
+    together = case.explainer.explain(net.feeds, output="Y", start=r)
+    for k in range(3):
+        alone = case.explainer.explain(
+            {"x": net.x[:, k : k + 1]}, output="Y", start=r[:, :, k : k + 1]
+        )
+        parts = [channels(together, "x")[0][:, k : k + 1]]
+        assert_close(parts, channels(alone, "x"), 1e-5)
+
+
+@pytest.fixture
+def own_policy() -> Iterator[str]:
+    """A policy of three kinds of numbers that the kernels have never seen."""
+
+    @policy("leaning", reading="split")
+    def leaning(p: Any, n: Any, b: Any, r: Any) -> Any:
+        """Twice as much to what agrees with the relevance's sign."""
+        mass = where(r > 0, 2 * p + n, p + 2 * n) + abs(b)
+        a = divide(r, mass)
+        return ((where(r > 0, 2 * a, a), where(r > 0, a, 2 * a), a * abs(b)),)
+
+    yield "leaning"
+    del POLICIES["leaning"]
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_own_policy(op: str, own_policy: str) -> None:
+    """A policy that is not proportional to relevance is asked at every step."""
+    net = random_net(op, states="h")
+    check(net, (own_policy,))
+    case = native(net)
+    r = start(case, "Y", own_policy)
+    compiled = Explainer(case.proto, engine="onnxruntime")
+    again = compiled.explain(case.feeds, mode=own_policy, output="Y", start=r[0])
+    compare(again, explained(case, "Y", own_policy, r), 1e-5)
+
+
+def test_silence() -> None:
+    """Without any mass nothing is sent, and nothing is lost."""
+    net = random_net("LSTM", biases=False)
+    net.x[:] = 0
+    case = native(net)
+    for mode in MODES:
+        found = explained(case, "Y", mode, start(case, "Y", mode))
+        assert not channels(found, "x")[0].any()
+        assert found.ledger.total().relative_residual < 1e-6
+
+
+def test_unused_sequence_output() -> None:
+    """The states of every step are computed where the node does not return them."""
+    net = random_net("LSTM", outputs=("Y_h",))
+    assert native(net).proto.graph.node[0].output[0] == ""
+    check(net)
+
+
+def test_refused() -> None:
+    """A sequence that depends on no input has no rule yet."""
+    net = random_net("LSTM", states="hc", batch=2)
+    case = native(net)
+    constant = case.proto.graph.initializer.add()
+    constant.CopyFrom(_initializer("x", net.x))
+    del case.proto.graph.input[0]
+    with pytest.raises(UnsupportedError, match="sequence"):
+        Explainer(case.proto).explain({"h": net.h, "c": net.c}, output="Y")
+
+
+def _initializer(name: str, x: Array) -> Any:
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(x, name)
