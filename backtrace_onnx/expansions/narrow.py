@@ -1,0 +1,59 @@
+"""Operators on 8-bit data computed as floats: the same numbers, in a type relevance has."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import NodeProto, TensorProto, helper
+
+from backtrace_onnx.graph import TensorType
+from backtrace_onnx.infer import infer
+from backtrace_onnx.model import Model
+
+_COMPARING = frozenset({"MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize", "Upsample"})
+_NARROW = frozenset({TensorProto.UINT8, TensorProto.INT8})
+
+
+def widened(model: Model) -> Model:
+    """The model with those that weigh 8-bit data against each other done on floats.
+
+    Quantised models leave pools and resizes between two changes of scale in 8 bits.
+    """
+    nodes = model.proto.graph.node
+    asked = [node for node in nodes if node.op_type in _COMPARING and not node.domain]
+    if not asked or not any("Quantize" in node.op_type for node in nodes):
+        return model
+    types = infer(model)
+    narrow = {
+        node.name: kind.dtype
+        for node in asked
+        if (kind := types.get(node.input[0], TensorType())).dtype in _NARROW
+    }
+    if not narrow:
+        return model
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    written = [
+        new
+        for node in proto.graph.node
+        for new in (_widened(node, narrow[node.name]) if node.name in narrow else [node])
+    ]
+    del proto.graph.node[:]
+    proto.graph.node.extend(written)
+    return Model(proto, model.weights, model.name, model.folder, model.aside)
+
+
+def _widened(node: NodeProto, kind: int) -> list[NodeProto]:
+    """A node between a cast to float and one back; indices among its outputs stay."""
+    data = len(node.input) if node.op_type in ("Max", "Min") else 1
+    casts = [
+        helper.make_node("Cast", [name], [f"{node.name}/wide{i}"], f"{node.name}/wide{i}", to=1)
+        for i, name in enumerate(node.input[:data])
+    ]
+    made = NodeProto()
+    made.CopyFrom(node)
+    made.input[:data] = [cast.output[0] for cast in casts]
+    made.output[0] = f"{node.name}/float"
+    back = helper.make_node(
+        "Cast", [made.output[0]], [node.output[0]], f"{node.name}/back", to=kind
+    )
+    return [*casts, made, back]
