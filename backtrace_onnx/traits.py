@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.graph import Graph, Node
-from backtrace_onnx.regions.draft import is_region
+from backtrace_onnx.regions.draft import body, is_region, kinds
 from backtrace_onnx.regions.functions import function_of, may_saturate
 from backtrace_onnx.rotations import is_rotation_table
 
@@ -140,12 +140,12 @@ def gates(graph: Graph) -> Mapping[str, Gate]:
 def _written(graph: Graph) -> Iterator[Node]:
     """The nodes, those inside of regions one by one."""
     for node in graph.nodes:
-        yield from node.attributes["body"] if is_region(node) else (node,)
+        yield from body([node])
 
 
 def _may_saturate(node: Node) -> bool:
     if is_region(node):
-        return may_saturate(node.attributes["body"])
+        return may_saturate(kinds(node))
     return node.operator in GATES or node.operator in HEAD_GATES
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from backtrace_onnx.graph import Node
-from backtrace_onnx.regions.draft import Draft, body, is_region
+from backtrace_onnx.regions.draft import Draft, is_region, kinds
 from backtrace_onnx.regions.families import (
     EXPONENTIAL,
     LOGICAL,
@@ -16,8 +16,8 @@ from backtrace_onnx.regions.families import (
     POINTWISE,
     POOLING,
     REDUCING,
-    REGION,
 )
+from backtrace_onnx.regions.meeting import normalises
 
 Kind: TypeAlias = Literal["function", "bound", "end", "factor", "shift", "neutral"]
 """What a node is to a chain; "bound" is a function by itself, "end" the last one of a chain."""
@@ -52,14 +52,11 @@ def _says_more(draft: Draft, members: Sequence[Node]) -> bool:
 
 
 def _merge(draft: Draft, members: Sequence[Node]) -> None:
-    (entry,) = draft.uses(members[0])
     outputs = [member.outputs[0] for member in members]
-    if not all(draft.graph.type(name).is_float for name in (entry, *outputs)):
+    if not all(draft.graph.type(name).is_float for name in (*draft.uses(members[0]), *outputs)):
         return
-    flat, last = body(members), members[-1]
-    is_size = is_region(last) and not any(node.op_type == "Exp" for node in flat)
-    axes = last.attributes["normalised"] if is_size else ()
-    draft.merge(members, REGION, entry, outputs, {"body": flat, "normalised": axes})
+    last, region = members[-1], draft.region(members)
+    draft.merge(members, outputs, last.attributes["normalised"] if normalises(region) else ())
 
 
 def _forward(draft: Draft, node: Node) -> list[Node]:
@@ -80,10 +77,15 @@ def _ending(draft: Draft, members: Sequence[Node]) -> Kind | None:
     """What a division by its own size is to these: a Softmax's if it follows Exp, the second half
     of a normalisation if it follows a region with a reduction, else none of them."""
     last = next((m for m in reversed(members) if kind_of(draft, m) != "neutral"), members[-1])
-    inner = body([last])
-    if inner[-1].op_type == "Exp":
+    if _last(last).op_type == "Exp":
         return "function"
-    return "end" if any(node.op_type in REDUCING | POOLING for node in inner) else None
+    return "end" if kinds(last) & (REDUCING | POOLING) else None
+
+
+def _last(node: Node) -> Node:
+    while is_region(node):
+        node = node.attributes["members"][-1]
+    return node
 
 
 def following(draft: Draft, node: Node) -> Node | None:

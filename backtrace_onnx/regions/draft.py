@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.regions.families import DOMAIN, REGION
@@ -62,28 +61,38 @@ class Draft:
         return self.nodes[next(iter(readers))]
 
     def merge(
-        self,
-        members: Sequence[Node],
-        op_type: str,
-        entry: str,
-        alike: Iterable[str],
-        attributes: Mapping[str, Any],
+        self, members: Sequence[Node], alike: Iterable[str], normalised: Sequence[int] = ()
     ) -> Node:
-        """Put one node of our own for these, in topological order; the last one's output stays.
+        """Put a region in the place of these nodes, in topological order; the last one's output
+        stays, and tensors between them that are `alike` share its relevance.
 
-        Tensors between them that are `alike` share the output's relevance; others have none.
+        Args:
+            normalised: axes that the region goes over, if it is a normalisation.
         """
-        made = Node(
-            members[-1].name,
-            DOMAIN,
-            op_type,
-            1,
-            (entry,),
-            members[-1].outputs[:1],
-            dict(attributes),
-            sources(members),
-        )
-        return self.replace(members, made, alike)
+        return self.replace(members, self.region(members, normalised), alike)
+
+    def region(self, members: Sequence[Node], normalised: Sequence[int] = ()) -> Node:
+        """One node for these, whose only use is that of the first."""
+        last = members[-1]
+        attributes = {
+            "members": tuple(members),
+            "kinds": frozenset[str]().union(*(kinds(node) for node in members)),
+            "divides": any(self._divides(node) for node in members),
+            "normalised": tuple(normalised),
+        }
+        entry = self.uses(members[0])
+        return Node(last.name, DOMAIN, REGION, 1, entry, last.outputs[:1], attributes)
+
+    def _divides(self, node: Node) -> bool:
+        """Whether a node divides by what is no constant."""
+        if is_region(node):
+            return bool(node.attributes["divides"])
+        if node.op_type == "Div":
+            return not self.fixed(node.inputs[1])
+        if node.op_type == "Pow":
+            exponent = self.graph.constants.get(node.inputs[1])
+            return exponent is not None and bool((exponent < 0).all())
+        return node.op_type == "Reciprocal"
 
     def replace(self, members: Sequence[Node], made: Node, alike: Iterable[str]) -> Node:
         """Put `made`, whose output is the last member's, in the place of these nodes."""
@@ -107,31 +116,39 @@ class Draft:
     def finished(self) -> Graph:
         """The graph as it is read now."""
         aliases, hidden = dict(self.graph.aliases), dict(self.hidden)
-        for name in self.aliases:
+        for name in reversed(self.aliases):
             shared = self.aliases[name]
-            while shared in self.aliases:
-                shared = self.aliases[shared]
             if shared in hidden:
                 hidden[name] = hidden[shared]
             else:
-                aliases[name] = shared
-        nodes = tuple(node for node in self.nodes if node is not None)
+                aliases[name] = aliases.get(shared, shared)
+        nodes = tuple(_named(node) for node in self.nodes if node is not None)
         return replace(self.graph, nodes=nodes, aliases=aliases, hidden=hidden)
 
 
-def sources(members: Iterable[Node]) -> tuple[str, ...]:
-    """Names of the nodes that a merged one stands for, its own first."""
-    *others, last = members
-    names = [last.name, *last.sources, *(name for node in others for name in node.sources)]
-    return tuple(dict.fromkeys(names))
+def _named(node: Node) -> Node:
+    """A region with the names of the nodes it stands for."""
+    if not is_region(node):
+        return node
+    names = (name for inner in body([node]) for name in inner.sources)
+    return replace(node, sources=tuple(dict.fromkeys([node.name, *names])))
 
 
-def body(members: Iterable[Node]) -> tuple[Node, ...]:
+def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The nodes as they were before any were merged."""
-    found: list[Node] = []
-    for node in members:
-        found += node.attributes["body"] if is_region(node) else [node]
+    waiting, found = list(nodes)[::-1], []
+    while waiting:
+        node = waiting.pop()
+        if is_region(node):
+            waiting.extend(reversed(node.attributes["members"]))
+        else:
+            found.append(node)
     return tuple(found)
+
+
+def kinds(node: Node) -> frozenset[str]:
+    """Operators that a node is made of."""
+    return node.attributes["kinds"] if is_region(node) else frozenset({node.op_type})
 
 
 def is_region(node: Node) -> bool:
@@ -162,4 +179,4 @@ def _living(graph: Graph, kept: frozenset[str]) -> set[int]:
     return found
 
 
-__all__ = ["Draft", "body", "is_region", "sources"]
+__all__ = ["Draft", "body", "is_region", "kinds"]

@@ -131,8 +131,7 @@ def _combined(layouts: Layouts, node: Node) -> Layout | None:
         if name in layouts.known:
             varying.append(layouts.known[name])
             continue
-        shape = layouts.steady(name)
-        like = _filled_like(layouts, name) if shape is None or None in shape else None
+        shape, like = layouts.steady(name), _filled_like(layouts, name)
         if like is not None:
             varying.append(like)
         elif shape is None:

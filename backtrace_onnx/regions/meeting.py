@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heappop, heappush
-
-import numpy as np
 
 from backtrace_onnx import registry
 from backtrace_onnx.graph import Node
 from backtrace_onnx.regions.dominators import Dominators
-from backtrace_onnx.regions.draft import Draft, body, is_region
+from backtrace_onnx.regions.draft import Draft, is_region, kinds
 from backtrace_onnx.regions.families import (
     EXPONENTIAL,
     LOGICAL,
@@ -18,7 +15,6 @@ from backtrace_onnx.regions.families import (
     POINTWISE,
     POOLING,
     REDUCING,
-    REGION,
 )
 from backtrace_onnx.regions.layouts import ALLOWED, Layouts
 
@@ -62,19 +58,13 @@ def _read(draft: Draft, at: int, entry: str) -> None:
             return
     if not layouts.is_whole(node.outputs[0]):
         return
-    flat = body(members)
-    axes = tuple(sorted(layouts.reduced)) if _normalises(draft, flat) else ()
     alike = [
         name for name in layouts.known if layouts.is_whole(name) and draft.graph.type(name).is_float
     ]
-    inner = {o for member in flat for o in member.outputs if member.op_type in LOGICAL}
-    draft.merge(
-        members,
-        REGION,
-        entry,
-        [name for name in alike if name not in inner],
-        {"body": flat, "normalised": axes},
-    )
+    logical = {o for member in members for o in member.outputs if member.op_type in LOGICAL}
+    region = draft.region(members)
+    normalised = sorted(layouts.reduced) if normalises(region) else ()
+    draft.merge(members, [name for name in alike if name not in logical], normalised)
 
 
 def _follow(layouts: Layouts, member: Node) -> bool:
@@ -116,22 +106,12 @@ def _closed(draft: Draft, node: Node, seen: set[int]) -> bool:
     return first not in draft.kept and draft.readers.get(first, set()) <= seen
 
 
-def _normalises(draft: Draft, members: Sequence[Node]) -> bool:
+def normalises(region: Node) -> bool:
     """Whether a region divides its input by a size that it reduces it to."""
-    kinds = {member.op_type for member in members}
-    if not kinds & (REDUCING | POOLING) or kinds & _BOUNDED:
+    found = kinds(region)
+    if not found & (REDUCING | POOLING) or found & _BOUNDED:
         return False
-    return any(_divides(draft, member) for member in members)
+    return bool(region.attributes["divides"])
 
 
-def _divides(draft: Draft, node: Node) -> bool:
-    """Whether a node divides by what is no constant."""
-    if node.op_type == "Div":
-        return not draft.fixed(node.inputs[1])
-    if node.op_type == "Pow":
-        exponent = draft.graph.constants.get(node.inputs[1])
-        return exponent is not None and bool(np.all(exponent < 0))
-    return node.op_type == "Reciprocal"
-
-
-__all__ = ["read_meetings"]
+__all__ = ["normalises", "read_meetings"]

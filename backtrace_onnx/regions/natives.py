@@ -6,12 +6,11 @@ A shift is a bias, unless with it the nodes around are exactly one of these nati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from backtrace_onnx.graph import Node
 from backtrace_onnx.regions.chains import following, kind_of
-from backtrace_onnx.regions.draft import Draft, body
-from backtrace_onnx.regions.families import DOMAIN, REGION
+from backtrace_onnx.regions.draft import Draft, kinds
 from backtrace_onnx.regions.functions import function_of, may_saturate
 
 _BOUNDING = frozenset({"Clip", "Max", "Min", "Relu"})
@@ -27,15 +26,15 @@ def read_natives(draft: Draft) -> None:
         if kind_of(draft, node) in ("function", "bound") and _may_be_native(node):
             members = next(_natives(draft, node), None)
             if members is not None:
-                _merge(draft, members)
+                draft.merge(members, [member.outputs[0] for member in members])
 
 
 def _may_be_native(node: Node) -> bool:
-    return may_saturate(body([node])) or _bounds(node)
+    return may_saturate(kinds(node)) or _bounds(node)
 
 
 def _bounds(node: Node) -> bool:
-    return all(inner.op_type in _BOUNDING for inner in body([node]))
+    return kinds(node) <= _BOUNDING
 
 
 def _natives(draft: Draft, node: Node) -> Iterator[list[Node]]:
@@ -49,14 +48,8 @@ def _natives(draft: Draft, node: Node) -> Iterator[list[Node]]:
             if not any(kind_of(draft, member) == "shift" for member in around):
                 continue
             members = [*before[first:], node, *after[:last]]
-            if function_of(_candidate(draft, members), draft.graph):
+            if function_of(draft.region(members), draft.graph):
                 yield members
-
-
-def _candidate(draft: Draft, members: Sequence[Node]) -> Node:
-    entry = draft.uses(members[0])
-    attributes = {"body": body(members)}
-    return Node("candidate", DOMAIN, REGION, 1, entry, members[-1].outputs[:1], attributes)
 
 
 def _before(draft: Draft, node: Node) -> list[Node]:
@@ -88,12 +81,6 @@ def _without_shift(draft: Draft, before: list[Node]) -> list[Node]:
 
 def _is_affine(draft: Draft, node: Node) -> bool:
     return kind_of(draft, node) in ("factor", "shift", "neutral")
-
-
-def _merge(draft: Draft, members: Sequence[Node]) -> None:
-    (entry,) = draft.uses(members[0])
-    outputs = [member.outputs[0] for member in members]
-    draft.merge(members, REGION, entry, outputs, {"body": body(members), "normalised": ()})
 
 
 __all__ = ["read_natives"]

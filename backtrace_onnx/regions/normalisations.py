@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from backtrace_onnx.graph import Node, Shape
 from backtrace_onnx.regions.chains import following
-from backtrace_onnx.regions.draft import Draft, body, is_region
-from backtrace_onnx.regions.families import MOVING, NEUTRAL, NORMALISING, SCALE
+from backtrace_onnx.regions.draft import Draft, is_region
+from backtrace_onnx.regions.families import DOMAIN, MOVING, NEUTRAL, NORMALISING, SCALE
 
 Role: TypeAlias = Literal["own", "channel"] | None
 """What an axis is to a normalisation: one it goes over, its channels, or neither."""
@@ -36,18 +36,25 @@ def read_scales(draft: Draft) -> None:
 
 
 def _absorb(draft: Draft, node: Node, members: list[Node]) -> None:
-    attributes = dict(node.attributes)
+    together = [node, *members]
+    alike = [member.outputs[0] for member in together]
     if is_region(node):
-        attributes["body"] = body([node, *members])
-    sources = (*node.sources, *(name for member in members for name in member.sources))
-    outputs = members[-1].outputs[:1]
-    made = replace(node, outputs=outputs, attributes=attributes, sources=sources)
-    draft.replace([node, *members], made, [m.outputs[0] for m in (node, *members)])
+        draft.merge(together, alike, node.attributes["normalised"])
+        return
+    made = replace(node, outputs=members[-1].outputs[:1], sources=_sources(together))
+    draft.replace(together, made, alike)
 
 
 def _gather(draft: Draft, members: list[Node]) -> None:
-    (entry,) = draft.uses(members[0])
-    draft.merge(members, SCALE, entry, [m.outputs[0] for m in members], {})
+    last = members[-1]
+    sources = dict.fromkeys([last.name, *_sources(members)])
+    entry = draft.uses(members[0])
+    made = Node(last.name, DOMAIN, SCALE, 1, entry, last.outputs[:1], {}, tuple(sources))
+    draft.replace(members, made, [member.outputs[0] for member in members])
+
+
+def _sources(members: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(name for member in members for name in member.sources)
 
 
 def _runs(draft: Draft, node: Node, roles: Roles) -> Iterator[list[Node]]:
