@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.policies import policy
     from backtrace_onnx.registry import rule
     from backtrace_onnx.tokenizer import Tokenizer
+    from backtrace_onnx.visits import count_visits
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOME = {
     "Tokenizer": "tokenizer",
     "UnsupportedError": "errors",
     "compile": "explainer",
+    "count_visits": "visits",
     "explain": "explainer",
     "explain_continuation": "generation",
     "policy": "policies",
@@ -61,6 +63,7 @@ __all__ = [
     "Tokenizer",
     "UnsupportedError",
     "compile",
+    "count_visits",
     "explain",
     "explain_continuation",
     "policy",

@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from backtrace_onnx import Explainer, RequestError
-from backtrace_onnx.visits import count_visits
+from backtrace_onnx import Explainer, RequestError, count_visits
 from tests.graphs import mlp
 from tests.rules.trees import Tree, ensemble, grow, listed, nodes
 from tests.support import Array, generator
