@@ -7,17 +7,30 @@ from collections.abc import Mapping, Sequence
 import onnx
 
 from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.errors import ModelError
 from backtrace_onnx.fold import RANDOM
 from backtrace_onnx.topology import name_nodes, subgraphs
 from backtrace_onnx.weights import read_weights
 
 
 def body_of(node: onnx.NodeProto, attribute: str = "body") -> onnx.GraphProto:
-    """A copy of a body, every node of it named."""
+    """A copy of a body, every node of it named. Raises ModelError where there is none."""
     body = onnx.GraphProto()
-    body.CopyFrom(next(a.g for a in node.attribute if a.name == attribute))
+    found = next((a.g for a in node.attribute if a.name == attribute), None)
+    if found is None:
+        raise ModelError(f"{node.op_type} node {node.name!r} has no {attribute}")
+    body.CopyFrom(found)
     name_nodes(body)
     return body
+
+
+def check_fit(node: onnx.NodeProto, body: onnx.GraphProto, inputs: int, outputs: int) -> None:
+    """Raises ModelError unless a body takes that many inputs and has so many outputs, or more."""
+    if len(body.input) != inputs or len(body.output) < outputs:
+        raise ModelError(
+            f"{node.op_type} node {node.name!r} hands its body {inputs} inputs and takes {outputs} "
+            f"outputs of it, but that has {len(body.input)} and {len(body.output)}"
+        )
 
 
 class Body:

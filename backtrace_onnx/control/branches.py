@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.scene import Scene
 
 
@@ -16,6 +16,7 @@ def write_if(scene: Scene, node: onnx.NodeProto) -> bool:
         return False
     chosen = "then_branch" if bool(np.ravel(condition)[0]) else "else_branch"
     body = body_of(node, chosen)
+    check_fit(node, body, 0, len(node.output))
     scene.check_room(node, 1, body)
     finals = {i: name for i, name in enumerate(node.output) if name}
     Body(scene, node.name, body).write(node.name, [], finals)

@@ -31,7 +31,7 @@ def constant_trips(scene: Scene, node: onnx.NodeProto, body: onnx.GraphProto) ->
     known = {name: value for name, value in values.items() if value is not None}
     if len(known) < len(values):
         return None
-    return _run(scene, node, steering, states, known)
+    return _run(scene, node, steering, states, known, scene.room(body) + 1)
 
 
 def _condition(body: onnx.GraphProto) -> tuple[list[int], list[onnx.NodeProto]]:
@@ -54,15 +54,20 @@ def _condition(body: onnx.GraphProto) -> tuple[list[int], list[onnx.NodeProto]]:
 def _steering(
     body: onnx.GraphProto, states: list[int], nodes: list[onnx.NodeProto]
 ) -> onnx.GraphProto:
-    """The body without what its condition does not depend on, numbering its iterations."""
-    number = helper.make_node("Identity", [body.input[0].name], ["number@row"])
-    row = helper.make_tensor_value_info("number@row", TensorProto.INT64, [])
+    """The body without what its condition does not depend on, numbering its iterations.
+
+    It has one state that idles: before opset 11 a Loop needs one.
+    """
+    first, read = body.input[0].name, {name for node in nodes for name in node.input}
+    copies = [helper.make_node("Identity", [first], [name]) for name in ("idle@next", "row@next")]
+    whole = [helper.make_tensor_value_info(x.output[0], TensorProto.INT64, []) for x in copies]
+    idle = helper.make_tensor_value_info("idle@state", TensorProto.INT64, [])
     return helper.make_graph(
-        [*nodes, number],
+        [*nodes, *copies],
         "steering",
-        [*body.input[:_STATES], *(body.input[_STATES + k] for k in states)],
-        [body.output[0], *(body.output[1 + k] for k in states), row],
-        list(body.initializer),
+        [*body.input[:_STATES], *(body.input[_STATES + k] for k in states), idle],
+        [body.output[0], *(body.output[1 + k] for k in states), *whole],
+        [t for t in body.initializer if t.name in read or t.name == body.output[0].name],
     )
 
 
@@ -72,13 +77,13 @@ def _run(
     steering: onnx.GraphProto,
     states: list[int],
     known: dict[str, Array],
+    most: int,
 ) -> int:
-    most = scene.room(steering) + 1
     asked = known.get(node.input[0]) if node.input else None
     limit = most if asked is None else min(int(np.ravel(asked)[0]), most)
-    finals = [f"state{k}@final" for k in states]
+    finals = [f"state{k}@final" for k in states] + ["idle@final"]
     inputs = ["limit@trips", node.input[1] if len(node.input) > 1 else ""]
-    inputs += [node.input[_STATES + k] for k in states]
+    inputs += [node.input[_STATES + k] for k in states] + ["limit@trips"]
     loop = helper.make_node("Loop", inputs, [*finals, "numbers@trips"], body=steering)
     stored = {**known, "limit@trips": np.array(limit, np.int64)}
     graph = helper.make_graph(
@@ -93,7 +98,8 @@ def _run(
         graph, opset_imports=scene.model.proto.opset_import, ir_version=version
     )
     try:
-        numbers = make_session(proto, threads=1).run(None, {})[0]
+        session = make_session(proto, folder=scene.model.folder, threads=1)
+        numbers = session.run(None, {})[0]
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
             f"{scene.model.name}: the condition of the Loop {node.name!r} cannot be computed "

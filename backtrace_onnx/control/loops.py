@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.counting import constant_trips
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.control.scene import Scene
@@ -49,13 +49,15 @@ class LoopParts(NamedTuple):
 def write_loop(scene: Scene, node: onnx.NodeProto) -> bool:
     """Write every iteration, once their number is known."""
     loop = LoopParts(node, body_of(node))
+    states = len(loop.initial)
+    check_fit(node, loop.body, _STEERING + states, 1 + max(states, len(node.output)))
     trips = _trips(scene, loop)
     if trips is None:
         return False
     scene.check_room(node, trips, loop.body)
-    states = _unroll(scene, loop, trips)
+    last = _unroll(scene, loop, trips)
     if not trips:
-        for state, output in zip(states, loop.final, strict=True):
+        for state, output in zip(last, loop.final, strict=True):
             scene.rename(state, output)
     return True
 

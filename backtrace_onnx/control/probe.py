@@ -93,7 +93,7 @@ def _limited(
         nodes = [inner for old in body.node for inner in _limited(old, (), numbers)]
         del body.node[:]
         body.node.extend(nodes)
-    if node.op_type != "Loop":
+    if node.op_type != "Loop" or not any(a.name == "body" for a in node.attribute):
         return [copy]
     most = max(NODE_LIMIT // max(size_of(_body(copy)), 1), 1)
     before = _limit(copy, most, f"limit{next(numbers)}@trips")

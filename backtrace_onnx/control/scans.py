@@ -8,8 +8,9 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from backtrace_onnx.control.bodies import Body, body_of
+from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.errors import ModelError
 
 _WITHOUT_BATCH = 9  # before this opset a Scan takes a batch of sequences of different lengths
 
@@ -25,7 +26,7 @@ class ScanParts:
     def scanned(self) -> list[tuple[str, int, bool]]:
         """(tensor, axis, backwards) of the inputs that are cut into slices."""
         count = self._attribute("num_scan_inputs", 0)
-        names = list(self.node.input[len(self.node.input) - count :])
+        names = list(self.node.input[max(len(self.node.input) - count, 0) :])
         return list(zip(names, *self._ways("input", count), strict=True))
 
     @property
@@ -59,6 +60,9 @@ def write_scan(scene: Scene, node: onnx.NodeProto) -> bool:
     if scene.opset < _WITHOUT_BATCH:
         return False
     scan = ScanParts(node, body_of(node))
+    check_fit(node, scan.body, len(node.input), max(len(scan.initial), len(node.output)))
+    if not scan.scanned:
+        raise ModelError(f"Scan node {node.name!r} has no num_scan_inputs, so nothing to scan")
     tensor, axis, _ = scan.scanned[0]
     trips = scene.size(node, tensor, axis, "how often it runs")
     if trips is None:

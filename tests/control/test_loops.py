@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +296,51 @@ def test_endless_loops_are_refused_before_they_run(trips: int) -> None:
         Explainer(looped(trips))
     with pytest.raises(ModelError, match=r"Loop node .loop. .* 200,000 nodes"):
         Explainer(_without_rows(looped(None, _idle()))).explain({**FEEDS, "n": np.array(trips)})
+
+
+def test_a_condition_that_always_holds_is_refused_before_it_is_written() -> None:
+    inner = body(
+        [node("Identity", ["go"], ["go_out"]), node("Neg", ["h"], ["h_out"])],
+        {**ITERATION, "h": STATE},
+        [("go_out", (BOOL, [])), ("h_out", STATE)],
+    )
+    proto = model(
+        [node("Loop", ["", "", "h0"], ["y"], "loop", body=inner)],
+        {"h0": (FLOAT, ["N", 5])},
+        {"y": (FLOAT, ["N", 5])},
+    )
+    with pytest.raises(ModelError, match=r"Loop node .loop. .* 200,000 nodes"):
+        Explainer(proto)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 11, 13, 21])
+def test_older_and_newer_opsets(opset: int) -> None:
+    proto = _without_rows(looped(3))
+    proto.graph.node[-1].input.append("zero")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(2, np.float32), "zero"))
+    proto.opset_import[0].version = opset
+    found = Explainer(proto).explain(FEEDS)
+    wanted = Explainer(_without_rows(looped(3))).explain(FEEDS)
+    assert_close(channels(found, "x"), channels(wanted, "x"), 1e-6)
+
+
+def _damaged(change: Callable[[onnx.NodeProto], object]) -> onnx.ModelProto:
+    proto = looped(3)
+    change(proto.graph.node[0])
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda loop: loop.ClearField("attribute"), "Loop node 'loop' has no body"),
+        (lambda loop: loop.attribute[0].g.output.pop(), r"takes 3 outputs of it, .* has 3 and 2"),
+        (lambda loop: loop.input.append("x"), "hands its body 4 inputs"),
+    ],
+)
+def test_damaged_loops_are_named(change: Callable[[onnx.NodeProto], object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Explainer(_damaged(change))
 
 
 def _idle() -> onnx.GraphProto:
