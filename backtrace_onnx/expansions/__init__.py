@@ -18,6 +18,7 @@ from backtrace_onnx.expansions import (
     rotary,
     sampling,
     standard,
+    standard_attention,
     vectors,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "rotary",
     "sampling",
     "standard",
+    "standard_attention",
     "vectors",
 ]
