@@ -17,6 +17,7 @@ from backtrace_onnx.topology import captured
 IR_VERSION = 10
 MAX_IR = 13
 _INLINE_BYTES = 1024
+_SIZES_BYTES = 1 << 16
 _KNOWN_OPSET = 26
 _ORT_TYPES = frozenset(
     np.dtype(t).str for t in ("f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
@@ -102,8 +103,12 @@ def first_line(error: Exception) -> str:
 
 
 def stays_inline(array: npt.NDArray[Any]) -> bool:
-    """Whether a constant is written into the proto rather than handed over beside it."""
-    return array.nbytes < _INLINE_BYTES or array.dtype.str not in _ORT_TYPES
+    """Whether a constant is written into the proto rather than handed over beside it.
+
+    Vectors of integers may be sizes, which shape inference reads, and it reads protos only.
+    """
+    limit = _SIZES_BYTES if array.dtype == np.int64 and array.ndim == 1 else _INLINE_BYTES
+    return array.nbytes < limit or array.dtype.str not in _ORT_TYPES
 
 
 def initializer(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
