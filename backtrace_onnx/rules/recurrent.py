@@ -68,7 +68,8 @@ def _recurrent(
         make(tuple(made[d * count : (d + 1) * count]), hidden, clip or None)
         for d in range(len(backwards))
     )
-    return Recurrent(cells, backwards, states)
+    shape = op.type(0).shape
+    return Recurrent(cells, backwards, states, alone=shape is not None and shape[1] == 1)
 
 
 def _hidden(op: Op) -> int:

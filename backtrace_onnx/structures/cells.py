@@ -191,10 +191,8 @@ class Cell:
     gates: ClassVar[int] = 1
     """Gates side by side in the weights."""
 
-    @property
-    def joined(self) -> int:
-        """How many of them add the input's product and the state's, the first ones."""
-        return self.gates
+    joins: ClassVar[bool] = True
+    """Whether the input's product and the state's are added before gates are taken apart."""
 
     def kernel(self, o: Operands) -> str | None:
         """Name of the loop that does what `back` says; None: there is none."""

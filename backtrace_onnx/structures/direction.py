@@ -32,6 +32,7 @@ class Node:
 
     Attributes:
         takes: inputs that take relevance.
+        alone: whether there is only one sequence, as far as is known before the model runs.
         lengths: steps of every sequence; None: all of them.
         y: states after every step.
         r_y, r_last: relevance of these, and of the last states by name; None: none.
@@ -42,6 +43,7 @@ class Node:
     states: tuple[str, ...]
     backwards: bool
     takes: frozenset[int]
+    alone: bool
     lengths: Value | None
     x: Value
     y: Value
@@ -125,8 +127,8 @@ class Direction:
         starts = dict(zip(self.node.states, (H, C), strict=False))
         fixed = {name for name, i in starts.items() if i not in self.node.takes}
         if "h" in fixed and not self.node.takes & {R, B}:
-            constant = all(x is None or isinstance(x, Constant) for x in (o.r, o.rb, o.h))
-            fixed.add("joined" if constant and _rows_alike(o.h) else "product")
+            # One sequence's product is a constant per channel: a bias where it is written out.
+            fixed.add("joined" if self.node.alone and self.cell.joins else "product")
         return frozenset(fixed)
 
     # The walk -------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ class Direction:
     def _to_input(self, sent: Sent, s: Segment) -> dict[str, Channels]:
         """What the sequence, its weights and their bias are sent."""
         takes = (X in self.node.takes, W in self.node.takes, B in self.node.takes)
-        bias = self._joined_bias(s.o) if "joined" in s.fixed else s.o.wb
+        bias = self._joined_bias(s) if "joined" in s.fixed else s.o.wb
         pieces = self._product("input", sent.x, (s.o.x, s.o.w, bias, s.v["x"]), takes, s)
         return {name: pieces[i] for i, name in enumerate(("x", "w", "wb")) if i in pieces}
 
@@ -252,19 +254,13 @@ class Direction:
         s: Segment,
     ) -> Pieces:
         key = f"{self.key}/{name}/{sorted(s.fixed)}"
-        return Product(self.node.step, key, r, *parts, takes, self.axis).sent()
+        steady = name == "input" and "joined" in s.fixed
+        return Product(self.node.step, key, r, *parts, takes, self.axis, steady).sent()
 
-    def _joined_bias(self, o: Operands) -> Constant:
-        """Bias of the input's product, with the first step's constant product with the state."""
-        bias = np.zeros(self.cell.gates * self.cell.hidden, self.ops.dtype)
-        joined = self.cell.joined * self.cell.hidden
-        if o.wb is not None:
-            bias += o.wb.array
-        if o.rb is not None:
-            bias[:joined] += o.rb.array[:joined]
-        if o.h is not None:
-            bias[:joined] += o.r.array[:joined] @ o.h.array[0]
-        return Constant(f"{self.key}/joined", bias)
+    def _joined_bias(self, s: Segment) -> Value:
+        """Bias of the input's product, with the fixed product with the state in it."""
+        state = s.v["state"]
+        return state if s.o.wb is None else self.ops.Add(state, s.o.wb)
 
     def _merged(self, found: Sequence[Mapping[str, Channels]]) -> dict[Any, Channels]:
         """Pieces of all segments, by input: steps one after another, all else summed."""
@@ -286,7 +282,3 @@ class Direction:
         if "p" in summed:
             pieces[P] = summed["p"]
         return {**pieces, **{name: summed[name] for name in summed if name.startswith("first")}}
-
-
-def _rows_alike(start: Constant | None) -> bool:
-    return start is None or bool((start.array == start.array[:1]).all())

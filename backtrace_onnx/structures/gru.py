@@ -32,10 +32,7 @@ class GRU(Cell):
 
     after: bool = False
     gates: ClassVar[int] = 3
-
-    @property
-    def joined(self) -> int:
-        return 2
+    joins: ClassVar[bool] = False
 
     def kernel(self, o: Operands) -> str | None:
         return "gru_after" if self.after else "gru"
@@ -118,7 +115,7 @@ class GRU(Cell):
         to_x, r_gated = s.terms(r_n, v["x_new"], v["gated"])
         inner = None
         if self.after:
-            r_reset = r_gated if "product" in fixed or "joined" in fixed else s.half(r_gated)
+            r_reset = r_gated if "product" in fixed else s.half(r_gated)
             r_product = s.half(r_gated)
         else:
             inner, pulled = r_gated, s.pull(f"{key}/inner", r_gated, self.states(v, o, s.ops)[1])

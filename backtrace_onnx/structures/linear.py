@@ -25,7 +25,7 @@ class Linear(Structure):
         adjoint: `(ops, k, g, factors, shape) -> `: the adjoint of `forward` in factor k, applied
             to g; `factors[k]` is None, `shape` is that factor's shape.
         factors: indices of the inputs that are multiplied; those that carry share alike.
-        bias: constant that absorbs its share, broadcast against y.
+        bias: what absorbs its share, broadcast against y; a constant, mostly.
         inner: `(ops, x, *steering) -> `: applied to factor 0 first, elementwise (x**2 of a sum of
             squares, say).
         weights: `(step) -> ` further factors that are no inputs (a resize's matrices).
@@ -37,7 +37,7 @@ class Linear(Structure):
     forward: Callable[..., Value]
     adjoint: Callable[..., Value]
     factors: tuple[int, ...] = (0, 1)
-    bias: npt.NDArray[Any] | None = None
+    bias: npt.NDArray[Any] | Value | None = None
     inner: Callable[..., Value] | None = None
     weights: Callable[[Step], tuple[Value, ...]] | None = None
     positive: bool = False
@@ -68,7 +68,9 @@ class Linear(Structure):
         r = step.r
         if len(readings) > 1:
             r = [ops.Mul(x, ops.scalar(1 / len(readings))) for x in r]
-        bias = None if self.bias is None else self.bias.astype(ops.dtype, copy=False)
+        bias = self.bias
+        if isinstance(bias, np.ndarray):
+            bias = bias.astype(ops.dtype, copy=False)
         shared = ops.share(step.policy, p, n, bias, r, step.gate, step.sample_axis())
         for channel in range(len(r)):
             for _ in readings:

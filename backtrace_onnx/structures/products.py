@@ -36,6 +36,7 @@ class Product:
     Attributes:
         r: relevance of the result z.
         takes: which of x, weight and bias take relevance.
+        steady: whether the bias absorbs its share, though it is no constant of the model.
     """
 
     step: Step
@@ -47,6 +48,7 @@ class Product:
     z: Value
     takes: tuple[bool, bool, bool]
     sample: int | None
+    steady: bool = False
 
     gate = None
 
@@ -92,8 +94,9 @@ class Product:
         linear = Linear(forward=product, adjoint=_adjoint)
         if self.bias is None:
             pieces = linear.propagate(cast(Step, self))
-        elif isinstance(self.bias, Constant):
-            made = Linear(forward=product, adjoint=_adjoint, bias=self.bias.array)
+        elif self.steady or isinstance(self.bias, Constant):
+            bias = self.bias.array if isinstance(self.bias, Constant) else self.bias
+            made = Linear(forward=product, adjoint=_adjoint, bias=bias)
             pieces = made.propagate(cast(Step, self))
         else:
             pieces = Shifted(linear, 2).propagate(cast(Step, self))

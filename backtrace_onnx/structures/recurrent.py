@@ -25,11 +25,13 @@ class Recurrent(Structure):
         cells: one for each direction.
         backwards: which of them go from the last step to the first.
         states: "h", and "c" where the cell has a memory.
+        alone: whether there is only one sequence, as far as is known before the model runs.
     """
 
     cells: tuple[Cell, ...]
     backwards: tuple[bool, ...]
     states: tuple[str, ...] = ("h",)
+    alone: bool = False
     results: tuple[int, ...] = (Y,)
     drops: bool = True  # steps behind a sequence's end, units without mass
     every_output: bool = True
@@ -63,6 +65,7 @@ class _Inputs:
             states=states,
             backwards=backwards,
             takes=frozenset(i for i in range(P + 1) if self.has(i) and step.carries(i)),
+            alone=self.kind.alone,
             lengths=self.lengths,
             x=step.value(X),
             y=self.ops.Gather(self.y, np.int64(d), axis=1),

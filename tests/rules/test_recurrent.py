@@ -37,9 +37,11 @@ def explained(case: Case, output: str, mode: str, r: tuple[Array, ...]) -> Expla
     return case.explainer.explain(case.feeds, mode=mode, output=output, start=given_start)
 
 
-def check(net: Net, modes: tuple[str, ...] = ("default", "contrastive"), **how: Any) -> None:
+def check(
+    net: Net, modes: tuple[str, ...] = ("default", "contrastive"), *, alone: bool = False
+) -> None:
     """Native and unrolled agree in values, relevance and books, at every output."""
-    ours, theirs = native(net, **how), unrolled(net)
+    ours, theirs = native(net, dynamic=not alone), unrolled(net, alone=alone)
     for output in net.outputs:
         y = [case.session.run([output], case.feeds)[0] for case in (ours, theirs)]
         assert gap(*y) < 1e-5
@@ -104,7 +106,7 @@ def test_epsilon(op: str) -> None:
 
 
 CONSTANT = [
-    ("LSTM", "hc", {}),
+    ("LSTM", "hc", {"direction": "bidirectional"}),
     ("LSTM", "h", {}),
     ("LSTM", "c", {}),
     ("LSTM", "hc", {"peepholes": True}),
@@ -114,11 +116,20 @@ CONSTANT = [
 ]
 
 
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("op", "constant", "options"), CONSTANT)
-def test_constant_states(op: str, constant: str, options: dict[str, Any]) -> None:
-    """A constant first state takes nothing; its product is part of the first step's bias."""
-    states = "hc" if op == "LSTM" else "h"
-    check(random_net(op, states=states, batch=1, constant=frozenset(constant), **options))
+def test_constant_states(op: str, constant: str, options: dict[str, Any], alone: bool) -> None:
+    """A constant first state takes nothing; its product is a bias, and part of the input's one
+    where the sequence is known to be alone."""
+    states, batch = "hc" if op == "LSTM" else "h", 1 if alone else 2
+    net = random_net(op, states=states, batch=batch, constant=frozenset(constant), **options)
+    check(net, alone=alone)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_alone(op: str) -> None:
+    """One sequence from no state at all."""
+    check(random_net(op, batch=1, direction="bidirectional"), alone=True)
 
 
 DATA = [

@@ -140,8 +140,8 @@ def _case(
 class _Writer:
     """Writes the equations of the operators' specification, step by step."""
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
+    def __init__(self, net: Net, *, alone: bool) -> None:
+        self.net, self.known = net, alone
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
 
@@ -174,13 +174,16 @@ class _Writer:
         return self.Slice(whole, np.array([first]), np.array([last]), np.array([0]))
 
     def start(self, name: str, d: int) -> Any:
-        """A state before the first step."""
+        """A state before the first step; of as many sequences as the model is given."""
         array = getattr(self.net, name)
-        if array is None:
-            return np.zeros((*self.net.x.shape[1:2], self.net.hidden), self.net.x.dtype)
-        if name in self.net.constant:
-            return array[d]
-        return self.Gather(name, np.array(d), axis=0)
+        if array is not None and name not in self.net.constant:
+            return self.Gather(name, np.array(d), axis=0)
+        sizes = (self.net.x.shape[1], self.net.hidden)
+        state = np.zeros(sizes, np.float32) if array is None else array[d]
+        if self.known:
+            return state
+        batch = self.Slice(self.Shape("x"), np.array([1]), np.array([2]))
+        return self.Expand(state, self.Concat(batch, np.array(sizes[1:]), axis=0))
 
     def gemm(self, x: Any, weight: Any, bias: Any) -> Any:
         """A Gemm; computed where nothing in it is data."""
@@ -247,11 +250,12 @@ class _Writer:
         parts = [(0, 2 * n), (2 * n, 3 * n)]
         biases = [self.row("b", d, a, b) for a, b in parts]
         after_biases = [self.row("b", d, 3 * n + a, 3 * n + b) for a, b in parts]
-        gates = self.Add(
-            self.gemm(x, w(*parts[0]), biases[0]), self.gemm(h, r(*parts[0]), after_biases[0])
+        products = (
+            self.gemm(x, w(*parts[0]), biases[0]),
+            self.gemm(h, r(*parts[0]), after_biases[0]),
         )
-        parted = self.Split(gates, axis=1, outputs=2, num_outputs=2)
-        z, reset = (self.act(d, 0, gate) for gate in parted)
+        parted = zip(*(self.halves(z) for z in products), strict=True)
+        z, reset = (self.act(d, 0, self.Add(*gate)) for gate in parted)
         zx = self.gemm(x, w(*parts[1]), biases[1])
         if after:
             zh = self.mul(reset, self.gemm(h, r(*parts[1]), after_biases[1]))
@@ -260,6 +264,12 @@ class _Writer:
         new = self.act(d, 1, self.Add(zx, zh))
         one = np.array(1, np.float32)
         return str(self.Add(self.Mul(self.Sub(one, z), new), self.Mul(z, h)))
+
+    def halves(self, z: Any) -> Any:
+        """Two gates apart."""
+        if isinstance(z, str):
+            return self.Split(z, axis=1, outputs=2, num_outputs=2)
+        return np.split(z, 2, -1)
 
     def rnn(self, d: int, x: str, h: Any) -> str:
         n = self.net.hidden
@@ -308,16 +318,19 @@ class _Writer:
         return start[b : b + 1]
 
 
-def unrolled(net: Net) -> Case:
-    """The node's equations for every sequence, one Gemm for the input and one for the state."""
-    e = _Writer(net)
+def unrolled(net: Net, *, alone: bool = False) -> Case:
+    """The node's equations for every sequence, one Gemm for the input and one for the state.
+
+    First states that are no data are constants if the sequence is known to be `alone`.
+    """
+    e = _Writer(net, alone=alone)
     ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[net.direction]
     parts = [e.direction(d, backwards) for d, backwards in enumerate(ways)]
     for name in net.outputs:
         axis = 1 if name == "Y" else 0
         values = [part[name] for part in parts]
         e.nodes.append(helper.make_node("Concat", values, [name], name, axis=axis))
-    return _case(net, e.nodes, e.constants, OPSET, dynamic=False)
+    return _case(net, e.nodes, e.constants, OPSET, dynamic=not alone)
 
 
 __all__ = ["Net", "native", "random_net", "replace", "unrolled"]
