@@ -168,6 +168,44 @@ def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any)
 
 
 @commands.command()
+@click.argument("source")
+@click.option("-o", "file", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--example", type=click.Path(path_type=Path), help="Inputs to try: .npy or .npz.")
+@click.option("--task", help="What a transformers folder is for, such as text-classification.")
+@click.option("--opset", type=int, help="Default: one that onnxruntime runs.")
+@click.option("--exporter", help="Of torch: auto, dynamo or legacy.")
+@click.option("--signature", help="Of a SavedModel; default: serving_default.")
+@click.option("--static", is_flag=True, help="torch: fix all sizes to those of the example.")
+@click.option("--tolerance", type=float, help="Allowed difference, of the largest value.")
+@click.option("--no-verify", "verify", is_flag=True, flag_value=False, default=True)
+@click.option(
+    "--allow-pickle", is_flag=True, help="Load a pickle, which runs whatever code is in it."
+)
+@AS_JSON
+def export(as_json: bool, **asked: Any) -> None:
+    """Write a framework's model as .onnx, and verify that it computes the same.
+
+    SOURCE is module.py:factory (a function that returns a model, or model and example inputs), a
+    .keras or .h5 file, a SavedModel folder, a .tflite file, the folder of a transformers model, or
+    a pickled scikit-learn estimator. Nothing is written if the file computes something else.
+
+    \b
+    Keys of --json: files, inputs and outputs {name: type}, opset, exporter, verified,
+      difference (relative), explainable
+    """
+    from backtrace_onnx.report import exporting
+    from backtrace_onnx.report.console import Waiting, console
+
+    with Waiting("Exporting"):
+        made = exporting.export(exporting.Asked(**asked))
+        found = exporting.inspected(made)
+    if as_json:
+        return _print_json(exporting.as_record(made, found))
+    for line in exporting.lines(made, found):
+        console().print(line)
+
+
+@commands.command()
 @AS_JSON
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def ops(as_json: bool, markdown: bool) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ import tensorflow as tf
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Array, Feeds
-from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, quiet
+from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, named, quiet
 from backtrace_onnx.sessions import first_line
 
 
@@ -21,7 +21,7 @@ class Signature:
     Raises ExportError where the folder holds no SavedModel, or it has no such signature.
     """
 
-    def __init__(self, folder: Path, name: str, example: Mapping[str, Array] | None) -> None:
+    def __init__(self, folder: Path, name: str, example: Any) -> None:
         if not (folder / "saved_model.pb").is_file():
             raise ExportError(f"{folder}: holds no SavedModel (there is no saved_model.pb in it)")
         try:
@@ -39,7 +39,7 @@ class Signature:
         found = self._function.structured_input_signature[1]
         self.specs = [tf.TensorSpec(s.shape, s.dtype, name=key) for key, s in found.items()]
         self.outputs = list(self._function.structured_outputs)
-        self.feeds: Feeds = self._feeds(example)
+        self.feeds: Feeds = draw(self.specs) if example is None else named(example, self.specs)
         parts = (*getattr(self._loaded, "variables", ()), *self._function.variables)
         variables = {id(v): v for v in parts}.values()
         size = sum(v.dtype.size * int(np.prod(v.shape.as_list())) for v in variables)
@@ -59,14 +59,3 @@ class Signature:
         """What the signature answers."""
         found = self._function(**{name: tf.constant(x) for name, x in feeds.items()})
         return [found[name].numpy() for name in self.outputs]
-
-    def _feeds(self, example: Mapping[str, Array] | None) -> dict[str, Array]:
-        if example is None:
-            return draw(self.specs)
-        names = [spec.name for spec in self.specs]
-        if set(example) != set(names):
-            raise ExportError(f"the example is for {sorted(example)}; the inputs are {names}")
-        return {
-            spec.name: np.asarray(example[spec.name], spec.dtype.as_numpy_dtype)
-            for spec in self.specs
-        }

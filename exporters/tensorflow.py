@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from backtrace_onnx.exporters import tf_graphs
-from backtrace_onnx.exporters.comparing import Array, Reference
+from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset
@@ -59,7 +58,7 @@ def from_saved_model(
     folder: str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
-    example: Mapping[str, Array] | None = None,
+    example: Any = None,
     signature: str = "serving_default",
     opset: int = OPSET,
     verify: bool = True,
@@ -67,8 +66,9 @@ def from_saved_model(
 ) -> Exported:
     """Write a signature of a TensorFlow SavedModel as an .onnx file that computes the same.
 
-    `example` is by the signature's input names; without it random numbers are compared. The other
-    arguments, and what is raised, are those of `from_keras`.
+    `example` is arrays by the signature's input names, or one array where there is one input;
+    without it random numbers are compared. The other arguments, and what is raised, are those of
+    `from_keras`.
     """
     _needed("from_saved_model")
     check_opset(opset, _NEWEST, "tf2onnx")
@@ -87,7 +87,7 @@ def from_tflite(
     file: str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
-    example: Mapping[str, Array] | None = None,
+    example: Any = None,
     opset: int = OPSET,
     verify: bool = True,
     tolerance: float | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,14 +45,14 @@ def convert(function: TensorFunction, opset: int, *, large: bool) -> onnx.ModelP
 
     names = [f"out{i:06}" for i in range(len(function.outputs))]  # TensorFlow sorts them
 
-    def named(*tensors: Any) -> dict[str, Any]:
+    def keyed(*tensors: Any) -> dict[str, Any]:
         return dict(zip(names, function.call(*tensors), strict=True))
 
     try:
         with quiet(), _inlined_functions(), _old_numpy_names():
             proto: onnx.ModelProto
             proto, storage = tf2onnx.convert.from_function(
-                tf.function(named), function.specs, opset=opset, large_model=large
+                tf.function(keyed), function.specs, opset=opset, large_model=large
             )
     except Exception as error:  # TensorFlow and tf2onnx raise many types
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(error)}") from None
@@ -114,6 +114,17 @@ def draw(specs: Sequence[Any], highest: int = 1) -> dict[str, Array]:
         else:
             raise ExportError(f"input {spec.name!r} takes {spec.dtype.name}: give an example")
     return made
+
+
+def named(example: Any, specs: Sequence[Any]) -> dict[str, Array]:
+    """An example's arrays by input; one alone need not be named. Raises ExportError."""
+    names = [spec.name for spec in specs]
+    given = example if isinstance(example, Mapping) else {"": example}
+    if len(names) == 1 and list(given) == [""]:
+        given = {names[0]: given[""]}
+    if set(given) != set(names):
+        raise ExportError(f"the example is for {sorted(given)}; the inputs are {names}")
+    return {s.name: np.asarray(given[s.name], s.dtype.as_numpy_dtype) for s in specs}
 
 
 def _sizes(spec: Any) -> list[int]:

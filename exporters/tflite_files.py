@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import tensorflow as tf
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.comparing import Array, Feeds
-from backtrace_onnx.exporters.tf_graphs import check_operators, draw, quiet, rename
+from backtrace_onnx.exporters.tf_graphs import check_operators, draw, named, quiet, rename
 from backtrace_onnx.sessions import first_line
 
 
@@ -23,7 +22,7 @@ class Lite:
     Raises ExportError where the file is none.
     """
 
-    def __init__(self, file: Path, example: Mapping[str, Array] | None) -> None:
+    def __init__(self, file: Path, example: Any) -> None:
         if not file.is_file():
             raise ExportError(f"{file}: no such file")
         self._file = file
@@ -35,7 +34,7 @@ class Lite:
         self._inputs = self._named("inputs", self._interpreter.get_input_details())
         self._outputs = self._named("outputs", self._interpreter.get_output_details())
         self.specs = [_spec(name, detail) for name, detail in self._inputs.items()]
-        self.feeds: Feeds = self._feeds(example)
+        self.feeds: Feeds = draw(self.specs) if example is None else named(example, self.specs)
 
     def convert(self, opset: int) -> onnx.ModelProto:
         """The file as an ONNX model. Raises ExportError."""
@@ -77,18 +76,6 @@ class Lite:
             if by_index.keys() == {detail["index"] for detail in details}:
                 return {by_index[detail["index"]]: detail for detail in details}
         return {re.sub(r":0$", "", detail["name"]): detail for detail in details}
-
-    def _feeds(self, example: Mapping[str, Array] | None) -> dict[str, Array]:
-        if example is None:
-            return draw(self.specs)
-        if set(example) != set(self._inputs):
-            raise ExportError(
-                f"the example is for {sorted(example)}; the inputs are {list(self._inputs)}"
-            )
-        return {
-            name: np.asarray(example[name], detail["dtype"])
-            for name, detail in self._inputs.items()
-        }
 
 
 _RECURRENT = (

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backtrace_onnx import rules
 from backtrace_onnx.choices import default_output
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import spell
@@ -17,6 +18,8 @@ from backtrace_onnx.views import read_plan
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_ = rules  # registers the rules
 
 REMEDY = (
     "Write a rule for them with @backtrace_onnx.rule, or explain with --on-unsupported pass "
