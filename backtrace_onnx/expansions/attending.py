@@ -13,6 +13,7 @@ from backtrace_onnx.backends.base import Constant, Ops, Value, ints
 from backtrace_onnx.registry import Op
 
 INT64 = 7
+_LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
 
 
 def heads(e: Ops, x: Value, count: int) -> Value:
@@ -98,7 +99,8 @@ def causal(e: Ops, queries: Value, keys: Value) -> Value:
 
 def lowest(e: Ops) -> npt.NDArray[np.generic]:
     """The smallest finite number: of a masked score nothing is left."""
-    return e.scalar(float(np.finfo(e.dtype).min))
+    known = e.dtype.kind == "f"
+    return e.scalar(float(np.finfo(e.dtype).min) if known else _LOWEST_BFLOAT16)
 
 
 def hidden(e: Ops, keep: Value, score: Value, otherwise: Value = None) -> Value:

@@ -54,7 +54,7 @@ def root_mean_square(
     e: Ops, x: Value, gamma: Value, epsilon: float, axes: tuple[int, ...] = (-1,)
 ) -> Value:
     """gamma * x / sqrt(mean(x^2) + epsilon); half precision is normalised in float32."""
-    if e.dtype != np.float16:
+    if e.dtype.itemsize >= np.float32().itemsize:
         return e.Mul(_unit(e, x, e.scalar(2), e.scalar(epsilon), axes), gamma)
     two, small = np.float32(2), np.float32(epsilon)
     unit = _unit(e, e.Cast(x, to=FLOAT), two, small, axes)
