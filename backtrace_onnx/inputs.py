@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph import NO_TENSOR, Graph, TensorType
+from backtrace_onnx.missing import takes_missing
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +28,10 @@ def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
     absent = [name for name in graph.inputs if name not in given]
     if absent:
         raise InputError(f"input {absent[0]!r} is missing; the model has: {describe(graph)}")
-    return {name: _fitted(name, given[name], graph.type(name)) for name in graph.inputs}
+    return {
+        name: _fitted(name, given[name], graph.type(name), missing=takes_missing(graph, name))
+        for name in graph.inputs
+    }
 
 
 def describe(graph: Graph) -> str:
@@ -62,7 +66,7 @@ def _named(inputs: Any, graph: Graph) -> dict[str, Any]:
     return {graph.inputs[0]: inputs}
 
 
-def _fitted(name: str, given: Any, kind: TensorType) -> Array:
+def _fitted(name: str, given: Any, kind: TensorType, *, missing: bool) -> Array:
     if kind.dtype == NO_TENSOR:
         raise InputError(
             f"input {name!r} is a sequence, map or optional; only tensors can be explained"
@@ -76,7 +80,7 @@ def _fitted(name: str, given: Any, kind: TensorType) -> Array:
         _check_shape(name, array.shape, kind)
     if 0 in array.shape and not (is_cache(name, kind) and len(array)):
         raise InputError(f"input {name!r} is empty: shape {array.shape}")
-    _check_finite(name, array)
+    _check_finite(name, array, missing)
     return array
 
 
@@ -128,10 +132,14 @@ def _strings(name: str, array: Array, kind: TensorType) -> Array:
     return array.astype(object)
 
 
-def _check_finite(name: str, array: Array) -> None:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+def _check_finite(name: str, array: Array, missing: bool) -> None:
+    """NaN is let through where it means that a value is missing."""
+    if array.dtype.kind != "f":
         return
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    fits = np.isfinite(array) | np.isnan(array) if missing else np.isfinite(array)
+    if fits.all():
+        return
+    where = tuple(int(i) for i in np.argwhere(~fits)[0])
     raise InputError(
         f"input {name!r} holds NaN or Inf, first at {where}; there is nothing to explain"
     )

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from backtrace_onnx import Explainer, ModelError, UnsupportedError
+from backtrace_onnx import Explainer, InputError, ModelError, UnsupportedError
 from tests.rules.trees import (
     MODES,
     Tree,
@@ -287,6 +287,30 @@ def test_a_classifier_of_other_numbers(dtype: Any) -> None:
     r = starts(case, "default")
     want = np.stack([share("default", one, bias, [r[0][k]])[0] for k, one in enumerate(c)])
     assert_close(channels(case.explain("default", r), "x"), [want], 1e-5)
+
+
+def test_missing_values_go_the_way_the_split_says(tmp_path: Path) -> None:
+    trees, x = forest(5, [0]), inputs()
+    x[generator("missing").random(x.shape) < 0.4] = np.nan
+    proto = ensemble("TreeEnsembleRegressor", {**listed(trees, "target"), "n_targets": 1}, FEATURES)
+    case = Case(proto, {"x": x})
+    c, bias = attribution(trees, x, 1)
+    np.testing.assert_allclose(c.sum(2) + bias, case.y, rtol=1e-4, atol=1e-5)
+    check(case, c, bias, tmp_path)
+
+
+def test_missing_values_are_for_trees_alone() -> None:
+    trees = forest(2, [0])
+    proto = ensemble("TreeEnsembleRegressor", {**listed(trees, "target"), "n_targets": 1}, FEATURES)
+    x = inputs(2)
+    x[0, 0] = np.inf
+    with pytest.raises(InputError, match=r"first at \(0, 0\)"):
+        Explainer(proto).explain(x)
+    proto.graph.node.append(onnx.helper.make_node("ReduceSum", ["x"], ["z"], "sum"))
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    x[0, 0] = np.nan
+    with pytest.raises(InputError, match=r"first at \(0, 0\)"):
+        Explainer(proto).explain(x)
 
 
 def test_a_model_that_imports_no_other_operators(tmp_path: Path) -> None:
