@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -45,16 +45,20 @@ _NOTES: dict[str, Note] = {
 }
 WRITTEN_OUT = frozenset([*_WRITERS, *_NOTES, "SequenceMap"]) - {"Identity"}
 """Operators of ai.onnx that are replaced by what they did in a run."""
+_HIDING = frozenset({"AffineGrid", "LinearAttention"})
+"""Operators whose ONNX body has control flow in it."""
 
 
 def straightened(
     model: Model, answers: Mapping[str, Array] | None = None
 ) -> tuple[Model, dict[str, Question]]:
     """The model with all written out that is known, and what only a run can tell."""
-    whole = expanded(inlined(model))
-    if not any(_has(whole, WRITTEN_OUT)):
+    if not any(node.op_type in WRITTEN_OUT | _HIDING for node in _nodes(model.proto)):
         return model, {}
-    model = whole
+    plain = expanded(inlined(model))
+    if not any(node.op_type in WRITTEN_OUT for node in plain.proto.graph.node):
+        return model, {}
+    model = plain
     while True:
         scene = Scene(model, answers or {})
         changed = [_write(scene, node) for node in model.proto.graph.node]
@@ -63,10 +67,11 @@ def straightened(
         model = expanded(scene.result())
 
 
-def _has(model: Model, operators: Set[str]) -> Iterator[onnx.NodeProto]:
-    """Standard nodes of these operators."""
-    nodes = model.proto.graph.node
-    return (node for node in nodes if is_standard(node) and node.op_type in operators)
+def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Nodes of the main graph and of local functions."""
+    yield from proto.graph.node
+    for function in proto.functions:
+        yield from function.node
 
 
 def _write(scene: Scene, node: onnx.NodeProto) -> bool:
