@@ -61,7 +61,8 @@ def _read(model: ModelLike) -> onnx.ModelProto:
         return onnx.ModelProto.FromString(model.SerializeToString())
     if isinstance(model, bytes | bytearray | memoryview):
         return onnx.load_model_from_string(bytes(model))
-    return onnx.load(model)
+    read: onnx.ModelProto = onnx.load(model)
+    return read
 
 
 def _ensembles(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
