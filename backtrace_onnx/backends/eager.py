@@ -13,7 +13,7 @@ from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.walking import walk_by_kernel
-from backtrace_onnx.kernels import cells, moving, paths, sharing
+from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.policies import Policy, Reading
 
@@ -143,10 +143,13 @@ class EagerOps(Ops):
         signs = np.array([term.sign for term in terms], self.dtype)
         outs = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
         booked = np.zeros((2, len(r), self.samples.count))
-        template = (sharing.share_terms_one, sharing.share_terms_two)[len(r) - 1]
+        reading = READINGS.index(policy.reading)
+        template = summing.share_pair(len(r), reading)
+        if len(xs) != 2:
+            template = (summing.share_terms_one, summing.share_terms_two)[len(r) - 1]
         run = specialise(template, policy.coefficients)
         rs = tuple(units.lay(x, self.dtype) for x in r)
-        run(xs, signs, READINGS.index(policy.reading), units.bias, rs, units.sample, outs, *booked)
+        run(xs, signs, reading, units.bias, rs, units.sample, outs, *booked)
         booked = self.samples.spread(booked, shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))

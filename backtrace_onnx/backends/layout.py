@@ -53,14 +53,14 @@ class Units:
     """Units as [outer, middle, inner].
 
     Attributes:
-        bias: [1 or outer, 1 or middle, 1 or inner]; None: none.
+        bias: [1 or outer, 1 or middle, 1 or inner]; zero where there is none.
         sample: sample of every outer index.
     """
 
     outer: int
     middle: int
     inner: int
-    bias: Array | None
+    bias: Array
     sample: Rows
 
     def lay(self, x: Array, dtype: np.dtype[Any]) -> Array:
@@ -105,7 +105,7 @@ def _units(
 ) -> Units:
     outer, middle, inner = prod(shape[:first]), prod(shape[first:last]), prod(shape[last:])
     if b is None:
-        return Units(outer, middle, inner, None, sample)
+        return Units(outer, middle, inner, np.zeros((1, 1, 1), dtype), sample)
     full = b.reshape((1,) * (len(shape) - b.ndim) + b.shape)
     if any(n > 1 for n in full.shape[:first]):
         return Units(

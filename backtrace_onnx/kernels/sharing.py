@@ -15,15 +15,22 @@ import numpy as np
 from backtrace_onnx.kernels.jit import kernel
 from backtrace_onnx.policies import default
 
+BLOCK = 1024
+"""Units whose relevance is added up in their own precision, before it enters a float64 total."""
+
 coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.specialise
 
 
 @kernel
-def _at(x, o, m, i, zero):  # type: ignore[no-untyped-def]
-    """x[o, m, i], broadcast along axes of size 1; zero where there is no x."""
-    if x is None:
-        return zero
-    return x[o * (x.shape[0] > 1), m * (x.shape[1] > 1), i * (x.shape[2] > 1)]
+def _part(x, o, m, begin, like):  # type: ignore[no-untyped-def]
+    """Part of row [o, m] of x; anything where there is no x."""
+    return like if x is None else x[o, m, begin : begin + BLOCK]
+
+
+@kernel
+def _channel(pair, k):  # type: ignore[no-untyped-def]
+    """Channel k, where there are any."""
+    return None if pair is None else pair[k]
 
 
 def share_one(tag: str) -> Callable[..., Any]:
@@ -33,25 +40,34 @@ def share_one(tag: str) -> Callable[..., Any]:
         tag  # noqa: B018  (part of the cache's key)
         zero = p.dtype.type(0)
         for o in range(p.shape[0]):
-            absorbed = 0.0
-            lost = 0.0
             for m in range(p.shape[1]):
-                for i in range(p.shape[2]):
-                    plus, minus, bias = p[o, m, i], _at(n, o, m, i, zero), _at(b, o, m, i, zero)
-                    shut_p, shut_n = False, False
-                    if n is not None:
-                        t = plus - minus + bias
-                        shut_p, shut_n = t < low, t > high
-                    open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
-                    ((a, c, z),) = coefficients(open_p, open_n, bias, r[0][o, m, i])
-                    a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
-                    a_p[0][o, m, i] = a
-                    if n is not None:
-                        a_n[0][o, m, i] = c
-                    absorbed += z
-                    lost += r[0][o, m, i] - z - a * plus - c * minus
-            to_bias[0, sample[o]] += absorbed
-            unassigned[0, sample[o]] += lost
+                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
+                varies, fixed = biases.size > 1, biases[0]
+                for begin in range(0, p.shape[2], BLOCK):
+                    end = begin + BLOCK
+                    ps, rs, out = p[o, m, begin:end], r[0][o, m, begin:end], a_p[0][o, m, begin:end]
+                    ns = _part(n, o, m, begin, ps)
+                    out_n = _part(_channel(a_n, 0), o, m, begin, ps)
+                    bs = biases[begin * varies : begin * varies + BLOCK]
+                    absorbed, lost = zero, zero
+                    for i in range(ps.size):
+                        plus, bias = ps[i], bs[i] if varies else fixed
+                        if n is None:
+                            ((a, c, z),) = coefficients(plus, zero, bias, rs[i])
+                            lost += rs[i] - z - a * plus
+                        else:
+                            minus = ns[i]
+                            t = plus - minus + bias
+                            shut_p, shut_n = t < low, t > high
+                            open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
+                            ((a, c, z),) = coefficients(open_p, open_n, bias, rs[i])
+                            a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
+                            out_n[i] = c
+                            lost += rs[i] - z - a * plus - c * minus
+                        out[i] = a
+                        absorbed += z
+                    to_bias[0, sample[o]] += absorbed
+                    unassigned[0, sample[o]] += lost
 
     return share_one
 
@@ -64,109 +80,34 @@ def share_two(tag: str) -> Callable[..., Any]:
         zero = p.dtype.type(0)
         for o in range(p.shape[0]):
             for m in range(p.shape[1]):
-                for i in range(p.shape[2]):
-                    plus, minus, bias = p[o, m, i], _at(n, o, m, i, zero), _at(b, o, m, i, zero)
-                    r_for, r_against = r[0][o, m, i], r[1][o, m, i]
-                    (a, c, z), (d, e, y) = coefficients(plus, minus, bias, r_for, r_against)
-                    a_p[0][o, m, i] = a
-                    a_p[1][o, m, i] = d
-                    if n is not None:
-                        a_n[0][o, m, i] = c
-                        a_n[1][o, m, i] = e
-                    to_bias[0, sample[o]] += z
-                    to_bias[1, sample[o]] += y
-                    unassigned[0, sample[o]] += r_for - z - a * plus - c * minus
-                    unassigned[1, sample[o]] += r_against - y - d * plus - e * minus
+                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
+                varies, fixed = biases.size > 1, biases[0]
+                for begin in range(0, p.shape[2], BLOCK):
+                    end = begin + BLOCK
+                    ps, bs = p[o, m, begin:end], biases[begin * varies : begin * varies + BLOCK]
+                    fors, againsts = r[0][o, m, begin:end], r[1][o, m, begin:end]
+                    out_p, out_d = a_p[0][o, m, begin:end], a_p[1][o, m, begin:end]
+                    ns = _part(n, o, m, begin, ps)
+                    out_n = _part(_channel(a_n, 0), o, m, begin, ps)
+                    out_e = _part(_channel(a_n, 1), o, m, begin, ps)
+                    absorbed, lost, other_absorbed, other_lost = zero, zero, zero, zero
+                    for i in range(ps.size):
+                        plus, bias = ps[i], bs[i] if varies else fixed
+                        minus = zero if n is None else ns[i]
+                        (a, c, z), (d, e, y) = coefficients(plus, minus, bias, fors[i], againsts[i])
+                        out_p[i], out_d[i] = a, d
+                        if n is not None:
+                            out_n[i], out_e[i] = c, e
+                        absorbed += z
+                        other_absorbed += y
+                        lost += fors[i] - z - a * plus - c * minus
+                        other_lost += againsts[i] - y - d * plus - e * minus
+                    to_bias[0, sample[o]] += absorbed
+                    to_bias[1, sample[o]] += other_absorbed
+                    unassigned[0, sample[o]] += lost
+                    unassigned[1, sample[o]] += other_lost
 
     return share_two
-
-
-def share_terms_one(tag: str) -> Callable[..., Any]:
-    """Template: units are sums of signs[k] * x[k]; what term k is sent goes to out[channel][k].
-
-    An infinite term is sent nothing. `reading` is an index of policies.Reading.
-    """
-
-    def share_terms_one(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
-        zero = r[0].dtype.type(0)
-        for o in range(r[0].shape[0]):
-            absorbed = 0.0
-            lost = 0.0
-            for m in range(r[0].shape[1]):
-                for i in range(r[0].shape[2]):
-                    p, n = zero, zero
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        if reading == 0:
-                            p += abs(c)
-                        elif reading == 1 or c > 0:
-                            p += c
-                        else:
-                            n -= c
-                    ((a, d, z),) = coefficients(p, n, _at(b, o, m, i, zero), r[0][o, m, i])
-                    rest = r[0][o, m, i] - z
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        sent = zero
-                        if abs(c) != np.inf:
-                            if reading == 0:
-                                sent = a * abs(c)
-                            elif reading == 1 or c > 0:
-                                sent = a * c
-                            else:
-                                sent = -d * c
-                        out[0][k][o, m, i] = sent
-                        rest -= out[0][k][o, m, i]
-                    absorbed += z
-                    lost += rest
-            to_bias[0, sample[o]] += absorbed
-            unassigned[0, sample[o]] += lost
-
-    return share_terms_one
-
-
-def share_terms_two(tag: str) -> Callable[..., Any]:
-    """Template: the same for two channels."""
-
-    def share_terms_two(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
-        zero = r[0].dtype.type(0)
-        for o in range(r[0].shape[0]):
-            for m in range(r[0].shape[1]):
-                for i in range(r[0].shape[2]):
-                    p, n = zero, zero
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        if reading == 0:
-                            p += abs(c)
-                        elif reading == 1 or c > 0:
-                            p += c
-                        else:
-                            n -= c
-                    bias, r_for, r_against = _at(b, o, m, i, zero), r[0][o, m, i], r[1][o, m, i]
-                    (a, d, z), (e, f, y) = coefficients(p, n, bias, r_for, r_against)
-                    rest, rest_against = r_for - z, r_against - y
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        sent, sent_against = zero, zero
-                        if abs(c) != np.inf:
-                            if reading == 0:
-                                sent, sent_against = a * abs(c), e * abs(c)
-                            elif reading == 1 or c > 0:
-                                sent, sent_against = a * c, e * c
-                            else:
-                                sent, sent_against = -d * c, -f * c
-                        out[0][k][o, m, i] = sent
-                        out[1][k][o, m, i] = sent_against
-                        rest -= out[0][k][o, m, i]
-                        rest_against -= out[1][k][o, m, i]
-                    to_bias[0, sample[o]] += z
-                    to_bias[1, sample[o]] += y
-                    unassigned[0, sample[o]] += rest
-                    unassigned[1, sample[o]] += rest_against
-
-    return share_terms_two
 
 
 @kernel
