@@ -27,7 +27,7 @@ from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.topology import captured, sort_nodes
+from backtrace_onnx.topology import captured, living, sort_nodes
 
 MAX_IR = 13
 
@@ -211,7 +211,7 @@ class _Writer:
 
     def _assembled(self) -> Compiled:
         graph = self.proto.graph
-        nodes = _living(self.ops.nodes, {o.name for o in self.outputs})
+        nodes = living(self.ops.nodes, {o.name for o in self.outputs})
         graph.node.extend(nodes)
         graph.input.extend(self.extra_inputs)
         graph.output.extend(self.outputs)
@@ -274,16 +274,6 @@ def _reaching(graph: Graph, output: str) -> Graph:
     nodes = tuple(graph.ancestors(output))[::-1]
     outputs = graph.outputs if output in graph.outputs else (output,)
     return replace(graph, nodes=nodes, outputs=outputs)
-
-
-def _living(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that the wanted tensors depend on."""
-    alive = []
-    for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            wanted.update(node.input, captured(node))
-            alive.append(node)
-    return alive[::-1]
 
 
 def _numpy_type(kind: TensorType) -> np.dtype[Any]:

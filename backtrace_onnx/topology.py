@@ -30,6 +30,16 @@ def captured(node: onnx.NodeProto) -> set[str]:
     return names
 
 
+def living(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that the wanted tensors depend on."""
+    alive = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            wanted.update(node.input, captured(node))
+            alive.append(node)
+    return alive[::-1]
+
+
 def name_nodes(graph: onnx.GraphProto) -> None:
     """Give every node a unique name, from its first output where the file has none."""
     taken: set[str] = set()

@@ -9,6 +9,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.topology import living
 
 _COMPARISONS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _TRUTHS = _COMPARISONS | {"Not", "And", "Or", "Xor", "IsInf", "IsNaN"}
@@ -23,7 +24,7 @@ class StepOps(EmitOps):
     """Writes the text of one step.
 
     What does not depend on what is carried, and is elementwise, is written outside for all steps
-    at once; the body reads a row of it.
+    at once; the body reads a row of it. Factors from outside, one after another, are one factor.
     """
 
     def __init__(self, outer: EmitOps, stacked: Sequence[Value]) -> None:
@@ -33,6 +34,7 @@ class StepOps(EmitOps):
         self._rows: dict[str, str] = {}
         self._types: dict[str, int] = {}
         self._states: list[str] = []
+        self._scaled: dict[str, tuple[Symbol, Value]] = {}
         self.rows = [self.symbol(x) for x in stacked]
         self._stacked = {row.name for row in self.rows}
 
@@ -61,6 +63,10 @@ class StepOps(EmitOps):
     ) -> Value:
         names = {self.symbol(x).name for x in inputs if x is not None}
         stacked = bool(names & self._stacked)
+        if op_type in ("Mul", "Div") and names & self._inside and names - self._inside:
+            scaled = self._scale(op_type, *map(self.symbol, inputs))
+            if scaled is not None:
+                return scaled
         if names & self._inside or (stacked and op_type not in _ELEMENTWISE):
             rows = [None if x is None else Symbol(self, self._row(self.symbol(x))) for x in inputs]
             made = super().op(op_type, rows, attributes, outputs, domain)
@@ -73,6 +79,29 @@ class StepOps(EmitOps):
         self._types.update(dict.fromkeys((x.name for x in found), self._type(op_type, attributes)))
         return found if outputs > 1 else found[0]
 
+    def _scale(self, op_type: str, x: Symbol, y: Symbol) -> Symbol | None:
+        """A product with a factor from outside, not written yet; None where it is no such thing."""
+        if x.name not in self._inside:
+            x, y = y, x
+            if op_type == "Div":
+                return None
+        source, factor = self._scaled.get(x.name, (x, self.scalar(1)))
+        is_first = x.name not in self._scaled and op_type == "Mul"
+        made = Symbol(self, self.fresh("scaled"))
+        self._scaled[made.name] = source, y if is_first else self.op(op_type, (factor, y))
+        self._inside.add(made.name)
+        return made
+
+    def _whole(self, x: Symbol) -> Symbol:
+        """A tensor of the body, written if it was not yet."""
+        if x.name not in self._scaled:
+            return x
+        source, factor = self._scaled[x.name]
+        factor = Symbol(self, self._row(self.symbol(factor)))
+        made: Symbol = super().op("Mul", (source, factor))
+        self._inside.add(made.name)
+        return made
+
     def _outside(self, x: Value) -> Value:
         return Symbol(self._outer, x.name, x.sign) if isinstance(x, Symbol) else x
 
@@ -84,7 +113,7 @@ class StepOps(EmitOps):
     def _row(self, x: Symbol) -> str:
         """Name by which the body reads a tensor: a row of what is stacked, all else as it is."""
         if x.name not in self._stacked:
-            return x.name
+            return self._whole(x).name
         if x.name not in self._rows:
             self._rows[x.name] = self.fresh("row")
         return self._rows[x.name]
@@ -94,18 +123,21 @@ class StepOps(EmitOps):
     ) -> tuple[list[Value], list[Value]]:
         """Write the Scan. Returns what is carried in the end, and the outputs stacked."""
         results = self._results([*after, *outputs])
+        alive = living(self.nodes, set(results))
+        read = {name for node in alive for name in node.input}
+        rows = {x: row for x, row in self._rows.items() if row in read}
         body = helper.make_graph(
-            self.nodes,
+            alive,
             self.fresh("body"),
             [
                 *(self._info(name) for name in self._states),
-                *(self._info(row, self._types.get(x)) for x, row in self._rows.items()),
+                *(self._info(row, self._types.get(x)) for x, row in rows.items()),
             ],
             [self._info(name) for name in results],
         )
         label = self.fresh("Scan")
         made = [f"{label}:{i}" if i else label for i in range(len(results))]
-        names = [*(self._outer.symbol(x).name for x in start), *self._rows]
+        names = [*(self._outer.symbol(x).name for x in start), *rows]
         directions = [int(back)]
         self._outer.nodes.append(
             helper.make_node(
@@ -114,8 +146,8 @@ class StepOps(EmitOps):
                 made,
                 name=label,
                 body=body,
-                num_scan_inputs=len(self._rows),
-                scan_input_directions=directions * len(self._rows),
+                num_scan_inputs=len(rows),
+                scan_input_directions=directions * len(rows),
                 scan_output_directions=directions * len(outputs) or None,
             )
         )
@@ -125,9 +157,9 @@ class StepOps(EmitOps):
     def _results(self, values: Sequence[Value]) -> list[str]:
         """A name made in the body for every result, each once."""
         names: list[str] = []
+        found = [self._row(self.symbol(x)) for x in values]
         made = {name for node in self.nodes for name in node.output}
-        for x in values:
-            name = self._row(self.symbol(x))
+        for name in found:
             if name not in made or name in names:
                 copy = self.fresh("Identity")
                 self.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))

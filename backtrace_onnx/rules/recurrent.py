@@ -52,10 +52,14 @@ def _recurrent(
 ) -> Structure:
     """A cell for each direction, with its own activations."""
     if op.attribute("layout", 0):
-        raise RuleError(f"{op.node.operator} node {op.node.name!r}: layout 1 has no rule")
+        raise RuleError(
+            f"{op.node.operator} node {op.node.name!r}: onnxruntime does not run layout 1; export "
+            "it with layout 0 and Transposes around it"
+        )
     if not op.carries(0):
         raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: its sequence depends on no input"
+            f"{op.node.operator} node {op.node.name!r}: its sequence depends on no input, only "
+            "its states do; make the sequence an input"
         )
     backwards = _DIRECTIONS[op.attribute("direction", "forward")]
     names: tuple[str, ...] = op.attribute("activations") or functions * len(backwards)
