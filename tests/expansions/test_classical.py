@@ -121,6 +121,21 @@ def test_transforms_that_no_operator_says_are_refused() -> None:
         Explainer(proto)
 
 
+def test_a_linear_classifier_is_a_gemm_with_softmax() -> None:
+    attributes = linear(3, 3, post_transform="SOFTMAX")
+    weights = np.array(attributes["coefficients"], np.float32).reshape(3, 3)
+    plain = model(
+        [node("Gemm", ["x", "w", "b"], ["s"], "fc", transB=1), node("Softmax", ["s"], ["y"], "p")],
+        {"x": (FLOAT, ["N", 3])},
+        PLAIN,
+        {"w": weights, "b": np.array(attributes["intercepts"], np.float32)},
+    )
+    proto = single("LinearClassifier", attributes, LABELED)
+    for mode in ("default", "contrastive", "epsilon"):
+        a, b = (Explainer(p).explain(X, mode=mode).relevance["x"] for p in (proto, plain))
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 # Support vector machines ----------------------------------------------------------------------
 
 

@@ -322,6 +322,65 @@ def test_a_model_that_imports_no_other_operators(tmp_path: Path) -> None:
     check(Case(proto, {"x": x}), *attribution(trees, x, 1), tmp_path)
 
 
+# The same function, the same explanation ------------------------------------------------------
+
+
+def followed(proto: onnx.ModelProto, op_type: str) -> onnx.ModelProto:
+    """The model with an activation behind y, which is then named z."""
+    proto.graph.node.append(onnx.helper.make_node(op_type, ["y"], ["z"], op_type))
+    proto.graph.output[0].name = "z"
+    return proto
+
+
+def alike(first: onnx.ModelProto, second: onnx.ModelProto, x: Array) -> None:
+    explainers = Explainer(first), Explainer(second)
+    start = inputs(len(x), "start", 2)
+    for mode in POLICIES:
+        pair = (np.abs(start), np.abs(start[::-1])) if mode == "contrastive" else start
+        a, b = (e.explain(x, mode=mode, start=pair).relevance["x"] for e in explainers)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(a).max())
+
+
+@pytest.mark.parametrize(
+    ("transform", "op_type"), [("LOGISTIC", "Sigmoid"), ("SOFTMAX", "Softmax")]
+)
+def test_an_activation_within_is_one_behind(transform: str, op_type: str) -> None:
+    trees, x = forest(5, range(2)), inputs()
+    attributes = {**listed(trees, "target"), "n_targets": 2}
+    plain = ensemble("TreeEnsembleRegressor", attributes, FEATURES)
+    within = ensemble(
+        "TreeEnsembleRegressor", {**attributes, "post_transform": transform}, FEATURES
+    )
+    alike(within, followed(plain, op_type), x)
+
+
+def test_a_regressor_is_a_classifier_without_labels() -> None:
+    trees, x = forest(5, range(2)), inputs()
+    one = ensemble("TreeEnsembleRegressor", {**listed(trees, "target"), "n_targets": 2}, FEATURES)
+    alike(one, classified(trees, 2), x)
+
+
+def test_trees_numbered_by_root_are_the_same_trees() -> None:
+    rng = generator("both")
+    trees: list[Tree] = []
+    while len(trees) < 4:
+        tree = grow(rng, 3, FEATURES, [len(trees) % 2], SPLITS)
+        trees += [tree] if tree.yes is not None else []
+    old = ensemble("TreeEnsembleRegressor", {**listed(trees, "target"), "n_targets": 2}, FEATURES)
+    new = ensemble("TreeEnsemble", {**rooted(trees), "n_targets": 2}, FEATURES, version=5)
+    alike(old, new, inputs())
+
+
+def test_one_vote_mirrored_is_two_votes() -> None:
+    trees, x = forest(4, [0]), inputs()
+    one = classified(trees, 2, post_transform="LOGISTIC")
+    for tree in trees:
+        for leaf in tree.leaves():
+            ((_, weight),) = leaf.votes
+            leaf.votes = [(0, -weight), (1, weight)]
+    alike(one, classified(trees, 2, post_transform="LOGISTIC"), x)
+
+
 # Hostile --------------------------------------------------------------------------------------
 
 
