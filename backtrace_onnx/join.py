@@ -244,7 +244,27 @@ def _reshaped(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
     return None
 
 
+def _sliced(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
+    """A slice of other axes: what it leaves out of the linear operator's output is never used."""
+    rank = graph.type(node.inputs[0]).rank
+    axes = node.attributes.get("axes")
+    if axes is None and len(node.inputs) > 3:
+        axes = graph.constants.get(node.inputs[3])
+    if rank is None or axes is None or axis in [int(a) % rank for a in np.ravel(axes)]:
+        return None
+    return axis, rank
+
+
+def _unmoved(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
+    kind = graph.type(node.outputs[0])
+    return None if kind.rank is None or not kind.is_float else (axis, kind.rank)
+
+
 _MOVES: dict[str, Callable[[Graph, Node, int], tuple[int, int] | None]] = {
+    "Cast": _unmoved,
+    "Dropout": _unmoved,
+    "Identity": _unmoved,
+    "Slice": _sliced,
     "Transpose": _transposed,
     "Reshape": _reshaped,
     "Flatten": _reshaped,

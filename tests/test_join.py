@@ -68,6 +68,32 @@ DENSE = {
         ],
         {"up": np.array([-1, 1, 3]), "down": np.array([-1, 3])},
     ),
+    "across an Identity and a Cast": (
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Identity", ["h"], ["i"]),
+            node("Cast", ["i"], ["j"], to=FLOAT),
+            node("Add", ["j", "b"], ["s"]),
+        ],
+        {},
+    ),
+    "across a Slice of the samples": (
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Slice", ["h", "from", "to", "axis"], ["i"]),
+            node("Add", ["i", "b"], ["s"]),
+        ],
+        {"from": np.array([0]), "to": np.array([99]), "axis": np.array([-2])},
+    ),
+    "with a reader of the shape": (
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Shape", ["h"], ["size"]),
+            node("Add", ["h", "b"], ["i"]),
+            node("Reshape", ["i", "size"], ["s"]),
+        ],
+        {},
+    ),
     "across a Transpose": (
         [
             node("MatMul", ["x", "w"], ["h"]),
