@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from attention import bert, llama
 from onnx import TensorProto, helper, numpy_helper
+from recurrent import lstm
 
 Feeds = dict[str, npt.NDArray[Any]]
 
@@ -171,5 +172,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "bert": lambda: Network(*bert()),
     "bert written out": lambda: Network(*bert(native=False)),
     "smollm2": lambda: Network(*llama(), "generation"),
+    "lstm500": lambda: Network(*lstm(1)),
+    "lstm500 batch 8": lambda: Network(*lstm(8)),
     "smollm2 written out": lambda: Network(*llama(native=False), "generation"),
 }
