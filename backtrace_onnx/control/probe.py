@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 class Probe:
     """A session of the model that returns answers.
 
-    Loops stop in it after one iteration more than could be written out.
+    Loops stop in it after one iteration more than could be written out, those inside others too.
     """
 
     def __init__(self, model: Model, questions: Mapping[str, Question], runtime: Runtime = CPU):
@@ -93,12 +93,14 @@ def _limited(
         nodes = [inner for old in body.node for inner in _limited(old, (), numbers)]
         del body.node[:]
         body.node.extend(nodes)
+        if node.op_type == "Loop":
+            _stop(body)
     if node.op_type != "Loop" or not any(a.name == "body" for a in node.attribute):
         return [copy]
-    most = max(NODE_LIMIT // max(size_of(_body(copy)), 1), 1)
+    most = max(NODE_LIMIT // max(size_of(_body(node)), 1), 1)
     before = _limit(copy, most, f"limit{next(numbers)}@trips")
     if node.name in counted:
-        _count(copy)
+        _count(copy, f"{node.name}@trips")
     return [*before, copy]
 
 
@@ -118,15 +120,26 @@ def _limit(loop: onnx.NodeProto, most: int, base: str) -> list[onnx.NodeProto]:
     return nodes
 
 
-def _count(loop: onnx.NodeProto) -> None:
+def _stop(body: onnx.GraphProto) -> None:
+    """Have the Loop of this body go on only while the loops in it stop by themselves."""
+    for inner in [node for node in body.node if node.op_type == "Loop"]:
+        limit = inner.input[0].removesuffix("/min")
+        rows, size, less, going = (f"{limit}/{name}" for name in ("rows", "size", "ended", "going"))
+        _count(inner, rows)
+        body.node.append(helper.make_node("Size", [rows], [size], size))
+        body.node.append(helper.make_node("Less", [size, limit], [less], less))
+        body.node.append(helper.make_node("And", [body.output[0].name, less], [going], going))
+        body.output[0].name = going
+
+
+def _count(loop: onnx.NodeProto, rows: str) -> None:
     """Have a Loop return its iterations' numbers."""
-    body = _body(loop)
-    loop.output.extend(f"{loop.name}@row{i}" for i in range(len(loop.output), len(body.output) - 1))
-    body.node.append(
-        helper.make_node("Identity", [body.input[0].name], ["number@row"], "number@row")
-    )
-    body.output.append(helper.make_tensor_value_info("number@row", TensorProto.INT64, []))
-    loop.output.append(f"{loop.name}@trips")
+    body, number = _body(loop), f"{rows}@number"
+    missing = range(len(loop.output), len(body.output) - 1)
+    loop.output.extend(f"{rows}@row{i}" for i in missing)
+    body.node.append(helper.make_node("Identity", [body.input[0].name], [number], number))
+    body.output.append(helper.make_tensor_value_info(number, TensorProto.INT64, []))
+    loop.output.append(rows)
 
 
 def _body(node: onnx.NodeProto) -> onnx.GraphProto:

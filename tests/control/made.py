@@ -122,7 +122,8 @@ def check_alike(
     fed = {name: x for name, x in feeds.items() if name in want.graph.inputs}
     for mode in MODES:
         wanted = want.explain(fed, mode=mode, **options)
-        for engine in engines if mode == "contrastive" else ("numba",):
+        chosen: Sequence[Any] = engines if mode == "contrastive" else ("numba",)
+        for engine in chosen:
             got.engine = engine
             found = got.explain(feeds, mode=mode, **options)
             limit = tolerance if mode != "epsilon" and engine == "numba" else 10 * tolerance

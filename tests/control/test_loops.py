@@ -343,6 +343,32 @@ def test_damaged_loops_are_named(change: Callable[[onnx.NodeProto], object], mes
         Explainer(_damaged(change))
 
 
+def test_endless_loops_within_loops_are_refused() -> None:
+    endless = body(
+        [
+            node("ReduceSum", ["g"], ["total"], keepdims=0),
+            node("Less", ["total", "huge"], ["go2_out"]),
+            node("Neg", ["g"], ["g_out"]),
+        ],
+        {"k": (INT64, []), "go2": (BOOL, []), "g": STATE},
+        [("go2_out", (BOOL, [])), ("g_out", STATE)],
+        {"huge": np.float32(1e30)},
+    )
+    outer = body(
+        [
+            node("Loop", ["", "", "h"], ["h_out"], "inner", body=endless),
+            node("ReduceSum", ["h_out"], ["all"], keepdims=0),
+            node("Less", ["all", "large"], ["go_out"]),
+        ],
+        {**ITERATION, "h": STATE},
+        [("go_out", (BOOL, [])), ("h_out", STATE), ("i", (INT64, []))],
+        {"large": np.float32(1e30)},
+    )
+    proto = _without_rows(looped(None, outer))
+    with pytest.raises(ModelError, match=r"Loop node .loop/0/inner. .* 200,000 nodes"):
+        Explainer(proto).explain({**FEEDS, "n": np.array(1000)})
+
+
 def _idle() -> onnx.GraphProto:
     return body(
         [node("Identity", ["go"], ["go_out"]), node("Neg", ["h"], ["h_out"])],
