@@ -245,14 +245,17 @@ def _reshaped(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
 
 
 def _sliced(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
-    """A slice of other axes: what it leaves out of the linear operator's output is never used."""
-    rank = graph.type(node.inputs[0]).rank
+    """A slice that keeps all channels: the elements it leaves out are used by nobody."""
+    before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
     axes = node.attributes.get("axes")
     if axes is None and len(node.inputs) > 3:
         axes = graph.constants.get(node.inputs[3])
-    if rank is None or axes is None or axis in [int(a) % rank for a in np.ravel(axes)]:
+    steps = graph.constants.get(node.inputs[4]) if len(node.inputs) > 4 else np.ones(1)
+    if before is None or after is None or axes is None or steps is None:
         return None
-    return axis, rank
+    is_whole = isinstance(before[axis], int) and before[axis] == after[axis]
+    is_other = axis not in [int(a) % len(before) for a in np.ravel(axes)]
+    return (axis, len(before)) if is_other or (is_whole and bool((steps > 0).all())) else None
 
 
 def _unmoved(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
