@@ -20,9 +20,8 @@ coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.speciali
 
 
 @kernel
-def _masses(c, e, reading):  # type: ignore[no-untyped-def]
-    """(p, n) of two contributions."""
-    zero = c * 0
+def _masses(c, e, zero, reading):  # type: ignore[no-untyped-def]
+    """(p, n) of two contributions; 0 comes from outside, for infinity times 0 is none."""
     if reading == 0:
         return abs(c) + abs(e), zero
     if reading == 1:
@@ -34,7 +33,7 @@ def _masses(c, e, reading):  # type: ignore[no-untyped-def]
 def _sent(c, a, d, reading):  # type: ignore[no-untyped-def]
     """What a contribution is sent by the coefficients aP = a and aN = d."""
     made = a * abs(c) if reading == 0 else a * c if reading == 1 or c > 0 else -d * c
-    return made if abs(c) != np.inf else made * 0
+    return made if abs(c) != np.inf else a * 0
 
 
 @cache
@@ -61,7 +60,7 @@ def _pair_one(reading: int) -> Callable[[str], Callable[..., Any]]:
                         absorbed, lost = zero, zero
                         for i in range(rs.size):
                             c, e = first[i] * signs[0], second[i] * signs[1]
-                            p, n = _masses(c, e, reading)
+                            p, n = _masses(c, e, zero, reading)
                             ((a, d, z),) = coefficients(p, n, bs[i] if varies else fixed, rs[i])
                             s, t = _sent(c, a, d, reading), _sent(e, a, d, reading)
                             to_first[i], to_second[i] = s, t
@@ -94,7 +93,7 @@ def _pair_two(reading: int) -> Callable[[str], Callable[..., Any]]:
                         absorbed, lost, other_absorbed, other_lost = zero, zero, zero, zero
                         for i in range(fors.size):
                             c, e = first[i] * signs[0], second[i] * signs[1]
-                            p, n = _masses(c, e, reading)
+                            p, n = _masses(c, e, zero, reading)
                             bias = bs[i] if varies else fixed
                             (a, d, z), (f, g, y) = coefficients(p, n, bias, fors[i], againsts[i])
                             s, t = _sent(c, a, d, reading), _sent(e, a, d, reading)
