@@ -7,15 +7,15 @@ addressable as aliases: they have the relevance of the joined output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.channels import MOVES
 from backtrace_onnx.graph import Graph, Node
+from backtrace_onnx.layers import LAYOUTS, Layout
 
 Array = npt.NDArray[Any]
 _SHAPES = frozenset({"Shape", "Size"})  # they read no value
@@ -43,7 +43,7 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
     scaled: dict[tuple[Any, ...], str] = {}
     kept = protect | set(graph.outputs)
     for node in graph.nodes:
-        describe = _LINEAR.get(node.operator)
+        describe = LAYOUTS.get(node.operator)
         if describe is None or node.name in replaced:
             continue
         tail = _walk(graph, node, describe, kept)
@@ -61,7 +61,7 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
 
 def _scaled(
     node: Node,
-    describe: _Linear,
+    describe: Layout,
     tail: _Tail,
     constants: dict[str, Array],
     made: dict[tuple[Any, ...], str],
@@ -118,7 +118,7 @@ def _rewired(
 
 
 def _walk(
-    graph: Graph, node: Node, describe: _Linear, kept: frozenset[str] | set[str]
+    graph: Graph, node: Node, describe: Layout, kept: frozenset[str] | set[str]
 ) -> _Tail | None:
     """Follow single consumers while they are moves, scales or shifts of the channels."""
     weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
@@ -138,7 +138,7 @@ def _walk(
         if len(users) != 1:
             break
         user = users[0]
-        moved = _MOVES[user.operator](graph, user, tail.axis) if user.operator in _MOVES else None
+        moved = MOVES[user.operator](graph, user, tail.axis) if user.operator in MOVES else None
         if moved is not None:
             tail.axis, tail.rank = moved
             pending.append(user)
@@ -156,7 +156,7 @@ def _walk(
     return tail
 
 
-def _own_bias(graph: Graph, node: Node, describe: _Linear, weight: Array | None) -> Array | None:
+def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) -> Array | None:
     """The node's bias as [channels]; None where it is no constant per channel."""
     if weight is None:
         return None
@@ -220,111 +220,3 @@ def _batch_norm(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | 
     gamma, beta, mean, variance = (np.asarray(s, np.float64) for s in statistics)
     scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
     return scale.astype(tail.scale.dtype), (beta - mean * scale).astype(tail.scale.dtype)
-
-
-def _transposed(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
-    rank = graph.type(node.outputs[0]).rank
-    perm = node.attributes.get("perm") or (None if rank is None else tuple(range(rank))[::-1])
-    return None if perm is None else (perm.index(axis), len(perm))
-
-
-def _reshaped(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
-    """Where the channel axis lies after a reshape that keeps it whole."""
-    before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
-    if before is None or after is None or not isinstance(before[axis], int):
-        return None
-    if axis == len(before) - 1 and after and after[-1] == before[axis]:
-        return len(after) - 1, len(after)
-    head = axis + 1
-    if len(after) >= head and before[:head] == after[:head] and None not in before[:head]:
-        rest = (before[head:], after[head:])
-        sizes = [[n for n in side if isinstance(n, int)] for side in rest]
-        if [len(side) for side in sizes] == [len(side) for side in rest]:
-            return (axis, len(after)) if prod(sizes[0]) == prod(sizes[1]) else None
-    return None
-
-
-def _sliced(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
-    """A slice that keeps all channels: the elements it leaves out are used by nobody."""
-    before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
-    axes = node.attributes.get("axes")
-    if axes is None and len(node.inputs) > 3:
-        axes = graph.constants.get(node.inputs[3])
-    steps = graph.constants.get(node.inputs[4]) if len(node.inputs) > 4 else np.ones(1)
-    if before is None or after is None or axes is None or steps is None:
-        return None
-    is_whole = isinstance(before[axis], int) and before[axis] == after[axis]
-    is_other = axis not in [int(a) % len(before) for a in np.ravel(axes)]
-    return (axis, len(before)) if is_other or (is_whole and bool((steps > 0).all())) else None
-
-
-def _unmoved(graph: Graph, node: Node, axis: int) -> tuple[int, int] | None:
-    kind = graph.type(node.outputs[0])
-    return None if kind.rank is None or not kind.is_float else (axis, kind.rank)
-
-
-_MOVES: dict[str, Callable[[Graph, Node, int], tuple[int, int] | None]] = {
-    "Cast": _unmoved,
-    "Dropout": _unmoved,
-    "Identity": _unmoved,
-    "Slice": _sliced,
-    "Transpose": _transposed,
-    "Reshape": _reshaped,
-    "Flatten": _reshaped,
-    "Squeeze": _reshaped,
-    "Unsqueeze": _reshaped,
-}
-
-
-@dataclass(frozen=True)
-class _Linear:
-    """How a linear operator's weight and output are laid out.
-
-    Attributes:
-        axis: channel axis of the output.
-        channels: their number.
-        scaled: the weight with every output channel scaled.
-        rank: output rank from the weight, where inference does not know it.
-    """
-
-    axis: int
-    channels: Callable[[Node, Array], int]
-    scaled: Callable[[Node, Array, Array], Array]
-    rank: Callable[[Array | None], int | None] = lambda weight: None
-
-
-def _rows(node: Node, weight: Array, scale: Array) -> Array:
-    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-
-
-def _columns(node: Node, weight: Array, scale: Array) -> Array:
-    return weight * scale
-
-
-def _transposed_rows(node: Node, weight: Array, scale: Array) -> Array:
-    group = node.attributes.get("group", 1)
-    split = weight.reshape(group, -1, *weight.shape[1:])
-    per_group = scale.reshape(group, 1, weight.shape[1], *[1] * (weight.ndim - 2))
-    return (split * per_group).reshape(weight.shape)
-
-
-def _same_rank(weight: Array | None) -> int | None:
-    return None if weight is None else weight.ndim
-
-
-_LINEAR = {
-    "Conv": _Linear(1, lambda node, w: int(w.shape[0]), _rows, _same_rank),
-    "ConvTranspose": _Linear(
-        1,
-        lambda node, w: int(w.shape[1] * node.attributes.get("group", 1)),
-        _transposed_rows,
-        _same_rank,
-    ),
-    "Gemm": _Linear(
-        1,
-        lambda node, w: int(w.shape[0] if node.attributes.get("transB", 0) else w.shape[1]),
-        lambda node, w, s: (_rows if node.attributes.get("transB", 0) else _columns)(node, w, s),
-        lambda weight: 2,
-    ),
-    "MatMul": _Linear(-1, lambda node, w: int(w.shape[-1]), _columns),
-}

@@ -16,7 +16,8 @@ from backtrace_onnx.regions.families import (
     POOLING,
     REDUCING,
 )
-from backtrace_onnx.regions.layouts import ALLOWED, Layouts
+from backtrace_onnx.regions.layouts import Layouts
+from backtrace_onnx.regions.placing import ALLOWED, follow
 
 _KEEPS_SCALE = frozenset(["Abs", "Clip", "Neg", "Reciprocal", "Relu", "Sqrt"])
 _BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE
@@ -69,7 +70,7 @@ def _read(draft: Draft, at: int, entry: str) -> None:
 
 def _follow(layouts: Layouts, member: Node) -> bool:
     if not is_region(member):
-        return layouts.follow(member)
+        return follow(layouts, member)
     before = layouts.known[member.inputs[0]]
     layouts.known[member.outputs[0]] = before
     layouts.reduced.update(before[a] for a in member.attributes["normalised"] if a < len(before))
