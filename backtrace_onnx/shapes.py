@@ -7,6 +7,7 @@ Here its entries are followed one by one: a number, a symbol, or None where noth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -19,33 +20,62 @@ from backtrace_onnx.graph import Shape, TensorType
 _LONGEST = 16
 _END = 10**9  # exporters cut there to say "to the end"
 _SAME = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"})
+_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min", "Sum", "Mean", "Pow"})
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64})
 
 
 def computed_shapes(graph: onnx.GraphProto, types: Mapping[str, TensorType]) -> dict[str, Shape]:
     """Shapes of the outputs of Reshape, Expand and Slice that say more than `types` does.
 
-    Their symbols are those of the graph's inputs: others mean nothing outside one inference.
+    Their symbols are those of the graph's inputs: others mean nothing outside one inference. What
+    such a one turns out to be holds for all tensors, so that chains of nodes need one round only.
     """
     symbols = {n for x in graph.input for n in types[x.name].shape or () if isinstance(n, str)}
-    vectors = _Vectors(types)
+    vectors, known = _Vectors(types), _Symbols(types, symbols)
     found: dict[str, Shape] = {}
     for tensor in graph.initializer:
         vectors.constant(tensor.name, tensor)
     for node in graph.node:
         vectors.follow(node)
         shaped = _SHAPED.get(node.op_type)
-        if shaped is None:
-            continue
-        steering = [vectors.known.get(name) for name in node.input[1:]]
-        shape = shaped(node, types.get(node.input[0], TensorType()).shape, steering)
+        shape = None
+        if node.op_type in _ELEMENTWISE:
+            shape = _joined([known.shape(name) for name in node.input])
+        elif shaped is not None:
+            steering = [vectors.known.get(name) for name in node.input[1:]]
+            shape = shaped(node, known.shape(node.input[0]), steering)
         if shape is None:
             continue
         shape = _meaning(shape, symbols)
-        before = types.get(node.output[0], TensorType()).shape
+        before = known.shape(node.output[0])
         if before is None or _says_more(_meaning(before, symbols), shape):
             found[node.output[0]] = shape
+            known.learn(node.output[0], shape)
     return found
+
+
+class _Symbols:
+    """What the symbols that inference made up turn out to be."""
+
+    def __init__(self, types: Mapping[str, TensorType], given: Set[str]) -> None:
+        self._types, self._given = types, given
+        self._same: dict[str, int | str] = {}
+        self._learnt: dict[str, Shape] = {}
+
+    def shape(self, name: str) -> Shape | None:
+        """A tensor's shape, as far as it is known by now."""
+        shape = self._learnt.get(name, self._types.get(name, TensorType()).shape)
+        if shape is None or not self._same:
+            return shape
+        return tuple(self._same.get(n, n) if isinstance(n, str) else n for n in shape)
+
+    def learn(self, name: str, shape: Shape) -> None:
+        """A tensor has this shape."""
+        before = self._types.get(name, TensorType()).shape
+        self._learnt[name] = shape
+        for old, new in zip(before or (), shape, strict=False):
+            if isinstance(old, str) and old not in self._given and new is not None:
+                self._same[old] = new
 
 
 def computed_numbers(
@@ -178,9 +208,17 @@ def _expanded(
     entries = steering[0] if steering else None
     if before is None or entries is None:
         return None
-    rank = max(len(before), len(entries))
-    pairs = zip(*((1,) * (rank - len(s)) + tuple(s) for s in (before, entries)), strict=True)
-    return tuple(_broadcast(a, b) for a, b in pairs)
+    return _joined([before, entries])
+
+
+def _joined(shapes: Sequence[Shape | None]) -> Shape | None:
+    """The shape that all broadcast to."""
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) < len(shapes) or not known:
+        return None
+    rank = max(map(len, known))
+    aligned = [(1,) * (rank - len(shape)) + tuple(shape) for shape in known]
+    return tuple(reduce(_broadcast, sizes) for sizes in zip(*aligned, strict=True))
 
 
 def _broadcast(a: int | str | None, b: int | str | None) -> int | str | None:
