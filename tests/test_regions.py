@@ -17,7 +17,7 @@ from backtrace_onnx.model import load
 from backtrace_onnx.plan import make_plan
 from backtrace_onnx.prepare import prepare
 from backtrace_onnx.regions.dominators import Dominators
-from tests.functions import SIGMOID, SOFTMAX, TANH, Write, Writer
+from tests.functions import GELU, SIGMOID, SOFTMAX, TANH, Write, Writer
 from tests.graphs import BOOL, FLOAT, check_closed, check_samples, model, node, normal
 
 ONES = np.ones(4, np.float32)
@@ -202,6 +202,13 @@ def test_an_operator_without_a_rule_is_reported_not_read_over() -> None:
 def _standard(g: Writer, x: str) -> str:
     d = g("Sub", x, g("ReduceMean", x, LAST))
     return g("Div", d, g("Sqrt", g("Add", g("ReduceMean", g("Mul", d, d), LAST), 1e-5)))
+
+
+@pytest.mark.parametrize("way", ["native", "torch", "half first"])
+def test_a_normalisation_right_after_an_activation_is_one_of_its_own(way: str) -> None:
+    graph = read(written(lambda g, x: g("Add", _standard(g, GELU[way](g, x)), ONES)))
+    assert [n.op_type for n in graph.nodes if n.op_type != "Mul"][-2:] == ["Region", "Identity"]
+    assert graph.nodes[-2].attributes["normalised"] == (1,)
 
 
 AFTER = {

@@ -67,6 +67,8 @@ def _forward(draft: Draft, node: Node) -> list[Node]:
         kind = None if follower is None else kind_of(draft, follower)
         if kind == "end":
             kind = _ending(draft, members)
+        elif follower is not None and _begins_normalisation(draft, follower):
+            kind = None
         if follower is not None and kind is not None:
             members.append(follower)
             length = len(members) if kind in _FUNCTIONS else length
@@ -80,6 +82,16 @@ def _ending(draft: Draft, members: Sequence[Node]) -> Kind | None:
     if _last(last).op_type == "Exp":
         return "function"
     return "end" if kinds(last) & (REDUCING | POOLING) else None
+
+
+def _begins_normalisation(draft: Draft, node: Node) -> bool:
+    """Whether a node centres what is divided by its size next: both are one, without others."""
+    if not (is_region(node) and kinds(node) & (REDUCING | POOLING)):
+        return False
+    follower = following(draft, node)
+    while follower is not None and kind_of(draft, follower) == "neutral":
+        follower = following(draft, follower)
+    return follower is not None and kind_of(draft, follower) == "end"
 
 
 def _last(node: Node) -> Node:

@@ -20,7 +20,7 @@ from backtrace_onnx.regions.layouts import Layouts
 from backtrace_onnx.regions.placing import ALLOWED, follow
 
 _KEEPS_SCALE = frozenset(["Abs", "Clip", "Neg", "Reciprocal", "Relu", "Sqrt"])
-_BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE
+_BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE - LOGICAL
 
 
 def read_meetings(draft: Draft) -> None:
