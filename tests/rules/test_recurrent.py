@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -314,3 +316,56 @@ def _initializer(name: str, x: Array) -> Any:
     from onnx import numpy_helper
 
     return numpy_helper.from_array(x, name)
+
+
+def test_torch(tmp_path: Path) -> None:
+    """An exported nn.LSTM is explained as the same layers exported step by step."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    lstm = torch.nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True).eval()
+
+    class Last(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = lstm
+
+        def forward(self, x: Any) -> Any:
+            return self.lstm(x)[0][:, -1]
+
+    class Written(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = lstm
+
+        def forward(self, x: Any) -> Any:
+            steps = list(x.unbind(1))
+            for layer in ("l0", "l1"):
+                ways = [self.way(steps, layer), self.way(steps[::-1], f"{layer}_reverse")[::-1]]
+                steps = [torch.cat(pair, 1) for pair in zip(*ways, strict=True)]
+            return steps[-1]
+
+        def way(self, steps: list[Any], name: str) -> list[Any]:
+            kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            w, r, wb, rb = (getattr(self.lstm, f"{kind}_{name}") for kind in kinds)
+            h = c = torch.zeros(len(steps[0]), 5)
+            made = []
+            for x in steps:
+                linear = torch.nn.functional.linear
+                i, f, g, o = (linear(x, w, wb) + linear(h, r, rb)).chunk(4, 1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * c.tanh()
+                made.append(h)
+            return made
+
+    x = torch.randn(2, 4, 4)
+    found = []
+    for module in (Last(), Written()):
+        path = tmp_path / "m.onnx"
+        options = {"input_names": ["x"], "external_data": False, "verbose": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module.eval(), (x,), str(path), dynamo=True, **options)
+        found.append(Explainer(path).explain(x.numpy(), mode="contrastive", target=3))
+    assert {n.op_type for n in onnx.load(path).graph.node}.isdisjoint({"LSTM"})
+    assert_close(*(channels(e, "x") for e in found), 1e-5)
