@@ -58,9 +58,11 @@ def _read(model: ModelLike) -> onnx.ModelProto:
     """A copy of the model, all weights within."""
     load(model)  # checks it
     if isinstance(model, onnx.ModelProto):
-        return onnx.ModelProto.FromString(model.SerializeToString())
+        copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+        return copy
     if isinstance(model, bytes | bytearray | memoryview):
-        return onnx.load_model_from_string(bytes(model))
+        parsed: onnx.ModelProto = onnx.load_model_from_string(bytes(model))
+        return parsed
     read: onnx.ModelProto = onnx.load(model)
     return read
 
