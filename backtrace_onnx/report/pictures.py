@@ -9,6 +9,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.report import bars, heatmap, layers, sentences, strips
 from backtrace_onnx.report.ranking import is_picture
 from backtrace_onnx.report.record import balance
+from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.style import FAINT, save, sheet, shortened
 from backtrace_onnx.report.subject import Answer, Subject, percent
 
@@ -24,12 +25,26 @@ def plot(
 ) -> None:
     """Write a picture (.png, .svg or .pdf) of the inputs' relevance: heatmap, bars or strips.
 
+    Texts also as a page (.html).
+
     Raises RequestError for a sample that is not there or a file that cannot be written.
     """
     subject = Subject(explanation, sample, sidecar=sidecar)
     if not 0 <= sample < subject.samples:
         raise RequestError(f"sample {sample} of an explanation of {subject.samples}")
-    plot_relevance(subject, Path(path))
+    if path.suffix.lower() == ".html":
+        _write_page(subject, path)
+    else:
+        plot_relevance(subject, path)
+
+
+def _write_page(subject: Subject, path: Path) -> None:
+    if not subject.texts:
+        raise RequestError(f"{path}: no input is a text, by its sidecar; pictures are .png, ...")
+    try:
+        path.write_text(page([subject]), "utf-8")
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def plot_relevance(subject: Subject, path: Path) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
+from backtrace_onnx import Explanation, explain
 from backtrace_onnx.cli import main
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.text_inputs import TextInput
 from tests.text.made import SIZE, byte_pairs, classifier, language_model, word_pieces
@@ -232,6 +233,19 @@ def test_a_sidecar_encodes_no_texts_by_itself(reviewer: Path) -> None:
     assert sidecar is not None
     with pytest.raises(InputError, match=r"is a text, which makes several inputs"):
         sidecar.encode("input_ids", "good")
+
+
+def test_plotting_a_text(run: Any, reviewer: Path, tmp_path: Path) -> None:
+    made = explain(reviewer, "good <i>film", tokenizer=tmp_path / "tokenizer.json")
+    sidecar = tmp_path / "m.sidecar.json"
+    made.plot(tmp_path / "p.png", sidecar=sidecar)
+    made.plot(tmp_path / "p.html", sidecar=sidecar)
+    assert "<i>" not in (tmp_path / "p.html").read_text("utf-8").partition("<h1>")[2]
+    made.save(tmp_path / "e.npz")
+    Explanation.load(tmp_path / "e.npz").plot(tmp_path / "again.html", sidecar=sidecar)
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "p.html").read_bytes()
+    with pytest.raises(RequestError, match="no input is a text"):
+        made.plot(tmp_path / "q.html")
 
 
 def test_the_vocabulary_fits_the_output() -> None:
