@@ -28,18 +28,18 @@ def open_axes(proto: onnx.ModelProto) -> dict[str, dict[int, str]]:
 def trials(example: Feeds, axes: Axes, seed: int = 0) -> dict[str, Feeds]:
     """Inputs to compare on, by what they are in words: the example, and random numbers like it.
 
-    The first random ones fill the example's range, the others lie in a part of it each, so that
+    They fill the example's range, its upper and its lower quarter, and some part of it, so that
     what the model decides by sums or maxima is decided otherwise somewhere.
     """
     rng = np.random.default_rng(seed)
     made: dict[str, Feeds] = {"the example": example}
-    for number, grow in enumerate((1, 2, 1, 2), 1):
-        sizes = other_sizes(example, axes, grow)
+    for number, part in enumerate(((0.0, 1.0), (0.75, 1.0), (0.0, 0.25), None), 1):
+        sizes = other_sizes(example, axes, 1 + (number + 1) % 2)
         known = [f"{symbol} {size}" for symbol, size in sizes.items() if ":" not in symbol]
         words = ", ".join((f"random inputs {number}", *known))
         made[words] = {
-            k: _random(rng, x, _shape(x, axes.get(k, {}), sizes), whole=number == 1)
-            for k, x in example.items()
+            name: _random(rng, x, _shape(x, axes.get(name, {}), sizes), part)
+            for name, x in example.items()
         }
     return made
 
@@ -60,8 +60,10 @@ def _shape(x: Array, own: Mapping[int, str], sizes: Mapping[str, int]) -> tuple[
     return tuple(sizes[own[axis]] if axis in own else n for axis, n in enumerate(x.shape))
 
 
-def _random(rng: np.random.Generator, x: Array, shape: tuple[int, ...], whole: bool) -> Array:
-    """Numbers from the example's range or a part of it; texts and booleans drawn from it."""
+def _random(
+    rng: np.random.Generator, x: Array, shape: tuple[int, ...], part: tuple[float, float] | None
+) -> Array:
+    """Numbers from a part of the example's range, None: any; texts and booleans drawn from it."""
     if x.dtype.kind in "iu" and x.size:
         return rng.integers(int(x.min()), int(x.max()), shape, x.dtype, endpoint=True)
     if x.dtype.kind != "f" or not x.size:
@@ -69,6 +71,6 @@ def _random(rng: np.random.Generator, x: Array, shape: tuple[int, ...], whole: b
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
     if low == high:
         low, high = low - 1.0, high + 1.0
-    if not whole:
-        low, high = sorted(rng.uniform(low, high, 2))
-    return np.asarray(rng.uniform(low, high, shape), x.dtype)
+    first, last = part or sorted(rng.uniform(0, 1, 2))
+    fractions = rng.uniform(first, last, shape)
+    return np.asarray(low + (high - low) * fractions, x.dtype)
