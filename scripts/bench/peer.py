@@ -10,8 +10,8 @@ To be run in a virtual environment of its own, which is no part of this project:
 The package imports three CUDA extensions, and a module that newer releases of transformers lack,
 wherever it runs; empty modules stand in for them, as device="cpu" calls none of them. Its engine
 cannot run the masks of transformers' own BERT (it leaves their tensors empty), so the same encoder
-is written here with torch's layers. It prints the time of an explanation relative to a forward
-run by torch, as speed.py does for this project relative to a run by onnxruntime.
+is written here with torch's layers. It prints the processor time of an explanation relative to a
+forward run by torch, as speed.py does for this project relative to a run by onnxruntime.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def encoder(layers: int):  # type: ignore[no-untyped-def]
 
 
 def seconds(run: Callable[[], object], rounds: int) -> float:
-    """Median time of a call."""
+    """Median processor time of a call, which a busy machine does not change."""
     times = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        begun = time.process_time()
         run()
-        times.append(time.perf_counter() - begun)
+        times.append(time.process_time() - begun)
     return statistics.median(times)
 
 

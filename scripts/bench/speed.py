@@ -1,7 +1,9 @@
 """Time of an explanation relative to one plain onnxruntime run of the same model and batch.
 
 Runs are interleaved and medians compared, so that a busy machine slows both sides alike.
-`python scripts/bench/speed.py [network ...]` prints a Markdown table.
+`python scripts/bench/speed.py [--cpu] [--default] [network ...]` prints a Markdown table.
+With --cpu processor time is compared, of all threads, which other work on the machine changes
+less; with --default the contrastive mode is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnxruntime as ort
@@ -19,6 +22,7 @@ from networks import NETWORKS
 import backtrace_onnx as bt
 
 ROUNDS = 15
+FLAGS = ("--cpu", "--default")
 
 
 def session(model: str | bytes) -> ort.InferenceSession:
@@ -34,50 +38,44 @@ def session(model: str | bytes) -> ort.InferenceSession:
 
 def medians(runs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
     """Median seconds of every run, the runs taking turns."""
+    clock = time.process_time if "--cpu" in sys.argv else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 2):
         for name, run in runs.items():
-            begun = time.perf_counter()
+            begun = clock()
             run()
             if turn > 1:
-                times[name].append(time.perf_counter() - begun)
+                times[name].append(clock() - begun)
     return {name: statistics.median(t) for name, t in times.items()}
 
 
 def measure(name: str) -> dict[str, float]:
-    """Medians of the plain run, both engines and the contrastive mode."""
+    """Medians of the plain run and of both engines in every mode asked for."""
     model, feeds, task = NETWORKS[name]()
     plain = session(model.SerializeToString())
     explainer = bt.Explainer(model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, "explained.onnx"))
-        explainer.compile(path)
-        compiled = session(path)
-        explainer.compile(path, mode="contrastive")
-        contrastive = session(path)
-    return medians(
-        {
-            "plain": lambda: plain.run(None, feeds),
-            "compiled": lambda: compiled.run(None, feeds),
-            "eager": lambda: explainer.explain(feeds),
-            "compiled contrastive": lambda: contrastive.run(None, feeds),
-            "eager contrastive": lambda: explainer.explain(feeds, mode="contrastive"),
-        }
-    )
+    runs: dict[str, Callable[[], object]] = {"plain": lambda: plain.run(None, feeds)}
+    for mode in ("default",) if "--default" in sys.argv else ("default", "contrastive"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "explained.onnx"))
+            explainer.compile(path, mode=mode, task=task)
+            compiled = session(path)
+        runs[f"compiled {mode}"] = partial(compiled.run, None, feeds)
+        runs[f"eager {mode}"] = partial(explainer.explain, feeds, mode=mode, task=task)
+    return medians(runs)
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(NETWORKS)
-    print("| network | plain run | compiled | eager | compiled contrastive | eager contrastive |")
-    print("|---|---|---|---|---|---|")
-    for name in names:
+    """Print the table."""
+    names = [name for name in sys.argv[1:] if name not in FLAGS] or list(NETWORKS)
+    for i, name in enumerate(names):
         found = measure(name)
         plain = found.pop("plain")
-        print(
-            f"| {name} | {plain * 1e3:.1f} ms | "
-            + " | ".join(f"{t / plain:.2f}x" for t in found.values())
-            + " |"
-        )
+        if not i:
+            print(" | ".join(["| network", "plain run", *found]) + " |")
+            print("|---" * (len(found) + 2) + "|")
+        ratios = " | ".join(f"{t / plain:.2f}x" for t in found.values())
+        print(f"| {name} | {plain * 1e3:.1f} ms | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
