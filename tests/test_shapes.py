@@ -132,3 +132,19 @@ def test_numbers_per_sample_are_booked_to_their_samples(mode: str) -> None:
         nodes, {"x": (FLOAT, ["N", 3, 4])}, {"y": (FLOAT, None)}, {**WEIGHTS, "axes": [1, 2]}
     )
     check_samples(proto, np.abs(normal(3, 3, 4)), mode=mode, task="regression")
+
+
+def test_a_long_chain_keeps_its_samples() -> None:
+    nodes, h = [], "x"
+    for i in range(100):  # inference forgets the batch at every Slice
+        nodes += [
+            node("Slice", [h, "from", "to", "last"], [f"s{i}"]),
+            node("Add", [f"s{i}", "k"], [f"a{i}"]),
+            node("Concat", [f"a{i}", f"s{i}"], [f"h{i}"], axis=2),
+        ]
+        h = f"h{i}"
+    weights: dict[str, Any] = {"from": [0], "to": [2], "last": [2], "k": np.ones((3, 2), "f4")}
+    proto = model(nodes, {"x": (FLOAT, ["N", 3, 4])}, {h: (FLOAT, None)}, weights, opset=18)
+    types = infer_types(proto)
+    assert types["s50"].shape == ("N", 3, 2)
+    assert types[h].shape == ("N", 3, 4)
