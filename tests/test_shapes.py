@@ -143,7 +143,12 @@ def test_a_long_chain_keeps_its_samples() -> None:
             node("Concat", [f"a{i}", f"s{i}"], [f"h{i}"], axis=2),
         ]
         h = f"h{i}"
-    weights: dict[str, Any] = {"from": [0], "to": [2], "last": [2], "k": np.ones((3, 2), "f4")}
+    weights: dict[str, Any] = {
+        "from": [0, 0],
+        "to": [2**31 - 1, 2],
+        "last": [0, 2],
+        "k": np.ones((3, 2), "f4"),
+    }
     proto = model(nodes, {"x": (FLOAT, ["N", 3, 4])}, {h: (FLOAT, None)}, weights, opset=18)
     types = infer_types(proto)
     assert types["s50"].shape == ("N", 3, 2)
