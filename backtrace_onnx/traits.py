@@ -16,7 +16,8 @@ from backtrace_onnx.rotations import is_rotation_table
 
 GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
 HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
-_TRANSPARENT = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
+_ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_TRANSPARENT = _ROUNDING | {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 _RENAMING = frozenset({"Identity", "ai.onnx.ml::Normalizer", "ai.onnx.ml::ZipMap"})
 _CHOOSING = frozenset({"ArgMax"})
 _TABLES = frozenset({"Gather", "GatherND", "GatherElements"})
