@@ -137,8 +137,8 @@ class Direction:
         """Relevance of the states after every step, stacked, and before the first step."""
         node, channels = self.node, self.policy.channels
         valid = self._valid()
-        rows = self._arriving(valid)
-        last = [r or () for r in node.r_last]
+        rows = self._arriving([self._turned(x) for x in node.r_y or ()], valid)
+        last = [self._ending(r, valid) for r in node.r_last]
         groups = [rows, *last, [*v.values()], [o.r, o.rb, o.peephole], [valid]]
         sizes = tuple(len(group) for group in groups)
         walk = Walk(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
@@ -150,16 +150,23 @@ class Direction:
             zip(node.states, begun, strict=True)
         )
 
-    def _arriving(self, valid: Value | None) -> Channels:
-        """Relevance of y; behind a sequence's end y is constantly 0."""
-        turned = [self._turned(x) for x in self.node.r_y or ()]
+    def _arriving(self, r: Channels, valid: Value | None) -> Channels:
+        """Relevance of outputs [steps, batch, hidden]; where not valid they are constantly 0."""
         if valid is None:
-            return turned
-        rows = [self.ops.Mul(x, valid) for x in turned]
+            return r
+        kept = [self.ops.Mul(x, valid) for x in r]
         if self.ops.keeps_ledger:
-            rest = [self.ops.Sub(x, y) for x, y in zip(turned, rows, strict=True)]
+            rest = [self.ops.Sub(x, y) for x, y in zip(r, kept, strict=True)]
             self._book([self.ops.total(x, self.axis) for x in rest])
-        return rows
+        return kept
+
+    def _ending(self, r: Channels | None, valid: Value | None) -> Channels:
+        """Relevance of last states [batch, hidden]; those of no step at all are constantly 0."""
+        if r is None or valid is None:
+            return r or []
+        begun = self.ops.Gather(valid, ints(0), axis=0)
+        rows = self._arriving([self.ops.Unsqueeze(x, ints(0)) for x in r], begun)
+        return self._row(rows)
 
     # What the walk found, sent on -------------------------------------------------------------
 

@@ -81,6 +81,8 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm with peepholes from 0": ("LSTM", {"peepholes": True}),
     "lstm clipped": ("LSTM", {"attributes": {"clip": 0.5}}),
     "lstm of lengths": ("LSTM", {"lengths": [2, 4], "outputs": ALL, "states": "hc"}),
+    "lstm of no steps": ("LSTM", {"lengths": [0, 3], "states": "hc", "outputs": ALL}),
+    "gru of no steps": ("GRU", {"lengths": [3, 0], "direction": "reverse", "outputs": BOTH}),
     "lstm of lengths, both ways": ("LSTM", {"lengths": [4, 1], "direction": "bidirectional"}),
     "gru": ("GRU", {"outputs": BOTH}),
     "gru, reset after": ("GRU", {"attributes": AFTER, "outputs": BOTH}),
@@ -177,7 +179,7 @@ def test_any_shape(data: st.DataObject) -> None:
     """Sizes, directions, lengths, states and biases as they come."""
     op = data.draw(st.sampled_from(["LSTM", "GRU", "RNN"]))
     steps, batch = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
-    lengths = st.none() | st.lists(st.integers(1, steps), min_size=batch, max_size=batch)
+    lengths = st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch)
     net = random_net(
         op,
         steps=steps,
@@ -199,6 +201,7 @@ COMPILED = [
     "lstm both ways",
     "lstm last states",
     "lstm of lengths",
+    "lstm of no steps",
     "lstm with coupled gates",
     "lstm with peepholes",
     "gru",

@@ -281,11 +281,13 @@ class _Writer:
     def direction(self, d: int, backwards: bool) -> dict[str, str]:
         """Y [steps, 1, batch, hidden], Y_h and Y_c [1, batch, hidden] of one direction.
 
-        A sequence that has ended keeps its state, and its outputs are 0.
+        A sequence that has ended keeps its state, and its outputs are 0; onnxruntime's are all 0
+        where it has no step at all.
         """
         steps, batch = self.net.x.shape[:2]
         lengths = np.full(batch, steps) if self.net.lengths is None else self.net.lengths
         states: list[list[Any]] = []
+        empty = np.zeros((1, self.net.hidden), np.float32)
         outputs = {}
         for b in range(batch):
             state = {k: self._alone(self.start(k, d), b) for k in ("h", "c")}
@@ -300,8 +302,7 @@ class _Writer:
                 else:
                     state["h"] = getattr(self, self.net.op.lower())(d, x, state["h"])
                 outputs[t, b] = state["h"]
-            states.append([state["h"], state["c"]])
-        empty = np.zeros((1, self.net.hidden), np.float32)
+            states.append([state["h"], state["c"]] if lengths[b] else [empty, empty])
         rows = [
             self.Concat(*(outputs.get((t, b), empty) for b in range(batch)), axis=0)
             for t in range(steps)
