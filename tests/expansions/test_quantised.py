@@ -396,3 +396,40 @@ def test_quantised_network(
     compiled = engine.explain(x, mode="default", target=real.target)
     eager = Explainer(str(path)).explain(x, mode="default", target=real.target)
     assert_alike(compiled, eager, 1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("activation", ["Relu", "Sigmoid"])
+def test_rounding_keeps_no_bias_and_no_activation_apart(mode: str, activation: str) -> None:
+    """MatMul, Add and a saturating activation with roundings between them are read as without."""
+    wide = 6 * numbers(8, 4)  # saturates
+    plain = [
+        node("MatMul", ["x", "wide"], ["p"], "product"),
+        node("Add", ["p", "real_bias"], ["t"], "bias"),
+        node(activation, ["t"], ["y"], "act"),
+    ]
+    fine = ["fine", "middle"]
+    rounded = [
+        plain[0],
+        node("QuantizeLinear", ["p", *fine], ["pq"], "store p"),
+        node("DequantizeLinear", ["pq", *fine], ["pr"], "read p"),
+        node("Add", ["pr", "real_bias"], ["t"], "bias"),
+        node("QuantizeLinear", ["t", *fine], ["tq"], "store t"),
+        node("DequantizeLinear", ["tq", *fine], ["tr"], "read t"),
+        node(activation, ["tr"], ["y"], "act"),
+    ]
+    WEIGHTS.update(wide=wide, fine=np.float32(0.002), middle=np.uint16(32768))
+    made = []
+    for nodes in (plain, rounded):
+        used = {name for n in nodes for name in n.input}
+        proto = model(
+            nodes,
+            {"x": (FLOAT, ["N", 5, 8])},
+            {"y": (FLOAT, ["N", 5, 4])},
+            {name: WEIGHTS[name] for name in used & WEIGHTS.keys()},
+            opset=21,
+        )
+        made.append(explained(proto, ROWS, mode, task="regression"))
+    assert_alike(made[1], made[0], 5e-3)
+    books = [e.ledger.total().constants.sum() for e in made]
+    assert books[1] == pytest.approx(books[0], rel=5e-3)
