@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,20 @@ class Tokenizer:
         entry = TextInput(self, name=name, length=length, truncate=truncate)
         several = texts if isinstance(texts, list) else [texts]
         return entry.encode(several, explainer.graph)
+
+    def targets(
+        self, feeds: Mapping[str, Array], token: str | int | None = None, *, name: str | None = None
+    ) -> npt.NDArray[np.int64]:
+        """int64[samples, 2]: (position, token) that follows the end of each text, or its [MASK].
+
+        Positions count from the end and leave padding out. Without a `token` it is the likeliest.
+        `name` is the input that takes the ids. Raises RequestError where `token` is not one token.
+        """
+        from backtrace_onnx.text_inputs import TextInput
+
+        places = TextInput(self, name=name).asked(feeds)
+        chosen = -1 if token is None else self.token_id(token)
+        return np.stack([places, np.full_like(places, chosen)], axis=1)
 
     def _first(self, names: Sequence[str]) -> int | None:
         found = (self._inner.token_to_id(name) for name in names)

@@ -68,13 +68,12 @@ def speaks(graph: Graph, output: str, entry: TextInput) -> bool:
 
 def next_tokens(tokens: Tokens, entry: TextInput, feeds: Mapping[str, Array]) -> Wanted:
     """The token at the [MASK] or the end of every text: the one asked for, or the likeliest."""
-    last = entry.asked(feeds)
-    asked = [tokens.token, tokens.rather_than]
-    ids = [-1 if text is None else entry.tokenizer.token_id(text) for text in asked]
-    pairs = [np.stack([last, np.full_like(last, i)], axis=1) for i in ids]
+    name, tokenizer = entry.name, entry.tokenizer
+    good = tokenizer.targets(feeds, tokens.token, name=name)
     if tokens.rather_than is None:
-        return Wanted("generation", pairs[0])
-    return Wanted(None, contrast=Contrast(*pairs))
+        return Wanted("generation", good)
+    other = tokenizer.targets(feeds, tokens.rather_than, name=name)
+    return Wanted(None, contrast=Contrast(good, other))
 
 
 def continued(

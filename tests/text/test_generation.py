@@ -232,7 +232,7 @@ def test_exported_llama_with_a_cache(tmp_path: Path) -> None:
     explainer = Explainer(exported)
     ids = np.array([[5, 6, 7, 8, 9]])
     empty = empty_caches(explainer.graph)
-    assert [x.shape for x in empty.values()] == [(1, 2, 0, 8)] * 4
+    assert [x.shape for x in empty.values()] == [(1, 2, 0, 8)] * 2
     made = explainer.explain({**feeds(ids), **empty}, mode="contrastive", task="generation")
     check_ledger(made)
     padded = np.array([[5, 6, 7, 8, 9, 0, 0]])
@@ -247,7 +247,7 @@ def test_exported_llama_with_a_cache(tmp_path: Path) -> None:
 
 
 def tiny_llama(folder: Path) -> Path:
-    """Two layers, grouped queries and rotary positions, exported with its cache as inputs."""
+    """One layer, grouped queries and rotary positions, exported with its cache as inputs."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("onnxscript")
@@ -256,7 +256,7 @@ def tiny_llama(folder: Path) -> Path:
         vocab_size=32,
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=4,
         num_key_value_heads=2,
         attn_implementation="eager",
@@ -270,8 +270,8 @@ def tiny_llama(folder: Path) -> Path:
             super().__init__()
             self.inner = inner
 
-        def forward(self, ids: Any, mask: Any, k0: Any, v0: Any, k1: Any, v1: Any) -> Any:
-            cache = transformers.DynamicCache(((k0, v0), (k1, v1)))
+        def forward(self, ids: Any, mask: Any, key: Any, value: Any) -> Any:
+            cache = transformers.DynamicCache(((key, value),))
             return self.inner(
                 input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True
             ).logits
@@ -282,15 +282,11 @@ def tiny_llama(folder: Path) -> Path:
     path = folder / "llama.onnx"
     torch.onnx.export(
         Cached().eval(),
-        (ids, torch.ones((2, 7), dtype=torch.int64), held, held, held, held),
+        (ids, torch.ones((2, 7), dtype=torch.int64), held, held),
         str(path),
-        input_names=[
-            "input_ids",
-            "attention_mask",
-            *(f"past_{p}" for p in ("k0", "v0", "k1", "v1")),
-        ],
+        input_names=["input_ids", "attention_mask", "past_key", "past_value"],
         output_names=["logits"],
-        dynamic_shapes=(axes, {0: "batch", 1: "total"}, past, past, past, past),
+        dynamic_shapes=(axes, {0: "batch", 1: "total"}, past, past),
         opset_version=18,
         dynamo=True,
         external_data=False,

@@ -75,6 +75,8 @@ def test_the_last_token_of_each_text(explainer: Explainer, tokenizer: Tokenizer)
 def test_a_word_to_be_found(explainer: Explainer, tokenizer: Tokenizer) -> None:
     feeds = tokenizer.feeds(["a [MASK] film", "good", "[MASK] [MASK]"], explainer)
     assert TextInput(tokenizer).asked(feeds).tolist() == [-3, -3, -4]
+    assert tokenizer.targets(feeds, "film").tolist() == [[-3, 8], [-3, 8], [-4, 8]]
+    assert tokenizer.targets(feeds, name="input_ids").tolist() == [[-3, -1], [-3, -1], [-4, -1]]
 
 
 @pytest.mark.parametrize("mode", MODES)
