@@ -11,7 +11,7 @@ from onnx import inliner
 
 from backtrace_onnx import registry
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.expansions.narrow import widened
+from backtrace_onnx.expansions.narrow import read_once, widened
 from backtrace_onnx.expansions.registry import find
 from backtrace_onnx.expansions.writing import expand
 from backtrace_onnx.model import Model
@@ -41,7 +41,7 @@ def inlined(model: Model) -> Model:
 
 def expanded(model: Model) -> Model:
     """Operators without a rule, but with an expansion or a schema body, replaced by that."""
-    return widened(_expanded(model))
+    return widened(read_once(_expanded(model)))
 
 
 def _expanded(model: Model) -> Model:

@@ -1,4 +1,4 @@
-"""Operators on 8-bit data computed as floats: the same numbers, in a type relevance has."""
+"""8-bit data: read once, and weighed against each other as floats."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from onnx import NodeProto, TensorProto, helper
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.infer import infer
 from backtrace_onnx.model import Model
+from backtrace_onnx.topology import subgraphs
 
 _COMPARING = frozenset({"MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize", "Upsample"})
 _NARROW = frozenset({TensorProto.UINT8, TensorProto.INT8})
@@ -39,6 +40,33 @@ def widened(model: Model) -> Model:
     ]
     del proto.graph.node[:]
     proto.graph.node.extend(written)
+    return Model(proto, model.weights, model.name, model.folder, model.aside)
+
+
+def read_once(model: Model) -> Model:
+    """The model in which equal DequantizeLinear nodes are one, as they were before quantising.
+
+    What fans out from one tensor is then seen to come from one.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    renamed: dict[str, str] = {}
+    kept = {o.name for o in model.proto.graph.output}
+    for node in model.proto.graph.node:
+        if node.op_type != "DequantizeLinear" or node.domain or node.output[0] in kept:
+            continue
+        attributes = sorted(a.SerializeToString() for a in node.attribute)
+        made = first.setdefault((*node.input, *attributes), node.output[0])
+        if made != node.output[0]:
+            renamed[node.output[0]] = made
+    if not renamed or any(True for n in model.proto.graph.node for _ in subgraphs(n)):
+        return model
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    left = [node for node in proto.graph.node if node.output[0] not in renamed]
+    for node in left:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    del proto.graph.node[:]
+    proto.graph.node.extend(left)
     return Model(proto, model.weights, model.name, model.folder, model.aside)
 
 

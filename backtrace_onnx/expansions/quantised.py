@@ -39,11 +39,10 @@ class Scaled:
         if self._at_once and arrays[0] is not None and arrays[1] is not None:
             name = f"{self._op.node.inputs[x]}@float:{axis}"
             return Constant(name, floats(arrays[0], arrays[1], arrays[2], axis))
-        zero_point = self._scalar(zero)
-        given = (self._inputs[x], self._scalar(scale)) + (
-            () if zero_point is None else (zero_point,)
-        )
-        return self._e.DequantizeLinear(*given, axis=axis)
+        zero_point, factor = self._scalar(zero), self._op.constant(scale)
+        given = (self._inputs[x], self._scalar(scale), zero_point)
+        along = {} if factor is not None and factor.size == 1 else {"axis": axis}
+        return self._e.DequantizeLinear(*given[: 2 if zero_point is None else 3], **along)
 
     def stored(self, y: Value, scale: int, zero: int) -> Value:
         """y in the scale of the output; 8 bits without sign where there is no zero point."""
@@ -55,7 +54,7 @@ class Scaled:
         if i >= len(self._inputs) or self._inputs[i] is None:
             return None
         array = self._op.constant(i)
-        if array is None or array.size != 1:
+        if array is None or array.size != 1 or array.ndim == 0:
             return self._inputs[i]
         return Constant(f"{self._op.node.inputs[i]}@scalar", array.reshape(()))
 
