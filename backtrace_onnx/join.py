@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.channels import MOVES
+from backtrace_onnx.channels import MOVES, Place
 from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.layers import LAYOUTS, Layout
 
@@ -23,11 +23,10 @@ _SHAPES = frozenset({"Shape", "Size"})  # they read no value
 
 @dataclass
 class _Tail:
-    """The walk down from a linear node: tensor and channel axis reached, scale and shift so far."""
+    """The walk down from a linear node: tensor and place reached, scale and shift so far."""
 
     tensor: str
-    axis: int
-    rank: int
+    place: Place
     scale: Array
     shift: Array
     sources: list[str] = field(default_factory=list)
@@ -131,16 +130,17 @@ def _walk(
     channels = describe.channels(node, weight)
     wide = np.result_type(weight.dtype, np.float32)
     scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
-    tail = _Tail(node.outputs[0], describe.axis % rank, rank, scale, bias.astype(wide))
+    place = Place((describe.axis % rank,), rank, (channels,))
+    tail = _Tail(node.outputs[0], place, scale, bias.astype(wide))
     pending: list[Node] = []
     while tail.tensor not in kept:
         users = [u for u in graph.consumers.get(tail.tensor, ()) if u.operator not in _SHAPES]
         if len(users) != 1:
             break
         user = users[0]
-        moved = MOVES[user.operator](graph, user, tail.axis) if user.operator in MOVES else None
+        moved = MOVES[user.operator](graph, user, tail.place) if user.operator in MOVES else None
         if moved is not None:
-            tail.axis, tail.rank = moved
+            tail.place = moved
             pending.append(user)
             tail.tensor = user.outputs[0]
             continue
@@ -200,20 +200,25 @@ def _affine(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None
 
 
 def _per_channel(constant: Array, tail: _Tail) -> Array | None:
-    """The constant as [channels] if it varies along the channel axis only."""
-    if constant.ndim > tail.rank:
+    """The constant as [channels] if it varies along the channels' axes only."""
+    place = tail.place
+    if constant.ndim > place.rank:
         return None
-    shape = (1,) * (tail.rank - constant.ndim) + constant.shape
-    if any(n != 1 for i, n in enumerate(shape) if i != tail.axis):
+    shape = (1,) * (place.rank - constant.ndim) + constant.shape
+    if any(n != 1 for i, n in enumerate(shape) if i not in place.axes):
         return None
-    if shape[tail.axis] not in (1, tail.scale.size):
+    own = tuple(shape[axis] for axis in place.axes)
+    if any(n not in (1, size) for n, size in zip(own, place.sizes, strict=True)):
         return None
-    return np.broadcast_to(constant.reshape(-1), tail.scale.shape).astype(tail.scale.dtype)
+    ordered = np.argsort(np.argsort(place.axes))
+    by_axis = constant.reshape([shape[axis] for axis in sorted(place.axes)]).transpose(ordered)
+    spread = np.broadcast_to(by_axis, place.sizes).reshape(-1)
+    return spread.astype(tail.scale.dtype)
 
 
 def _batch_norm(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None:
     statistics = [graph.constants.get(i) for i in node.inputs[1:5]]
-    if tail.axis != 1 or node.attributes.get("training_mode", 0) or len(statistics) != 4:
+    if tail.place.axes != (1,) or node.attributes.get("training_mode", 0) or len(statistics) != 4:
         return None
     if any(s is None or s.shape != tail.scale.shape for s in statistics):
         return None

@@ -270,3 +270,51 @@ def test_a_long_chain_of_scales_is_quick() -> None:
     explainer = Explainer(proto)
     assert time.perf_counter() - start < 8
     assert len(explainer.graph.aliases) == 4001
+
+
+@pytest.mark.parametrize("axes", ["split", "one of them alone", "moved", "turned"])
+def test_channels_split_into_heads(axes: str) -> None:
+    """A bias behind a reshape that splits the channels is the linear operator's own."""
+    w, b = normal(4, 6, seed=1), normal(2, 3, seed=2)
+    weights: dict[str, Any] = {"w": w, "heads": np.array([0, 5, 2, 3]), "back": np.array([0, 5, 6])}
+    shift, before, after = b, [], []
+    if axes == "moved":
+        shift = b[:, None]
+        before = [node("Transpose", ["h"], ["t"], perm=[0, 2, 1, 3])]
+        after = [node("Transpose", ["s"], ["u"], perm=[0, 2, 1, 3])]
+    if axes == "one of them alone":
+        shift = b[:1]
+    if axes == "turned":
+        shift = b.T[None, :, :]
+        before = [node("Transpose", ["h"], ["t"], perm=[0, 1, 3, 2])]
+        after = [node("Transpose", ["s"], ["u"], perm=[0, 1, 3, 2])]
+    weights["b"] = shift
+    moved = model(
+        [
+            node("MatMul", ["x", "w"], ["p"], "linear"),
+            node("Reshape", ["p", "heads"], ["h"]),
+            *before,
+            node("Add", ["t" if before else "h", "b"], ["s"], "bias"),
+            *after,
+            node("Reshape", ["u" if after else "s", "back"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 5, 4])},
+        {"y": (FLOAT, ["N", 5, 6])},
+        weights,
+    )
+    flat = np.broadcast_to(b[:1] if axes == "one of them alone" else b, (2, 3)).reshape(-1)
+    plain = model(
+        [node("MatMul", ["x", "w"], ["p"]), node("Add", ["p", "b"], ["y"])],
+        {"x": (FLOAT, ["N", 5, 4])},
+        {"y": (FLOAT, ["N", 5, 6])},
+        {"w": w, "b": flat},
+    )
+    x = normal(2, 5, 4, seed=3)
+    for mode in ("default", "contrastive"):
+        ours, theirs = (
+            Explainer(m).explain(x, mode=mode, task="regression") for m in (moved, plain)
+        )
+        np.testing.assert_allclose(ours.outputs["y"], theirs.outputs["y"], rtol=1e-5, atol=1e-6)
+        found, wanted = ours.relevance["x"], theirs.relevance["x"]
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+        assert "bias" not in ours.ledger
