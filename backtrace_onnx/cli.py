@@ -97,7 +97,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     Keys of --json:
       model, mode, task, output, files
       samples[]: sample, source, mask {inside, of} or null
-        prediction, target: {index, label, value, probability} or null
+        prediction, target, other: {index, label, value, probability} or null
         top[]: input, name, value, relevance, share, channels, box, index
                box: first row, first column, row and column after the last
         ledger: by channel (positive; contrastive also negative):

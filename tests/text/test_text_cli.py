@@ -107,6 +107,8 @@ def test_one_class_rather_than_another(run: Any, reviewer: Path) -> None:
     assert " rather than bad (" in out.splitlines()[0] and "mode contrastive" in out
     code, out, _ = run("explain", reviewer, "good film", *versus, "--mode", "default")
     assert code == 0 and "mode default" in out
+    (sample,) = json.loads(run("explain", reviewer, "good film", *versus, "--json")[1])["samples"]
+    assert (sample["target"]["label"], sample["other"]["label"]) == ("good", "bad")
 
 
 def test_a_tokenizer_without_sidecar(run: Any, reviewer: Path, tmp_path: Path) -> None:
