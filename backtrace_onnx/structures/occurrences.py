@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
@@ -74,6 +75,8 @@ class Occurrences(Structure):
 
         Their sum over the places is the number of occurrences.
         """
+        if self.grams[0].terms.dtype.kind == "i":
+            x = e.Cast(x, to=TensorProto.INT64)
         x = e.Reshape(x, ints(1, 1, -1)) if self.alone else e.Unsqueeze(x, ints(1))
         size = e.Squeeze(e.Shape(x, start=2, end=3))
         places = e.Range(np.int64(0), size, np.int64(1))
