@@ -433,3 +433,48 @@ def test_rounding_keeps_no_bias_and_no_activation_apart(mode: str, activation: s
     assert_alike(made[1], made[0], 5e-3)
     books = [e.ledger.total().constants.sum() for e in made]
     assert books[1] == pytest.approx(books[0], rel=5e-3)
+
+
+class Rows:
+    """Random rows for calibration."""
+
+    def __init__(self) -> None:
+        self._batches = iter([{"x": numbers(8, 16, seed=k)} for k in range(6)])
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._batches, None)
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_a_quantised_gelu_in_primitives_is_one(form: str, tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    nodes = [
+        node("MatMul", ["x", "w1"], ["h0"], "first"),
+        node("Add", ["h0", "b1"], ["h"], "first bias"),
+        node("Div", ["h", "root"], ["g0"], "g0"),
+        node("Erf", ["g0"], ["g1"], "g1"),
+        node("Add", ["g1", "one"], ["g2"], "g2"),
+        node("Mul", ["h", "g2"], ["g3"], "g3"),
+        node("Mul", ["g3", "half"], ["g"], "g4"),
+        node("MatMul", ["g", "w2"], ["y"], "second"),
+    ]
+    weights = {"w1": 0.4 * numbers(16, 32), "b1": 0.4 * numbers(32), "w2": 0.4 * numbers(32, 5)}
+    scalars = {"root": 2**0.5, "one": 1, "half": 0.5}
+    weights |= {name: np.float32(value) for name, value in scalars.items()}
+    source, path = tmp_path / "real.onnx", tmp_path / "quantised.onnx"
+    proto = model(nodes, {"x": (FLOAT, ["N", 16])}, {"y": (FLOAT, ["N", 5])}, weights)
+    onnx.save(proto, source)
+    logging.disable(logging.WARNING)
+    kind = getattr(quantization.QuantFormat, form)
+    quantization.quantize_static(source, path, Rows(), quant_format=kind)
+    logging.disable(logging.NOTSET)
+    x = numbers(4, 16)
+    for mode in MODES:
+        real = Explainer(str(source)).explain(x, mode=mode)
+        whole = Explainer(str(path)).explain(x, mode=mode, target=real.target)
+        for k in range(len(x)):
+            a, b = (e.relevance["x"][k] for e in (whole, real))
+            # the contrastive mode jumps where a unit's sign does
+            assert np.corrcoef(a, b)[0, 1] > (0.99 if mode == "default" else 0.9)
+        absorbed = [e.ledger.total().constants.sum() for e in (whole, real)]
+        assert absorbed[0] == pytest.approx(absorbed[1], rel=0.15)  # read apart: several times it
