@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from backtrace_onnx.kernels.jit import kernel
 from backtrace_onnx.policies import default
 
