@@ -11,6 +11,7 @@ import onnx
 import tensorflow as tf
 
 from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters.cells import settle_biases
 from backtrace_onnx.exporters.comparing import Array, Feeds
 from backtrace_onnx.exporters.tf_graphs import check_operators, draw, named, quiet, rename
 from backtrace_onnx.sessions import first_line
@@ -54,6 +55,7 @@ class Lite:
         }
         rename(proto, names)
         _fix_sizes(proto, self.specs)
+        settle_biases(proto.graph)
         return proto
 
     def run(self, feeds: Feeds) -> list[Array]:
