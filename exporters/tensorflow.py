@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from backtrace_onnx.exporters import tf_graphs
 from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
@@ -43,6 +42,7 @@ def from_keras(
     """
     _needed("from_keras")
     check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters import tf_graphs
     from backtrace_onnx.exporters.keras_models import Prediction
 
     prediction = Prediction(model, example)
@@ -72,6 +72,7 @@ def from_saved_model(
     """
     _needed("from_saved_model")
     check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters import tf_graphs
     from backtrace_onnx.exporters.saved_models import Signature
 
     loaded = Signature(Path(folder), signature, example)

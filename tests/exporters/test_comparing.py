@@ -211,8 +211,10 @@ def test_opsets_are_checked() -> None:
 def test_missing_packages_are_told_with_the_pip_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("torch", "sklearn"):
+    for name in ("torch", "sklearn", "tensorflow"):
         monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExportError, match=r"pip install 'backtrace-onnx\[tensorflow\]'"):
+        from_keras(None, tmp_path / "m.onnx")
     with pytest.raises(ExportError, match=r"Type: pip install 'backtrace-onnx\[torch\]'"):
         from_torch(None, None, tmp_path / "m.onnx")  # type: ignore[arg-type]
     with pytest.raises(ExportError, match=r"pip install 'backtrace-onnx\[sklearn\]'"):
