@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import ExportError
-from backtrace_onnx.exporters import extras, from_sklearn, from_torch
+from backtrace_onnx.exporters import extras, from_keras, from_sklearn, from_torch
 from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.repairing import check_opset, repair
 from backtrace_onnx.exporters.trials import open_axes, trials
