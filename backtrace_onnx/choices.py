@@ -64,8 +64,8 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
             raise RequestError(f"keep: {name!r} is a constant; it has no relevance of its own")
         if name in graph.hidden:
             raise RequestError(
-                f"keep: {name!r} lies inside {graph.hidden[name]!r}, which is read as one operator; "
-                "it has no relevance of its own"
+                f"keep: {name!r} lies inside {graph.hidden[name]!r}, which is read as one operator "
+                "and has no relevance of its own"
             )
         if name not in graph.tensors and name not in graph.types:
             raise RequestError(

@@ -8,8 +8,8 @@ from backtrace_onnx.infer import infer
 from backtrace_onnx.inline import expanded, inlined
 from backtrace_onnx.join import join
 from backtrace_onnx.model import Model
-from backtrace_onnx.regions import read_regions
 from backtrace_onnx.nodes import read_node
+from backtrace_onnx.regions import read_regions
 from backtrace_onnx.samples import find_samples
 from backtrace_onnx.validity import blaming
 

@@ -19,6 +19,7 @@ MAX_IR = 13
 _INLINE_BYTES = 1024
 _SIZES_BYTES = 1 << 16
 _KNOWN_OPSET = 26
+_PLANNED = 5000
 _ORT_TYPES = frozenset(
     np.dtype(t).str for t in ("f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
 )
@@ -56,6 +57,8 @@ def make_session(
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", folder
         )
+    # Its plan for reusing memory takes time quadratic in the nodes: minutes instead of seconds.
+    options.enable_mem_reuse = len(proto.graph.node) < _PLANNED
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     for library in runtime.libraries:

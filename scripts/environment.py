@@ -17,6 +17,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 MINIMUM = (3, 11)
+PINS = ("torch==2.13.0",)
+"""Versions named with all extras; the newest torch may be a build for a GPU of several GB."""
 
 
 def ensure(extras: str = "") -> Path:
@@ -30,7 +32,8 @@ def ensure(extras: str = "") -> Path:
             f"Installing backtrace-onnx{extras} into {VENV.name} ...", file=sys.stderr, flush=True
         )
         _create()
-        _pip("install", "--quiet", "--editable", f"{ROOT}{extras}")
+        pins = PINS if "all" in extras else ()
+        _pip("install", "--quiet", "--editable", f"{ROOT}{extras}", *pins)
         stamp.write_text(wanted)
     return BIN
 

@@ -55,7 +55,9 @@ def test_a_model_without_a_float_output_asks_for_a_tensor() -> None:
         {"y": (INT64, None)},
     )
     explainer = Explainer(proto)
-    with pytest.raises(RequestError, match=r"floating-point tensor .*\(y\); choose a tensor inside"):
+    with pytest.raises(
+        RequestError, match=r"floating-point tensor .*\(y\); choose a tensor inside"
+    ):
         explainer.explain(X)
     check_closed(explainer.explain(X, output="r"))
 

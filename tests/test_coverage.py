@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
 from backtrace_onnx.coverage import rows
+from backtrace_onnx.report.operators import as_markdown
 
 
 @pytest.mark.parametrize("domain", ["", "ai.onnx.ml"])
@@ -23,3 +26,10 @@ def test_every_row_says_how() -> None:
 def test_few_are_refused() -> None:
     refused = [row for row in rows() if row.coverage == "refused" and row.domain == ""]
     assert len(refused) <= 10, refused
+
+
+def test_the_documented_table_is_this_one() -> None:
+    written = (Path(__file__).parents[1] / "docs" / "operators.md").read_text()
+    assert written == as_markdown() + "\n", (
+        "run `backtrace-onnx ops --markdown > docs/operators.md`"
+    )

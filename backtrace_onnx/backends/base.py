@@ -286,7 +286,7 @@ class Ops:
         shares: Value | None,
         units: tuple[int, int],
     ) -> Value:
-        """out[n, slots[row], targets[t]] += changes[row] for row = rows[n, t]; out[samples, *units].
+        """out[n, slots[i], targets[t]] += changes[i] for row i = rows[n, t]; out[samples, *units].
 
         rows int64[samples, trees], slots int64[rows, asked], changes [rows, asked, votes], targets
         int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change. Slots

@@ -267,8 +267,8 @@ class EmitOps(Ops):
     def require(self, opset: int, what: str) -> None:
         if self.opset < opset:
             raise CompileError(
-                f"node {self.scopes[-1]!r}: {what} takes opset {opset}, the model has {self.opset}; "
-                f"bring it there with onnx.version_converter.convert_version(model, {opset})"
+                f"node {self.scopes[-1]!r}: {what} takes opset {opset}, the model has "
+                f"{self.opset}; convert it by onnx.version_converter.convert_version(model, {opset})"
             )
 
     def only_eager(self, what: str) -> CompileError:

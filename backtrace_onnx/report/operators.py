@@ -19,8 +19,10 @@ def as_records() -> list[dict[str, str]]:
 
 
 def as_markdown() -> str:
-    """The table in Markdown, after a line with the counts."""
+    """The table in Markdown, under a heading and a line with the counts."""
     lines = [
+        "# Operators",
+        "",
         f"{_counts()}.",
         "",
         "| Operator | Domain | Coverage | How |",

@@ -97,7 +97,7 @@ def test_compiled_alike() -> None:
 
 
 def test_texts_are_compared_from_opset_19_on(tmp_path: Path) -> None:
-    with pytest.raises(CompileError, match="tfidf.*opset 19"):
+    with pytest.raises(CompileError, match=r"tfidf.*opset 19"):
         Explainer(vectorizer(0, words=True)).compile(tmp_path / "explained.onnx")
     assert not list(tmp_path.iterdir())
 
