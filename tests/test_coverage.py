@@ -29,7 +29,8 @@ def test_few_are_refused() -> None:
 
 
 def test_the_documented_table_is_this_one() -> None:
-    written = (Path(__file__).parents[1] / "docs" / "operators.md").read_text()
-    assert written == as_markdown() + "\n", (
-        "run `backtrace-onnx ops --markdown > docs/operators.md`"
-    )
+    document = Path(__file__).parents[1] / "docs" / "operators.md"
+    if f"onnx {onnx.__version__}," not in document.read_text():
+        pytest.skip(f"the table is not of onnx {onnx.__version__}")
+    remedy = "run `backtrace-onnx ops --markdown > docs/operators.md`"
+    assert document.read_text() == as_markdown() + "\n", remedy

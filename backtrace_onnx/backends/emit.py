@@ -268,7 +268,7 @@ class EmitOps(Ops):
         if self.opset < opset:
             raise CompileError(
                 f"node {self.scopes[-1]!r}: {what} takes opset {opset}, the model has "
-                f"{self.opset}; convert it by onnx.version_converter.convert_version(model, {opset})"
+                f"{self.opset}; onnx.version_converter.convert_version(model, {opset}) changes that"
             )
 
     def only_eager(self, what: str) -> CompileError:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import onnx
+
 from backtrace_onnx.coverage import Row, rows
 from backtrace_onnx.report.console import show, table
 
@@ -19,11 +21,13 @@ def as_records() -> list[dict[str, str]]:
 
 
 def as_markdown() -> str:
-    """The table in Markdown, under a heading and a line with the counts."""
+    """The table in Markdown, under a heading and the counts."""
     lines = [
         "# Operators",
         "",
-        f"{_counts()}.",
+        f"The operators of onnx {onnx.__version__}, and what onnxruntime and this package add.",
+        "",
+        *(f"- {line}" for line in _counts()),
         "",
         "| Operator | Domain | Coverage | How |",
         "| --- | --- | --- | --- |",
@@ -41,12 +45,19 @@ def print_operators(to: Console) -> None:
     for row in rows():
         shown.add_row(row.operator, _domain(row), row.coverage, row.how)
     show(to, shown)
-    to.print(_counts())
+    for line in _counts():
+        to.print(line)
 
 
-def _counts() -> str:
-    counts = Counter(row.coverage for row in rows())
-    return ", ".join(f"{count} {coverage}" for coverage, count in counts.most_common())
+def _counts() -> list[str]:
+    """A line per domain: how many operators are explained how."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows():
+        counts.setdefault(_domain(row), Counter())[row.coverage] += 1
+    return [
+        f"{domain}: {', '.join(f'{n} {coverage}' for coverage, n in found.most_common())}"
+        for domain, found in counts.items()
+    ]
 
 
 def _escaped(text: str) -> str:
