@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters import writing
@@ -26,7 +29,7 @@ class Signature:
             raise ExportError(f"{folder}: holds no SavedModel (there is no saved_model.pb in it)")
         try:
             with quiet():
-                self._loaded = tf.saved_model.load(str(folder))
+                self._loaded = _loaded(folder)
         except Exception as error:  # TensorFlow raises many types
             raise ExportError(f"{folder}: cannot be loaded: {first_line(error)}") from None
         signatures = self._loaded.signatures
@@ -59,3 +62,29 @@ class Signature:
         """What the signature answers."""
         found = self._function(**{name: tf.constant(x) for name, x in feeds.items()})
         return [found[name].numpy() for name in self.outputs]
+
+
+def _loaded(folder: Path) -> Any:
+    """The object in the folder; without its optimiser's slots where that keeps it from loading.
+
+    Older Keras saved optimisers of classes that TensorFlow no longer has.
+    """
+    try:
+        return tf.saved_model.load(str(folder))
+    except AttributeError:
+        with TemporaryDirectory() as place:
+            _without_slots(folder, Path(place))
+            return tf.saved_model.load(place)
+
+
+def _without_slots(folder: Path, place: Path) -> None:
+    """Lay out a copy whose objects have no slot variables."""
+    proto = saved_model_pb2.SavedModel()
+    proto.ParseFromString((folder / "saved_model.pb").read_bytes())
+    for graph in proto.meta_graphs:
+        for node in graph.object_graph_def.nodes:
+            del node.slot_variables[:]
+    (place / "saved_model.pb").write_bytes(proto.SerializeToString())
+    for part in ("variables", "assets"):
+        if (folder / part).is_dir():
+            shutil.copytree(folder / part, place / part)

@@ -48,12 +48,14 @@ def convert(function: TensorFunction, opset: int, *, large: bool) -> onnx.ModelP
     def keyed(*tensors: Any) -> dict[str, Any]:
         return dict(zip(names, function.call(*tensors), strict=True))
 
+    traced = tf.function(keyed)
     try:
         with quiet(), _inlined_functions(), _old_numpy_names():
             proto: onnx.ModelProto
             proto, storage = tf2onnx.convert.from_function(
-                tf.function(keyed), function.specs, opset=opset, large_model=large
+                traced, function.specs, opset=opset, large_model=large
             )
+            _store_captures(proto, traced.get_concrete_function(*function.specs))
     except Exception as error:  # TensorFlow and tf2onnx raise many types
         raise ExportError(f"tf2onnx cannot convert the model: {first_line(error)}") from None
     check_operators(proto)
@@ -62,6 +64,16 @@ def convert(function: TensorFunction, opset: int, *, large: bool) -> onnx.ModelP
     inputs = {spec.name: spec.name for spec in function.specs}
     rename(proto, {**inputs, **dict(zip(names, function.outputs, strict=True))})
     return proto
+
+
+def _store_captures(proto: onnx.ModelProto, concrete: Any) -> None:
+    """Make weights of the tensors, no variables, that a function of TensorFlow 1 holds on to."""
+    held = {inner.name: outer for outer, inner in concrete.graph.captures}
+    inputs = [value for value in proto.graph.input if value.name in held]
+    for value in inputs:
+        array = held[value.name].numpy()
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+        proto.graph.input.remove(value)
 
 
 def rename(proto: onnx.ModelProto, names: dict[str, str]) -> None:

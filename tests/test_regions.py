@@ -236,6 +236,16 @@ def test_a_shift_after_a_softmax_is_a_bias() -> None:
         assert graph.nodes[-2].op_type == "Add"
 
 
+def test_a_batch_normalisation_of_one_channel_is_a_scale_and_shift() -> None:
+    def normalised(g: Writer, x: str) -> str:
+        parameters = [np.array([v], np.float32) for v in (2.0, 0.5, 0.1, 4.0)]
+        channel = g("Unsqueeze", g("LpNormalization", x, axis=-1), np.array([1]))
+        return g("BatchNormalization", channel, *parameters)
+
+    kinds = [node.op_type for node in read(written(normalised, shape=[2, 5])).nodes]
+    assert kinds == ["LpNormalization", "Unsqueeze", "Scale", "Identity"]
+
+
 def test_a_scale_behind_a_reshape_stays_where_it_is() -> None:
     def grouped(g: Writer, x: str) -> str:
         flat = g("Reshape", x, np.array([0, 2, -1]))

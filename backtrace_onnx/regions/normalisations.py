@@ -151,8 +151,7 @@ def _scales(draft: Draft, node: Node, roles: Roles) -> bool:
     if node.domain or len(node.inputs) < 2:
         return False
     if node.op_type == "BatchNormalization":
-        is_fixed = all(draft.fixed(name) for name in node.inputs[1:])
-        return is_fixed and not node.attributes.get("training_mode", 0) and "channel" in roles[1:2]
+        return _is_batch_scale(draft, node, roles)
     if node.op_type not in ("Add", "Div", "Mul", "Sub") or len(node.inputs) != 2:
         return False
     (varying,) = draft.uses(node)
@@ -160,6 +159,15 @@ def _scales(draft: Draft, node: Node, roles: Roles) -> bool:
     if node.op_type == "Div" and constant == node.inputs[0]:
         return False
     return constant != varying and _fits(draft, varying, constant, roles)
+
+
+def _is_batch_scale(draft: Draft, node: Node, roles: Roles) -> bool:
+    """Whether a BatchNormalization is a scale and shift per channel, or of a single channel."""
+    parameters = node.inputs[1:]
+    if node.attributes.get("training_mode", 0) or not all(map(draft.fixed, parameters)):
+        return False
+    known = [draft.graph.constants.get(name) for name in parameters]
+    return "channel" in roles[1:2] or all(c is not None and c.size == 1 for c in known)
 
 
 def _fits(draft: Draft, tensor: str, constant: str, roles: Roles) -> bool:

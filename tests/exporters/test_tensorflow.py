@@ -209,6 +209,38 @@ def test_saved_models(tmp_path: Path) -> None:
         from_saved_model(tmp_path / "saved", tmp_path / "t.onnx", example={"x": x})
 
 
+def test_saved_models_of_older_optimisers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cnn().export(tmp_path / "saved", verbose=False)
+    load, places = tf.saved_model.load, []
+
+    def refusing(place: str) -> Any:
+        places.append(place)
+        if len(places) == 1:
+            raise AttributeError("'_UserObject' object has no attribute 'add_slot'")
+        return load(place)
+
+    monkeypatch.setattr(tf.saved_model, "load", refusing)
+    made = from_saved_model(tmp_path / "saved", tmp_path / "s.onnx")
+    assert made.difference < 1e-4
+    assert len(places) == 2 and not Path(places[1]).exists()
+
+
+def test_saved_functions_that_hold_tensors(tmp_path: Path) -> None:
+    held = tf.constant([[1.0, -2.0], [0.5, 3.0]])
+
+    class Held(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+        def __call__(self, x: Any) -> Any:
+            return {"y": tf.nn.relu(x @ held)}
+
+    module = Held()
+    tf.saved_model.save(module, str(tmp_path / "held"), signatures=module.__call__)
+    made = from_saved_model(tmp_path / "held", tmp_path / "h.onnx")
+    assert list(made.inputs) == ["x"]
+    x = np.array([[1.0, 2.0]], np.float32)
+    np.testing.assert_allclose(run(tmp_path / "h.onnx", x=x)[0], [[2.0, 4.0]])
+
+
 def test_tflite(tmp_path: Path) -> None:
     model = cnn()
     model.export(tmp_path / "saved", verbose=False)
