@@ -32,8 +32,8 @@ def _masses(c, e, zero, reading):  # type: ignore[no-untyped-def]
 @kernel
 def _sent(c, a, d, reading):  # type: ignore[no-untyped-def]
     """What a contribution is sent by the coefficients aP = a and aN = d."""
-    made = a * abs(c) if reading == 0 else a * c if reading == 1 or c > 0 else -d * c
-    return made if abs(c) != np.inf else a * 0
+    c = c if abs(c) != np.inf else a * 0
+    return a * abs(c) if reading == 0 else a * c if reading == 1 or c > 0 else -d * c
 
 
 @cache
