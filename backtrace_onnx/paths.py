@@ -150,7 +150,8 @@ def _expectations(
         yes, no = forest.yes[ends], forest.no[ends]
         shares = [(weight if hits is None else hits)[side] for side in (yes, no)]
         both = shares[0] + shares[1]
-        part = np.where(both > 0, shares[0] / np.maximum(both, 1e-300), 0.5)[:, None]
+        half = np.full_like(both, 0.5)
+        part = np.divide(shares[0], both, out=half, where=both > 0)[:, None]
         expected[ends] = part * expected[yes] + (1 - part) * expected[no]
         weight[ends] = weight[yes] + weight[no]
         links = inner[last[inner] != inner]

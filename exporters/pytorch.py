@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Exported, ExportWarning
 from backtrace_onnx.exporters.extras import need
+from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
 from backtrace_onnx.exporters.torch_modules import state_modules
 from backtrace_onnx.exporters.writing import publish, staging
@@ -163,7 +163,7 @@ def _dynamo(
 
     args, kwargs = call.arguments
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 call.module,
                 args,
@@ -200,7 +200,7 @@ def _legacy(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX form
     try:
-        with _quiet(), _taking_tensors(call):
+        with quiet(), _taking_tensors(call):
             torch.onnx.export(
                 call.module,
                 tuple(call.tensors.values()),
@@ -312,16 +312,3 @@ def _taking_tensors(call: Call) -> Iterator[None]:
             call.module.forward = forward
         else:
             del call.module.forward
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch's talk about its own deprecations left out; what was exported is verified."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Array, Feeds
-from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, named, quiet
+from backtrace_onnx.exporters.quiet import quiet
+from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, named
 from backtrace_onnx.sessions import first_line
 
 
@@ -28,7 +30,7 @@ class Signature:
         if not (folder / "saved_model.pb").is_file():
             raise ExportError(f"{folder}: holds no SavedModel (there is no saved_model.pb in it)")
         try:
-            with quiet():
+            with quiet(logging.ERROR):
                 self._loaded = _loaded(folder)
         except Exception as error:  # TensorFlow raises many types
             raise ExportError(f"{folder}: cannot be loaded: {first_line(error)}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.comparing import Array
+from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.sessions import first_line
 
 _FREEZE = "convert the file from a SavedModel, so that its variables become constants"
@@ -50,7 +50,7 @@ def convert(function: TensorFunction, opset: int, *, large: bool) -> onnx.ModelP
 
     traced = tf.function(keyed)
     try:
-        with quiet(), _inlined_functions(), _old_numpy_names():
+        with quiet(logging.ERROR), _inlined_functions(), _old_numpy_names():
             proto: onnx.ModelProto
             proto, storage = tf2onnx.convert.from_function(
                 traced, function.specs, opset=opset, large_model=large
@@ -177,16 +177,3 @@ def _old_numpy_names() -> Iterator[None]:
         yield
     finally:
         del np.product  # type: ignore[attr-defined]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Talk of TensorFlow and tf2onnx left out; what was exported is checked and verified."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

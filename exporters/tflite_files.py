@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ import tensorflow as tf
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.cells import settle_biases
 from backtrace_onnx.exporters.comparing import Array, Feeds
-from backtrace_onnx.exporters.tf_graphs import check_operators, draw, named, quiet, rename
+from backtrace_onnx.exporters.quiet import quiet
+from backtrace_onnx.exporters.tf_graphs import check_operators, draw, named, rename
 from backtrace_onnx.sessions import first_line
 
 
@@ -28,7 +30,7 @@ class Lite:
             raise ExportError(f"{file}: no such file")
         self._file = file
         try:
-            with quiet():
+            with quiet(logging.ERROR):
                 self._interpreter = tf.lite.Interpreter(str(file), num_threads=1)
         except Exception as error:  # TensorFlow raises many types
             raise ExportError(f"{file}: is no TFLite model: {first_line(error)}") from None
@@ -43,7 +45,7 @@ class Lite:
 
         proto: onnx.ModelProto
         try:
-            with quiet():
+            with quiet(logging.ERROR):
                 proto, _ = tf2onnx.convert.from_tflite(str(self._file), opset=opset)
         except Exception as error:  # tf2onnx raises many types
             raise ExportError(
