@@ -81,7 +81,12 @@ def _start(
 
 
 def _summed(totals: list[list[Any]], count: int) -> npt.NDArray[np.float64]:
-    return np.stack([sum(rows, np.zeros(count)) for rows in totals])
+    """Sums per channel, [channel, sample]."""
+    made = np.zeros((len(totals), count))
+    for channel, rows in enumerate(totals):
+        for row in rows:
+            made[channel] += row
+    return made
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

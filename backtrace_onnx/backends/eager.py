@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import ref
 
@@ -16,6 +18,7 @@ from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
+from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.policies import Policy, Reading
 
 if TYPE_CHECKING:
@@ -128,10 +131,15 @@ class EagerOps(Ops):
         rs = tuple(units.lay(x, self.dtype) for x in r)
         a_p = tuple(units.empty(self.dtype) for _ in r)
         a_n = None if n is None else tuple(units.empty(self.dtype) for _ in r)
-        booked = np.zeros((2, len(r), self.samples.count))
         template = (sharing.share_one, sharing.share_two)[len(r) - 1]
         run = specialise(template, policy.coefficients)
-        run(*masses, units.bias, rs, *(gate or _NO_GATE), units.sample, a_p, a_n, *booked)
+        low, high = gate or _NO_GATE
+
+        def call(part: Callable[[Any], Any], booked: Array) -> None:
+            p, n, bias, *rest = map(part, (*masses, units.bias, rs, units.sample, a_p, a_n))
+            run(p, n, bias, rest[0], low, high, *rest[1:], *booked)
+
+        booked = self._booked(units, call, len(r))
         booked = self.samples.spread(booked, p.shape, sample_axis)
         pairs = [
             (a.reshape(p.shape), None if a_n is None else a_n[k].reshape(p.shape))
@@ -152,17 +160,27 @@ class EagerOps(Ops):
         xs = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
         signs = np.array([term.sign for term in terms], self.dtype)
         outs = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
-        booked = np.zeros((2, len(r), self.samples.count))
         reading = READINGS.index(policy.reading)
         template = summing.share_pair(len(r), reading)
         if len(xs) != 2:
             template = (summing.share_terms_one, summing.share_terms_two)[len(r) - 1]
         run = specialise(template, policy.coefficients)
         rs = tuple(units.lay(x, self.dtype) for x in r)
-        run(xs, signs, reading, units.bias, rs, units.sample, outs, *booked)
-        booked = self.samples.spread(booked, shape, sample_axis)
+
+        def call(part: Callable[[Any], Any], booked: Array) -> None:
+            x, bias, *rest = map(part, (xs, units.bias, rs, units.sample, outs))
+            run(x, signs, reading, bias, *rest, *booked)
+
+        booked = self.samples.spread(self._booked(units, call, len(r)), shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
+
+    def _booked(self, units: Units, call: Callable[..., None], channels: int) -> Array:
+        """Call on all parts of the units; the sums of what they book, [kind, channel, sample]."""
+        parts = units.parts(sharing.BLOCK)
+        booked = np.zeros((len(parts), 2, channels, self.samples.count))
+        run_all([partial(call, *each) for each in zip(parts, booked, strict=True)])
+        return np.asarray(booked.sum(0))
 
     def _units(self, shape: Sequence[int], b: Value | None, sample_axis: int | None) -> Units:
         bias = None if b is None else self.array(b)
@@ -170,14 +188,14 @@ class EagerOps(Ops):
 
     def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
         shape = self.array(x).shape
-        x = np.ascontiguousarray(self.array(x), self.dtype)
-        flat = {sign: np.ascontiguousarray(g, self.dtype).reshape(-1) for sign, g in pulled.items()}
-        if nonneg or reading == "signed":
-            sharing.weigh_signed(x.reshape(-1), flat[1])
-        elif reading == "absolute":
-            sharing.weigh_absolute(x.reshape(-1), flat[1])
-        else:
-            sharing.weigh_split(x.reshape(-1), flat[1], flat[-1])
+        run, sides = sharing.weigh_split, [pulled[1], pulled.get(-1)]
+        if nonneg or reading != "split":
+            signed = nonneg or reading == "signed"
+            run = sharing.weigh_signed if signed else sharing.weigh_absolute
+            sides = sides[:1]
+        flat = [np.ascontiguousarray(a, self.dtype).reshape(-1) for a in (x, *sides)]
+        parts = cut(flat[0].size, flat[0].size)
+        run_all([partial(run, *(a[part] for a in flat)) for part in parts])
         return flat[1].reshape(shape)
 
     def unbroadcast(self, r: Value, shape: Value) -> Value:
@@ -281,15 +299,14 @@ class EagerOps(Ops):
             return np.array([*(fill,) * lead, *values], np.int64)
 
         out = np.zeros(x.shape, self.dtype)
-        moving.split_windows(
-            lay(x),
-            lay(self.array(best)),
-            lay(r.astype(self.dtype, copy=False)),
-            triple(window.kernel, 1),
-            triple(window.strides, 1),
-            triple(window.dilations, 1),
-            triple(self.array(window.first(self, self.shape(x))), 0),
-            lay(out),
+        arrays = [lay(a) for a in (x, self.array(best), r.astype(self.dtype, copy=False), out)]
+        steps = [triple(v, 1) for v in (window.kernel, window.strides, window.dilations)]
+        first = triple(self.array(window.first(self, self.shape(x))), 0)
+        run_all(
+            [
+                partial(moving.split_windows, *(a[part] for a in arrays), *steps, first)
+                for part in cut(len(arrays[0]), arrays[1].size * prod(window.kernel))
+            ]
         )
         return out
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from backtrace_onnx.kernels.threads import cut
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
@@ -71,6 +74,25 @@ class Units:
     def empty(self, dtype: np.dtype[Any]) -> Array:
         """Room for one number per unit."""
         return np.empty((self.outer, self.middle, self.inner), dtype)
+
+    def parts(self, step: int) -> list[Callable[[Any], Any]]:
+        """Ways to cut arrays laid out as the units, or tuples of them; rows at multiples of `step`.
+
+        The first axis longer than 1 is cut, so that what is cut from contiguous arrays is so, too.
+        """
+        sizes = (self.outer, self.middle, self.inner)
+        axis = next((i for i, n in enumerate(sizes) if n > 1), 0)
+        slices = cut(sizes[axis], prod(sizes), step if axis == 2 else 1)
+        return [partial(_cut, axis, part) for part in slices]
+
+
+def _cut(axis: int, part: slice, x: Any) -> Any:
+    """A part of the units' arrays; a bias stays whole along an axis it does not vary over."""
+    if isinstance(x, tuple):
+        return tuple(_cut(axis, part, of) for of in x)
+    if not isinstance(x, np.ndarray) or x.ndim <= axis or x.shape[axis] == 1:
+        return x
+    return x[(slice(None),) * axis + (part,)]
 
 
 def lay_out(

@@ -31,42 +31,45 @@ def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def split_windows(x, best, r, kernel, strides, dilations, first, out):  # type: ignore[no-untyped-def]
+def _inside(at, kernel, stride, dilation, first, size):  # type: ignore[no-untyped-def]
+    """(begin, end): positions, at steps of the dilation, of window `at` that lie in 0 ... size."""
+    begin, end = at * stride - first, at * stride - first + kernel * dilation
+    if begin < 0:
+        begin += (-begin + dilation - 1) // dilation * dilation
+    return begin, min(end, size)
+
+
+@kernel
+def split_windows(x, best, r, out, kernel, strides, dilations, first):  # type: ignore[no-untyped-def]
     """out += r shared among the elements of each window of x equal to best.
 
     x, out [channels, depth, height, width]; best, r [channels, *outputs]; kernel, strides,
     dilations, first (padding before) int64[3].
     """
+    k, s, e, f = kernel, strides, dilations, first
     for c in range(r.shape[0]):
         for a in range(r.shape[1]):
+            z0, z1 = _inside(a, k[0], s[0], e[0], f[0], x.shape[1])
             for b in range(r.shape[2]):
+                y0, y1 = _inside(b, k[1], s[1], e[1], f[1], x.shape[2])
                 for d in range(r.shape[3]):
-                    top = best[c, a, b, d]
-                    count = 0
-                    at = (0, 0, 0)
-                    for again in range(2):
-                        if again and count < 2:
-                            break  # only ties need a second look
-                        share = r[c, a, b, d] / max(count, 1)
-                        for i in range(kernel[0]):
-                            z = a * strides[0] - first[0] + i * dilations[0]
-                            if z < 0 or z >= x.shape[1]:
-                                continue
-                            for j in range(kernel[1]):
-                                y = b * strides[1] - first[1] + j * dilations[1]
-                                if y < 0 or y >= x.shape[2]:
-                                    continue
-                                for k in range(kernel[2]):
-                                    w = d * strides[2] - first[2] + k * dilations[2]
-                                    if w < 0 or w >= x.shape[3] or x[c, z, y, w] != top:
-                                        continue
-                                    if again:
-                                        out[c, z, y, w] += share
-                                    else:
-                                        count += 1
-                                        at = (z, y, w)
+                    w0, w1 = _inside(d, k[2], s[2], e[2], f[2], x.shape[3])
+                    top, count, at = best[c, a, b, d], 0, (0, 0, 0)
+                    for z in range(z0, z1, e[0]):
+                        for y in range(y0, y1, e[1]):
+                            for w in range(w0, w1, e[2]):
+                                if x[c, z, y, w] == top:
+                                    count += 1
+                                    at = (z, y, w)
                     if count == 1:
                         out[c, at[0], at[1], at[2]] += r[c, a, b, d]
+                    elif count:  # a tie
+                        share = r[c, a, b, d] / count
+                        for z in range(z0, z1, e[0]):
+                            for y in range(y0, y1, e[1]):
+                                for w in range(w0, w1, e[2]):
+                                    if x[c, z, y, w] == top:
+                                        out[c, z, y, w] += share
 
 
 @kernel
