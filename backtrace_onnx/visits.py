@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 
 from backtrace_onnx.errors import ModelError, RequestError
-from backtrace_onnx.forest import read_listed
+from backtrace_onnx.forest import Forest, read_listed
 from backtrace_onnx.graph import Node
 from backtrace_onnx.model import ModelLike, load
 from backtrace_onnx.nodes import canonical, read_node
@@ -48,10 +49,22 @@ def count_visits(model: ModelLike, inputs: Mapping[str, Any]) -> onnx.ModelProto
         )
         forest = read_listed(nodes[name], _VOTES[node.op_type])
         visits = find_visits(forest, found[name].leaves, counts.astype(np.float64), node.name)
-        kept = [a for a in node.attribute if not a.name.startswith("nodes_hitrates")]
-        del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", visits.tolist())])
+        write_visits(node, visits)
     return proto
+
+
+def listed_forests(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, Forest]]:
+    """The ensembles of a model whose nodes have a place for counts, and what is read of them."""
+    opsets = {canonical(o.domain): o.version for o in proto.opset_import}
+    for node in _ensembles(proto):
+        yield node, read_listed(read_node(node, opsets), _VOTES[node.op_type])
+
+
+def write_visits(node: onnx.NodeProto, visits: npt.NDArray[np.float64]) -> None:
+    """Write counts, in the order of the nodes, in place of those that an ensemble has."""
+    kept = [a for a in node.attribute if not a.name.startswith("nodes_hitrates")]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", visits.tolist())])
 
 
 def _read(model: ModelLike) -> onnx.ModelProto:

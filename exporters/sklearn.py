@@ -16,9 +16,10 @@ import onnx
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.comparing import Array, Feeds, Reference
-from backtrace_onnx.exporters.exported import Exported
+from backtrace_onnx.exporters.exported import Exported, ExportWarning
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset
+from backtrace_onnx.exporters.training import fill_visits
 from backtrace_onnx.exporters.writing import publish, staging
 from backtrace_onnx.sessions import first_line
 
@@ -27,6 +28,10 @@ FEATURES = "features"
 _REMEDY = (
     "Either its converter is wrong, or the model needs float64 where ONNX computes in float32; "
     "scale the features, or raise the tolerance where that is small enough for you"
+)
+_UNCOUNTED = (
+    "what training counted is not known of {} of {} trees, so that explanations take leaves to be "
+    "equally likely; count them with backtrace_onnx.count_visits(path, inputs)"
 )
 
 
@@ -49,7 +54,11 @@ def from_sklearn(
             float32, in which the file computes.
         tolerance: largest difference relative to an output's largest value; default 1e-4.
 
-    Classifiers have the outputs `label` and `probabilities`.
+    Classifiers have the outputs `label` and `probabilities`. Trees get the counts of their training
+    (scikit-learn's and LightGBM's samples, XGBoost's cover), which explanations weigh leaves by.
+
+    Warns:
+        ExportWarning where trees are not found again in the estimator.
 
     Raises:
         ExportError: there is no converter, or the file computes something else; then nothing is
@@ -62,6 +71,7 @@ def from_sklearn(
     with staging(path) as staged, _quiet():
         _register(model)
         proto = _convert(model, rows, opset)
+        found, count = fill_visits(proto, model)
         reference = Reference(
             lambda feeds: rows.run(model, feeds),
             rows.feeds,
@@ -69,7 +79,10 @@ def from_sklearn(
             jumps=True,
             remedy=_REMEDY,
         )
-        return publish(proto, Path(path), staged, "skl2onnx", reference if verify else None)
+        made = publish(proto, Path(path), staged, "skl2onnx", reference if verify else None)
+    if found < count:
+        warnings.warn(_UNCOUNTED.format(count - found, count), ExportWarning, stacklevel=2)
+    return made
 
 
 class Rows:
@@ -98,6 +111,9 @@ class Rows:
                 np.asarray(model.predict(given)),
                 scores if scores.ndim > 1 else scores[:, None],
             ]
+        if hasattr(model, "decision_function"):  # outliers
+            answers = model.predict(given), model.decision_function(given)
+            return [np.asarray(y)[:, None] for y in answers]
         if hasattr(model, "cluster_centers_"):
             return [np.asarray(model.predict(given)), np.asarray(model.transform(given))]
         if hasattr(model, "predict"):

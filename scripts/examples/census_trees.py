@@ -27,6 +27,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import roc_auc_score
 
 from backtrace_onnx import Explainer, count_visits
+from backtrace_onnx.exporters import from_sklearn
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.tables import TableInput
 
@@ -90,10 +91,9 @@ def main() -> None:
     y = np.array([LABELS.index(row[TARGET]) for row in rows])
     fitted = lightgbm.LGBMClassifier(n_estimators=200, verbose=-1, random_state=0)
     fitted.fit(x[:count], y[:count])
+    from_sklearn(fitted, x[:100], MODEL)
     types = [("features", FloatTensorType([None, x.shape[1]]))]
-    proto = onnxmltools.convert_lightgbm(fitted, initial_types=types, target_opset=15, zipmap=False)
-    counted = count_visits(proto, {"features": x[:count]})
-    onnx.save(counted, MODEL)
+    plain = onnxmltools.convert_lightgbm(fitted, initial_types=types, target_opset=15, zipmap=False)
 
     chances = fitted.predict_proba(x[count:])[:, 1]
     accuracy, auc = np.mean((chances > 0.5) == y[count:]), roc_auc_score(y[count:], chances)
@@ -101,8 +101,11 @@ def main() -> None:
     some = x[count : count + COMPARED]
     shap = fitted.predict(some, pred_contrib=True)[:, :-1]
     slots = [slots for _, slots in table.columns()]
-    compare("as exported", proto, some, shap, slots)
-    compare("with visits counted", counted, some, shap, slots)
+    compare("as onnxmltools exports them", plain, some, shap, slots)
+    for rows_counted in (300, 3000):
+        counted = count_visits(plain, {"features": x[:rows_counted]})
+        compare(f"visits counted with {rows_counted} rows", counted, some, shap, slots)
+    compare("as from_sklearn exports them", onnx.load(MODEL), some, shap, slots)
 
     header, *people = SAMPLES.read_text("utf-8").splitlines()
     with tempfile.TemporaryDirectory() as folder:

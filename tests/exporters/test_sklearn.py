@@ -21,13 +21,17 @@ with warnings.catch_warnings():
     pytest.importorskip("skl2onnx")
     from sklearn.cluster import KMeans
     from sklearn.compose import make_column_transformer
-    from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+    from sklearn.ensemble import (
+        GradientBoostingRegressor,
+        IsolationForest,
+        RandomForestClassifier,
+    )
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.neighbors import LocalOutlierFactor
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
-    from sklearn.svm import LinearSVC
+    from sklearn.svm import LinearSVC, OneClassSVM
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -72,6 +76,12 @@ def test_transformers_and_clusters(tmp_path: Path) -> None:
     assert from_sklearn(StandardScaler().fit(X), X[:4], tmp_path / "s.onnx").verified
     made = from_sklearn(KMeans(3, n_init=1).fit(X), X[:4], tmp_path / "k.onnx")
     assert list(made.outputs) == ["label", "scores"]
+
+
+@pytest.mark.parametrize("model", [IsolationForest(n_estimators=3), OneClassSVM()])
+def test_detectors_of_outliers(model: Any, tmp_path: Path) -> None:
+    made = from_sklearn(model.fit(X), X[:4], tmp_path / "m.onnx")
+    assert list(made.outputs) == ["label", "scores"] and made.verified
 
 
 @pytest.mark.parametrize(
