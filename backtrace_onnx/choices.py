@@ -53,27 +53,37 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
     """
     if keep == "inputs":
         return frozenset()
-    reached = _reached(graph, output)
     if keep == "all":
-        return frozenset(reached)
-    names = [keep] if isinstance(keep, str) else keep
+        return frozenset(_reached(graph, output))
+    return frozenset(find_reached("keep", keep, graph, output))
+
+
+def find_reached(what: str, given: Any, graph: Graph, output: str) -> list[str]:
+    """The tensors of these names, each once.
+
+    Raises RequestError for a name that is none, or that relevance from `output` cannot reach.
+    """
+    names = [given] if isinstance(given, str) else given
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise RequestError(f"keep is 'inputs', 'all' or a list of tensor names, not {keep!r}")
+        words = "'inputs', 'all' or a list" if what == "keep" else "a list"
+        raise RequestError(f"{what} is {words} of tensor names, not {given!r}")
+    reached = _reached(graph, output)
     for name in names:
+        if name in reached:
+            continue
         if name in graph.constants:
-            raise RequestError(f"keep: {name!r} is a constant; it has no relevance of its own")
-        if name in graph.hidden:
-            raise RequestError(
-                f"keep: {name!r} lies inside {graph.hidden[name]!r}, which is read as one operator "
+            why = f"{name!r} is a constant; it has no relevance of its own"
+        elif name in graph.hidden:
+            why = (
+                f"{name!r} lies inside {graph.hidden[name]!r}, which is read as one operator "
                 "and has no relevance of its own"
             )
-        if name not in graph.tensors and name not in graph.types:
-            raise RequestError(
-                f"keep: the model has no tensor {name!r}; {_suggest(name, graph.tensors)}"
-            )
-        if name not in reached:
-            raise RequestError(f"keep: relevance from {output!r} does not reach {name!r}")
-    return frozenset(names)
+        elif name in graph.tensors or name in graph.types:
+            why = f"relevance from {output!r} does not reach {name!r}"
+        else:
+            why = f"the model has no tensor {name!r}"
+        raise RequestError(f"{what}: {why}; {_suggest(name, reached)}")
+    return list(dict.fromkeys(names))
 
 
 def check_number(name: str, value: Any, *, positive: bool = False) -> None:

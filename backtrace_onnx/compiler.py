@@ -14,8 +14,9 @@ from onnx import TensorProto, helper
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.books import Books, write_books
+from backtrace_onnx.choices import find_reached
 from backtrace_onnx.engine import propagate
-from backtrace_onnx.errors import CompileError, RequestError
+from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.model import Model, strip
 from backtrace_onnx.opsets import upgraded
@@ -72,11 +73,9 @@ def build(
     part = _reaching(whole, options.output)
     plan = make_plan(part)
     plan.check(options.output)
-    wanted = list(tensors) if tensors is not None else list(whole.inputs)
-    unknown = [t for t in wanted if t not in whole.tensors]
-    if unknown:
-        raise RequestError(f"tensors: the model has no tensor {unknown[0]!r}")
-    return _Writer(model, plan, options, ledger).compile(wanted)
+    wanted = whole.inputs if tensors is None else tensors
+    found = find_reached("tensors", wanted, whole, options.output)
+    return _Writer(model, plan, options, ledger).compile(found)
 
 
 class _Writer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
@@ -118,6 +120,53 @@ def test_what_is_kept(engine: Any, keep: Any, names: set[str]) -> None:
 def test_what_cannot_be_kept(keep: Any, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         Explainer(mlp()).explain(X, output="h", keep=keep)
+
+
+def _written_out() -> onnx.ModelProto:
+    """A linear layer with its bias apart, and a softmax in primitives."""
+    return model(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Add", ["h", "b"], ["shifted"]),
+            node("Exp", ["shifted"], ["powers"]),
+            node("ReduceSum", ["powers", "axes"], ["total"]),
+            node("Div", ["powers", "total"], ["y"]),
+            node("Neg", ["x"], ["unused"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": normal(4, 3), "b": normal(3), "axes": np.array([-1])},
+    )
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive"])
+@pytest.mark.parametrize("tensors", [["h"], ("shifted", "h", "shifted"), ["y", "x"], "h", []])
+def test_tensors_of_a_compiled_explanation(mode: str, tensors: Any, tmp_path: Path) -> None:
+    Explainer(_written_out()).compile(tmp_path / "m.onnx", tensors=tensors, mode=mode)
+    session = ort.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs() if o.name.startswith("relevance/")]
+    wanted = [tensors] if isinstance(tensors, str) else list(dict.fromkeys(tensors))
+    assert names == [f"relevance/{t}" for t in wanted]
+    kept = Explainer(_written_out()).explain(X, keep=tensors, mode=mode).relevance
+    for tensor, found in zip(wanted, session.run(names, {"x": X}) if names else (), strict=True):
+        np.testing.assert_allclose(found, kept[tensor], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (["shiftd"], "tensors: the model has no tensor 'shiftd'; did you mean 'shifted'"),
+        (["nope"], "no tensor 'nope'; there are: h, powers, shifted, x, y"),
+        (["w"], "tensors: 'w' is a constant; .* there are: "),
+        (["total"], "tensors: 'total' lies inside 'y', which is read as one operator"),
+        (["unused"], "tensors: relevance from 'y' does not reach 'unused'; "),
+        (5, "tensors is a list of tensor names, not 5"),
+    ],
+)
+def test_tensors_that_cannot_be_compiled(tensors: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=message):
+        Explainer(_written_out()).compile(tmp_path / "m.onnx", tensors=tensors)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, "a", None, [1.0, 2.0]])
