@@ -99,7 +99,7 @@ def _reached(graph: Graph, output: str) -> set[str]:
     found = {output, *graph.inputs}
     for node in graph.ancestors(output):
         found.update(filter(None, (*node.inputs, *node.outputs)))
-    found -= graph.constants.keys()
+    found -= graph.constants.keys() | graph.computed.keys()
     return found | {name for name, shared in graph.aliases.items() if shared in found}
 
 

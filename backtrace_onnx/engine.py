@@ -63,11 +63,17 @@ class NodeStep:
 
     def value(self, i: int) -> Value:
         """Value of input `i`."""
-        name = self.node.inputs[i]
-        if name in self._plan.graph.constants:
-            array = self._plan.graph.constants[name]
+        return self._value(self.node.inputs[i])
+
+    def _value(self, name: str) -> Value:
+        graph = self._plan.graph
+        if name in graph.constants:
+            array = graph.constants[name]
             wide = array.astype(self.ops.dtype, copy=False) if array.dtype.kind in "fV" else array
             return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
+        if name in graph.computed:
+            made = graph.computed[name]
+            return self.ops.op(made.op_type, [self._value(x) for x in made.inputs])
         return self._values.value(name)
 
     def exact(self, i: int) -> Value:
@@ -76,13 +82,15 @@ class NodeStep:
 
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""
-        return self._values.value(self.node.outputs[i])
+        return self._value(self.node.outputs[i])
 
     def shape(self, i: int) -> Value:
         """Shape of input `i`."""
-        name = self.node.inputs[i]
-        if name in self._plan.graph.constants:
-            return np.array(self._plan.graph.constants[name].shape, np.int64)
+        graph, name = self._plan.graph, self.node.inputs[i]
+        while name in graph.computed:
+            name = graph.computed[name].like
+        if name in graph.constants:
+            return np.array(graph.constants[name].shape, np.int64)
         return self._values.shape(name)
 
     def carries(self, i: int) -> bool:
@@ -153,9 +161,16 @@ def propagate(
             else:
                 step.drops = True
             enter(step)
-        values.release(node.outputs)
+        values.release([*node.outputs, *_beneath(node, plan)])
     kept.update({name: r for name, r in relevance.items() if name in keep})
     return kept
+
+
+def _beneath(node: Node, plan: Plan) -> list[str]:
+    """Tensors of the model in whose place a node makes computed ones."""
+    graph = plan.graph
+    like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
+    return [under for name, under in like.items() if graph.aliases.get(under) == name]
 
 
 def _send(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,20 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Computed:
+    """A tensor that the rules read, though the model does not make it.
+
+    Attributes:
+        op_type, inputs: the elementwise operator it is computed with.
+        like: a tensor of its type and shape.
+    """
+
+    op_type: str
+    inputs: tuple[str, ...]
+    like: str
+
+
+@dataclass(frozen=True)
 class Graph:
     """Nodes in topological order, and what is known of their tensors.
 
@@ -93,6 +107,7 @@ class Graph:
         aliases: interior tensor of a joined node -> tensor whose relevance it shares.
         hidden: interior tensor without a relevance of its own -> the node it lies inside.
         samples: sample axis of the tensors where it is known.
+        computed: how tensors come about that the model does not make.
     """
 
     nodes: tuple[Node, ...]
@@ -104,6 +119,19 @@ class Graph:
     aliases: Mapping[str, str] = field(default_factory=dict)
     hidden: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, SampleAxis] = field(default_factory=dict)
+    computed: Mapping[str, Computed] = field(default_factory=dict)
+
+    def with_computed(self, found: Mapping[str, Computed]) -> Graph:
+        """The graph with more tensors that the model does not make."""
+        types = {name: self.type(made.like) for name, made in found.items()}
+        known = {name: self.samples.get(made.like) for name, made in found.items()}
+        samples = {name: axis for name, axis in known.items() if axis is not None}
+        return replace(
+            self,
+            types={**self.types, **types},
+            samples={**self.samples, **samples},
+            computed={**self.computed, **found},
+        )
 
     def type(self, tensor: str) -> TensorType:
         """What is known of a tensor; constants are known exactly."""
@@ -129,7 +157,7 @@ class Graph:
     def tensors(self) -> frozenset[str]:
         """Every tensor name that relevance may be asked for."""
         made = {out for node in self.nodes for out in node.outputs if out}
-        return frozenset(made | set(self.inputs) | set(self.aliases))
+        return frozenset((made - self.computed.keys()) | set(self.inputs) | set(self.aliases))
 
     def ancestors(self, tensor: str) -> Iterator[Node]:
         """Nodes that `tensor` depends on, last first."""

@@ -7,6 +7,7 @@ addressable as aliases: they have the relevance of the joined output.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ _SHAPES = frozenset({"Shape", "Size"})  # they read no value
 
 
 @dataclass
-class _Tail:
+class Tail:
     """The walk down from a linear node: tensor and place reached, scale and shift so far."""
 
     tensor: str
@@ -45,23 +46,23 @@ def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
         describe = LAYOUTS.get(node.operator)
         if describe is None or node.name in replaced:
             continue
-        tail = _walk(graph, node, describe, kept)
+        tail = walk(graph, node, describe, kept)
         if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
             continue
         weight, bias = _scaled(node, describe, tail, constants, scaled), f"bias@{tail.tensor}"
         constants[bias] = tail.shift
-        replaced[node.name] = _joined(node, weight, bias, tail)
+        replaced[node.name] = joined(node, weight, bias, tail)
         replaced.update({absorbed.name: None for absorbed in tail.absorbed})
         for absorbed in tail.absorbed:
             source = next(i for i in absorbed.inputs if i and i not in graph.constants)
             renamed[source] = absorbed.outputs[0]
-    return _rewired(graph, constants, renamed, replaced)
+    return rewired(graph, constants, renamed, replaced)
 
 
 def _scaled(
     node: Node,
     describe: Layout,
-    tail: _Tail,
+    tail: Tail,
     constants: dict[str, Array],
     made: dict[tuple[Any, ...], str],
 ) -> str:
@@ -77,7 +78,8 @@ def _scaled(
     return made[key]
 
 
-def _joined(node: Node, weight: str, bias: str, tail: _Tail) -> Node:
+def joined(node: Node, weight: str, bias: str, tail: Tail) -> Node:
+    """A linear node with this weight and bias."""
     attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
     return replace(
         node,
@@ -87,12 +89,13 @@ def _joined(node: Node, weight: str, bias: str, tail: _Tail) -> Node:
     )
 
 
-def _rewired(
+def rewired(
     graph: Graph,
     constants: dict[str, Array],
     renamed: dict[str, str],
     replaced: dict[str, Node | None],
 ) -> Graph:
+    """The graph with tensors renamed, which become aliases, and nodes replaced by name."""
     last: dict[str, str] = {}
     for name in reversed(renamed):
         last[name] = last.get(renamed[name], renamed[name])
@@ -116,9 +119,7 @@ def _rewired(
     return replace(graph, nodes=tuple(nodes), constants=constants, aliases=aliases)
 
 
-def _walk(
-    graph: Graph, node: Node, describe: Layout, kept: frozenset[str] | set[str]
-) -> _Tail | None:
+def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | None:
     """Follow single consumers while they are moves, scales or shifts of the channels."""
     weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     if weight is None or weight.ndim < 2:
@@ -131,13 +132,9 @@ def _walk(
     wide = np.result_type(weight.dtype, np.float32)
     scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
     place = Place((describe.axis % rank,), rank, (channels,))
-    tail = _Tail(node.outputs[0], place, scale, bias.astype(wide))
+    tail = Tail(node.outputs[0], place, scale, bias.astype(wide))
     pending: list[Node] = []
-    while tail.tensor not in kept:
-        users = [u for u in graph.consumers.get(tail.tensor, ()) if u.operator not in _SHAPES]
-        if len(users) != 1:
-            break
-        user = users[0]
+    while (user := only_reader(graph, tail.tensor, kept)) is not None:
         moved = MOVES[user.operator](graph, user, tail.place) if user.operator in MOVES else None
         if moved is not None:
             tail.place = moved
@@ -154,6 +151,14 @@ def _walk(
         tail.sources += user.sources
         tail.tensor = user.outputs[0]
     return tail
+
+
+def only_reader(graph: Graph, tensor: str, kept: Set[str]) -> Node | None:
+    """The one node that uses a tensor's values, once; None if there are others, or it is kept."""
+    users = [u for u in graph.consumers.get(tensor, ()) if u.operator not in _SHAPES]
+    if tensor in kept or len(users) != 1 or users[0].inputs.count(tensor) != 1:
+        return None
+    return users[0]
 
 
 def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) -> Array | None:
@@ -174,32 +179,34 @@ def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) 
     return np.broadcast_to(given.reshape(-1) * beta, (channels,)).astype(weight.dtype)
 
 
-def _affine(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None:
-    """(scale, shift) per channel of a constant Add, Sub, Mul, Div or BatchNormalization."""
+def _affine(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
+    """(scale, shift) per channel of a Neg, BatchNormalization or constant Add, Sub, Mul, Div."""
+    one, zero = np.ones_like(tail.scale), np.zeros_like(tail.shift)
     if node.operator == "BatchNormalization":
         return _batch_norm(graph, node, tail)
+    if node.operator == "Neg":
+        return -one, zero
     if node.operator not in ("Add", "Sub", "Mul", "Div") or len(node.inputs) != 2:
         return None
     first = node.inputs[0] == tail.tensor
     other = graph.constants.get(node.inputs[1 if first else 0])
     if other is None or node.inputs[0] == node.inputs[1]:
         return None
-    per_channel = _per_channel(other, tail)
-    if per_channel is None:
+    value = per_channel(other, tail)
+    if value is None:
         return None
-    one, zero = np.ones_like(tail.scale), np.zeros_like(tail.shift)
     if node.op_type == "Add":
-        return one, per_channel
+        return one, value
     if node.op_type == "Sub":
-        return (one, -per_channel) if first else (-one, per_channel)
+        return (one, -value) if first else (-one, value)
     if node.op_type == "Mul":
-        return per_channel, zero
-    if not first or not per_channel.all():
+        return value, zero
+    if not first or not value.all():
         return None
-    return 1 / per_channel, zero
+    return 1 / value, zero
 
 
-def _per_channel(constant: Array, tail: _Tail) -> Array | None:
+def per_channel(constant: Array, tail: Tail) -> Array | None:
     """The constant as [channels] if it varies along the channels' axes only."""
     place = tail.place
     if constant.ndim > place.rank:
@@ -216,7 +223,7 @@ def _per_channel(constant: Array, tail: _Tail) -> Array | None:
     return spread.astype(tail.scale.dtype)
 
 
-def _batch_norm(graph: Graph, node: Node, tail: _Tail) -> tuple[Array, Array] | None:
+def _batch_norm(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
     statistics = [graph.constants.get(i) for i in node.inputs[1:5]]
     if tail.place.axes != (1,) or node.attributes.get("training_mode", 0) or len(statistics) != 4:
         return None

@@ -6,11 +6,13 @@ from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.infer import infer
 from backtrace_onnx.inline import expanded, inlined
+from backtrace_onnx.interpolations import read_interpolations
 from backtrace_onnx.join import join
 from backtrace_onnx.model import Model
 from backtrace_onnx.nodes import read_node
 from backtrace_onnx.regions import read_regions
 from backtrace_onnx.samples import find_samples
+from backtrace_onnx.sums import read_sums
 from backtrace_onnx.validity import blaming
 
 
@@ -22,7 +24,8 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
     """
     model, graph = read_graph(model)
     with blaming(graph.nodes, graph.opsets):
-        return model, join(read_regions(graph, protect), protect)
+        graph = join(read_regions(graph, protect), protect)
+        return model, read_sums(read_interpolations(graph, protect), protect)
 
 
 def read_graph(model: Model) -> tuple[Model, Graph]:

@@ -98,7 +98,12 @@ def needs(plan: Plan) -> tuple[set[str], set[str]]:
         values |= {node.inputs[i] for i in structure.values if i < len(node.inputs)}
         values |= {node.outputs[i] for i in structure.results if i < len(node.outputs)}
         shapes |= {node.inputs[i] for i in structure.shapes if i < len(node.inputs)}
-    fixed = plan.graph.constants.keys() | {""}
+    graph = plan.graph
+    for name in reversed(tuple(graph.computed)):  # what is computed of others comes after them
+        made = graph.computed[name]
+        values.update(made.inputs if name in values else ())
+        shapes.update([made.like] if name in shapes else ())
+    fixed = graph.constants.keys() | graph.computed.keys() | {""}
     return values - fixed, shapes - fixed
 
 

@@ -110,6 +110,7 @@ def nonnegative(graph: Graph) -> frozenset[str]:
         if node.operator in _KEEPS_NONNEGATIVE:
             data = [i for i in node.inputs if i and graph.type(i).is_float]
             known = bool(data) and all(i in found for i in data)
+            known = known and min(node.attributes.get("signs", (1,))) > 0
         if known:
             found.update(filter(None, node.outputs))
     return frozenset(found)

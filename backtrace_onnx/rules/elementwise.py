@@ -63,7 +63,7 @@ def _terms(op: Op, signs: tuple[int, ...]) -> Structure:
 @rule("Add", "Sum", "Mean")
 def add(op: Op) -> Structure:
     """Shared by contribution; constants are a bias."""
-    return _terms(op, (1,) * len(op.node.inputs))
+    return _terms(op, op.attribute("signs") or (1,) * len(op.node.inputs))
 
 
 @rule("Sub")

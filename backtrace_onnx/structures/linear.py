@@ -229,7 +229,8 @@ class Terms(Structure):
 
     def propagate(self, step: Step) -> Pieces:
         data = [i for i in self.values if step.carries(i)]
-        fixed = [self._signed(step, i) for i in self.values if i not in data]
+        others = [i for i in self.values if i not in data]
+        fixed = [self._signed(step, i, len(others)) for i in others]
         bias = step.ops.sum(fixed) if fixed else None
         terms = [
             Term(self.signs[i], step.value(i), step.nonnegative(i), step.infinite(i)) for i in data
@@ -240,10 +241,11 @@ class Terms(Structure):
             step.book("unassigned", channel, shared.unassigned[channel])
         return dict(zip(data, pieces, strict=True))
 
-    def _signed(self, step: Step, i: int) -> Value:
-        """A term that is no data, finite: an infinite one would leave its unit no share at all."""
+    def _signed(self, step: Step, i: int, count: int) -> Value:
+        """One of `count` terms that are no data. Their sum is finite: an infinite one would leave
+        its unit no share at all."""
         x = step.value(i)
-        if step.infinite(i):
-            most = float(np.finfo(step.ops.dtype).max)
+        if step.infinite(i) or count > 1:
+            most = float(np.finfo(step.ops.dtype).max) / count
             x = step.ops.Clip(x, step.ops.scalar(-most), step.ops.scalar(most))
         return x if self.signs[i] > 0 else step.ops.Neg(x)

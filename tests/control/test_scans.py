@@ -95,13 +95,7 @@ def test_several_inputs_with_ways_of_their_own() -> None:
     found = Explainer(proto).explain({"p": p, "q": q}, start=np.ones(2, np.float32))
     check_closed(found)
     products = p.T * q[::-1]
-    shares = 0.5 * np.abs(products) / np.abs(products).sum(0)
-    sent = np.ones(2)
-    for t in (2, 1, 0):  # the running sum shares with what it already holds
-        before = products[:t].sum(0)
-        whole = np.abs(before) + np.abs(products[t])
-        shares[t] = sent * np.abs(products[t]) / whole / 2
-        sent = sent * np.abs(before) / whole
+    shares = 0.5 * np.abs(products) / np.abs(products).sum(0)  # the running sum is one sum
     assert np.allclose(found.relevance["p"], shares.T, atol=1e-6)
     assert np.allclose(found.relevance["q"], shares[::-1], atol=1e-6)
 
