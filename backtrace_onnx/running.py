@@ -55,12 +55,12 @@ def run_eager(
     for n, x in feeds.items():
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
     ledger = close(
-        {node: {k: _summed(v, count) for k, v in row.items()} for node, row in books.rows.items()},
+        _summed(books.rows, policy.channels, count),
         books.operators,
         books.dropping,
         np.stack(books.totals(start, name)),
         sum(np.stack(books.totals(relevance[n], n)) for n in feeds),  # type: ignore[arg-type]
-        {node: {t: _summed(v, count) for t, v in row.items()} for node, row in books.sent.items()},
+        _summed(books.sent, policy.channels, count),
     )
     return Outcome(relevance, ledger, outputs, target)
 
@@ -80,13 +80,17 @@ def _start(
     return [axes.back(request.output, part, y.shape) for part in parts], target
 
 
-def _summed(totals: list[list[Any]], count: int) -> npt.NDArray[np.float64]:
-    """Sums per channel, [channel, sample]."""
-    made = np.zeros((len(totals), count))
-    for channel, rows in enumerate(totals):
-        for row in rows:
-            made[channel] += row
-    return made
+def _summed(
+    rows: Mapping[str, Mapping[str, list[list[Any]]]], channels: int, count: int
+) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
+    """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
+    lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
+    sums = np.zeros((len(lists), count))
+    if any(lists):
+        where = np.repeat(np.arange(len(lists)), [len(totals) for totals in lists])
+        np.add.at(sums, where, np.stack([total for totals in lists for total in totals]))
+    left = iter(sums.reshape(-1, channels, count))
+    return {node: {kind: next(left) for kind in row} for node, row in rows.items()}
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

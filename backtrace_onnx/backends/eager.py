@@ -111,10 +111,15 @@ class EagerOps(Ops):
 
     def _total(self, x: Array, sample_axis: int | None) -> Array:
         outer, sample = self.samples.rows(x.shape, sample_axis)
-        out = np.zeros(self.samples.count)
-        if x.size:
-            sharing.total(np.ascontiguousarray(x).reshape(outer, -1), sample, out)
-        return self.samples.spread(out, x.shape, sample_axis)
+        if not x.size:
+            return np.zeros(self.samples.count)
+        rows = np.ascontiguousarray(x).reshape(outer, 1, -1)
+        units = Units(*rows.shape, rows[:1, :, :1], sample)
+
+        def call(part: Callable[[Any], Any], out: Array) -> None:
+            sharing.total(*map(part, (rows, sample)), out)
+
+        return self.samples.spread(self._booked(units, call), x.shape, sample_axis)
 
     def share(
         self,
@@ -139,7 +144,7 @@ class EagerOps(Ops):
             p, n, bias, *rest = map(part, (*masses, units.bias, rs, units.sample, a_p, a_n))
             run(p, n, bias, rest[0], low, high, *rest[1:], *booked)
 
-        booked = self._booked(units, call, len(r))
+        booked = self._booked(units, call, 2, len(r))
         booked = self.samples.spread(booked, p.shape, sample_axis)
         pairs = [
             (a.reshape(p.shape), None if a_n is None else a_n[k].reshape(p.shape))
@@ -171,16 +176,16 @@ class EagerOps(Ops):
             x, bias, *rest = map(part, (xs, units.bias, rs, units.sample, outs))
             run(x, signs, reading, bias, *rest, *booked)
 
-        booked = self.samples.spread(self._booked(units, call, len(r)), shape, sample_axis)
+        booked = self.samples.spread(self._booked(units, call, 2, len(r)), shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
 
-    def _booked(self, units: Units, call: Callable[..., None], channels: int) -> Array:
-        """Call on all parts of the units; the sums of what they book, [kind, channel, sample]."""
+    def _booked(self, units: Units, call: Callable[..., None], *kinds: int) -> Array:
+        """Call on all parts of the units; the sums of what they book, [*kinds, sample]."""
         parts = units.parts(sharing.BLOCK)
-        booked = np.zeros((len(parts), 2, channels, self.samples.count))
+        booked = np.zeros((len(parts), *kinds, self.samples.count))
         run_all([partial(call, *each) for each in zip(parts, booked, strict=True)])
-        return np.asarray(booked.sum(0))
+        return np.asarray(booked.sum(0) if len(parts) > 1 else booked[0])
 
     def _units(self, shape: Sequence[int], b: Value | None, sample_axis: int | None) -> Units:
         bias = None if b is None else self.array(b)

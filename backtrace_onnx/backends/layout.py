@@ -81,9 +81,13 @@ class Units:
         The first axis longer than 1 is cut, so that what is cut from contiguous arrays is so, too.
         """
         sizes = (self.outer, self.middle, self.inner)
-        axis = next((i for i, n in enumerate(sizes) if n > 1), 0)
+        axis = 0 if self.outer > 1 else 1 if self.middle > 1 else 2
         slices = cut(sizes[axis], prod(sizes), step if axis == 2 else 1)
-        return [partial(_cut, axis, part) for part in slices]
+        return [partial(_cut, axis, part) for part in slices] if len(slices) > 1 else [_whole]
+
+
+def _whole(x: Any) -> Any:
+    return x
 
 
 def _cut(axis: int, part: slice, x: Any) -> Any:
@@ -133,8 +137,10 @@ def _units(
         return Units(
             outer, 1, 1, np.broadcast_to(full, shape).astype(dtype).reshape(-1, 1, 1), sample
         )
-    span = np.broadcast_to(full.reshape(full.shape[first:last]), shape[first:last])
-    bias = np.ascontiguousarray(span, dtype).reshape(1, -1, 1)
+    span = full.reshape(full.shape[first:last])
+    if span.size != middle:
+        span = np.broadcast_to(span, shape[first:last])
+    bias = np.ascontiguousarray(span, dtype)
     if inner == 1:
         return Units(outer, 1, middle, bias.reshape(1, 1, -1), sample)
-    return Units(outer, middle, inner, bias, sample)
+    return Units(outer, middle, inner, bias.reshape(1, -1, 1), sample)

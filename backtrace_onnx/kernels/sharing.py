@@ -131,9 +131,9 @@ def weigh_split(x, g, h):  # type: ignore[no-untyped-def]
 
 @kernel
 def total(x, sample, out):  # type: ignore[no-untyped-def]
-    """out[sample[o]] += sum of row o of x[outer, inner], in float64."""
+    """out[sample[o]] += sum of row o of x[outer, 1, inner], in float64."""
     for o in range(x.shape[0]):
         row = 0.0
-        for i in range(x.shape[1]):
-            row += x[o, i]
+        for i in range(x.shape[2]):
+            row += x[o, 0, i]
         out[sample[o]] += row

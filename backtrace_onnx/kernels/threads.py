@@ -13,20 +13,25 @@ from functools import cache
 from itertools import pairwise
 
 CORES = os.cpu_count() or 1
-GRAIN = 1 << 17
+GRAIN = 1 << 18
 """Elements in a part: tens of microseconds of work, as long as it takes to wake a thread."""
 MOST = 8
 
 
 def cut(length: int, size: int, step: int = 1) -> list[slice]:
     """Slices of an axis of `length`, at multiples of `step`, of an array of `size` elements."""
-    count = max(1, min(MOST, size // GRAIN, length // step))
+    count = min(MOST, size // GRAIN, length // step)
+    if count < 2:
+        return [slice(0, length)]
     ends = [length * i // count // step * step for i in range(count)] + [length]
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def run_all(calls: Sequence[Callable[[], object]]) -> None:
     """Run calls on all cores, this thread's among them; each thread takes the next one left."""
+    if len(calls) == 1:
+        calls[0]()
+        return
     left = deque(calls)
 
     def work() -> None:
