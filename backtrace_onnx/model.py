@@ -60,7 +60,7 @@ def load(model: ModelLike | Model) -> Model:
             external_file(tensor, name, folder)
     _import_standard(proto)
     weights = read_weights(proto, name, folder)
-    strip(proto, weights)
+    proto = _bare(proto, weights)
     name_nodes(proto.graph)
     sort_nodes(proto.graph, name)
     aside = {k: w for k, w in weights.items() if not stays_inline(w)}
@@ -72,6 +72,14 @@ def strip(proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]]) -> No
     del proto.graph.initializer[:]
     del proto.graph.sparse_initializer[:]
     proto.graph.initializer.extend(initializer(name, w) for name, w in weights.items())
+
+
+def _bare(proto: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
+    """The stripped model as a new message: what is deleted in one takes memory as long as it."""
+    strip(proto, weights)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy
 
 
 def _check(proto: onnx.ModelProto, name: str) -> None:

@@ -43,15 +43,19 @@ def make_session(
     folder: str | None = None,
     optimise: bool = True,
     threads: int = 0,
+    arena: bool = True,
+    pattern: bool = True,
 ) -> ort.InferenceSession:
     """A session of `proto`; `weights` fill its external initializers without being copied into it.
 
     Thread spinning is off: several sessions share the cores, and spinning threads starve the rest.
     `threads` 0 is one per core; a session of its own threads takes milliseconds to make.
+    An `arena` keeps for the next run what a run took; a `pattern` of that makes it one block.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena, options.enable_mem_pattern = arena, pattern
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if folder is not None:
         options.add_session_config_entry(

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 import pytest
 
 from backtrace_onnx.backends import texts
-from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.backends.base import Constant, Ops, Value
 from backtrace_onnx.backends.texts import Sessions, write_text
 
 Array = npt.NDArray[Any]
@@ -52,3 +53,29 @@ def test_equal_texts_share_a_session(threads: list[int]) -> None:
     for key in ("first", "second", "first"):
         _negated(sessions, key, np.ones(3, np.float32))
     assert threads == [1]
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_what_is_made_of_weights_is_made_once(turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = rng.standard_normal((32, 32), np.float32), rng.standard_normal((2, 32), np.float32)
+    written: list[list[str]] = []
+    real = texts.make_session
+
+    def recorded(model: onnx.ModelProto, weights: Any, **options: Any) -> ort.InferenceSession:
+        written.append([node.op_type for node in model.graph.node])
+        return real(model, weights, **options)
+
+    def text(e: Ops, x: Value, w: Value) -> Value:
+        negative = e.Relu(e.Neg(w))
+        return e.MatMul(e.Abs(x), e.Transpose(negative, perm=[1, 0]) if turn else negative), w
+
+    monkeypatch.setattr(texts, "make_session", recorded)
+    args, feeds, dtype = [x, Constant("w", weight)], {"x0": x}, np.dtype(np.float32)
+    sessions = Sessions()
+    for key in "ab":
+        y, same = sessions.run((key,), lambda: write_text(text, args, feeds, dtype), feeds)
+        part = np.maximum(-weight, 0)
+        assert y == pytest.approx(np.abs(x) @ (part.T if turn else part), rel=1e-5)
+        assert (same == weight).all()
+    assert written == [["Abs", "MatMul", "Identity", "Identity"]]

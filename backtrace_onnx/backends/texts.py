@@ -10,6 +10,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
+from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.sessions import (
     CPU,
@@ -30,6 +31,7 @@ Written = tuple[ModelProto, dict[str, Array]]
 OPSET = 20
 _SMALL = 1 << 16
 """Bytes up to which one thread is faster than several."""
+_FOLDED = ("Abs", "Neg", "Relu", "Transpose")
 
 
 class Sessions:
@@ -53,12 +55,42 @@ class Sessions:
             threads = int(small and _bytes(weights) <= _SMALL)
             text = (model.SerializeToString(), threads, *map(id, weights.values()))
             if text not in self._by_text:
-                made = make_session(model, weights, runtime=self._runtime, threads=threads)
-                self._by_text[text] = made
+                self._by_text[text] = self._session(*_folded(model, weights), threads)
                 self._weights.append(weights)
             session = self._by_key[key] = self._by_text[text]
         outputs: list[Array] = session.run(None, feeds)
         return outputs
+
+    def _session(
+        self, model: ModelProto, weights: dict[str, Array], threads: int
+    ) -> InferenceSession:
+        # Hundreds may hold weights; what the arena of each keeps would outweigh those.
+        arena = not weights
+        return make_session(model, weights, runtime=self._runtime, threads=threads, arena=arena)
+
+
+def _folded(model: ModelProto, weights: Mapping[str, Array]) -> Written:
+    """The model with what it makes of its weights among them.
+
+    onnxruntime would compute that too, but leave several copies of each in memory.
+    """
+    known, nodes = dict(weights), []
+    for node in model.graph.node:
+        if node.op_type not in _FOLDED or node.input[0] not in known:
+            nodes.append(node)
+            continue
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        made = DIRECT[node.op_type](known[node.input[0]], **attributes)
+        known[node.output[0]] = np.ascontiguousarray(made)
+    read = {name for node in nodes for name in node.input}
+    known = {name: x for name, x in known.items() if name in read}
+    inline = [t for t in model.graph.initializer if t.name not in weights]
+    folded = ModelProto()
+    folded.CopyFrom(model)
+    del folded.graph.node[:], folded.graph.initializer[:]
+    folded.graph.node.extend(nodes)
+    folded.graph.initializer.extend([*inline, *(initializer(name, x) for name, x in known.items())])
+    return folded, known
 
 
 def _bytes(arrays: Mapping[str, Array]) -> int:
