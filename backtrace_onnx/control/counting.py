@@ -9,7 +9,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.limits import Limits
+from backtrace_onnx.control.scene import Scene, unending
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.sessions import MAX_IR, first_line, make_session
 from backtrace_onnx.topology import captured
@@ -84,13 +85,18 @@ def _run(
     finals = [f"state{k}@final" for k in states] + ["idle@final"]
     inputs = ["limit@trips", node.input[1] if len(node.input) > 1 else ""]
     inputs += [node.input[_STATES + k] for k in states] + ["limit@trips"]
+    over = Limits(scene.opset).stop(steering)
+    if over:
+        steering.output.append(ValueInfoProto(name=over))
     loop = helper.make_node("Loop", inputs, [*finals, "numbers@trips"], body=steering)
+    if over:
+        loop.output.append("over@trips")
     stored = {**known, "limit@trips": np.array(limit, np.int64)}
     graph = helper.make_graph(
         [loop],
         "trips",
         [],
-        [ValueInfoProto(name="numbers@trips")],
+        [ValueInfoProto(name=name) for name in loop.output[len(finals) :]],
         [numpy_helper.from_array(np.asarray(v), name) for name, v in stored.items()],
     )
     version = min(scene.model.proto.ir_version or 8, MAX_IR)
@@ -99,10 +105,12 @@ def _run(
     )
     try:
         session = make_session(proto, folder=scene.model.folder, threads=1)
-        numbers = session.run(None, {})[0]
+        numbers, *endless = session.run(None, {})
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
             f"{scene.model.name}: the condition of the Loop {node.name!r} cannot be computed "
             f"({first_line(error)})"
         ) from None
+    if endless and endless[0].any():
+        raise unending(scene.model.name, f"a Loop that the condition of {node.name!r} asks for")
     return len(numbers)

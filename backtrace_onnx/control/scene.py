@@ -132,6 +132,14 @@ class Scene(Paper):
         return alive[::-1]
 
 
+def unending(model: str, what: str) -> ModelError:
+    """The error of a loop that has no place of its own in the model written out."""
+    return ModelError(
+        f"{model}: {what} does not end; written out, the model would have over {NODE_LIMIT:,} "
+        "nodes, which is the most that is allowed"
+    )
+
+
 def size_of(body: onnx.GraphProto) -> int:
     """Number of nodes of a body, those of bodies inside it included."""
     return sum(1 + sum(map(size_of, subgraphs(node))) for node in body.node)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.control.boundary import elements, list_inputs, opened
 from backtrace_onnx.control.probe import Probe
 from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.scene import unending
 from backtrace_onnx.control.writing import straightened
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.infer import infer
@@ -103,12 +104,18 @@ class Specialiser:
     def specialised(
         self, feeds: Mapping[str, Array], lengths: Decisions = ()
     ) -> tuple[Decisions, Model]:
-        """What the run on `feeds` decided, and the model it ran."""
-        stage, decisions = self._opened(lengths), lengths
+        """What the run on `feeds` decided, and the model it ran.
+
+        Raises ModelError for a loop that does not end, mostly where it would be written out.
+        """
+        stage, decisions, endless = self._opened(lengths), lengths, False
         while stage.questions:
-            found = stage.probe.answers(feeds)
+            found, over = stage.probe.answers(feeds)
+            endless |= over
             decisions += tuple((name, x.tobytes()) for name, x in found.items())
             stage = self._stages.get(decisions, partial(stage.after, found))
+        if endless:
+            raise unending(self.model.name, "a Loop that decides how often another one runs")
         return decisions, stage.model
 
     def _opened(self, lengths: Decisions) -> Stage:
