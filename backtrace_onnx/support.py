@@ -69,4 +69,4 @@ def _written_out(node: Node, plan: Plan) -> Iterator[Support]:
         elif rule is None:
             yield Support(name, operator, _WRITTEN, "expanded")
         else:
-            yield Support(name, operator, rule.summary, "exact")
+            yield Support(name, operator, rule.summary, rule.coverage)

@@ -26,6 +26,8 @@ REMEDY = (
     "(relevance goes to the inputs of the same shape) or stop (it is booked as unassigned)."
 )
 
+WIDEST = 56  # characters of a name in a table
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -81,8 +83,12 @@ def print_inspection(to: Console, found: Inspection) -> None:
     to.print()
     rows = table(to, "node", "operator", "coverage", "rule")
     for row in found.rows:
-        rows.add_row(row.node, row.operator, row.coverage, row.rule)
+        rows.add_row(
+            shortened(row.node), row.operator, row.coverage, shortened(row.rule, 2 * WIDEST)
+        )
     show(to, rows)
+    if any(len(row.node) > WIDEST for row in found.rows):
+        to.print("Long names are shortened; --json has them whole.")
     to.print()
     to.print(verdict(found))
 
@@ -98,6 +104,12 @@ def verdict(found: Inspection) -> str:
         nodes.setdefault(row.operator, []).append(row.node)
     listed = "\n".join(f"  - {op}: {', '.join(names)}" for op, names in nodes.items())
     return f"{len(nodes)} operator(s) have no rule:\n{listed}\n{REMEDY}"
+
+
+def shortened(name: str, widest: int = WIDEST) -> str:
+    """A long name without its middle: what it begins and ends with tells most."""
+    half = (widest - 3) // 2
+    return name if len(name) <= widest else f"{name[:half]}...{name[-half:]}"
 
 
 def _tensors(graph: Graph, names: tuple[str, ...]) -> list[dict[str, str]]:
