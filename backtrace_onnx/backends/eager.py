@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
 _NO_GATE = (-np.inf, np.inf)
+_FEW = 4
 
 
 class EagerOps(Ops):
@@ -162,9 +163,12 @@ class EagerOps(Ops):
     ) -> tuple[list[list[Value]], Shared]:
         shape = r[0].shape
         units = self._units(shape, b, sample_axis)
-        xs = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
+        xs: Any = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
         signs = np.array([term.sign for term in terms], self.dtype)
-        outs = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
+        outs: Any = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
+        if len(xs) > _FEW:  # kernels are compiled for every number of arrays they are given
+            xs = np.stack(xs)
+            outs = tuple(np.empty_like(xs) for _ in r)
         reading = READINGS.index(policy.reading)
         template = summing.share_pair(len(r), reading)
         if len(xs) != 2:

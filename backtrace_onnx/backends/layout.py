@@ -94,7 +94,10 @@ def _cut(axis: int, part: slice, x: Any) -> Any:
     """A part of the units' arrays; a bias stays whole along an axis it does not vary over."""
     if isinstance(x, tuple):
         return tuple(_cut(axis, part, of) for of in x)
-    if not isinstance(x, np.ndarray) or x.ndim <= axis or x.shape[axis] == 1:
+    if not isinstance(x, np.ndarray) or x.ndim <= axis:
+        return x
+    axis += max(x.ndim - 3, 0)  # several arrays stacked
+    if x.shape[axis] == 1:
         return x
     return x[(slice(None),) * axis + (part,)]
 
