@@ -18,7 +18,10 @@ from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
-_LISTS = "only sequences and optionals of tensors are read, given or made by standard operators"
+_LISTS = (
+    "it reads a sequence that holds no tensors, but sequences or maps, or one that no operator of "
+    "ai.onnx makes; only tensors carry relevance: give the model these, or lists of them"
+)
 _WAITING = {
     "Scan": "before opset 9 it scans batches, which is not read; convert the model to opset 9",
     "SequenceAt": _LISTS,

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from backtrace_onnx import Explainer, InputError, ModelError
+from backtrace_onnx import Explainer, InputError, ModelError, UnsupportedError
 from tests.control.made import check_alike
 from tests.graphs import FLOAT, check_closed, model, node, normal
 
@@ -245,3 +245,20 @@ def test_an_optional_input_may_be_left_out() -> None:
     check_closed(found)
     assert np.array_equal(found.outputs["y"], x + x)
     assert np.allclose(found.relevance["x"], found.relevance["o/0"])
+
+
+def test_sequences_of_sequences_are_refused() -> None:
+    lists = helper.make_sequence_type_proto(helper.make_sequence_type_proto(ROWS))
+    graph = helper.make_graph(
+        [node("SequenceAt", ["s", "i"], ["inner"]), node("SequenceAt", ["inner", "i"], ["y"])],
+        "g",
+        [helper.make_value_info("s", lists)],
+        [helper.make_tensor_value_info("y", FLOAT, [None, 3])],
+        [onnx.numpy_helper.from_array(np.array(0), "i")],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    proto = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    with pytest.raises(UnsupportedError, match=r"SequenceAt .*holds no tensors, but sequences"):
+        Explainer(proto)
+    with pytest.raises(ModelError, match=r"onnxruntime does not load it: .*seq"):
+        Explainer(proto, on_unsupported="stop")
