@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from backtrace_onnx.backends.base import Constant, Ops, Term, Value, ints
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Term, Value, ints
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Channels
@@ -90,14 +90,21 @@ class Sharing:
         parts = [self.ops.split(x, [ints(n) for n in sizes], -1) for x in r]
         return [list(channel) for channel in zip(*parts, strict=True)]
 
-    def products(self, r: Channels, v: Values, fixed: Fixed) -> tuple[Channels, Channels | None]:
-        """Relevance of the gates' two products: with the input, and with the state before."""
+    def products(
+        self, r: Channels, v: Values, fixed: Fixed, *more: Value, bias: Value | None = None
+    ) -> tuple[Channels, Channels | None, *tuple[Channels, ...]]:
+        """Relevance of the gates' two products, with the input and with the state before, and of
+        `more` terms of the same sum; a constant term is its bias."""
+        x, state = v["x"], v["state"]
         if "joined" in fixed:
-            return r, None
+            to_x, *rest = self.terms(r, self.ops.Add(x, state), *more) if more else [r]
+            return to_x, None, *rest
         if "product" in fixed:
-            return self.terms(r, v["x"], bias=v["state"])[0], None
-        to_x, to_state = self.terms(r, v["x"], v["state"])
-        return to_x, to_state
+            bias = state if bias is None else self.ops.Add(state, bias)
+            to_x, *rest = self.terms(r, x, *more, bias=bias)
+            return to_x, None, *rest
+        to_x, to_state, *rest = self.terms(r, x, state, *more, bias=bias)
+        return to_x, to_state, *rest
 
     def pull(self, key: str, r: Channels, state: State) -> Channels:
         """What the state is sent through its product."""
@@ -212,6 +219,15 @@ class Cell:
         """The products with the state before, the one that `Sent.state` goes to first."""
         n = v.get("n")
         return (State(v["before"], o.r, o.rb, v["state"], v["p"], n, "r" in o.data),)
+
+    def constant(self, s: Sharing, v: Values, o: Operands, fixed: Fixed) -> Value:
+        """What is added to the input's product before the first step, where that is "joined"."""
+        return v["state"]
+
+    @property
+    def saturation(self) -> Gate | None:
+        """Saturation gate of the input's product where it goes into one activation directly."""
+        return None
 
     def act(self, e: Ops, i: int, z: Value) -> Value:
         """Activation `i` of what is clipped first."""

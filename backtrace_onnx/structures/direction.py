@@ -262,11 +262,12 @@ class Direction:
     ) -> Pieces:
         key = f"{self.key}/{name}/{sorted(s.fixed)}"
         steady = name == "input" and "joined" in s.fixed
-        return Product(self.node.step, key, r, *parts, takes, self.axis, steady).sent()
+        gate = self.cell.saturation if steady and self.policy.gated else None
+        return Product(self.node.step, key, r, *parts, takes, self.axis, steady, gate).sent()
 
     def _joined_bias(self, s: Segment) -> Value:
         """Bias of the input's product, with the fixed product with the state in it."""
-        state = s.v["state"]
+        state = self.cell.constant(self.sharing, s.v, s.o, s.fixed)
         return state if s.o.wb is None else self.ops.Add(state, s.o.wb)
 
     def _merged(self, found: Sequence[Mapping[str, Channels]]) -> dict[Any, Channels]:

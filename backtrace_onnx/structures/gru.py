@@ -121,7 +121,7 @@ class GRU(Cell):
             inner, pulled = r_gated, s.pull(f"{key}/inner", r_gated, self.states(v, o, s.ops)[1])
             r_reset = pulled if "h" in fixed else s.half(pulled)
             r_h = s.plus(r_h, s.half(pulled))
-        gates, to_state = s.products(
+        gates, to_state, *_ = s.products(
             s.beside(r_z, r_reset), {"x": v["x_gates"], "state": v["state"]}, fixed
         )
         if self.after and to_state is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels
@@ -21,6 +21,14 @@ from backtrace_onnx.structures.cells import (
 )
 
 IN, OUT, FORGET, NEW = range(4)
+
+
+class Seen(NamedTuple):
+    """What a gate sends to its products with the input and the state, and to its peephole."""
+
+    x: Channels
+    state: Channels | None
+    seen: Channels
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class LSTM(Cell):
         made = ops.apply(f"{key}/forward/{reading}", text, o.x, o.y, o.h, o.c, *weights)
         names = ["x", "state", "before", "i", "f", "made"]
         if o.peephole is not None:
-            names += ["c", "peep_i", "peep_f", "z_i", "z_f", "z_o"]
+            names += ["c", "peep_i", "peep_f"]
         values = dict(zip([*names, "p", "n"], made, strict=False))
         memory = values.get("c")
         if memory is None:
@@ -69,7 +77,7 @@ class LSTM(Cell):
         return i, f, e.Mul(i, self.act(e, 1, z[NEW]))
 
     def _seeing(self, e: Ops, z: Sequence[Value], c: Value, peephole: Value) -> tuple[Value, ...]:
-        """The same with peepholes, step by step; also the memory before and what gates see."""
+        """The same with peepholes, step by step; also the memory before and what they see."""
         p_i, _, p_f = e.split(peephole, [ints(1)] * 3, 0)
 
         def step(e: Ops, carried: Sequence[Value], z_i: Value, z_f: Value, g: Value) -> Any:
@@ -84,7 +92,7 @@ class LSTM(Cell):
             c = e.Expand(e.zero(), e.Shape(z[NEW], start=1))
         _, (i, f, made, before) = e.scan(step, [c], [z[IN], z[FORGET], self.act(e, 1, z[NEW])])
         seen = e.Mul(p_i, before), e.Mul(p_f, before)
-        return i, f, made, before, *seen, z[IN], z[FORGET], z[OUT]
+        return i, f, made, before, *seen
 
     def _peep_o(self, ops: Ops, values: Values, o: Operands) -> Value:
         """What the output gate sees: P_o * C."""
@@ -95,32 +103,51 @@ class LSTM(Cell):
         self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
     ) -> Sent:
         r_o = s.half(r["h"])
-        memory, seen = s.plus(r["c"], r_o), [r_o] * 3
+        memory = s.plus(r["c"], r_o)
+        seeing: dict[int, Seen] = {}
         if o.peephole is not None:
-            r_o, seen[OUT] = s.terms(r_o, v["z_o"], v["peep_o"])
-            memory = s.plus(memory, s.half(seen[OUT]) if "p" in o.data else seen[OUT])
+            seeing[OUT] = self._seen(s, OUT, r_o, v, o, fixed)
+            memory = s.plus(memory, self._halved(s, seeing[OUT].seen, o))
         r_kept, r_made = s.terms(memory, v["kept"], v["made"])
         r_i = r_g = s.half(r_made)
         r_f = r_c = r_kept if "c" in fixed else s.half(r_kept)
         if self.coupled:
             (opposite,) = s.terms(r_f, s.ops.Neg(v["i"]), bias=s.ops.scalar(1))
             r_i, r_f = s.plus(r_i, opposite), [s.ops.Mul(x, s.ops.zero()) for x in r_f]
-        if o.peephole is not None:
-            r_i, seen[IN] = self._seen(s, r_i, v["z_i"], v["peep_i"], o, fixed)
-            r_f, seen[FORGET] = self._seen(s, r_f, v["z_f"], v["peep_f"], o, fixed)
-            both = s.plus(seen[IN], seen[FORGET])
-            r_c = s.plus(r_c, s.half(both) if "p" in o.data else both)
-        sent = s.products(s.beside(r_i, r_o, r_f, r_g), v, fixed)
-        return Sent(*sent, None, r_c, peephole=self._to_peephole(s, seen, o, fixed))
+        if o.peephole is None:
+            return Sent(*s.products(s.beside(r_i, r_o, r_f, r_g), v, fixed)[:2], None, r_c)
+        seeing[IN] = self._seen(s, IN, r_i, v, o, fixed)
+        seeing[FORGET] = self._seen(s, FORGET, r_f, v, o, fixed)
+        seeing[NEW] = self._seen(s, NEW, r_g, v, o, fixed)
+        both = s.plus(seeing[IN].seen, seeing[FORGET].seen)
+        r_c = s.plus(r_c, self._halved(s, both, o))
+        to_x, to_state, seen = zip(*(seeing[i] for i in range(self.gates)), strict=True)
+        sent = None if to_state[0] is None else s.beside(*to_state)
+        return Sent(s.beside(*to_x), sent, None, r_c, None, self._to_peephole(s, seen, o, fixed))
 
-    def _seen(
-        self, s: Sharing, r: Channels, z: Value, seen: Value, o: Operands, fixed: Fixed
-    ) -> Sequence[Channels]:
-        """A gate's relevance to its products, and to what it sees of the memory before."""
-        if "c" in fixed and "p" not in o.data:
-            (to_z,) = s.terms(r, z, bias=seen)
-            return to_z, [s.ops.Mul(x, s.ops.zero()) for x in to_z]
-        return s.terms(r, z, seen)
+    def _halved(self, s: Sharing, r: Channels, o: Operands) -> Channels:
+        """What the memory gets of a product with peephole weights."""
+        return s.half(r) if "p" in o.data else r
+
+    def _seen(self, s: Sharing, i: int, r: Channels, v: Values, o: Operands, fixed: Fixed) -> Seen:
+        """What gate i sends to its two products, and to what it sees of the memory."""
+        gate = {k: self.split(s.ops, v[k])[i] for k in ("x", "state")}
+        seen = v.get(("peep_i", "peep_o", "peep_f", "")[i])
+        if seen is None or (i != OUT and self._is_constant(o, fixed)):
+            to_x, to_state, *_ = s.products(r, gate, fixed, bias=seen)
+            return Seen(to_x, to_state, [s.ops.Mul(x, s.ops.zero()) for x in r])
+        return Seen(*s.products(r, gate, fixed, seen))
+
+    def _is_constant(self, o: Operands, fixed: Fixed) -> bool:
+        """Whether what gates see of the memory before the first step takes no relevance."""
+        return "c" in fixed and "p" not in o.data
+
+    def constant(self, s: Sharing, v: Values, o: Operands, fixed: Fixed) -> Value:
+        if o.peephole is None or not self._is_constant(o, fixed):
+            return v["state"]
+        none = s.ops.Mul(v["peep_i"], s.ops.zero())
+        parts = [v["peep_i"], none, v["peep_f"], none]
+        return s.ops.Add(v["state"], s.ops.Concat(*parts, axis=-1))
 
     def _to_peephole(
         self, s: Sharing, seen: Sequence[Channels], o: Operands, fixed: Fixed
@@ -128,5 +155,5 @@ class LSTM(Cell):
         """What the peephole weights are sent, where they are data."""
         if "p" not in o.data:
             return None
-        halves = [s.half(x) if "c" not in fixed or i == OUT else x for i, x in enumerate(seen)]
+        halves = [s.half(x) if "c" not in fixed or i == OUT else x for i, x in enumerate(seen[:3])]
         return s.beside(*halves)

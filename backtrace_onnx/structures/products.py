@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from backtrace_onnx.backends.base import Constant, Ops, Value
+from backtrace_onnx.backends.base import Constant, Gate, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.linear import Linear, Shifted
 
@@ -37,6 +37,7 @@ class Product:
         r: relevance of the result z.
         takes: which of x, weight and bias take relevance.
         steady: whether the bias absorbs its share, though it is no constant of the model.
+        gate: saturation gate of the activation that z goes into, if that is all it does.
     """
 
     step: Step
@@ -49,8 +50,7 @@ class Product:
     takes: tuple[bool, bool, bool]
     sample: int | None
     steady: bool = False
-
-    gate = None
+    gate: Gate | None = None
 
     @property
     def node(self) -> _Named:

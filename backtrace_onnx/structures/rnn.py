@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.backends.base import Gate, Ops, Value
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,
@@ -19,11 +19,17 @@ from backtrace_onnx.structures.cells import (
     product_masses,
     with_bias,
 )
+from backtrace_onnx.traits import GATES
 
 
 @dataclass(frozen=True)
 class RNN(Cell):
     """H = f(x W^T + H' R^T + biases)."""
+
+    @property
+    def saturation(self) -> Gate | None:
+        name = self.activations[0].name.capitalize()
+        return GATES.get(name) if self.clip is None else None
 
     def kernel(self, o: Operands) -> str | None:
         return "rnn"

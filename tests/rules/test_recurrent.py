@@ -40,10 +40,14 @@ def explained(case: Case, output: str, mode: str, r: tuple[Array, ...]) -> Expla
 
 
 def check(
-    net: Net, modes: tuple[str, ...] = ("default", "contrastive"), *, alone: bool = False
+    net: Net,
+    modes: tuple[str, ...] = ("default", "contrastive"),
+    *,
+    alone: bool = False,
+    **how: Any,
 ) -> None:
     """Native and unrolled agree in values, relevance and books, at every output."""
-    ours, theirs = native(net, dynamic=not alone), unrolled(net, alone=alone)
+    ours, theirs = native(net, dynamic=not alone), unrolled(net, alone=alone, **how)
     for output in net.outputs:
         y = [case.session.run([output], case.feeds)[0] for case in (ours, theirs)]
         assert gap(*y) < 1e-5
@@ -114,6 +118,8 @@ CONSTANT = [
     ("LSTM", "h", {}),
     ("LSTM", "c", {}),
     ("LSTM", "hc", {"peepholes": True}),
+    ("LSTM", "h", {"peepholes": True}),
+    ("LSTM", "c", {"peepholes": True}),
     ("GRU", "h", {}),
     ("GRU", "h", {"attributes": AFTER}),
     ("RNN", "h", {}),
@@ -128,6 +134,18 @@ def test_constant_states(op: str, constant: str, options: dict[str, Any], alone:
     states, batch = "hc" if op == "LSTM" else "h", 1 if alone else 2
     net = random_net(op, states=states, batch=batch, constant=frozenset(constant), **options)
     check(net, alone=alone)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("name", ["lstm", "lstm with peepholes", "gru", "gru, reset after", "rnn"])
+def test_written_otherwise(name: str, alone: bool) -> None:
+    """Biases behind the sum of the products, interpolation by one product."""
+    op, options = NETS[name]
+    batch = 1 if alone else 2
+    net = random_net(op, **{**options, "batch": batch, "hidden": 3})
+    if net.b is not None and op != "GRU":
+        net.b[:, net.b.shape[1] // 2 :] = 0
+    check(net, MODES, alone=alone, otherwise=True)
 
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])

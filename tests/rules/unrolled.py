@@ -140,8 +140,8 @@ def _case(
 class _Writer:
     """Writes the equations of the operators' specification, step by step."""
 
-    def __init__(self, net: Net, *, alone: bool) -> None:
-        self.net, self.known = net, alone
+    def __init__(self, net: Net, *, alone: bool, otherwise: bool) -> None:
+        self.net, self.known, self.otherwise = net, alone, otherwise
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
 
@@ -229,20 +229,30 @@ class _Writer:
 
     def lstm(self, d: int, x: str, h: Any, c: Any) -> tuple[str, str]:
         n, coupled = self.net.hidden, self.net.attributes.get("input_forget", 0)
-        w, r = self.row("w", d), self.row("r", d)
-        wb, rb = self.row("b", d, 0, 4 * n), self.row("b", d, 4 * n)
-        z = self.Add(self.gemm(x, w, wb), self.gemm(h, r, rb))
-        z_i, z_o, z_f, z_g = self.Split(z, axis=1, outputs=4, num_outputs=4)
         peep = [self.row("p", d, k * n, (k + 1) * n) for k in range(3)]
-        if peep[0] is not None:
-            z_i = self.Add(z_i, self.mul(peep[0], c))
-            z_f = self.Add(z_f, self.mul(peep[2], c))
+        if peep[0] is None:
+            z = self.linear(d, x, h, 0, 4 * n)
+            z_i, z_o, z_f, z_g = self.Split(z, axis=1, outputs=4, num_outputs=4)
+        else:  # a Concat of one: no saturation gate inside a cell
+            z_i, z_o, z_f, z_g = (self.linear(d, x, h, k * n, (k + 1) * n) for k in range(4))
+            z_i = self.Concat(self.Add(z_i, self.mul(peep[0], c)), axis=1)
+            z_f = self.Concat(self.Add(z_f, self.mul(peep[2], c)), axis=1)
+            z_g = self.Concat(z_g, axis=1)
         i = self.act(d, 0, z_i)
         f = self.Sub(np.array(1, np.float32), i) if coupled else self.act(d, 0, z_f)
         c = self.Add(self.Mul(f, c), self.Mul(i, self.act(d, 1, z_g)))
         if peep[1] is not None:
             z_o = self.Add(z_o, self.Mul(peep[1], c))
         return self.Mul(self.act(d, 0, z_o), self.act(d, 2, c)), c
+
+    def linear(self, d: int, x: str, h: Any, first: int, last: int) -> Any:
+        """The sum of the products of the gates from `first` to `last`."""
+        w, r = (self.row(k, d, first, last) for k in "wr")
+        rows = self.net.w.shape[1]
+        wb, rb = self.row("b", d, first, last), self.row("b", d, rows + first, rows + last)
+        if self.otherwise and not rb.any():
+            return self.Add(self.Sum(self.gemm(x, w, None), self.gemm(h, r, None)), wb)
+        return self.Add(self.gemm(x, w, wb), self.gemm(h, r, rb))
 
     def gru(self, d: int, x: str, h: Any) -> str:
         n, after = self.net.hidden, self.net.attributes.get("linear_before_reset", 0)
@@ -262,6 +272,8 @@ class _Writer:
         else:
             zh = self.gemm(self.mul(reset, h), r(*parts[1]), after_biases[1])
         new = self.act(d, 1, self.Add(zx, zh))
+        if self.otherwise:
+            return str(self.Add(self.Mul(self.Sub(h, new), z), new))
         one = np.array(1, np.float32)
         return str(self.Add(self.Mul(self.Sub(one, z), new), self.Mul(z, h)))
 
@@ -272,11 +284,7 @@ class _Writer:
         return np.split(z, 2, -1)
 
     def rnn(self, d: int, x: str, h: Any) -> str:
-        n = self.net.hidden
-        zx = self.gemm(x, self.row("w", d), self.row("b", d, 0, n))
-        zh = self.gemm(h, self.row("r", d), self.row("b", d, n))
-        # A Concat of one: no gate inside a cell, also where the first state is constant.
-        return self.act(d, 0, self.Concat(self.Add(zx, zh), axis=1))
+        return self.act(d, 0, self.linear(d, x, h, 0, self.net.hidden))
 
     def direction(self, d: int, backwards: bool) -> dict[str, str]:
         """Y [steps, 1, batch, hidden], Y_h and Y_c [1, batch, hidden] of one direction.
@@ -319,12 +327,13 @@ class _Writer:
         return start[b : b + 1]
 
 
-def unrolled(net: Net, *, alone: bool = False) -> Case:
+def unrolled(net: Net, *, alone: bool = False, otherwise: bool = False) -> Case:
     """The node's equations for every sequence, one Gemm for the input and one for the state.
 
-    First states that are no data are constants if the sequence is known to be `alone`.
+    First states that are no data are constants if the sequence is known to be `alone`. `otherwise`:
+    as TensorFlow (biases of the input behind the sum) and torch (GRU interpolates by one product).
     """
-    e = _Writer(net, alone=alone)
+    e = _Writer(net, alone=alone, otherwise=otherwise)
     ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[net.direction]
     parts = [e.direction(d, backwards) for d, backwards in enumerate(ways)]
     for name in net.outputs:
