@@ -115,14 +115,24 @@ def unrolled(halved: Sequence[bool], weights: dict[str, Array]) -> onnx.ModelPro
     )
 
 
-def test_a_keras_layer_that_becomes_a_loop() -> None:
+CELLS = {
+    "GRU": ("GRUCell", {}),
+    "GRU that resets before": ("GRUCell", {"reset_after": False}),
+    "RNN": ("SimpleRNNCell", {}),
+    "LSTM": ("LSTMCell", {"recurrent_activation": "softsign"}),  # with sigmoid it is no Loop
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_keras_layer_that_becomes_a_loop(kind: str) -> None:
     keras = pytest.importorskip("keras")
     tf2onnx = pytest.importorskip("tf2onnx")
     import tensorflow as tf
 
     keras.utils.set_random_seed(1)
-    layers = [keras.Input((6, 4)), keras.layers.GRU(5), keras.layers.Dense(3)]
-    net = keras.Sequential(layers)
+    name, options = CELLS[kind]
+    cell = getattr(keras.layers, name)(5, bias_initializer="random_normal", **options)
+    net = keras.Sequential([keras.Input((6, 4)), keras.layers.RNN(cell), keras.layers.Dense(3)])
     net.output_names = ["y"]
     spec = (tf.TensorSpec([None, 6, 4], tf.float32, name="x"),)
     with warnings.catch_warnings():
@@ -130,22 +140,24 @@ def test_a_keras_layer_that_becomes_a_loop() -> None:
         proto, _ = tf2onnx.convert.from_keras(net, spec, opset=17)
     assert "Loop" in {n.op_type for n in proto.graph.node}
     x = normal(2, 6, 4)
-    check_pair(Explainer(proto), Explainer(native(net.get_weights())), x)
+    check_pair(Explainer(proto), Explainer(native(kind.split()[0], net.get_weights())), x)
 
 
-def native(weights: Sequence[Array]) -> onnx.ModelProto:
-    """The same net with ONNX's own GRU."""
+def native(op: str, weights: Sequence[Array]) -> onnx.ModelProto:
+    """The same net with ONNX's own cell."""
     kernel, recurrent, bias, head, head_bias = weights
+    attributes: dict[str, Any] = {"linear_before_reset": bias.ndim - 1} if op == "GRU" else {}
+    if op == "LSTM":
+        kernel, recurrent, bias = (
+            np.concatenate([np.split(w, 4, -1)[gate] for gate in (0, 3, 1, 2)], -1)
+            for w in (kernel, recurrent, bias)
+        )
+        attributes["activations"] = ["Softsign", "Tanh", "Tanh"]
+    both = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
     return model(
         [
             node("Transpose", ["x"], ["steps"], perm=[1, 0, 2]),
-            node(
-                "GRU",
-                ["steps", "w", "r", "b"],
-                ["", "last"],
-                hidden_size=5,
-                linear_before_reset=1,
-            ),
+            node(op, ["steps", "w", "r", "b"], ["", "last"], hidden_size=5, **attributes),
             node("Squeeze", ["last", "zero"], ["h"]),
             node("Gemm", ["h", "head", "head_bias"], ["y"]),
         ],
@@ -154,7 +166,7 @@ def native(weights: Sequence[Array]) -> onnx.ModelProto:
         {
             "w": np.ascontiguousarray(kernel.T[None]),
             "r": np.ascontiguousarray(recurrent.T[None]),
-            "b": bias.reshape(1, -1),
+            "b": both.reshape(1, -1),
             "head": head,
             "head_bias": head_bias,
             "zero": np.array([0]),
