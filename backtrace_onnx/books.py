@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper
 
-from backtrace_onnx.backends.base import Ops, Value, ints
-from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.base import Ops
 from backtrace_onnx.engine import NodeStep
 from backtrace_onnx.ledger import Balance, Entry, Ledger, settled
 from backtrace_onnx.samples import SampleAxes
@@ -28,6 +25,7 @@ class Books:
         rows: by node: kind -> totals per channel; "incoming" beside the booked kinds.
         sent: by node: tensor -> totals per channel, parts of "data".
         dropping: nodes whose rest is unassigned without being booked.
+        ends: totals per channel of the start, and of what reached the inputs.
     """
 
     def __init__(self, ops: Ops, axes: SampleAxes) -> None:
@@ -36,6 +34,7 @@ class Books:
         self.sent: dict[str, dict[str, list[list[Any]]]] = {}
         self.operators: dict[str, str] = {}
         self.dropping: set[str] = set()
+        self.ends: dict[str, list[list[Any]]] = {}
 
     def enter(self, step: NodeStep) -> None:
         """A node is done."""
@@ -50,6 +49,30 @@ class Books:
         self.operators[step.node.name] = step.node.operator
         if step.drops:
             self.dropping.add(step.node.name)
+
+    def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
+        """The walk from `output` to the inputs is over."""
+        reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
+        self.ends = {
+            "start": [[total] for total in self.totals(start, output)],
+            "inputs": [[totals[channel] for totals in reached] for channel in range(len(start))],
+        }
+
+    def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
+        """The ledger of `count` samples; `read` makes float64[samples] of a total."""
+        channels = len(self.ends["start"])
+        tables = ({"": self.ends}, self.rows, self.sent)
+        ends, rows, sent = (_summed(table, channels, count, read) for table in tables)
+        start, inputs = ends[""]["start"], ends[""]["inputs"]
+        return close(rows, self.operators, self.dropping, start, inputs, sent)
+
+    def every(self) -> Iterator[Any]:
+        """All totals there are."""
+        for table in ({"": self.ends}, self.rows, self.sent):
+            for row in table.values():
+                for kind in row.values():
+                    for totals in kind:
+                        yield from totals
 
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
@@ -76,40 +99,17 @@ def close(
     return settled(entries, Balance(start, inputs, constants, unassigned))
 
 
-def write_books(
-    ops: EmitOps, books: Books, start: tuple[str, Channels], inputs: Mapping[str, Channels]
-) -> list[onnx.ValueInfoProto]:
-    """Write totals as outputs float64[kind, channel, sample].
-
-    `ledger/NODE` has the kinds incoming, data, constants, unassigned, and then a row for each
-    tensor that data went to; `ledger:start` and `ledger:inputs` have one kind each.
-    """
-    name, channels = start
-    begun = [[total] for total in books.totals(channels, name)]
-    reached: list[list[Any]] = [[] for _ in channels]
-    for tensor, r in inputs.items():
-        for channel, total in enumerate(books.totals(r, tensor)):
-            reached[channel].append(total)
-    tables = {
-        f"ledger/{node}": [*kinds.values(), *books.sent[node].values()]
-        for node, kinds in books.rows.items()
-    }
-    tables |= {"ledger:start": [begun], "ledger:inputs": [reached]}
-    for output, kinds in tables.items():
-        ops.output(
-            _table(ops, [_table(ops, [_sum(ops, t) for t in kind]) for kind in kinds]), output
-        )
-    return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in tables]
-
-
-def _sum(ops: EmitOps, totals: list[Any]) -> Value:
-    return ops.sum(totals) if totals else np.zeros(1, np.float64)
-
-
-def _table(ops: EmitOps, rows: list[Value]) -> Value:
-    """Rows stacked along a new first axis, broadcast to the widest."""
-    if len(rows) == 1:
-        return ops.Unsqueeze(rows[0], ints(0))
-    widest = ops.Max(*[ops.Shape(row) for row in rows])
-    wide = [ops.Unsqueeze(ops.Expand(row, widest), ints(0)) for row in rows]
-    return ops.Concat(*wide, axis=0)
+def _summed(
+    rows: Mapping[str, Mapping[str, list[list[Any]]]],
+    channels: int,
+    count: int,
+    read: Callable[[Any], Any],
+) -> dict[str, dict[str, Totals]]:
+    """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
+    lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
+    sums = np.zeros((len(lists), count))
+    if any(lists):
+        where = np.repeat(np.arange(len(lists)), [len(totals) for totals in lists])
+        np.add.at(sums, where, np.stack([read(total) for totals in lists for total in totals]))
+    left = iter(sums.reshape(-1, channels, count))
+    return {node: {kind: next(left) for kind in row} for node, row in rows.items()}

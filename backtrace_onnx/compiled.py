@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from backtrace_onnx.books import BOOKED, close
+from backtrace_onnx.backends.emit import Symbol
+from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.ledger import Ledger
@@ -50,7 +51,7 @@ class CompiledRuns:
         found = dict(zip(names, results, strict=True))
         return Outcome(
             _relevance(found, request, feeds),
-            _ledger(found, compiled.made, request),
+            _ledger(found, compiled.made.books),
             {name: found[name] for name in view.plan.graph.outputs if name in found},
             target,
         )
@@ -86,15 +87,10 @@ def _relevance(
     return {t: [found[f"{group}/{t}"] for group in groups] for t in request.keep | set(feeds)}
 
 
-def _ledger(found: Mapping[str, Array], made: Compiled, request: Request) -> Ledger:
-    start, inputs = found["ledger:start"][0], found["ledger:inputs"][0]
-    kinds = ("incoming", *BOOKED)
-    shape = np.broadcast_shapes(start.shape, inputs.shape)
-    rows: dict[str, dict[str, Array]] = {}
-    sent: dict[str, dict[str, Array]] = {}
-    for node in made.books.rows:
-        table = [np.broadcast_to(row, shape) for row in found[f"ledger/{node}"]]
-        rows[node] = dict(zip(kinds, table, strict=False))
-        sent[node] = dict(zip(made.books.sent[node], table[len(kinds) :], strict=True))
-    totals = np.broadcast_to(start, shape), np.broadcast_to(inputs, shape)
-    return close(rows, made.books.operators, made.books.dropping, *totals, sent)
+def _ledger(found: Mapping[str, Array], books: Books) -> Ledger:
+    count = max(found[total.name].size for total in books.every())
+
+    def read(total: Symbol) -> Array:
+        return np.broadcast_to(found[total.name], (count,))
+
+    return books.ledger(count, read)

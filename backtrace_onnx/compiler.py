@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
-from backtrace_onnx.books import Books, write_books
+from backtrace_onnx.books import Books
 from backtrace_onnx.choices import find_reached
 from backtrace_onnx.engine import propagate
 from backtrace_onnx.errors import CompileError
@@ -49,7 +49,7 @@ class Compiled:
     """A model with its explanation, and the weights that lie beside the proto.
 
     Attributes:
-        books: name of the output with each node's totals, with a ledger only.
+        books: the totals, each an output of its own name; with a ledger only.
     """
 
     proto: onnx.ModelProto
@@ -128,8 +128,10 @@ class _Writer:
         for tensor, source in representative.items():
             self._return(tensor, relevance.get(source))
         if self.ledger:
-            fed = {name: relevance.get(name, []) for name in graph.inputs}
-            self.outputs += write_books(self.ops, self.books, (options.output, start), fed)
+            fed = {name: relevance[name] for name in graph.inputs if name in relevance}
+            self.books.finish(options.output, start, fed)
+            names = dict.fromkeys(total.name for total in self.books.every())
+            self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
 
     def _start(self) -> Channels:

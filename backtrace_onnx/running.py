@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.books import Books, close
+from backtrace_onnx.books import Books
 from backtrace_onnx.engine import propagate
 from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
@@ -54,14 +54,8 @@ def run_eager(
     )
     for n, x in feeds.items():
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
-    ledger = close(
-        _summed(books.rows, policy.channels, count),
-        books.operators,
-        books.dropping,
-        np.stack(books.totals(start, name)),
-        sum(np.stack(books.totals(relevance[n], n)) for n in feeds),  # type: ignore[arg-type]
-        _summed(books.sent, policy.channels, count),
-    )
+    books.finish(name, start, {n: relevance[n] for n in feeds})
+    ledger = books.ledger(count)
     return Outcome(relevance, ledger, outputs, target)
 
 
@@ -78,19 +72,6 @@ def _start(
     made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, by_sample, target)
     parts = made if isinstance(made, tuple) else (made,)
     return [axes.back(request.output, part, y.shape) for part in parts], target
-
-
-def _summed(
-    rows: Mapping[str, Mapping[str, list[list[Any]]]], channels: int, count: int
-) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
-    """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
-    lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
-    sums = np.zeros((len(lists), count))
-    if any(lists):
-        where = np.repeat(np.arange(len(lists)), [len(totals) for totals in lists])
-        np.add.at(sums, where, np.stack([total for totals in lists for total in totals]))
-    left = iter(sums.reshape(-1, channels, count))
-    return {node: {kind: next(left) for kind in row} for node, row in rows.items()}
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

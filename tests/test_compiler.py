@@ -13,6 +13,9 @@ from onnx import helper
 
 import backtrace_onnx as bt
 from backtrace_onnx import saving
+from backtrace_onnx.compiler import Options, build
+from backtrace_onnx.model import load
+from backtrace_onnx.policies import find_policy
 from tests.graphs import FLOAT, mlp, model, normal
 
 X = normal(5, 4, seed=3)
@@ -120,6 +123,17 @@ def test_onnxruntime_engine_keeps_the_same_books(mode: str) -> None:
             got, want = getattr(compiled.ledger[node], kind), getattr(entry, kind)
             np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(entry.incoming).max())
     assert compiled.ledger.total().relative_residual < 1e-4
+
+
+def test_a_ledger_takes_few_nodes_for_each_of_its_totals() -> None:
+    loaded = load(ROOT / "models/mnist_cnn.onnx")
+    output = loaded.proto.graph.output[0].name
+    options = Options(find_policy("default"), output)
+    plain, booked = (build(loaded, options, ledger=ledger) for ledger in (False, True))
+    totals = len(booked.proto.graph.output) - len(plain.proto.graph.output)
+    more = len(booked.proto.graph.node) - len(plain.proto.graph.node)
+    assert totals > len(booked.books.rows)
+    assert more < 6 * totals
 
 
 def test_an_old_operator_set_is_brought_up(tmp_path: Path) -> None:

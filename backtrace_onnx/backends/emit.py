@@ -56,7 +56,7 @@ class Symbol:
         return self._unless_zero(other, self, "Sub")
 
     def __mul__(self, other: Value) -> Value:
-        if isinstance(other, float | int) and other == 0:
+        if _is_zero(other):
             return 0.0
         return self._binary("Mul", other)
 
@@ -114,7 +114,7 @@ class Symbol:
 
     def where(self, yes: Value, no: Value) -> Symbol:
         """`yes` where this boolean tensor holds, else `no`."""
-        if isinstance(no, int | float) and no == 0:
+        if _is_zero(no):
             return self.ops.symbol(self.ops.Mul(yes, self.ops.Cast(self, to=self.ops.float_type)))
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
@@ -134,9 +134,13 @@ class Symbol:
         return self.ops.symbol(self.ops.op(op_type, (self, other)))
 
     def _unless_zero(self, other: Value, unchanged: Symbol, op_type: str) -> Symbol:
-        if isinstance(other, float | int) and other == 0:
+        if _is_zero(other):
             return unchanged
         return self._binary(op_type, other)
+
+
+def _is_zero(x: Value) -> bool:
+    return isinstance(x, float | int) and x == 0
 
 
 def _bias_sign(b: Value) -> Sign:
@@ -300,11 +304,10 @@ class EmitOps(Ops):
             return None
         wide = self.Cast(x, to=11)
         if sample_axis is None or self.samples is None:
-            return self.Reshape(self.ReduceSum(wide, keepdims=0), ints(1))
+            return self.ReduceSum(wide, keepdims=0)
         if sample_axis:
             wide = self.ReduceSum(wide, np.arange(sample_axis), keepdims=0)
-        rows = self.Reshape(wide, self.Concat(self.Shape(wide, start=0, end=1), ints(-1), axis=0))
-        along = self.ReduceSum(rows, ints(1), keepdims=0)
+        along = self.ReduceSum(self.Flatten(wide, axis=1), ints(1), keepdims=0)
         if getattr(sample_axis, "alone", False):
             return along
         return self._by_sample(along, getattr(sample_axis, "inner", 0))
@@ -355,7 +358,7 @@ class EmitOps(Ops):
         if not self._ledger:
             return Shared(coefficients, [None] * len(r), [None] * len(r))
         to_bias = [
-            self.total(self.Mul(x, self.scalar(0)) + z, sample_axis)
+            None if _is_zero(z) else self.total(self.Mul(x, self.scalar(0)) + z, sample_axis)
             for x, (_, _, z) in zip(r, result, strict=True)
         ]
         unassigned = [
