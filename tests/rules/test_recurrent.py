@@ -390,3 +390,47 @@ def test_torch(tmp_path: Path) -> None:
         found.append(Explainer(path).explain(x.numpy(), mode="contrastive", target=3))
     assert {n.op_type for n in onnx.load(path).graph.node}.isdisjoint({"LSTM"})
     assert_close(*(channels(e, "x") for e in found), 1e-5)
+
+
+def test_torch_cells(tmp_path: Path) -> None:
+    """An exported nn.GRUCell, which torch takes apart, is explained as ONNX's GRU."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    cell = torch.nn.GRUCell(3, 5).eval()
+
+    class Steps(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x: Any) -> Any:
+            h = self.cell(x[0])
+            for row in x[1:]:
+                h = self.cell(row, h)
+            return h
+
+    path, x = tmp_path / "m.onnx", torch.randn(3, 2, 3)
+    options = {"input_names": ["x"], "external_data": False, "verbose": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Steps().eval(), (x,), str(path), dynamo=True, **options)
+    assert "GRU" not in {n.op_type for n in onnx.load(path).graph.node}
+    w, r, *biases = (p.detach().numpy() for p in cell.parameters())
+    turned = [_in_order(p)[None] for p in (w, r, np.concatenate(biases))]
+    net = Net("GRU", x.numpy(), *turned, attributes=AFTER, outputs=("Y_h",))
+    for mode in MODES:
+        case = native(net)
+        r_h = start(case, "Y_h", mode)
+        wanted = explained(case, "Y_h", mode, r_h)
+        begun = tuple(part[0] for part in r_h)
+        found = Explainer(path).explain(
+            net.x, mode=mode, start=begun if len(begun) > 1 else begun[0]
+        )
+        assert_close(channels(found, "x"), channels(wanted, "x"), TOLERANCE.get(mode, 1e-5))
+
+
+def _in_order(weight: Array) -> Array:
+    """Rows for r, z, n as rows for z, r, n, of one weight or of two biases."""
+    parts = [weight.reshape(-1, 3, 5, *weight.shape[1:])[:, gate] for gate in (1, 0, 2)]
+    return np.stack(parts, 1).reshape(weight.shape)
