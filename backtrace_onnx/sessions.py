@@ -35,6 +35,42 @@ class Runtime(NamedTuple):
 CPU = Runtime()
 
 
+@cache
+def _share_memory() -> None:
+    """Let sessions of this package take their memory from one arena.
+
+    Hundreds of them would each keep what one of its runs took; without any, large arrays would come
+    from the system, page by page, in every run.
+    """
+    kind = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    info = ort.OrtMemoryInfo("Cpu", kind, 0, ort.OrtMemType.DEFAULT)
+    as_requested = {"arena_extend_strategy": 1}  # instead of to the next power of two
+    ort.create_and_register_allocator(info, ort.OrtArenaCfg(as_requested))
+
+
+def _identity(opset: int) -> onnx.ModelProto:
+    """The smallest model there is."""
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([node], "identity", values[:1], values[1:])
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+@cache
+def _idle() -> ort.InferenceSession:
+    return make_session(_identity(13))
+
+
+def free_memory() -> None:
+    """Give the system back what the arena keeps and no session uses."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    _idle().run(None, {"x": np.zeros(1, np.float32)}, options)
+
+
 def make_session(
     proto: onnx.ModelProto,
     weights: Mapping[str, npt.NDArray[Any]] | None = None,
@@ -43,19 +79,18 @@ def make_session(
     folder: str | None = None,
     optimise: bool = True,
     threads: int = 0,
-    arena: bool = True,
-    pattern: bool = True,
 ) -> ort.InferenceSession:
     """A session of `proto`; `weights` fill its external initializers without being copied into it.
 
     Thread spinning is off: several sessions share the cores, and spinning threads starve the rest.
     `threads` 0 is one per core; a session of its own threads takes milliseconds to make.
-    An `arena` keeps for the next run what a run took; a `pattern` of that makes it one block.
     """
+    _share_memory()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    options.enable_cpu_mem_arena, options.enable_mem_pattern = arena, pattern
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # it is for an arena of one's own: a block of all of a run
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if folder is not None:
         options.add_session_config_entry(
@@ -90,13 +125,8 @@ def _read(
 @cache
 def newest_opset() -> int:
     """Greatest opset of ai.onnx that the installed onnxruntime runs, as its own error tells."""
-    node = onnx.helper.make_node("Identity", ["x"], ["y"])
-    values = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
-    graph = onnx.helper.make_graph([node], "probe", values[:1], values[1:])
-    opsets = [onnx.helper.make_opsetid("", 10_000)]
-    probe = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     try:
-        make_session(probe)
+        make_session(_identity(10_000))
     except Exception as error:  # onnxruntime raises many types
         found = re.search(r"till opset (\d+)", str(error))
         return int(found[1]) if found else _KNOWN_OPSET

@@ -124,7 +124,6 @@ def _session(model: Model, values: Sequence[str], shapes: Sequence[str], runtime
             runtime=runtime,
             folder=model.folder,
             optimise=len(proto.graph.node) < _OPTIMISED,
-            pattern=False,  # the second run would take the first one's memory once more
         )
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(

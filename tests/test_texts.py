@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,3 +81,19 @@ def test_what_is_made_of_weights_is_made_once(turn: bool, monkeypatch: pytest.Mo
         assert y == pytest.approx(np.abs(x) @ (part.T if turn else part), rel=1e-5)
         assert (same == weight).all()
     assert written == [["Abs", "MatMul", "Identity", "Identity"]]
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells the memory in use")
+def test_memory_is_given_back_with_the_last_session() -> None:
+    sessions, x = Sessions(), np.ones(1 << 26, np.float32)
+    y = _negated(sessions, "a", x)
+    assert y[-1] == -1
+    del y
+    held = _resident()
+    del sessions
+    assert _resident() < held - x.nbytes / 2

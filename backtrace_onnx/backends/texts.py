@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from backtrace_onnx.sessions import (
     CPU,
     IR_VERSION,
     Runtime,
+    free_memory,
     initializer,
     make_session,
     stays_inline,
@@ -42,6 +44,7 @@ class Sessions:
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
         self._by_text: dict[tuple[Any, ...], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
+        finalize(self, _close, self._by_key, self._by_text).atexit = False
 
     def run(
         self, key: tuple[Any, ...], write: Callable[[], Written], feeds: dict[str, Array]
@@ -55,18 +58,20 @@ class Sessions:
             threads = int(small and _bytes(weights) <= _SMALL)
             text = (model.SerializeToString(), threads, *map(id, weights.values()))
             if text not in self._by_text:
-                self._by_text[text] = self._session(*_folded(model, weights), threads)
+                made = make_session(
+                    *_folded(model, weights), runtime=self._runtime, threads=threads
+                )
+                self._by_text[text] = made
                 self._weights.append(weights)
             session = self._by_key[key] = self._by_text[text]
         outputs: list[Array] = session.run(None, feeds)
         return outputs
 
-    def _session(
-        self, model: ModelProto, weights: dict[str, Array], threads: int
-    ) -> InferenceSession:
-        # Hundreds may hold weights; what the arena of each keeps would outweigh those.
-        arena = not weights
-        return make_session(model, weights, runtime=self._runtime, threads=threads, arena=arena)
+
+def _close(*sessions: dict[tuple[Any, ...], InferenceSession]) -> None:
+    for group in sessions:
+        group.clear()
+    free_memory()
 
 
 def _folded(model: ModelProto, weights: Mapping[str, Array]) -> Written:
