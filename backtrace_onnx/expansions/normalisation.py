@@ -10,9 +10,6 @@ from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
 FLOAT = 1
-_PRODUCTS = frozenset(
-    ["MatMul", "Gemm", "FusedMatMul", "TransposeMatMul", "MatMulNBits", "MatMulBnb4"]
-)
 
 
 @expansion("SkipLayerNormalization", domain=MICROSOFT)
@@ -26,7 +23,7 @@ def skip_layer_normalization(
     bias: Value = None,
 ) -> tuple[Value, ...]:
     """LayerNormalization(x + skip + bias)."""
-    total = _sum(e, op, x, skip, bias, 4)
+    total = _sum(e, x, skip, bias)
     epsilon = float(op.attribute("epsilon", 1e-12))
     scale = (gamma,) if beta is None else (gamma, beta)
     return e.LayerNormalization(total, *scale, axis=-1, epsilon=epsilon), None, None, total
@@ -37,7 +34,7 @@ def skip_simplified_layer_normalization(
     e: Ops, op: Op, x: Value, skip: Value, gamma: Value, bias: Value = None
 ) -> tuple[Value, ...]:
     """SimplifiedLayerNormalization(x + skip + bias)."""
-    total = _sum(e, op, x, skip, bias, 3)
+    total = _sum(e, x, skip, bias)
     epsilon = float(op.attribute("epsilon", 1e-12))
     return root_mean_square(e, total, gamma, epsilon), None, None, total
 
@@ -66,22 +63,10 @@ def _unit(e: Ops, x: Value, two: Value, epsilon: Value, axes: tuple[int, ...]) -
     return e.Div(x, e.Sqrt(e.Add(mean, epsilon)))
 
 
-def _sum(e: Ops, op: Op, x: Value, skip: Value, bias: Value, at: int) -> Value:
-    """x + skip + bias; the bias goes to the operand it was fused away from.
-
-    That is the product among them, which is then read as one operator with its bias.
-    """
-    if bias is not None and op.constant(at) is not None:
-        if _is_product(op, 1) and not _is_product(op, 0):
-            return e.Add(x, e.Add(skip, bias))
-        return e.Add(e.Add(x, bias), skip)
+def _sum(e: Ops, x: Value, skip: Value, bias: Value) -> Value:
+    """x + skip + bias; what the bias belongs to is found by reading the sum."""
     total = e.Add(x, skip)
     return total if bias is None else e.Add(total, bias)
-
-
-def _is_product(op: Op, i: int) -> bool:
-    made_by = op.graph.producers.get(op.node.inputs[i])
-    return made_by is not None and made_by.op_type in _PRODUCTS
 
 
 @expansion("GatedRMSNorm", domain=MICROSOFT)
