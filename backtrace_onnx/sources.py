@@ -66,7 +66,7 @@ class Reader:
         for arrays in made:
             feeds = {**arrays, **feeds}
         first = tuple(next(iter(texts.values()), ()))
-        return Batch(feeds, tuple(map(shown_text, first)) or _sources(parts), first)
+        return Batch(feeds, tuple(map(shown_text, first)) or _sources(parts, self._graph), first)
 
     @property
     def texts(self) -> dict[str, TextInput]:
@@ -89,6 +89,8 @@ class Reader:
     def _named(self, argument: str) -> tuple[str | None, Path]:
         prefix, mark, rest = argument.partition("=")
         if mark and prefix in self._graph.inputs:
+            if not rest:
+                raise InputError(f"{argument}: names no file for the input")
             return prefix, Path(rest)
         if mark and not Path(argument).exists():
             raise InputError(f"the model has no input {prefix!r}; it has: {describe(self._graph)}")
@@ -226,13 +228,17 @@ def _joined(name: str, found: Sequence[tuple[str, Array]]) -> Array:
         raise InputError(f"the files for input {name!r} do not fit together: {shapes}") from None
 
 
-def _sources(parts: Mapping[str, Sequence[tuple[str, Array]]]) -> tuple[str, ...]:
-    """A name for every sample: the file, with the row where it holds several."""
-    if not parts:
-        return ()
-    found = max(parts.values(), key=lambda rows: sum(len(np.atleast_1d(a)) for _, a in rows))
+def _sources(parts: Mapping[str, Sequence[tuple[str, Array]]], graph: Graph) -> tuple[str, ...]:
+    """A name for every sample: the file, with the row where it holds several.
+
+    Inputs of which it is known that they hold samples count alone: a state may have other rows.
+    """
+    axes = {name: int(graph.samples[name]) for name in parts if name in graph.samples}
+    named = [
+        [(file, array.shape[axis] if axis < array.ndim else 1) for file, array in parts[name]]
+        for name, axis in (axes or dict.fromkeys(parts, 0)).items()
+    ]
     names: list[str] = []
-    for file, array in found:
-        count = len(np.atleast_1d(array))
+    for file, count in max(named, key=lambda files: sum(n for _, n in files), default=[]):
         names += [file] if count == 1 else [f"{file} row {i}" for i in range(1, count + 1)]
     return tuple(names)

@@ -43,7 +43,9 @@ def compiled(
 
 def _interface(file: Path) -> list[str]:
     graph = onnx.load_model(file, load_external_data=False).graph
-    lines = [f"  input {_spelled(value)}" for value in graph.input]
+    # Old files list weights as inputs; `target` is the one input that has a default.
+    stored = {tensor.name for tensor in graph.initializer} - {"target"}
+    lines = [f"  input {_spelled(value)}" for value in graph.input if value.name not in stored]
     return lines + [f"  output {_spelled(value)}" for value in graph.output]
 
 
