@@ -12,7 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends.base import Constant, Ops, Value, ints
 from backtrace_onnx.registry import Op
 
-INT64 = 7
+FLOAT, INT64 = 1, 7
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
 
 

@@ -37,11 +37,30 @@ def attention(
 ) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v of the projections of x."""
     _refuse(op, do_rotary=op.attribute("do_rotary", 0), shared_buffer=past_length is not None)
-    sizes = _sizes(op, 1)
-    cuts = parts(e, op, 1, weights, sizes)
-    offsets = [None] * 3 if bias is None else parts(e, op, 2, bias, sizes)
-    projected = [_projected(e, x, w, b) for w, b in zip(cuts, offsets, strict=True)]
+    projected, sizes = projections(e, op, x, weights, bias)
     return attended(e, op, projected, sizes, mask=mask, mask_at=3, past=past, added=added)
+
+
+@expansion("DecoderMaskedSelfAttention", domain=MICROSOFT)
+def decoder_masked_self_attention(
+    e: Ops, op: Op, x: Value, weights: Value, bias: Value, *rest: Value
+) -> tuple[Value, ...]:
+    """Softmax(q k^T * scale + mask) v of the projections of one new token."""
+    mask, past, added, _, _, indirection = (*rest, *[None] * 6)[:6]
+    shared = op.attribute("past_present_share_buffer", 0)
+    _refuse(op, past_present_share_buffer=shared, cache_indirection=indirection is not None)
+    made: tuple[Value, ...] = attention(e, op, x, weights, bias, mask, past, added)
+    return made
+
+
+def projections(
+    e: Ops, op: Op, x: Value, weights: Value, bias: Value, at: int = 1
+) -> tuple[list[Value], list[int]]:
+    """Queries, keys and values of x, and their numbers of features; weights are input `at`."""
+    sizes = _sizes(op, at)
+    cuts = parts(e, op, at, weights, sizes)
+    offsets = [None] * 3 if bias is None else parts(e, op, at + 1, bias, sizes)
+    return [_projected(e, x, w, b) for w, b in zip(cuts, offsets, strict=True)], sizes
 
 
 def _projected(e: Ops, x: Value, w: Value, b: Value) -> Value:

@@ -1,4 +1,4 @@
-"""Embeddings that onnxruntime's optimisers fuse with the normalisation after them."""
+"""Embeddings, and what onnxruntime's optimisers fuse with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from backtrace_onnx.expansions.quantised import Scaled
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
+INT64 = 7
 
 
 @expansion("EmbedLayerNormalization", domain=MICROSOFT)
@@ -54,3 +55,24 @@ def quantised_embed_layer_normalization(e: Ops, op: Op, *inputs: Value) -> Value
     read = Scaled(e, op, inputs, at_once=True)
     tables = [None if inputs[i] is None else read(i, i + 6, i + 11) for i in range(2, 7)]
     return embed_layer_normalization(e, op, ids, segment_ids, *tables, mask)
+
+
+@expansion("TorchEmbedding", domain=MICROSOFT)
+def torch_embedding(e: Ops, op: Op, table: Value, ids: Value, *_: Value) -> Value:
+    """Rows of the table; the other inputs matter to training only."""
+    return e.Gather(table, ids, axis=0)
+
+
+@expansion("WordConvEmbedding", domain=MICROSOFT)
+def word_conv_embedding(
+    e: Ops, op: Op, words: Value, kernel: Value, bias: Value, table: Value
+) -> Value:
+    """The largest tanh(convolution) along the letters of every word; letter 0 is none."""
+    letters = e.Unsqueeze(e.Gather(table, words, axis=0), ints(1))
+    y = e.Squeeze(e.Tanh(e.Conv(letters, kernel, bias)), ints(3))
+    count = e.ReduceSum(e.Cast(e.Greater(words, np.int32(0)), to=INT64), ints(1), keepdims=1)
+    window = e.Shape(kernel, start=2, end=3)
+    places = e.Sub(e.Max(count, window), e.Sub(window, ints(1)))
+    at = e.Range(np.int64(0), e.Squeeze(e.Shape(y, start=2), ints(0)), np.int64(1))
+    inside = e.Unsqueeze(e.Less(e.Unsqueeze(at, ints(0)), places), ints(1))
+    return e.ReduceMax(e.Where(inside, y, e.scalar(-2.0)), ints(2), keepdims=0)

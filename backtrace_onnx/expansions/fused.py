@@ -20,6 +20,19 @@ def fused_matmul(e: Ops, op: Op, a: Value, b: Value) -> Value:
     return product if alpha == 1 else e.Mul(product, e.scalar(alpha))
 
 
+@expansion("FusedMatMulActivation", domain=MICROSOFT)
+def fused_matmul_activation(e: Ops, op: Op, a: Value, b: Value) -> Value:
+    """alpha * op(a) op(b), op being transpositions, and an activation."""
+    return _activated(e, op, fused_matmul(e, op, a, b), _given_by_name(op))
+
+
+@expansion("GemmFastGelu", domain=MICROSOFT, opset=20)
+def gemm_fast_gelu(e: Ops, op: Op, x: Value, w: Value, bias: Value = None) -> Value:
+    """Gelu(x w + bias) by its tanh approximation."""
+    made = e.MatMul(x, w)
+    return e.Gelu(made if bias is None else e.Add(made, bias), approximate="tanh")
+
+
 def _turned(e: Ops, op: Op, x: Value, i: int, letter: str) -> Value:
     """x with its first axis behind the batch axes, then with its last two swapped, as asked."""
     batch, last = (op.attribute(f"{kind}{letter}", 0) for kind in ("transBatch", "trans"))
@@ -37,18 +50,38 @@ def fused_gemm(e: Ops, op: Op, a: Value, b: Value, c: Value = None) -> Value:
     """Gemm and an activation."""
     names = ("alpha", "beta", "transA", "transB")
     attributes = {name: op.attribute(name) for name in names}
-    given = {
-        "alpha": op.attribute("activation_alpha"),
-        "beta": op.attribute("activation_beta"),
-        "gamma": op.attribute("activation_gamma"),
-    }
-    return _activated(e, op, e.Gemm(*_given(a, b, c), **attributes), given)
+    return _activated(e, op, e.Gemm(*_given(a, b, c), **attributes), _given_by_name(op))
+
+
+def _given_by_name(op: Op) -> dict[str, Any]:
+    """What the node says of its activation, an attribute each."""
+    return {name: op.attribute(f"activation_{name}") for name in ("alpha", "beta", "gamma", "axis")}
 
 
 @expansion("FusedConv", domain=MICROSOFT)
 def fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = None) -> Value:
     """Convolution, a sum with z and an activation."""
-    made = e.Conv(*_given(x, w, b), **{name: op.attribute(name) for name in _CONVOLUTION})
+    return _finished(e, op, _convolved(e, op, x, w, b), z)
+
+
+@expansion("NhwcConv", domain=MICROSOFT)
+def nhwc_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None) -> Value:
+    """Convolution with the channels last."""
+    return channels_last(e, op.rank(1), x, lambda first: _convolved(e, op, first, w, b))
+
+
+@expansion("NhwcFusedConv", domain=MICROSOFT)
+def nhwc_fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = None) -> Value:
+    """Convolution with the channels last, a sum with z and an activation."""
+    return _finished(e, op, nhwc_conv(e, op, x, w, b), z)
+
+
+def _convolved(e: Ops, op: Op, x: Value, w: Value, b: Value) -> Value:
+    return e.Conv(*_given(x, w, b), **{name: op.attribute(name) for name in _CONVOLUTION})
+
+
+def _finished(e: Ops, op: Op, made: Value, z: Value) -> Value:
+    """The activation of made + z."""
     if z is not None:
         made = e.Add(made, z)
     names = ("min", "max") if op.attribute("activation") == "Clip" else ("alpha", "beta")
@@ -80,9 +113,11 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "Elu": ("alpha",),
     "HardSigmoid": ("alpha", "beta"),
     "LeakyRelu": ("alpha",),
+    "LogSoftmax": ("axis",),
     "Relu": (),
     "Selu": ("alpha", "gamma"),
     "Sigmoid": (),
+    "Softmax": ("axis",),
     "Softplus": (),
     "Softsign": (),
     "Tanh": (),

@@ -1,9 +1,10 @@
-"""Products of integers with the scales that make them floats."""
+"""Products and sums of integers, with the scales that make them floats."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.quantised import Scaled
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
@@ -41,6 +42,27 @@ def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, axis: int) -> Va
     if zero is None or zero.ndim != 1:
         raise RuleError("its zero points are neither constant nor one number")
     return e.DequantizeLinear(inputs[i], np.ones(zero.size, e.dtype), inputs[at], axis=axis)
+
+
+@expansion("MulInteger", domain=MICROSOFT)
+def mul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product, element by element, of the tensors without their zero points."""
+    a, b = (
+        e.DequantizeLinear(inputs[i], e.scalar(1), e.Reshape(inputs[i + 1], ints()))
+        if op.has(i + 1)
+        else e.Cast(inputs[i], to=e.float_type)
+        for i in (0, 2)
+    )
+    return e.Cast(e.Mul(a, b), to=INT32)
+
+
+@expansion("ReduceSumInteger", domain=MICROSOFT)
+def reduce_sum_integer(e: Ops, op: Op, x: Value) -> Value:
+    """Sum along its axes."""
+    total = e.ReduceSum(
+        e.Cast(x, to=e.float_type), ints(*op.attribute("axes")), keepdims=op.attribute("keepdims")
+    )
+    return e.Cast(total, to=op.output_type().dtype or INT32)
 
 
 @expansion("MatMulInteger16", domain=MICROSOFT)

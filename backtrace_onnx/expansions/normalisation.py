@@ -6,6 +6,7 @@ import numpy as np
 
 from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.fused import channels_last
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
@@ -99,3 +100,37 @@ def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
         laid = scale if op.rank(1) == 2 else e.Reshape(scale, e.Concat(ints(-1), size, axis=0))
         normed = e.Mul(normed, laid)
     return normed if not branches else e.Reshape(normed, e.Shape(x))
+
+
+@expansion("GroupNorm", domain=MICROSOFT)
+def group_norm(e: Ops, op: Op, x: Value, gamma: Value, beta: Value) -> Value:
+    """gamma * x' + beta of x normalised in groups of channels, then perhaps SiLU."""
+    groups, epsilon = int(op.attribute("groups")), float(op.attribute("epsilon", 1e-5))
+    ones, zeros = np.ones(groups, e.dtype), np.zeros(groups, e.dtype)
+
+    def text(first: Value) -> Value:
+        laid = e.Reshape(first, ints(0, groups, -1))
+        unit = e.Reshape(
+            e.InstanceNormalization(laid, ones, zeros, epsilon=epsilon), e.Shape(first)
+        )
+        scale, shift = (
+            e.Reshape(e.Cast(v, to=e.float_type), ints(1, -1, 1, 1)) for v in (gamma, beta)
+        )
+        made = e.Add(e.Mul(unit, scale), shift)
+        return e.Mul(made, e.Sigmoid(made)) if op.attribute("activation", 0) else made
+
+    return channels_last(e, 4, x, text) if op.attribute("channels_last", 1) else text(x)
+
+
+@expansion("SkipGroupNorm", domain=MICROSOFT)
+def skip_group_norm(
+    e: Ops, op: Op, x: Value, gamma: Value, beta: Value, skip: Value, bias: Value = None
+) -> tuple[Value, Value]:
+    """GroupNorm(x + skip + bias)."""
+    last = op.attribute("channels_last", 1)
+    if op.rank(3) == 2:
+        skip = e.Unsqueeze(skip, ints(1, 2) if last else ints(2, 3))
+    if bias is not None:
+        x = e.Add(x, bias if last else e.Unsqueeze(bias, ints(1, 2)))
+    total = e.Add(x, skip)
+    return group_norm(e, op, total, gamma, beta), total

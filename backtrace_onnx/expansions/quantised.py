@@ -101,6 +101,10 @@ def _softmax(e: Ops, op: Op, x: Value) -> Value:
     return e.Reshape(e.Softmax(e.Flatten(x, axis=axis), axis=-1), e.Shape(x))
 
 
+def _mean(e: Ops, op: Op, x: Value) -> Value:
+    return e.ReduceMean(x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims"))
+
+
 def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
     """`text` of x, whose channels may be the last axis."""
     return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
@@ -110,6 +114,7 @@ _FUNCTIONS: Mapping[str, Function] = {
     "QLinearAveragePool": _pool,
     "QLinearGlobalAveragePool": lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool),
     "QLinearLeakyRelu": lambda e, op, x: e.LeakyRelu(x, alpha=float(op.attribute("alpha", 0.01))),
+    "QLinearReduceMean": _mean,
     "QLinearSigmoid": lambda e, op, x: e.Sigmoid(x),
     "QLinearSoftmax": _softmax,
 }

@@ -26,21 +26,15 @@ refuse(
                 "traced back; explain the decoder inside it, one token at a time",
             ),
             _alike(
-                "NGramRepeatBlock",
-                "it forbids tokens by a search through the text; explain the scores before it",
+                "PagedAttention SparsePagedAttention DynamicSparseAttention SparseAttentionIndexer "
+                "PackedSparseAttentionIndexer",
+                "its keys and values lie in pages or blocks of a cache that only a GPU's kernel "
+                "reads; export the model with dense attention",
             ),
             _alike(
-                "PackedAttention PackedMultiHeadAttention PackedSparseAttentionIndexer "
-                "PagedAttention SparsePagedAttention SparseAttentionIndexer LongformerAttention "
-                "DecoderAttention DecoderMaskedSelfAttention DynamicSparseAttention "
-                "GatedDeltaNet GatedRelativePositionBias RemovePadding RestorePadding "
-                "VarlenCausalConvWithState BiasAdd BiasDropout BiasSoftmax BiasSplitGelu "
-                "BitmaskBiasDropout BitmaskDropout ComplexMul ComplexMulConj FusedMatMulActivation "
-                "GemmFastGelu GemmaRotaryEmbedding GroupNorm Irfft IsAllFinite MulInteger NhwcConv "
-                "NhwcFusedConv QLinearReduceMean ReduceSumInteger RelativePositionBias Rfft "
-                "SkipGroupNorm TorchEmbedding",
-                "onnxruntime has it for other devices only, in models optimised for one; optimise "
-                "the model for CPU, or explain the model it was optimised from",
+                "GatedDeltaNet VarlenCausalConvWithState LinearAttention",
+                "its state is carried from token to token inside the kernel; export the recurrence "
+                "as a Loop or Scan",
             ),
             _alike(
                 "QOrderedAttention QOrderedGelu QOrderedLayerNormalization "
@@ -56,11 +50,6 @@ refuse(
                 "dense attention",
             ),
             _alike(
-                "LinearAttention",
-                "its state is carried from token to token inside the kernel; export the recurrence "
-                "as a Loop or Scan",
-            ),
-            _alike(
                 "AttnLSTM",
                 "it runs an attention inside a recurrence; export the model without this fusion",
             ),
@@ -70,7 +59,7 @@ refuse(
                 "Resize, or as GridSample",
             ),
             _alike(
-                "EngramGate SparseToDenseMatMul WordConvEmbedding MaxpoolWithMask",
+                "EngramGate SparseToDenseMatMul MaxpoolWithMask",
                 "it has no text in standard operators yet; write one with "
                 "backtrace_onnx.expansions.registry.expansion",
             ),

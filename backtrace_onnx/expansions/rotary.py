@@ -59,6 +59,18 @@ def rotary_embedding(e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin
     return back(_turned(e, op, x, angles(e, cos, positions), angles(e, sin, positions)))
 
 
+@expansion("GemmaRotaryEmbedding", domain=MICROSOFT)
+def gemma_rotary_embedding(
+    e: Ops, op: Op, angle: Value, q: Value, q_half: Value, k: Value, k_half: Value
+) -> tuple[Value, Value]:
+    """x cos + x' sin of queries and keys; x' are given: their halves exchanged, one negated."""
+    cos, sin = (e.Unsqueeze(e.CastLike(f(angle), q), ints(1)) for f in (e.Cos, e.Sin))
+    turned_q, turned_k = (
+        e.Add(e.Mul(x, cos), e.Mul(half, sin)) for x, half in ((q, q_half), (k, k_half))
+    )
+    return turned_q, turned_k
+
+
 @expansion("MRotaryEmbedding", domain=MICROSOFT)
 def multimodal_rotary_embedding(
     e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin: Value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import onnx
 from onnx import ValueInfoProto, helper
 
 from backtrace_onnx import Explainer, Explanation
+from tests.graphs import model, node
 from tests.support import (
     Case,
+    Fixed,
     Operand,
     check_compiled,
     check_ledger,
@@ -94,3 +98,70 @@ def assert_alike(a: Explanation, b: Explanation, tolerance: float = 1e-4) -> Non
                 continue
             apart = np.abs(getattr(a, channel)[name] - getattr(b, channel)[name]).max(initial=0)
             assert apart <= tolerance * top, f"{name} {channel}: {apart / top:.1e}"
+
+
+@dataclass(frozen=True)
+class Defined(Case):
+    """A case of an operator that onnxruntime's CPU does not run, and what it is defined to make."""
+
+    answer: Array
+
+    @property
+    def y(self) -> Array:
+        return self.answer
+
+
+def check_defined(
+    op_type: str,
+    *operands: Operand,
+    answers: Array | Sequence[Array | None],
+    tolerance: float = 2e-6,
+    compiled: Path | None = None,
+    opset: int = 18,
+    **attributes: Any,
+) -> Explanation:
+    """As `check`, but the answers are given; None for outputs without a name."""
+    given = [answers] if isinstance(answers, np.ndarray) else answers
+    case = _defined(op_type, operands, given, opset, attributes)
+    made: dict[str, Explanation] = {}
+    for mode in MODES:
+        start = starts(case, mode)
+        made[mode] = case.explain(mode, start, output="y0")
+        check_ledger(made[mode])
+        if compiled is not None:
+            check_compiled(case, mode, start, made[mode], compiled)
+    for i, answer in enumerate(given):
+        if answer is not None:
+            got = made["default"].outputs[f"y{i}"]
+            assert got.dtype == answer.dtype, (op_type, i, got.dtype)
+            apart = gap(got, answer)
+            assert apart <= tolerance, f"{op_type} {attributes} y{i}: {apart:.1e}"
+    return made["default"]
+
+
+def _defined(
+    op_type: str,
+    operands: Sequence[Operand],
+    answers: Sequence[Array | None],
+    opset: int,
+    attributes: dict[str, Any],
+) -> Defined:
+    """The model: arrays are inputs x0, x1, ...; fixed ones constants; outputs y0, y1, ..."""
+    feeds = {f"x{i}": x for i, x in enumerate(operands) if isinstance(x, np.ndarray)}
+    weights = {f"c{i}": x.array for i, x in enumerate(operands) if isinstance(x, Fixed)}
+    taken = [
+        "" if x is None else f"c{i}" if isinstance(x, Fixed) else f"x{i}"
+        for i, x in enumerate(operands)
+    ]
+    named = ["" if answer is None else f"y{i}" for i, answer in enumerate(answers)]
+    made = {f"y{i}": a for i, a in enumerate(answers) if a is not None}
+
+    def kinds(arrays: dict[str, Array]) -> dict[str, tuple[int, list[int]]]:
+        return {
+            name: (helper.np_dtype_to_tensor_dtype(x.dtype), list(x.shape))
+            for name, x in arrays.items()
+        }
+
+    nodes = [node(op_type, taken, named, "n", domain=MICROSOFT, **attributes)]
+    proto = model(nodes, kinds(feeds), kinds(made), weights, opset=opset, domains={MICROSOFT: 1})
+    return Defined(proto, feeds, made["y0"])

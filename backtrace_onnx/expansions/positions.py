@@ -1,0 +1,71 @@
+"""Biases of attention that depend on how far apart two tokens are."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from backtrace_onnx.backends.base import ints
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.attending import FLOAT, INT64, heads, places
+from backtrace_onnx.expansions.packed import restored
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+
+MICROSOFT = "com.microsoft"
+
+
+@expansion("RelativePositionBias", domain=MICROSOFT)
+def relative_position_bias(e: Ops, op: Op, table: Value, queries: Value, keys: Value) -> Value:
+    """A row of the table per distance, near ones apart, far ones in logarithmic buckets (T5)."""
+    sizes = [n for n in op.type(0).shape or () if isinstance(n, int)]
+    if len(sizes) != 2:
+        raise RuleError("the shape of its table is not known")
+    buckets, count = sizes
+    at = [places(e, e.Reshape(e.Cast(n, to=INT64), ints())) for n in (queries, keys)]
+    apart = e.Sub(e.Unsqueeze(at[1], ints(0)), e.Unsqueeze(at[0], ints(1)))
+    bucket = _bucket(e, op, apart, buckets)
+    by_heads = e.Reshape(table, ints(count, buckets))  # that is how it lies in memory
+    rows = e.Gather(by_heads, bucket, axis=1)
+    return e.Unsqueeze(rows, ints(0))
+
+
+def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
+    """Number of the bucket of key - query: exact up to half of them, then by its logarithm."""
+    if op.attribute("is_bidirectional", 0):
+        buckets //= 2
+        later = e.Mul(e.Cast(e.Greater(apart, np.int64(0)), to=INT64), np.int64(buckets))
+        distance = e.Abs(apart)
+    else:
+        later, distance = None, e.Neg(e.Min(apart, np.int64(0)))
+    exact = buckets // 2
+    per_step = (buckets - exact) / log(int(op.attribute("max_distance")) / exact)
+    ratio = e.Div(e.Cast(e.Max(distance, np.int64(exact)), to=FLOAT), np.float32(exact))
+    steps = e.Cast(e.Mul(e.Log(ratio), np.float32(per_step)), to=INT64)
+    far = e.Min(e.Add(steps, np.int64(exact)), np.int64(buckets - 1))
+    found = e.Where(e.Less(distance, np.int64(exact)), distance, far)
+    return found if later is None else e.Add(found, later)
+
+
+@expansion("GatedRelativePositionBias", domain=MICROSOFT)
+def gated_relative_position_bias(
+    e: Ops,
+    op: Op,
+    query: Value,
+    query_bias: Value,
+    biases: Value,
+    weight: Value,
+    bias: Value,
+    scale: Value,
+    offsets: Value = None,
+) -> Value:
+    """biases * (u (r * scale - 1) + 2), u and r being gates of the query."""
+    shifted = e.Add(query, query_bias)
+    if offsets is not None:
+        shifted = restored(e, shifted, offsets)
+    q = heads(e, shifted, int(op.attribute("num_heads")))
+    halves = e.Reshape(e.Add(e.MatMul(q, weight), bias), ints(0, 0, 0, 2, -1))
+    gates = e.Sigmoid(e.ReduceSum(halves, ints(-1), keepdims=0))
+    u, r = e.Split(gates, axis=-1, num_outputs=2, outputs=2)
+    gate = e.Mul(u, e.Sub(e.Mul(r, scale), e.scalar(1)))
+    return e.Mul(e.Add(gate, e.scalar(2)), biases)
