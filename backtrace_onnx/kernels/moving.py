@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtrace_onnx.kernels.jit import kernel
 
 
@@ -47,29 +49,24 @@ def split_windows(x, best, r, out, kernel, strides, dilations, first):  # type: 
     dilations, first (padding before) int64[3].
     """
     k, s, e, f = kernel, strides, dilations, first
+    places = np.empty(k[0] * k[1] * k[2], np.int64)
     for c in range(r.shape[0]):
+        flat, to = x[c].reshape(-1), out[c].reshape(-1)
         for a in range(r.shape[1]):
             z0, z1 = _inside(a, k[0], s[0], e[0], f[0], x.shape[1])
             for b in range(r.shape[2]):
                 y0, y1 = _inside(b, k[1], s[1], e[1], f[1], x.shape[2])
                 for d in range(r.shape[3]):
                     w0, w1 = _inside(d, k[2], s[2], e[2], f[2], x.shape[3])
-                    top, count, at = best[c, a, b, d], 0, (0, 0, 0)
+                    count = 0
                     for z in range(z0, z1, e[0]):
                         for y in range(y0, y1, e[1]):
+                            row = (z * x.shape[2] + y) * x.shape[3]
                             for w in range(w0, w1, e[2]):
-                                if x[c, z, y, w] == top:
-                                    count += 1
-                                    at = (z, y, w)
-                    if count == 1:
-                        out[c, at[0], at[1], at[2]] += r[c, a, b, d]
-                    elif count:  # a tie
-                        share = r[c, a, b, d] / count
-                        for z in range(z0, z1, e[0]):
-                            for y in range(y0, y1, e[1]):
-                                for w in range(w0, w1, e[2]):
-                                    if x[c, z, y, w] == top:
-                                        out[c, z, y, w] += share
+                                places[count] = row + w  # kept if counted: a branch costs more
+                                count += flat[row + w] == best[c, a, b, d]
+                    for i in range(count):
+                        to[places[i]] += r[c, a, b, d] / count
 
 
 @kernel
