@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
 
 
 def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name a file in it")
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -124,4 +127,5 @@ def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
     except OSError as error:
         raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

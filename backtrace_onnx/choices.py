@@ -35,13 +35,15 @@ def find_output(output: str | None, graph: Graph) -> str:
                 f"({', '.join(graph.outputs)}); choose a tensor inside it with output=..."
             )
         return found
+    if not isinstance(output, str):
+        raise RequestError(f"output is the name of a tensor, not {output!r}")
     if output in graph.outputs and output not in graph.constants:
         return output
     if output in graph.inputs:
         raise RequestError(f"output {output!r} is an input of the model; nothing lies before it")
     if output in graph.constants:
         raise RequestError(f"output {output!r} is a constant: it depends on no input")
-    if not isinstance(output, str) or output not in graph.tensors | graph.hidden.keys():
+    if output not in graph.tensors | graph.hidden.keys():
         raise RequestError(f"the model has no tensor {output!r}; {_suggest(output, graph.tensors)}")
     return output
 

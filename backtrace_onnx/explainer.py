@@ -23,7 +23,7 @@ from backtrace_onnx.policies import find_policy
 from backtrace_onnx.request import Outcome, Progress, Request, View
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.scopes import Place, Written, places
-from backtrace_onnx.sessions import CPU, Runtime
+from backtrace_onnx.sessions import Runtime, find_providers
 from backtrace_onnx.support import Support, support_rows
 from backtrace_onnx.views import subject
 
@@ -66,7 +66,7 @@ class Explainer:
         if on_unsupported not in ("error", "pass", "stop"):
             raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
         self.engine, self.on_unsupported = engine, on_unsupported
-        runtime = Runtime(tuple(providers or CPU.providers), tuple(libraries))
+        runtime = Runtime(find_providers(providers), tuple(libraries))
         self._sessions = Sessions(runtime)
         self._loaded = load(model)
         self._subject = subject(self._loaded, on_unsupported, runtime)
@@ -196,6 +196,9 @@ class Explainer:
         from backtrace_onnx.compiler import Options
         from backtrace_onnx.saving import write
 
+        check_number("threshold", threshold)
+        if scaler is not None:
+            check_number("scaler", scaler, positive=True)
         views = self._subject.straight()
         output = find_output(output, views.graph)
         views.view(output)

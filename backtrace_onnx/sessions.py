@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.topology import captured
 
 IR_VERSION = 10
@@ -33,6 +34,21 @@ class Runtime(NamedTuple):
 
 
 CPU = Runtime()
+
+
+def find_providers(names: Any) -> tuple[str, ...]:
+    """Execution providers by name; the CPU's for none.
+
+    Raises RequestError for one that this onnxruntime lacks: it would take another in silence.
+    """
+    if names is None:
+        return CPU.providers
+    chosen = (names,) if isinstance(names, str) else names
+    there = ort.get_available_providers()
+    for name in chosen if isinstance(chosen, Sequence) else (chosen,):
+        if name not in there:
+            raise RequestError(f"unknown provider {name!r}; there are: {', '.join(there)}")
+    return tuple(chosen) or CPU.providers
 
 
 @cache

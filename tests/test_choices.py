@@ -71,7 +71,8 @@ def test_a_model_without_a_float_output_asks_for_a_tensor() -> None:
         ("w", "is a constant"),
         ("yy", "did you mean 'y'"),
         ("nothing", "there are: a, h, x, y"),
-        (5, "no tensor 5"),
+        (5, "output is the name of a tensor, not 5"),
+        (["y"], "output is the name of a tensor, not"),
     ],
 )
 def test_outputs_that_do_not_exist(output: Any, message: str) -> None:
@@ -170,12 +171,27 @@ def test_tensors_that_cannot_be_compiled(tensors: Any, message: str, tmp_path: P
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, "a", None, [1.0, 2.0]])
-def test_a_threshold_is_a_number(value: Any) -> None:
+def test_a_threshold_is_a_number(value: Any, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="threshold is a finite number"):
         Explainer(mlp()).explain(X, threshold=value)
+    with pytest.raises(RequestError, match="threshold is a finite number"):
+        Explainer(mlp()).compile(tmp_path / "m.onnx", threshold=value)
 
 
 @pytest.mark.parametrize("value", [np.nan, 0, -1, "a"])
-def test_a_scaler_is_a_positive_number(value: Any) -> None:
+def test_a_scaler_is_a_positive_number(value: Any, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="scaler is a positive number"):
         Explainer(mlp()).explain(X, scaler=value)
+    with pytest.raises(RequestError, match="scaler is a positive number"):
+        Explainer(mlp()).compile(tmp_path / "m.onnx", scaler=value)
+
+
+@pytest.mark.parametrize("providers", [["NoExecutionProvider"], "NoExecutionProvider", 3, [3]])
+def test_providers_that_are_not_there_are_refused(providers: Any) -> None:
+    with pytest.raises(RequestError, match=r"unknown provider .*CPUExecutionProvider"):
+        Explainer(mlp(), providers=providers)
+
+
+def test_one_provider_may_be_given_by_its_name() -> None:
+    found = Explainer(mlp(), providers="CPUExecutionProvider").explain(X)
+    assert np.array_equal(found.relevance["x"], Explainer(mlp()).explain(X).relevance["x"])

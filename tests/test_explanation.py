@@ -76,9 +76,21 @@ def test_where_nothing_can_be_written_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"gone/e\.npz: cannot be written \(No such file"):
         found.save(tmp_path / "gone" / "e.npz")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(RequestError, match="cannot be written"):
+    with pytest.raises(RequestError, match="is a folder"):
         found.save(tmp_path / "folder")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("place", ["", "/"])
+def test_a_folder_is_no_file(place: str) -> None:
+    with pytest.raises(RequestError, match="is a folder; name a file"):
+        Explainer(mlp()).explain(X).save(place)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(RequestError, match="cannot be written"):
+        Explainer(mlp()).explain(X).save(tmp_path / "file" / "e.npz")
 
 
 def _npz(path: Path, **arrays: Any) -> bytes:
