@@ -66,14 +66,17 @@ def fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = N
 
 @expansion("NhwcConv", domain=MICROSOFT)
 def nhwc_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None) -> Value:
-    """Convolution with the channels last."""
-    return channels_last(e, op.rank(1), x, lambda first: _convolved(e, op, first, w, b))
+    """Convolution with the channels last, of x and of the weights."""
+    rank = op.rank(1)
+    laid = e.Transpose(w, perm=[0, rank - 1, *range(1, rank - 1)])
+    return channels_last(e, rank, x, lambda first: _convolved(e, op, first, laid, b))
 
 
 @expansion("NhwcFusedConv", domain=MICROSOFT)
 def nhwc_fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = None) -> Value:
-    """Convolution with the channels last, a sum with z and an activation."""
-    return _finished(e, op, nhwc_conv(e, op, x, w, b), z)
+    """Convolution with the channels of x last, a sum with z and an activation."""
+    made = channels_last(e, op.rank(1), x, lambda first: _convolved(e, op, first, w, b))
+    return _finished(e, op, made, z)
 
 
 def _convolved(e: Ops, op: Op, x: Value, w: Value, b: Value) -> Value:

@@ -29,13 +29,23 @@ from backtrace_onnx.topology import name_nodes, sort_nodes
 def expand(model: Model) -> Model:
     """The model with every operator that has no rule but an expansion replaced by that.
 
-    A node whose text refuses it stays; `refusal` tells why.
+    Again and again, as the inputs of one may be known only by what another one stands for. A node
+    whose text refuses it stays; `refusal` tells why.
     """
-    model = stated(model)
-    wanted = {node.name: node for node in model.proto.graph.node if _is_wanted(node, model.opsets)}
-    if not wanted:
-        return model
-    keys = {(n.domain, n.op_type) for n in wanted.values()}
+    left: set[str] = set()
+    while True:
+        model = stated(model)
+        nodes = model.proto.graph.node
+        wanted = {node.name for node in nodes if _is_wanted(node, model.opsets)}
+        if not wanted or wanted == left:
+            return model
+        model, left = _expanded(model, wanted), wanted
+
+
+def _expanded(model: Model, wanted: set[str]) -> Model:
+    """The model with the nodes of these names replaced, but for those whose text refuses them."""
+    nodes_of = model.proto.graph.node
+    keys = {(canonical(n.domain), n.op_type) for n in nodes_of if n.name in wanted}
     needed = max(needed_opset(*key) for key in keys)
     try:
         model = upgraded(model, max(needed, OLDEST_OPSET))

@@ -69,7 +69,7 @@ def test_nhwc_conv(bias: Any, attributes: dict[str, Any], tmp_path: Path) -> Non
     given = () if bias is None else (fixed(bias),)
     y = convolved(IMAGE, bias, group=2, **attributes)
     check_defined(
-        *("NhwcConv", IMAGE, fixed(KERNEL), *given),
+        *("NhwcConv", IMAGE, fixed(np.moveaxis(KERNEL, 1, -1)), *given),
         answers=y,
         compiled=tmp_path,
         group=2,
