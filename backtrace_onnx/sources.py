@@ -123,6 +123,8 @@ class Reader:
         return {key: self._array(key, path, value) for key, value in content.items()}
 
     def _only(self, path: Path) -> str:
+        if not self._graph.inputs:
+            raise InputError(f"{path}: the model takes no inputs, so nothing explains its answer")
         if len(self._graph.inputs) != 1:
             raise InputError(
                 f"{path}: which input is it for? Write name={path}, with a name of: "

@@ -49,6 +49,14 @@ def test_a_name_without_a_file_is_told() -> None:
         Reader(Explainer(mlp()).graph).read(["x="])
 
 
+def test_a_model_without_inputs_takes_no_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", normal(4))
+    noise = node("RandomNormal", [], ["y"], shape=[2, 3])
+    graph = Explainer(model([noise], {}, {"y": (FLOAT, [2, 3])})).graph
+    with pytest.raises(InputError, match="takes no inputs"):
+        Reader(graph).read([str(tmp_path / "x.npy")])
+
+
 def test_weights_that_old_files_list_as_inputs_are_not_told(tmp_path: Path) -> None:
     proto = mlp()
     kind = onnx.helper.make_tensor_value_info("w", FLOAT, proto.graph.initializer[0].dims)
