@@ -11,12 +11,13 @@ import onnx
 
 from backtrace_onnx import registry, rules
 from backtrace_onnx.control.writing import WRITTEN_OUT
+from backtrace_onnx.expansions.optimised import OPTIMISED
 from backtrace_onnx.expansions.registry import expansions, refusals
 from backtrace_onnx.inline import has_body
 
 _ = rules  # registers the rules
 
-STANDARD = ("", "ai.onnx.ml")
+STANDARD, MICROSOFT = ("", "ai.onnx.ml"), "com.microsoft"
 _NEWEST = 1 << 30
 
 
@@ -41,6 +42,16 @@ def rows() -> list[Row]:
     sources = (_without(), _bodies(), _written_out(), _said(), _ruled())
     found = {(row.domain, row.operator): row for row in chain.from_iterable(sources)}
     return [found[key] for key in sorted(found)]
+
+
+def refused_in_files() -> list[Row]:
+    """Refused ones of the standard domains, and of com.microsoft those that optimisers write."""
+    return [
+        row
+        for row in rows()
+        if row.coverage == "refused"
+        and (row.domain in STANDARD or (row.domain == MICROSOFT and row.operator in OPTIMISED))
+    ]
 
 
 def _ruled() -> Iterator[Row]:

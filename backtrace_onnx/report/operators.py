@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from backtrace_onnx.coverage import Row, rows
+from backtrace_onnx.coverage import Row, refused_in_files, rows
 from backtrace_onnx.report.console import show, table
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def as_markdown() -> str:
         "",
         *(f"- {line}" for line in _counts()),
         "",
+        _refused(),
+        "",
         "| Operator | Domain | Coverage | How |",
         "| --- | --- | --- | --- |",
     ]
@@ -45,7 +47,7 @@ def print_operators(to: Console) -> None:
     for row in rows():
         shown.add_row(row.operator, _domain(row), row.coverage, row.how)
     show(to, shown)
-    for line in _counts():
+    for line in (*_counts(), _refused()):
         to.print(line)
 
 
@@ -58,6 +60,15 @@ def _counts() -> list[str]:
         f"{domain}: {', '.join(f'{n} {coverage}' for coverage, n in found.most_common())}"
         for domain, found in counts.items()
     ]
+
+
+def _refused() -> str:
+    """How many of the operators that stand in files are refused, and which."""
+    found = [f"{_domain(row)} {row.operator}" for row in refused_in_files()]
+    return (
+        "Of ai.onnx, ai.onnx.ml and what optimisers write of com.microsoft, "
+        f"{len(found)} are refused: {', '.join(found)}."
+    )
 
 
 def _escaped(text: str) -> str:
