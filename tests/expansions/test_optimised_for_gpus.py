@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from tests.expansions.checks import MODES, assert_alike, explained, numbers
+from tests.expansions.test_optimised import IDS, MASK, First, bert
 
 torch = pytest.importorskip("torch", reason="exports need torch")
 pytest.importorskip("onnxruntime.transformers.optimizer", reason="it fuses the models")
@@ -106,3 +107,21 @@ def test_diffusion(tmp_path: Path) -> None:
     plain = exported(Diffusion(), feeds, tmp_path / "plain.onnx")
     wanted = ["GroupNorm", "SkipGroupNorm", "NhwcConv", "BiasSplitGelu"]
     check(plain, fused(plain, "unet"), feeds, wanted)
+
+
+def test_a_packed_transformer(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the model is from transformers")
+    from onnxruntime.transformers.convert_to_packing_mode import PackingMode
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    torch.manual_seed(0)
+    model = bert()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, weight.mean().item() if weight.dim() == 1 else 0, 0.3)
+    feeds = {"input_ids": IDS, "attention_mask": MASK}
+    plain = exported(First(model), feeds, tmp_path / "plain.onnx")
+    packed = OnnxModel(onnx.load(fused(plain, "bert")))
+    PackingMode(packed).convert(use_symbolic_shape_infer=False)
+    packed.save_model_to_file(str(tmp_path / "packed.onnx"))
+    wanted = ["RemovePadding", "PackedAttention", "RestorePadding"]
+    check(plain, tmp_path / "packed.onnx", feeds, wanted)
