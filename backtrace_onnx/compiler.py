@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.choices import find_reached
-from backtrace_onnx.engine import propagate
+from backtrace_onnx.engine import NodeStep, propagate
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.model import Model, strip
@@ -104,6 +104,7 @@ class _Writer:
         self.ledger = ledger
         self.extra_inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
+        self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Everything, in order."""
@@ -123,7 +124,7 @@ class _Writer:
             values=self.values,
             keep=frozenset(representative.values()),
             sample_axes=self.axes,
-            enter=self.books.enter if self.ledger else _no_books,
+            enter=self._enter,
         )
         for tensor, source in representative.items():
             self._return(tensor, relevance.get(source))
@@ -133,6 +134,13 @@ class _Writer:
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
+
+    def _enter(self, step: NodeStep) -> None:
+        """A node is done."""
+        for tensor, r in zip(step.node.outputs, step.outgoing, strict=True):
+            self.alike.update({x.name: tensor for x in r or () if isinstance(x, Symbol)})
+        if self.ledger:
+            self.books.enter(step)
 
     def _start(self) -> Channels:
         options, graph = self.options, self.plan.graph
@@ -216,6 +224,7 @@ class _Writer:
         graph.node.extend(nodes)
         graph.input.extend(self.extra_inputs)
         graph.output.extend(self.outputs)
+        graph.value_info.extend(self._shapes(nodes))
         weights = {**self.model.weights}
         used = {name for node in nodes for name in (*node.input, *captured(node))}
         used |= {value.name for value in self.extra_inputs}  # optional, also where nothing asks
@@ -234,6 +243,20 @@ class _Writer:
             },
         )
         return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
+
+    def _shapes(self, nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.ValueInfoProto]:
+        """The shapes of relevance, which inference loses where they are computed.
+
+        onnxruntime's plan takes time quadratic in the tensors whose size it does not know.
+        """
+        graph, made = self.plan.graph, {name for node in nodes for name in node.output}
+        given = {n for name in graph.inputs for n in graph.type(name).shape or ()}
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        for name in sorted(self.alike.keys() & made):
+            shape = graph.type(self.alike[name]).shape
+            if shape is not None:  # symbols that inference made up may mean others elsewhere
+                known = [n if isinstance(n, int) or n in given else None for n in shape]
+                yield helper.make_tensor_value_info(name, element, known)
 
 
 class _Symbols:
@@ -263,10 +286,6 @@ class _Symbols:
 
     def release(self, names: Sequence[str]) -> None:
         """Nothing to forget."""
-
-
-def _no_books(step: object) -> None:
-    """Without a ledger nothing is entered."""
 
 
 def _reaching(graph: Graph, output: str) -> Graph:

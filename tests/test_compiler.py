@@ -136,6 +136,19 @@ def test_a_ledger_takes_few_nodes_for_each_of_its_totals() -> None:
     assert more < 6 * totals
 
 
+def test_shapes_of_relevance_are_stated_where_inference_loses_them(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["h"]),
+        helper.make_node("Gather", ["h", "first"], ["y"], axis=1),
+    ]
+    x, y = {"x": (FLOAT, ["batch", 3, 4])}, {"y": (FLOAT, ["batch", 4])}
+    given = model(nodes, x, y, {"first": np.array(0)})
+    bt.compile(given, tmp_path / "explained.onnx", mode="contrastive")
+    stated = onnx.load(tmp_path / "explained.onnx").graph.value_info
+    dims = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in stated]
+    assert dims.count(["batch", 3, 4]) == 2
+
+
 def test_an_old_operator_set_is_brought_up(tmp_path: Path) -> None:
     old = model(
         [
