@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.attending import scaled
+from backtrace_onnx.expansions.normalisation import root_mean_square
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
@@ -92,3 +94,23 @@ def causal_convolution(
     size = e.Shape(whole, start=2)
     state = e.Slice(whole, e.Sub(size, ints(reach)), size, ints(2))
     return made, state
+
+
+@expansion("EngramGate", domain=MICROSOFT)
+def engram_gate(
+    e: Ops, op: Op, key: Value, query: Value, value: Value, *scales: Value
+) -> tuple[Value, Value]:
+    """value * sigmoid(sign(d) sqrt|d|), d being normalised query . normalised key / sqrt(size)."""
+    of_key, of_query, of_output = (*scales, None)[:3]
+    epsilon = float(op.attribute("epsilon", 1e-5))
+    k, q = (root_mean_square(e, x, s, epsilon) for x, s in ((key, of_key), (query, of_query)))
+    alike = e.ReduceSum(scaled(e, e.Mul(q, k), None, _size(op)), ints(-1), keepdims=1)
+    root = e.Sqrt(e.Max(e.Abs(alike), e.scalar(1e-6)))
+    y = e.Mul(e.Sigmoid(e.Mul(e.Sign(alike), root)), e.Unsqueeze(value, ints(-2)))
+    return y, None if of_output is None else root_mean_square(e, y, of_output, epsilon)
+
+
+def _size(op: Op) -> int | None:
+    """Features of a token in the first input, if known."""
+    last = (op.type(0).shape or (None,))[-1]
+    return last if isinstance(last, int) else None

@@ -26,5 +26,4 @@ _EXPORTERS = "ComplexMul ComplexMulConj Irfft MatMulFpQ4 MoE QMoE Rfft TorchEmbe
 
 OPTIMISED = frozenset(f"{_GRAPHS} {_TRANSFORMERS} {_QUANTISERS} {_EXPORTERS}".split())
 """What onnxruntime's graph optimisations, its optimiser of transformers (optimum's, too), its
-quantisers, and exporters that write its fused operators at once leave behind. Blocked channels
-(com.microsoft.nchwc) are not among them: those files run on one kind of processor only."""
+quantisers, and exporters that write its fused operators at once leave behind."""

@@ -37,9 +37,8 @@ refuse(
                 "as a Loop or Scan",
             ),
             _alike(
-                "QOrderedAttention QOrderedGelu QOrderedLayerNormalization "
-                "QOrderedLongformerAttention QOrderedMatMul QuantizeWithOrder DequantizeWithOrder "
-                "QuantizeBFP DequantizeBFP GemmFloat8 MatMulBlockQuantizedFp4Weight "
+                "QOrderedLongformerAttention QuantizeWithOrder DequantizeWithOrder QuantizeBFP "
+                "DequantizeBFP GemmFloat8 MatMulBlockQuantizedFp4Weight "
                 "MatMulBlockQuantizedFp8Weight MatMulNBitsMlp MatMulNBitsQkv",
                 "it is laid out for one kind of GPU and does not run on a CPU; explain the model "
                 "it was quantised from",
@@ -59,9 +58,14 @@ refuse(
                 "Resize, or as GridSample",
             ),
             _alike(
-                "EngramGate SparseToDenseMatMul MaxpoolWithMask",
-                "it has no text in standard operators yet; write one with "
-                "backtrace_onnx.expansions.registry.expansion",
+                "SparseToDenseMatMul",
+                "its first operand is a sparse tensor, and only dense ones can be explained; "
+                "export the model with a MatMul",
+            ),
+            _alike(
+                "MaxpoolWithMask",
+                "its mask ends a row of the window at the first place left out, wherever that is; "
+                "export the model with a MaxPool of the masked tensor",
             ),
             _alike(
                 "Inverse",

@@ -66,7 +66,7 @@ def _refused() -> str:
     """How many of the operators that stand in files are refused, and which."""
     found = [f"{_domain(row)} {row.operator}" for row in refused_in_files()]
     return (
-        "Of ai.onnx, ai.onnx.ml and what optimisers write of com.microsoft, "
+        "Of ai.onnx, ai.onnx.ml and what optimisers write of com.microsoft and its .nchwc, "
         f"{len(found)} are refused: {', '.join(found)}."
     )
 

@@ -47,3 +47,13 @@ def test_causal_convolution(state: Any, attributes: dict[str, Any]) -> None:
     past = None if state is None else numbers(*state)
     kernel = fixed(numbers(4, 1, 3)), fixed(numbers(4))
     check("CausalConvWithState", numbers(2, 4, 7), *kernel, past, outputs=2, **attributes)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_gate_of_a_value_that_streams_share(outputs: int) -> None:
+    scales = [fixed(numbers(3, 4, seed=k)) for k in range(3)]
+    check(
+        *("EngramGate", STREAMS, numbers(2, 5, 3, 4, seed=1), numbers(2, 5, 4), *scales),
+        outputs=outputs,
+        epsilon=1e-3,
+    )
