@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Value
 from backtrace_onnx.backends.direct import DIRECT
-from backtrace_onnx.backends.layout import Samples, Units, lay_out
+from backtrace_onnx.backends.layout import Samples, Units, lay_out, reach
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
@@ -197,14 +197,13 @@ class EagerOps(Ops):
 
     def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
         shape = self.array(x).shape
-        run, sides = sharing.weigh_split, [pulled[1], pulled.get(-1)]
-        if nonneg or reading != "split":
-            signed = nonneg or reading == "signed"
-            run = sharing.weigh_signed if signed else sharing.weigh_absolute
-            sides = sides[:1]
+        split = reading == "split" and not nonneg
+        sides = [pulled[1], pulled[-1]] if split else [pulled[1]]
         flat = [np.ascontiguousarray(a, self.dtype).reshape(-1) for a in (x, *sides)]
+        how = () if split else (reading == "absolute" and not nonneg,)
+        run = sharing.weigh_split if split else sharing.weigh
         parts = cut(flat[0].size, flat[0].size)
-        run_all([partial(run, *(a[part] for a in flat)) for part in parts])
+        run_all([partial(run, *(a[part] for a in flat), *how) for part in parts])
         return flat[1].reshape(shape)
 
     def unbroadcast(self, r: Value, shape: Value) -> Value:
@@ -298,23 +297,26 @@ class EagerOps(Ops):
 
     def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
         x = self.array(x)
-        lead = 3 - window.rank
-
-        def lay(a: Array) -> Array:
-            sizes = (a.shape[0] * a.shape[1], *(1,) * lead, *a.shape[2:])
-            return np.ascontiguousarray(a).reshape(sizes)
-
-        def triple(values: Sequence[int] | Array, fill: int) -> npt.NDArray[np.int64]:
-            return np.array([*(fill,) * lead, *values], np.int64)
-
+        channels, lead = prod(x.shape[:2]), (1,) * (3 - window.rank)
+        sizes, counts = lead + x.shape[2:], lead + r.shape[2:]
         out = np.zeros(x.shape, self.dtype)
-        arrays = [lay(a) for a in (x, self.array(best), r.astype(self.dtype, copy=False), out)]
-        steps = [triple(v, 1) for v in (window.kernel, window.strides, window.dilations)]
-        first = triple(self.array(window.first(self, self.shape(x))), 0)
+        flat = [np.ascontiguousarray(a).reshape(channels, -1) for a in (x, out)]
+        units = [
+            np.ascontiguousarray(a).reshape(channels, *counts)
+            for a in (self.array(best), r.astype(self.dtype, copy=False))
+        ]
+        reached = reach(
+            sizes,
+            counts,
+            lead + tuple(window.kernel),
+            lead + tuple(window.strides),
+            lead + tuple(window.dilations),
+            (0,) * len(lead) + tuple(self.array(window.first(self, self.shape(x)))),
+        )
         run_all(
             [
-                partial(moving.split_windows, *(a[part] for a in arrays), *steps, first)
-                for part in cut(len(arrays[0]), arrays[1].size * prod(window.kernel))
+                partial(moving.split_windows, *(a[part] for a in (*flat, *units)), *reached)
+                for part in cut(channels, r.size * prod(window.kernel))
             ]
         )
         return out

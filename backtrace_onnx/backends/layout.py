@@ -143,7 +143,30 @@ def _units(
     span = full.reshape(full.shape[first:last])
     if span.size != middle:
         span = np.broadcast_to(span, shape[first:last])
-    bias = np.ascontiguousarray(span, dtype)
+    bias = np.array(span, dtype)  # writeable: one type for the kernels
     if inner == 1:
         return Units(outer, 1, middle, bias.reshape(1, 1, -1), sample)
     return Units(outer, middle, inner, bias.reshape(1, -1, 1), sample)
+
+
+def reach(
+    sizes: Sequence[int],
+    counts: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    first: Sequence[int],
+) -> tuple[Rows, Rows]:
+    """Where the elements of windows are in a flat [depth, height, width] array of `sizes`.
+
+    Offsets along each axis: int64[3, windows, 2], first and last + 1 of a window, of which there
+    are `counts`; and between its elements, int64[3]. `first` is the padding before.
+    """
+    flat = (sizes[1] * sizes[2], sizes[2], 1)
+    ends = np.zeros((3, max(counts), 2), np.int64)
+    for axis, dilation in enumerate(dilations):
+        begin = np.arange(counts[axis]) * strides[axis] - first[axis]
+        end = np.minimum(begin + kernel[axis] * dilation, sizes[axis])
+        begin += np.maximum(0, dilation - 1 - begin) // dilation * dilation
+        ends[axis, : counts[axis]] = np.stack([begin, end], 1) * flat[axis]
+    return ends, np.multiply(dilations, flat, dtype=np.int64)

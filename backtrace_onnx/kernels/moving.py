@@ -33,40 +33,26 @@ def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _inside(at, kernel, stride, dilation, first, size):  # type: ignore[no-untyped-def]
-    """(begin, end): positions, at steps of the dilation, of window `at` that lie in 0 ... size."""
-    begin, end = at * stride - first, at * stride - first + kernel * dilation
-    if begin < 0:
-        begin += (-begin + dilation - 1) // dilation * dilation
-    return begin, min(end, size)
-
-
-@kernel
-def split_windows(x, best, r, out, kernel, strides, dilations, first):  # type: ignore[no-untyped-def]
+def split_windows(x, out, best, r, reach, steps):  # type: ignore[no-untyped-def]
     """out += r shared among the elements of each window of x equal to best.
 
-    x, out [channels, depth, height, width]; best, r [channels, *outputs]; kernel, strides,
-    dilations, first (padding before) int64[3].
+    x, out [channels, elements]; best, r [channels, *windows], of three axes; `reach` and `steps`
+    say where a window's elements are (layout.reach).
     """
-    k, s, e, f = kernel, strides, dilations, first
-    places = np.empty(k[0] * k[1] * k[2], np.int64)
+    places = np.empty(x.shape[1], np.int64)
     for c in range(r.shape[0]):
-        flat, to = x[c].reshape(-1), out[c].reshape(-1)
         for a in range(r.shape[1]):
-            z0, z1 = _inside(a, k[0], s[0], e[0], f[0], x.shape[1])
             for b in range(r.shape[2]):
-                y0, y1 = _inside(b, k[1], s[1], e[1], f[1], x.shape[2])
                 for d in range(r.shape[3]):
-                    w0, w1 = _inside(d, k[2], s[2], e[2], f[2], x.shape[3])
                     count = 0
-                    for z in range(z0, z1, e[0]):
-                        for y in range(y0, y1, e[1]):
-                            row = (z * x.shape[2] + y) * x.shape[3]
-                            for w in range(w0, w1, e[2]):
-                                places[count] = row + w  # kept if counted: a branch costs more
-                                count += flat[row + w] == best[c, a, b, d]
+                    for z in range(reach[0, a, 0], reach[0, a, 1], steps[0]):
+                        for y in range(reach[1, b, 0], reach[1, b, 1], steps[1]):
+                            for w in range(reach[2, d, 0], reach[2, d, 1], steps[2]):
+                                at = z + y + w
+                                places[count] = at  # kept if counted: a branch costs more
+                                count += x[c, at] == best[c, a, b, d]
                     for i in range(count):
-                        to[places[i]] += r[c, a, b, d] / count
+                        out[c, places[i]] += r[c, a, b, d] / count
 
 
 @kernel

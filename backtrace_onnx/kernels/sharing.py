@@ -109,17 +109,10 @@ def share_two(tag: str) -> Callable[..., Any]:
 
 
 @kernel
-def weigh_absolute(x, g):  # type: ignore[no-untyped-def]
-    """g *= |x|, flat."""
+def weigh(x, g, absolute):  # type: ignore[no-untyped-def]
+    """g *= x, or |x|, flat."""
     for i in range(x.size):
-        g[i] *= abs(x[i])
-
-
-@kernel
-def weigh_signed(x, g):  # type: ignore[no-untyped-def]
-    """g *= x, flat."""
-    for i in range(x.size):
-        g[i] *= x[i]
+        g[i] *= abs(x[i]) if absolute else x[i]
 
 
 @kernel
