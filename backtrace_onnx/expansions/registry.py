@@ -16,14 +16,18 @@ Inputs left out are None; outputs the node does not name may be None.
 """
 
 _TEXTS: dict[tuple[str, str], tuple[int, Text]] = {}
+_WHEN: dict[tuple[str, str], str] = {}
 _REFUSED: dict[tuple[str, str], str] = {}
 
 
-def expansion(*op_types: str, domain: str = "", opset: int = 0) -> Callable[[Text], Text]:
+def expansion(
+    *op_types: str, domain: str = "", opset: int = 0, when: str = ""
+) -> Callable[[Text], Text]:
     """Register the decorated text as what operators of `domain` stand for.
 
     Args:
         opset: version of ai.onnx the text needs; 0: the oldest that texts are written in.
+        when: an attribute; operators in which it is set stand for the text though they have a rule.
 
     Raises RuleError if one exists. A text raises RuleError where a node cannot be said its way.
     """
@@ -33,6 +37,8 @@ def expansion(*op_types: str, domain: str = "", opset: int = 0) -> Callable[[Tex
             if (domain, op_type) in _TEXTS:
                 raise RuleError(f"{domain or 'ai.onnx'} {op_type} has an expansion already")
             _TEXTS[domain, op_type] = (opset, text)
+            if when:
+                _WHEN[domain, op_type] = when
         return text
 
     return register
@@ -62,6 +68,11 @@ def find(domain: str, op_type: str) -> Text | None:
     return found[1] if found else None
 
 
+def wanted_by(domain: str, op_type: str) -> str:
+    """The attribute that an operator's text is for; "" where it is for all of them."""
+    return _WHEN.get((domain, op_type), "")
+
+
 def needed_opset(domain: str, op_type: str) -> int:
     """Version of ai.onnx an operator's text needs."""
     return _TEXTS[domain, op_type][0]
@@ -86,4 +97,5 @@ __all__ = [
     "refusals",
     "refuse",
     "refused",
+    "wanted_by",
 ]

@@ -13,7 +13,7 @@ from backtrace_onnx import registry
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
 from backtrace_onnx.expansions.dynamic import floated
-from backtrace_onnx.expansions.registry import find, needed_opset, refused
+from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by
 from backtrace_onnx.expansions.runtime_types import stated
 from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph, TensorType
@@ -151,6 +151,9 @@ def _is_wanted(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
     domain = canonical(node.domain)
     if find(domain, node.op_type) is None:
         return False
+    attribute = wanted_by(domain, node.op_type)
+    if attribute:
+        return any(given.name == attribute and given.i for given in node.attribute)
     return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is None
 
 

@@ -51,11 +51,6 @@ def _recurrent(
     op: Op, functions: tuple[str, ...], make: MakeCell, states: tuple[str, ...]
 ) -> Structure:
     """A cell for each direction, with its own activations."""
-    if op.attribute("layout", 0):
-        raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: onnxruntime does not run layout 1; export "
-            "it with layout 0 and Transposes around it"
-        )
     if not op.carries(0):
         raise RuleError(
             f"{op.node.operator} node {op.node.name!r}: its sequence depends on no input, only "
