@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.explainer import Explainer, compile, explain
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
+    from backtrace_onnx.notes import Note
     from backtrace_onnx.policies import policy
     from backtrace_onnx.registry import rule
     from backtrace_onnx.tokenizer import Tokenizer
@@ -36,6 +37,7 @@ _HOME = {
     "Explanation": "explanation",
     "InputError": "errors",
     "ModelError": "errors",
+    "Note": "notes",
     "RequestError": "errors",
     "RuleError": "errors",
     "Tokenizer": "tokenizer",
@@ -58,6 +60,7 @@ __all__ = [
     "ExportError",
     "InputError",
     "ModelError",
+    "Note",
     "RequestError",
     "RuleError",
     "Tokenizer",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.ledger import KINDS, Balance, Entry, Ledger
+from backtrace_onnx.notes import Note
 from backtrace_onnx.scopes import Place
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
         "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
+        "notes": [[note.text, note.sample] for note in fields["notes"]],
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -113,6 +115,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
+        "notes": tuple(Note(*row) for row in about.get("notes", [])),
     }
 
 

@@ -98,6 +98,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
       model, mode, task, output, files
       samples[]: sample, source, mask {inside, of} or null
         prediction, target, other: {index, label, value, probability} or null
+        notes[]: what was assumed or is doubtful, a sentence each
         top[]: input, name, value, relevance, share, channels, box, index
                box: first row, first column, row and column after the last
         ledger: by channel (positive; contrastive also negative):

@@ -233,6 +233,7 @@ def _explanation(
         target=outcome.target,
         ledger=outcome.ledger,
         axes=_input_axes(feeds, graph, request.output, outcome),
+        notes=outcome.notes,
     )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.modules import By, Module, modules
+from backtrace_onnx.notes import Note
 from backtrace_onnx.scopes import Place
 
 Array = npt.NDArray[Any]
@@ -48,6 +49,7 @@ class Explanation:
         names: feature names by input, where known.
         axes: sample axis of the inputs; None where an input is one for all samples.
         places: modules around the ledger's nodes, where the model's file tells.
+        notes: what was assumed or is doubtful, a sentence each.
     """
 
     relevance: Mapping[str, Array]
@@ -63,6 +65,7 @@ class Explanation:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: Mapping[str, int | None] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
+from backtrace_onnx.notes import Note
 from backtrace_onnx.plan import Plan
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.base import Channels
@@ -42,6 +43,7 @@ class Outcome:
     ledger: Ledger
     outputs: dict[str, Any]
     target: Array | None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backtrace_onnx import Explainer, Explanation, InputError, RequestError
+from backtrace_onnx import Explainer, Explanation, InputError, Note, RequestError
 from backtrace_onnx.ledger import KINDS
 from tests.graphs import FLOAT, STRING, mlp, model, node, normal
 
@@ -23,7 +24,7 @@ def _alike(a: Explanation, b: Explanation) -> None:
         for name in left:
             assert left[name].dtype == right[name].dtype
             assert np.array_equal(left[name], right[name]), (group, name)
-    for key in ("output", "mode", "task", "names", "axes"):
+    for key in ("output", "mode", "task", "names", "axes", "notes"):
         assert getattr(a, key) == getattr(b, key)
     assert np.array_equal(a.target, b.target)  # type: ignore[arg-type]
     assert list(a.ledger) == list(b.ledger)
@@ -42,6 +43,14 @@ def test_what_is_saved_is_loaded_exactly(tmp_path: Path, mode: str, name: str) -
     found.save(tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == [name]
     _alike(found, Explanation.load(tmp_path / name))
+
+
+def test_notes_are_kept(tmp_path: Path) -> None:
+    notes = (Note("the classes lie along axis 1"), Note("the score is 0", sample=2))
+    found = replace(Explainer(mlp()).explain(X), notes=notes)
+    found.save(tmp_path / "e.npz")
+    assert Explanation.load(tmp_path / "e.npz").notes == notes
+    assert str(notes[1]) == "sample 2: the score is 0"
 
 
 def test_tensor_names_may_be_anything(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def _sample(number: int, subject: Subject, top: int) -> dict[str, Any]:
         "prediction": _answer(subject.prediction()),
         "target": _answer(subject.target()),
         "other": _answer(subject.other()),
+        "notes": subject.notes,
         "mask": None if mask is None else {"inside": int(mask.sum()), "of": int(mask.size)},
         "top": [_part(part, subject) for part in rank(subject)[:top]],
         "ledger": balance(subject),

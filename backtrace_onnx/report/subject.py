@@ -12,6 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
+from backtrace_onnx.notes import about
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_inputs import TextInput, companions
@@ -78,6 +79,11 @@ class Subject:
         e = self.explanation
         both = (("positive", e.positive), ("negative", e.negative))
         return both if e.negative else both[:1]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed or is doubtful about this sample's explanation."""
+        return about(self.explanation.notes, self.sample)
 
     def own(self, array: Array) -> Array:
         """This sample's part of an array of the whole batch."""

@@ -74,6 +74,8 @@ def _print_subject(to: Console, subject: Subject, top: int) -> None:
 
     to.print(Text(headline(subject), style="bold"))
     to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
+    for note in subject.notes:
+        to.print(Text(f"note: {note}"))
     to.print()
     for name in subject.texts:
         for line in lines(subject, name):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.notes import Note
+from backtrace_onnx.report.record import record
 from backtrace_onnx.report.subject import Subject, percent
 from backtrace_onnx.report.text import answered
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
@@ -32,6 +35,14 @@ def test_logits_of_a_classification_get_probabilities() -> None:
 def test_a_distribution_stays_as_it_is() -> None:
     answer = subject(np.array([[0.1, 0.7, 0.2]]), OutputMeaning("classification")).prediction()
     assert answer is not None and answer.probability == pytest.approx(0.7)
+
+
+def test_a_sample_shows_the_notes_about_it() -> None:
+    notes = (Note("all"), Note("own", sample=1), Note("all"), Note("other", sample=0))
+    made = replace(explanation(X, output=np.array([[1.0, 2.0, 3.0]])), notes=notes)
+    shown = Subject(made, sample=1)
+    assert shown.notes == ["all", "own"]
+    assert record("m.onnx", [Subject(made)])["samples"][0]["notes"] == ["all", "other"]
 
 
 def test_nobody_said_that_these_are_logits() -> None:
