@@ -153,11 +153,26 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 @THRESHOLD
 @SIDECAR
 @click.option("--tensors", multiple=True, help="Tensor whose relevance it returns; repeatable.")
+@click.option(
+    "--target",
+    default="optional",
+    show_default=True,
+    help="How the file is told what to explain: optional, required, none, or an entry (see above).",
+)
+@click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
 def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any) -> None:
     """Write MODEL and its explanation as one plain .onnx file.
 
     Without --tensors the file returns the relevance of the inputs. Task and threshold come from
     the sidecar where they are not given.
+
+    What the file explains is said by its input `target`, int64: [targets], an entry of the
+    flattened output of each sample or one for all, -1 for the largest (regression: for all);
+    for the task generation [targets, positions, 2] of (position, token). `--target optional`: an
+    initializer that may be overridden, of which onnxruntime warns once as it loads the file;
+    `required`: a plain input; `none`: no input, the largest; an index, a label or 2,7: that entry.
+    With --start it takes `start`, shaped like the output, instead (in mode contrastive
+    `start_negative` too).
     """
     from backtrace_onnx.report.compiling import compiled
     from backtrace_onnx.report.console import Waiting, console

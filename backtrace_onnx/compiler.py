@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper
 
+from backtrace_onnx.asking import OPTIONAL, TARGET, Asked, largest, target_dims
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.books import Books
@@ -35,13 +36,18 @@ MAX_IR = 13
 
 @dataclass(frozen=True)
 class Options:
-    """What is explained, as in `Explainer.explain`; task "start": arrays given at run time."""
+    """What is explained, as in `Explainer.explain`; task "start": arrays given at run time.
+
+    Attributes:
+        asked: how the file is told what to explain.
+    """
 
     policy: Policy
     output: str
     task: str = "classification"
     scaler: float | None = None
     threshold: float = 0.5
+    asked: Asked = OPTIONAL
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ def build(
 ) -> Compiled:
     """The model that returns prediction and relevance.
 
-    Its inputs are the model's, and `target` (int64[samples], default -1: the largest entry) or,
-    for task "start", `start` and with two channels `start_negative`. Its outputs are the model's
+    Its inputs are the model's, and `target` (see `asking`; not for a segmentation) or, for task
+    "start", `start` and with two channels `start_negative`. Its outputs are the model's
     and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
     two channels also `positive/T` and `negative/T`.
     """
@@ -160,8 +166,7 @@ class _Writer:
                 single=_is_single(kind, self.axes.apart(options.output)),
             ),
         )
-        target = None if options.task == "segmentation" else self._target()
-        parts = text(self.ops, by_sample, target)
+        parts = text(self.ops, by_sample, self._target(kind))
         return [self._in_place(part, y, options.output, kind) for part in parts]
 
     def _by_sample(self, y: Value, output: str, kind: TensorType) -> Value:
@@ -180,13 +185,17 @@ class _Writer:
             return self.ops.Reshape(part, self.ops.Shape(y))
         return self.ops.Transpose(part, perm=np.argsort(_to_front(axis, kind.rank or 0)).tolist())
 
-    def _target(self) -> Symbol:
-        several = self.options.task == "generation"
-        default = ints(-1, -1).reshape(1, 1, 2) if several else ints(-1)
-        name = self._free("target")
-        dims: list[str | int | None] = ["targets", "positions", 2] if several else ["targets"]
+    def _target(self, kind: TensorType) -> Value | None:
+        asked, task = self.options.asked, self.options.task
+        if task == "segmentation" and not asked.fixed:
+            return None
+        if asked.fixed is not None:
+            return asked.constant(task, kind.shape, self.axes.apart(self.options.output))
+        name = self._free(TARGET)
+        dims = target_dims(task)
         self.extra_inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
-        self.ops.constants[name] = default
+        if asked.default:
+            self.ops.constants[name] = largest(task)
         return Symbol(self.ops, name)
 
     def _input(self, name: str, shape: Any) -> Symbol:
@@ -225,10 +234,11 @@ class _Writer:
         graph.input.extend(self.extra_inputs)
         graph.output.extend(self.outputs)
         graph.value_info.extend(self._shapes(nodes))
-        weights = {**self.model.weights}
-        used = {name for node in nodes for name in (*node.input, *captured(node))}
-        used |= {value.name for value in self.extra_inputs}  # optional, also where nothing asks
-        weights.update({k: v for k, v in self.ops.constants.items() if k in used})
+        used = {name for node in graph.node for name in (*node.input, *captured(node))}
+        used |= {value.name for value in (*graph.output, *self.extra_inputs)}
+        every = {**self.model.weights, **self.ops.constants}
+        weights = {name: w for name, w in every.items() if name in used}
+        self._keep_inputs()
         self.proto.ir_version = min(max(self.proto.ir_version, 8), MAX_IR)
         strip(self.proto, weights)
         sort_nodes(graph, self.model.name)
@@ -243,6 +253,12 @@ class _Writer:
             },
         )
         return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
+
+    def _keep_inputs(self) -> None:
+        """Drop weights from the inputs, where old files list them: nobody may override them."""
+        kept = [value for value in self.proto.graph.input if value.name not in self.model.weights]
+        del self.proto.graph.input[:]
+        self.proto.graph.input.extend(kept)
 
     def _shapes(self, nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.ValueInfoProto]:
         """The shapes of relevance, which inference loses where they are computed.

@@ -191,8 +191,30 @@ class Explainer:
         tensors: Sequence[str] | None = None,
         scaler: float | None = None,
         threshold: float = 0.5,
+        target: Any = "optional",
+        start: bool = False,
     ) -> None:
-        """Write one .onnx file that returns the prediction and its explanation; see `compile`."""
+        """Write one .onnx file that returns the prediction and its explanation.
+
+        Its inputs are the model's and `target`, int64: [targets], an entry of the flattened output
+        of each sample or one for all, -1 for the largest (regression: for all of them); for task
+        "generation" [targets, positions, 2] of (position, token), -1 for the last and the largest.
+        It is an initializer that may be overridden, for which onnxruntime warns once as it loads.
+
+        Args:
+            path: file to write; weights over 1.8 GB go to `<path>.data`.
+            tensors: those whose relevance is returned; default: the inputs.
+            target: "optional" as above; "required": an input that must be given; None: no such
+                input, the file explains what `explain` does without a target; or an index, or one
+                per axis, that it explains always. Only "optional" makes onnxruntime warn.
+            start: in place of task and target, an input `start` takes the relevance to start from,
+                shaped like the output; in modes with two channels `start_negative` too.
+
+        Raises:
+            CompileError: a node cannot be written as ONNX nodes, or a name is taken.
+            RequestError: an argument does not fit the model, or the file cannot be written.
+        """
+        from backtrace_onnx.asking import OPTIONAL, Asked
         from backtrace_onnx.compiler import Options
         from backtrace_onnx.saving import write
 
@@ -202,7 +224,11 @@ class Explainer:
         views = self._subject.straight()
         output = find_output(output, views.graph)
         views.view(output)
-        options = Options(find_policy(mode), output, task or "classification", scaler, threshold)
+        asked = Asked.of(target)
+        if start and (task is not None or scaler is not None or asked != OPTIONAL):
+            raise RequestError("give either start, or task, target and scaler")
+        task = "start" if start else task or "classification"
+        options = Options(find_policy(mode), output, task, scaler, threshold, asked)
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:
@@ -280,7 +306,10 @@ def compile(
     on_unsupported: OnUnsupported = "error",
     **options: Any,
 ) -> None:
-    """Write prediction and explanation as one ONNX model: `Explainer(model).compile(path, ...)`."""
+    """Write prediction and explanation as one ONNX model: `Explainer(model).compile(path, ...)`.
+
+    `options` are those of `Explainer.compile`, where the file's inputs and outputs are described.
+    """
     Explainer(model, on_unsupported=on_unsupported).compile(path, **options)
 
 

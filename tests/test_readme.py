@@ -51,6 +51,9 @@ def test_python_runs(shown: dict[str, Any], folder: Path) -> None:
     assert shown["relevance"].shape == shown["image"].shape
     asked = shown["explainer"].explain(shown["image"], target=3)
     np.testing.assert_allclose(asked.relevance["image"], shown["relevance"], atol=1e-6)
+    rather = shown["explainer"].explain(shown["image"], mode="epsilon", start=bt.Contrast(3, 5))
+    scale = np.abs(rather.relevance["image"]).max()
+    np.testing.assert_allclose(shown["rather"], rather.relevance["image"], atol=1e-4 * scale)
     assert (folder / "first.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from backtrace_onnx.asking import TARGET
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
 from backtrace_onnx.report.explaining import find_sidecar, output_meaning
+from backtrace_onnx.report.wanted import target as read_target
 
 
 def compiled(
@@ -24,6 +27,8 @@ def compiled(
     scaler: float | None,
     threshold: float | None,
     tensors: tuple[str, ...],
+    target: str = "optional",
+    start: bool = False,
 ) -> list[str]:
     """Compile a model and return what to tell about the file. Raises BacktraceError."""
     explainer = Explainer(model)
@@ -33,20 +38,55 @@ def compiled(
         file,
         mode=mode,
         output=output,
-        task=task or meaning.task,
+        task=task or (None if start else meaning.task),
         tensors=list(tensors) or None,
         scaler=scaler,
         threshold=0.5 if limit is None else limit,
+        target=_target(target, meaning.labels),
+        start=start,
     )
     return [f"wrote {file}", *_interface(file)]
 
 
+def _target(given: str, labels: Sequence[str]) -> Any:
+    """`optional`, `required`, `none`, or the entry that the file explains always."""
+    if given in ("optional", "required"):
+        return given
+    return None if given == "none" else read_target(given, labels)
+
+
 def _interface(file: Path) -> list[str]:
-    graph = onnx.load_model(file, load_external_data=False).graph
-    # Old files list weights as inputs; `target` is the one input that has a default.
-    stored = {tensor.name for tensor in graph.initializer} - {"target"}
-    lines = [f"  input {_spelled(value)}" for value in graph.input if value.name not in stored]
-    return lines + [f"  output {_spelled(value)}" for value in graph.output]
+    """Inputs and outputs of the file, and what it takes to be told what to explain."""
+    proto = onnx.load_model(file, load_external_data=False)
+    graph = proto.graph
+    task = next(p.value for p in proto.metadata_props if p.key == "backtrace.task")
+    optional = TARGET in {tensor.name for tensor in graph.initializer}
+    lines = [f"  input {_spelled(v)}{_told(v.name, task, optional)}" for v in graph.input]
+    lines += [f"  output {_spelled(value)}" for value in graph.output]
+    if optional:
+        lines.append(
+            f"{TARGET} is an initializer that may be overridden, which onnxruntime warns of as it "
+            "loads the file; with --target required or none it does not"
+        )
+    return lines
+
+
+def _told(name: str, task: str, optional: bool) -> str:
+    """What an input asks for, where it is one that `compile` added."""
+    if name == TARGET:
+        how = " (optional)" if optional else ""
+        return f"{how}: {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"
+    if task == "start" and name in ("start", "start_negative"):
+        channel = " against" if name == "start_negative" else ""
+        return f": the relevance{channel} that it starts from"
+    return ""
+
+
+_ENTRY = "an entry of the output, -1 for the largest"
+_TARGETS = {
+    "regression": "an entry of the output, -1 for all of them",
+    "generation": "position and token, -1 for the last and the likeliest",
+}
 
 
 def _spelled(value: Any) -> str:
