@@ -36,6 +36,10 @@ class Op:
         """Whether input `i` is given."""
         return i < len(self.node.inputs) and self.node.inputs[i] != ""
 
+    def names(self, i: int) -> bool:
+        """Whether output `i` has a name; for a text only those that are read have one."""
+        return i < len(self.node.outputs) and self.node.outputs[i] != ""
+
     def constant(self, i: int) -> np.ndarray | None:
         """Value of input `i` if it is a constant, else None."""
         return self.graph.constants.get(self.node.inputs[i]) if self.has(i) else None

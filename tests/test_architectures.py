@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import runpy
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx import Explainer
@@ -36,6 +39,7 @@ NAMES = (
     "Whisper",
 )
 CLOSED, ALIKE = 1e-4, 1e-5
+Exported = Callable[[str], tuple[Path, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +52,21 @@ def matrix() -> Any:
         sys.path.remove(str(MATRIX))
 
 
+@pytest.fixture(scope="module")
+def exported(matrix: Any, tmp_path_factory: Any) -> Exported:
+    """Path of an exported network, and its example inputs; each is exported once."""
+
+    @cache
+    def export(name: str) -> tuple[Path, dict[str, Any]]:
+        path = tmp_path_factory.mktemp(name) / "model.onnx"
+        return path, matrix["export"](matrix["ARCHITECTURES"][name](), path)
+
+    return export
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_transformer_is_explained_whole(name: str, matrix: Any, tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    given = matrix["export"](matrix["ARCHITECTURES"][name](), path)
+def test_a_transformer_is_explained_whole(name: str, exported: Exported) -> None:
+    path, given = exported(name)
     explainer, compiled = Explainer(path), Explainer(path, engine="onnxruntime")
     feeds = {k: x for k, x in given.items() if k in explainer.graph.inputs}
     for mode in ("default", "contrastive"):
@@ -67,3 +82,20 @@ def test_a_transformer_is_explained_whole(name: str, matrix: Any, tmp_path: Path
             assert not eager.relevance["attention_mask"].any()
             if eager.outputs["output"].ndim == 2:  # else the answer may stand at the padding itself
                 assert not eager.relevance["input_ids"][padding].any(), "padding has relevance"
+
+
+@pytest.mark.parametrize("name", ["BERT", "Llama", "ViT", "Whisper"])
+def test_fused_for_onnxruntime_it_is_explained_alike(
+    name: str, exported: Exported, tmp_path: Path
+) -> None:
+    fusions = pytest.importorskip("onnxscript.rewriter.ort_fusions")
+    ir = pytest.importorskip("onnx_ir")
+    (path, given), fused = exported(name), tmp_path / "fused.onnx"
+    ir.save(fusions.optimize_for_ort(ir.load(path))[0], fused)
+    norms = [n for n in onnx.load(fused).graph.node if n.op_type.startswith("Skip")]
+    assert any(all(node.output) and len(node.output) == 4 for node in norms)
+    explainers = Explainer(path), Explainer(fused)
+    feeds = {k: x for k, x in given.items() if k in explainers[0].graph.inputs}
+    plain, ours = (explainer.explain(feeds) for explainer in explainers)
+    for tensor, r in plain.relevance.items():
+        np.testing.assert_allclose(ours.relevance[tensor], r, atol=ALIKE * (np.abs(r).max() or 1))

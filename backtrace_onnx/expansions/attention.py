@@ -107,7 +107,7 @@ def attended(
     q = scaled(e, q, float(op.attribute("scale", 0.0)), sizes[0] // count)
     y = _weighed(e, op, q, k, v, mask, mask_at, added)[0]
     present = None
-    if len(op.node.outputs) > 1 and op.node.outputs[1]:
+    if op.names(1):
         present = e.Concat(e.Unsqueeze(k, ints(0)), e.Unsqueeze(v, ints(0)), axis=0)
     return merged(e, y), present
 

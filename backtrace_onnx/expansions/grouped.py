@@ -74,10 +74,9 @@ def group_query_attention(e: Ops, op: Op, *given: Value) -> tuple[Value, ...]:
     scores = e.Add(scores, hidden(e, _kept(e, op, cache), lowest(e)))
     a = softmax(e, scores, _sink(e, op, inputs.get("sink"), count))
     y = merged(e, weighed(e, a, v, groups))
-    outputs = (*op.node.outputs, "", "")
     present = (
-        _present(e, x, cache, inputs["total"]) if name else None
-        for x, name in zip((k, v), outputs[1:3], strict=True)
+        _present(e, x, cache, inputs["total"]) if op.names(i) else None
+        for i, x in enumerate((k, v), start=1)
     )
     return y, *present
 
@@ -88,7 +87,7 @@ def _check(op: Op, inputs: dict[str, Value]) -> None:
     for used, what in (
         (quantised, "a quantised cache"),
         (op.attribute("sliding_window_cache", 0), "a cache that holds a window"),
-        (op.attribute("qk_output", 0), "its output of the scores"),
+        (op.attribute("qk_output", 0) and op.names(3), "its output of the scores"),
         (inputs.get("q_norm") is not None, "a normalisation that onnxruntime's CPU does not run"),
         (inputs.get("value") is None and inputs.get("key") is not None, "a key without value"),
     ):

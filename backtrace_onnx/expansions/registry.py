@@ -12,7 +12,7 @@ from backtrace_onnx.registry import Op
 Text = Callable[..., Any]
 """`(ops, op, *inputs) -> output or tuple of outputs`, in the words of OLDEST_OPSET or newer.
 
-Inputs left out are None; outputs the node does not name may be None.
+Inputs left out are None; outputs that the node does not name, or nobody reads, may be None.
 """
 
 _TEXTS: dict[tuple[str, str], tuple[int, Text]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from backtrace_onnx.expansions.dynamic import floated
 from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by
 from backtrace_onnx.expansions.runtime_types import stated
 from backtrace_onnx.fold import fold
-from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.graph import Graph, Node, TensorType
 from backtrace_onnx.infer import infer
 from backtrace_onnx.model import Model, strip
 from backtrace_onnx.nodes import canonical, read_node
@@ -68,11 +69,18 @@ def refusal(op: Op) -> str | None:
     text = find(op.node.domain, op.node.op_type)
     if text is None:
         return None
+    read = op.graph.consumers.keys() | set(op.graph.outputs)
+    asked = replace(op, node=_asked(op.node, read))
     try:
-        _apply(op, text, EmitOps(np.float32, prefix=op.node.name))
+        _checked(_apply(asked, text, EmitOps(np.float32, prefix=op.node.name)), asked.node)
     except RuleError as error:
         return str(error)
     return "its inputs are not known well enough to say it in standard operators"
+
+
+def _asked(node: Node, read: Set[str]) -> Node:
+    """The node without the names of outputs that nobody reads: no text need make these."""
+    return replace(node, outputs=tuple(name if name in read else "" for name in node.outputs))
 
 
 class _Writer:
@@ -85,24 +93,26 @@ class _Writer:
         taken |= {x.name for x in graph.input} | model.weights.keys()
         self.opsets, self.types = model.opsets, infer(model)
         nodes = tuple(read_node(node, self.opsets) for node in graph.node)
+        self._read = {name for node in nodes for name in node.inputs}
+        self._read |= {o.name for o in graph.output}
         self.graph = Graph(nodes, (), (), constants, self.types, self.opsets)
         self.ops = EmitOps(np.float32, prefix="", known=frozenset(taken), reserved=frozenset(taken))
 
     def written(self, proto: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         """The nodes that stand for one; None where its text refuses it."""
-        op = Op(read_node(proto, self.opsets), self.graph, frozenset())
+        op = Op(_asked(read_node(proto, self.opsets), self._read), self.graph, frozenset())
         text = find(op.node.domain, op.node.op_type)
         before = len(self.ops.nodes)
         self.ops.dtype = _dtype(op)
         self.ops.scopes = [proto.name]
         try:
-            made = _apply(op, text, self.ops)
+            made = _checked(_apply(op, text, self.ops), op.node)
         except RuleError:
             del self.ops.nodes[before:]
             self.ops.forget()
             return None
         nodes = self.ops.nodes[before:]
-        nodes += _named(made, proto, nodes)
+        nodes += _named(made, op.node, nodes)
         self.ops.forget()
         for node in nodes:
             node.metadata_props.extend(proto.metadata_props)
@@ -115,27 +125,32 @@ def _apply(op: Op, text: Any, ops: EmitOps) -> list[Any]:
     return list(made) if isinstance(made, tuple) else [made]
 
 
+def _checked(made: list[Any], node: Node) -> list[Any]:
+    """A text's outputs. Raises RuleError where one that is read is not among them."""
+    given = [*made, *[None] * len(node.outputs)]
+    for symbol, name in zip(given, node.outputs, strict=False):
+        if name and symbol is None:
+            raise RuleError(f"its output {name!r}, which is read, has no expansion")
+    return made
+
+
 def _named(
-    made: Sequence[Symbol | None], proto: onnx.NodeProto, nodes: Sequence[onnx.NodeProto]
+    made: Sequence[Symbol | None], node: Node, nodes: Sequence[onnx.NodeProto]
 ) -> list[onnx.NodeProto]:
     """Give the outputs the names they have; returns nodes for those that must be copied."""
-    inner = {name for node in nodes for name in node.output}
+    inner = {name for written in nodes for name in written.output}
     copies, renamed = [], {}
-    for symbol, name in zip(made, proto.output, strict=False):
-        if not name:
+    for symbol, name in zip(made, node.outputs, strict=False):
+        if symbol is None or not name:
             continue
-        if symbol is None:
-            raise RuleError(
-                f"{proto.op_type} node {proto.name!r}: its output {name!r} is not explained"
-            )
         if symbol.name in inner and symbol.name not in renamed:
             renamed[symbol.name] = name
         else:
             source = renamed.get(symbol.name, symbol.name)
             copies.append(helper.make_node("Identity", [source], [name], name=f"{name}/copy"))
-    for node in nodes:
-        node.input[:] = [renamed.get(i, i) for i in node.input]
-        node.output[:] = [renamed.get(o, o) for o in node.output]
+    for written in nodes:
+        written.input[:] = [renamed.get(i, i) for i in written.input]
+        written.output[:] = [renamed.get(o, o) for o in written.output]
     return copies
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtrace_onnx import Explainer, UnsupportedError
 from tests.expansions.checks import assert_alike, check, explained, numbers
 from tests.graphs import FLOAT, model, node
 from tests.support import fixed
@@ -51,6 +52,22 @@ def test_sum_before_the_normalisation_is_an_output() -> None:
     )
     made = explained(proto, {"x": X, "s": SKIP}, output="sum")
     np.testing.assert_allclose(made.outputs["sum"], X + SKIP, rtol=1e-6)
+
+
+def test_a_mean_that_is_read_has_no_expansion() -> None:
+    outputs = ["z", "mean", "deviation", "sum"]
+    proto = model(
+        [
+            node("SkipLayerNormalization", ["x", "s", "g"], outputs, "n", domain="com.microsoft"),
+            node("Add", ["z", "mean"], ["y"], "add"),
+        ],
+        {"x": (FLOAT, [2, 5, 8]), "s": (FLOAT, [2, 5, 8])},
+        {"y": (FLOAT, [2, 5, 8])},
+        {"g": numbers(8)},
+        domains={"com.microsoft": 1},
+    )
+    with pytest.raises(UnsupportedError, match=r"node n.*its output 'mean', which is read, has no"):
+        Explainer(proto)
 
 
 @pytest.mark.parametrize("mode", ["default", "contrastive"])
