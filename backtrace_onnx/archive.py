@@ -38,7 +38,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
         "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
-        "notes": [[note.text, note.sample] for note in fields["notes"]],
+        "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends.base import Ops
 from backtrace_onnx.engine import NodeStep
-from backtrace_onnx.ledger import Balance, Entry, Ledger, settled
+from backtrace_onnx.ledger import Balance, Entry, Ledger, Sizes, settled
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.structures.base import Channels
 
@@ -25,7 +25,7 @@ class Books:
         rows: by node: kind -> totals per channel; "incoming" beside the booked kinds.
         sent: by node: tensor -> totals per channel, parts of "data".
         dropping: nodes whose rest is unassigned without being booked.
-        ends: totals per channel of the start, and of what reached the inputs.
+        ends: totals per channel of the start, and of what reached the inputs; and of their sizes.
     """
 
     def __init__(self, ops: Ops, axes: SampleAxes) -> None:
@@ -53,18 +53,25 @@ class Books:
     def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
         """The walk from `output` to the inputs is over."""
         reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
+        sizes = [self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()]
+        channels = range(len(start))
         self.ends = {
             "start": [[total] for total in self.totals(start, output)],
-            "inputs": [[totals[channel] for totals in reached] for channel in range(len(start))],
+            "inputs": [[totals[channel] for totals in reached] for channel in channels],
+            "size of start": [[total] for total in self.totals(self._sizes(start), output)],
+            "size of inputs": [[totals[channel] for totals in sizes] for channel in channels],
         }
+
+    def _sizes(self, r: Channels) -> Channels:
+        return [self._ops.Abs(x) for x in r]
 
     def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
         """The ledger of `count` samples; `read` makes float64[samples] of a total."""
         channels = len(self.ends["start"])
         tables = ({"": self.ends}, self.rows, self.sent)
         ends, rows, sent = (_summed(table, channels, count, read) for table in tables)
-        start, inputs = ends[""]["start"], ends[""]["inputs"]
-        return close(rows, self.operators, self.dropping, start, inputs, sent)
+        start, inputs, *sizes = ends[""].values()
+        return close(rows, self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
 
     def every(self) -> Iterator[Any]:
         """All totals there are."""
@@ -86,6 +93,7 @@ def close(
     start: Totals,
     inputs: Totals,
     sent: Mapping[str, Mapping[str, Totals]],
+    sizes: Sizes | None = None,
 ) -> Ledger:
     """The ledger of the nodes' totals, float64[channel, sample] by kind and by tensor."""
     entries: dict[str, Entry] = {}
@@ -96,7 +104,7 @@ def close(
         entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
     constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
     unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
-    return settled(entries, Balance(start, inputs, constants, unassigned))
+    return settled(entries, Balance(start, inputs, constants, unassigned), sizes)
 
 
 def _summed(

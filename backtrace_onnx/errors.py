@@ -5,6 +5,7 @@ BacktraceError
 ├── InputError            an input array, file or name does not fit the model
 ├── RequestError          target, task, output, mode or another option does not fit
 ├── UnsupportedError      operators of the model have no rule; lists all of them
+├── NumericalError        relevance became NaN or infinite on its way; names the node
 ├── CompileError          the explanation cannot be written as an ONNX model
 ├── ExportError           a framework's model cannot be written as an ONNX model that does the same
 └── RuleError             a rule was registered twice, or does not fit its operator
@@ -70,6 +71,24 @@ class UnsupportedError(BacktraceError):
             "Register a rule with @backtrace_onnx.rule, or choose what happens there: "
             "on_unsupported='pass' hands relevance to the inputs of the same shape, "
             "'stop' books it as unassigned."
+        )
+
+
+class NumericalError(BacktraceError):
+    """Relevance became NaN or infinite on its way back.
+
+    Attributes:
+        node: the first node, in the order of the walk, that handed such values on.
+        sample: the first sample with such values.
+    """
+
+    exit_code = 3
+
+    def __init__(self, node: str, mode: str, sample: int, where: str, remedy: str) -> None:
+        self.node, self.sample = node, sample
+        super().__init__(
+            f"relevance became NaN or infinite at node {where}, in mode {mode}, for sample "
+            f"{sample}; " + (remedy or "there is no explanation of this sample")
         )
 
 

@@ -20,6 +20,7 @@ from backtrace_onnx.graph import Graph
 from backtrace_onnx.model import ModelLike, load
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
+from backtrace_onnx.reach import check_finite, reach_notes
 from backtrace_onnx.request import Outcome, Progress, Request, View
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.scopes import Place, Written, places
@@ -138,6 +139,7 @@ class Explainer:
             InputError: an input does not fit the model.
             RequestError: another argument does not fit it.
             UnsupportedError: the way from `output` meets operators without a rule.
+            NumericalError: relevance became NaN or infinite on its way.
         """
         check_number("threshold", threshold)
         if scaler is not None:
@@ -166,6 +168,7 @@ class Explainer:
             outcome = run_eager(view, request, feeds, self._sessions, progress)
         else:
             outcome = views.compiled.run(view, request, feeds)
+        check_finite(outcome.ledger, mode)
         made = _explanation(request, outcome, feeds, view.plan.graph)
         made = replace(made, places=self._places(view, made.ledger))
         return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
@@ -259,7 +262,7 @@ def _explanation(
         target=outcome.target,
         ledger=outcome.ledger,
         axes=_input_axes(feeds, graph, request.output, outcome),
-        notes=outcome.notes,
+        notes=(*reach_notes(outcome.ledger, feeds, request.policy.name), *outcome.notes),
     )
 
 

@@ -74,18 +74,37 @@ class Balance:
         return Balance(*map(_even, (self.start, self.inputs, self.constants, self.unassigned)))
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sums of |relevance| at both ends of the walk, each float64[channel, sample]."""
+
+    start: Totals
+    inputs: Totals
+
+    def evened(self) -> Sizes:
+        """The same with an even part of the batch's for every sample."""
+        return Sizes(_even(self.start), _even(self.inputs))
+
+
 class Ledger(Mapping[str, Entry]):
     """Entries by node name, last node first. `total()` is the balance of the whole model.
 
     Attributes:
+        sizes: how much relevance there was at both ends, whatever its sign.
         mixed: whether samples hand relevance to each other (a score of every picture for every
             text, say); the books are then of the batch, and every sample has an even part of them.
     """
 
     def __init__(
-        self, entries: Mapping[str, Entry], balance: Balance, *, mixed: bool = False
+        self,
+        entries: Mapping[str, Entry],
+        balance: Balance,
+        *,
+        mixed: bool = False,
+        sizes: Sizes | None = None,
     ) -> None:
         self._entries, self._balance, self.mixed = dict(entries), balance, mixed
+        self.sizes = sizes or Sizes(np.abs(balance.start), np.abs(balance.inputs))
 
     def __getitem__(self, node: str) -> Entry:
         return self._entries[node]
@@ -101,12 +120,14 @@ class Ledger(Mapping[str, Entry]):
         return self._balance
 
 
-def settled(entries: Mapping[str, Entry], balance: Balance) -> Ledger:
+def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None = None) -> Ledger:
     """The ledger; of the whole batch where it closes only so."""
     even = balance.evened()
-    if balance.relative_residual <= CLOSED or even.relative_residual > CLOSED:
-        return Ledger(entries, balance)
-    return Ledger({name: entry.evened() for name, entry in entries.items()}, even, mixed=True)
+    closes = not balance.relative_residual > CLOSED  # NaN is no reason to mix
+    if closes or even.relative_residual > CLOSED:
+        return Ledger(entries, balance, sizes=sizes)
+    evened = {name: entry.evened() for name, entry in entries.items()}
+    return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None)
 
 
 def _even(totals: Totals) -> Totals:

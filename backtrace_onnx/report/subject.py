@@ -85,6 +85,11 @@ class Subject:
         """What was assumed or is doubtful about this sample's explanation."""
         return about(self.explanation.notes, self.sample)
 
+    @property
+    def warnings(self) -> list[str]:
+        """The notes that say why this sample's explanation tells next to nothing."""
+        return about(self.explanation.notes, self.sample, warning=True)
+
     def own(self, array: Array) -> Array:
         """This sample's part of an array of the whole batch."""
         for axis in range(min(array.ndim, 2)):

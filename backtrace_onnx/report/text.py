@@ -73,8 +73,10 @@ def _print_subject(to: Console, subject: Subject, top: int) -> None:
     from rich.text import Text
 
     to.print(Text(headline(subject), style="bold"))
+    for warning in subject.warnings:
+        to.print(Text(f"warning: {warning}", style="bold red"))
     to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
-    for note in subject.notes:
+    for note in subject.notes[len(subject.warnings) :]:
         to.print(Text(f"note: {note}"))
     to.print()
     for name in subject.texts:
