@@ -40,6 +40,7 @@ class Reference:
         jumps: whether the model may jump (trees): a row at which the framework's own answer changes
             with the last places of its inputs may have either answer.
         remedy: what to do where the file is wrong.
+        trials: inputs to compare on, from the example and the open axes; None: random ones.
     """
 
     run: Run
@@ -48,6 +49,7 @@ class Reference:
     tolerance: float | None = None
     jumps: bool = False
     remedy: str = ""
+    trials: Callable[[Feeds, Axes], dict[str, Feeds]] | None = None
 
     def compare(self, path: Path, trials: Mapping[str, Feeds]) -> tuple[Check, ...]:
         """Run the framework and the file on every trial and compare all outputs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from backtrace_onnx.exporters.sklearn_parts import parts
 from backtrace_onnx.forest import EQ, LEAF, Forest
 from backtrace_onnx.paths import find_visits
 from backtrace_onnx.visits import listed_forests, write_visits
@@ -102,33 +103,17 @@ def _walk(root: T, after: Callable[[T], tuple[T, ...]]) -> list[T]:
 
 def grown(model: Any) -> Iterator[Grown]:
     """The trees of a fitted estimator and of those inside of it."""
-    for part in _parts(model, set()):
+    for part in parts(model):
         if hasattr(part, "tree_"):
             yield _of_sklearn(part.tree_)
+        elif hasattr(part, "is_categorical_") and hasattr(part, "_predictors"):
+            for stage in part._predictors:
+                yield from (_of_histogram(tree.nodes) for tree in stage)
         elif hasattr(part, "booster_"):
             for tree in part.booster_.dump_model()["tree_info"]:
                 yield _of_lightgbm(tree["tree_structure"])
         elif hasattr(part, "get_booster"):
             yield from _of_xgboost(part.get_booster())
-
-
-def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
-    """What an object of the libraries holds, itself first, each once."""
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    inner: Any = ()
-    if isinstance(thing, list | tuple):
-        inner = thing
-    elif isinstance(thing, Mapping):
-        inner = thing.values()
-    elif isinstance(thing, np.ndarray) and thing.dtype == object:
-        inner = thing.flat
-    elif hasattr(thing, "get_params") or type(thing).__module__.startswith("sklearn."):
-        yield thing
-        inner = getattr(thing, "__dict__", {}).values()
-    for part in inner:
-        yield from _parts(part, seen)
 
 
 def _of_sklearn(tree: Any) -> Grown:
@@ -139,6 +124,22 @@ def _of_sklearn(tree: Any) -> Grown:
         tuple(np.where(leaf, -1, tree.feature[nodes]).tolist()),
         np.where(leaf, np.nan, tree.threshold[nodes]),
         tree.weighted_n_node_samples[nodes][leaf],
+    )
+
+
+def _of_histogram(tree: Any) -> Grown:
+    """Of scikit-learn's histogram gradient boosting, from its table of nodes."""
+
+    def after(i: int) -> tuple[int, ...]:
+        node = tree[i]
+        return () if node["is_leaf"] else (int(node["left"]), int(node["right"]))
+
+    nodes = np.array(_walk(0, after))
+    leaf = tree["is_leaf"][nodes].astype(bool)
+    return Grown(
+        tuple(np.where(leaf, -1, tree["feature_idx"][nodes]).tolist()),
+        np.where(leaf, np.nan, tree["num_threshold"][nodes]),
+        tree["count"][nodes][leaf].astype(np.float64),
     )
 
 

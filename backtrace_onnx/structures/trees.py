@@ -11,7 +11,6 @@ import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
 from backtrace_onnx.backends.base import Constant, Gate, Ops, Value, ints
-from backtrace_onnx.errors import CompileError
 from backtrace_onnx.paths import Paths
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
@@ -52,11 +51,18 @@ class Trees(Structure):
     def propagate(self, step: Step) -> Pieces:
         r = step.outgoing[self.scores]
         if r is None:
-            raise CompileError(f"node {step.node.name!r} has no relevance at its scores")
+            return self._nothing(step)
         gate = step.gate or (self.gate if step.policy.gated else None)
         changes, bias = self._changes(step)
         pulled = self._shared(step, changes, bias, r, gate)
         return {0: [self._placed(step, x) for x in pulled]}
+
+    def _nothing(self, step: Step) -> Pieces:
+        """Labels, which carry nothing: what a table looked up by them sent stays there."""
+        axis = step.sample_axis(step.node.outputs[0])
+        for channel, got in enumerate(step.outgoing[0] or ()):
+            step.book("unassigned", channel, step.ops.total(got, axis))
+        return {}
 
     def _shared(
         self, step: Step, c: Value, bias: Value, r: Channels, gate: Gate | None

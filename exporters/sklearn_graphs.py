@@ -1,0 +1,103 @@
+"""What skl2onnx writes besides the numbers: maps, and labels that do not lie flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from backtrace_onnx.exporters.comparing import Array
+from backtrace_onnx.exporters.sklearn_parts import parts
+
+_LABEL = ("label", "output_label")
+
+
+def settle_outputs(proto: onnx.ModelProto) -> None:
+    """Give back tensors instead of maps, and call them label and probabilities."""
+    _unzip(proto.graph)
+    outputs = proto.graph.output
+    if len(outputs) == 2 and outputs[0].name == _LABEL[1]:
+        _rename(proto.graph, {_LABEL[0]: f"{_LABEL[0]}/index", _LABEL[1]: _LABEL[0]})
+
+
+def flatten_labels(proto: onnx.ModelProto, labels: Array) -> None:
+    """Labels that come as [rows, 1] or [1, rows], as [rows]; several labels a row stay."""
+    value = proto.graph.output[0]
+    if len(proto.graph.output) != 2 or labels.ndim != 2 or 1 not in labels.shape:
+        return
+    if value.name != _LABEL[0] or len(labels) == labels.size == 1:
+        return
+    shape = f"{value.name}/flat"
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([-1]), shape))
+    _behind(proto.graph, value, "Reshape", shape)
+    kind = value.type.tensor_type.elem_type
+    value.CopyFrom(helper.make_tensor_value_info(value.name, kind, [None]))
+
+
+def turn_scores(proto: onnx.ModelProto, scores: Array, second: Array) -> None:
+    """Scores (s, -s) of two classes as (-s, s), where s speaks for the second class.
+
+    onnxruntime's SVMClassifier has them the other way round, so that the larger score would be of
+    the class that was not predicted.
+    """
+    if scores.shape != (len(second), 2) or not np.allclose(scores[:, 0], second, rtol=1e-3):
+        return
+    if np.allclose(scores[:, 1], -second, rtol=1e-3) and np.abs(second).max() > 0:
+        value = proto.graph.output[1]
+        order = f"{value.name}/order"
+        proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 0]), order))
+        _behind(proto.graph, value, "Gather", order, axis=1)
+
+
+def _behind(
+    graph: onnx.GraphProto, value: onnx.ValueInfoProto, op_type: str, second: str, **options: Any
+) -> None:
+    """One more node before an output, which keeps its name."""
+    name, inner = value.name, f"{value.name}/inner"
+    _rename(graph, {name: inner})
+    made = helper.make_node(op_type, [inner, second], [name], name=f"{name}/{op_type}", **options)
+    graph.node.append(made)
+    value.name = name
+
+
+def settle_discriminants(proto: onnx.ModelProto, model: Any) -> None:
+    """Two classes by sigmoid(s), as scikit-learn has them; skl2onnx has softmax((-s, s))."""
+    known = [
+        part.coef_.ravel()
+        for part in parts(model)
+        if type(part).__name__ == "LinearDiscriminantAnalysis" and len(part.classes_) == 2
+    ]
+    for node in proto.graph.node:
+        if node.op_type == "LinearClassifier":
+            given = {a.name: a for a in node.attribute}
+            second = np.array(given["coefficients"].floats)[
+                len(given["coefficients"].floats) // 2 :
+            ]
+            if any(w.shape == second.shape and np.allclose(w, second, 1e-5) for w in known):
+                given["post_transform"].s = b"LOGISTIC"
+
+
+def _unzip(graph: onnx.GraphProto) -> None:
+    """Drop every ZipMap that is an output; the tensor that it reads is the output instead."""
+    shown = {value.name: value for value in graph.output}
+    for node in [n for n in graph.node if n.op_type == "ZipMap" and n.output[0] in shown]:
+        value = shown[node.output[0]]
+        graph.node.remove(node)
+        classes = sum(len(a.ints) + len(a.strings) for a in node.attribute) or None
+        shape = [None, classes]
+        value.CopyFrom(helper.make_tensor_value_info(node.input[0], TensorProto.FLOAT, shape))
+        taken = {name for other in graph.node for name in (*other.input, *other.output)}
+        taken |= {v.name for v in (*graph.input, *graph.output)}
+        if value.name != "probabilities" and "probabilities" not in taken:
+            _rename(graph, {value.name: "probabilities"})
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.output, *graph.value_info):
+        value.name = names.get(value.name, value.name)
