@@ -99,8 +99,9 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
       samples[]: sample, source, mask {inside, of} or null
         prediction, target, other: {index, label, value, probability} or null
         notes[]: what was assumed or is doubtful, a sentence each
-        top[]: input, name, value, relevance, share, channels, box, index
+        top[]: input, name, value, relevance, share, channels, box, index, span
                box: first row, first column, row and column after the last
+               span: of a series: first position and the one after the last
         ledger: by channel (positive; contrastive also negative):
                start, inputs, constants, unassigned, residual
     """

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.placement import Placement, cropped
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +27,13 @@ class ImageInput:
     """How a picture becomes an input: (value * scale - mean) / std per channel fed.
 
     Attributes:
-        resize: "stretch" to height x width, or "crop": shorter side to resize_to, then the centre.
+        resize: "stretch" to height x width; "crop": shorter side to resize_to, then the centre;
+            "letterbox": as large as it fits, the rest padded; "square": padded to a square, then
+            stretched.
+        pad_value: what padding holds, as a value of a pixel.
+        pad_at: "center", or "corner": all padding at the right and the bottom.
+        part: left, top, right, bottom: the pixels of the picture that are used; None: all.
+        filter: how pixels are resampled: nearest, bilinear, bicubic, lanczos.
     """
 
     height: int
@@ -38,10 +45,28 @@ class ImageInput:
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    pad_value: float = 0.0
+    pad_at: str = "center"
+    part: tuple[int, int, int, int] | None = None
+    filter: str = "bicubic"
+
+    def place(self, size: tuple[int, int]) -> Placement:
+        """Where a picture of this width and height lies in the input. Raises InputError."""
+        part = self._part(size)
+        own = (part[2] - part[0], part[3] - part[1])
+        whole = (0, 0, self.width, self.height)
+        if self.resize == "crop":
+            return Placement(size, cropped(part, self._covering(own), whole[2:]), whole)
+        if self.resize == "stretch":
+            return Placement(size, part, whole)
+        wide, high = self._fitting(own)
+        center = self.pad_at == "center"
+        left, top = ((self.width - wide) // 2, (self.height - high) // 2) if center else (0, 0)
+        return Placement(size, part, (left, top, left + wide, top + high))
 
     def encode(self, image: Image.Image) -> Array:
         """float32[1, C, H, W] or [1, H, W, C] of a picture in mode L or RGB."""
-        pixels = np.asarray(self._fitted(image), np.float32)
+        pixels = self._padded(np.asarray(self._fitted(image), np.float32), image.size)
         pixels = pixels.reshape(self.height, self.width, -1)
         pixels = pixels[..., ::-1] if self.color == "bgr" else pixels
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
@@ -59,7 +84,7 @@ class ImageInput:
 
     def describe(self) -> str:
         """What the input takes, in words."""
-        how = {"stretch": "stretched", "crop": "resized and cropped"}[self.resize]
+        how = _HOW[self.resize]
         color = "gray" if self.color == "gray" else "colour"
         return f"a picture of any size, {how} to {self.width} x {self.height} pixels, {color}"
 
@@ -68,19 +93,69 @@ class ImageInput:
         return self.layout == "NCHW"
 
     def _fitted(self, image: Image.Image) -> Image.Image:
+        """The part of the picture that is shown, in its size there."""
         image = image.convert("L" if self.color == "gray" else "RGB")
+        if self.part is not None:
+            image = image.crop(self._part(image.size))
         if self.resize == "crop":
             return self._cropped(image)
-        if image.size == (self.width, self.height):
-            return image
-        return _resized(image, (self.width, self.height))
+        fitted = self.resize in ("letterbox", "square")
+        size = self._fitting(image.size) if fitted else (self.width, self.height)
+        return image if image.size == size else self._resized(image, size)
 
     def _cropped(self, image: Image.Image) -> Image.Image:
-        ratio = self.resize_to / min(image.size)
-        wide, high = round(image.width * ratio), round(image.height * ratio)
-        image = _resized(image, (max(self.width, wide), max(self.height, high)))
+        image = self._resized(image, self._covering(image.size))
         left, top = (image.width - self.width) // 2, (image.height - self.height) // 2
         return image.crop((left, top, left + self.width, top + self.height))
+
+    def _covering(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of a picture whose shorter side is resize_to, and that covers the input."""
+        ratio = self.resize_to / min(size)
+        return max(self.width, round(size[0] * ratio)), max(self.height, round(size[1] * ratio))
+
+    def _fitting(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of a picture that is padded to fill the input."""
+        whole = (self.width, self.height)
+        ratios = [to / n for to, n in zip(whole, size, strict=True)]
+        if self.resize == "letterbox":
+            ratios = [min(ratios)] * 2
+        else:
+            ratios = [to / max(size) for to in whole]
+        wide, high = (max(1, round(n * r)) for n, r in zip(size, ratios, strict=True))
+        return min(wide, self.width), min(high, self.height)
+
+    def _padded(self, pixels: Array, size: tuple[int, int]) -> Array:
+        left, top, right, bottom = self.place(size).inside
+        if (left, top, right, bottom) == (0, 0, self.width, self.height):
+            return pixels
+        whole = np.full((self.height, self.width, *pixels.shape[2:]), self.pad_value, np.float32)
+        whole[top:bottom, left:right] = pixels
+        return whole
+
+    def _part(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        if self.part is None:
+            return (0, 0, *size)
+        if self.part[2] > size[0] or self.part[3] > size[1]:
+            raise InputError(
+                f"a picture of {size[0]} x {size[1]} pixels does not hold the part "
+                f"{list(self.part)} (left, top, right, bottom) of the sidecar"
+            )
+        return self.part
+
+    def _resized(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        from PIL import Image
+
+        return image.resize(size, Image.Resampling[self.filter.upper()])
+
+
+_HOW = {
+    "stretch": "stretched",
+    "crop": "resized and cropped",
+    "letterbox": "resized and padded",
+    "square": "padded and resized",
+}
+RESIZES = tuple(_HOW)
+FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
 def open_image(path: Path) -> Image.Image:
@@ -121,9 +196,3 @@ def _plain(image: Image.Image, path: Path) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    from PIL import Image
-
-    return image.resize(size, Image.Resampling.BICUBIC)

@@ -68,6 +68,14 @@ class Settings:
             raise self.wrong(key, f"must be a whole number of at least {least}, not {value!r}")
         return value
 
+    def wholes(self, key: str, count: int) -> tuple[int, ...]:
+        """`count` whole numbers of at least 0 in a list."""
+        value = self._take(key)
+        whole = isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
+        if not whole or len(value) != count:
+            raise self.wrong(key, f"must be a list of {count} whole numbers of at least 0")
+        return tuple(value)
+
     def numbers(self, key: str, count: int, default: float) -> tuple[float, ...]:
         """`count` finite numbers in a list."""
         value = self._take(key, [default] * count)

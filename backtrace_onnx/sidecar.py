@@ -4,19 +4,24 @@
      "outputs": {"logits": {"task": "classification", "labels": ["cat", "dog"]}}}
 
 Keys of an image: height, width, color (gray, rgb, bgr), layout (NCHW, NHWC), resize (stretch,
-crop), resize_to (shorter side before the crop), scale, mean, std; a value becomes
+crop, letterbox, square), resize_to (shorter side before the crop), pad_value, pad_at (center,
+corner), part (left, top, right, bottom of the picture), filter, scale, mean, std; a value becomes
 (value * scale - mean) / std. Keys of a table: features, each with a name and either mean and std
 or categories. Keys of a text: tokenizer (a tokenizer.json, relative to the sidecar), length (tokens
 padded to), max_length, truncate, special_tokens (around the text: true), and mask, types, positions
 (the inputs that go with the ids, where they are not called attention_mask, token_type_ids,
-position_ids). Keys of an output: task, labels, threshold.
+position_ids). Keys of a series (a wave, or channels over time): rate (positions a second), channels
+(names), layout (T, CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of
+sound: rate, n_fft, hop, win, window, mels, low, high, mel_scale, mel_area, power, log, floor,
+range, center, length, drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of
+an output: task, labels, threshold.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,13 +30,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.images import ImageInput, open_image
+from backtrace_onnx.images import FILTERS, RESIZES, ImageInput, open_image
+from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.settings import Settings
+from backtrace_onnx.spectrograms import SpectrogramInput
 from backtrace_onnx.tables import Feature, TableInput, read_rows
 from backtrace_onnx.text_inputs import Companions, TextInput
 
 Array = npt.NDArray[Any]
-Entry = ImageInput | TableInput | TextInput
+Entry = ImageInput | TableInput | TextInput | SeriesInput | SpectrogramInput
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,9 @@ class Sidecar:
         if isinstance(entry, ImageInput):
             is_path = isinstance(source, str | os.PathLike)
             return entry.encode(open_image(Path(source)) if is_path else source)
+        if isinstance(entry, SeriesInput | SpectrogramInput):
+            is_path = isinstance(source, str | os.PathLike)
+            return entry.read(Path(source)) if is_path else entry.encode(source)
         if isinstance(source, str | os.PathLike):
             return entry.encode(read_rows(Path(source)), str(source))
         return entry.encode(list(source), "rows")
@@ -125,12 +135,8 @@ def _parsed(path: Path) -> Any:
 
 
 def _input(entry: Settings, name: str, folder: Path) -> Entry:
-    kind = entry.choice("kind", ("image", "table", "text"))
-    made: Entry
-    if kind == "text":
-        made = _text(entry, name, folder)
-    else:
-        made = _image(entry) if kind == "image" else _table(entry)
+    kind = entry.choice("kind", ("image", "table", "text", "series", "spectrogram"))
+    made: Entry = _text(entry, name, folder) if kind == "text" else _KINDS[kind](entry)
     entry.finish()
     return made
 
@@ -159,7 +165,10 @@ def _image(entry: Settings) -> ImageInput:
     scale = entry.number("scale", default=1.0)
     if scale == 0:
         raise entry.wrong("scale", "must not be 0")
-    resize = entry.choice("resize", ("stretch", "crop"), default="stretch")
+    resize = entry.choice("resize", RESIZES, default="stretch")
+    for key in ("pad_value", "pad_at"):
+        if entry.has(key) and resize not in ("letterbox", "square"):
+            raise entry.wrong(key, f"nothing is padded where resize is {resize}")
     resize_to = entry.whole("resize_to", max(height, width), default=max(height, width))
     return ImageInput(
         height=height,
@@ -171,7 +180,18 @@ def _image(entry: Settings) -> ImageInput:
         scale=scale,
         mean=entry.numbers("mean", channels, default=0.0),
         std=std,
+        pad_value=entry.number("pad_value", default=0.0),
+        pad_at=entry.choice("pad_at", ("center", "corner"), default="center"),
+        part=_part(entry) if entry.has("part") else None,
+        filter=entry.choice("filter", FILTERS, default="bicubic"),
     )
+
+
+def _part(entry: Settings) -> tuple[int, int, int, int]:
+    left, top, right, bottom = entry.wholes("part", 4)
+    if not (left < right and top < bottom):
+        raise entry.wrong("part", "must be left, top, right and bottom in pixels, in this order")
+    return left, top, right, bottom
 
 
 def _table(entry: Settings) -> TableInput:
@@ -189,6 +209,14 @@ def _table(entry: Settings) -> TableInput:
     if len({f.name for f in features}) < len(features):
         raise entry.wrong("features", "two features have the same name")
     return TableInput(tuple(features))
+
+
+_KINDS: dict[str, Callable[[Settings], Entry]] = {
+    "image": _image,
+    "table": _table,
+    "series": SeriesInput.of,
+    "spectrogram": SpectrogramInput.of,
+}
 
 
 def _output(entry: Settings) -> OutputMeaning:

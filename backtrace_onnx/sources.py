@@ -16,13 +16,16 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.images import SUFFIXES, ImageInput, open_image
 from backtrace_onnx.inputs import describe, spell
+from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import Entry, Sidecar
+from backtrace_onnx.sound import SUFFIX as SOUND
+from backtrace_onnx.spectrograms import SpectrogramInput
 from backtrace_onnx.tables import TableInput, read_numbers, read_rows
 from backtrace_onnx.text_arguments import read_texts, shown_text
 from backtrace_onnx.text_inputs import TextInput
 
 Array = npt.NDArray[Any]
-KINDS = ".npy, .npz, .json, .csv, or a picture (.png, .jpg, ...)"
+KINDS = ".npy, .npz, .json, .csv, a picture (.png, .jpg, ...) or sound (.wav)"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Reader:
 
     def _arrays(self, name: str | None, path: Path) -> dict[str, Array]:
         suffix = path.suffix.lower()
-        if suffix not in _READERS and suffix not in SUFFIXES:
+        if suffix not in (*_READERS, *SUFFIXES, SOUND):
             raise InputError(f"{path}: inputs are {KINDS}, not {suffix or 'a file without ending'}")
         if not path.is_file():
             raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
@@ -134,12 +137,14 @@ class Reader:
 
     def _array(self, name: str, path: Path, content: Any) -> Array:
         entry, kind = self._entry(name), self._graph.type(name)
+        if isinstance(content, Path) and isinstance(entry, SeriesInput | SpectrogramInput):
+            return entry.read(path)
         if isinstance(content, Path) and path.suffix.lower() == ".csv":
             if isinstance(entry, TableInput):
                 return entry.encode(read_rows(path), str(path))
             return _shaped(read_numbers(path), kind)
         if isinstance(content, Path):
-            return self._picture(name, path)
+            return self._sound(name, path) if _is_sound(path) else self._picture(name, path)
         if isinstance(entry, TableInput) and _is_rows(content):
             return entry.encode(content, str(path))
         return _shaped(_numeric(path, content), kind)
@@ -154,6 +159,17 @@ class Reader:
                 '"color": "rgb", "scale": 0.00392157}}}, or give the array as .npy'
             )
         return entry.encode(open_image(path))
+
+    def _sound(self, name: str, path: Path) -> Array:
+        raise InputError(
+            f"{path}: how sound becomes input {name!r} is not known. Put a sidecar beside the "
+            f'model (MODEL.sidecar.json, or --sidecar FILE), for example {{"inputs": {{"{name}": '
+            '{"kind": "series", "rate": 16000}}}, or give the array as .npy'
+        )
+
+
+def _is_sound(path: Path) -> bool:
+    return path.suffix.lower() == SOUND
 
 
 def _as_path(path: Path) -> Any:

@@ -240,7 +240,7 @@ UGLY = [
     ("object.npy", "not a NumPy file"),
     ("nan.csv", "row 1, column 2: 'nan' is not a finite number"),
     ("binary.csv", "not a .csv file in UTF-8"),
-    ("x.txt", "inputs are .npy, .npz, .json, .csv, or a picture"),
+    ("x.txt", "inputs are .npy, .npz, .json, .csv, a picture"),
     ("noending", "file without ending"),
     ("cut.png", "damaged"),
     ("shape.npy", "axis 2 must be 28"),

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.report import bars, heatmap, layers, sentences, strips
+from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
 from backtrace_onnx.report.ranking import is_picture
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import page
+from backtrace_onnx.report.spans import find_track
 from backtrace_onnx.report.style import FAINT, save, sheet, shortened
 from backtrace_onnx.report.subject import Answer, Subject, percent
 
@@ -82,11 +83,15 @@ def _kind(subject: Subject, name: str) -> _Drawn:
     if subject.text(name) is not None:
         return sentences
     sample = subject.relevance(name)
+    if find_track(subject, name) is not None:
+        return waves
+    if subject.spectrogram(name) is not None:
+        return spectra
     if is_picture(subject, name):
         return heatmap
     named = subject.table(name) is not None
     one = sample.ndim == 0 or sample.size == max(sample.shape)
-    return bars if named or (one and not strips.is_signal(sample)) else strips
+    return bars if named or one else strips
 
 
 def _size(subject: Subject, name: str) -> tuple[float, float]:
@@ -96,6 +101,9 @@ def _size(subject: Subject, name: str) -> tuple[float, float]:
         return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
     if _kind(subject, name) is sentences:
         return sentences.WIDTH, sentences.height(subject, name)
+    if _kind(subject, name) in (waves, spectra):
+        drawn = waves if _kind(subject, name) is waves else spectra
+        return 9.6, drawn.height(subject, name)
     if _kind(subject, name) is bars:
         return 9.0, bars.height(subject, name)
     return 9.6, 4.2

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.images import ImageInput
+from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import read
+from backtrace_onnx.spectrograms import SpectrogramInput
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +29,7 @@ class Part:
         channels: relevance by channel.
         box: of a region of a picture: first row, first column, row and column after the last.
         index: of an entry: its place in the sample.
+        span: of a stretch of time: its first position and the one after its last.
     """
 
     input: str
@@ -36,6 +39,7 @@ class Part:
     value: str | None = None
     box: tuple[int, int, int, int] | None = None
     index: tuple[int, ...] | None = None
+    span: tuple[int, int] | None = None
     share: float = 0.0
 
     def __str__(self) -> str:
@@ -58,7 +62,7 @@ def _ranked(subject: Subject) -> list[str]:
 
 def is_picture(subject: Subject, name: str) -> bool:
     """Whether an input is a picture: the sidecar says so, or its shape looks like one."""
-    if is_past(subject, name):
+    if is_past(subject, name) or subject.spectrogram(name) or subject.series(name):
         return False
     return subject.image(name) is not None or picture_axis(subject.relevance(name)) is not None
 
@@ -97,6 +101,10 @@ def _parts(subject: Subject, name: str) -> Iterator[Part]:
     own = [subject.own(values[name]) for _, values in subject.channels]
     if is_past(subject, name):
         return _positions(name, sample, own)
+    if (track := ranked_track(subject, name)) is not None:
+        return _spans(track, name, [track.laid(r) for r in (sample, *own)])
+    if (sound := subject.spectrogram(name)) is not None:
+        return _cells(sound, name, [sound.plane(r) for r in (sample, *own)])
     if is_picture(subject, name):
         return _regions(subject, name, sample, own)
     if subject.text(name) is not None:
@@ -116,6 +124,28 @@ def _regions(subject: Subject, name: str, sample: Array, own: list[Array]) -> It
             sums = [float(m[top:bottom, left:right].sum()) for m in maps]
             text = f"rows {top}-{bottom}, columns {left}-{right}"
             yield Part(name, text, sums[0], tuple(sums[1:]), box=(top, left, bottom, right))
+
+
+def _spans(track: Track, name: str, maps: list[Array]) -> Iterator[Part]:
+    """Stretches of time of every channel."""
+    for channel, called in enumerate(track.names):
+        for first, last in track.spans():
+            sums = [float(m[channel, first:last].sum(dtype=np.float64)) for m in maps]
+            text = f"{called}, {track.when(first, last)}" if called else track.when(first, last)
+            at = (channel, first) if len(track.names) > 1 else None
+            yield Part(name, text, sums[0], tuple(sums[1:]), index=at, span=(first, last))
+
+
+def _cells(sound: SpectrogramInput, name: str, maps: list[Array]) -> Iterator[Part]:
+    """Stretches of time in bands of frequencies."""
+    rows, columns = maps[0].shape
+    for low, high in parts_of(rows, BANDS):
+        hertz = f"{sound.hertz[low]:.0f}-{sound.hertz[high - 1]:.0f} Hz"
+        for first, last in parts_of(columns, CELLS):
+            sums = [float(m[low:high, first:last].sum(dtype=np.float64)) for m in maps]
+            when = seconds(sound.seconds(first), sound.seconds(last))
+            box = (low, first, high, last)
+            yield Part(name, f"{when}, {hertz}", sums[0], tuple(sums[1:]), box=box)
 
 
 def _tokens(subject: Subject, name: str) -> Iterator[Part]:

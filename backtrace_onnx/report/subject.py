@@ -13,7 +13,9 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.notes import about
+from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from backtrace_onnx.spectrograms import SpectrogramInput
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_inputs import TextInput, companions
 from backtrace_onnx.tokenizer import Tokenizer
@@ -111,6 +113,18 @@ class Subject:
         """Which columns the sidecar puts into this input, if it says."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         return entry if isinstance(entry, TableInput) else None
+
+    def series(self, name: str) -> SeriesInput | None:
+        """How the sidecar makes a wave or channels over time this input, if it does."""
+        entry = self.sidecar.inputs.get(name) if self.sidecar else None
+        fits = isinstance(entry, SeriesInput) and entry.fits(self.relevance(name))
+        return entry if fits and isinstance(entry, SeriesInput) else None
+
+    def spectrogram(self, name: str) -> SpectrogramInput | None:
+        """How the sidecar makes sound this input, if it does."""
+        entry = self.sidecar.inputs.get(name) if self.sidecar else None
+        fits = isinstance(entry, SpectrogramInput) and entry.fits(self.relevance(name))
+        return entry if fits and isinstance(entry, SpectrogramInput) else None
 
     def text(self, name: str) -> TextInput | None:
         """How the sidecar makes a text this input, if it does."""
