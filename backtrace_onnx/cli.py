@@ -69,6 +69,7 @@ def commands() -> None:
     help="Label or token that the explained one is set against, in mode contrastive if no other.",
 )
 @click.option("--continuation", help="Language models: text whose every token is explained.")
+@click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model reads.")
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
 @AS_JSON

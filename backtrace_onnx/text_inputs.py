@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from backtrace_onnx.caches import empty_caches
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.inputs import describe, spell
+from backtrace_onnx.token_limit import token_limit
 from backtrace_onnx.tokenizer import Encoded, Text, Tokenizer
 
 Array = npt.NDArray[Any]
@@ -41,7 +42,7 @@ class TextInput:
         source: the tokenizer, or the file where it lies; read on first use.
         name: input that takes the ids; None: input_ids, or the only integer matrix.
         length: tokens that every text is padded to.
-        most: tokens that a text may have; None: as many as `length`, or as one likes.
+        most: tokens that a text may have, where that is less than the model reads.
         truncate: whether longer texts are cut; else they are refused.
         special: whether special tokens are put around the text.
         given: names of the inputs that go with the ids, where they are not the usual ones.
@@ -70,7 +71,8 @@ class TextInput:
             raise InputError("there is no text to read")
         name = find_ids(graph, self.name)
         found = companions(name, graph.inputs, self.given)
-        rows = [self._encoded(text, graph, name) for text in texts]
+        most = self._most(graph, name, found.positions)
+        rows = [self._encoded(text, most) for text in texts]
         length = self._length(graph, name) or max(len(row.ids) for row in rows)
         if found.mask is None and any(len(row.ids) < length for row in rows):
             self._check_padding(name, len({len(row.ids) for row in rows}) > 1)
@@ -100,19 +102,24 @@ class TextInput:
         found = companions(name, tuple(feeds), self.given).mask
         return None if found is None else np.asarray(feeds[found])[:, -feeds[name].shape[1] :] != 0
 
-    def _encoded(self, text: Text, graph: Graph, name: str) -> Encoded:
+    def _encoded(self, text: Text, most: int | None) -> Encoded:
         found = self.tokenizer.encode(text, special=self.special)
-        most = self.most or self._length(graph, name)
         if not found.ids:
             raise InputError(f"the text {text!r} has no tokens; there is nothing to explain")
         if most is None or len(found.ids) <= most:
             return found
-        if not self.truncate:
-            raise InputError(
-                f"the text {str(text)[:40]!r}... has {len(found.ids)} tokens; the model takes "
-                f"{most}. Shorten it, or have it cut (truncate)"
-            )
-        return replace(found, ids=found.ids[:most], types=found.types[:most])
+        if self.truncate:
+            return self.tokenizer.encode(text, special=self.special, most=most)
+        shown = str(text) if len(str(text)) <= 40 else f"{str(text)[:40]}..."
+        raise InputError(
+            f"the text {shown!r} has {len(found.ids)} tokens; the model reads at most {most}: "
+            "shorten it, or have it cut (--truncate; in Python Tokenizer.feeds(truncate=True))"
+        )
+
+    def _most(self, graph: Graph, name: str, positions: str | None) -> int | None:
+        """The most tokens of a text: as asked for, as fixed, or as there are positions."""
+        limits = (self.most, self._length(graph, name), token_limit(graph, positions))
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _length(self, graph: Graph, name: str) -> int | None:
         """The number of tokens that texts are padded to, where it is fixed."""

@@ -70,16 +70,23 @@ class Tokenizer:
         """Number of ids."""
         return int(self._inner.get_vocab_size(with_added_tokens=True))
 
-    def encode(self, text: Text, *, special: bool = True) -> Encoded:
-        """The ids of a text, or of a pair of texts, with the special tokens around them or not."""
+    def encode(self, text: Text, *, special: bool = True, most: int | None = None) -> Encoded:
+        """The ids of a text, or of a pair of texts, with the special tokens around them or not.
+
+        Text that makes it more than `most` tokens is cut off; of a pair, off the longer one.
+        """
         parts = text if isinstance(text, tuple) else (text,)
         if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
             raise InputError(f"a text is a string or a pair of strings, not {text!r}")
         try:
             pair = parts[1] if len(parts) > 1 else None
+            if most is not None:
+                self._inner.enable_truncation(most)
             found = self._inner.encode(parts[0], pair, add_special_tokens=special)
         except Exception as error:  # surrogates, and whatever else the library cannot read
             raise InputError(f"the text {parts[0][:40]!r} cannot be tokenised: {error}") from None
+        finally:
+            self._inner.no_truncation()
         return Encoded(tuple(found.ids), tuple(found.type_ids))
 
     def tokens(self, ids: Iterable[int]) -> list[Token]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,14 @@ from backtrace_onnx.errors import InputError, ModelError
 from backtrace_onnx.model import Model
 from backtrace_onnx.plan import Plan
 from backtrace_onnx.sessions import CPU, MAX_IR, Runtime, first_line, make_session
+from backtrace_onnx.token_limit import token_limit
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
+_OUTSIDE = re.compile(
+    r"Name:'(?P<node>[^']*)'.*indices element out of data bounds, "
+    r"idx=(?P<index>-?\d+) must be within the inclusive range \[-?\d+,(?P<last>\d+)\]"
+)
 _OPTIMISED = 3000  # nodes; optimising more, small ones mostly, takes seconds and saves nothing
 
 
@@ -33,6 +39,7 @@ class Trace:
     ) -> None:
         values, shapes = needs(plan)
         self._fed = set(plan.graph.inputs)
+        self._graph = plan.graph
         self.values = sorted((values | set(extra)) - self._fed)
         self.shapes = sorted(shapes - values - self._fed)
         self.outputs = tuple(plan.graph.outputs)
@@ -47,10 +54,33 @@ class Trace:
             results = self._session.run(self._fetched, dict(feeds))
         except Exception as error:  # onnxruntime raises many types
             given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
-            raise InputError(
-                f"the model cannot run on the inputs {given}: {first_line(error)}"
-            ) from None
+            why = (
+                _too_long(feeds, token_limit(self._graph))
+                or _outside(str(error))
+                or first_line(error)
+            )
+            raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
         return {**dict(zip(self._fetched, results, strict=True)), **feeds}
+
+
+def _too_long(feeds: Mapping[str, Array], limit: int | None) -> str | None:
+    """That ids [samples, tokens] are more than the model has positions for, if they are."""
+    for name, x in feeds.items():
+        if limit is not None and x.ndim == 2 and x.dtype.kind in "iu" and x.shape[1] > limit:
+            return f"{name} holds {x.shape[1]} tokens, and the model reads at most {limit}"
+    return None
+
+
+def _outside(error: str) -> str | None:
+    """What onnxruntime means where it says that an index lies outside of a table."""
+    found = _OUTSIDE.search(error)
+    if found is None:
+        return None
+    node, index, rows = found["node"], int(found["index"]), int(found["last"]) + 1
+    return (
+        f"node {node!r} looks up row {index} of a table of {rows} rows; an id is none that the "
+        "model knows, or there are more tokens than it has positions"
+    )
 
 
 class TracedValues:

@@ -48,6 +48,7 @@ class Asked:
     rather_than: str | None = None
     continuation: str | None = None
     words: bool = False
+    truncate: bool = False
 
     @property
     def tokens(self) -> Tokens:
@@ -60,7 +61,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     sidecar = _with_tokenizer(find_sidecar(asked.model, asked.sidecar), asked)
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     graph = explainer.graph
-    sidecar = _placed(sidecar, graph)
+    sidecar = _cutting(_placed(sidecar, graph), asked)
     if sidecar:
         sidecar.check(graph.inputs, graph.outputs)
     reader = Reader(graph, sidecar)
@@ -146,6 +147,18 @@ def _placed(sidecar: Sidecar | None, graph: Graph) -> Sidecar | None:
     name = find_ids(graph)
     rest = {key: value for key, value in sidecar.inputs.items() if key}
     return replace(sidecar, inputs={**rest, name: replace(entry, name=name)})
+
+
+def _cutting(sidecar: Sidecar | None, asked: Asked) -> Sidecar | None:
+    """The sidecar, whose texts are cut where that is asked for."""
+    if sidecar is None or not asked.truncate:
+        return sidecar
+    cut = {
+        name: replace(entry, truncate=True)
+        for name, entry in sidecar.inputs.items()
+        if isinstance(entry, TextInput)
+    }
+    return replace(sidecar, inputs={**sidecar.inputs, **cut})
 
 
 def find_sidecar(model: Path, given: Path | None) -> Sidecar | None:

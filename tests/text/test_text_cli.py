@@ -177,7 +177,7 @@ def test_errors_of_language_models(
     [
         (("good", "--token", "film"), "--continuation are for language models"),
         (("good", "--rather-than", "ugly"), "neither an index nor a label"),
-        (("good " * 20,), "has 22 tokens; the model takes 12"),
+        (("good " * 20,), "has 22 tokens; the model reads at most 12"),
     ],
 )
 def test_errors_of_classifiers(

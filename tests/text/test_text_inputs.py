@@ -141,10 +141,10 @@ def test_other_names(tmp_path: Path, tokenizer: Tokenizer) -> None:
 
 
 def test_texts_that_are_too_long(explainer: Explainer, tokenizer: Tokenizer) -> None:
-    with pytest.raises(InputError, match=r"has 5 tokens; the model takes 4\. Shorten it"):
+    with pytest.raises(InputError, match=r"has 5 tokens; the model reads at most 4: shorten it"):
         tokenizer.feeds("a good film", Explainer(classifier(4)))
     cut = tokenizer.feeds("a good film", Explainer(classifier(4)), truncate=True)
-    assert cut["input_ids"].tolist() == [[2, 5, 6, 8]]
+    assert cut["input_ids"].tolist() == [[2, 5, 6, 3]]  # [SEP] stays
     with pytest.raises(InputError, match="length is 3, but input 'input_ids' takes 4 tokens"):
         tokenizer.feeds("a", Explainer(classifier(4)), length=3)
 
