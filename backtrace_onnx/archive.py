@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.notes import Note
@@ -38,6 +39,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
         "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
+        "layout": [fields["layout"].samples, fields["layout"].classes, fields["layout"].rank],
         "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
         "texts": shelf.texts,
     }
@@ -115,6 +117,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
+        "layout": OutputAxes(*about.get("layout", ())),
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
     }
 

@@ -29,6 +29,12 @@ SCALER = click.option("--scaler", type=float, help="Total that relevance starts 
 THRESHOLD = click.option(
     "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."
 )
+SAMPLE_AXIS = click.option(
+    "--sample-axis", help="Axis of the output that holds samples, or none; default: found."
+)
+CLASS_AXIS = click.option(
+    "--class-axis", type=int, help="Axis of the output that holds an entry's classes."
+)
 SIDECAR = click.option(
     "--sidecar",
     type=click.Path(path_type=Path),
@@ -57,6 +63,8 @@ def commands() -> None:
 @TASK
 @SCALER
 @THRESHOLD
+@SAMPLE_AXIS
+@CLASS_AXIS
 @SIDECAR
 @click.option(
     "--tokenizer",
@@ -153,6 +161,8 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 @TASK
 @SCALER
 @THRESHOLD
+@SAMPLE_AXIS
+@CLASS_AXIS
 @SIDECAR
 @click.option("--tensors", multiple=True, help="Tensor whose relevance it returns; repeatable.")
 @click.option(

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.axis_search import find_axes
 from backtrace_onnx.backends.emit import Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
@@ -17,7 +19,6 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
-from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import CPU, Runtime, make_session, stays_inline
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets import explainable, find_target, given_start
@@ -41,8 +42,12 @@ class CompiledRuns:
     def run(self, view: View, request: Request, feeds: Mapping[str, Array]) -> Outcome:
         """Run the model for the answer, then the compiled model for its explanation."""
         y = explainable(request.output, view.trace.run(feeds)[request.output])
-        compiled = self._compiled(request, tuple(feeds))
-        extra, target = _extra(request, y, SampleAxes(view.plan.graph))
+        shapes = {n: x.shape for n, x in feeds.items()}
+        graph = view.plan.graph
+        axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
+        single = axes.single(y.shape)
+        compiled = self._compiled(request, tuple(feeds), axes, single)
+        extra, target = _extra(request, y, axes)
         names = [o.name for o in compiled.made.proto.graph.output]
         try:
             results = compiled.session.run(names, {**feeds, **extra})
@@ -51,29 +56,35 @@ class CompiledRuns:
         found = dict(zip(names, results, strict=True))
         return Outcome(
             _relevance(found, request, feeds),
-            _ledger(found, compiled.made.books),
-            {name: found[name] for name in view.plan.graph.outputs if name in found},
+            _ledger(found, compiled.made.books, axes.count(y.shape)),
+            {name: found[name] for name in graph.outputs if name in found},
             target,
+            axes,
+            axes.notes,
         )
 
-    def _compiled(self, request: Request, inputs: tuple[str, ...]) -> _Loaded:
+    def _compiled(
+        self, request: Request, inputs: tuple[str, ...], axes: OutputAxes, single: bool
+    ) -> _Loaded:
         tensors = tuple(sorted(request.keep | set(inputs)))
         task = "start" if request.start is not None else request.task
-        key = (request.policy, request.output, task, request.scaler, request.threshold, tensors)
+        how = (request.policy, request.output, task, request.scaler, request.threshold)
+        key = (*how, axes, single, tensors)
         if key not in self._sessions:
-            made = build(self._loaded, Options(*key[:5]), tensors, ledger=True)
+            options = Options(*how, axes=axes, single=single)
+            made = build(self._loaded, options, tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
             self._sessions[key] = _Loaded(made, session)
         return self._sessions[key]
 
 
-def _extra(request: Request, y: Array, axes: SampleAxes) -> tuple[dict[str, Array], Array | None]:
+def _extra(request: Request, y: Array, axes: OutputAxes) -> tuple[dict[str, Array], Array | None]:
     """Feeds of the start, and the target."""
     if request.start is not None:
         parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype))
         return dict(zip(("start", "start_negative"), parts, strict=False)), None
-    target = find_target(request.target, axes.first(request.output, y), request.task)
+    target = find_target(request.target, axes.rows(y), request.task)
     if target is None:
         return {}, None
     several = request.task == "generation"
@@ -87,9 +98,7 @@ def _relevance(
     return {t: [found[f"{group}/{t}"] for group in groups] for t in request.keep | set(feeds)}
 
 
-def _ledger(found: Mapping[str, Array], books: Books) -> Ledger:
-    count = max(found[total.name].size for total in books.every())
-
+def _ledger(found: Mapping[str, Array], books: Books, count: int) -> Ledger:
     def read(total: Symbol) -> Array:
         return np.broadcast_to(found[total.name], (count,))
 

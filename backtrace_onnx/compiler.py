@@ -11,13 +11,15 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.asking import OPTIONAL, TARGET, Asked, largest, target_dims
-from backtrace_onnx.backends.base import Value, ints
+from backtrace_onnx.asking import OPTIONAL, Asked
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.axis_search import SEARCH, Said, resolved
+from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.choices import find_reached
+from backtrace_onnx.compiled_start import StartWriter, Symbols
 from backtrace_onnx.engine import NodeStep, propagate
-from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.model import Model, strip
 from backtrace_onnx.opsets import upgraded
@@ -26,8 +28,6 @@ from backtrace_onnx.policies import Policy
 from backtrace_onnx.prepare import prepare
 from backtrace_onnx.request import relevance_dtype
 from backtrace_onnx.samples import SampleAxes
-from backtrace_onnx.start import Options as StartOptions
-from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.topology import captured, living, sort_nodes
 
@@ -40,6 +40,8 @@ class Options:
 
     Attributes:
         asked: how the file is told what to explain.
+        axes: of the output, or what is said of them, where they are found as declared.
+        single: whether every entry has one class; None: as declared.
     """
 
     policy: Policy
@@ -48,6 +50,8 @@ class Options:
     scaler: float | None = None
     threshold: float = 0.5
     asked: Asked = OPTIONAL
+    axes: OutputAxes | Said = SEARCH
+    single: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -104,24 +108,32 @@ class _Writer:
             reserved=frozenset(taken),
             opset=model.opsets[""],
         )
-        self.values = _Symbols(self.ops, plan.graph)
-        self.axes = SampleAxes(plan.graph)
-        self.books = Books(self.ops, self.axes)
+        self.values = Symbols(self.ops, plan.graph)
+        self.axes = resolved(plan.graph, options.output, options.axes)
+        self.samples = SampleAxes(plan.graph, self.axes.known(options.output))
+        self.books = Books(self.ops, self.samples)
         self.ledger = ledger
-        self.extra_inputs: list[onnx.ValueInfoProto] = []
+        self.start = StartWriter(
+            self.ops,
+            self.values,
+            plan.graph,
+            options,
+            self.axes,
+            lambda name: name in plan.graph.tensors or name in model.weights,
+        )
         self.outputs: list[onnx.ValueInfoProto] = []
         self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Everything, in order."""
         graph, options = self.plan.graph, self.options
-        axis = self.axes.apart(options.output)
-        if self.axes.known and axis is not None:
+        axis = self.axes.samples
+        if axis is not None:
             y = self.values.value(options.output)
             self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
-            start = self._start()
+            start = self.start.write()
         relevance = propagate(
             self.plan,
             {options.output: start},
@@ -129,7 +141,7 @@ class _Writer:
             policy=options.policy,
             values=self.values,
             keep=frozenset(representative.values()),
-            sample_axes=self.axes,
+            sample_axes=self.samples,
             enter=self._enter,
         )
         for tensor, source in representative.items():
@@ -147,67 +159,6 @@ class _Writer:
             self.alike.update({x.name: tensor for x in r or () if isinstance(x, Symbol)})
         if self.ledger:
             self.books.enter(step)
-
-    def _start(self) -> Channels:
-        options, graph = self.options, self.plan.graph
-        kind = graph.type(options.output)
-        channels = options.policy.channels
-        if options.task == "start":
-            names = ["start", "start_negative"][:channels]
-            return [self._input(name, kind.shape) for name in names]
-        y = self.values.value(options.output)
-        by_sample = self._by_sample(y, options.output, kind)
-        text = start_text(
-            options.task,
-            channels,
-            StartOptions(
-                options.threshold,
-                options.scaler,
-                single=_is_single(kind, self.axes.apart(options.output)),
-            ),
-        )
-        parts = text(self.ops, by_sample, self._target(kind))
-        return [self._in_place(part, y, options.output, kind) for part in parts]
-
-    def _by_sample(self, y: Value, output: str, kind: TensorType) -> Value:
-        """The output as [samples, ...], with two axes at least (`SampleAxes.first`)."""
-        axis = self.axes.apart(output)
-        if kind.rank is not None and kind.rank < 2:
-            return self.ops.Reshape(y, ints(-1, 1) if axis == 0 else ints(1, -1))
-        if axis is None:
-            return self.ops.Unsqueeze(y, ints(0))
-        return self.ops.Transpose(y, perm=_to_front(axis, kind.rank or 0)) if axis else y
-
-    def _in_place(self, part: Value, y: Value, output: str, kind: TensorType) -> Value:
-        """What `_by_sample` made, in the output's own shape (`SampleAxes.back`)."""
-        axis = self.axes.apart(output)
-        if not axis:
-            return self.ops.Reshape(part, self.ops.Shape(y))
-        return self.ops.Transpose(part, perm=np.argsort(_to_front(axis, kind.rank or 0)).tolist())
-
-    def _target(self, kind: TensorType) -> Value | None:
-        asked, task = self.options.asked, self.options.task
-        if task == "segmentation" and not asked.fixed:
-            return None
-        if asked.fixed is not None:
-            return asked.constant(task, kind.shape, self.axes.apart(self.options.output))
-        name = self._free(TARGET)
-        dims = target_dims(task)
-        self.extra_inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
-        if asked.default:
-            self.ops.constants[name] = largest(task)
-        return Symbol(self.ops, name)
-
-    def _input(self, name: str, shape: Any) -> Symbol:
-        name = self._free(name)
-        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
-        self.extra_inputs.append(helper.make_tensor_value_info(name, element, shape))
-        return Symbol(self.ops, name)
-
-    def _free(self, name: str) -> str:
-        if name in self.plan.graph.tensors or name in self.model.weights:
-            raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
-        return name
 
     def _return(self, tensor: str, channels: Channels | None) -> None:
         """Outputs for a tensor's relevance; zeros where relevance does not reach it."""
@@ -231,11 +182,11 @@ class _Writer:
         graph = self.proto.graph
         nodes = living(self.ops.nodes, {o.name for o in self.outputs})
         graph.node.extend(nodes)
-        graph.input.extend(self.extra_inputs)
+        graph.input.extend(self.start.inputs)
         graph.output.extend(self.outputs)
         graph.value_info.extend(self._shapes(nodes))
         used = {name for node in graph.node for name in (*node.input, *captured(node))}
-        used |= {value.name for value in (*graph.output, *self.extra_inputs)}
+        used |= {value.name for value in (*graph.output, *self.start.inputs)}
         every = {**self.model.weights, **self.ops.constants}
         weights = {name: w for name, w in every.items() if name in used}
         self._keep_inputs()
@@ -275,35 +226,6 @@ class _Writer:
                 yield helper.make_tensor_value_info(name, element, known)
 
 
-class _Symbols:
-    """Values of the forward run, as tensors of the graph."""
-
-    def __init__(self, ops: EmitOps, graph: Graph) -> None:
-        self._ops, self._graph = ops, graph
-
-    def value(self, name: str) -> Value:
-        """The tensor; floats cast to the dtype of the relevance where they have another."""
-        kind = self._graph.type(name)
-        symbol = Symbol(self._ops, name)
-        if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
-            return self._ops.Cast(symbol, to=self._ops.float_type)
-        return symbol
-
-    def exact(self, name: str) -> Value:
-        """The tensor, not cast."""
-        return Symbol(self._ops, name)
-
-    def shape(self, name: str) -> Value:
-        """Shape of the tensor; a constant where it is known."""
-        shape = self._graph.type(name).shape
-        if shape is not None and all(isinstance(n, int) for n in shape):
-            return np.array(shape, np.int64)
-        return self._ops.Shape(Symbol(self._ops, name))
-
-    def release(self, names: Sequence[str]) -> None:
-        """Nothing to forget."""
-
-
 def _reaching(graph: Graph, output: str) -> Graph:
     from dataclasses import replace
 
@@ -314,14 +236,3 @@ def _reaching(graph: Graph, output: str) -> Graph:
 
 def _numpy_type(kind: TensorType) -> np.dtype[Any]:
     return np.dtype(np.float64 if kind.dtype == TensorProto.DOUBLE else np.float32)
-
-
-def _is_single(kind: TensorType, sample_axis: int | None) -> bool:
-    """Whether the output has one entry per sample."""
-    if kind.shape is None:
-        return False
-    return all(n == 1 for axis, n in enumerate(kind.shape) if axis != sample_axis)
-
-
-def _to_front(axis: int, rank: int) -> list[int]:
-    return [axis, *(i for i in range(rank) if i != axis)]

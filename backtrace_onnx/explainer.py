@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx import rules, text_inputs
+from backtrace_onnx.assembling import assembled
+from backtrace_onnx.axes import SampleChoice
+from backtrace_onnx.axis_search import Said
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_number, find_kept, find_output
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.explanation import Explanation, combined
+from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.model import ModelLike, load
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
-from backtrace_onnx.reach import check_finite, reach_notes
-from backtrace_onnx.request import Outcome, Progress, Request, View
-from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.reach import check_finite
+from backtrace_onnx.request import Progress, Request, View
 from backtrace_onnx.scopes import Place, Written, places
 from backtrace_onnx.sessions import Runtime, find_providers
 from backtrace_onnx.support import Support, support_rows
@@ -112,6 +113,8 @@ class Explainer:
         start: Any = None,
         scaler: float | None = None,
         threshold: float = 0.5,
+        sample_axis: SampleChoice = None,
+        class_axis: int | None = None,
         keep: Keep = "inputs",
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -131,6 +134,9 @@ class Explainer:
                 a function (output, channels) that returns it, such as `Contrast`.
             scaler: total each channel starts from, positive; default: as the task gives it.
             threshold: of the segmentation task.
+            sample_axis: axis of the output along which samples lie, or "none": it is one sample.
+                Default: found in the model; what is assumed is one of the explanation's notes.
+            class_axis: axis of the output along which the classes of one entry lie.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
             progress: called with (nodes done, nodes) as the walk goes on.
@@ -161,6 +167,7 @@ class Explainer:
             start,
             scaler,
             threshold,
+            Said(sample_axis, class_axis),
         )
         if self.engine == "numba":
             from backtrace_onnx.running import run_eager  # imports Numba
@@ -169,7 +176,7 @@ class Explainer:
         else:
             outcome = views.compiled.run(view, request, feeds)
         check_finite(outcome.ledger, mode)
-        made = _explanation(request, outcome, feeds, view.plan.graph)
+        made = assembled(request, outcome, feeds, view.plan.graph)
         made = replace(made, places=self._places(view, made.ledger))
         return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
 
@@ -196,6 +203,8 @@ class Explainer:
         threshold: float = 0.5,
         target: Any = "optional",
         start: bool = False,
+        sample_axis: SampleChoice = None,
+        class_axis: int | None = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -212,6 +221,7 @@ class Explainer:
                 per axis, that it explains always. Only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,
                 shaped like the output; in modes with two channels `start_negative` too.
+            sample_axis, class_axis: of the output, as in `explain`.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -231,54 +241,14 @@ class Explainer:
         if start and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
         task = "start" if start else task or "classification"
-        options = Options(find_policy(mode), output, task, scaler, threshold, asked)
+        options = Options(
+            find_policy(mode), output, task, scaler, threshold, asked, Said(sample_axis, class_axis)
+        )
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
         return support_rows(self._loaded, self._subject.plan)
-
-
-def _explanation(
-    request: Request, outcome: Outcome, feeds: Mapping[str, Array], graph: Graph
-) -> Explanation:
-    relevance = dict(outcome.relevance)
-    for name, shared in graph.aliases.items():
-        if name in request.keep and shared in relevance:
-            relevance[name] = relevance[shared]
-    inner = [name for name in relevance if name in request.keep and name not in feeds]
-    relevance = {name: relevance[name] for name in (*feeds, *inner)}
-    positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
-    negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}
-    return Explanation(
-        relevance=combined(positive, negative),
-        positive=positive,
-        negative=negative,
-        inputs=feeds,
-        outputs=outcome.outputs,
-        output=request.output,
-        mode=request.policy.name,
-        task="start" if request.start is not None else request.task,
-        target=outcome.target,
-        ledger=outcome.ledger,
-        axes=_input_axes(feeds, graph, request.output, outcome),
-        notes=(*reach_notes(outcome.ledger, feeds, request.policy.name), *outcome.notes),
-    )
-
-
-def _input_axes(
-    feeds: Mapping[str, Array], graph: Graph, output: str, outcome: Outcome
-) -> dict[str, int | None]:
-    """Sample axis of every input that has one entry per sample there."""
-    axes = SampleAxes(graph)
-    y = outcome.outputs.get(output)
-    count = 1 if y is None else axes.count(output, y.shape)
-    found: dict[str, int | None] = {}
-    for name, x in feeds.items():
-        axis = axes(name)
-        fits = axis is not None and axis < x.ndim and x.shape[axis] == count
-        found[name] = int(axis) if axis is not None and fits else None
-    return found
 
 
 def explain(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.modules import By, Module, modules
@@ -49,6 +50,7 @@ class Explanation:
         names: feature names by input, where known.
         axes: sample axis of the inputs; None where an input is one for all samples.
         places: modules around the ledger's nodes, where the model's file tells.
+        layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
     """
 
@@ -66,6 +68,7 @@ class Explanation:
     axes: Mapping[str, int | None] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    layout: OutputAxes = field(default_factory=OutputAxes)
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

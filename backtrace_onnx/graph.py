@@ -27,16 +27,20 @@ class SampleAxis(int):
         inner: how many neighbours along the axis belong to one sample before the next one's begin;
             0: all of them.
         alone: whether the axis is known to hold nothing but samples.
+        mixed: whether it is known to hold something else, too.
     """
 
     inner: int
     alone: bool
+    mixed: bool
 
     # An int, so that whoever only wants the axis need not know more.
-    def __new__(cls, axis: int, inner: int = 0, alone: bool = False) -> SampleAxis:
+    def __new__(
+        cls, axis: int, inner: int = 0, alone: bool = False, mixed: bool = False
+    ) -> SampleAxis:
         """Axis number and how samples are merged in it."""
         made = super().__new__(cls, axis)
-        made.inner, made.alone = inner, alone
+        made.inner, made.alone, made.mixed = inner, alone, mixed
         return made
 
 
@@ -107,6 +111,7 @@ class Graph:
         aliases: interior tensor of a joined node -> tensor whose relevance it shares.
         hidden: interior tensor without a relevance of its own -> the node it lies inside.
         samples: sample axis of the tensors where it is known.
+        classes: axis along which a softmax or a choice goes that makes or reads a tensor.
         computed: how tensors come about that the model does not make.
     """
 
@@ -119,6 +124,7 @@ class Graph:
     aliases: Mapping[str, str] = field(default_factory=dict)
     hidden: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, SampleAxis] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
     computed: Mapping[str, Computed] = field(default_factory=dict)
 
     def with_computed(self, found: Mapping[str, Computed]) -> Graph:

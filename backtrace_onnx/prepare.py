@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from backtrace_onnx.class_axis import class_axes
 from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.infer import infer
@@ -23,6 +26,7 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
     Raises ModelError where the model cannot be prepared.
     """
     model, graph = read_graph(model)
+    graph = replace(graph, classes=class_axes(graph))
     with blaming(graph.nodes, graph.opsets):
         graph = join(read_regions(graph, protect), protect)
         return model, read_sums(read_interpolations(graph, protect), protect)

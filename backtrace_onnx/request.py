@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.axis_search import SEARCH, Said
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.notes import Note
@@ -33,6 +35,7 @@ class Request:
     start: Any = None
     scaler: float | None = None
     threshold: float = 0.5
+    axes: Said = SEARCH
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Outcome:
     ledger: Ledger
     outputs: dict[str, Any]
     target: Array | None
+    axes: OutputAxes
     notes: tuple[Note, ...] = ()
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.axis_search import find_axes
 from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
@@ -36,11 +38,12 @@ def run_eager(
     outputs = {o: arrays[o] for o in view.trace.outputs}
     y = explainable(name, arrays[name])
     dtype = relevance_dtype(y.dtype)
-    axes = SampleAxes(plan.graph)
-    count = axes.count(name, y.shape)
+    shapes = {n: x.shape for n, x in feeds.items()}
+    axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
+    samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
     start, target = _start(ops, y.astype(dtype, copy=False), axes, request)
-    books = Books(ops, axes)
+    books = Books(ops, samples)
     relevance = propagate(
         plan,
         {name: start},
@@ -48,7 +51,7 @@ def run_eager(
         policy=policy,
         values=TracedValues(arrays, dtype),
         keep={plan.graph.aliases.get(n, n) for n in request.keep} | set(feeds),
-        sample_axes=axes,
+        sample_axes=samples,
         enter=books.enter,
         advance=_counting(progress, len(plan.graph.nodes)),
     )
@@ -56,22 +59,22 @@ def run_eager(
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
     books.finish(name, start, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
-    return Outcome(relevance, ledger, outputs, target)
+    return Outcome(relevance, ledger, outputs, target, axes, axes.notes)
 
 
 def _start(
-    ops: EagerOps, y: Array, axes: SampleAxes, request: Request
+    ops: EagerOps, y: Array, axes: OutputAxes, request: Request
 ) -> tuple[Channels, Array | None]:
     policy, task = request.policy, request.task
     if request.start is not None:
         return given_start(request.start, y, policy, ops.dtype), None
-    by_sample = np.ascontiguousarray(axes.first(request.output, y))
-    target = find_target(request.target, by_sample, task)
-    options = Options(request.threshold, request.scaler, single=by_sample[0].size == 1)
+    rows = np.ascontiguousarray(axes.rows(y))
+    target = find_target(request.target, rows, task)
+    options = Options(request.threshold, request.scaler, axes.single(y.shape), axes.class_axis)
     text = start_text(task, policy.channels, options)
-    made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, by_sample, target)
+    made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, rows, target)
     parts = made if isinstance(made, tuple) else (made,)
-    return [axes.back(request.output, part, y.shape) for part in parts], target
+    return [axes.back(part, y.shape) for part in parts], target
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.graph import Graph, SampleAxis, Shape, TensorType
 from backtrace_onnx.infer import SAMPLES, infer_types
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_DATA_SIZED = frozenset({"NonMaxSuppression", "NonZero", "Compress", "Unique", "TopK"})
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _ROUNDS = 32  # merges one after another; later ones are taken for sample-major
 
 
@@ -22,56 +21,58 @@ class SampleAxes:
     """Axis of the samples, by tensor.
 
     Where it is not known it is taken to be the first, sample by sample; vectors have none.
-
-    Attributes:
-        known: whether the model's batch is open, so that shapes tell where its samples go.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, known: Mapping[str, SampleAxis] | None = None) -> None:
+        """`known` goes above what the graph tells."""
         self._graph = graph
-        self.known = bool(graph.samples)
+        self._known = {**graph.samples, **(known or {})}
 
     def __call__(self, tensor: str) -> SampleAxis | None:
         """Sample axis of a tensor, None if it has none."""
-        found = self._graph.samples.get(tensor)
+        found = self._known.get(tensor)
         if found is not None:
             return found
         shape = self._graph.type(tensor).shape
         return SampleAxis(0) if shape is None or len(shape) > 1 else None
 
-    def apart(self, tensor: str) -> int | None:
-        """The axis along which an output's samples can be told apart; None: it is one sample."""
-        axis = self(tensor)
-        return None if axis is None or (axis and not axis.alone) else int(axis)
 
-    def count(self, tensor: str, shape: tuple[int, ...]) -> int:
-        """Number of samples in an output of that shape."""
-        axis = self.apart(tensor)
-        return 1 if axis is None or axis >= len(shape) else shape[axis]
+def data_sized(graph: Graph, tensor: str) -> bool:
+    """Whether the first axis is as long as the values make it: detections, not samples."""
+    shape = graph.type(tensor).shape
+    nodes = ((node.op_type, node.inputs, node.outputs) for node in graph.nodes)
+    return bool(shape and shape[0] in _data_symbols(nodes, graph.types))
 
-    def first(self, tensor: str, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An output as [samples, ...], with two axes at least."""
-        axis, count = self.apart(tensor), self.count(tensor, y.shape)
-        moved = y if axis is None or axis >= y.ndim else np.moveaxis(y, axis, 0)
-        return moved if moved.ndim > 1 and len(moved) == count else moved.reshape(count, -1)
 
-    def back(self, tensor: str, y: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
-        """What `first` made, in the output's own shape."""
-        axis = self.apart(tensor)
-        if not axis or axis >= len(shape):
-            return y.reshape(shape)
-        moved = y.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :])
-        return np.ascontiguousarray(np.moveaxis(moved, 0, axis))
+def _data_symbols(
+    nodes: Iterable[tuple[str, Iterable[str], Iterable[str]]], types: Mapping[str, TensorType]
+) -> set[str]:
+    """Symbols of sizes that come about at an operator whose values decide them."""
+    found: set[str] = set()
+    for op_type, inputs, outputs in nodes:
+        if op_type in _DATA_SIZED:
+            found |= _symbols(outputs, types) - _symbols(inputs, types)
+    return found
+
+
+def _symbols(names: Iterable[str], types: Mapping[str, TensorType]) -> set[str]:
+    shapes = (types.get(name, TensorType()).shape or () for name in names)
+    return {n for shape in shapes for n in shape if isinstance(n, str)}
 
 
 def find_samples(
     proto: onnx.ModelProto, types: Mapping[str, TensorType], inputs: Sequence[str]
 ) -> dict[str, SampleAxis]:
-    """Sample axis of every tensor that shape inference, helped across reshapes, leads to."""
+    """Sample axis of every tensor that shape inference, helped across reshapes, leads to.
+
+    Where no size is open, the first axis of the inputs (the second, where it is steps that a
+    recurrent cell reads first) is taken for the batch, and followed as if it were open.
+    """
     search = _Search(proto, dict(types))
     symbols = _open_symbols(search, inputs)
     if not symbols:
-        return {}
+        search.open(inputs)
+        symbols = {SAMPLES}
     search.symbols.update(dict.fromkeys(symbols, SampleAxis(0, alone=True)))
     for _ in range(_ROUNDS):
         merged = search.merged()
@@ -95,12 +96,16 @@ class _Search:
     given_up: set[str] = field(default_factory=set)
     owned: bool = False
 
+    def __post_init__(self) -> None:
+        """Keep what was inferred first."""
+        self.declared = dict(self.types)
+
     def axis(self, tensor: str) -> SampleAxis | None:
         """Where the samples lie, if a symbol tells."""
         for axis, n in enumerate(self.types.get(tensor, TensorType()).shape or ()):
             if isinstance(n, str) and n in self.symbols:
                 kind = self.symbols[n]
-                return SampleAxis(axis, kind.inner, kind.alone)
+                return SampleAxis(axis, kind.inner, kind.alone, kind.mixed)
         return None
 
     def merged(self) -> dict[str, SampleAxis]:
@@ -122,6 +127,48 @@ class _Search:
                 found[node.output[0]] = made
         return found
 
+    def open(self, inputs: Sequence[str]) -> None:
+        """Give the fixed batch a symbol, SAMPLES, and infer again; a batch of 1 needs none."""
+        self.own()
+        firsts = {shape[0] for name in inputs if (shape := self.declared[name].shape)}
+        if not firsts & self.steps:
+            self._open_axis(inputs, 0)
+        if firsts & self.steps or SAMPLES in self.steps:
+            self._open_axis(inputs, 1)
+            if SAMPLES not in self.batches:  # the model makes the axis of its one sample itself
+                self.types = dict(self.declared)
+
+    def _open_axis(self, inputs: Sequence[str], axis: int) -> None:
+        """Name this axis of the inputs where it is as long as that of the first."""
+        shapes = {n: s for n in inputs if len(s := self.declared[n].shape or ()) > 1}
+        size = next((shape[axis] for shape in shapes.values()), None)
+        if not isinstance(size, int) or (size == 1 and axis == 0):
+            return
+        for value in self.proto.graph.input:
+            dims = value.type.tensor_type.shape.dim
+            for at, n in enumerate(shapes.get(value.name, ())):
+                if isinstance(n, int):
+                    dims[at].dim_value = n
+                if at == axis and n == size:
+                    dims[at].dim_param = SAMPLES
+        self.types = infer_types(self.proto)
+
+    @property
+    def steps(self) -> set[str]:
+        """Symbols of the axis along which recurrent cells take their steps."""
+        return self._read(0)
+
+    @property
+    def batches(self) -> set[str]:
+        """Symbols of the axis that recurrent cells take for the samples."""
+        return self._read(1)
+
+    def _read(self, axis: int) -> set[str]:
+        cells = (n for n in self.proto.graph.node if n.op_type in _RECURRENT and not _layout(n))
+        shapes = (self.types.get(n.input[0], TensorType()).shape or () for n in cells)
+        sizes = (shape[axis] for shape in shapes if len(shape) > axis)
+        return {n for n in sizes if isinstance(n, str)}
+
     def cut(self, merged: Mapping[str, SampleAxis]) -> None:
         """Make these tensors inputs with a symbol of their own, and infer again."""
         self.own()
@@ -131,7 +178,7 @@ class _Search:
         del graph.node[:]
         graph.node.extend(kept)
         for name, axis in merged.items():
-            symbol = f"{SAMPLES}:{axis.inner}"
+            symbol = f"{SAMPLES}:{axis.inner}:{axis.alone}:{axis.mixed}"
             self.symbols[symbol] = axis
             shape = list(self.types[name].shape or ())
             shape[axis] = symbol
@@ -153,6 +200,8 @@ class _Search:
         """The axis of every tensor; where inference lost it, that of an input of the same rank."""
         names = [*self.types, *(out for node in self.proto.graph.node for out in node.output)]
         found = {name: axis for name in names if (axis := self.axis(name)) is not None}
+        nodes = ((n.op_type, n.input, n.output) for n in self.proto.graph.node)
+        sized = _data_symbols(nodes, self.types)
         for node in self.proto.graph.node:
             for out in node.output:
                 shape = self.types.get(out, TensorType()).shape
@@ -160,8 +209,12 @@ class _Search:
                     continue
                 axes = (found[i] for i in node.input if i in found and self._rank(i) == len(shape))
                 axis = next(axes, None)
-                if axis is not None and not isinstance(shape[axis], int):
-                    found[out] = SampleAxis(axis, axis.inner)
+                if (
+                    axis is not None
+                    and not isinstance(shape[axis], int)
+                    and shape[axis] not in sized
+                ):
+                    found[out] = SampleAxis(axis, axis.inner, mixed=axis.mixed)
         return found
 
     def _rank(self, tensor: str) -> int | None:
@@ -175,7 +228,9 @@ def merge(before: Shape, axis: SampleAxis, after: Shape) -> SampleAxis | None:
     """
     if all(n == 1 for n in before[:axis]) and axis.inner == 0:
         first = next((i for i, n in enumerate(after) if n != 1), 0)
-        return SampleAxis(first)
+        own, then = _product(before[axis + 1 :]), _product(after[first + 1 :])
+        sure = axis.alone and own is not None and then is not None
+        return SampleAxis(first, alone=sure and own == then, mixed=sure and own != then)
     follow = before[axis + 1 :]
     if not all(isinstance(n, int) for n in follow):
         return None
@@ -183,6 +238,19 @@ def merge(before: Shape, axis: SampleAxis, after: Shape) -> SampleAxis | None:
     if sum(not isinstance(n, int) for n in after) > 1 or not (axis.inner or axis.alone):
         return None
     return _axis_of_stride(after, stride)
+
+
+def _layout(node: onnx.NodeProto) -> int:
+    return next((a.i for a in node.attribute if a.name == "layout"), 0)
+
+
+def _product(shape: Shape) -> int | None:
+    """Number of elements; None where a size is open."""
+    return prod(n for n in shape if isinstance(n, int)) if _closed(shape) else None
+
+
+def _closed(shape: Shape) -> bool:
+    return all(isinstance(n, int) for n in shape)
 
 
 def _axis_of_stride(shape: Shape, stride: int) -> SampleAxis | None:
@@ -200,12 +268,16 @@ def _axis_of_stride(shape: Shape, stride: int) -> SampleAxis | None:
 def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     """Symbols that stand for the number of samples: the output's, or the inputs' first ones."""
     shapes = [search.types.get(name, TensorType()).shape or () for name in inputs]
-    known = {n for shape in shapes for n in shape if isinstance(n, str)}
+    steps = search.steps - search.batches
+    known = {n for shape in shapes for n in shape if isinstance(n, str)} - steps
+    if steps and (batches := search.batches & known):
+        return batches
     outputs = (search.types.get(o.name, TensorType()) for o in search.proto.graph.output)
     shape = next((kind.shape for kind in outputs if kind.is_float and kind.shape), ())
     shared = [n for n in shape if isinstance(n, str) and n in known]
     named = [n for n in shared if "batch" in n.lower()]
     first = {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
+    first -= steps
     lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
     lost = lost and not first.intersection(shared)
     return set((named or shared)[:1]) if shared and (named or not lost) else first

@@ -76,6 +76,16 @@ class Settings:
             raise self.wrong(key, f"must be a list of {count} whole numbers of at least 0")
         return tuple(value)
 
+    def axis(self, key: str, word: str | None = None) -> Any:
+        """The number of an axis, or a word in its place; None where nothing is said."""
+        value = self._take(key, None)
+        if value is None or (word is not None and value == word):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int):
+            other = f" or {word!r}" if word else ""
+            raise self.wrong(key, f"must be the number of an axis{other}, not {value!r}")
+        return value
+
     def numbers(self, key: str, count: int, default: float) -> tuple[float, ...]:
         """`count` finite numbers in a list."""
         value = self._take(key, [default] * count)

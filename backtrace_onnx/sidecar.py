@@ -14,7 +14,7 @@ position_ids). Keys of a series (a wave, or channels over time): rate (positions
 (names), layout (T, CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of
 sound: rate, n_fft, hop, win, window, mels, low, high, mel_scale, mel_area, power, log, floor,
 range, center, length, drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of
-an output: task, labels, threshold.
+an output: task, labels, threshold, sample_axis (a number or "none"), class_axis.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import SampleChoice
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.images import FILTERS, RESIZES, ImageInput, open_image
 from backtrace_onnx.series import SeriesInput
@@ -43,11 +44,17 @@ Entry = ImageInput | TableInput | TextInput | SeriesInput | SpectrogramInput
 
 @dataclass(frozen=True)
 class OutputMeaning:
-    """What an output means: its task, the label of every entry, the threshold of a mask."""
+    """What an output means: its task, the label of every class, the threshold of a mask, its axes.
+
+    Attributes:
+        sample_axis, class_axis: as in `Explainer.explain`.
+    """
 
     task: str | None = None
     labels: tuple[str, ...] = ()
     threshold: float | None = None
+    sample_axis: SampleChoice = None
+    class_axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -225,5 +232,8 @@ def _output(entry: Settings) -> OutputMeaning:
     task = entry.choice("task", TASKS, default="")
     labels = entry.texts("labels")
     threshold = entry.number("threshold", default=np.nan)
+    samples: SampleChoice = entry.axis("sample_axis", "none")
+    classes = entry.axis("class_axis")
     entry.finish()
-    return OutputMeaning(task or None, labels, None if np.isnan(threshold) else threshold)
+    limit = None if np.isnan(threshold) else threshold
+    return OutputMeaning(task or None, labels, limit, samples, classes)

@@ -22,12 +22,14 @@ class Options:
     Attributes:
         threshold: of segmentation.
         scaler: total each channel starts from, where its sum is positive; None: as it is.
-        single: whether the output has one entry per sample.
+        single: whether there is one class only.
+        classes: axis of [samples, ...] along which an entry's classes lie; None: all that follow.
     """
 
     threshold: float = 0.5
     scaler: float | None = None
     single: bool = False
+    classes: int | None = None
 
 
 def start_text(
@@ -45,6 +47,8 @@ def start_text(
     def text(e: Ops, y: Value, target: Value | None) -> tuple[Value, ...]:
         flat = e.Reshape(y, ints(0, -1)) if task != "generation" else y
         pair = _TASKS[task][channels - 1](e, flat, target, options)
+        if channels > 1 and options.classes is not None and task in _AGAINST_CLASSES:
+            pair = pair[0], _within(e, pair[1], flat, y, target, options.classes)
         made = [_rescaled(e, r, options.scaler) for r in pair[:channels]]
         return tuple(e.Reshape(r, e.Shape(y)) for r in made)
 
@@ -59,6 +63,13 @@ def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
         best = e.Where(e.Less(asked, np.int64(0)), best, asked)
     entries = e.Range(np.int64(0), e.Squeeze(e.Shape(y, start=1), ints(0)), np.int64(1))
     return e.Equal(entries, best)
+
+
+def _within(e: Ops, r: Value, flat: Value, y: Value, target: Value | None, classes: int) -> Value:
+    """Of r[samples, entries] what lies along the class axis through the target."""
+    hot = e.Reshape(e.Cast(_one_hot(e, flat, target), to=e.float_type), e.Shape(y))
+    own = e.Expand(e.ReduceMax(hot, ints(classes), keepdims=1), e.Shape(y))
+    return e.Where(e.Greater(e.Reshape(own, e.Shape(r)), e.zero()), r, e.zero())
 
 
 def _classification(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
@@ -144,4 +155,5 @@ _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
     "segmentation": (_segmentation, _segmentation),
     "generation": (_generation, _generation),
 }
+_AGAINST_CLASSES = frozenset({"classification", "bbox"})
 TASKS = tuple(_TASKS)

@@ -75,6 +75,8 @@ def find_target(target: Any, y: Array, task: str) -> Array | None:
 
 def _entries(target: Any, y: Array) -> Array:
     asked = _integers(target, f"target is a class index, or one per sample ({len(y)})")
+    if asked.ndim == 2 and asked.shape[1] == y.ndim - 1 > 1 and len(asked) == len(y):
+        return np.array([_flat_index(tuple(row), y.shape[1:]) for row in asked], np.int64)
     if asked.size not in (1, len(y)):
         raise RequestError(
             f"target is a class index, or one per sample ({len(y)}); got {asked.size} of them"

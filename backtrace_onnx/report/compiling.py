@@ -9,10 +9,11 @@ from typing import Any
 import onnx
 
 from backtrace_onnx.asking import TARGET
+from backtrace_onnx.choices import default_output
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
-from backtrace_onnx.report.explaining import find_sidecar, output_meaning
+from backtrace_onnx.report.explaining import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.report.wanted import target as read_target
 
 
@@ -29,10 +30,13 @@ def compiled(
     tensors: tuple[str, ...],
     target: str = "optional",
     start: bool = False,
+    sample_axis: str | None = None,
+    class_axis: int | None = None,
 ) -> list[str]:
     """Compile a model and return what to tell about the file. Raises BacktraceError."""
     explainer = Explainer(model)
     meaning = output_meaning(find_sidecar(model, sidecar), explainer.graph, output)
+    name = output or default_output(explainer.graph) or ""
     limit = threshold if threshold is not None else meaning.threshold
     explainer.compile(
         file,
@@ -44,6 +48,7 @@ def compiled(
         threshold=0.5 if limit is None else limit,
         target=_target(target, meaning.labels),
         start=start,
+        **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
     )
     return [f"wrote {file}", *_interface(file)]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from backtrace_onnx.choices import default_output
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import Contrast
-from backtrace_onnx.graph import Graph
+from backtrace_onnx.graph import Graph, Shape
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.wanted import (
@@ -40,6 +40,8 @@ class Asked:
     task: str | None = None
     scaler: float | None = None
     threshold: float | None = None
+    sample_axis: str | None = None
+    class_axis: int | None = None
     on_unsupported: Literal["error", "pass", "stop"] = "error"
     engine: Literal["numba", "onnxruntime"] = "numba"
     sidecar: Path | None = None
@@ -72,6 +74,8 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     meaning = output_meaning(sidecar, graph, asked.output)
     waiting.say(f"Explaining {len(batch.sources)} sample(s)")
     threshold = _first(asked.threshold, meaning.threshold, 0.5)
+    shape = graph.type(asked.output or default_output(graph) or "").shape
+    axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
     subjects: list[Subject] = []
     for part, wanted in _plan(asked, meaning, batch, reader, graph):
         made = explainer.explain(
@@ -80,6 +84,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
             output=asked.output,
             scaler=asked.scaler,
             threshold=threshold,
+            **axes,
             progress=waiting.advance,
             **wanted.options(),
         )
@@ -170,6 +175,33 @@ def output_meaning(sidecar: Sidecar | None, graph: Graph, output: str | None) ->
     """What the sidecar says about the output that is explained."""
     name = output or next((o for o in graph.outputs if graph.type(o).is_float), "")
     return (sidecar.outputs.get(name) if sidecar else None) or OutputMeaning()
+
+
+def output_axes(
+    samples: str | None, classes: int | None, meaning: OutputMeaning, shape: Shape | None
+) -> dict[str, Any]:
+    """The axes of an output as the command line or the sidecar has them: options of `explain`.
+
+    Raises RequestError for what is neither the number of an axis nor none.
+    """
+    sample_axis: Any = meaning.sample_axis if samples is None else samples
+    if isinstance(sample_axis, str) and sample_axis != "none":
+        try:
+            sample_axis = int(sample_axis)
+        except ValueError:
+            raise RequestError(
+                f"--sample-axis is the number of an axis or none, not {sample_axis!r}"
+            ) from None
+    class_axis = meaning.class_axis if classes is None else classes
+    if class_axis is None:
+        class_axis = _labelled(meaning.labels, shape)
+    return {"sample_axis": sample_axis, "class_axis": class_axis}
+
+
+def _labelled(labels: Sequence[str], shape: Shape | None) -> int | None:
+    """The only axis, of two or more behind the first, that is as long as there are labels."""
+    found = [axis for axis, n in enumerate(shape or ()) if n == len(labels) and axis]
+    return found[0] if len(found) == 1 and labels and len(shape or ()) > 2 else None
 
 
 def _subjects(

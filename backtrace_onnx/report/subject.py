@@ -93,7 +93,7 @@ class Subject:
         return about(self.explanation.notes, self.sample, warning=True)
 
     def own(self, array: Array) -> Array:
-        """This sample's part of an array of the whole batch."""
+        """This sample's part of an input of the whole batch, or of its relevance."""
         for axis in range(min(array.ndim, 2)):
             if array.shape[axis] == self.samples:
                 part: Array = array.take(self.sample, axis)
@@ -164,7 +164,7 @@ class Subject:
     def output(self) -> Array | None:
         """This sample's explained output, where the model returns it."""
         y = self.explanation.outputs.get(self.explanation.output)
-        return self.own(np.asarray(y)) if y is not None else None
+        return None if y is None else self.explanation.layout.of_sample(np.asarray(y), self.sample)
 
     @property
     def mask(self) -> npt.NDArray[np.bool_] | None:
@@ -216,9 +216,20 @@ class Subject:
         if y.ndim == 2 and (self.task == "generation" or self.vocabulary):
             share: float | None = float(_softmax(y[index[0]])[index[1]])
             return Answer(index, self._token(index[1]), float(y[index]), share)
-        probabilities = self._probabilities(y.ravel())
-        share = None if probabilities is None else float(probabilities[flat])
-        return Answer(index, self._label(flat, y.size), float(y.ravel()[flat]), share)
+        row, place = self._classes(y, index)
+        probabilities = self._probabilities(row)
+        share = None if probabilities is None else float(probabilities[place])
+        return Answer(index, self._label(place, flat, row.size, y.size), float(row[place]), share)
+
+    def _classes(
+        self, y: npt.NDArray[np.float64], index: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.float64], int]:
+        """The values of the classes that an entry is one of, and its place among them."""
+        axis = self.explanation.layout.class_axis
+        if axis is None or y.ndim < 2:
+            return y.ravel(), int(np.ravel_multi_index(index, y.shape)) if index else 0
+        before, place, after = index[: axis - 1], index[axis - 1], index[axis:]
+        return np.moveaxis(y, axis - 1, -1)[(*before, *after)], place
 
     def _token(self, token: int) -> str | None:
         vocabulary = self.vocabulary
@@ -227,16 +238,22 @@ class Subject:
         labels = self.meaning.labels
         return labels[token] if token < len(labels) else None
 
-    def _label(self, flat: int, count: int) -> str | None:
+    def _label(self, place: int, flat: int, classes: int, entries: int) -> str | None:
+        """The label of a class, or of an entry where there are as many labels as entries."""
         labels = self.meaning.labels
-        if not labels or count == 1:
+        if not labels or entries == 1:
             return None
-        if len(labels) != count and self.sidecar:
+        if len(labels) == entries:
+            return labels[flat]
+        if len(labels) == classes:
+            return labels[place]
+        if self.sidecar:
+            each = f", {classes} for each of {entries // classes}" if entries > classes else ""
             raise InputError(
                 f"{self.sidecar.path}: outputs.{self.explanation.output}.labels: there are "
-                f"{len(labels)}, but the output has {count} entries"
+                f"{len(labels)}, but the output has {entries} entries{each}"
             )
-        return labels[flat]
+        return None
 
     def _probabilities(self, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """y if it is a distribution; its softmax if the sidecar calls it a classification."""

@@ -1,0 +1,84 @@
+"""What the axes of an explained output are: where its samples lie, and where their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph import SampleAxis
+from backtrace_onnx.notes import Note
+
+Array = npt.NDArray[Any]
+SampleChoice = int | Literal["none"] | None
+"""A sample axis as a caller gives it; "none": the output is one sample; None: found."""
+
+
+@dataclass(frozen=True)
+class OutputAxes:
+    """The sample axis and the class axis of one output; what remains are its entries.
+
+    Entries are boxes, positions, pixels or steps: each has its own classes, and only these speak
+    against one another. Rows below are [samples, ...]: the output with the sample axis moved to
+    the front, or with one of size 1 put there.
+
+    Attributes:
+        samples: axis along which the samples lie; None: the output is one sample.
+        classes: axis along which an entry's classes lie; None: all of a sample are one entry's.
+        rank: number of axes of the output; None where it is not known.
+        notes: what was assumed to say so.
+    """
+
+    samples: int | None = 0
+    classes: int | None = None
+    rank: int | None = None
+    notes: tuple[Note, ...] = ()
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Number of samples in an output of that shape."""
+        return 1 if self.samples is None else int(shape[self.samples])
+
+    def known(self, output: str) -> dict[str, SampleAxis]:
+        """The sample axis of the output, by its name."""
+        return {} if self.samples is None else {output: SampleAxis(self.samples, alone=True)}
+
+    def rows(self, y: Array) -> Array:
+        """An output as [samples, ...], with two axes at least."""
+        moved = y[None] if self.samples is None else np.moveaxis(y, self.samples, 0)
+        return moved if moved.ndim > 1 else moved.reshape(len(moved), 1)
+
+    def back(self, rows: Array, shape: Sequence[int]) -> Array:
+        """What `rows` made, in the output's own shape."""
+        if not self.samples:
+            return rows.reshape(tuple(shape))
+        return np.ascontiguousarray(np.moveaxis(rows, 0, self.samples))
+
+    def of_sample(self, y: Array, sample: int) -> Array:
+        """One sample's part of an output, a view without the sample axis."""
+        return y if self.samples is None else y.take(sample, self.samples)
+
+    def index(self, entry: Sequence[int], sample: int) -> tuple[int, ...]:
+        """The index in the whole output of an index within one sample."""
+        own = tuple(int(i) for i in entry)
+        at = self.samples
+        return own if at is None else (*own[:at], sample, *own[at:])
+
+    @property
+    def class_axis(self) -> int | None:
+        """The class axis in rows; None where all that follow the samples are classes."""
+        at, samples = self.classes, self.samples
+        if at is None or (self.rank or 0) - (samples is not None) < 2:
+            return None
+        return at + 1 if samples is None or at < samples else at
+
+    def single(self, shape: Sequence[int | str | None]) -> bool:
+        """Whether every entry has one class, as far as the shape tells."""
+        if self.class_axis is not None:
+            return shape[self.classes or 0] == 1
+        return all(n == 1 for axis, n in enumerate(shape) if axis != self.samples)
+
+
+__all__ = ["OutputAxes", "SampleChoice"]
