@@ -1,54 +1,94 @@
-"""Makes the virtual environment that the other scripts run in: `.venv` in the repository.
+"""Makes the virtual environments that the other scripts run in: `.venv` in the repository.
 
 It needs Python 3.11 or newer and pip, nothing else; Debian's python3-venv is not required. Nothing
-outside `.venv` is changed.
+outside `.venv` is changed. What is installed are the versions of `scripts/constraints.txt`, which
+were tested together; `.venv-oldest` and `.venv-newest` have the ends of the ranges that
+`pyproject.toml` allows.
+
+    python3 scripts/environment.py [EXTRAS] [tested|oldest|newest]      prints the bin folder
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+CONSTRAINTS = ROOT / "scripts" / "constraints.txt"
+FOLDERS = {"tested": ".venv", "oldest": ".venv-oldest", "newest": ".venv-newest"}
+BIN = "Scripts" if os.name == "nt" else "bin"
+PYTHON = "python.exe" if os.name == "nt" else "python"
 MINIMUM = (3, 11)
-PINS = ("torch==2.13.0",)
-"""Versions named with all extras; the newest torch may be a build for a GPU of several GB."""
 
 
-def ensure(extras: str = "") -> Path:
-    """Install the package with `extras` into `.venv`, if that is not done yet; the bin folder."""
+def ensure(extras: str = "", versions: str = "tested") -> Path:
+    """Install the package with `extras` in these versions, if that is not done; the bin folder."""
     if sys.version_info < MINIMUM:
         sys.exit(f"Python {'.'.join(map(str, MINIMUM))} or newer is needed; this is {sys.version}")
-    stamp = VENV / f"installed{extras.replace('[', '-').replace(']', '')}"
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    folder = ROOT / FOLDERS[versions]
+    stamp = folder / f"installed{extras.replace('[', '-').replace(']', '')}"
+    wanted = _identity(versions)
     if not (stamp.is_file() and stamp.read_text() == wanted):
         print(
-            f"Installing backtrace-onnx{extras} into {VENV.name} ...", file=sys.stderr, flush=True
+            f"Installing backtrace-onnx{extras} into {folder.name} ...", file=sys.stderr, flush=True
         )
-        _create()
-        pins = PINS if "all" in extras else ()
-        _pip("install", "--quiet", "--editable", f"{ROOT}{extras}", *pins)
+        _create(folder)
+        _pip(folder, "install", "--editable", f"{ROOT}{extras}", *_bounds(folder, versions))
         stamp.write_text(wanted)
-    return BIN
+    return folder / BIN
 
 
-def _create() -> None:
+def oldest() -> Iterator[str]:
+    """The lower bound of every requirement in pyproject.toml, as a constraint."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for group in (project["dependencies"], *project["optional-dependencies"].values()):
+        for requirement in group:
+            if found := re.match(r"([\w.-]+)>=([^;,\s]+)", requirement):
+                yield f"{found[1]}=={found[2]}"
+
+
+def _identity(versions: str) -> str:
+    files = (
+        [ROOT / "pyproject.toml", CONSTRAINTS]
+        if versions == "tested"
+        else [ROOT / "pyproject.toml"]
+    )
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _bounds(folder: Path, versions: str) -> list[str]:
+    """What pip is told about versions."""
+    if versions == "newest":
+        return ["--upgrade", "--upgrade-strategy", "eager"]
+    file = CONSTRAINTS
+    if versions == "oldest":
+        file = folder / "constraints.txt"
+        file.write_text("\n".join(oldest()) + "\n")
+    return ["--constraint", str(file)]
+
+
+def _create(folder: Path) -> None:
     """An environment without pip in it: the calling Python's pip installs into it."""
-    if not PYTHON.is_file():
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
+    if not (folder / BIN / PYTHON).is_file():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
 
 
-def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(PYTHON), "--disable-pip-version-check"]
-    if subprocess.run([*command, *arguments]).returncode:
-        sys.exit("pip could not install; its message is above")
+def _pip(folder: Path, *arguments: str) -> None:
+    """Run pip; what it says is shown where it fails, and else its warnings are no news."""
+    python = str(folder / BIN / PYTHON)
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        sys.exit(f"{done.stdout}\npip could not install; its message is above")
 
 
 if __name__ == "__main__":
-    print(ensure(sys.argv[1] if len(sys.argv) > 1 else ""))
+    print(ensure(*sys.argv[1:]))

@@ -11,6 +11,7 @@ import pytest
 from backtrace_onnx.coverage import refused_in_files, rows
 from backtrace_onnx.expansions.optimised import OPTIMISED
 from backtrace_onnx.report.operators import as_markdown
+from tests.versions import is_tested
 
 
 @pytest.mark.parametrize("domain", ["", "ai.onnx.ml"])
@@ -26,6 +27,8 @@ def test_every_row_says_how() -> None:
 
 
 def test_few_are_refused() -> None:
+    if not (is_tested("onnx") and is_tested("onnxruntime")):
+        pytest.skip("other operators are installed than those that were tested")
     assert not [row for row in rows() if row.coverage == "refused" and row.domain == ""]
     assert len(refused_in_files()) <= 10, refused_in_files()
 

@@ -13,6 +13,7 @@ from onnx import TensorProto
 
 from backtrace_onnx import BacktraceError, Explainer, ModelError, explain
 from backtrace_onnx.model import load
+from backtrace_onnx.sessions import newest_opset
 from tests.graphs import changed, mlp, normal
 
 X = normal(2, 4, seed=5)
@@ -118,10 +119,15 @@ def test_a_file_over_two_gigabytes_is_refused_unread(tmp_path: Path) -> None:
         load(file)
 
 
-@pytest.mark.parametrize("opset", [27, 28, 1000])
+@pytest.mark.parametrize("opset", [newest_opset() + 1, 1000])
 def test_an_opset_too_new_says_what_to_do(opset: int) -> None:
     with pytest.raises(ModelError, match=rf"opset {opset} is newer.*convert_version"):
         load(mlp(opset=opset))
+
+
+def test_the_newest_opset_is_read() -> None:
+    found = explain(mlp(opset=newest_opset()), X).relevance["x"]
+    assert np.array_equal(found, explain(mlp(), X).relevance["x"])
 
 
 @pytest.mark.parametrize("opset", [0, -1])

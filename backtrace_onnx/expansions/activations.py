@@ -34,6 +34,8 @@ def scaled_silu(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
 
 
 @expansion("GatedAdd", domain=MICROSOFT)
-def gated_add(e: Ops, op: Op, x: Value, y: Value, gate: Value) -> Value:
-    """x + y * gate."""
+def gated_add(e: Ops, op: Op, x: Value, y: Value, gate: Value, weight: Value = None) -> Value:
+    """x + y * gate; where the gate has weights, y times the sigmoid of their product."""
+    if weight is not None:
+        gate = e.Sigmoid(e.MatMul(gate, weight))
     return e.Add(x, e.Mul(y, gate))

@@ -21,12 +21,28 @@ MICROSOFT = "com.microsoft"
 @expansion("MatMulNBits", domain=MICROSOFT)
 def matmul_nbits(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     """Product with the weights it stands for, and a bias."""
-    packed, scales, *others = _constants(op, (1, 2, 3, 4))
-    zeros, group = others
+    packed, scales, zeros, group = _constants(op, (1, 2, 3, 4))
     if group is not None or op.attribute("weight_prepacked", 0):
         raise RuleError("regrouped or prepacked weights have no expansion")
     bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size"))
     features, made = int(op.attribute("K")), int(op.attribute("N"))
+    weight = _weights(packed, scales, zeros, bits, size, (made, features))
+    product = e.MatMul(x, Constant(f"{op.node.name}/weight", weight))
+    bias = rest[4] if len(rest) > 4 else None
+    return product if bias is None else e.Add(product, bias)
+
+
+def _weights(
+    packed: Array, scales: Array, zeros: Array | None, bits: int, size: int, shape: tuple[int, int]
+) -> Array:
+    """Weights [features, made] of blocks of `size` along the features; all 0 where none are given.
+
+    Args:
+        shape: what is made of how many features.
+    """
+    made, features = shape
+    if not packed.size:
+        return np.zeros((features, made), scales.dtype)
     values = unpacked(packed.reshape(made, -1, packed.shape[-1]), bits).reshape(made, -1)
     blocks = values.shape[1] // size
     if zeros is None:
@@ -34,10 +50,25 @@ def matmul_nbits(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     elif zeros.dtype == np.uint8:
         zeros = unpacked(zeros.reshape(made, -1), bits)[:, :blocks]
     weights = by_blocks(values, scales.reshape(made, blocks), zeros.reshape(made, blocks), 1, size)
-    weight = np.ascontiguousarray(weights[:, :features].T)
-    product = e.MatMul(x, Constant(f"{op.node.name}/weight", weight))
-    bias = rest[4] if len(rest) > 4 else None
-    return product if bias is None else e.Add(product, bias)
+    return np.ascontiguousarray(weights[:, :features].T)
+
+
+@expansion("MatMulNBitsQLoRA", domain=MICROSOFT)
+def matmul_nbits_with_adapter(e: Ops, op: Op, x: Value, *_: Value) -> Value:
+    """Product with the weights it stands for, plus that with the two thin ones of its adapter."""
+    packed, scales, a, a_scales, b, b_scales = _constants(op, range(1, 7))
+    features, made = int(op.attribute("K")), int(op.attribute("N"))
+    bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size", 32))
+    of_adapter = int(op.attribute("lora_bits", 8)), int(op.attribute("lora_block_size", 32))
+
+    def times(x: Value, name: str, *weights: Any) -> Value:
+        return e.MatMul(x, Constant(f"{op.node.name}/{name}", _weights(*weights)))
+
+    base = times(x, "weight", packed, scales, None, bits, size, (made, features))
+    if not b.size or not a.size:
+        return base
+    down = times(x, "down", a, a_scales, None, *of_adapter, (a.shape[0], features))
+    return e.Add(base, times(down, "up", b, b_scales, None, *of_adapter, (made, a.shape[0])))
 
 
 def _constants(op: Op, places: Sequence[int]) -> list[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.backends.base import Constant, ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.blocks import Array, by_blocks, unpacked
+from backtrace_onnx.expansions.gates import swish_gated
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
@@ -70,11 +72,15 @@ def _shares(e: Ops, op: Op, router: Value, among_chosen: bool) -> Value:
 def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
     kind = op.attribute("activation_type", "relu")
     if kind == "swiglu":
-        return _gated(e, op, x, gate)
+        return swish_gated(e, op, *_halves(e, op, x, gate), **_limits(op))
+    if kind == "geglu":
+        x, gate = _halves(e, op, x, gate)
+        return e.Mul(e.Gelu(x, approximate="tanh"), gate)
     known: dict[str, Callable[[], Value]] = {
         "relu": lambda: e.Relu(x),
         "gelu": lambda: e.Gelu(x, approximate="tanh"),
         "silu": lambda: e.Mul(x, e.Sigmoid(x)),
+        "relu2": lambda: e.Mul(e.Relu(x), e.Relu(x)),
         "identity": lambda: x,
     }
     if kind not in known:
@@ -83,26 +89,23 @@ def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
     return made if gate is None else e.Mul(made, gate)
 
 
-def _gated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
-    """G * sigmoid(alpha G) * (L + beta) of the two halves G and L, clamped."""
+def _halves(e: Ops, op: Op, x: Value, gate: Value) -> tuple[Value, Value]:
+    """What is activated and what it is multiplied with; one product may hold both."""
     fusion = int(op.attribute("swiglu_fusion", 0))
     if fusion == 1:
         pairs = e.Reshape(x, ints(0, 0, -1, 2))
-        x, gate = (
-            e.Squeeze(part, ints(3)) for part in e.Split(pairs, axis=3, num_outputs=2, outputs=2)
-        )
-    elif fusion == 2:
+        parts = e.Split(pairs, axis=3, num_outputs=2, outputs=2)
+        return e.Squeeze(parts[0], ints(3)), e.Squeeze(parts[1], ints(3))
+    if fusion == 2:
         x, gate = e.Split(x, axis=2, num_outputs=2, outputs=2)
-    alpha, beta = (
-        float(op.attribute("activation_alpha", 1.0)),
-        float(op.attribute("activation_beta", 0.0)),
-    )
-    limit = op.attribute("swiglu_limit")
-    if limit is not None:
-        x = e.Clip(x, None, e.scalar(limit))
-        gate = e.Clip(gate, e.scalar(-limit), e.scalar(limit))
-    opened = e.Mul(x, e.Sigmoid(e.Mul(x, e.scalar(alpha))))
-    return e.Mul(opened, e.Add(gate, e.scalar(beta)) if beta else gate)
+    return x, gate
+
+
+def _limits(op: Op) -> dict[str, Any]:
+    return {
+        "limit": op.attribute("swiglu_limit"),
+        "after": bool(op.attribute("swiglu_limit_after_activation", 0)),
+    }
 
 
 @expansion("QMoE", domain=MICROSOFT, opset=20)

@@ -32,6 +32,7 @@ _NEVER = np.int64(1 << 40)
 _INPUTS = (
     *("query", "key", "value", "past_key", "past_value", "seqlens_k", "total", "cos", "sin"),
     *("positions", "added", "sink", "k_scale", "v_scale", "q_norm", "k_norm"),
+    "query_seqlens",
 )
 
 
@@ -89,6 +90,7 @@ def _check(op: Op, inputs: dict[str, Value]) -> None:
         (op.attribute("sliding_window_cache", 0), "a cache that holds a window"),
         (op.attribute("qk_output", 0) and op.names(3), "its output of the scores"),
         (inputs.get("q_norm") is not None, "a normalisation that onnxruntime's CPU does not run"),
+        (inputs.get("query_seqlens") is not None, "queries that are padded on the right"),
         (inputs.get("value") is None and inputs.get("key") is not None, "a key without value"),
     ):
         if used:

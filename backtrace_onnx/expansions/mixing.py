@@ -9,6 +9,8 @@ from backtrace_onnx.expansions.normalisation import root_mean_square
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
+_SLICED = ("input_channel_offset", "input_channels", "state_length", "state_update_capacity")
+"""Attributes of the causal convolution that only a GPU's kernel reads."""
 
 
 @expansion("HyperConnectionPreMix", domain=MICROSOFT)
@@ -73,7 +75,7 @@ def causal_convolution(
 ) -> tuple[Value, ...]:
     """Convolution of every channel with its earlier values, the oldest of which are given."""
     shape = op.type(1).shape
-    for name in ("state_window", "channels_last"):
+    for name in ("state_window", "channels_last", *_SLICED):
         if op.attribute(name, 0):
             raise RuleError(f"{name.replace('_', ' ')} has no expansion")
     if int(op.attribute("ndim", 1)) != 1 or not shape or not isinstance(shape[2], int):
@@ -114,3 +116,32 @@ def _size(op: Op) -> int | None:
     """Features of a token in the first input, if known."""
     last = (op.type(0).shape or (None,))[-1]
     return last if isinstance(last, int) else None
+
+
+@expansion("HyperConnectionLowRankMix", domain=MICROSOFT)
+def low_rank_mix(
+    e: Ops,
+    op: Op,
+    streams: Value,
+    scale: Value,
+    down: Value,
+    up: Value,
+    inject: Value,
+    block: Value = None,
+    gates: Value = None,
+) -> tuple[Value, ...]:
+    """Normalised streams, gated by a network of low rank and summed; gates for the next block."""
+    if block is not None:
+        added = e.Mul(e.Unsqueeze(gates, ints(-1)), e.Unsqueeze(block, ints(-2)))
+        streams = e.Reshape(e.Add(_grouped(e, op, streams), added), e.Shape(streams))
+    rows = _grouped(e, op, streams)
+    by_stream = e.Reshape(scale, ints(int(op.attribute("num_branches")), -1))
+    unit = root_mean_square(e, rows, by_stream, float(op.attribute("epsilon", 1e-5)))
+    flat = e.Reshape(unit, e.Shape(streams))
+    z = e.Mul(e.MatMul(flat, down), e.scalar(float(op.attribute("silu_alpha", 1.0))))
+    opened = e.Sigmoid(e.MatMul(e.Mul(z, e.Sigmoid(z)), up))
+    mixed = e.ReduceSum(_grouped(e, op, e.Mul(flat, opened)), ints(-2), keepdims=0)
+    y = e.Mul(mixed, e.scalar(float(op.attribute("reduction_scale", 1.0))))
+    logits = e.Div(e.MatMul(flat, inject), e.scalar(float(op.attribute("gate_div", 1.0))))
+    made = e.Mul(e.Sigmoid(logits), e.scalar(float(op.attribute("gate_mul", 1.0))))
+    return y, made, streams

@@ -27,12 +27,12 @@ refuse(
             ),
             _alike(
                 "PagedAttention SparsePagedAttention DynamicSparseAttention SparseAttentionIndexer "
-                "PackedSparseAttentionIndexer",
+                "PackedSparseAttentionIndexer PackedSparseAttentionIndexerMerge",
                 "its keys and values lie in pages or blocks of a cache that only a GPU's kernel "
                 "reads; export the model with dense attention",
             ),
             _alike(
-                "GatedDeltaNet VarlenCausalConvWithState LinearAttention",
+                "GatedDeltaNet VarlenCausalConvWithState LinearAttention Mamba2Verify",
                 "its state is carried from token to token inside the kernel; export the recurrence "
                 "as a Loop or Scan",
             ),
@@ -42,6 +42,16 @@ refuse(
                 "MatMulBlockQuantizedFp8Weight MatMulNBitsMlp MatMulNBitsQkv",
                 "it is laid out for one kind of GPU and does not run on a CPU; explain the model "
                 "it was quantised from",
+            ),
+            _alike(
+                "GatherPacked MatMulPacked MoEPacked",
+                "its weights are packed in a format that its kernel alone unpacks; explain the "
+                "model they were packed from",
+            ),
+            _alike(
+                "ConvStateReplay GatedDeltaNetStateReplay SpeculativePrefixCommit",
+                "it keeps the books of a decoder that guesses ahead, in buffers of a GPU; explain "
+                "the decoder without it, one token at a time",
             ),
             _alike(
                 "SparseAttention",

@@ -13,6 +13,7 @@ from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
 MICROSOFT = "com.microsoft"
 _INTERLEAVED = 1
+FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
 
 
 def rotated(e: Ops, x: Value, cos: Value, sin: Value, *, pairs: bool, size: int | None) -> Value:
@@ -86,6 +87,31 @@ def multimodal_rotary_embedding(
         return e.Unsqueeze(made, ints(1))
 
     return back(_turned(e, op, x, mixed(cos), mixed(sin)))
+
+
+@expansion("RMSNormRotary", domain=MICROSOFT)
+def normalised_rotary_embedding(
+    e: Ops, op: Op, x: Value, scale: Value, positions: Value, cos: Value, sin: Value, *_: Value
+) -> tuple[Value, Value]:
+    """A slice of every head's features divided by its root mean square, then turned."""
+    start, width = (int(op.attribute(f"input_{name}", 0)) for name in ("start", "width"))
+    if start or width:
+        end = start + width if width else np.iinfo(np.int64).max
+        x = e.Slice(x, ints(start), ints(end), ints(3))
+    real = e.Cast(x, to=FLOAT)
+    mean = e.ReduceMean(e.Mul(real, real), ints(-1), keepdims=1)
+    root = e.Sqrt(e.Add(mean, np.float32(op.attribute("epsilon", 1e-6))))
+    unit = e.Mul(e.Div(real, root), scale)
+    tokens = e.Squeeze(e.Shape(x, start=1, end=2), ints(0))
+    if op.rank(2) != 2:
+        positions = e.Add(e.Reshape(positions, ints(1, 1)), places(e, tokens))
+    at = [angles(e, e.Cast(table, to=FLOAT), positions) for table in (cos, sin)]
+    turned = e.Transpose(unit, perm=[0, 2, 1, 3])
+    size = int(op.attribute("rotary_embedding_dim"))
+    y = merged(e, rotated(e, turned, *at, pairs=False, size=size))
+    if op.attribute("flatten_batch", 0):
+        y = e.Reshape(y, e.Concat(ints(1, -1), e.Shape(y, start=2), axis=0))
+    return e.Cast(y, to=FLOAT16 if op.attribute("output_fp16", 0) else BFLOAT16), unit
 
 
 def _streams(sections: Sequence[int], layout: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ class _Writer:
 
 
 def _apply(op: Op, text: Any, ops: EmitOps) -> list[Any]:
+    _check_count(op, text)
     inputs = [Symbol(ops, name) if name else None for name in op.node.inputs]
     made = text(ops, op, *inputs)
     return list(made) if isinstance(made, tuple) else [made]
@@ -132,6 +134,15 @@ def _checked(made: list[Any], node: Node) -> list[Any]:
         if name and symbol is None:
             raise RuleError(f"its output {name!r}, which is read, has no expansion")
     return made
+
+
+def _check_count(op: Op, text: Any) -> None:
+    """Raises RuleError for inputs that a newer onnxruntime has added to an operator."""
+    kinds = [p.kind for p in signature(text).parameters.values()]
+    taken = kinds.count(Parameter.POSITIONAL_OR_KEYWORD) - 2
+    given = max((i + 1 for i, name in enumerate(op.node.inputs) if name), default=0)
+    if Parameter.VAR_POSITIONAL not in kinds and given > taken:
+        raise RuleError(f"it has {given} inputs, of which only the first {taken} are known here")
 
 
 def _named(

@@ -160,7 +160,7 @@ def check_defined(
     made: dict[str, Explanation] = {}
     for mode in MODES:
         start = starts(case, mode)
-        made[mode] = case.explain(mode, start, output="y0")
+        made[mode] = case.explain(mode, start, output=case.proto.graph.output[0].name)
         check_ledger(made[mode])
         if compiled is not None:
             check_compiled(case, mode, start, made[mode], compiled)
@@ -198,4 +198,4 @@ def _defined(
 
     nodes = [node(op_type, taken, named, "n", domain=MICROSOFT, **attributes)]
     proto = model(nodes, kinds(feeds), kinds(made), weights, opset=opset, domains={MICROSOFT: 1})
-    return Defined(proto, feeds, made["y0"])
+    return Defined(proto, feeds, next(iter(made.values())))

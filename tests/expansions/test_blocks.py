@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from tests.expansions.checks import check, numbers
+from tests.expansions.checks import check, check_defined, numbers
 from tests.support import Fixed, fixed
 
 
@@ -47,6 +48,39 @@ def test_activations_that_onnxruntime_rounds_are_not_rounded() -> None:
         block_size=16,
         accuracy_level=4,
         tolerance=1e-2,
+    )
+
+
+def real(packed: Fixed, scales: Fixed, bits: int, features: int) -> npt.NDArray[np.float32]:
+    """What weights [made, blocks, bytes] of 4 or 8 bits stand for: [features, made]."""
+    x = packed.array
+    x = np.stack([x & 15, x >> 4], -1).reshape(*x.shape[:2], -1) if bits == 4 else x
+    blocks = (x.astype(np.float32) - 2.0 ** (bits - 1)) * scales.array[..., None]
+    made = blocks.reshape(len(x), -1)[:, :features]
+    return made.T.astype(np.float32)
+
+
+@pytest.mark.parametrize("rank", [20, 0])
+def test_matmul_with_an_adapter(rank: int) -> None:
+    x, base = numbers(2, 5, 40), (packed(6, 3, 8), scales(6, 3))
+    down, up = (packed(rank, 2, 32), scales(20, 2)), (packed(6, 1, 32), scales(6, 1))
+    answer = x @ real(*base, 4, 40)
+    if rank:
+        answer += x @ real(*down, 8, 40) @ real(*up, 8, 20)
+    check_defined(
+        *("MatMulNBitsQLoRA", x, *base, *down, *up),
+        answers=answer,
+        tolerance=1e-5,
+        **{"K": 40, "N": 6, "bits": 4, "block_size": 16, "lora_bits": 8, "lora_block_size": 32},
+    )
+
+
+def test_a_matmul_without_weights_makes_nothing() -> None:
+    empty = fixed(np.zeros((6, 3, 0), np.uint8)), fixed(np.zeros(0, np.float32))
+    check_defined(
+        *("MatMulNBits", numbers(5, 40), *empty),
+        answers=np.zeros((5, 6), np.float32),
+        **{"K": 40, "N": 6, "bits": 4, "block_size": 16},
     )
 
 
