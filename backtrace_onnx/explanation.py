@@ -140,16 +140,19 @@ class Explanation:
         *,
         sample: int = 0,
         sidecar: str | os.PathLike[str] | None = None,
+        picture: str | os.PathLike[str] | None = None,
     ) -> None:
         """Write a picture of one sample's inputs: heatmap for images, bars for features.
 
-        With the model's sidecar file, pictures show what was read and one-hots their column.
+        With the model's sidecar file, pictures show what was read and one-hots their column; with
+        the `picture` that was padded or cropped, relevance is drawn on it.
         """
         from backtrace_onnx.report.pictures import plot
         from backtrace_onnx.sidecar import Sidecar
 
         meaning = None if sidecar is None else Sidecar.load(sidecar)
-        plot(self, Path(path), sample=sample, sidecar=meaning)
+        original = None if picture is None else Path(picture)
+        plot(self, Path(path), sample=sample, sidecar=meaning, picture=original)
 
 
 def combined(positive: Mapping[str, Array], negative: Mapping[str, Array]) -> dict[str, Array]:

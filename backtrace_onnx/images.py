@@ -54,15 +54,16 @@ class ImageInput:
         """Where a picture of this width and height lies in the input. Raises InputError."""
         part = self._part(size)
         own = (part[2] - part[0], part[3] - part[1])
-        whole = (0, 0, self.width, self.height)
+        to = (self.width, self.height)
         if self.resize == "crop":
-            return Placement(size, cropped(part, self._covering(own), whole[2:]), whole)
+            part_shown = cropped(part, self._covering(own), to)
+            return Placement(size, part_shown, (0, 0, *to), to)
         if self.resize == "stretch":
-            return Placement(size, part, whole)
+            return Placement(size, part, (0, 0, *to), to)
         wide, high = self._fitting(own)
         center = self.pad_at == "center"
         left, top = ((self.width - wide) // 2, (self.height - high) // 2) if center else (0, 0)
-        return Placement(size, part, (left, top, left + wide, top + high))
+        return Placement(size, part, (left, top, left + wide, top + high), to)
 
     def encode(self, image: Image.Image) -> Array:
         """float32[1, C, H, W] or [1, H, W, C] of a picture in mode L or RGB."""

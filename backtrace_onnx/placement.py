@@ -15,11 +15,13 @@ class Placement:
         size: width and height of the picture as it was opened.
         part: the box of the picture that is shown, in its own pixels.
         inside: the box of the input that shows it, in whole pixels; the rest is padding.
+        input: width and height of the input.
     """
 
     size: tuple[int, int]
     part: Box
     inside: tuple[int, int, int, int]
+    input: tuple[int, int]
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -39,9 +41,9 @@ class Placement:
             top + (box[3] - y) * down,
         )
 
-    def padded(self, height: int, width: int) -> bool:
-        """Whether an input of this size has padding around the picture."""
-        return self.inside != (0, 0, width, height)
+    def padded(self) -> bool:
+        """Whether the input has padding around the picture."""
+        return self.inside != (0, 0, *self.input)
 
 
 def cropped(part: Box, to: tuple[int, int], shown: tuple[int, int]) -> Box:

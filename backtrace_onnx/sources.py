@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +24,29 @@ from backtrace_onnx.tables import TableInput, read_numbers, read_rows
 from backtrace_onnx.text_arguments import read_texts, shown_text
 from backtrace_onnx.text_inputs import TextInput
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 Array = npt.NDArray[Any]
 KINDS = ".npy, .npz, .json, .csv, a picture (.png, .jpg, ...) or sound (.wav)"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Arrays by input name, where each sample came from, and its text if it is one."""
+    """Arrays by input name, where each sample came from, and its text if it is one.
+
+    Attributes:
+        pictures: what was opened for an input of which every sample is a picture.
+    """
 
     feeds: dict[str, Array]
     sources: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    pictures: Mapping[str, tuple[Image.Image, ...]] = field(default_factory=dict)
+
+    def originals(self, sample: int) -> dict[str, Image.Image]:
+        """The pictures of one sample, by input."""
+        return {name: own[sample] for name, own in self.pictures.items() if sample < len(own)}
 
 
 class Reader:
@@ -47,12 +59,14 @@ class Reader:
 
     def __init__(self, graph: Graph, sidecar: Sidecar | None = None) -> None:
         self._graph, self._sidecar = graph, sidecar
+        self._opened: dict[str, list[Image.Image]] = {}
 
     def read(self, arguments: Sequence[str]) -> Batch:
         """What the files and texts, each `file` or `name=file`, say together.
 
         Several files or texts for one input become the samples of one batch. Raises InputError.
         """
+        self._opened = {}
         parts: dict[str, list[tuple[str, Array]]] = {}
         texts: dict[str, list[str]] = {}
         entries = self.texts
@@ -69,7 +83,13 @@ class Reader:
         for arrays in made:
             feeds = {**arrays, **feeds}
         first = tuple(next(iter(texts.values()), ()))
-        return Batch(feeds, tuple(map(shown_text, first)) or _sources(parts, self._graph), first)
+        sources = tuple(map(shown_text, first)) or _sources(parts, self._graph)
+        pictures = {
+            name: tuple(own)
+            for name, own in self._opened.items()
+            if len(own) == len(parts[name]) == len(sources)
+        }
+        return Batch(feeds, sources, first, pictures)
 
     @property
     def texts(self) -> dict[str, TextInput]:
@@ -158,7 +178,12 @@ class Reader:
                 f'{{"inputs": {{"{name}": {{"kind": "image", "height": 224, "width": 224, '
                 '"color": "rgb", "scale": 0.00392157}}}, or give the array as .npy'
             )
-        return entry.encode(open_image(path))
+        image = open_image(path)
+        self._opened.setdefault(name, []).append(image)
+        try:
+            return entry.encode(image)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def _sound(self, name: str, path: Path) -> Array:
         raise InputError(

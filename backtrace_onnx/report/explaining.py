@@ -89,7 +89,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
             **wanted.options(),
         )
         common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
-        subjects += _subjects(common, part.sources, wanted.entries(made))
+        subjects += _subjects(common, part, wanted.entries(made))
     return subjects
 
 
@@ -205,15 +205,17 @@ def _labelled(labels: Sequence[str], shape: Shape | None) -> int | None:
 
 
 def _subjects(
-    common: Subject, sources: Sequence[str], entries: Sequence[tuple[int, ...]]
+    common: Subject, part: Batch, entries: Sequence[tuple[int, ...]]
 ) -> Iterator[Subject]:
     if common.sidecar:
         made = replace(common.explanation, names=common.sidecar.names())
         common = replace(common, explanation=made)
+    sources = part.sources
     for sample in range(common.samples):
         source = sources[sample] if len(sources) == common.samples else ", ".join(sources)
         own = entries[sample] if entries else ()
-        yield replace(common, sample=sample, source=source, entries=own)
+        originals = part.originals(sample)
+        yield replace(common, sample=sample, source=source, entries=own, originals=originals)
 
 
 def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:
@@ -227,7 +229,8 @@ def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:
         return
     for i, source in enumerate(batch.sources):
         feeds = {name: a[i : i + 1] for name, a in batch.feeds.items()}
-        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1])
+        own = {name: pictures[i : i + 1] for name, pictures in batch.pictures.items()}
+        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1], own)
 
 
 def _first(*values: float | None) -> float:

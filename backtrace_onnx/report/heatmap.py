@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.report.framing import Frame, find_frame
 from backtrace_onnx.report.ranking import picture_axis, pixels
 from backtrace_onnx.report.style import FAINT, INK, Scale, colours
 from backtrace_onnx.report.subject import Subject
@@ -27,18 +28,19 @@ def panels(subject: Subject) -> int:
 
 def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """The picture beside its relevance; in modes with two channels also each of them."""
-    picture = shown_picture(subject, name)
+    frame = shown_frame(subject, name)
     count = panels(subject)
     axes, bars = figure.subplots(2, count, squeeze=False, height_ratios=[1, 0.035])
-    axes[0].imshow(picture, interpolation="nearest")
+    axes[0].imshow(frame.picture, interpolation="nearest", extent=frame.whole)
     bars[0].set_axis_off()
     for axis, bar, (title, values) in zip(axes[1:], bars[1:], _maps(subject, name), strict=True):
-        drawn, scale = _overlay(axis, picture, pixels(subject, name, values))
+        drawn, scale = _overlay(axis, frame, pixels(subject, name, values))
         legend(figure.colorbar(drawn, cax=bar, orientation="horizontal"), scale, subject)
         axis.set_title(title, color=FAINT, fontsize=11)
     axes[0].set_title("input", color=FAINT, fontsize=11)
     for axis in axes:
-        _outline(axis, subject, picture.shape[:2])
+        _outline(axis, subject, frame)
+        _used(axis, frame)
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
@@ -52,6 +54,11 @@ def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
     own = [subject.own(values[name]) for _, values in subject.channels]
     titles = ("for minus against", "what the target brings", "what all else brings")
     return list(zip(titles, (whole, own[0], -own[1]), strict=True))
+
+
+def shown_frame(subject: Subject, name: str) -> Frame:
+    """What the relevance of an input is drawn on."""
+    return find_frame(subject, name, shown_picture(subject, name))
 
 
 def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
@@ -87,16 +94,19 @@ def _blur(line: Array, weights: Array) -> Array:
     return np.convolve(np.pad(line, pad, mode="reflect"), weights, mode="valid")
 
 
-def _overlay(axis: Axes, picture: Array, values: Array) -> tuple[Any, Scale]:
+def _overlay(axis: Axes, frame: Frame, values: Array) -> tuple[Any, Scale]:
     """Relevance over a pale gray copy of the picture; a dark picture is made paler."""
-    values = smoothed(values)
+    picture, values = frame.picture, smoothed(frame.cut(values))
     scale = Scale.of(values, _PERCENTILE if values.size > 4096 else 100)
     gray = picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
     floor = 0.5 if gray.mean() > 0.25 else 0.8
     shown: Any = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
-    axis.imshow(floor + (1 - floor) * gray, cmap="gray", **shown)
+    axis.imshow(floor + (1 - floor) * gray, cmap="gray", extent=frame.whole, **shown)
     shown["vmin"] = -1
-    return axis.imshow(values / scale.limit, cmap=colours(), **shown), scale
+    drawn = axis.imshow(values / scale.limit, cmap=colours(), extent=frame.shown, **shown)
+    axis.set_xlim(*frame.whole[:2])
+    axis.set_ylim(*frame.whole[2:])
+    return drawn, scale
 
 
 def legend(bar: Any, scale: Scale, subject: Subject) -> None:
@@ -115,7 +125,7 @@ def legend(bar: Any, scale: Scale, subject: Subject) -> None:
     bar.outline.set_visible(False)
 
 
-def _outline(axis: Axes, subject: Subject, shape: tuple[int, ...]) -> None:
+def _outline(axis: Axes, subject: Subject, frame: Frame) -> None:
     """The border of a segmentation's mask, where it lies over the picture."""
     mask = subject.mask
     if mask is None:
@@ -123,7 +133,25 @@ def _outline(axis: Axes, subject: Subject, shape: tuple[int, ...]) -> None:
     flat = mask.reshape(-1, *mask.shape[-2:]).any(axis=0) if mask.ndim >= 2 else None
     if flat is None or not flat.any() or flat.all():
         return
-    rows = (np.arange(flat.shape[0]) + 0.5) * shape[0] / flat.shape[0] - 0.5
-    columns = (np.arange(flat.shape[1]) + 0.5) * shape[1] / flat.shape[1] - 0.5
+    left, right, bottom, top = _seen(frame)
+    rows = top + (np.arange(flat.shape[0]) + 0.5) * (bottom - top) / flat.shape[0]
+    columns = left + (np.arange(flat.shape[1]) + 0.5) * (right - left) / flat.shape[1]
     for color, width in (("white", 3.0), ("black", 1.2)):
         axis.contour(columns, rows, flat.astype(float), [0.5], colors=color, linewidths=width)
+
+
+def _used(axis: Axes, frame: Frame) -> None:
+    """The border of what the model saw, where it did not see all of the picture."""
+    left, right, bottom, top = frame.shown
+    if frame.shown != frame.whole:
+        x, y = (left, right, right, left, left), (top, top, bottom, bottom, top)
+        axis.plot(x, y, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+
+
+def _seen(frame: Frame) -> tuple[float, float, float, float]:
+    """Where the whole input would lie over the picture: left, right, bottom, top."""
+    placed = frame.placement
+    if placed is None:
+        return frame.whole
+    left, top, right, bottom = placed.back((0, 0, placed.input[0], placed.input[1]))
+    return left - 0.5, right - 0.5, bottom - 0.5, top - 0.5

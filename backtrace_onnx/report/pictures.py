@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.images import open_image
 from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
-from backtrace_onnx.report.ranking import is_picture
+from backtrace_onnx.report.framing import find_placement
+from backtrace_onnx.report.ranking import is_picture, pixels
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.spans import find_track
@@ -16,13 +21,19 @@ from backtrace_onnx.report.subject import Answer, Subject, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.sidecar import Sidecar
 
 
 def plot(
-    explanation: Explanation, path: Path, *, sample: int = 0, sidecar: Sidecar | None = None
+    explanation: Explanation,
+    path: Path,
+    *,
+    sample: int = 0,
+    sidecar: Sidecar | None = None,
+    picture: Path | None = None,
 ) -> None:
     """Write a picture (.png, .svg or .pdf) of the inputs' relevance: heatmap, bars or strips.
 
@@ -31,12 +42,25 @@ def plot(
     Raises RequestError for a sample that is not there or a file that cannot be written.
     """
     subject = Subject(explanation, sample, sidecar=sidecar)
+    if picture is not None:
+        subject = replace(subject, originals=_originals(subject, picture))
     if not 0 <= sample < subject.samples:
         raise RequestError(f"sample {sample} of an explanation of {subject.samples}")
     if path.suffix.lower() == ".html":
         _write_page(subject, path)
     else:
         plot_relevance(subject, path)
+
+
+def _originals(subject: Subject, picture: Path) -> dict[str, Image.Image]:
+    """The picture that the only input which the sidecar makes of one was made of."""
+    names = [name for name in subject.explanation.inputs if subject.image(name)]
+    if len(names) != 1:
+        raise RequestError(
+            f"{picture}: an original goes with one input that is a picture by its sidecar, "
+            f"not {len(names)}"
+        )
+    return {names[0]: open_image(picture)}
 
 
 def _write_page(subject: Subject, path: Path) -> None:
@@ -96,7 +120,7 @@ def _kind(subject: Subject, name: str) -> _Drawn:
 
 def _size(subject: Subject, name: str) -> tuple[float, float]:
     if is_picture(subject, name):
-        rows, columns = heatmap.shown_picture(subject, name).shape[:2]
+        rows, columns = heatmap.shown_frame(subject, name).picture.shape[:2]
         side = 3.4 if heatmap.panels(subject) > 2 else 4.2
         return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
     if _kind(subject, name) is sentences:
@@ -150,7 +174,21 @@ def _went(subject: Subject, names: list[str]) -> str:
         for n in names
     )
     smooth = " · smoothed for display" if large else ""
-    return f"mode {subject.explanation.mode}{reached}{smooth}"
+    return f"mode {subject.explanation.mode}{reached}{_padded(subject, names)}{smooth}"
+
+
+def _padded(subject: Subject, names: list[str]) -> str:
+    """How much of |relevance| lies on the padding around pictures, which is not drawn."""
+    whole = outside = 0.0
+    for name in names:
+        placement = find_placement(subject, name)
+        if placement is None or not placement.padded():
+            continue
+        size = np.abs(pixels(subject, name, subject.relevance(name)))
+        left, top, right, bottom = placement.inside
+        whole += float(size.sum())
+        outside += float(size.sum() - size[top:bottom, left:right].sum())
+    return f" · {percent(outside / whole)} of |relevance| on the padding" if whole else ""
 
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.images import ImageInput
+from backtrace_onnx.report.framing import Frame, find_placement
 from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import read
@@ -117,13 +118,43 @@ def _parts(subject: Subject, name: str) -> Iterator[Part]:
 
 
 def _regions(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    maps = [pixels(subject, name, r) for r in (sample, *own)]
+    wholes = [pixels(subject, name, r) for r in (sample, *own)]
+    frame = _frame(subject, name)
+    maps = wholes if frame is None else [frame.cut(m) for m in wholes]
+    yield from _padding(name, frame, wholes)
     rows, columns = edges(maps[0].shape[0]), edges(maps[0].shape[1])
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
             sums = [float(m[top:bottom, left:right].sum()) for m in maps]
-            text = f"rows {top}-{bottom}, columns {left}-{right}"
-            yield Part(name, text, sums[0], tuple(sums[1:]), box=(top, left, bottom, right))
+            box = _placed(frame, (top, left, bottom, right))
+            text = f"rows {box[0]}-{box[2]}, columns {box[1]}-{box[3]}"
+            yield Part(name, text, sums[0], tuple(sums[1:]), box=box)
+
+
+def _frame(subject: Subject, name: str) -> Frame | None:
+    """Where the picture lies in the input, if places are told in its own pixels."""
+    placement = find_placement(subject, name)
+    if placement is None:
+        return None
+    return Frame(np.zeros((1, 1, 3), np.uint8), placement.size, placement)
+
+
+def _padding(name: str, frame: Frame | None, maps: list[Array]) -> Iterator[Part]:
+    """What the padding around a picture holds, as a part of its own."""
+    sums = [frame.padding(m) for m in maps] if frame else [None]
+    found = [s for s in sums if s is not None]
+    if found:
+        yield Part(name, "padding", found[0], tuple(found[1:]))
+
+
+def _placed(frame: Frame | None, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Rows and columns of what was cut out of an input, in the picture's own pixels."""
+    if frame is None or frame.placement is None:
+        return box
+    x, y = frame.placement.inside[:2]
+    top, left, bottom, right = box
+    found = [round(n) for n in frame.back((x + left, y + top, x + right, y + bottom))]
+    return found[1], found[0], found[3], found[2]
 
 
 def _spans(track: Track, name: str, maps: list[Array]) -> Iterator[Part]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from backtrace_onnx.spectrograms import SpectrogramInput
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_inputs import TextInput, companions
 from backtrace_onnx.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +63,7 @@ class Subject:
         entries: the entry of the flattened output that was asked for, and the one it is set
             against, where the explanation itself does not say.
         words: whether the tokens of a text are shown as words.
+        originals: the pictures that inputs were made of, as they were opened.
     """
 
     explanation: Explanation
@@ -69,6 +73,7 @@ class Subject:
     threshold: float = 0.5
     entries: tuple[int, ...] = ()
     words: bool = False
+    originals: Mapping[str, Image.Image] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
