@@ -31,6 +31,10 @@ class InputError(BacktraceError):
     """An input does not fit the model: name, dtype, shape or values."""
 
 
+class InputWarning(UserWarning):
+    """Something about the inputs that a caller should know, such as a column that is left out."""
+
+
 class RequestError(BacktraceError):
     """Mode, target, task, output or another option does not fit the model."""
 

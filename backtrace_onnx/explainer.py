@@ -27,9 +27,11 @@ from backtrace_onnx.request import Progress, Request, View
 from backtrace_onnx.scopes import Place, Written, places
 from backtrace_onnx.sessions import Runtime, find_providers
 from backtrace_onnx.support import Support, support_rows
+from backtrace_onnx.table_inputs import read_given
 from backtrace_onnx.views import subject
 
 if TYPE_CHECKING:
+    from backtrace_onnx.sidecar import Sidecar
     from backtrace_onnx.text_inputs import TextInput
     from backtrace_onnx.tokenizer import Tokenizer
 
@@ -117,13 +119,15 @@ class Explainer:
         class_axis: int | None = None,
         keep: Keep = "inputs",
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+        sidecar: Sidecar | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Explanation:
         """Trace the answer for `inputs` back to them.
 
         Args:
             inputs: array, or arrays by input name; with a tokenizer a text or a list of texts. An
-                input that is a sequence takes a list; its relevance is that of `name/0`, ...
+                input that is a sequence takes a list; its relevance is that of `name/0`, ... Where
+                inputs are columns: a data frame of any library, or a list of rows by column.
             mode: policy: "default", "contrastive", "epsilon" or one of your own.
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
@@ -139,6 +143,7 @@ class Explainer:
             class_axis: axis of the output along which the classes of one entry lie.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
+            sidecar: a `Sidecar`, or its path: which columns of a table make up the inputs.
             progress: called with (nodes done, nodes) as the walk goes on.
 
         Raises:
@@ -146,6 +151,9 @@ class Explainer:
             RequestError: another argument does not fit it.
             UnsupportedError: the way from `output` meets operators without a rule.
             NumericalError: relevance became NaN or infinite on its way.
+
+        Warns:
+            InputWarning: columns of a table that no input takes.
         """
         check_number("threshold", threshold)
         if scaler is not None:
@@ -153,9 +161,10 @@ class Explainer:
         texts: dict[str, TextInput] = {}
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
+        given = read_given(inputs, self.graph, _as_sidecar(sidecar))
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
-        views, feeds = self._subject.read(inputs)
+        views, feeds = self._subject.read(given.feeds)
         output = find_output(output, views.graph)
         view = views.view(output)
         request = Request(
@@ -177,8 +186,9 @@ class Explainer:
             outcome = views.compiled.run(view, request, feeds)
         check_finite(outcome.ledger, mode)
         made = assembled(request, outcome, feeds, view.plan.graph)
-        made = replace(made, places=self._places(view, made.ledger))
-        return replace(made, names=text_inputs.token_names(made.inputs, texts)) if texts else made
+        names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
+        places = self._places(view, made.ledger)
+        return replace(made, places=places, names=names, notes=(*given.notes, *made.notes))
 
     @cached_property
     def _written(self) -> Written:
@@ -249,6 +259,12 @@ class Explainer:
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
         return support_rows(self._loaded, self._subject.plan)
+
+
+def _as_sidecar(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
+    from backtrace_onnx.sidecar import Sidecar
+
+    return Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
 
 
 def explain(

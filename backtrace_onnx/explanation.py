@@ -99,8 +99,9 @@ class Explanation:
 
     def _label(self, name: str, index: tuple[int, ...]) -> str:
         names = self.names.get(name)
-        if names is not None and len(index) == 1 and index[0] < len(names):
-            return names[index[0]]
+        place = index[0] if len(index) == 1 else 0
+        if names is not None and len(index) < 2 and place < len(names):
+            return names[place]
         return f"{name}[{', '.join(map(str, index))}]"
 
     def modules(self, *, by: By = "path") -> dict[str, Module]:

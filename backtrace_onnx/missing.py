@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.graph import Graph
+from math import isnan
+
+from backtrace_onnx.graph import Graph, Node
 
 _ANSWERS = frozenset(
     f"ai.onnx.ml::{name}"
-    for name in ("Imputer", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    for name in ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
 )
 _MOVES = frozenset(
     [
+        "ai.onnx.ml::ArrayFeatureExtractor",
         "Cast",
         "Concat",
         "Expand",
@@ -34,7 +37,14 @@ def takes_missing(graph: Graph, tensor: str) -> bool:
         and tensor not in graph.outputs
         and all(
             node.operator in _ANSWERS
+            or _imputes_nan(node)
             or (node.operator in _MOVES and all(takes_missing(graph, out) for out in node.outputs))
             for node in readers
         )
     )
+
+
+def _imputes_nan(node: Node) -> bool:
+    """Whether a node is an Imputer of NaN; others replace a number, and let NaN through."""
+    replaced = node.attributes.get("replaced_value_float", 0.0)
+    return node.operator == "ai.onnx.ml::Imputer" and isnan(replaced)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.csv_files import read_lines, read_numbers
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.sound import SUFFIX, read_sound
-from backtrace_onnx.tables import read_lines, read_numbers
 
 if TYPE_CHECKING:
     from backtrace_onnx.settings import Settings

@@ -102,6 +102,15 @@ class Settings:
             raise self.wrong(key, "must not be empty")
         return tuple(value)
 
+    def value(self, key: str) -> str | float | bool | None:
+        """A text, a finite number, or true or false; None if the key is absent."""
+        value = self._take(key, None)
+        if value is None and self.has(key):
+            raise self.wrong(key, "must be a text or a number, not null")
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        return self._number(key, value)
+
     def sections(self, key: str) -> Iterator[tuple[str, Settings]]:
         """The objects in the object `key`, by name."""
         section = self._take(key, {})

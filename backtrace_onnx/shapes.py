@@ -21,6 +21,7 @@ _LONGEST = 16
 _END = 10**9  # exporters cut there to say "to the end"
 _SAME = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"})
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min", "Sum", "Mean", "Pow"})
+_UNCHANGED = frozenset({"Imputer", "Normalizer"})  # of ai.onnx.ml, which inference says nothing of
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64})
 
 
@@ -41,6 +42,8 @@ def computed_shapes(graph: onnx.GraphProto, types: Mapping[str, TensorType]) -> 
         shape = None
         if node.op_type in _ELEMENTWISE:
             shape = _joined([known.shape(name) for name in node.input])
+        elif node.op_type in _UNCHANGED and node.domain == "ai.onnx.ml":
+            shape = known.shape(node.input[0])
         elif shaped is not None:
             steering = [vectors.known.get(name) for name in node.input[1:]]
             shape = shaped(node, known.shape(node.input[0]), steering)
@@ -268,8 +271,12 @@ def declare(
     """Declare shapes, so that inference goes on from them."""
     outputs = {value.name: value for value in graph.output}
     inner = {value.name: value for value in graph.value_info}
+    first = {name: node.input[0] for node in graph.node for name in node.output if node.input}
     for name, shape in shapes.items():
-        made = helper.make_tensor_value_info(name, types[name].dtype, shape)
+        like = name  # the tensor itself, or what it is made of where only that type is known
+        while like in first and not types.get(like, TensorType()).dtype:
+            like = first[like]
+        made = helper.make_tensor_value_info(name, types[like].dtype, shape)
         present = outputs.get(name) or inner.get(name)
         if present is None:
             graph.value_info.append(made)

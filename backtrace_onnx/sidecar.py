@@ -6,15 +6,17 @@
 Keys of an image: height, width, color (gray, rgb, bgr), layout (NCHW, NHWC), resize (stretch,
 crop, letterbox, square), resize_to (shorter side before the crop), pad_value, pad_at (center,
 corner), part (left, top, right, bottom of the picture), filter, scale, mean, std; a value becomes
-(value * scale - mean) / std. Keys of a table: features, each with a name and either mean and std
-or categories. Keys of a text: tokenizer (a tokenizer.json, relative to the sidecar), length (tokens
-padded to), max_length, truncate, special_tokens (around the text: true), and mask, types, positions
-(the inputs that go with the ids, where they are not called attention_mask, token_type_ids,
-position_ids). Keys of a series (a wave, or channels over time): rate (positions a second), channels
-(names), layout (T, CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of
-sound: rate, n_fft, hop, win, window, mels, low, high, mel_scale, mel_area, power, log, floor,
-range, center, length, drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of
-an output: task, labels, threshold, sample_axis (a number or "none"), class_axis.
+(value * scale - mean) / std. Keys of a table: features, each with a name, either mean and std or
+categories, and missing (what stands for a value that is not there). Keys of a column (an input that
+is one column of a table): column (its name in tables, where it is not the input's) and missing.
+Keys of a text: tokenizer (a tokenizer.json, relative to the sidecar), length (tokens padded to),
+max_length, truncate, special_tokens (around the text: true), and mask, types, positions (the inputs
+that go with the ids, where they are not called attention_mask, token_type_ids, position_ids). Keys
+of a series (a wave, or channels over time): rate (positions a second), channels (names), layout (T,
+CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of sound: rate, n_fft, hop,
+win, window, mels, low, high, mel_scale, mel_area, power, log, floor, range, center, length,
+drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of an output: task,
+labels, threshold, sample_axis (a number or "none"), class_axis.
 """
 
 from __future__ import annotations
@@ -30,16 +32,18 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.axes import SampleChoice
+from backtrace_onnx.csv_files import read_rows
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.frames import from_frame, is_frame
 from backtrace_onnx.images import FILTERS, RESIZES, ImageInput, open_image
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.settings import Settings
 from backtrace_onnx.spectrograms import SpectrogramInput
-from backtrace_onnx.tables import Feature, TableInput, read_rows
+from backtrace_onnx.tables import ColumnInput, Feature, TableInput
 from backtrace_onnx.text_inputs import Companions, TextInput
 
 Array = npt.NDArray[Any]
-Entry = ImageInput | TableInput | TextInput | SeriesInput | SpectrogramInput
+Entry = ImageInput | TableInput | TextInput | ColumnInput | SeriesInput | SpectrogramInput
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,8 @@ class Sidecar:
         """The model's input made of `source`: a picture, or a table, as path or already read.
 
         Args:
-            source: for an image: path or PIL image; for a table: path of a .csv file, or rows as
-                mappings from column to value.
+            source: for an image: path or PIL image; for a table: path of a .csv file, a data frame,
+                or rows as mappings from column to value.
 
         Raises:
             InputError: `source` cannot be read or does not fit; names row and column of a table.
@@ -119,8 +123,15 @@ class Sidecar:
         if isinstance(entry, SeriesInput | SpectrogramInput):
             is_path = isinstance(source, str | os.PathLike)
             return entry.read(Path(source)) if is_path else entry.encode(source)
+        if isinstance(entry, ColumnInput):
+            raise InputError(
+                f"{self.path}: inputs.{input_name} is one column of a table; use explain(table, "
+                "sidecar=...)"
+            )
         if isinstance(source, str | os.PathLike):
             return entry.encode(read_rows(Path(source)), str(source))
+        if is_frame(source):
+            return entry.encode(from_frame(source).records(), "the frame")
         return entry.encode(list(source), "rows")
 
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -142,7 +153,7 @@ def _parsed(path: Path) -> Any:
 
 
 def _input(entry: Settings, name: str, folder: Path) -> Entry:
-    kind = entry.choice("kind", ("image", "table", "text", "series", "spectrogram"))
+    kind = entry.choice("kind", ("image", "table", "text", "column", "series", "spectrogram"))
     made: Entry = _text(entry, name, folder) if kind == "text" else _KINDS[kind](entry)
     entry.finish()
     return made
@@ -211,16 +222,28 @@ def _table(entry: Settings) -> TableInput:
             raise item.wrong("categories", "a feature has either categories or mean and std")
         if std == 0:
             raise item.wrong("std", "must not be 0")
-        features.append(Feature(name, mean, std, categories))
+        missing = item.value("missing")
+        if missing is not None and bool(categories) != isinstance(missing, str):
+            what = "one of the categories" if categories else "a number"
+            raise item.wrong("missing", f"must be {what}, not {missing!r}")
+        if categories and missing not in (None, *categories):
+            raise item.wrong("missing", f"{missing!r} is none of the categories")
+        features.append(Feature(name, mean, std, categories, missing))
         item.finish()
     if len({f.name for f in features}) < len(features):
         raise entry.wrong("features", "two features have the same name")
     return TableInput(tuple(features))
 
 
+def _column(entry: Settings) -> ColumnInput:
+    column = entry.text("column") if entry.has("column") else None
+    return ColumnInput(column, entry.value("missing"))
+
+
 _KINDS: dict[str, Callable[[Settings], Entry]] = {
     "image": _image,
     "table": _table,
+    "column": _column,
     "series": SeriesInput.of,
     "spectrogram": SpectrogramInput.of,
 }

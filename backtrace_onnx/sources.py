@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.array_files import READERS, read_file
+from backtrace_onnx.csv_files import has_header, read_lines, read_numbers, read_table
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.frames import Table, from_columns, from_records, is_columns, is_records
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.images import SUFFIXES, ImageInput, open_image
 from backtrace_onnx.inputs import describe, spell
+from backtrace_onnx.missing import takes_missing
+from backtrace_onnx.notes import Note
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import Entry, Sidecar
 from backtrace_onnx.sound import SUFFIX as SOUND
 from backtrace_onnx.spectrograms import SpectrogramInput
-from backtrace_onnx.tables import TableInput, read_numbers, read_rows
+from backtrace_onnx.table_inputs import Filled, column_names, fill, says_columns, tabled
+from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_arguments import read_texts, shown_text
 from backtrace_onnx.text_inputs import TextInput
 
@@ -37,11 +41,15 @@ class Batch:
 
     Attributes:
         pictures: what was opened for an input of which every sample is a picture.
+        names: what entries of the inputs are called, where a table told.
+        notes: what was assumed or left out in reading.
     """
 
     feeds: dict[str, Array]
     sources: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
     pictures: Mapping[str, tuple[Image.Image, ...]] = field(default_factory=dict)
 
     def originals(self, sample: int) -> dict[str, Image.Image]:
@@ -60,6 +68,8 @@ class Reader:
     def __init__(self, graph: Graph, sidecar: Sidecar | None = None) -> None:
         self._graph, self._sidecar = graph, sidecar
         self._opened: dict[str, list[Image.Image]] = {}
+        self._given: set[str] = set()
+        self._filled: list[Filled] = []
 
     def read(self, arguments: Sequence[str]) -> Batch:
         """What the files and texts, each `file` or `name=file`, say together.
@@ -70,6 +80,8 @@ class Reader:
         parts: dict[str, list[tuple[str, Array]]] = {}
         texts: dict[str, list[str]] = {}
         entries = self.texts
+        self._given = {prefix for prefix in map(_prefix, arguments) if prefix in self._graph.inputs}
+        self._filled = []
         for argument in arguments:
             found = read_texts(argument, entries, self._graph.inputs) if entries else None
             if found is not None:
@@ -83,13 +95,16 @@ class Reader:
         for arrays in made:
             feeds = {**arrays, **feeds}
         first = tuple(next(iter(texts.values()), ()))
+        names = {name: own for filled in self._filled for name, own in filled.names.items()}
+        notes = dict.fromkeys(note for filled in self._filled for note in filled.notes)
         sources = tuple(map(shown_text, first)) or _sources(parts, self._graph)
         pictures = {
             name: tuple(own)
             for name, own in self._opened.items()
             if len(own) == len(parts[name]) == len(sources)
         }
-        return Batch(feeds, sources, first, pictures)
+        names = {**column_names(self._graph), **names}
+        return Batch(feeds, sources, first, names, tuple(notes), pictures)
 
     @property
     def texts(self) -> dict[str, TextInput]:
@@ -121,15 +136,47 @@ class Reader:
 
     def _arrays(self, name: str | None, path: Path) -> dict[str, Array]:
         suffix = path.suffix.lower()
-        if suffix not in (*_READERS, *SUFFIXES, SOUND):
+        if suffix not in (*READERS, *SUFFIXES, SOUND):
             raise InputError(f"{path}: inputs are {KINDS}, not {suffix or 'a file without ending'}")
         if not path.is_file():
             raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-        content = _READERS.get(suffix, _as_path)(path)
+        content = read_file(path)
+        table = self._table(name, path, content)
+        if table is not None:
+            given = self._given if name is None else ()
+            filled = fill(table, self._graph, self._sidecar, given=given, only=name)
+            self._filled.append(filled)
+            return dict(filled.feeds)
         if isinstance(content, Mapping):
             return self._keyed(name, path, content)
         target = name or self._only(path)
         return {target: self._array(target, path, content)}
+
+    def _table(self, name: str | None, path: Path, content: Any) -> Table | None:
+        """What a file holds, where it is a table whose columns make up inputs."""
+        if path.suffix.lower() == ".json":
+            return self._json_table(name, path, content)
+        if path.suffix.lower() != ".csv":
+            return None
+        target = name or (self._graph.inputs[0] if len(self._graph.inputs) == 1 else None)
+        if target is None:
+            return read_table(path) if tabled(self._graph, self._sidecar) else None
+        lines = read_lines(path)
+        header = [cell.strip() for cell in lines[0]]
+        known = says_columns(target, header, self._graph, self._sidecar)
+        shape = self._graph.type(target).shape or ()
+        titled = self._entry(target) is None and has_header(lines)
+        in_order = titled and shape[1:] == (len(header),)
+        return read_table(path, lines) if known or in_order else None
+
+    def _json_table(self, name: str | None, path: Path, content: Any) -> Table | None:
+        if is_records(content):
+            return from_records(content, str(path))
+        names = tabled(self._graph, self._sidecar)
+        several = len(names) > 1 or any(isinstance(self._entry(n), TableInput) for n in names)
+        if name is None and several and set(names) == set(self._graph.inputs):
+            return from_columns(content, str(path)) if is_columns(content) else None
+        return None
 
     def _keyed(self, name: str | None, path: Path, content: Mapping[str, Any]) -> dict[str, Array]:
         """Arrays of a file that holds several; one alone may have any name."""
@@ -160,13 +207,10 @@ class Reader:
         if isinstance(content, Path) and isinstance(entry, SeriesInput | SpectrogramInput):
             return entry.read(path)
         if isinstance(content, Path) and path.suffix.lower() == ".csv":
-            if isinstance(entry, TableInput):
-                return entry.encode(read_rows(path), str(path))
-            return _shaped(read_numbers(path), kind)
+            missing = takes_missing(self._graph, name)
+            return _shaped(read_numbers(path, missing=missing), kind)
         if isinstance(content, Path):
             return self._sound(name, path) if _is_sound(path) else self._picture(name, path)
-        if isinstance(entry, TableInput) and _is_rows(content):
-            return entry.encode(content, str(path))
         return _shaped(_numeric(path, content), kind)
 
     def _picture(self, name: str, path: Path) -> Array:
@@ -197,45 +241,8 @@ def _is_sound(path: Path) -> bool:
     return path.suffix.lower() == SOUND
 
 
-def _as_path(path: Path) -> Any:
-    return path
-
-
-def _load(path: Path) -> Any:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
-
-
-_READERS: dict[str, Callable[[Path], Any]] = {
-    ".npy": _load,
-    ".npz": _load,
-    ".json": _read_json,
-    ".csv": _as_path,
-}
-
-
-def _is_rows(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(isinstance(row, Mapping) for row in content)
-    )
+def _prefix(argument: str) -> str:
+    return argument.partition("=")[0]
 
 
 def _numeric(path: Path, content: Any) -> Array:

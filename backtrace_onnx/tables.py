@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from math import floor, log10
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.columns import is_missing, number
 from backtrace_onnx.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -22,38 +21,52 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Feature:
-    """One column: a number (value - mean) / std, or one slot per category."""
+    """One column: a number (value - mean) / std, or one slot per category.
+
+    Attributes:
+        missing: the value that stands for one that is missing; None: nothing does.
+    """
 
     name: str
     mean: float = 0.0
     std: float = 1.0
     categories: tuple[str, ...] = ()
+    missing: Any = None
 
     @property
     def width(self) -> int:
         """How many slots of the input it fills."""
         return len(self.categories) or 1
 
-    def encode(self, value: Any) -> list[float]:
-        """Its slots. Raises ValueError saying what is wrong with the value."""
-        text = str(value).strip()
+    def encode(self, value: Any, *, nan: bool = False) -> list[float]:
+        """Its slots; a missing number is NaN if the model has an answer for `nan`.
+
+        Raises ValueError saying what is wrong with the value.
+        """
+        gone = is_missing(value) and str(value).strip() not in self.categories
+        value = self.missing if gone and self.missing is not None else value
+        text = "" if value is None else str(value).strip()
         if self.categories:
             if text not in self.categories:
                 raise ValueError(f"{text!r} is not a category{_meant(text, self.categories)}")
             return [float(text == category) for category in self.categories]
-        try:
-            number = float(text)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a number") from None
-        if not np.isfinite(number):
-            raise ValueError(f"{text!r} is not a finite number")
-        return [(number - self.mean) / self.std]
+        if gone and self.missing is None:
+            if nan:
+                return [np.nan]
+            what = "a finite number" if text and not text[0].isspace() else "a number"
+            raise ValueError(
+                f"{text!r} is not {what}; what stands for a missing value is the feature's "
+                '"missing" in the sidecar'
+            )
+        return [(float(number(value)) - self.mean) / self.std]
 
     def decode(self, slots: Array) -> str:
         """The value that its slots show, as text."""
         if self.categories:
             hot = np.flatnonzero(slots > 0.5)
             return self.categories[int(hot[0])] if len(hot) == 1 else "mixed"
+        if np.isnan(slots[0]):
+            return "missing"
         return f"{self._exact(float(slots[0])):.6g}"
 
     def _exact(self, slot: float) -> float:
@@ -76,11 +89,15 @@ class TableInput:
             names += [f"{f.name}={c}" for c in f.categories] or [f.name]
         return tuple(names)
 
-    def encode(self, rows: Sequence[Row], source: str) -> Array:
-        """float32[rows, slots]. Raises InputError naming row and column of what does not fit."""
+    def encode(self, rows: Sequence[Row], source: str, *, nan: bool = False) -> Array:
+        """float32[rows, slots]; missing numbers are NaN if the model has an answer for `nan`.
+
+        Raises InputError naming row and column of what does not fit.
+        """
         if not rows:
             raise InputError(f"{source}: has no rows")
-        return np.array([self._encoded(n, r, source) for n, r in enumerate(rows, 1)], np.float32)
+        made = [self._encoded(n, row, source, nan) for n, row in enumerate(rows, 1)]
+        return np.array(made, np.float32)
 
     def columns(self) -> Iterator[tuple[Feature, slice]]:
         """Every column with its slots."""
@@ -93,7 +110,7 @@ class TableInput:
         """What the input takes, in words."""
         return f"a .csv table with the columns {', '.join(f.name for f in self.features)}"
 
-    def _encoded(self, number: int, row: Row, source: str) -> list[float]:
+    def _encoded(self, number: int, row: Row, source: str, nan: bool) -> list[float]:
         slots: list[float] = []
         for feature in self.features:
             if feature.name not in row:
@@ -102,7 +119,7 @@ class TableInput:
                     f"{source}: row {number} has no column {feature.name!r}; it has: {there}"
                 )
             try:
-                slots += feature.encode(row[feature.name])
+                slots += feature.encode(row[feature.name], nan=nan)
             except ValueError as error:
                 raise InputError(
                     f"{source}: row {number}, column {feature.name!r}: {error}"
@@ -110,64 +127,22 @@ class TableInput:
         return slots
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a .csv file with a header, by column name. Raises InputError."""
-    lines = read_lines(path)
-    header = [name.strip() for name in lines[0]]
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{path}: the header names column {twice!r} twice")
-    for number, line in enumerate(lines[1:], 1):
-        if len(line) != len(header):
-            raise InputError(
-                f"{path}: row {number} has {len(line)} values, the header {len(header)}"
-            )
-    return [dict(zip(header, line, strict=True)) for line in lines[1:]]
+@dataclass(frozen=True)
+class ColumnInput:
+    """An input that is one column of a table, [rows, 1] or [rows].
 
+    Attributes:
+        column: the column's name in tables, where it is not the input's.
+        missing: the number or text that stands for a missing one; None: nothing does.
+    """
 
-def read_numbers(path: Path) -> Array:
-    """float64[rows, columns] of a .csv file, with a header or without. Raises InputError."""
-    lines = read_lines(path)
-    body = lines if any(map(_is_float, lines[0])) else lines[1:]  # else a header
-    if not body:
-        raise InputError(f"{path}: has no rows of numbers")
-    for number, line in enumerate(body, 1):
-        if len(line) != len(body[0]):
-            raise InputError(f"{path}: row {number} has {len(line)} values, row 1 {len(body[0])}")
-        for column, text in enumerate(line, 1):
-            if not _is_number(text):
-                raise InputError(
-                    f"{path}: row {number}, column {column}: {text!r} is not a finite number"
-                )
-    return np.array([[float(text) for text in line] for line in body])
+    column: str | None = None
+    missing: Any = None
 
-
-def read_lines(path: Path) -> list[list[str]]:
-    """The cells of a .csv file, blank lines left out. Raises InputError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a .csv file in UTF-8 ({error})") from None
-    if not lines:
-        raise InputError(f"{path}: the table is empty")
-    return lines
-
-
-def _is_number(text: str) -> bool:
-    return _is_float(text) and bool(np.isfinite(float(text)))
-
-
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    def describe(self) -> str:
+        """What the input takes, in words."""
+        called = "" if self.column is None else f" {self.column}"
+        return f"a column{called} of a .csv table"
 
 
 def _meant(text: str, categories: Sequence[str]) -> str:

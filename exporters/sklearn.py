@@ -21,7 +21,7 @@ from backtrace_onnx.exporters.repairing import check_opset
 from backtrace_onnx.exporters.sklearn_answers import find_answer, second_score
 from backtrace_onnx.exporters.sklearn_boosting import register
 from backtrace_onnx.exporters.sklearn_converting import convert
-from backtrace_onnx.exporters.sklearn_graphs import flatten_labels, turn_scores
+from backtrace_onnx.exporters.sklearn_graphs import flatten_labels, name_inputs, turn_scores
 from backtrace_onnx.exporters.sklearn_parts import parts
 from backtrace_onnx.exporters.sklearn_rows import Rows
 from backtrace_onnx.exporters.training import fill_visits
@@ -78,6 +78,7 @@ def from_sklearn(
     with staging(path) as staged, _quiet():
         register(model)
         proto = convert(model, rows.types(), opset)
+        name_inputs(proto, list(rows.feeds))
         found, count = fill_visits(proto, model)
         _settle(model, rows, proto)
         reference = _reference(model, rows, proto, tolerance) if verify else None

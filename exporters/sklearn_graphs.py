@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,18 @@ def settle_outputs(proto: onnx.ModelProto) -> None:
     outputs = proto.graph.output
     if len(outputs) == 2 and outputs[0].name == _LABEL[1]:
         _rename(proto.graph, {_LABEL[0]: f"{_LABEL[0]}/index", _LABEL[1]: _LABEL[0]})
+
+
+def name_inputs(proto: onnx.ModelProto, columns: Sequence[str]) -> None:
+    """Give the inputs the columns' own names, of which skl2onnx keeps letters and digits only."""
+    given = [value.name for value in proto.graph.input]
+    new = dict(zip(given, columns, strict=False)) if len(given) == len(columns) else {}
+    changed = {name: column for name, column in new.items() if name != column}
+    made = {name for node in proto.graph.node for name in node.output}
+    if changed and not made.intersection(changed.values()):
+        _rename(proto.graph, changed)
+        for value in proto.graph.input:
+            value.name = changed.get(value.name, value.name)
 
 
 def flatten_labels(proto: onnx.ModelProto, labels: Array) -> None:

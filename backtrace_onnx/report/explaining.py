@@ -88,6 +88,8 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
             progress=waiting.advance,
             **wanted.options(),
         )
+        names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
+        made = replace(made, names=names, notes=(*batch.notes, *made.notes))
         common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
         subjects += _subjects(common, part, wanted.entries(made))
     return subjects
@@ -207,9 +209,6 @@ def _labelled(labels: Sequence[str], shape: Shape | None) -> int | None:
 def _subjects(
     common: Subject, part: Batch, entries: Sequence[tuple[int, ...]]
 ) -> Iterator[Subject]:
-    if common.sidecar:
-        made = replace(common.explanation, names=common.sidecar.names())
-        common = replace(common, explanation=made)
     sources = part.sources
     for sample in range(common.samples):
         source = sources[sample] if len(sources) == common.samples else ", ".join(sources)

@@ -91,15 +91,21 @@ def _relevance(subject: Subject) -> Figure:
     parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=[s[1] for s in sizes])
     for part, name in zip(parts[:, 0], names, strict=True):
         if len(names) > 1:
-            part.suptitle(name, x=0.01, ha="left", fontsize=11)
+            title = "columns" if subject.is_column(name) else name
+            part.suptitle(title, x=0.01, ha="left", fontsize=11)
         _kind(subject, name).draw(part, subject, name)
     figure.supxlabel(_went(subject, names), x=0.01, ha="left", fontsize=9, color=FAINT)
     return figure
 
 
 def drawn_inputs(subject: Subject) -> list[str]:
-    """Inputs with a picture: all that hold something and do not only go with a text."""
+    """Inputs with a picture: all that hold something and do not only go with a text.
+
+    The first column of a table stands for all of them.
+    """
     names = [name for name in subject.explanation.inputs if name not in subject.companions]
+    columns = [name for name in names if subject.is_column(name)]
+    names = [name for name in names if name not in columns[1:]]
     return [name for name in names if subject.explanation.inputs[name].size] or names[:1]
 
 
@@ -113,7 +119,7 @@ def _kind(subject: Subject, name: str) -> _Drawn:
         return spectra
     if is_picture(subject, name):
         return heatmap
-    named = subject.table(name) is not None
+    named = subject.table(name) is not None or subject.is_column(name)
     one = sample.ndim == 0 or sample.size == max(sample.shape)
     return bars if named or one else strips
 

@@ -48,8 +48,11 @@ class Part:
 
 
 def rank(subject: Subject, input: str | None = None) -> list[Part]:
-    """Parts of one input, or of all, by |relevance|, largest first."""
-    names = [input] if input else _ranked(subject)
+    """Parts of one input, or of all, by |relevance|, largest first.
+
+    Inputs that are columns of a table are one input.
+    """
+    names = _beside(subject, input) if input else _ranked(subject)
     found = [part for name in names for part in _parts(subject, name)]
     total = sum(abs(part.relevance) for part in found)
     shared = [replace(part, share=_share(part, total)) for part in found]
@@ -59,6 +62,13 @@ def rank(subject: Subject, input: str | None = None) -> list[Part]:
 def _ranked(subject: Subject) -> list[str]:
     """All inputs but those that only go with texts."""
     return [name for name in subject.explanation.inputs if name not in subject.companions]
+
+
+def _beside(subject: Subject, name: str) -> list[str]:
+    """An input, or all that are columns of the same table."""
+    if not subject.is_column(name):
+        return [name]
+    return [other for other in _ranked(subject) if subject.is_column(other)]
 
 
 def is_picture(subject: Subject, name: str) -> bool:
@@ -213,13 +223,22 @@ def _entries(subject: Subject, name: str, sample: Array, own: list[Array]) -> It
     largest = np.argsort(-np.abs(sample), axis=None, kind="stable")[:_MOST]
     for flat in largest:
         at = tuple(int(i) for i in np.unravel_index(flat, sample.shape))
-        called = names[at[0]] if len(at) == 1 and at[0] < len(names) else _spelled(name, at)
+        place = at[0] if at else 0
+        known = len(at) < 2 and place < len(names)
         sums = tuple(float(r[at]) for r in own)
-        text = f"{values[at]:.4g}" if values.dtype.kind in "fiu" else str(values[at])
+        text = shown(values[at], 6 if known else 4)
+        called = names[place] if known else _spelled(name, at)
         yield Part(name, called, float(sample[at]), sums, text, index=at)
 
 
 _MOST = 1000  # entries that a ranking of a large array goes down to
+
+
+def shown(value: Any, digits: int) -> str:
+    """A value of an input as text."""
+    if isinstance(value, float | np.floating):
+        return "missing" if np.isnan(value) else f"{value:.{digits}g}"
+    return str(value) or "(empty)"
 
 
 def _spelled(name: str, at: tuple[int, ...]) -> str:

@@ -109,6 +109,11 @@ class Subject:
         """This sample's relevance of an input (positive minus negative)."""
         return self.own(self.explanation.relevance[name])
 
+    def is_column(self, name: str) -> bool:
+        """Whether an input is one column of a table: one entry a sample, with a name."""
+        e = self.explanation
+        return len(e.names.get(name, ())) == 1 and self.own(e.inputs[name]).size == 1
+
     def image(self, name: str) -> ImageInput | None:
         """How the sidecar makes a picture this input, if it does."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None

@@ -95,7 +95,8 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
         to.print("No relevance reaches the inputs; `backtrace-onnx inspect` shows where it ends.")
         return
     channels = [name for name, _ in subject.channels] if len(subject.channels) > 1 else []
-    several = len({part.input for part in parts}) > 1
+    inputs = {part.input for part in parts}
+    several = len(inputs) > 1 and not all(map(subject.is_column, inputs))
     head = ["input"] if several else []
     columns = [*head, _kind(subject), "relevance", "share", *channels]
     rows = table(to, *columns, right=tuple(range(len(head) + 1, len(columns))))
