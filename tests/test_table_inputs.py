@@ -28,10 +28,6 @@ ARRAYS = {
 RECORDS = [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
 
 
-def epsilon(explainer: Explainer, given: Any, **options: Any) -> Any:
-    return explainer.explain(given, mode="epsilon", target=0, start=options.pop("start"), **options)
-
-
 def same(left: Any, right: Any) -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(left.relevance[name], right.relevance[name])
@@ -48,9 +44,10 @@ def test_a_table_is_explained_as_its_arrays(library: str, engine: Any) -> None:
     }.get(library)
     options: dict[str, Any] = {"mode": "epsilon", "target": 1}
     table = explainer.explain(made(library, ROWS) if given is None else given, **options)
-    same(table, explainer.explain(ARRAYS, **options))
+    arrays = explainer.explain(ARRAYS, **options)
+    same(table, arrays)
     assert table.names == {"age": ("age",), "hours": ("hours",), "job": ("job",)}
-    assert table.notes == ()
+    assert table.notes == arrays.notes
 
 
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
@@ -74,9 +71,9 @@ def test_columns_that_no_input_takes_are_told() -> None:
     rows = [{**row, "income": ">50K"} for row in RECORDS]
     with pytest.warns(InputWarning, match="no input for column 'income', which is left out"):
         found = Explainer(people()).explain(rows)
-    assert [note.text for note in found.notes] == [
+    assert found.notes[0].text == (
         "the rows: the model has no input for column 'income', which is left out"
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,9 +108,9 @@ def test_missing_numbers_reach_a_model_that_has_an_answer() -> None:
     rows = [RECORDS[0], {**RECORDS[1], "age": None, "job": None}]
     found = Explainer(people(imputed=True)).explain(rows)
     assert np.isnan(found.inputs["age"][1, 0]) and found.inputs["job"][1, 0] == ""
-    assert [note.text for note in found.notes] == [
+    assert found.notes[0].text == (
         "missing values of the rows: age 1 (given as NaN), job 1 (given as the empty text)"
-    ]
+    )
     filled = Explainer(people()).explain([RECORDS[0], {**RECORDS[1], "age": 40, "job": ""}])
     same(found, filled)
 
@@ -231,7 +228,7 @@ def test_files_however_they_are_written(name: str, tmp_path: Path) -> None:
     assert [s["source"] for s in found["samples"]] == [f"{name} row {i}" for i in (1, 2, 3)]
     direct = Explainer(people()).explain(ARRAYS, mode="contrastive")
     for i, sample in enumerate(found["samples"]):
-        assert sample["notes"] == []
+        assert not any("column" in note or "missing" in note for note in sample["notes"])
         parts = {part["name"]: part for part in sample["top"]}
         assert {k: part["input"] for k, part in parts.items()} == {k: k for k in ROWS}
         for column, part in parts.items():
@@ -242,7 +239,7 @@ def test_files_however_they_are_written(name: str, tmp_path: Path) -> None:
 def test_what_is_left_out_and_missing_is_in_the_report(tmp_path: Path) -> None:
     text = "age,hours,job,income\n30,40,pilot,1\n,20,,0\n"
     first, second = report(tmp_path, "rows.csv", text, imputed=True)["samples"]
-    assert first["notes"] == second["notes"] and len(first["notes"]) == 2
+    assert first["notes"][:2] == second["notes"][:2]
     assert "no input for column 'income', which is left out" in first["notes"][0]
     assert "age 1 (given as NaN), job 1 (given as the empty text)" in first["notes"][1]
     values = {part["name"]: part["value"] for part in second["top"]}
@@ -322,7 +319,7 @@ def test_columns_beside_an_array_that_is_given_by_name(tmp_path: Path) -> None:
     arguments = ["explain", str(tmp_path / "m.onnx"), *files, "--json"]
     found = json.loads(CliRunner().invoke(commands, arguments, catch_exceptions=False).stdout)
     assert len(found["samples"]) == 3
-    assert "no input for column 'years'" in found["samples"][0]["notes"][0]
+    assert any("no input for column 'years'" in note for note in found["samples"][0]["notes"])
 
 
 def test_a_header_names_the_features_of_one_input(tmp_path: Path) -> None:
@@ -331,7 +328,7 @@ def test_a_header_names_the_features_of_one_input(tmp_path: Path) -> None:
     arguments = ["explain", str(tmp_path / "m.onnx"), str(tmp_path / "rows.csv"), "--json"]
     found = json.loads(CliRunner().invoke(commands, arguments, catch_exceptions=False).stdout)
     assert {part["name"] for part in found["samples"][0]["top"]} == {"a", "b", "c", "d"}
-    assert "in the order of" in found["samples"][0]["notes"][0]
+    assert any("in the order of" in note for note in found["samples"][0]["notes"])
 
 
 def test_the_report_lists_columns_once_and_draws_them_together(tmp_path: Path) -> None:
