@@ -161,7 +161,7 @@ class Explainer:
         texts: dict[str, TextInput] = {}
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
-        given = read_given(inputs, self.graph, _as_sidecar(sidecar))
+        given = read_given(inputs, self.graph, sidecar)
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
         views, feeds = self._subject.read(given.feeds)
@@ -259,12 +259,6 @@ class Explainer:
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
         return support_rows(self._loaded, self._subject.plan)
-
-
-def _as_sidecar(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
-    from backtrace_onnx.sidecar import Sidecar
-
-    return Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
 
 
 def explain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -54,12 +55,18 @@ class Filled:
     unused: tuple[str, ...] = ()
 
 
-def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> Filled:
+def read_given(
+    inputs: Any, graph: Graph, sidecar: Sidecar | str | os.PathLike[str] | None = None
+) -> Filled:
     """What a caller gives, a table or arrays, as arrays by input name.
 
     Tables are data frames, lists of rows by column, and columns by name for a model whose inputs
     are columns. Warns InputWarning of columns that no input takes; raises InputError.
     """
+    if isinstance(sidecar, str | os.PathLike):
+        from backtrace_onnx.sidecar import Sidecar
+
+        sidecar = Sidecar.load(sidecar)
     table = _as_table(inputs, graph, sidecar)
     if table is None:
         return Filled(inputs, column_names(graph))
