@@ -229,7 +229,7 @@ def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:
     for i, source in enumerate(batch.sources):
         feeds = {name: a[i : i + 1] for name, a in batch.feeds.items()}
         own = {name: pictures[i : i + 1] for name, pictures in batch.pictures.items()}
-        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1], own)
+        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1], pictures=own)
 
 
 def _first(*values: float | None) -> float:
