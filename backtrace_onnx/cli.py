@@ -107,6 +107,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
       model, mode, task, output, files
       samples[]: sample, source, mask {inside, of} or null
         prediction, target, other: {index, label, value, probability} or null
+        same_as: number of an earlier sample with the same relevance bit for bit, or null
         notes[]: what was assumed or is doubtful, a sentence each
         top[]: input, name, value, relevance, share, channels, box, index, span
                box: first row, first column, row and column after the last

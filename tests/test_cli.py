@@ -22,6 +22,7 @@ from backtrace_onnx.report import console
 MODELS = Path(__file__).parents[1] / "models"
 MNIST, ADULT = MODELS / "mnist_cnn.onnx", MODELS / "adult_mlp.onnx"
 DIGIT, ROWS = MODELS / "samples" / "digit_2.png", MODELS / "samples" / "adult.csv"
+OTHER = MODELS / "samples" / "digit_5.png"
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_json(run: Any) -> None:
 
 def test_a_folder(run: Any, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    code, printed, _ = run("explain", MNIST, DIGIT, DIGIT, "--out", out)
+    code, printed, _ = run("explain", MNIST, DIGIT, OTHER, "--out", out)
     assert code == 0
     names = {file.name for file in out.iterdir()}
     pictures = {f"{kind}_{i}.png" for kind in ("relevance", "layers") for i in (1, 2)}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.report.canvas import canvas, stretched
 from backtrace_onnx.report.framing import Frame, find_frame
-from backtrace_onnx.report.ranking import picture_axis, pixels
+from backtrace_onnx.report.ranking import pixels
 from backtrace_onnx.report.style import FAINT, INK, Scale, colours
 from backtrace_onnx.report.subject import Subject
 
@@ -67,12 +68,8 @@ def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
     entry = subject.image(name)
     if entry is not None:
         return entry.decode(sample)
-    values = np.asarray(sample, np.float64)
-    values = values.transpose(1, 2, 0) if picture_axis(values) == 0 else values
-    values = values[..., :3]
-    span = float(np.ptp(values)) or 1.0
-    whole = np.rint((values - values.min()) / span * 255).astype(np.uint8)
-    return np.broadcast_to(whole, (*whole.shape[:2], 3))
+    laid = canvas(np.asarray(sample))
+    return stretched(np.atleast_3d(sample) if laid is None else laid)
 
 
 def smoothed(values: Array) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from backtrace_onnx.report.ranking import is_picture, pixels
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.spans import find_track
-from backtrace_onnx.report.style import FAINT, save, sheet, shortened
+from backtrace_onnx.report.style import ALARM, FAINT, fade, pale, save, sheet, shortened
 from backtrace_onnx.report.subject import Answer, Subject, percent
 
 if TYPE_CHECKING:
@@ -86,14 +88,22 @@ def _relevance(subject: Subject) -> Figure:
     names = drawn_inputs(subject)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
-    figure = sheet(width, sum(size[1] for size in sizes) + 0.85)
+    warned = wrap("; ".join(subject.warnings), int(11.5 * width))
+    heights = [*([0.22 * len(warned) + 0.2] if warned else ()), *(size[1] for size in sizes)]
+    figure = sheet(width, sum(heights) + 0.85)
     figure.suptitle(_title(subject), x=0.01, ha="left", fontsize=15, fontweight="bold")
-    parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=[s[1] for s in sizes])
-    for part, name in zip(parts[:, 0], names, strict=True):
-        if len(names) > 1:
-            title = "columns" if subject.is_column(name) else name
-            part.suptitle(title, x=0.01, ha="left", fontsize=11)
-        _kind(subject, name).draw(part, subject, name)
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    with pale() if warned else nullcontext():
+        for part, name in zip(parts[-len(names) :], names, strict=True):
+            if len(names) > 1:
+                title = "columns" if subject.is_column(name) else name
+                part.suptitle(title, x=0.01, ha="left", fontsize=11)
+            _kind(subject, name).draw(part, subject, name)
+    if warned:
+        fade(figure)
+        parts[0].set_facecolor(ALARM)
+        place: Any = {"va": "center", "ha": "left", "fontsize": 10.5, "fontweight": "bold"}
+        parts[0].text(0.01, 0.5, "\n".join(warned), **place)
     figure.supxlabel(_went(subject, names), x=0.01, ha="left", fontsize=9, color=FAINT)
     return figure
 
@@ -144,7 +154,9 @@ def _title(subject: Subject) -> str:
 
     mask, target, prediction = subject.mask, subject.target(), subject.prediction()
     if mask is not None:
-        return f"Why these {int(mask.sum())} pixels of {mask.size}?"
+        names = [name for name, _ in subject.masked()[:3]]
+        classes = f": {', '.join(map(shortened, names))}" if names else ""
+        return f"Why these {int(mask.sum())} pixels of {mask.size}{classes}?"
     if other := subject.other():
         question = f"Why {_called(target)} rather than {_called(other)}?"
         return f"{question}  Predicted: {shortened(str(prediction), 36)}"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.images import ImageInput
+from backtrace_onnx.report.canvas import canvas, looks_like_picture
 from backtrace_onnx.report.framing import Frame, find_placement
 from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
 from backtrace_onnx.report.subject import Subject
@@ -75,7 +76,12 @@ def is_picture(subject: Subject, name: str) -> bool:
     """Whether an input is a picture: the sidecar says so, or its shape looks like one."""
     if is_past(subject, name) or subject.spectrogram(name) or subject.series(name):
         return False
-    return subject.image(name) is not None or picture_axis(subject.relevance(name)) is not None
+    if subject.image(name) is not None:
+        return True
+    if subject.text(name) or subject.table(name) or name in subject.explanation.names:
+        return False
+    operators = {entry.operator for entry in subject.explanation.ledger.values()}
+    return looks_like_picture(subject.relevance(name), operators)
 
 
 def is_past(subject: Subject, name: str) -> bool:
@@ -84,20 +90,16 @@ def is_past(subject: Subject, name: str) -> bool:
     return "past" in name.lower() and x.dtype.kind == "f" and x.ndim == 4
 
 
-def picture_axis(sample: Array) -> int | None:
-    """Channel axis (0 or 2) of a sample shaped like a picture, else None."""
-    if sample.ndim != 3:
-        return None
-    if sample.shape[0] in (1, 3, 4) and min(sample.shape[1:]) >= 8:
-        return 0
-    return 2 if sample.shape[2] in (1, 3, 4) and min(sample.shape[:2]) >= 8 else None
-
-
 def pixels(subject: Subject, name: str, relevance: Array) -> Array:
     """Relevance of every pixel [H, W] of a sample shaped like a picture: the sum over channels."""
     entry = subject.image(name)
-    axis = _axis(entry) if entry else picture_axis(relevance)
-    total: Array = relevance.sum(axis=axis or 0, dtype=np.float64)
+    laid = None if entry else canvas(relevance)
+    axis = _axis(entry) if entry else 0
+    total: Array = (
+        relevance.sum(axis=axis, dtype=np.float64)
+        if laid is None
+        else laid.sum(axis=2, dtype=np.float64)
+    )
     return total
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from backtrace_onnx.report.ranking import Part, rank
 from backtrace_onnx.report.subject import Answer, Subject
+from backtrace_onnx.report.twins import find_twins
 
 AMOUNTS = ("start", "inputs", "constants", "unassigned", "residual")
 
@@ -21,7 +22,12 @@ def record(
         "mode": first.mode,
         "task": first.task,
         "output": first.output,
-        "samples": [_sample(number, subject, top) for number, subject in enumerate(subjects)],
+        "samples": [
+            {**_sample(number, subject, top), "same_as": twin}
+            for number, (subject, twin) in enumerate(
+                zip(subjects, find_twins(subjects), strict=True)
+            )
+        ],
         "files": list(files),
     }
 

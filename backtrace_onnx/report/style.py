@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ Array = npt.NDArray[Any]
 FOR, AGAINST = "#c4500a", "#1a66ad"
 INK, FAINT, RULE = "#1f2328", "#6a737d", "#d0d7de"
 DATA, CONSTANTS, UNASSIGNED = "#3f5f7f", "#e3a63b", "#c9ccd1"
+ALARM = "#fdeecb"
+_PALE = 0.35
+_COVER: ContextVar[float] = ContextVar("cover", default=1.0)
 SUFFIXES = (".png", ".svg", ".pdf")
 _SHADES = {
     "for": ((0.99, 0.72, 0.42), (0.69, 0.21, 0.0)),
@@ -71,9 +75,26 @@ def colours() -> ListedColormap:
     """-1 blue to 1 orange, clear at 0: laid over a picture or over white."""
     from matplotlib.colors import ListedColormap
 
-    strength = np.linspace(-1, 1, 511)
-    rows = [_shade(float(s)) for s in strength]
+    cover, strength = _COVER.get(), np.linspace(-1, 1, 511)
+    rows = [(*shade[:3], cover * shade[3]) for shade in (_shade(float(s)) for s in strength)]
     return ListedColormap(rows, name="backtrace")
+
+
+@contextmanager
+def pale() -> Iterator[None]:
+    """Paler colours, for relevance that says next to nothing and is no finding."""
+    before = _COVER.set(_PALE)
+    try:
+        yield
+    finally:
+        _COVER.reset(before)
+
+
+def fade(figure: Figure) -> None:
+    """The same for bars and boxes that are drawn already."""
+    for axis in figure.get_axes():
+        for patch in axis.patches:
+            patch.set_alpha(_PALE)
 
 
 def shade(strength: float) -> str:

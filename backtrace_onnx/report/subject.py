@@ -182,6 +182,17 @@ class Subject:
         y = self.output
         return y > self.threshold if y is not None and self.task == "segmentation" else None
 
+    def masked(self) -> list[tuple[str, int]]:
+        """Classes of a segmentation [classes, ...] and their entries in the mask, largest first.
+
+        Empty where the sidecar does not name as many classes as the mask's first axis has.
+        """
+        mask, labels = self.mask, self.meaning.labels
+        if mask is None or mask.ndim < 2 or len(labels) != len(mask):
+            return []
+        counts = [(name, int(own.sum())) for name, own in zip(labels, mask, strict=True)]
+        return sorted((row for row in counts if row[1]), key=lambda row: -row[1])
+
     @property
     def task(self) -> str:
         """The task, as asked."""

@@ -13,6 +13,7 @@ from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import lines
 from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.twins import find_twins, in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +28,9 @@ def print_subjects(
     written = continuation(subjects)
     if written:
         print_continuation(to, written)
-    for subject in () if written else subjects[:SHOWN]:
-        _print_subject(to, subject, top)
+    shown = () if written else subjects[:SHOWN]
+    for subject, twin in zip(shown, find_twins(shown), strict=True):
+        _print_subject(to, subject, top, twin)
     if len(subjects) > SHOWN and not written:
         rest = len(subjects) - SHOWN
         to.print(f"... and {rest} more sample(s); --json prints all, --out DIR keeps all")
@@ -48,7 +50,8 @@ def answered(subject: Subject) -> str:
     if mask is not None:
         inside = int(mask.sum())
         share = percent(inside / mask.size)
-        return f"{inside} of {mask.size} entries over {subject.threshold:g} ({share})"
+        whole = f"{inside} of {mask.size} entries over {subject.threshold:g} ({share})"
+        return whole + _classes(subject)
     if prediction is None:
         return f"tensor {subject.explanation.output}"
     if other := subject.other():
@@ -62,14 +65,32 @@ def answered(subject: Subject) -> str:
     return f"{prediction}; explained: {target}"
 
 
+def _classes(subject: Subject) -> str:
+    """The classes of a segmentation's entries, where the sidecar names them: largest first."""
+    counts = subject.masked()
+    return f": {', '.join(f'{name} {count}' for name, count in counts[:3])}" if counts else ""
+
+
 def _values(subject: Subject) -> str:
-    y = subject.output
-    values = [] if y is None else [f"{v:.5g}" for v in y.ravel()[:6]]
-    more = ", ..." if y is not None and y.size > 6 else ""
-    return f"{subject.explanation.output} = {', '.join(values)}{more}"
+    """The entries of the output in numbers, by the sidecar's words where it has some."""
+    y, name = subject.output, subject.explanation.output
+    if y is None:
+        return name
+    target, labels = subject.target(), subject.meaning.labels
+    if target is not None and y.size > 1:
+        return f"{target.label or f'{name}[{_place(target.index)}]'} = {target.value:.5g}"
+    values = [f"{v:.5g}" for v in y.ravel()[:6]]
+    more = ", ..." if y.size > 6 else ""
+    if len(labels) == y.size:
+        return ", ".join(f"{k} = {v}" for k, v in zip(labels, values, strict=False)) + more
+    return f"{name} = {', '.join(values)}{more}"
 
 
-def _print_subject(to: Console, subject: Subject, top: int) -> None:
+def _place(index: Sequence[int]) -> str:
+    return ", ".join(map(str, index))
+
+
+def _print_subject(to: Console, subject: Subject, top: int, twin: int | None) -> None:
     from rich.text import Text
 
     to.print(Text(headline(subject), style="bold"))
@@ -78,7 +99,11 @@ def _print_subject(to: Console, subject: Subject, top: int) -> None:
     to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
     for note in subject.notes[len(subject.warnings) :]:
         to.print(Text(f"note: {note}"))
+    if twin is not None:
+        to.print(in_words(twin))
     to.print()
+    if twin is not None:
+        return
     for name in subject.texts:
         for line in lines(subject, name):
             to.print(line)

@@ -12,6 +12,7 @@ from backtrace_onnx.report.pictures import plot_layers, plot_relevance
 from backtrace_onnx.report.record import record
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.twins import find_twins
 
 PAGE = "relevance.html"
 DRAWN = 16  # samples that get pictures
@@ -36,7 +37,10 @@ def write(
         if subjects[0].texts:
             (folder / PAGE).write_text(page(subjects), "utf-8")
             names.append(PAGE)
+        twins = find_twins(shown)
         for i, subject in enumerate(() if written else shown):
+            if twins[i] is not None:
+                continue
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")
             plot_layers(subject, folder / f"layers{mark}.png")

@@ -1,0 +1,115 @@
+"""Maps that are the same are said to be, maps without meaning too, and classes get their names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtrace_onnx.cli import main
+from backtrace_onnx.notes import Note
+from backtrace_onnx.report.pictures import plot_relevance
+from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.text import answered
+from backtrace_onnx.report.twins import find_twins
+from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from tests.report.made import explanation
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def batch(relevance: Any, inputs: Any = None) -> list[Subject]:
+    values = np.array(relevance, np.float32)
+    x = np.ones_like(values) if inputs is None else np.array(inputs, np.float32)
+    made = explanation({"x": x}, {"x": values}, samples=len(values))
+    return [Subject(made, sample) for sample in range(len(values))]
+
+
+def test_only_maps_that_are_equal_to_the_last_bit_are_twins() -> None:
+    one = np.float32(1)
+    almost = np.nextafter(one, np.float32(2))
+    subjects = batch([[1, 0, 2], [almost, 0, 2], [1, 0, 2], [almost, 0, 2]])
+    assert find_twins(subjects) == [None, None, 0, 1]
+
+
+def test_the_same_relevance_of_other_inputs_is_no_twin() -> None:
+    assert find_twins(batch([[1, 0], [1, 0]], [[1, 2], [2, 1]])) == [None, None]
+
+
+def test_twins_are_told_and_not_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digit = str(MODELS / "samples" / "digit_2.png")
+    asked = ["explain", str(MODELS / "mnist_cnn.onnx"), digit, digit]
+    assert main([*asked, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("where relevance went") == 1
+    assert "the same relevance as sample 1, bit for bit" in printed
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {"report.json", "explanation.npz", "relevance_1.png", "layers_1.png"}
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [sample["same_as"] for sample in report["samples"]] == [None, 0]
+
+
+def test_a_warning_is_the_first_line_after_the_prediction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = str(MODELS / "samples" / "page_90.png")
+    asked = ["explain", str(MODELS / "orientation.onnx"), page]
+    assert main(asked) == 0
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first == "page_90.png: 90 (92.3%)"
+    assert second.startswith("warning: only 0.0065% of the relevance reached the inputs")
+    assert "use mode contrastive" in second
+    assert main([*asked, "--json"]) == 0
+    (sample,) = json.loads(capsys.readouterr().out)["samples"]
+    assert sample["notes"][0] == second.removeprefix("warning: ")
+    assert main([*asked, "--mode", "contrastive"]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_picture_without_meaning_says_so_and_is_pale(tmp_path: Path) -> None:
+    made = explanation({"x": np.ones((1, 1, 9, 9))})
+    warned = replace(made, notes=(Note("a note"), Note("it says nothing", None, True)))
+    plot_relevance(Subject(made), tmp_path / "full.svg")
+    plot_relevance(Subject(warned), tmp_path / "empty.svg")
+    full, empty = ((tmp_path / f"{name}.svg").read_text() for name in ("full", "empty"))
+    assert "<!-- it says nothing -->" in empty and "a note" not in empty
+    assert "it says nothing" not in full and len(full) != len(empty)
+
+
+def named(output: Any, labels: tuple[str, ...], task: str) -> Subject:
+    made = explanation({"x": np.ones((1, 2))}, output=np.array(output), task=task)
+    return Subject(made, sidecar=Sidecar(Path("s"), {}, {"y": OutputMeaning(task, labels)}))
+
+
+@pytest.mark.parametrize(
+    ("output", "labels", "task", "words"),
+    [
+        ([[1.5, -2.0]], ("price", "rent"), "regression", "price = 1.5, rent = -2"),
+        ([[1.5, -2.0]], (), "regression", "y = 1.5, -2"),
+        (
+            [[[0.9, 0.9], [0.1, 0.8]]],
+            ("road", "car"),
+            "segmentation",
+            "3 of 4 entries over 0.5 (75.0%): road 2, car 1",
+        ),
+        ([[[0.9, 0.1]]], ("road", "car"), "segmentation", "1 of 2 entries over 0.5 (50.0%)"),
+    ],
+)
+def test_entries_are_called_by_the_sidecars_words(
+    output: Any, labels: tuple[str, ...], task: str, words: str
+) -> None:
+    assert answered(named(output, labels, task)) == words
+
+
+def test_one_entry_of_a_regression_is_called_by_its_name() -> None:
+    subject = named([[1.5, -2.0]], ("price", "rent"), "regression")
+    chosen = replace(subject.explanation, target=np.array([1]))
+    assert answered(replace(subject, explanation=chosen)) == "rent = -2"
+    bare = replace(subject, explanation=chosen, sidecar=None)
+    assert answered(bare) == "y[1] = -2"
