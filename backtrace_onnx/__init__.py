@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RuleError,
         UnsupportedError,
     )
+    from backtrace_onnx.entries import Columns
     from backtrace_onnx.explainer import Explainer, compile, explain
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
@@ -33,6 +34,7 @@ _HOME = {
     "BacktraceError": "errors",
     "CompileError": "errors",
     "Continuation": "generation",
+    "Columns": "entries",
     "Contrast": "generation",
     "ExportError": "errors",
     "Explainer": "explainer",
@@ -58,6 +60,7 @@ __all__ = [
     "BacktraceError",
     "CompileError",
     "Continuation",
+    "Columns",
     "Contrast",
     "Explainer",
     "Explanation",

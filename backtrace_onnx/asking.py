@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import Shape
 from backtrace_onnx.targets import find_target
@@ -52,6 +53,8 @@ class Asked:
             return largest(task)
         if task == "segmentation":
             raise RequestError("segmentation explains what is over the threshold; target is None")
+        if task in TASKS:
+            return self._entry()
         own = [n for axis, n in enumerate(shape or ()) if axis != sample_axis]
         asked = self.fixed[0] if len(self.fixed) == 1 else self.fixed
         if not all(isinstance(n, int) for n in own) or shape is None:
@@ -59,6 +62,15 @@ class Asked:
         found = find_target(asked, np.zeros((1, *(int(n) for n in own if n is not None))), task)
         assert found is not None
         return found.reshape(1, -1, 2) if task in PAIRS else found
+
+    def _entry(self) -> Array:
+        """A box or step, and its class; what is left open is the best one."""
+        assert self.fixed is not None
+        if len(self.fixed) > 2 or min(self.fixed) < -1:
+            raise RequestError(
+                f"target is a box or step, or a pair with its class; not {self.fixed}"
+            )
+        return np.array([(*self.fixed, -1)[:2]], np.int64)
 
     def _unchecked(self, task: str, shape: Shape | None) -> Array:
         """A target of an output whose size is known only when it runs."""
@@ -78,12 +90,15 @@ OPTIONAL = Asked()
 
 def target_dims(task: str) -> list[str | int]:
     """Shape of the input `target`: one entry per sample, or one for all."""
+    if task in TASKS:
+        return ["targets", 2]
     return ["targets", "positions", 2] if task in PAIRS else ["targets"]
 
 
 def largest(task: str) -> Array:
     """The target that asks for nothing in particular."""
-    return np.full((1, 1, 2) if task in PAIRS else (1,), -1, np.int64)
+    shape = (1, 2) if task in TASKS else (1, 1, 2) if task in PAIRS else (1,)
+    return np.full(shape, -1, np.int64)
 
 
 def _is_whole(value: Any) -> bool:

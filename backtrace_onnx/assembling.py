@@ -37,13 +37,20 @@ def assembled(
         outputs=outcome.outputs,
         output=request.output,
         mode=request.policy.name,
-        task="start" if request.start is not None else request.task,
+        task=_task(request, outcome),
         target=outcome.target,
         ledger=outcome.ledger,
         axes=_input_axes(feeds, graph, outcome),
         notes=(*reach_notes(outcome.ledger, feeds, request.policy.name), *outcome.notes),
         layout=outcome.axes,
     )
+
+
+def _task(request: Request, outcome: Outcome) -> str:
+    """The task as asked, or as the outputs told where nobody asked."""
+    if request.start is not None:
+        return "start"
+    return "detection" if request.open and outcome.axes.columns is not None else request.task
 
 
 def _input_axes(

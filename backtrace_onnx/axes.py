@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.entries import Columns, entry_of
 from backtrace_onnx.graph import SampleAxis
 from backtrace_onnx.notes import Note
 
@@ -29,6 +30,7 @@ class OutputAxes:
         samples: axis along which the samples lie; None: the output is one sample.
         classes: axis along which an entry's classes lie; None: all of a sample are one entry's.
         rank: number of axes of the output; None where it is not known.
+        columns: which places of the class axis are classes, where entries hold more than these.
         notes: what was assumed to say so.
     """
 
@@ -36,6 +38,7 @@ class OutputAxes:
     classes: int | None = None
     rank: int | None = None
     notes: tuple[Note, ...] = ()
+    columns: Columns | None = None
 
     def count(self, shape: Sequence[int]) -> int:
         """Number of samples in an output of that shape."""
@@ -74,8 +77,19 @@ class OutputAxes:
             return None
         return at + 1 if samples is None or at < samples else at
 
+    def pairs(self, target: Array, shape: Sequence[int]) -> Array:
+        """int64[samples, 2], entry and class, of targets in rows of that shape."""
+        own, axis = tuple(int(n) for n in shape[1:]), (self.class_axis or 1) - 1
+        first = self.columns.first if self.columns else 0
+        found = [entry_of(own, axis, int(flat)) for flat in target]
+        return np.array([(entry, column - first) for entry, column in found], np.int64)
+
     def single(self, shape: Sequence[int | str | None]) -> bool:
         """Whether every entry has one class, as far as the shape tells."""
+        if self.columns is not None and self.class_axis is not None:
+            size = shape[self.classes or 0]
+            last = self.columns.last or (size if isinstance(size, int) else None)
+            return last is not None and last - self.columns.first == 1
         if self.class_axis is not None:
             return shape[self.classes or 0] == 1
         return all(n == 1 for axis, n in enumerate(shape) if axis != self.samples)

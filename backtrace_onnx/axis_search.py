@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.axes import OutputAxes, SampleChoice
 from backtrace_onnx.class_axis import find_class_axis
+from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import Graph, Shape
 from backtrace_onnx.notes import Note
@@ -22,6 +23,7 @@ class Said:
 
     samples: SampleChoice = None
     classes: int | None = None
+    columns: Columns | None = None
 
 
 SEARCH = Said()
@@ -59,7 +61,7 @@ def find_axes(
             raise RequestError(f"axis {classes} of output {output!r} holds samples, not classes")
     else:
         classes = find_class_axis(graph, output, known, samples, notes)
-    return OutputAxes(samples, classes, rank, tuple(notes))
+    return OutputAxes(samples, classes, rank, tuple(notes), said.columns)
 
 
 def resolved(graph: Graph, output: str, axes: OutputAxes | Said) -> OutputAxes:

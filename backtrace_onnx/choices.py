@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Literal
 
+from backtrace_onnx.detectors import scores_beside
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import NO_TENSOR, Graph
 
@@ -15,7 +16,15 @@ _SHOWN = 8
 
 
 def default_output(graph: Graph) -> str | None:
-    """The first float output, or the probabilities behind a ZipMap; None if there is none."""
+    """The first float output, or the probabilities behind a ZipMap; None if there is none.
+
+    Where that holds the boxes of a detector, the output that holds their scores.
+    """
+    found = _first_output(graph)
+    return found if found is None else scores_beside(graph, found) or found
+
+
+def _first_output(graph: Graph) -> str | None:
     for name in graph.outputs:
         maker = graph.producers.get(name)
         if graph.type(name).dtype == NO_TENSOR and maker is not None and maker.op_type == "ZipMap":

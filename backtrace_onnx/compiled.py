@@ -15,6 +15,8 @@ from backtrace_onnx.axis_search import find_axes
 from backtrace_onnx.backends.emit import Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
+from backtrace_onnx.detectors import recognised
+from backtrace_onnx.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
@@ -41,9 +43,12 @@ class CompiledRuns:
 
     def run(self, view: View, request: Request, feeds: Mapping[str, Array]) -> Outcome:
         """Run the model for the answer, then the compiled model for its explanation."""
-        y = explainable(request.output, view.trace.run(feeds)[request.output])
+        arrays = view.trace.run(feeds)
+        y = explainable(request.output, arrays[request.output])
         shapes = {n: x.shape for n, x in feeds.items()}
         graph = view.plan.graph
+        outputs = {o: arrays[o] for o in view.trace.outputs}
+        request, assumed = recognised(request, graph, {**outputs, request.output: y}, shapes)
         axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
         single = axes.single(y.shape)
         compiled = self._compiled(request, tuple(feeds), axes, single)
@@ -60,7 +65,7 @@ class CompiledRuns:
             {name: found[name] for name in graph.outputs if name in found},
             target,
             axes,
-            axes.notes,
+            (*assumed, *axes.notes),
         )
 
     def _compiled(
@@ -84,9 +89,12 @@ def _extra(request: Request, y: Array, axes: OutputAxes) -> tuple[dict[str, Arra
     if request.start is not None:
         parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype))
         return dict(zip(("start", "start_negative"), parts, strict=False)), None
-    target = find_target(request.target, axes.rows(y), request.task)
+    rows = axes.rows(y)
+    target = find_target(request.target, rows, request.task, axes)
     if target is None:
         return {}, None
+    if request.task in ENTRY_TASKS:
+        return {"target": axes.pairs(target, rows.shape)}, target
     several = request.task == "generation"
     return {"target": target.reshape(len(target), -1, 2) if several else target}, target
 

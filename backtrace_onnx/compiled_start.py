@@ -13,6 +13,7 @@ from backtrace_onnx.asking import TARGET, largest, target_dims
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.start import Options as StartOptions
@@ -58,6 +59,8 @@ class StartWriter:
             options.scaler,
             single if options.single is None else options.single,
             self.axes.class_axis,
+            self.axes.columns,
+            pairs=options.task in TASKS,
         )
         text = start_text(options.task, channels, how)
         parts = text(self.ops, self._rows(y), self._target(kind))

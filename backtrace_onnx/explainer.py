@@ -16,6 +16,8 @@ from backtrace_onnx.axes import SampleChoice
 from backtrace_onnx.axis_search import Said
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_number, find_kept, find_output
+from backtrace_onnx.detectors import declared
+from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph import Graph
@@ -117,6 +119,7 @@ class Explainer:
         threshold: float = 0.5,
         sample_axis: SampleChoice = None,
         class_axis: int | None = None,
+        columns: Columns | None = None,
         keep: Keep = "inputs",
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
@@ -133,7 +136,9 @@ class Explainer:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
                 axes; for generation (position, token). Default: the largest.
-            task: "classification" (default), "regression", "bbox", "segmentation", "generation".
+            task: "classification" (default), "regression", "bbox", "segmentation", "generation",
+                "detection" (a detector's output is recognised) or "ctc"; the last two explain one
+                box or step, target (entry, class), by default the best.
             start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
                 a function (output, channels) that returns it, such as `Contrast`.
             scaler: total each channel starts from, positive; default: as the task gives it.
@@ -141,6 +146,8 @@ class Explainer:
             sample_axis: axis of the output along which samples lie, or "none": it is one sample.
                 Default: found in the model; what is assumed is one of the explanation's notes.
             class_axis: axis of the output along which the classes of one entry lie.
+            columns: which of an entry's columns are classes, for the tasks "detection" and "ctc";
+                default: as the outputs' shapes tell, with a note.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
             sidecar: a `Sidecar`, or its path: which columns of a table make up the inputs.
@@ -176,7 +183,8 @@ class Explainer:
             start,
             scaler,
             threshold,
-            Said(sample_axis, class_axis),
+            Said(sample_axis, class_axis, columns),
+            open=task is None and start is None and target is None,
         )
         if self.engine == "numba":
             from backtrace_onnx.running import run_eager  # imports Numba
@@ -215,12 +223,14 @@ class Explainer:
         start: bool = False,
         sample_axis: SampleChoice = None,
         class_axis: int | None = None,
+        columns: Columns | None = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
         Its inputs are the model's and `target`, int64: [targets], an entry of the flattened output
         of each sample or one for all, -1 for the largest (regression: for all of them); for task
-        "generation" [targets, positions, 2] of (position, token), -1 for the last and the largest.
+        "generation" [targets, positions, 2] of (position, token), -1 for the last and the largest;
+        for "detection" and "ctc" [targets, 2] of (box or step, class), -1 for the best.
         It is an initializer that may be overridden, for which onnxruntime warns once as it loads.
 
         Args:
@@ -231,7 +241,7 @@ class Explainer:
                 per axis, that it explains always. Only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,
                 shaped like the output; in modes with two channels `start_negative` too.
-            sample_axis, class_axis: of the output, as in `explain`.
+            sample_axis, class_axis, columns: of the output, as in `explain`.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -251,9 +261,9 @@ class Explainer:
         if start and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
         task = "start" if start else task or "classification"
-        options = Options(
-            find_policy(mode), output, task, scaler, threshold, asked, Said(sample_axis, class_axis)
-        )
+        said = Said(sample_axis, class_axis, columns)
+        said, _ = declared(task, views.graph, output, said)
+        options = Options(find_policy(mode), output, task, scaler, threshold, asked, said)
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:

@@ -25,7 +25,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of one explanation, checked as far as it can be without running the model."""
+    """What is asked of one explanation, checked as far as it can be without running the model.
+
+    Attributes:
+        open: whether nobody said the task, so that what the outputs tell decides.
+    """
 
     policy: Policy
     output: str
@@ -36,6 +40,7 @@ class Request:
     scaler: float | None = None
     threshold: float = 0.5
     axes: Said = SEARCH
+    open: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.books import Books
+from backtrace_onnx.detectors import recognised
 from backtrace_onnx.engine import propagate
 from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
@@ -39,6 +40,7 @@ def run_eager(
     y = explainable(name, arrays[name])
     dtype = relevance_dtype(y.dtype)
     shapes = {n: x.shape for n, x in feeds.items()}
+    request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
@@ -59,7 +61,7 @@ def run_eager(
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
     books.finish(name, start, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
-    return Outcome(relevance, ledger, outputs, target, axes, axes.notes)
+    return Outcome(relevance, ledger, outputs, target, axes, (*assumed, *axes.notes))
 
 
 def _start(
@@ -69,8 +71,10 @@ def _start(
     if request.start is not None:
         return given_start(request.start, y, policy, ops.dtype), None
     rows = np.ascontiguousarray(axes.rows(y))
-    target = find_target(request.target, rows, task)
-    options = Options(request.threshold, request.scaler, axes.single(y.shape), axes.class_axis)
+    target = find_target(request.target, rows, task, axes)
+    options = Options(
+        request.threshold, request.scaler, axes.single(y.shape), axes.class_axis, axes.columns
+    )
     text = start_text(task, policy.channels, options)
     made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, rows, target)
     parts = made if isinstance(made, tuple) else (made,)

@@ -9,9 +9,12 @@ from typing import Literal
 import numpy as np
 
 from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.entries import Columns, best_entry, own_classes
 from backtrace_onnx.errors import RequestError
 
-Task = Literal["classification", "regression", "bbox", "segmentation", "generation"]
+Task = Literal[
+    "classification", "regression", "bbox", "segmentation", "generation", "detection", "ctc"
+]
 Pair = tuple[Value, Value]
 
 
@@ -24,12 +27,16 @@ class Options:
         scaler: total each channel starts from, where its sum is positive; None: as it is.
         single: whether there is one class only.
         classes: axis of [samples, ...] along which an entry's classes lie; None: all that follow.
+        columns: which places there are classes; None: all.
+        pairs: whether targets are pairs (entry, class), where they do not come as entries.
     """
 
     threshold: float = 0.5
     scaler: float | None = None
     single: bool = False
     classes: int | None = None
+    columns: Columns | None = None
+    pairs: bool = False
 
 
 def start_text(
@@ -45,10 +52,12 @@ def start_text(
         raise RequestError(f"unknown task {task!r}; there are: {', '.join(_TASKS)}")
 
     def text(e: Ops, y: Value, target: Value | None) -> tuple[Value, ...]:
+        if options.pairs and options.classes is not None:
+            target = best_entry(e, y, target, options.classes, options.columns or Columns())
         flat = e.Reshape(y, ints(0, -1)) if task != "generation" else y
         pair = _TASKS[task][channels - 1](e, flat, target, options)
         if channels > 1 and options.classes is not None and task in _AGAINST_CLASSES:
-            pair = pair[0], _within(e, pair[1], flat, y, target, options.classes)
+            pair = pair[0], _within(e, pair[1], flat, y, target, options)
         made = [_rescaled(e, r, options.scaler) for r in pair[:channels]]
         return tuple(e.Reshape(r, e.Shape(y)) for r in made)
 
@@ -65,10 +74,15 @@ def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
     return e.Equal(entries, best)
 
 
-def _within(e: Ops, r: Value, flat: Value, y: Value, target: Value | None, classes: int) -> Value:
+def _within(
+    e: Ops, r: Value, flat: Value, y: Value, target: Value | None, options: Options
+) -> Value:
     """Of r[samples, entries] what lies along the class axis through the target."""
+    classes = options.classes or 0
     hot = e.Reshape(e.Cast(_one_hot(e, flat, target), to=e.float_type), e.Shape(y))
     own = e.Expand(e.ReduceMax(hot, ints(classes), keepdims=1), e.Shape(y))
+    if options.columns is not None:
+        own = e.Where(own_classes(e, y, classes, options.columns), own, e.zero())
     return e.Where(e.Greater(e.Reshape(own, e.Shape(r)), e.zero()), r, e.zero())
 
 
@@ -154,6 +168,8 @@ _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
     "bbox": (_bbox_default, _bbox),
     "segmentation": (_segmentation, _segmentation),
     "generation": (_generation, _generation),
+    "detection": (_classification, _classification),
+    "ctc": (_classification, _classification),
 }
-_AGAINST_CLASSES = frozenset({"classification", "bbox"})
+_AGAINST_CLASSES = frozenset({"classification", "bbox", "detection", "ctc"})
 TASKS = tuple(_TASKS)

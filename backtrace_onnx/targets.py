@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.entries import TASKS as ENTRY_TASKS
+from backtrace_onnx.entries import Columns, find_pairs, flat_targets
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.base import Channels
@@ -51,7 +54,7 @@ def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> C
     return arrays
 
 
-def find_target(target: Any, y: Array, task: str) -> Array | None:
+def find_target(target: Any, y: Array, task: str, axes: OutputAxes | None = None) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
     For generation int64[samples, 2], or [samples, positions, 2], of (position, token).
@@ -59,6 +62,10 @@ def find_target(target: Any, y: Array, task: str) -> Array | None:
     """
     if task == "generation":
         return _positions(target, y)
+    if task in ENTRY_TASKS and axes is not None and axes.class_axis is not None:
+        columns = axes.columns or Columns()
+        pairs = find_pairs(target, y, task, axes.class_axis, columns)
+        return flat_targets(pairs, y, axes.class_axis, columns)
     if task == "segmentation" and target is not None:
         raise RequestError(
             "segmentation explains the pixels over the threshold; it takes no target"

@@ -1,0 +1,184 @@
+"""Detectors, recognised: which output holds the scores, and which of its columns are classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.axes import OutputAxes
+from backtrace_onnx.axis_search import Said, find_axes
+from backtrace_onnx.entries import TASKS, Columns, as_grid
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.graph import Graph, Shape
+from backtrace_onnx.notes import Note
+
+if TYPE_CHECKING:
+    from backtrace_onnx.request import Request
+
+Array = npt.NDArray[Any]
+_BOXES = re.compile(r"box|loc|reg|coord", re.IGNORECASE)
+_SCORES = re.compile(r"score|conf|prob|cls|class|label|logit", re.IGNORECASE)
+_COORDINATES = 4
+
+
+def sees_pictures(graph: Graph) -> bool:
+    """Whether the model has one input [N, C, H, W] or [N, H, W, C] that looks like a picture."""
+    shapes = [graph.type(name).shape or () for name in graph.inputs]
+    wide = [s for s in shapes if len(s) == 4 and (s[1] in (1, 3, 4) or s[3] in (1, 3, 4))]
+    return len(wide) == 1
+
+
+def scores_beside(graph: Graph, boxes: str) -> str | None:
+    """The output with the scores of the boxes that this output holds; None where it is no such."""
+    if not sees_pictures(graph):
+        return None
+    for name in graph.outputs:
+        if name == boxes or not graph.type(name).is_float or name in graph.constants:
+            continue
+        if _pair(graph.type(boxes).shape, graph.type(name).shape) is None:
+            continue
+        if name in graph.classes or _BOXES.search(boxes) or _SCORES.search(name):
+            return name
+    return None
+
+
+def _pair(boxes: Shape | None, scores: Shape | None) -> int | None:
+    """The axis on which one shape has 4 coordinates and the other its classes; else None."""
+    if boxes is None or scores is None or len(boxes) != len(scores) or len(boxes) < 2:
+        return None
+    for axis in (1, len(boxes) - 1):
+        rest = [
+            not (isinstance(a, int) and isinstance(b, int)) or a == b
+            for i, (a, b) in enumerate(zip(boxes, scores, strict=True))
+            if i != axis
+        ]
+        if boxes[axis] == _COORDINATES and scores[axis] != _COORDINATES and all(rest):
+            return axis
+    return None
+
+
+def boxes_beside(graph: Graph, scores: str, shapes: Mapping[str, Shape]) -> tuple[str, int] | None:
+    """The output with the boxes of these scores, and the axis of its coordinates."""
+    for name in graph.outputs:
+        axis = _pair(shapes.get(name), shapes.get(scores)) if name != scores else None
+        if axis is not None:
+            return name, axis
+    return None
+
+
+def _find_columns(
+    graph: Graph, output: str, classes: int, shapes: Mapping[str, Shape]
+) -> tuple[Columns, str]:
+    """Which columns of an entry are classes, as the shapes tell, and that in words."""
+    shape = shapes.get(output) or ()
+    size = shape[classes]
+    if boxes_beside(graph, output, shapes) is not None:
+        background = 0 if output in graph.classes and size != 1 else None
+        none = ", class 0 for no object" if background == 0 else ""
+        return Columns(background=background), f"all of them classes{none}"
+    if not isinstance(size, int) or size <= _COORDINATES:
+        return Columns(), "all of them classes"
+    if classes == len(shape) - 1 and size > _COORDINATES + 1:
+        told = "0 to 3 coordinates, 4 objectness, those from 5 on classes"
+        return Columns(_COORDINATES + 1, objectness=_COORDINATES), told
+    return Columns(_COORDINATES), "0 to 3 coordinates, those from 4 on classes"
+
+
+def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape]) -> int | None:
+    """The class axis that a task of entries suggests; None where the graph tells better."""
+    shape = shapes.get(output) or ()
+    beside = boxes_beside(graph, output, shapes)
+    if task == "detection" and beside is not None:
+        return beside[1]
+    if output in graph.classes or not shape:
+        return None
+    if task == "ctc":
+        return len(shape) - 1
+    if len(shape) != 3:
+        return None
+    first, last = shape[1:]  # there are more boxes than columns
+    if isinstance(first, int) and (not isinstance(last, int) or first < last):
+        return 1
+    return 2 if isinstance(last, int) else None
+
+
+def declared(
+    task: str, graph: Graph, output: str, said: Said, shapes: Mapping[str, Shape] | None = None
+) -> tuple[Said, tuple[Note, ...]]:
+    """What is said of an output, completed for a task of entries by what the shapes tell.
+
+    Args:
+        shapes: of the outputs in a run; default: as the file declares them.
+
+    Raises:
+        RequestError: the output has no axis of entries beside one of classes.
+    """
+    if task not in TASKS:
+        return said, ()
+    known = shapes or {name: graph.type(name).shape or () for name in (*graph.outputs, output)}
+    shape = known.get(output) or ()
+    if said.classes is None:
+        said = replace(said, classes=_class_axis(task, graph, output, known))
+    sizes = tuple(n if isinstance(n, int) else None for n in shape)
+    fixed = None if None in sizes else tuple(n for n in sizes if n is not None)
+    axes = find_axes(graph, output, said, shape=fixed)
+    if axes.class_axis is None or axes.classes is None:
+        raise RequestError(
+            f"output {output!r} of shape {tuple(shape)} has no axis of entries beside one of "
+            "classes; name both (sample_axis, class_axis), or choose another task"
+        )
+    said = replace(said, classes=axes.classes)
+    if said.columns is not None:
+        return said, ()
+    if task == "ctc":
+        return replace(said, columns=Columns(background=0)), ()
+    columns, told = _find_columns(graph, output, axes.classes, known)
+    beside = boxes_beside(graph, output, known)
+    where = f" (their boxes are in {beside[0]!r})" if beside else ""
+    note = Note(
+        f"output {output!r} is explained as a detector's{where}: one entry per box, axis "
+        f"{axes.classes} its columns ({told}); the target is a box and a class"
+    )
+    return replace(said, columns=columns), (note,)
+
+
+def recognised(
+    request: Request, graph: Graph, outputs: Mapping[str, Any], fed: Mapping[str, tuple[int, ...]]
+) -> tuple[Request, tuple[Note, ...]]:
+    """The request, with what the outputs of a run tell of a detector, and what was assumed."""
+    if request.start is not None:
+        return request, ()
+    y = outputs[request.output]
+    shapes = {n: x.shape for n, x in outputs.items() if isinstance(x, np.ndarray)}
+    task = request.task
+    if task == "classification" and request.open and sees_pictures(graph):
+        said = request.axes
+        if said.classes is None:
+            said = replace(said, classes=_class_axis("detection", graph, request.output, shapes))
+        axes = find_axes(graph, request.output, said, shape=y.shape, fed=fed)
+        task = "detection" if _is_detector(graph, request.output, axes, y, shapes) else task
+    said, notes = declared(task, graph, request.output, request.axes, shapes)
+    return replace(request, task=task, axes=said), notes
+
+
+def _is_detector(
+    graph: Graph, output: str, axes: OutputAxes, y: Array, shapes: Mapping[str, Shape]
+) -> bool:
+    """Whether an output holds boxes' scores: boxes lie beside it, or coordinates before them."""
+    if axes.class_axis is None or axes.classes is None or y.ndim < 3:
+        return False
+    if boxes_beside(graph, output, shapes) is not None:
+        return True
+    size = y.shape[axes.classes]
+    if y.ndim != 3 or size <= _COORDINATES or output in graph.classes or not y.size:
+        return False
+    grid = as_grid(y, axes.classes)
+    entries = len(grid) // axes.count(y.shape)
+    boxes, rest = grid[:, :_COORDINATES], grid[:, _COORDINATES:]
+    scores = bool((rest >= 0).all() and (rest <= 1).all())
+    return entries > size and scores and float(np.abs(boxes).max()) > 1.5

@@ -1,0 +1,67 @@
+"""Small detectors with the output layouts of well-known ones; all compute the same boxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tests.graphs import FLOAT, model, node, normal
+
+Array = npt.NDArray[Any]
+LAYOUTS = ("yolo8", "rows", "yolo5", "apart")
+SIZE, CELLS, CLASSES = 16, 16, 3
+PICTURES = np.abs(normal(2, 3, SIZE, SIZE, seed=4))
+
+
+def detector(layout: str) -> onnx.ModelProto:
+    """x[N, 3, 16, 16] -> boxes cxcywh in pixels and three classes' scores of 16 cells.
+
+    Layouts: "yolo8" [N, 4 + C, A], "rows" [N, A, 4 + C], "yolo5" [N, A, 5 + C] with objectness,
+    "apart" boxes[N, A, 4] and scores[N, A, C].
+    """
+    weights: dict[str, Any] = {
+        "wb": normal(4, 3, 4, 4, seed=1),
+        "bb": np.full(4, 8, np.float32),
+        "wc": normal(CLASSES, 3, 4, 4, seed=2) * np.float32(0.3),
+        "bc": normal(CLASSES, seed=3),
+        "wo": normal(1, 3, 4, 4, seed=5) * np.float32(0.3),
+        "flat": np.array([0, 0, -1]),
+    }
+    nodes = [
+        node("Conv", ["x", "wb", "bb"], ["b4"], "boxes", strides=[4, 4]),
+        node("Conv", ["x", "wc", "bc"], ["c4"], "classes", strides=[4, 4]),
+        node("Sigmoid", ["c4"], ["s4"]),
+        node("Reshape", ["b4", "flat"], ["b"]),
+        node("Reshape", ["s4", "flat"], ["s"]),
+    ]
+    columns = 4 + CLASSES
+    if layout == "apart":
+        nodes += [
+            node("Transpose", ["b"], ["boxes"], perm=[0, 2, 1]),
+            node("Transpose", ["s"], ["scores"], perm=[0, 2, 1]),
+        ]
+        outputs: dict[str, Any] = {
+            "boxes": (FLOAT, ["N", CELLS, 4]),
+            "scores": (FLOAT, ["N", CELLS, CLASSES]),
+        }
+        return model(nodes, {"x": (FLOAT, ["N", 3, SIZE, SIZE])}, outputs, weights)
+    parts = ["b", "s"]
+    if layout == "yolo5":
+        nodes += [
+            node("Conv", ["x", "wo"], ["o4"], "objects", strides=[4, 4]),
+            node("Sigmoid", ["o4"], ["p4"]),
+            node("Reshape", ["p4", "flat"], ["o"]),
+        ]
+        parts, columns = ["b", "o", "s"], columns + 1
+    joined = "y" if layout == "yolo8" else "t"
+    nodes.append(node("Concat", parts, [joined], axis=1))
+    shape = ["N", columns, CELLS]
+    if layout != "yolo8":
+        nodes.append(node("Transpose", ["t"], ["y"], perm=[0, 2, 1]))
+        shape = ["N", CELLS, columns]
+    if layout != "yolo5":
+        del weights["wo"]
+    return model(nodes, {"x": (FLOAT, ["N", 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)
