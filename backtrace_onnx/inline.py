@@ -13,6 +13,7 @@ from backtrace_onnx import registry
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.expansions.narrow import read_once, widened
 from backtrace_onnx.expansions.registry import find
+from backtrace_onnx.expansions.whole_numbers import integer_products, on_floats
 from backtrace_onnx.expansions.writing import expand
 from backtrace_onnx.model import Model
 from backtrace_onnx.nodes import canonical
@@ -41,7 +42,8 @@ def inlined(model: Model) -> Model:
 
 def expanded(model: Model) -> Model:
     """Operators without a rule, but with an expansion or a schema body, replaced by that."""
-    return widened(read_once(_expanded(model)))
+    products = integer_products(model)
+    return on_floats(widened(read_once(_expanded(model))), products)
 
 
 def _expanded(model: Model) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
 from backtrace_onnx.expansions.writing import refusal
 from backtrace_onnx.graph import Graph, Node
+from backtrace_onnx.ids import find_ids
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 from backtrace_onnx.validity import blaming
@@ -92,10 +93,12 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
     carriers = set(graph.inputs)
     structures: dict[str, Structure] = {}
     missing: dict[str, str] = {}
+    ids = find_ids(graph)
     for node in graph.nodes:
         if not carriers.intersection(node.inputs):
             continue
-        structure = _structure(node, graph, carriers, missing, on_unsupported)
+        op = registry.Op(node, graph, carriers, ids)
+        structure = _structure(op, missing, on_unsupported)
         if structure.carries:
             taking = node.outputs if structure.every_output else node.outputs[:1]
             carriers.update(filter(None, taking))
@@ -113,19 +116,16 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
 
 
 def _structure(
-    node: Node,
-    graph: Graph,
-    carriers: Set[str],
-    missing: dict[str, str],
-    on_unsupported: OnUnsupported,
+    op: registry.Op, missing: dict[str, str], on_unsupported: OnUnsupported
 ) -> Structure:
+    node = op.node
     rule = registry.lookup(node.domain, node.op_type, node.version)
     if rule is None:
-        missing[node.name] = refusal(registry.Op(node, graph, carriers)) or remedy(node)
+        missing[node.name] = refusal(op) or remedy(node)
     else:
         try:
-            with blaming([node], graph.opsets):
-                return rule.build(registry.Op(node, graph, carriers))
+            with blaming([node], op.graph.opsets):
+                return rule.build(op)
         except RuleError as error:
             missing[node.name] = str(error).removeprefix(f"{node.operator} node {node.name!r}: ")
     return PassesWhereAlike(len(node.inputs)) if on_unsupported == "pass" else Stops()

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Op:
-    """A node as its rule sees it: attributes and what is known of inputs before anything runs."""
+    """A node as its rule sees it: attributes and what is known of inputs before anything runs.
+
+    Attributes:
+        carriers: tensors that take relevance.
+        ids: tensors by which tables are looked up, and what these are computed from.
+    """
 
     node: Node
     graph: Graph
     carriers: Set[str]
+    ids: Set[str] = frozenset()
 
     @property
     def version(self) -> int:
@@ -47,6 +53,11 @@ class Op:
     def carries(self, i: int) -> bool:
         """Whether input `i` takes relevance: it depends on a graph input through data."""
         return self.has(i) and self.node.inputs[i] in self.carriers
+
+    @property
+    def makes_ids(self) -> bool:
+        """Whether the node computes ids."""
+        return not self.ids.isdisjoint(self.node.outputs)
 
     def type(self, i: int) -> TensorType:
         """What is known of input `i`."""

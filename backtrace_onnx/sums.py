@@ -75,7 +75,7 @@ def _inner(graph: Graph, tensor: str, kept: frozenset[str]) -> list[Node]:
     while tensor in graph.producers and only_reader(graph, tensor, kept) is not None:
         found.append(graph.producers[tensor])
         if _signs(found[-1]):
-            return found if graph.type(tensor).is_float else []
+            return found
         if found[-1].operator not in _PASSING:
             break
         tensor = found[-1].inputs[0]

@@ -272,6 +272,45 @@ LOG_SOFTMAX: dict[str, Write] = {
     "stable": lambda g, x: (lambda d: g("Sub", d, _log_sum(g, d)))(_shifted(g, x)),
 }
 
+
+def _pairs(g: Writer, x: str) -> str:
+    """1 / sum over j of exp(x_j - x_i)."""
+    apart = g("Sub", g("Unsqueeze", x, np.array([-2])), g("Unsqueeze", x, np.array([-1])))
+    return g("Reciprocal", g("ReduceSum", g("Exp", apart), np.array([-1]), keepdims=0))
+
+
+SOFTMAX["pairs"] = _pairs
+SHARP_SOFTMAX: dict[str, Write] = {
+    "native": lambda g, x: g("Softmax", g("Mul", x, 3.0)),
+    "naive": lambda g, x: _shares(g, g("Exp", g("Mul", x, 3.0))),
+    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, g("Mul", x, 3.0)))),
+    "scaled late": lambda g, x: _shares(g, g("Exp", g("Mul", _shifted(g, x), 3.0))),
+    "divided": lambda g, x: _shares(g, g("Exp", g("Div", x, 1 / 3))),
+    "one element": lambda g, x: _shares(g, g("Exp", g("Mul", np.float32([[3]]), x))),
+    "LogSumExp": lambda g, x: SOFTMAX["LogSumExp"](g, g("Mul", 3.0, x)),
+    "pairs": lambda g, x: _pairs(g, g("Mul", x, 3.0)),
+}
+TURNED_SOFTMAX: dict[str, Write] = {
+    "native": lambda g, x: g("Softmax", g("Neg", x)),
+    "naive": lambda g, x: _shares(g, g("Exp", g("Neg", x))),
+    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, g("Mul", x, -1.0)))),
+}
+SHARP_SIGMOID: dict[str, Write] = {
+    "native": lambda g, x: g("Sigmoid", g("Add", g("Mul", x, 3.0), 0.5)),
+    "Reciprocal": lambda g, x: _logistic(g, g("Add", g("Mul", x, 3.0), 0.5)),
+    "turned": lambda g, x: g("Div", 1.0, g("Add", 1.0, g("Exp", g("Sub", -0.5, g("Mul", x, 3.0))))),
+    "Tanh": lambda g, x: _tanh_logistic(g, g("Add", g("Mul", x, 3.0), 0.5)),
+    "weighed": lambda g, x: g(
+        "Reciprocal", g("Add", 1.0, g("Mul", np.exp(np.float32(-0.5)), g("Exp", g("Mul", x, -3.0))))
+    ),
+}
+FLAT_TANH: dict[str, Write] = {
+    "native": lambda g, x: g("Tanh", g("Mul", x, 0.5)),
+    "squared": lambda g, x: (lambda e: g("Div", g("Sub", e, 1.0), g("Add", e, 1.0)))(g("Exp", x)),
+    "sigmoid": lambda g, x: g("Sub", g("Mul", 2.0, g("Sigmoid", x)), 1.0),
+    "hyperbolic": lambda g, x: _hyperbolic(g, g("Div", x, 2.0)),
+}
+
 POINTWISE: Mapping[str, dict[str, Write]] = {
     "Gelu": GELU,
     "fast Gelu": FAST_GELU,
@@ -291,6 +330,10 @@ POINTWISE: Mapping[str, dict[str, Write]] = {
     "Tanh": TANH,
     "Softmax": SOFTMAX,
     "LogSoftmax": LOG_SOFTMAX,
+    "Softmax of 3 x": SHARP_SOFTMAX,
+    "Softmax of -x": TURNED_SOFTMAX,
+    "Sigmoid of 3 x + .5": SHARP_SIGMOID,
+    "Tanh of x / 2": FLAT_TANH,
 }
 
 # Normalisations --------------------------------------------------------------------------------

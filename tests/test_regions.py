@@ -281,7 +281,7 @@ def test_a_gate_knows_its_function_however_it_is_written(
 def test_other_functions_are_no_gate() -> None:
     for write in (
         silu,
-        lambda g, x: g("Reciprocal", g("Add", g("Exp", x), 1.0)),
+        lambda g, x: g("Sqrt", g("Reciprocal", g("Add", g("Exp", x), 1.0))),
         lambda g, x: g("Mul", 2.0, g("Sigmoid", x)),
     ):
         graph = read(written(lambda g, x, w=write: w(g, g("MatMul", x, normal(4, 4)))))  # type: ignore[misc]

@@ -13,6 +13,9 @@ Three readings, each of them one operator for the rules, through which relevance
   chain is exactly a native Sigmoid, Tanh or HardSigmoid.
 - A normalisation with the constant scale and shift that follow it.
 
+A region that is a native function of a multiple of its input (softmax(3 z)) is that multiple and
+the function of it.
+
 Reading changes what the rules see, not what runs. Tensors inside that have the region's shape
 stay addressable as aliases; the others have no relevance of their own.
 """
@@ -25,6 +28,7 @@ from backtrace_onnx.regions.draft import Draft
 from backtrace_onnx.regions.meeting import read_meetings
 from backtrace_onnx.regions.natives import read_natives
 from backtrace_onnx.regions.normalisations import read_scales
+from backtrace_onnx.regions.scaling import read_multiples
 
 
 def read_regions(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
@@ -34,7 +38,7 @@ def read_regions(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
     read_chains(draft)
     read_natives(draft)
     read_scales(draft)
-    return draft.finished()
+    return read_multiples(draft.finished())
 
 
 __all__ = ["read_regions"]

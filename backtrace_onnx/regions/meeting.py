@@ -16,6 +16,7 @@ from backtrace_onnx.regions.families import (
     POOLING,
     REDUCING,
 )
+from backtrace_onnx.regions.functions import native_of
 from backtrace_onnx.regions.layouts import Layouts
 from backtrace_onnx.regions.placing import ALLOWED, follow
 
@@ -24,14 +25,23 @@ _BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE - LOGICAL
 
 
 def read_meetings(draft: Draft) -> None:
-    """Merge every smallest region, in topological order: inner ones first."""
+    """Merge every smallest region, in topological order: inner ones first.
+
+    Ways that meet in a tensor with more axes (all differences of two entries) are followed on to
+    where it is reduced again; there they are a region if that is a native function.
+    """
     ways = Dominators()
+    wider: dict[str, str] = {}
     for name in draft.graph.inputs:
         ways.add(name, None)
     for at, node in enumerate(draft.graph.nodes):
-        entry = ways.nearest(draft.uses(node)) if _allowed(node, draft) else None
-        if entry is not None and at in draft.living and len(draft.uses(node)) > 1:
-            _read(draft, at, entry)
+        uses = draft.uses(node)
+        entry = ways.nearest(uses) if _allowed(node, draft) else None
+        if entry is not None and at in draft.living:
+            from_wider = wider.get(entry) if len(uses) == 1 else None
+            start = from_wider or (entry if len(uses) > 1 else None)
+            if start is not None and _read(draft, at, start, native=from_wider is not None):
+                wider[node.outputs[0]] = start
         for output in filter(None, node.outputs):
             ways.add(output, entry)
 
@@ -43,28 +53,40 @@ def _allowed(node: Node, draft: Draft) -> bool:
     return has_rule and not node.attributes.get("training_mode", 0)
 
 
-def _read(draft: Draft, at: int, entry: str) -> None:
-    """Merge what lies between a tensor and the node where its ways meet, if it is a region."""
+def _read(draft: Draft, at: int, entry: str, *, native: bool = False) -> bool:
+    """Merge what lies between a tensor and the node where its ways meet, if it is a region.
+
+    Returns whether it is none yet: its output has more axes, or is no native function.
+
+    Args:
+        native: whether it must be a native function.
+    """
     node = draft.graph.nodes[at]
     if node.op_type in LOGICAL or not all(
         draft.graph.type(name).is_float for name in (entry, node.outputs[0])
     ):
-        return
+        return False
     members = _between(draft, at, entry)
     if members is None:
-        return
+        return False
     layouts = Layouts(draft.graph, entry, draft.fixed)
     for member in members:
         if not _follow(layouts, member):
-            return
+            return False
     if not layouts.is_whole(node.outputs[0]):
-        return
+        return len(layouts.known[node.outputs[0]]) > len(layouts.entry)
+    if native and native_of(draft.region(members), draft.graph) is None:
+        return True
+    _merge(draft, members, layouts)
+    return False
+
+
+def _merge(draft: Draft, members: list[Node], layouts: Layouts) -> None:
     alike = [
         name for name in layouts.known if layouts.is_whole(name) and draft.graph.type(name).is_float
     ]
     logical = {o for member in members for o in member.outputs if member.op_type in LOGICAL}
-    region = draft.region(members)
-    normalised = sorted(layouts.reduced) if normalises(region) else ()
+    normalised = sorted(layouts.reduced) if normalises(draft.region(members)) else ()
     draft.merge(members, [name for name in alike if name not in logical], normalised)
 
 

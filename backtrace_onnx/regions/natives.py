@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from backtrace_onnx.graph import Node
 from backtrace_onnx.regions.chains import following, kind_of
 from backtrace_onnx.regions.draft import Draft, kinds
-from backtrace_onnx.regions.functions import function_of, may_saturate
+from backtrace_onnx.regions.functions import may_saturate, native_of
 
 _BOUNDING = frozenset({"Clip", "Max", "Min", "Relu"})
 _LONGEST = 4
@@ -48,7 +48,7 @@ def _natives(draft: Draft, node: Node) -> Iterator[list[Node]]:
             if not any(kind_of(draft, member) == "shift" for member in around):
                 continue
             members = [*before[first:], node, *after[:last]]
-            if function_of(draft.region(members), draft.graph):
+            if native_of(draft.region(members), draft.graph) is not None:
                 yield members
 
 

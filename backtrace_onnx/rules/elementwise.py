@@ -6,9 +6,10 @@ import numpy as np
 
 from backtrace_onnx.backends.base import Constant
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ids import is_count, is_mask
 from backtrace_onnx.registry import Op, rule, table
 from backtrace_onnx.structures.affine import Affine
-from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
+from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Passes, Structure
 from backtrace_onnx.structures.linear import Linear, Terms
 from backtrace_onnx.structures.moves import ElementwiseWinner
 
@@ -56,33 +57,50 @@ def batch_normalization(op: Op) -> Structure:
     )
 
 
+def _of_ids(op: Op) -> Structure:
+    """Ids share alike; what is added to them, or masks them, takes none."""
+    operands = range(len(op.node.inputs))
+    carrying = tuple(i for i in operands if op.carries(i))
+    ids = tuple(i for i in carrying if not is_mask(op.graph, op.node.inputs[i]))
+    return Halves(ids or carrying)
+
+
+def _numbers(op: Op, structure: Structure, operands: tuple[int, ...]) -> Structure:
+    """The structure, of ids or of numbers; those that are integers are weighed as floats."""
+    if op.makes_ids:
+        return _of_ids(op)
+    return structure if op.output_type().is_float else AsFloats(structure, operands)
+
+
 def _terms(op: Op, signs: tuple[int, ...]) -> Structure:
-    return Terms(signs) if op.output_type().is_float else Nothing()
+    return _numbers(op, Terms(signs), tuple(range(len(signs))))
 
 
 @rule("Add", "Sum", "Mean")
 def add(op: Op) -> Structure:
-    """Shared by contribution; constants are a bias."""
+    """Shared by contribution, constants are a bias; what is added to ids takes none."""
     return _terms(op, op.attribute("signs") or (1,) * len(op.node.inputs))
 
 
 @rule("Sub")
 def sub(op: Op) -> Structure:
-    """Shared by contribution x_0 and -x_1; constants are a bias."""
+    """Shared by contribution x_0 and -x_1, constants are a bias; as for Add where it makes ids."""
     return _terms(op, (1, -1))
 
 
 @rule("Mul")
 def mul(op: Op) -> Structure:
-    """Half each; a constant or a gate takes none."""
-    return Halves() if op.output_type().is_float else Nothing()
+    """Half each; a constant or a gate takes none, and a place that was counted carries none."""
+    if op.output_type().is_float:
+        return _of_ids(op) if op.makes_ids else Halves()
+    if any(is_count(op.graph, name) for name in op.node.inputs):
+        return Nothing()
+    return _of_ids(op)
 
 
 @rule("Div", "Mod")
 def div(op: Op) -> Structure:
     """The numerator takes all; a data divisor is a gate."""
-    if not op.output_type().is_float:
-        return Nothing()
     return Halves((0,)) if op.carries(0) else Halves((1,))
 
 
@@ -94,5 +112,16 @@ def power(op: Op) -> Structure:
 
 @rule("Max", "Min")
 def extreme(op: Op) -> Structure:
-    """To the winner; ties share alike; what a constant wins is booked to it."""
-    return ElementwiseWinner(len(op.node.inputs)) if op.output_type().is_float else Nothing()
+    """To the winner; ties share alike; what a constant wins is booked to it, but not from ids."""
+    count = len(op.node.inputs)
+    if op.makes_ids and sum(op.carries(i) for i in range(count)) == 1:
+        return _of_ids(op)
+    return ElementwiseWinner(count)
+
+
+def bits(op: Op) -> Structure:
+    """Carries none, unless it computes ids: these share alike."""
+    return _of_ids(op) if op.makes_ids else Nothing()
+
+
+table(dict.fromkeys(["BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor"], bits))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from backtrace_onnx.backends.base import Gate, Ops, Value
 from backtrace_onnx.graph import Node
@@ -131,3 +131,50 @@ class Halves(Structure):
             return {takers[0]: step.r}
         share = [step.ops.Mul(r, step.ops.scalar(1 / len(takers))) for r in step.r]
         return dict.fromkeys(takers, share)
+
+
+@dataclass(frozen=True)
+class AsFloats(Structure):
+    """A structure of operands that are integers: they are weighed as floats."""
+
+    inner: Structure
+    operands: tuple[int, ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.inner.values
+
+    @property
+    def results(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.inner.results
+
+    @property
+    def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.inner.shapes
+
+    @property
+    def broadcasts(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.inner.broadcasts
+
+    def propagate(self, step: Step) -> Pieces:
+        return self.inner.propagate(cast(Step, _Floating(step, self.operands)))
+
+
+class _Floating:
+    """A step whose operands, and output, are floats."""
+
+    def __init__(self, step: Step, operands: tuple[int, ...]) -> None:
+        self._step, self._operands = step, operands
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._step, name)
+
+    def value(self, i: int) -> Value:
+        x = self._step.value(i)
+        return self._float(x) if i in self._operands else x
+
+    def result(self, i: int = 0) -> Value:
+        return self._float(self._step.result(i))
+
+    def _float(self, x: Value) -> Value:
+        return self._step.ops.Cast(x, to=self._step.ops.float_type)
