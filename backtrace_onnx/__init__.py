@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backtrace_onnx.entries import Columns
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         RuleError,
         UnsupportedError,
     )
-    from backtrace_onnx.entries import Columns
     from backtrace_onnx.explainer import Explainer, compile, explain
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
@@ -58,9 +58,9 @@ _HOME = {
 
 __all__ = [
     "BacktraceError",
+    "Columns",
     "CompileError",
     "Continuation",
-    "Columns",
     "Contrast",
     "Explainer",
     "Explanation",

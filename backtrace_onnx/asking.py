@@ -61,7 +61,7 @@ class Asked:
             return self._unchecked(task, shape)
         found = find_target(asked, np.zeros((1, *(int(n) for n in own if n is not None))), task)
         assert found is not None
-        return found.reshape(1, -1, 2) if task in PAIRS else found
+        return self._unchecked(task, shape) if task in PAIRS else found
 
     def _entry(self) -> Array:
         """A box or step, and its class; what is left open is the best one."""

@@ -18,6 +18,7 @@ from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.detectors import recognised
 from backtrace_onnx.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.language import find_tokens
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
@@ -52,7 +53,9 @@ class CompiledRuns:
         axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
         single = axes.single(y.shape)
         compiled = self._compiled(request, tuple(feeds), axes, single)
-        extra, target = _extra(request, y, axes)
+        tokens = find_tokens(graph, request.output)
+        ends = tokens.ends(feeds, y.shape[1]) if tokens else None
+        extra, target = _extra(request, y, axes, ends)
         names = [o.name for o in compiled.made.proto.graph.output]
         try:
             results = compiled.session.run(names, {**feeds, **extra})
@@ -84,13 +87,15 @@ class CompiledRuns:
         return self._sessions[key]
 
 
-def _extra(request: Request, y: Array, axes: OutputAxes) -> tuple[dict[str, Array], Array | None]:
+def _extra(
+    request: Request, y: Array, axes: OutputAxes, ends: Array | None
+) -> tuple[dict[str, Array], Array | None]:
     """Feeds of the start, and the target."""
     if request.start is not None:
-        parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype))
+        parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype), ends)
         return dict(zip(("start", "start_negative"), parts, strict=False)), None
     rows = axes.rows(y)
-    target = find_target(request.target, rows, request.task, axes)
+    target = find_target(request.target, rows, request.task, axes, ends)
     if target is None:
         return {}, None
     if request.task in ENTRY_TASKS:

@@ -9,19 +9,22 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from backtrace_onnx.asking import TARGET, largest, target_dims
+from backtrace_onnx.asking import PAIRS, TARGET, largest, target_dims
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.backends.emit import EmitOps, Symbol
 from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.language import Tokens, find_tokens
 from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.start import start_text
 from backtrace_onnx.structures.base import Channels
 
 if TYPE_CHECKING:
     from backtrace_onnx.compiler import Options
+
+_ALL = np.iinfo(np.int64).max
 
 
 class StartWriter:
@@ -63,7 +66,10 @@ class StartWriter:
             pairs=options.task in TASKS,
         )
         text = start_text(options.task, channels, how)
-        parts = text(self.ops, self._rows(y), self._target(kind))
+        target = self._target(kind)
+        if options.task in PAIRS and target is not None:
+            target = self._placed(target, y)
+        parts = text(self.ops, self._rows(y), target)
         return [self._in_place(part, y) for part in parts]
 
     def _rows(self, y: Value) -> Value:
@@ -94,6 +100,35 @@ class StartWriter:
         if asked.default:
             self.ops.constants[name] = largest(task)
         return Symbol(self.ops, name)
+
+    def _placed(self, target: Value, y: Value) -> Value:
+        """Targets whose negative positions count from the end of each text, as those of `y`."""
+        tokens = find_tokens(self.graph, self.options.output)
+        ends = None if tokens is None else self._ends(tokens, self.ops.Shape(y, start=1, end=2))
+        if ends is None:
+            return target
+        e = self.ops
+        place, token = (e.Squeeze(p, ints(2)) for p in e.split(target, [ints(1), ints(1)], 2))
+        place = e.Where(e.Less(place, np.int64(0)), e.Add(place, ends), place)
+        pair = (e.Unsqueeze(part, ints(2)) for part in (place, e.Expand(token, e.Shape(place))))
+        return e.Concat(*pair, axis=2)
+
+    def _ends(self, tokens: Tokens, count: Value) -> Value | None:
+        """int64[samples, 1], the place after each text's last token (`Tokens.ends`)."""
+        e = self.ops
+        if tokens.mask is not None:
+            mask = e.Slice(self.values.exact(tokens.mask), e.Neg(count), ints(_ALL), ints(1))
+            one = np.int64(1)
+            places = e.Range(one, e.Add(e.Squeeze(count), one), one)
+            present = e.Cast(e.Cast(mask, to=TensorProto.BOOL), to=TensorProto.INT64)
+            found = e.ReduceMax(e.Mul(present, places), ints(1), keepdims=1)
+        elif tokens.lengths is not None:
+            lengths = e.Cast(self.values.exact(tokens.lengths), to=TensorProto.INT64)
+            found = e.Reshape(lengths, ints(-1, 1))
+        else:
+            return None
+        outside = e.Or(e.Less(found, np.int64(1)), e.Greater(found, count))
+        return e.Where(outside, count, found)
 
     def _input(self, name: str, shape: Any) -> Symbol:
         name = self._free(name)

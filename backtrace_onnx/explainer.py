@@ -21,7 +21,9 @@ from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph import Graph
+from backtrace_onnx.language import default_task
 from backtrace_onnx.model import ModelLike, load
+from backtrace_onnx.notes import Note
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.reach import check_finite
@@ -135,10 +137,11 @@ class Explainer:
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
-                axes; for generation (position, token). Default: the largest.
-            task: "classification" (default), "regression", "bbox", "segmentation", "generation",
-                "detection" (a detector's output is recognised) or "ctc"; the last two explain one
-                box or step, target (entry, class), by default the best.
+                axes; for generation (position, token), where negative positions count from the end
+                of each text, without its padding. Default: the largest.
+            task: "classification", "regression", "bbox", "segmentation", "generation" (the default
+                for a language model's output), "detection" (for a detector's) or "ctc"; the last
+                two explain one box or step, target (entry, class), by default the best.
             start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
                 a function (output, channels) that returns it, such as `Contrast`.
             scaler: total each channel starts from, positive; default: as the task gives it.
@@ -174,6 +177,10 @@ class Explainer:
         views, feeds = self._subject.read(given.feeds)
         output = find_output(output, views.graph)
         view = views.view(output)
+        assumed: tuple[Note, ...] = ()
+        unsaid = task is None and start is None
+        if unsaid:
+            task, assumed = default_task(view.plan.graph, output)
         request = Request(
             find_policy(mode),
             output,
@@ -184,7 +191,7 @@ class Explainer:
             scaler,
             threshold,
             Said(sample_axis, class_axis, columns),
-            open=task is None and start is None and target is None,
+            open=unsaid and task == "classification" and target is None,
         )
         if self.engine == "numba":
             from backtrace_onnx.running import run_eager  # imports Numba
@@ -196,7 +203,8 @@ class Explainer:
         made = assembled(request, outcome, feeds, view.plan.graph)
         names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
         places = self._places(view, made.ledger)
-        return replace(made, places=places, names=names, notes=(*given.notes, *made.notes))
+        notes = (*given.notes, *made.notes, *assumed)
+        return replace(made, places=places, names=names, notes=notes)
 
     @cached_property
     def _written(self) -> Written:
@@ -256,11 +264,11 @@ class Explainer:
             check_number("scaler", scaler, positive=True)
         views = self._subject.straight()
         output = find_output(output, views.graph)
-        views.view(output)
+        view = views.view(output)
         asked = Asked.of(target)
         if start and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
-        task = "start" if start else task or "classification"
+        task = "start" if start else task or default_task(view.plan.graph, output)[0]
         said = Said(sample_axis, class_axis, columns)
         said, _ = declared(task, views.graph, output, said)
         options = Options(find_policy(mode), output, task, scaler, threshold, asked, said)

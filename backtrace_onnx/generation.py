@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,14 +37,20 @@ class Contrast:
     Attributes:
         target, other: as `target` of `explain`: a class, or for an output [batch, position, token]
             a token or (position, token), the last position if none is given.
+        ends: the place after the last token of each text; default: the output's end.
     """
 
     target: Any
     other: Any
+    ends: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+
+    def ending(self, ends: npt.NDArray[np.int64] | None) -> Contrast:
+        """The same where texts end at these places, int64[samples]."""
+        return replace(self, ends=ends)
 
     def __call__(self, y: Array, channels: int) -> Array | tuple[Array, Array]:
         """The start for an output y[samples, ...]. Raises RequestError where it does not fit."""
-        good, bad = (_one(asked, y) for asked in (self.target, self.other))
+        good, bad = (_one(asked, y, self.ends) for asked in (self.target, self.other))
         if (good == bad).all():
             raise RequestError(f"target and other are the same: {self.target!r}")
         if channels < 2:
@@ -117,7 +123,7 @@ def explain_continuation(
             mode=mode,
             output=output,
             task="generation",
-            target=np.stack([some - 1 - length, sequence[0, some]], axis=1),
+            target=np.stack([some - 1, sequence[0, some]], axis=1),
         )
         for some in _chunks(places, rows if _takes_batches(explainer.graph, name) else 1)
     )
@@ -135,19 +141,21 @@ def repeated(feeds: Mapping[str, Array], graph: Graph, times: int) -> dict[str, 
     return found
 
 
-def entries_of(asked: Any, y: Array) -> npt.NDArray[np.int64]:
+def entries_of(
+    asked: Any, y: Array, ends: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
     """int64[samples]: the entry of every flattened sample of y that `asked` means."""
-    found = find_target(asked, y, "generation" if y.ndim == 3 else "classification")
+    found = find_target(asked, y, "generation" if y.ndim == 3 else "classification", ends=ends)
     if found is None or found.ndim != (2 if y.ndim == 3 else 1):
         raise RequestError(f"a contrast takes one entry for each sample, not {asked!r}")
     flat = found[:, 0] * y.shape[2] + found[:, 1] if y.ndim == 3 else found
     return np.asarray(flat, np.int64)
 
 
-def _one(asked: Any, y: Array) -> Array:
+def _one(asked: Any, y: Array, ends: npt.NDArray[np.int64] | None) -> Array:
     """Ones at an entry of every sample of y, zeros elsewhere."""
     start = np.zeros((len(y), y[0].size), np.float64)
-    start[np.arange(len(y)), entries_of(asked, y)] = 1
+    start[np.arange(len(y)), entries_of(asked, y, ends)] = 1
     return start.reshape(y.shape)
 
 

@@ -16,6 +16,7 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.books import Books
 from backtrace_onnx.detectors import recognised
 from backtrace_onnx.engine import propagate
+from backtrace_onnx.language import find_tokens
 from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.start import Options, start_text
@@ -44,7 +45,9 @@ def run_eager(
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
-    start, target = _start(ops, y.astype(dtype, copy=False), axes, request)
+    tokens = find_tokens(plan.graph, name)
+    ends = tokens.ends(feeds, y.shape[1]) if tokens else None
+    start, target = _start(ops, y.astype(dtype, copy=False), axes, request, ends)
     books = Books(ops, samples)
     relevance = propagate(
         plan,
@@ -65,13 +68,13 @@ def run_eager(
 
 
 def _start(
-    ops: EagerOps, y: Array, axes: OutputAxes, request: Request
+    ops: EagerOps, y: Array, axes: OutputAxes, request: Request, ends: Array | None
 ) -> tuple[Channels, Array | None]:
     policy, task = request.policy, request.task
     if request.start is not None:
-        return given_start(request.start, y, policy, ops.dtype), None
+        return given_start(request.start, y, policy, ops.dtype, ends), None
     rows = np.ascontiguousarray(axes.rows(y))
-    target = find_target(request.target, rows, task, axes)
+    target = find_target(request.target, rows, task, axes, ends)
     options = Options(
         request.threshold, request.scaler, axes.single(y.shape), axes.class_axis, axes.columns
     )

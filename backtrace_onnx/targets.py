@@ -33,8 +33,19 @@ def explainable(name: str, y: Any) -> Array:
     return y
 
 
-def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> Channels:
-    """The caller's start, one array per channel. Raises RequestError where it does not fit y."""
+def given_start(
+    start: Any,
+    y: Array,
+    policy: Policy,
+    dtype: npt.DTypeLike,
+    ends: npt.NDArray[np.int64] | None = None,
+) -> Channels:
+    """The caller's start, one array per channel. Raises RequestError where it does not fit y.
+
+    A start that counts positions from the end of each text has a method `ending(ends)`.
+    """
+    if hasattr(start, "ending"):
+        start = start.ending(ends)
     if callable(start):
         start = start(y, policy.channels)
     try:
@@ -54,14 +65,21 @@ def given_start(start: Any, y: Array, policy: Policy, dtype: npt.DTypeLike) -> C
     return arrays
 
 
-def find_target(target: Any, y: Array, task: str, axes: OutputAxes | None = None) -> Array | None:
+def find_target(
+    target: Any,
+    y: Array,
+    task: str,
+    axes: OutputAxes | None = None,
+    ends: npt.NDArray[np.int64] | None = None,
+) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
-    For generation int64[samples, 2], or [samples, positions, 2], of (position, token).
+    For generation int64[samples, 2], or [samples, positions, 2], of (position, token); `ends` is
+    the place after the last token of each text, int64[samples], where padding may follow it.
     Raises RequestError where it does not fit the output.
     """
     if task == "generation":
-        return _positions(target, y)
+        return _positions(target, y, ends)
     if task in ENTRY_TASKS and axes is not None and axes.class_axis is not None:
         columns = axes.columns or Columns()
         pairs = find_pairs(target, y, task, axes.class_axis, columns)
@@ -110,14 +128,15 @@ _PAIRS = (
 )
 
 
-def _positions(target: Any, y: Array) -> Array:
-    """(position, token) of every sample; negative positions count from the end, -1 is argmax."""
+def _positions(target: Any, y: Array, ends: npt.NDArray[np.int64] | None) -> Array:
+    """(position, token) of every sample; negative positions count from its end, -1 is argmax."""
     if y.ndim != 3:
         raise RequestError(
             f"generation explains an output [batch, position, token], not one of shape {y.shape}"
         )
     asked = _pairs(target, len(y))
-    position = np.where(asked[..., 0] < 0, asked[..., 0] + y.shape[1], asked[..., 0])
+    end = y.shape[1] if ends is None or len(ends) != len(y) else ends[:, None]
+    position = np.where(asked[..., 0] < 0, asked[..., 0] + end, asked[..., 0])
     if ((position < 0) | (position >= y.shape[1]) | (asked[..., 1] >= y.shape[2])).any():
         raise RequestError(f"target {target!r} is out of range for an output of shape {y.shape}")
     best = np.take_along_axis(y.argmax(2), position, 1)

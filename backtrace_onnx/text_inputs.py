@@ -83,18 +83,19 @@ class TextInput:
         return {**empty_caches(graph, len(texts)), **fed}
 
     def last(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.int64]:
-        """int64[samples]: place of every text's last token, counted from the end (-1, ...)."""
+        """int64[samples]: place of every text's last token, -1 where no padding follows it."""
         ids = feeds[find_ids_among(feeds, self.name)]
         mask = self.mask(feeds)
         if mask is None:
             return np.full(len(ids), -1, np.int64)
-        return -1 - np.asarray(mask[:, ::-1].argmax(axis=1), np.int64)
+        return _from_end(mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1), mask.shape[1])
 
     def asked(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.int64]:
         """int64[samples]: where a token is to be found: each text's first [MASK], else its end."""
         ids = feeds[find_ids_among(feeds, self.name)]
         hidden = ids == self.tokenizer.mask if self.tokenizer.mask is not None else ids < 0
-        return np.where(hidden.any(1), hidden.argmax(1) - ids.shape[1], self.last(feeds))
+        places = _from_end(hidden.argmax(1), ids.shape[1])
+        return np.where(hidden.any(1), places, self.last(feeds))
 
     def mask(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
         """Where the ids are no padding, bool[samples, tokens]; None where nothing says so."""
@@ -212,6 +213,11 @@ def token_names(
         for name, entry in entries.items()
         if len(feeds[name]) == 1
     }
+
+
+def _from_end(places: Array, count: int) -> npt.NDArray[np.int64]:
+    """Places, the last of all as -1: a model may return no other."""
+    return np.where(places == count - 1, -1, places).astype(np.int64)
 
 
 def _texts(value: Any) -> list[Text] | None:

@@ -144,7 +144,7 @@ class Tokenizer:
     ) -> npt.NDArray[np.int64]:
         """int64[samples, 2]: (position, token) that follows the end of each text, or its [MASK].
 
-        Positions count from the end and leave padding out. Without a `token` it is the likeliest.
+        The last position is -1 where no padding follows. Without a `token` it is the likeliest.
         `name` is the input that takes the ids. Raises RequestError where `token` is not one token.
         """
         from backtrace_onnx.text_inputs import TextInput

@@ -12,6 +12,8 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph import Graph, Shape
+from backtrace_onnx.language import default_task, speaking
+from backtrace_onnx.notes import Note
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.wanted import (
@@ -90,9 +92,19 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
         )
         names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
         made = replace(made, names=names, notes=(*batch.notes, *made.notes))
+        if asked.task is None and meaning.task is None and wanted.task == "generation":
+            made = replace(made, notes=(*made.notes, *_spoken(made.output, graph)))
         common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
         subjects += _subjects(common, part, wanted.entries(made))
     return subjects
+
+
+def _spoken(output: str, graph: Graph) -> tuple[Note, ...]:
+    """That an output was read as a language model's, for a text, unasked."""
+    task, notes = default_task(graph, output)
+    size = (graph.type(output).shape or (0,))[-1]
+    said = speaking(output, find_ids(graph), size if isinstance(size, int) else 0, False)
+    return notes if task == "generation" else (Note(said),)
 
 
 def _plan(

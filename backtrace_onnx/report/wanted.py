@@ -97,7 +97,7 @@ def continued(
         words = [token.text for token in entry.tokenizer.tokens(ids[len(before) :])]
         for at in range(0, len(places), rows := _rows(graph, name)):
             some = places[at : at + rows]
-            target = np.stack([some - 1 - feeds[name].shape[1], ids[some]], axis=1)
+            target = np.stack([some - 1, ids[some]], axis=1)
             sources = tuple(f"→ {word!r}" for word in words[at : at + rows])
             part = Batch(repeated(feeds, graph, len(some)), sources)
             yield part, Wanted("generation", target)

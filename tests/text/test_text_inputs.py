@@ -69,14 +69,14 @@ def test_padding_on_the_left_and_positions(tmp_path: Path) -> None:
 
 def test_the_last_token_of_each_text(explainer: Explainer, tokenizer: Tokenizer) -> None:
     feeds = tokenizer.feeds(["good", "a good film"], explainer)
-    assert TextInput(tokenizer).last(feeds).tolist() == [-3, -1]
+    assert TextInput(tokenizer).last(feeds).tolist() == [2, -1]
 
 
 def test_a_word_to_be_found(explainer: Explainer, tokenizer: Tokenizer) -> None:
     feeds = tokenizer.feeds(["a [MASK] film", "good", "[MASK] [MASK]"], explainer)
-    assert TextInput(tokenizer).asked(feeds).tolist() == [-3, -3, -4]
-    assert tokenizer.targets(feeds, "film").tolist() == [[-3, 8], [-3, 8], [-4, 8]]
-    assert tokenizer.targets(feeds, name="input_ids").tolist() == [[-3, -1], [-3, -1], [-4, -1]]
+    assert TextInput(tokenizer).asked(feeds).tolist() == [2, 2, 1]
+    assert tokenizer.targets(feeds, "film").tolist() == [[2, 8], [2, 8], [1, 8]]
+    assert tokenizer.targets(feeds, name="input_ids").tolist() == [[2, -1], [2, -1], [1, -1]]
 
 
 @pytest.mark.parametrize("mode", MODES)
