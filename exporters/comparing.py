@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 
 from backtrace_onnx.errors import ExportError
@@ -26,6 +27,10 @@ HALF_TOLERANCE = 1e-2
 _SMALL = 1e-3  # outputs smaller than this are compared as if they reached it
 _NUDGE = 1e-6  # relative; a few units in the last place of float32
 _NUDGES = 16
+_NARROW = (
+    ". On a CPU it computes little in bfloat16: export the model in float32 (module.float()), or "
+    "without verification"
+)
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,16 @@ def _session(path: Path) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises many types
+        remedy = _NARROW if _holds_bfloat16(path) else ""
         raise ExportError(
             f"onnxruntime does not load the exported model: {first_line(error)}. "
-            "Nothing was written"
+            f"Nothing was written{remedy}"
         ) from None
+
+
+def _holds_bfloat16(path: Path) -> bool:
+    initializers = onnx.load(path, load_external_data=False).graph.initializer
+    return any(t.data_type == onnx.TensorProto.BFLOAT16 for t in initializers)
 
 
 def _difference(name: str, words: str, y: Array, z: Array) -> Check:

@@ -42,6 +42,7 @@ class Exported:
         inputs, outputs: type and shape in words, by name.
         exporter: what wrote the graph.
         checks: comparisons made; empty if verification was turned off.
+        notes: what else a user should know, a sentence each, without full stop.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Exported:
     opset: int
     exporter: str
     checks: tuple[Check, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:

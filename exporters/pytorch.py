@@ -36,6 +36,10 @@ _REMEDY = (
     "module's code there, try the other exporter (exporter='dynamo' or 'legacy'), or pass "
     "dynamic=False where only the example's sizes matter"
 )
+_DYNAMIC = (
+    "Modules that are quantised dynamically have no ONNX form: export the float module, and "
+    "quantise the file by onnxruntime.quantization.quantize_dynamic"
+)
 _NEWEST = {"dynamo": 25, "legacy": 20}  # dynamo writes invalid files for 26 and 27
 
 
@@ -269,9 +273,11 @@ def _check_open(proto: onnx.ModelProto, axes: Axes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The line of torch's report that says what happened."""
+    """The line of torch's report that says what happened, and a remedy where one is known."""
     text = str(error).partition("## Exception summary")[2] or str(error)
-    return first_line(Exception(text)).removeprefix("<class '").replace("'>:", ":", 1)
+    line = first_line(Exception(text)).removeprefix("<class '").replace("'>:", ":", 1)
+    dynamic = "linear_dynamic" in line or "PackedParams" in line
+    return f"{line}. {_DYNAMIC}" if dynamic else line
 
 
 def _say(words: str) -> None:

@@ -21,7 +21,12 @@ from backtrace_onnx.exporters.repairing import check_opset
 from backtrace_onnx.exporters.sklearn_answers import find_answer, second_score
 from backtrace_onnx.exporters.sklearn_boosting import register
 from backtrace_onnx.exporters.sklearn_converting import convert
-from backtrace_onnx.exporters.sklearn_graphs import flatten_labels, name_inputs, turn_scores
+from backtrace_onnx.exporters.sklearn_graphs import (
+    correct_shapes,
+    flatten_labels,
+    name_inputs,
+    turn_scores,
+)
 from backtrace_onnx.exporters.sklearn_parts import parts
 from backtrace_onnx.exporters.sklearn_rows import Rows
 from backtrace_onnx.exporters.training import fill_visits
@@ -97,8 +102,9 @@ def _looks_up(model: Any, proto: onnx.ModelProto) -> bool:
 
 
 def _settle(model: Any, rows: Rows, proto: onnx.ModelProto) -> None:
-    """One label per row, and the scores of two classes in the order of the classes."""
+    """One label per row, scores of two classes in the order of the classes, shapes as they are."""
     found = _first_run(proto, rows.feeds)
+    correct_shapes(proto, found)
     if len(found) != 2:
         return
     flatten_labels(proto, found[0])

@@ -49,6 +49,20 @@ def flatten_labels(proto: onnx.ModelProto, labels: Array) -> None:
     value.CopyFrom(helper.make_tensor_value_info(value.name, kind, [None]))
 
 
+def correct_shapes(proto: onnx.ModelProto, found: Sequence[Array]) -> None:
+    """State the sizes that outputs really have: skl2onnx says 2 of one column of scores."""
+    for value, y in zip(proto.graph.output, found, strict=False):
+        dims = value.type.tensor_type.shape.dim
+        wrong = [
+            d.HasField("dim_value") and d.dim_value != n
+            for d, n in zip(dims, y.shape, strict=False)
+        ]
+        if len(dims) != y.ndim or any(wrong):
+            shape = [None, *y.shape[1:]]
+            kind = value.type.tensor_type.elem_type
+            value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shape))
+
+
 def turn_scores(proto: onnx.ModelProto, scores: Array, second: Array) -> None:
     """Scores (s, -s) of two classes as (-s, s), where s speaks for the second class.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from backtrace_onnx.exporters.writing import publish, staging
 
 OPSET = 18
 _NEWEST = 18  # that tf2onnx writes
-_REMEDY = "tf2onnx translated an operator wrongly; try another opset or version of it"
+_REMEDY = (
+    "tf2onnx translated an operator wrongly (try another opset or version of it), or both round "
+    "differently: raise the tolerance (--tolerance) where the difference is small enough for you"
+)
+_ROUNDED = (
+    "The file is quantised, and its interpreter rounds at every layer. Raise the tolerance "
+    "(--tolerance) where the difference is small enough for you, or export the model it was "
+    "quantised from"
+)
 
 
 def from_keras(
@@ -96,18 +105,30 @@ def from_tflite(
     """Write a TFLite file as an .onnx file that computes the same.
 
     Inputs and outputs have the names of the file's signature, where there is one. Recurrent layers
-    need a file that was converted for a fixed batch. The other arguments, and what is raised, are
-    those of `from_saved_model`.
+    need a file that was converted for a fixed batch. Quantised files are compared with a tolerance
+    of 5 %, as their interpreter rounds at every layer; quantised outputs become the numbers that
+    they stand for, and activations of 16 bits need opset 21. `notes` of what is handed back says
+    so. The other arguments, and what is raised, are those of `from_saved_model`.
     """
     _needed("from_tflite")
     check_opset(opset, _NEWEST, "tf2onnx")
+    from backtrace_onnx.exporters import tflite_quantised
     from backtrace_onnx.exporters.tflite_files import Lite
 
     lite = Lite(Path(file), example)
+    allowed, remedy = tolerance, _REMEDY
+    if lite.quantised:
+        allowed, remedy = tolerance or tflite_quantised.TOLERANCE, _ROUNDED
     with staging(path) as staged:
         proto = lite.convert(opset)
-        reference = Reference(lite.run, lite.feeds, tolerance=tolerance, remedy=_REMEDY)
-        return publish(proto, Path(path), staged, "tf2onnx (TFLite)", reference if verify else None)
+        reference = Reference(lite.run, lite.feeds, tolerance=allowed, remedy=remedy)
+        made = publish(proto, Path(path), staged, "tf2onnx (TFLite)", reference if verify else None)
+    if lite.quantised and verify and tolerance is None:
+        lite.notes.append(
+            f"the file is quantised, and its interpreter rounds at every layer: differences up to "
+            f"{allowed:.0%} were allowed (--tolerance asks for another limit)"
+        )
+    return replace(made, notes=tuple(lite.notes))
 
 
 def _needed(doing: str) -> None:

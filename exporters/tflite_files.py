@@ -16,13 +16,25 @@ from backtrace_onnx.exporters.cells import settle_biases
 from backtrace_onnx.exporters.comparing import Array, Feeds
 from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.exporters.tf_graphs import check_operators, draw, named, rename
+from backtrace_onnx.exporters.tflite_quantised import (
+    as_floats,
+    custom_operators,
+    is_quantised,
+    refusal,
+    widen_opset,
+    widen_outputs,
+)
 from backtrace_onnx.sessions import first_line
 
 
 class Lite:
     """The model of a TFLite file, with the names of its signature.
 
-    Raises ExportError where the file is none.
+    Attributes:
+        quantised: whether it computes with integers that stand for numbers.
+        notes: what a user should know of the export, a sentence each.
+
+    Raises ExportError where the file is none, or needs another runtime.
     """
 
     def __init__(self, file: Path, example: Any) -> None:
@@ -34,6 +46,11 @@ class Lite:
                 self._interpreter = tf.lite.Interpreter(str(file), num_threads=1)
         except Exception as error:  # TensorFlow raises many types
             raise ExportError(f"{file}: is no TFLite model: {first_line(error)}") from None
+        strange = custom_operators(file)
+        if strange:
+            raise ExportError(f"{file}: {refusal(strange)}. Nothing was written")
+        self.quantised = is_quantised(self._interpreter.get_tensor_details())
+        self.notes: list[str] = []
         self._inputs = self._named("inputs", self._interpreter.get_input_details())
         self._outputs = self._named("outputs", self._interpreter.get_output_details())
         self.specs = [_spec(name, detail) for name, detail in self._inputs.items()]
@@ -57,6 +74,9 @@ class Lite:
         }
         rename(proto, names)
         _fix_sizes(proto, self.specs)
+        if widen_outputs(proto):
+            self.notes.append("its integer outputs are given as the numbers that they stand for")
+        proto = widen_opset(proto)
         settle_biases(proto.graph)
         return proto
 
@@ -68,7 +88,8 @@ class Lite:
         for name, detail in self._inputs.items():
             self._interpreter.set_tensor(detail["index"], feeds[name])
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(d["index"]) for d in self._outputs.values()]
+        details = self._outputs.values()
+        return [as_floats(d, self._interpreter.get_tensor(d["index"])) for d in details]
 
     def _named(self, kind: str, details: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Details by the signature's names; where there is no signature, by the tensors'."""

@@ -87,6 +87,7 @@ def as_record(made: Exported, found: Inspection) -> dict[str, Any]:
         "exporter": made.exporter,
         "verified": made.verified,
         "difference": made.difference if made.verified else None,
+        "notes": list(made.notes),
         "explainable": not found.missing and not found.ends,
     }
 
@@ -104,6 +105,7 @@ def lines(made: Exported, found: Inspection) -> Iterable[str]:
         )
     else:
         yield "Not verified: nothing tells that this file computes what the model does."
+    yield from (f"Note: {note}." for note in made.notes)
     yield verdict(found)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -19,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
-import torch
-from architectures import ARCHITECTURES, Architecture
-from torch import Tensor, nn
+from architectures import ARCHITECTURES
+from exporting import export
 
 import backtrace_onnx as bt
 
@@ -51,52 +49,6 @@ class Row(NamedTuple):
     residual: float
     engines: float
     reached: dict[str, float]
-
-
-class Positional(nn.Module):
-    """The network with its inputs in order, returning one tensor."""
-
-    def __init__(self, network: nn.Module, names: list[str], output: str) -> None:
-        super().__init__()
-        self.network, self.names, self.output = network, names, output
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        result = self.network(**dict(zip(self.names, inputs, strict=True)))
-        found: Tensor = result[self.output]
-        return found
-
-
-def export(architecture: Architecture, path: Path) -> dict[str, np.ndarray]:
-    """Write the .onnx file; its example inputs."""
-    torch.manual_seed(1)
-    inputs = architecture.inputs()
-    network = Positional(architecture.build(), list(inputs), architecture.output)
-    settle(network, inputs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            tuple(inputs.values()),
-            path,
-            input_names=list(inputs),
-            output_names=["output"],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    return {name: x.numpy() for name, x in inputs.items()}
-
-
-def settle(network: nn.Module, inputs: dict[str, Tensor]) -> None:
-    """Give batch normalisations the inputs' statistics; else random layers fade to nothing."""
-    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for layer in layers:
-        layer.momentum = None
-        layer.train()
-    if layers:
-        with torch.no_grad():
-            network(*inputs.values())
-    network.eval()
 
 
 def measure(name: str, folder: Path) -> Row:

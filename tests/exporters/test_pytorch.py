@@ -258,3 +258,15 @@ def test_without_torch_the_pip_line_is_told(
 def test_the_file_is_valid_and_loads(tmp_path: Path) -> None:
     from_torch(nn.Linear(4, 2), torch.randn(2, 4), tmp_path / "m.onnx")
     onnx.checker.check_model(str(tmp_path / "m.onnx"), full_check=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_narrow_modules_are_exported_or_refused_with_a_way_out(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    x = torch.randn(2, 6)
+    quantise = torch.ao.quantization.quantize_dynamic
+    with pytest.raises(ExportError, match=r"onnxruntime\.quantization\.quantize_dynamic"):
+        from_torch(quantise(net, {torch.nn.Linear}), x, tmp_path / "m.onnx", exporter="legacy")
+    with pytest.raises(ExportError, match=r"bfloat16: export the model in float32"):
+        from_torch(net.bfloat16(), x.bfloat16(), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())

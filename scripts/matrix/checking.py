@@ -1,0 +1,121 @@
+"""What becomes of one .onnx file: loaded, explained in every mode, by both engines, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+import backtrace_onnx as bt
+
+MODES = ("default", "contrastive", "epsilon")
+CLOSED, ALIKE = 1e-3, 1e-3
+"""Residual of the ledger relative to the start; difference of engines relative to the largest."""
+
+Record = dict[str, Any]
+Feeds = Mapping[str, np.ndarray]
+
+
+def check(path: Path, feeds: Feeds) -> Record:
+    """Explain a file; `outcome` is explained, refused, wrong or not loaded, `reason` says why."""
+    try:
+        session = _session(path)
+    except Exception as error:  # onnxruntime raises many types
+        return {"outcome": "not exported", "reason": f"onnxruntime: {_words(error)}"}
+    taken = {i.name for i in session.get_inputs()}
+    feeds = {name: x for name, x in feeds.items() if name in taken}
+    try:
+        found = _explain(path, feeds)
+    except bt.BacktraceError as error:
+        return {"outcome": "refused", "reason": _words(error)}
+    except Exception as error:  # a fault: whatever is not one of our own errors
+        return {"outcome": "wrong", "reason": f"{type(error).__name__}: {_words(error)}"}
+    return found
+
+
+def _explain(path: Path, feeds: Feeds) -> Record:
+    explainer = bt.Explainer(path)
+    compiled = bt.Explainer(path, engine="onnxruntime")
+    record: Record = {"outcome": "explained", "residual": 0.0, "engines": 0.0, "notes": []}
+    troubles: list[str] = []
+    for mode in MODES:
+        try:
+            got = explainer.explain(feeds, mode=mode)
+        except bt.BacktraceError as error:
+            if mode == "default":
+                raise
+            record["notes"].append(f"{mode}: {_words(error)}")
+            continue
+        record["notes"] += [str(n) for n in got.notes if str(n) not in record["notes"]]
+        record["residual"] = max(record["residual"], float(got.ledger.total().relative_residual))
+        record.setdefault("reached", {})[mode] = _reached(got)
+        troubles += _compare(record, compiled, got, feeds, mode)
+    troubles += _compile(record, explainer, path, feeds)
+    if not record["residual"] < CLOSED:
+        troubles.append(f"the ledger does not close: {record['residual']:.1e}")
+    if troubles:
+        record |= {"outcome": "wrong", "reason": "; ".join(troubles)}
+    return record
+
+
+def _compare(
+    record: Record, compiled: bt.Explainer, got: bt.Explanation, feeds: Feeds, mode: str
+) -> list[str]:
+    """Troubles of the other engine; its refusals are notes."""
+    try:
+        other = compiled.explain(feeds, mode=mode)
+    except bt.BacktraceError as error:
+        record["notes"].append(f"onnxruntime, {mode}: {_words(error)}")
+        return []
+    apart = max((_apart(got.relevance[n], other.relevance[n]) for n in feeds), default=0.0)
+    record["engines"] = max(record["engines"], apart)
+    return [] if apart < ALIKE else [f"engines differ in {mode}: {apart:.1e}"]
+
+
+def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) -> list[str]:
+    """Troubles of the compiled file; refusals are notes."""
+    file = path.with_name("compiled.onnx")
+    try:
+        explainer.compile(file)
+    except bt.BacktraceError as error:
+        record["compiled"] = f"refused: {_words(error)}"
+        return []
+    session = _session(file)
+    names = [o.name for o in session.get_outputs() if o.name.startswith("relevance/")]
+    taken = {i.name for i in session.get_inputs()}
+    given = {name: x for name, x in feeds.items() if name in taken}
+    made = dict(zip(names, session.run(names, given), strict=True))
+    wanted = explainer.explain(feeds).relevance
+    apart = max((_apart(wanted[n.split("/", 1)[1]], r) for n, r in made.items()), default=0.0)
+    record["compiled"] = "agrees" if apart < ALIKE else f"differs: {apart:.1e}"
+    return [] if apart < ALIKE else [f"the compiled file differs: {apart:.1e}"]
+
+
+def _reached(got: bt.Explanation) -> float:
+    total = got.ledger.total()
+    start = float(np.abs(total.start).sum())
+    return float(np.abs(total.inputs).sum()) / start if start else 0.0
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    if np.shape(a) != np.shape(b):
+        return float("inf")
+    apart = float(np.abs(a - b).max(initial=0.0)) / (float(np.abs(a).max(initial=0.0)) or 1.0)
+    return apart if np.isfinite(apart) else float("inf")
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _words(error: Exception) -> str:
+    """An error's text on one line, of bounded length, without paths of this machine."""
+    text = " ".join(str(error).split())
+    words = [Path(w).name if w.startswith("/") else w for w in text.split(" ")]
+    return " ".join(words)[:400]
