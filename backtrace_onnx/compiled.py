@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import find_axes
-from backtrace_onnx.backends.emit import Symbol
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.detectors import recognised

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 from backtrace_onnx.asking import PAIRS, TARGET, largest, target_dims
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.backends.base import Value, ints
-from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType

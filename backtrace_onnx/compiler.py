@@ -15,7 +15,8 @@ from backtrace_onnx.asking import OPTIONAL, Asked
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import SEARCH, Said, resolved
 from backtrace_onnx.backends.base import Value
-from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.books import Books
 from backtrace_onnx.choices import find_reached
 from backtrace_onnx.compiled_start import StartWriter, Symbols

@@ -3,17 +3,19 @@
 A policy is one scalar function of a unit's positive mass `p`, negative mass `n`, bias `b` and its
 relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias)`: every positive
 contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
-The same text is compiled by Numba and written as ONNX nodes, so it uses only arithmetic,
-comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`.
+The same text is compiled by Numba and written as ONNX nodes, so it uses only `+ - * / **`,
+comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`, numbers, and functions that do so. What it
+refers to, as globals or in its closure, belongs to it: where that changes it is another policy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from backtrace_onnx.errors import RequestError, RuleError
+from backtrace_onnx.identity import fingerprint
 
 EPSILON = 1e-6
 SMALLEST_MASS = 1e-30  # less counts as none
@@ -34,6 +36,7 @@ class Policy:
             p + n, and aP == aN. "signed": only p - n, and aP == -aN. The last two halve the work;
             they are called with the known quantity as p and n = 0.
         gated: whether a saturating activation that follows silences the saturated side.
+        identity: digest of what the function computes (`identity.fingerprint`); "" if not known.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Policy:
     channels: int = 1
     reading: Reading = "split"
     gated: bool = False
+    identity: str = ""
 
 
 POLICIES: dict[str, Policy] = {}
@@ -49,25 +53,45 @@ POLICIES: dict[str, Policy] = {}
 def policy(
     name: str, *, channels: int = 1, reading: Reading = "split", gated: bool = False
 ) -> Callable[[Coefficients], Coefficients]:
-    """Register the decorated scalar function as `mode=name`. Raises RuleError if taken."""
+    """Register the decorated scalar function as `mode=name`.
+
+    Raises RuleError if the name is taken, or an argument, or what the function takes and returns,
+    is not what a policy's must be.
+    """
+    from backtrace_onnx.policy_checks import check_policy
 
     def register(coefficients: Coefficients) -> Coefficients:
-        if name in POLICIES:
-            raise RuleError(f"a policy named {name!r} exists already; choose another name")
-        POLICIES[name] = Policy(name, coefficients, channels, reading, gated)
-        return coefficients
+        made = Policy(name, coefficients, channels, reading, gated)
+        check_policy(made)
+        return _registered(made).coefficients
 
     return register
 
 
+def _registered(policy: Policy) -> Policy:
+    if policy.name in POLICIES:
+        raise RuleError(f"a policy named {policy.name!r} exists already; choose another name")
+    POLICIES[policy.name] = policy
+    return policy
+
+
+def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
+    """Register one of this package's policies, which its tests check."""
+    return lambda coefficients: _registered(Policy(name, coefficients, **how)).coefficients
+
+
 def find_policy(mode: str) -> Policy:
-    """The policy registered as `mode`. Raises RequestError listing those that exist."""
+    """The policy registered as `mode`, as it is now: with the identity of its function.
+
+    Raises RequestError listing those that exist.
+    """
     try:
-        return POLICIES[mode]
+        found = POLICIES[mode]
     except (KeyError, TypeError):
         raise RequestError(
             f"unknown mode {mode!r}; there are: {', '.join(sorted(POLICIES))}"
         ) from None
+    return replace(found, identity=fingerprint(found.coefficients))
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
@@ -84,14 +108,14 @@ def divide(r: Any, mass: Any) -> Any:
     return r / mass if abs(mass) >= SMALLEST_MASS else r * 0
 
 
-@policy("default", reading="absolute", gated=True)
+@_own("default", reading="absolute", gated=True)
 def default(p: Any, n: Any, b: Any, r: Any) -> Any:
     """Shares by absolute contribution; |b| absorbs its share (method: mode default)."""
     a = divide(r, p + n + abs(b))
     return ((a, a, a * abs(b)),)
 
 
-@policy("contrastive", channels=2)
+@_own("contrastive", channels=2)
 def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     """R+ and R- travel apart; the sign of the unit decides which side carries which."""
     above, below = p - n > -b, p - n < -b  # the sign of T, without its rounding
@@ -105,7 +129,7 @@ def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     )
 
 
-@policy("epsilon", reading="signed")
+@_own("epsilon", reading="signed")
 def epsilon(p: Any, n: Any, b: Any, r: Any) -> Any:
     """Shares by signed contribution, R / (t + eps sign t): LRP-epsilon (Bach et al. 2015)."""
     t = p - n + b

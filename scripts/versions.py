@@ -23,7 +23,8 @@ from environment import CONSTRAINTS, ROOT
 HELD = ("torch==2.13.0",)
 """Not the newest: for some platforms a newer torch is a build for a GPU, of several GB."""
 
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.13")
+"""The first and the last; what has wheels for both has them for those between."""
 PLATFORMS = {
     ("linux", "x86_64"): [f"manylinux_2_{n}_x86_64" for n in range(28, 4, -1)],
     ("linux", "aarch64"): [f"manylinux_2_{n}_aarch64" for n in range(28, 16, -1)],

@@ -17,7 +17,7 @@ from backtrace_onnx.backends.layout import Samples, Units, lay_out, reach
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
-from backtrace_onnx.kernels.jit import specialise
+from backtrace_onnx.kernels.jit import compiling, specialise
 from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.policies import Policy, Reading
 
@@ -137,15 +137,15 @@ class EagerOps(Ops):
         rs = tuple(units.lay(x, self.dtype) for x in r)
         a_p = tuple(units.empty(self.dtype) for _ in r)
         a_n = None if n is None else tuple(units.empty(self.dtype) for _ in r)
-        template = (sharing.share_one, sharing.share_two)[len(r) - 1]
-        run = specialise(template, policy.coefficients)
+        run = specialise(sharing.template(len(r), gate is not None), policy)
         low, high = gate or _NO_GATE
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
             p, n, bias, *rest = map(part, (*masses, units.bias, rs, units.sample, a_p, a_n))
             run(p, n, bias, rest[0], low, high, *rest[1:], *booked)
 
-        booked = self._booked(units, call, 2, len(r))
+        with compiling(policy):
+            booked = self._booked(units, call, 2, len(r))
         booked = self.samples.spread(booked, p.shape, sample_axis)
         pairs = [
             (a.reshape(p.shape), None if a_n is None else a_n[k].reshape(p.shape))
@@ -173,14 +173,16 @@ class EagerOps(Ops):
         template = summing.share_pair(len(r), reading)
         if len(xs) != 2:
             template = (summing.share_terms_one, summing.share_terms_two)[len(r) - 1]
-        run = specialise(template, policy.coefficients)
+        run = specialise(template, policy)
         rs = tuple(units.lay(x, self.dtype) for x in r)
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
             x, bias, *rest = map(part, (xs, units.bias, rs, units.sample, outs))
             run(x, signs, reading, bias, *rest, *booked)
 
-        booked = self.samples.spread(self._booked(units, call, 2, len(r)), shape, sample_axis)
+        with compiling(policy):
+            booked = self._booked(units, call, 2, len(r))
+        booked = self.samples.spread(booked, shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
 

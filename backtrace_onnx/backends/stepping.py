@@ -8,7 +8,8 @@ from typing import Any
 from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
-from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.topology import living
 
 _COMPARISONS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})

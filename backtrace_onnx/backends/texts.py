@@ -12,7 +12,8 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.direct import DIRECT
-from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.sessions import (
     CPU,
     IR_VERSION,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends.base import Constant, Value
 from backtrace_onnx.kernels import cells
 from backtrace_onnx.kernels.channels import words
-from backtrace_onnx.kernels.jit import specialise
+from backtrace_onnx.kernels.jit import compiling, specialise
 from backtrace_onnx.policies import Reading
 
 if TYPE_CHECKING:
@@ -55,20 +55,20 @@ def walk_by_kernel(name: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> 
         more = ((v["inner"], *inner), *rooms)
     masses, own, a_p, a_n = parts[0]
     policy = walk.policy
-    bound = words(policy.coefficients, policy.channels)
-    run = specialise(_TEMPLATES[name], policy.coefficients, **bound)
-    run(
-        *start,
-        tuple(v[k] for k in _VALUES[name]),
-        masses,
-        own,
-        *more,
-        reading,
-        np.ones((*before.shape[:2], 1), before.dtype) if valid is None else valid,
-        a_p,
-        a_n,
-        *after,
-    )
+    run = specialise(_TEMPLATES[name], policy, **words(policy))
+    with compiling(policy):
+        run(
+            *start,
+            tuple(v[k] for k in _VALUES[name]),
+            masses,
+            own,
+            *more,
+            reading,
+            np.ones((*before.shape[:2], 1), before.dtype) if valid is None else valid,
+            a_p,
+            a_n,
+            *after,
+        )
     begun = [x[0] for pair in start for x in pair if x is not None]
     return (*begun, *(x for pair in after for x in pair if x is not None))
 

@@ -12,7 +12,8 @@ import onnx
 from onnx import helper
 
 from backtrace_onnx import registry
-from backtrace_onnx.backends.emit import EmitOps, Symbol
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
 from backtrace_onnx.expansions.dynamic import floated
 from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import overload
 
 from backtrace_onnx.kernels.jit import OPTIONS, kernel, specialise
-from backtrace_onnx.policies import default
+from backtrace_onnx.policies import Policy, default
 
 
 def unless_none(loop: Callable[..., Any], none: Callable[..., Any]) -> Any:
@@ -171,8 +171,7 @@ coefficients: Callable[..., Any] = default  # these two are bound anew by kernel
 shares: Callable[..., Any] = shares_one
 
 
-def words(coefficients: Callable[..., Any], channels: int) -> dict[str, Callable[..., Any]]:
+def words(policy: Policy) -> dict[str, Callable[..., Any]]:
     """`share`, `alone` and `unit` for a policy, by name."""
-    bound = specialise((shares_one, shares_two)[channels - 1], coefficients)
-    templates = (share, alone, unit)
-    return {t.__name__: specialise(t, coefficients, shares=bound) for t in templates}
+    bound = specialise((shares_one, shares_two)[policy.channels - 1], policy)
+    return {t.__name__: specialise(t, policy, shares=bound) for t in (share, alone, unit)}

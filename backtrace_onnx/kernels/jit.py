@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numba
+import numba.core.errors
 from numba.extending import overload
 
 from backtrace_onnx import policies
+from backtrace_onnx.errors import RuleError
+from backtrace_onnx.identity import fingerprint, globals_of
 
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "nsz", "contract"},
     "nogil": True,
 }
+_OVERLOADED = (policies.where, policies.divide)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,30 +38,65 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 @cache
 def specialise(
     template: Callable[[str], Callable[..., Any]],
-    coefficients: Callable[..., Any],
+    policy: policies.Policy,
     **words: Callable[..., Any],
 ) -> Callable[..., Any]:
     """The kernel `template(tag)` with its global name `coefficients` bound to a policy's function.
 
     Other global names it calls can be bound to kernels, too: `words`.
 
-    Numba's cache knows a function by its code and closure, not by its globals: the tag, a digest
-    of the policy's code held in the closure, keeps the machine code of two policies apart.
+    Numba's cache knows a function by its code and closure, not by its globals: the tag, the
+    policy's identity held in the closure, keeps the machine code of two policies apart.
     """
-    code = coefficients.__code__
-    digest = hashlib.sha256(
-        repr((code.co_code, code.co_consts, code.co_names)).encode()
-    ).hexdigest()
-    loop = template(digest)
-    scalar = numba.njit(**OPTIONS)(coefficients)
+    loop = template(policy.identity or fingerprint(policy.coefficients))
     bound = types.FunctionType(
         loop.__code__,
-        {**loop.__globals__, **words, "coefficients": scalar},
-        f"{loop.__name__}_{coefficients.__name__}",
+        {**loop.__globals__, **words, "coefficients": _scalar(policy.coefficients, {})},
+        re.sub(r"\W", "_", f"{loop.__name__}_{policy.coefficients.__name__}"),
         None,
         loop.__closure__,
     )
     return kernel(bound)
+
+
+def _scalar(function: Any, known: dict[Any, Any]) -> Any:
+    """A policy's function, compiled with the functions it calls and the numbers it names now."""
+    if not isinstance(function, types.FunctionType) or function in _OVERLOADED:
+        return function
+    if function not in known:
+        known[function] = function  # one that calls itself is left to Numba
+        used = {name: _scalar(value, known) for name, value in globals_of(function)}
+        cells = tuple(_cell(cell, known) for cell in function.__closure__ or ())
+        copy = types.FunctionType(
+            function.__code__,
+            {**function.__globals__, **{k: v for k, v in used.items() if v is not None}},
+            function.__name__,
+            function.__defaults__,
+            cells,
+        )
+        known[function] = numba.njit(**OPTIONS)(copy)
+    return known[function]
+
+
+def _cell(cell: types.CellType, known: dict[Any, Any]) -> types.CellType:
+    try:
+        return types.CellType(_scalar(cell.cell_contents, known))
+    except ValueError:  # empty as yet
+        return cell
+
+
+@contextmanager
+def compiling(policy: policies.Policy) -> Iterator[None]:
+    """Raises RuleError where Numba cannot compile the policy's function."""
+    try:
+        yield
+    except numba.core.errors.NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = next((line for line in lines if not line.startswith("Failed in")), "no reason")
+        raise RuleError(
+            f"policy {policy.name!r}: Numba cannot compile its function: {said[:300]}; "
+            "engine='onnxruntime' does without"
+        ) from None
 
 
 @overload(policies.where)

@@ -142,7 +142,7 @@ class Direction:
         groups = [rows, *last, [*v.values()], [o.r, o.rb, o.peephole], [valid]]
         sizes = tuple(len(group) for group in groups)
         walk = Walk(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
-        key = f"{self.key}/walk/{self.policy.name}/{sizes}"
+        key = f"{self.key}/walk/{self.policy.name}:{self.policy.identity}/{sizes}"
         made = self.ops.walk(key, walk, groups)
         parts = grouped(made, [channels] * (2 * len(node.states)))
         begun, after = parts[: len(node.states)], parts[len(node.states) :]

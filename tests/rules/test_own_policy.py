@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from onnx import numpy_helper
 
 import backtrace_onnx
 from backtrace_onnx.policies import POLICIES, divide, where
 from tests.support import (
     Case,
     check_batch,
+    check_compiled,
+    check_ledger,
     check_linear,
     fixed,
     generator,
@@ -120,3 +124,114 @@ def test_on_batches(own: str, tmp_path: Path) -> None:
 def test_a_name_is_taken_once(own: str) -> None:
     with pytest.raises(backtrace_onnx.RuleError, match=own):
         backtrace_onnx.policy(own)(alpha_beta)
+
+
+WEIGHT = 0.5
+
+
+def weighted(x: Any, by: float = 2.0) -> Any:
+    return WEIGHT * by * x
+
+
+def everything(p: Any, n: Any, b: Any, r: Any) -> Any:
+    """All the words there are, and a helper."""
+    mass = weighted(p**2 + 1) + 2 * n - (-abs(b)) * 3
+    low = (p < 0.5) ^ (n >= 1)
+    share = where(low & (p != 1) | (b == 2), 1 - divide(1, 1 + mass), 1 / (1 + mass))
+    a = divide(share * r, p + n)
+    return ((a, a, r - a * (p + n)),)
+
+
+def gamma(g: float) -> Callable[..., Any]:
+    def shares(p: Any, n: Any, b: Any, r: Any) -> Any:
+        a = divide(r, (1 + g) * p + n + abs(b))
+        return (((1 + g) * a, a, a * abs(b)),)
+
+    return shares
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[..., str]]:
+    """Registers policies for one test."""
+    names: list[str] = []
+
+    def register(text: Callable[..., Any], **how: Any) -> str:
+        names.append(f"own-{len(names)}")
+        backtrace_onnx.policy(names[-1], **how)(text)
+        return names[-1]
+
+    yield register
+    for name in names:
+        del POLICIES[name]
+
+
+def _gemm() -> Case:
+    rng = generator("identity")
+    return one("Gemm", normal(rng, 2, 4), fixed(normal(rng, 4, 3)), fixed(normal(rng, 3)))
+
+
+def _expected(case: Case, text: Callable[..., Any], r: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What reaches x0 of a Gemm, unit by unit in plain Python."""
+    weight, bias = (numpy_helper.to_array(t) for t in case.proto.graph.initializer)
+    x = case.feeds["x0"]
+    out = np.zeros_like(x)
+    for s, j in np.ndindex(r.shape):
+        c = x[s] * weight[:, j]
+        plus, minus = np.maximum(c, 0), np.maximum(-c, 0)
+        masses = float(plus.sum()), float(minus.sum()), float(bias[j])
+        ((a, d, _),) = text(*masses, float(r[s, j]))
+        out[s] += a * plus + d * minus
+    return out
+
+
+def test_policies_of_one_factory_are_not_one(registered: Any) -> None:
+    case, texts = _gemm(), [gamma(0.25), gamma(5.0)]
+    (r,) = starts(case, "default")
+    for text in texts:
+        found = case.explain(registered(text), (r,)).positive["x0"]
+        assert np.allclose(found, _expected(case, text, r), rtol=1e-4, atol=1e-6)
+
+
+def test_a_global_that_changes_changes_the_policy(
+    registered: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Through a helper; and all words of a policy, in both engines and compiled."""
+    case, name = _gemm(), registered(everything)
+    (r,) = starts(case, "default")
+    found = []
+    for weight in (0.5, 7.0):
+        monkeypatch.setitem(globals(), "WEIGHT", weight)
+        made = case.explain(name, (r,))
+        assert np.allclose(
+            made.positive["x0"], _expected(case, everything, r), rtol=1e-4, atol=1e-6
+        )
+        check_compiled(case, name, (r,), made, tmp_path)
+        found.append(made.positive["x0"])
+    assert not np.allclose(*found, rtol=0.05)
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid"])
+def test_a_gate_shuts_both_channels_in_both_engines(
+    activation: str, registered: Any, tmp_path: Path
+) -> None:
+    name, rng = registered(apart, channels=2, gated=True), generator("gate")
+    weight, bias = fixed(3 * normal(rng, 4, 6)), fixed(normal(rng, 6))
+    case = chained(normal(rng, 3, 4), link("Gemm", weight, bias), link(activation))
+    open_name = registered(apart, channels=2)
+    r = starts(case, name)
+    made, without = case.explain(name, r), case.explain(open_name, r)
+    assert not np.allclose(made.positive["x0"], without.positive["x0"])
+    check_ledger(made)
+    check_compiled(case, name, r, made, tmp_path)
+
+
+def test_what_numba_cannot_compile_names_the_policy(registered: Any) -> None:
+    table = {"factor": 2.0}
+
+    def looks_up(p: Any, n: Any, b: Any, r: Any) -> Any:
+        a = divide(table["factor"] * r, p + n)
+        return ((a, a, b * 0),)
+
+    case, name = _gemm(), registered(looks_up)
+    with pytest.raises(backtrace_onnx.RuleError, match=f"policy '{name}': Numba cannot compile"):
+        case.explain(name, starts(case, name))
