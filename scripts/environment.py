@@ -49,8 +49,8 @@ def oldest() -> Iterator[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for group in (project["dependencies"], *project["optional-dependencies"].values()):
         for requirement in group:
-            if found := re.match(r"([\w.-]+)>=([^;,\s]+)", requirement):
-                yield f"{found[1]}=={found[2]}"
+            if found := re.match(r"([\w.-]+)>=([^;,\s]+)(.*)", requirement):
+                yield f"{found[1]}=={found[2]}{found[3]}"
 
 
 def _identity(versions: str) -> str:
