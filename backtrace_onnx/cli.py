@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from backtrace_onnx import __version__
 from backtrace_onnx.errors import BacktraceError
-
-if TYPE_CHECKING:
-    from backtrace_onnx.report.subject import Subject
-
-MODEL = click.argument("model", type=click.Path(path_type=Path))
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-MODE = click.option(
-    "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
+from backtrace_onnx.options import (
+    AS_JSON,
+    CLASS_AXIS,
+    GROUP,
+    MODE,
+    MODEL,
+    OUTPUT,
+    SAMPLE_AXIS,
+    SCALER,
+    SIDECAR,
+    TASK,
+    THRESHOLD,
 )
-OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
-TASK = click.option("--task", help="classification, regression, bbox, segmentation or generation.")
-SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
-THRESHOLD = click.option(
-    "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."
-)
-SAMPLE_AXIS = click.option(
-    "--sample-axis", help="Axis of the output that holds samples, or none; default: found."
-)
-CLASS_AXIS = click.option(
-    "--class-axis", type=int, help="Axis of the output that holds an entry's classes."
-)
-SIDECAR = click.option(
-    "--sidecar",
-    type=click.Path(path_type=Path),
-    help="How files become inputs; default: MODEL's name with .sidecar.json.",
-)
+from backtrace_onnx.report.delivering import keep, print_json, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +66,7 @@ def commands() -> None:
 @click.option("--continuation", help="Language models: text whose every token is explained.")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model reads.")
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
+@GROUP
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
 @AS_JSON
 @click.option(
@@ -109,7 +97,8 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
         prediction, target, other: {index, label, value, probability} or null
         same_as: number of an earlier sample with the same relevance bit for bit, or null
         notes[]: what was assumed or is doubtful, a sentence each
-        top[]: input, name, value, relevance, share, channels, box, index, span
+        top[]: input, name, value, relevance, share, channels, box, index, span,
+               members (of a group, else null)
                box: first row, first column, row and column after the last
                span: of a series: first position and the one after the last
         ledger: by channel (positive; contrastive also negative):
@@ -128,8 +117,8 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
 
         request = Asked(**asked)
         subjects = explained(request, waiting)
-        files = _write(request.model, subjects, out, top, waiting)
-    _report(request.model, subjects, files, as_json, top)
+        files = keep(request.model, subjects, out, top, waiting)
+    report(request.model, subjects, files, as_json, top)
 
 
 @commands.command()
@@ -149,7 +138,7 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 
     found = inspection.inspect(model, find_sidecar(model, sidecar))
     if as_json:
-        _print_json(inspection.as_record(found))
+        print_json(inspection.as_record(found))
     else:
         inspection.print_inspection(console(), found)
 
@@ -229,7 +218,7 @@ def export(as_json: bool, **asked: Any) -> None:
         made = exporting.export(exporting.Asked(**asked))
         found = exporting.inspected(made)
     if as_json:
-        return _print_json(exporting.as_record(made, found))
+        return print_json(exporting.as_record(made, found))
     for line in exporting.lines(made, found):
         console().print(line)
 
@@ -249,7 +238,7 @@ def ops(as_json: bool, markdown: bool) -> None:
     if as_json and markdown:
         raise click.UsageError("choose --json or --markdown")
     if as_json:
-        _print_json(operators.as_records())
+        print_json(operators.as_records())
     elif markdown:
         click.echo(operators.as_markdown())
     else:
@@ -289,32 +278,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(text: str, code: int) -> int:
     click.echo(f"Error: {text}", err=True)
     return code
-
-
-def _write(
-    model: Path, subjects: Sequence[Subject], out: Path | None, top: int, waiting: Any
-) -> list[str]:
-    if out is None:
-        return []
-    from backtrace_onnx.report.writing import write
-
-    waiting.say("Drawing")
-    return write(str(model), subjects, out, top=top, progress=waiting.advance)
-
-
-def _report(
-    model: Path, subjects: Sequence[Subject], files: Sequence[str], as_json: bool, top: int
-) -> None:
-    if as_json:
-        from backtrace_onnx.report.record import record
-
-        _print_json(record(str(model), subjects, top=top, files=files))
-        return
-    from backtrace_onnx.report.console import console
-    from backtrace_onnx.report.text import print_subjects
-
-    print_subjects(console(), subjects, top=top, files=files)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

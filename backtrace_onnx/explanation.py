@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.modules import By, Module, modules
 from backtrace_onnx.notes import Note
 from backtrace_onnx.scopes import Place
+
+if TYPE_CHECKING:
+    from backtrace_onnx.grouping import Groups
+    from backtrace_onnx.sidecar import Sidecar
 
 Array = npt.NDArray[Any]
 
@@ -104,6 +108,27 @@ class Explanation:
             return names[place]
         return f"{name}[{', '.join(map(str, index))}]"
 
+    def groups(
+        self,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        *,
+        sidecar: Sidecar | str | os.PathLike[str] | None = None,
+    ) -> Groups:
+        """Relevance of groups of entries, by name, and of what is left of every input.
+
+        A group is a list of inputs, columns, names with * and ?, places such as `x[3:7]` or
+        `image[10:20, 30:40]`, and words of a text; default: the sidecar's groups. Raises
+        RequestError for what is not there, and where an entry is in two groups.
+        """
+        from backtrace_onnx.grouping import group
+        from backtrace_onnx.sidecar import Sidecar
+
+        meaning = Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
+        wanted = meaning.groups if groups is None and meaning else groups
+        if not wanted:
+            raise RequestError("give groups, or a sidecar that has some")
+        return group(self, wanted, meaning)
+
     def modules(self, *, by: By = "path") -> dict[str, Module]:
         """Relevance by the model's own modules, by path or class: in, on, absorbed, unassigned.
 
@@ -142,18 +167,20 @@ class Explanation:
         sample: int = 0,
         sidecar: str | os.PathLike[str] | None = None,
         picture: str | os.PathLike[str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Write a picture of one sample's inputs: heatmap for images, bars for features.
 
         With the model's sidecar file, pictures show what was read and one-hots their column; with
-        the `picture` that was padded or cropped, relevance is drawn on it.
+        the `picture` that was padded or cropped, relevance is drawn on it. `groups`, or the
+        sidecar's, are drawn as bars.
         """
         from backtrace_onnx.report.pictures import plot
         from backtrace_onnx.sidecar import Sidecar
 
         meaning = None if sidecar is None else Sidecar.load(sidecar)
         original = None if picture is None else Path(picture)
-        plot(self, Path(path), sample=sample, sidecar=meaning, picture=original)
+        plot(self, Path(path), sample=sample, sidecar=meaning, picture=original, groups=groups)
 
 
 def combined(positive: Mapping[str, Array], negative: Mapping[str, Array]) -> dict[str, Array]:

@@ -119,6 +119,12 @@ class Settings:
         for name, value in section.items():
             yield name, Settings(self._file, f"{self._at(key)}.{name}", value)
 
+    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
+        """The lists of texts in the object `key`, by name; {} if the key is absent."""
+        section = self._take(key, {})
+        own = Settings(self._file, self._at(key), section)
+        return {name: own.texts(name) for name in section}
+
     def items(self, key: str) -> Iterator[Settings]:
         """The objects in the list `key`, which must not be empty."""
         value = self._take(key)

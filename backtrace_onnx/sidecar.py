@@ -16,7 +16,8 @@ of a series (a wave, or channels over time): rate (positions a second), channels
 CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of sound: rate, n_fft, hop,
 win, window, mels, low, high, mel_scale, mel_area, power, log, floor, range, center, length,
 drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of an output: task,
-labels, threshold, sample_axis (a number or "none"), class_axis.
+labels, threshold, sample_axis (a number or "none"), class_axis. Beside inputs and outputs: groups,
+lists of members by name (docs/tables.md).
 """
 
 from __future__ import annotations
@@ -63,11 +64,12 @@ class OutputMeaning:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """How raw data become inputs, and what outputs mean, by tensor name."""
+    """How raw data become inputs, and what outputs mean, by tensor name; groups of entries."""
 
     path: Path
     inputs: Mapping[str, Entry] = field(default_factory=dict)
     outputs: Mapping[str, OutputMeaning] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sidecar:
@@ -77,8 +79,9 @@ class Sidecar:
         entries = settings.sections("inputs")
         inputs = {name: _input(entry, name, path.parent) for name, entry in entries}
         outputs = {name: _output(entry) for name, entry in settings.sections("outputs")}
+        groups = settings.lists("groups")
         settings.finish()
-        return cls(path, inputs, outputs)
+        return cls(path, inputs, outputs, groups)
 
     @classmethod
     def beside(cls, model: str | os.PathLike[str]) -> Sidecar | None:

@@ -45,7 +45,7 @@ def test_those_of_the_models_load(path: Path) -> None:
 WRONG: list[tuple[Any, str]] = [
     ("{", "not valid JSON"),
     ("[]", "the file: must be an object"),
-    ({"input": {}}, "input: unknown key; there are: inputs, outputs"),
+    ({"input": {}}, "input: unknown key; there are: groups, inputs, outputs"),
     ({"inputs": []}, "inputs: must be an object"),
     ({"inputs": {"x": {}}}, r"inputs\.x\.kind: is missing"),
     ({"inputs": {"x": {"kind": "sound"}}}, r"inputs\.x\.kind: must be one of image, table"),

@@ -16,14 +16,33 @@ if TYPE_CHECKING:
 SHOWN = 14
 
 
+GROUPS = ""
+"""Stands for an input's name where groups of entries are drawn, and the inputs' rest."""
+
+
+def shown(subject: Subject, name: str) -> list[Part]:
+    """The parts of an input, or the groups and, of inputs that have a picture, the rest as one."""
+    if name != GROUPS:
+        return rank(subject, name)
+    from backtrace_onnx.report.pictures import is_barred
+
+    parts = rank(subject)
+    found = [p for p in parts if p.members is not None or is_barred(subject, p.input)]
+    for input in subject.explanation.inputs:
+        left = [p.relevance for p in parts if p.members is None and p.input == input]
+        if left and not is_barred(subject, input):
+            found.append(Part(input, f"rest of {input}", sum(left), ()))
+    return sorted(found, key=lambda part: -abs(part.relevance))
+
+
 def height(subject: Subject, name: str) -> float:
     """Inches that the bars of an input take."""
-    return 0.38 * min(len(rank(subject, name)), SHOWN + 1) + 0.9
+    return 0.38 * min(len(shown(subject, name)), SHOWN + 1) + 0.9
 
 
 def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """A bar for every part of an input, the largest on top, the small ones as one."""
-    parts = rank(subject, name)
+    parts = shown(subject, name)
     values = [part.relevance for part in parts[:SHOWN]]
     names = [shortened(str(part)) for part in parts[:SHOWN]]
     if len(parts) > SHOWN:

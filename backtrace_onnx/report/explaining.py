@@ -12,9 +12,11 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph import Graph, Shape
+from backtrace_onnx.groups import read_options
 from backtrace_onnx.language import default_task, speaking
 from backtrace_onnx.notes import Note
 from backtrace_onnx.report.console import Waiting
+from backtrace_onnx.report.grouped import check_groups
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.wanted import (
     Tokens,
@@ -52,6 +54,7 @@ class Asked:
     rather_than: str | None = None
     continuation: str | None = None
     words: bool = False
+    groups: Sequence[str] = ()
     truncate: bool = False
 
     @property
@@ -66,6 +69,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     graph = explainer.graph
     sidecar = _cutting(_placed(sidecar, graph), asked)
+    groups = read_options(asked.groups) or (sidecar.groups if sidecar else {})
     if sidecar:
         sidecar.check(graph.inputs, graph.outputs)
     reader = Reader(graph, sidecar)
@@ -94,8 +98,11 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
         made = replace(made, names=names, notes=(*batch.notes, *made.notes))
         if asked.task is None and meaning.task is None and wanted.task == "generation":
             made = replace(made, notes=(*made.notes, *_spoken(made.output, graph)))
-        common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
+        common = Subject(
+            made, sidecar=sidecar, threshold=threshold, words=asked.words, groups=groups
+        )
         subjects += _subjects(common, part, wanted.entries(made))
+    check_groups(subjects)
     return subjects
 
 

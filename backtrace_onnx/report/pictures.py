@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.groups import Members
 from backtrace_onnx.images import open_image
 from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
+from backtrace_onnx.report.bars import GROUPS
 from backtrace_onnx.report.framing import find_placement
 from backtrace_onnx.report.ranking import is_picture, pixels
 from backtrace_onnx.report.record import balance
@@ -36,6 +38,7 @@ def plot(
     sample: int = 0,
     sidecar: Sidecar | None = None,
     picture: Path | None = None,
+    groups: Members | None = None,
 ) -> None:
     """Write a picture (.png, .svg or .pdf) of the inputs' relevance: heatmap, bars or strips.
 
@@ -43,7 +46,8 @@ def plot(
 
     Raises RequestError for a sample that is not there or a file that cannot be written.
     """
-    subject = Subject(explanation, sample, sidecar=sidecar)
+    known = sidecar.groups if groups is None and sidecar else groups
+    subject = Subject(explanation, sample, sidecar=sidecar, groups=known or {})
     if picture is not None:
         subject = replace(subject, originals=_originals(subject, picture))
     if not 0 <= sample < subject.samples:
@@ -85,7 +89,7 @@ def plot_layers(subject: Subject, path: Path) -> None:
 
 
 def _relevance(subject: Subject) -> Figure:
-    names = drawn_inputs(subject)
+    names = _panels(subject)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
     warned = wrap("; ".join(subject.warnings), int(11.5 * width))
@@ -96,8 +100,7 @@ def _relevance(subject: Subject) -> Figure:
     with pale() if warned else nullcontext():
         for part, name in zip(parts[-len(names) :], names, strict=True):
             if len(names) > 1:
-                title = "columns" if subject.is_column(name) else name
-                part.suptitle(title, x=0.01, ha="left", fontsize=11)
+                part.suptitle(_headed(subject, name), x=0.01, ha="left", fontsize=11)
             _kind(subject, name).draw(part, subject, name)
     if warned:
         fade(figure)
@@ -106,6 +109,21 @@ def _relevance(subject: Subject) -> Figure:
         parts[0].text(0.01, 0.5, "\n".join(warned), **place)
     figure.supxlabel(_went(subject, names), x=0.01, ha="left", fontsize=9, color=FAINT)
     return figure
+
+
+def _headed(subject: Subject, name: str) -> str:
+    """What stands above one of several panels."""
+    if name == GROUPS:
+        return "groups"
+    return "columns" if subject.is_column(name) else name
+
+
+def _panels(subject: Subject) -> list[str]:
+    """What is drawn: the inputs, or the groups first, with what is drawn as bars among them."""
+    names = drawn_inputs(subject)
+    if not subject.groups:
+        return names
+    return [GROUPS, *(name for name in names if _kind(subject, name) is not bars)]
 
 
 def drawn_inputs(subject: Subject) -> list[str]:
@@ -119,7 +137,14 @@ def drawn_inputs(subject: Subject) -> list[str]:
     return [name for name in names if subject.explanation.inputs[name].size] or names[:1]
 
 
+def is_barred(subject: Subject, name: str) -> bool:
+    """Whether an input is drawn as bars."""
+    return _kind(subject, name) is bars
+
+
 def _kind(subject: Subject, name: str) -> _Drawn:
+    if name == GROUPS:
+        return bars
     if subject.text(name) is not None:
         return sentences
     sample = subject.relevance(name)
@@ -135,6 +160,8 @@ def _kind(subject: Subject, name: str) -> _Drawn:
 
 
 def _size(subject: Subject, name: str) -> tuple[float, float]:
+    if name == GROUPS:
+        return 9.0, bars.height(subject, name)
     if is_picture(subject, name):
         rows, columns = heatmap.shown_frame(subject, name).picture.shape[:2]
         side = 3.4 if heatmap.panels(subject) > 2 else 4.2
@@ -187,7 +214,8 @@ def _went(subject: Subject, names: list[str]) -> str:
             parts.append(f"{percent(amounts['inputs'] / amounts['start'])}{of}")
     reached = f" · {', '.join(parts)} of relevance reached the inputs" if parts else ""
     large = any(
-        is_picture(subject, n)
+        n != GROUPS
+        and is_picture(subject, n)
         and min(heatmap.shown_picture(subject, n).shape[:2]) >= heatmap.SMOOTHED_FROM
         for n in names
     )

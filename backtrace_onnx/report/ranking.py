@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.report.canvas import canvas, looks_like_picture
 from backtrace_onnx.report.framing import Frame, find_placement
+from backtrace_onnx.report.grouped import grouped
 from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import read
@@ -32,6 +33,7 @@ class Part:
         box: of a region of a picture: first row, first column, row and column after the last.
         index: of an entry: its place in the sample.
         span: of a stretch of time: its first position and the one after its last.
+        members: of a group: what it was said to hold.
     """
 
     input: str
@@ -43,18 +45,25 @@ class Part:
     index: tuple[int, ...] | None = None
     span: tuple[int, int] | None = None
     share: float = 0.0
+    members: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
+        if self.members is not None and self.value is None:
+            return f"{self.name} ({', '.join(self.members)})"
         return self.name if self.value is None else f"{self.name} = {self.value}"
 
 
 def rank(subject: Subject, input: str | None = None) -> list[Part]:
     """Parts of one input, or of all, by |relevance|, largest first.
 
-    Inputs that are columns of a table are one input.
+    Inputs that are columns of a table are one input. Groups of entries are parts, where all inputs
+    are ranked; entries that they hold are not told again.
     """
     names = _beside(subject, input) if input else _ranked(subject)
-    found = [part for name in names for part in _parts(subject, name)]
+    if subject.groups and input is None:
+        found = list(grouped(subject, names, _parts))
+    else:
+        found = [part for name in names for part in _parts(subject, name)]
     total = sum(abs(part.relevance) for part in found)
     shared = [replace(part, share=_share(part, total)) for part in found]
     return sorted(shared, key=lambda part: -abs(part.relevance))

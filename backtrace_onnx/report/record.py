@@ -79,5 +79,6 @@ def _part(part: Part, subject: Subject) -> dict[str, Any]:
         "channels": dict(zip(channels, part.channels, strict=True)),
         "box": None if part.box is None else list(part.box),
         "index": None if part.index is None else list(part.index),
+        "members": None if part.members is None else list(part.members),
         "span": None if part.span is None else list(part.span),
     }

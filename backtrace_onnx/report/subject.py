@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class Subject:
         entries: the entry of the flattened output that was asked for, and the one it is set
             against, where the explanation itself does not say.
         words: whether the tokens of a text are shown as words.
+        groups: members of the groups of entries that are shown as one, by name.
         originals: the pictures that inputs were made of, as they were opened.
     """
 
@@ -73,6 +74,7 @@ class Subject:
     threshold: float = 0.5
     entries: tuple[int, ...] = ()
     words: bool = False
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
 
     @property

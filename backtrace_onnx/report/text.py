@@ -120,14 +120,14 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
         to.print("No relevance reaches the inputs; `backtrace-onnx inspect` shows where it ends.")
         return
     channels = [name for name, _ in subject.channels] if len(subject.channels) > 1 else []
-    inputs = {part.input for part in parts}
+    inputs = {part.input for part in parts if part.members is None}
     several = len(inputs) > 1 and not all(map(subject.is_column, inputs))
     head = ["input"] if several else []
     columns = [*head, _kind(subject), "relevance", "share", *channels]
     rows = table(to, *columns, right=tuple(range(len(head) + 1, len(columns))))
     for part in parts[:top]:
         own = [f"{r:+.4g}" for r in part.channels] if channels else []
-        lead = [part.input] if several else []
+        lead = ["group" if part.members is not None else part.input] if several else []
         rows.add_row(*lead, str(part), _signed(part), percent(part.share), *own)
     show(to, rows)
     if len(parts) > top:
@@ -136,6 +136,8 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
 
 
 def _kind(subject: Subject) -> str:
+    if subject.groups:
+        return "group or part"
     names = list(subject.explanation.inputs)
     pictures = [is_picture(subject, name) for name in names]
     if subject.texts:

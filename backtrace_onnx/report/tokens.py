@@ -88,6 +88,30 @@ def read(subject: Subject, name: str) -> Sentence:
     )
 
 
+def word_places(subject: Subject, name: str) -> list[tuple[str, list[int]]]:
+    """The words of a text, without the spaces and marks around them, and the places they take."""
+    entry = subject.text(name)
+    if entry is None:
+        raise ValueError(f"{name} is no text")
+    ids = subject.own(subject.explanation.inputs[name])
+    mask = entry.mask(subject.explanation.inputs)
+    places = np.arange(ids.size) if mask is None else np.flatnonzero(subject.own(mask))
+    tokens = entry.tokenizer.tokens(ids[places])
+    found: list[tuple[str, list[int]]] = []
+    for group in _words(tokens):
+        text = b"".join(tokens[k].raw for k in group).decode("utf-8", "replace").strip()
+        at = [int(places[k]) for k in group]
+        bare = text.strip(_MARKS)
+        inner = [k for k in group if tokens[k].raw.decode("utf-8", "replace").strip().strip(_MARKS)]
+        found.append((text, at))
+        if bare and bare != text:
+            found.append((bare, [int(places[k]) for k in inner]))
+    return found
+
+
+_MARKS = ".,;:!?\"'()[]{}\u2026\u2013\u2014"
+
+
 def beside(subject: Subject) -> list[tuple[str, float]]:
     """Inputs other than the texts that relevance reached, and how much of it."""
     names = [name for name in subject.explanation.inputs if subject.text(name) is None]

@@ -251,3 +251,28 @@ def test_what_is_no_continuation(tmp_path: Path) -> None:
     assert continuation(same_place) == []
     texts = [subject(tmp_path, GOOD_FILMS * 2, R * 2, sample=k) for k in range(2)]
     assert continuation(texts) == []
+
+
+def test_groups_of_words(tmp_path: Path) -> None:
+    groups = {"praise": ["good"], "thing": ["films", "input_ids[4]"], "blame": ["bad"]}
+    made = subject(tmp_path, GOOD_FILMS, R, mask=MASK, groups=groups)
+    parts = {part.name: part for part in rank(made)}
+    assert parts["praise"].relevance == pytest.approx(0.5)
+    assert parts["thing"].relevance == pytest.approx(0.15)
+    assert (parts["blame"].relevance, str(parts["blame"])) == (0.0, "blame = not in this text")
+    assert set(parts) == {"praise", "thing", "blame", "[CLS]", "[SEP]"}
+    assert sum(part.relevance for part in parts.values()) == pytest.approx(0.8)
+    plot_relevance(made, tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_groups_of_words_in_several_texts(tmp_path: Path) -> None:
+    ids = [*GOOD_FILMS, [2, 7, 8, 3, 0, 0, 0, 0]]
+    r = [*R, [0.1, -0.4, 0.2, 0.1, 0, 0, 0, 0]]
+    mask = [*MASK, [1, 1, 1, 1, 0, 0, 0, 0]]
+    made = subject(tmp_path, ids, r, mask=mask)
+    found = made.explanation.groups({"film": ["film*"], "bad": ["bad"]}, sidecar=made.sidecar)
+    np.testing.assert_allclose(found["film"].relevance, [0.1, 0.2])
+    np.testing.assert_allclose(found["bad"].relevance, [0.0, -0.4])
+    assert found["film"].entries.tolist() == [2, 1] and found["bad"].entries.tolist() == [0, 1]
+    np.testing.assert_allclose(found.total, [0.8, 0.0], atol=1e-12)

@@ -1,0 +1,37 @@
+"""Options that commands of the command line share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+MODE = click.option(
+    "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
+)
+OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
+TASK = click.option("--task", help="classification, regression, bbox, segmentation or generation.")
+SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
+THRESHOLD = click.option(
+    "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."
+)
+SAMPLE_AXIS = click.option(
+    "--sample-axis", help="Axis of the output that holds samples, or none; default: found."
+)
+CLASS_AXIS = click.option(
+    "--class-axis", type=int, help="Axis of the output that holds an entry's classes."
+)
+SIDECAR = click.option(
+    "--sidecar",
+    type=click.Path(path_type=Path),
+    help="How files become inputs; default: MODEL's name with .sidecar.json.",
+)
+GROUP = click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    help="NAME=MEMBER,...: inputs, columns (one*), places (x[3:7], image[0:9,4:8]) or words that "
+    "are shown as one; repeatable. Default: the sidecar's.",
+)

@@ -1,0 +1,31 @@
+"""What the entries of a sample are called, for groups of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backtrace_onnx.groups import Layout
+from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.tokens import word_places
+
+
+def layout_of(subject: Subject) -> Layout:
+    """The layout of a subject's inputs, by what the explanation and the sidecar say."""
+    from backtrace_onnx.report.ranking import is_picture, picture_axis
+
+    e = subject.explanation
+    shapes = {name: np.shape(subject.own(x)) for name, x in e.inputs.items()}
+    names = {**e.names, **(subject.sidecar.names() if subject.sidecar else {})}
+    pictures, times = {}, {}
+    for name in e.inputs:
+        entry, series = subject.image(name), subject.series(name)
+        if series is not None:
+            times[name] = (1 if series.layout == "CT" else 0, series.rate)
+        elif is_picture(subject, name):
+            laid = (0 if entry.layout == "NCHW" else 2) if entry else None
+            axis = picture_axis(subject.relevance(name)) if laid is None else laid
+            pictures[name] = 0 if axis is None else axis
+    words = {name: word_places(subject, name) for name in subject.texts}
+    return Layout(
+        shapes, {n: own for n, own in names.items() if n in shapes}, pictures, times, words
+    )
