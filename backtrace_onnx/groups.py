@@ -32,14 +32,14 @@ class Layout:
     Attributes:
         shapes: of every input, without the axis of the samples.
         names: of the entries of inputs of one axis; those of a column's slots are column=category.
-        pictures: axis of the channels of the inputs that are pictures.
+        pictures: axes of rows and columns of the inputs that are pictures.
         times: axis of time and positions a second, of series.
         words: the words of a text and their places.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    pictures: Mapping[str, int] = field(default_factory=dict)
+    pictures: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     times: Mapping[str, tuple[int, float | None]] = field(default_factory=dict)
     words: Mapping[str, Sequence[tuple[str, Sequence[int]]]] = field(default_factory=dict)
 
@@ -158,8 +158,8 @@ def _placed(group: str, member: str, places: str, place: str, layout: Layout) ->
     """
     shape, wanted = layout.shapes[place], places.split(",")
     axes = list(range(len(shape)))
-    if len(wanted) == 2 and place in layout.pictures and len(shape) == 3:
-        axes.remove(layout.pictures[place])
+    if len(wanted) == 2 and place in layout.pictures:
+        axes = list(layout.pictures[place])
     if len(wanted) == 1 and "s" in places and place in layout.times:
         axes = [layout.times[place][0]]
     if len(wanted) > len(axes):

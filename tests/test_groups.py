@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from backtrace_onnx import Explainer, Explanation, InputError, RequestError
 from backtrace_onnx.cli import commands, main
 from backtrace_onnx.groups import Layout, find_masks, read_option, read_options
+from backtrace_onnx.report.canvas import picture_axes
 from backtrace_onnx.report.ranking import rank
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.sidecar import Sidecar
@@ -26,7 +27,7 @@ ROWS = [{"age": 30.0, "hours": 40, "job": "pilot"}, {"age": 41.5, "hours": 20, "
 LAYOUT = Layout(
     {"age": (1,), "x": (5,), "image": (3, 10, 12), "rows": (6, 4), "wave": (2, 100), "ids": (8,)},
     {"age": ("Age",), "x": ("work=a", "work=b", "pay", "work_1", "work_2")},
-    {"image": 0},
+    {"image": (1, 2)},
     {"wave": (1, 50.0)},
 )
 
@@ -73,6 +74,25 @@ def test_places_of_several_axes() -> None:
     assert wave[:, 25:50].all() and wave.sum() == 50
     assert held("wave[1.98s:]")["wave"].sum() == 2
     assert held("wave[0, 0.5s:1s]")["wave"].sum() == 25
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((3, 16, 12), (1, 2)),
+        ((16, 12, 3), (0, 1)),
+        ((1, 16, 12), (1, 2)),
+        ((16, 12, 1), (0, 1)),
+        ((1, 1, 16, 12), (2, 3)),
+        ((1, 16, 12, 4), (1, 2)),
+        ((16, 16), (0, 1)),
+        ((3, 16, 3), None),
+        ((16, 3), None),
+        ((16,), None),
+    ],
+)
+def test_rows_and_columns_of_pictures(shape: tuple[int, ...], axes: Any) -> None:
+    assert picture_axes(np.zeros(shape)) == axes
 
 
 def test_words_of_a_text() -> None:
@@ -168,6 +188,7 @@ def test_groups_of_features_and_of_pixels() -> None:
 
 SHAPES: dict[str, tuple[tuple[int, ...], str, int]] = {
     "picture": ((1, 3, 16, 16), "x[0:8, 3:9]", 56),
+    "gray": ((1, 1, 1, 16, 16), "x[0:8, 2:4]", 60),
     "rows": ((1, 6, 5), "x[1:3]", 4),
     "entries": ((1, 7), "x[2:4]", 5),
     "volume": ((1, 2, 3, 4, 5), "x[0]", 60),

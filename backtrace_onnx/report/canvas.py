@@ -32,6 +32,17 @@ def canvas(sample: Array) -> Array | None:
     return whole if shape[2] in _COLOURS and min(shape[:2]) >= SMALLEST else None
 
 
+def picture_axes(sample: Array) -> tuple[int, int] | None:
+    """The axes of rows and columns of a sample shaped like a picture; None for any other shape."""
+    if canvas(sample) is None:
+        return None
+    wide = [axis for axis, n in enumerate(sample.shape) if n > 1]
+    first = len(wide) == 3 and sample.shape[wide[0]] in _COLOURS
+    first = first and min(sample.shape[axis] for axis in wide[1:]) >= SMALLEST
+    rows, columns = wide[1:] if first else wide[:2]
+    return rows, columns
+
+
 def is_matrix(sample: Array) -> bool:
     """Whether a sample has two axes only, so that it may be tokens by features as well."""
     return sample.ndim == 2

@@ -5,26 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.groups import Layout
+from backtrace_onnx.report.canvas import picture_axes
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import word_places
 
 
 def layout_of(subject: Subject) -> Layout:
     """The layout of a subject's inputs, by what the explanation and the sidecar say."""
-    from backtrace_onnx.report.ranking import is_picture, picture_axis
+    from backtrace_onnx.report.ranking import is_picture
 
     e = subject.explanation
     shapes = {name: np.shape(subject.own(x)) for name, x in e.inputs.items()}
     names = {**e.names, **(subject.sidecar.names() if subject.sidecar else {})}
-    pictures, times = {}, {}
+    pictures: dict[str, tuple[int, int]] = {}
+    times: dict[str, tuple[int, float | None]] = {}
     for name in e.inputs:
         entry, series = subject.image(name), subject.series(name)
         if series is not None:
             times[name] = (1 if series.layout == "CT" else 0, series.rate)
         elif is_picture(subject, name):
-            laid = (0 if entry.layout == "NCHW" else 2) if entry else None
-            axis = picture_axis(subject.relevance(name)) if laid is None else laid
-            pictures[name] = 0 if axis is None else axis
+            known = {"NCHW": (1, 2), "NHWC": (0, 1)}[entry.layout] if entry else None
+            axes = known or picture_axes(subject.relevance(name))
+            pictures |= {name: axes} if axes else {}
     words = {name: word_places(subject, name) for name in subject.texts}
     return Layout(
         shapes, {n: own for n, own in names.items() if n in shapes}, pictures, times, words
