@@ -46,6 +46,8 @@ def _empty(name: str, graph: Graph, samples: int) -> Array:
 
 def _past_axis(shape: Shape, open_axes: list[int]) -> int | None:
     """The open axis that is named for it, else the last one behind the samples."""
-    named = [a for a in open_axes if any(word in str(shape[a]) for word in ("past", "seq"))]
+    named = [
+        a for a in open_axes if any(word in str(shape[a]) for word in ("past", "cache", "seq"))
+    ]
     behind = [axis for axis in open_axes if axis]
     return next(iter(named or behind[-1:]), None)

@@ -203,7 +203,7 @@ class Explainer:
         made = assembled(request, outcome, feeds, view.plan.graph)
         names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
         places = self._places(view, made.ledger)
-        notes = (*given.notes, *made.notes, *assumed)
+        notes = (*self._loaded.notes, *given.notes, *made.notes, *assumed)
         return replace(made, places=places, names=names, notes=notes)
 
     @cached_property

@@ -15,6 +15,7 @@ from backtrace_onnx.expansions.narrow import read_once, widened
 from backtrace_onnx.expansions.registry import find
 from backtrace_onnx.expansions.whole_numbers import integer_products, on_floats
 from backtrace_onnx.expansions.writing import expand
+from backtrace_onnx.levels import levelled, other_opsets
 from backtrace_onnx.model import Model
 from backtrace_onnx.nodes import canonical
 from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
@@ -33,11 +34,21 @@ def inlined(model: Model) -> Model:
     if not functions:
         return model
     _check_size(model)
-    kept = [f for f in functions if registry.lookup(f.domain, f.name, 1 << 30)]
+    proto = levelled(model.proto)
+    kept = [f for f in proto.functions if registry.lookup(f.domain, f.name, 1 << 30)]
     try:
-        return _replaced(model, _inline(model.proto, kept))
+        return _replaced(model, _inline(proto, kept))
     except Exception as error:  # the inliner raises its own C++ exceptions
-        raise ModelError(f"{model.name}: its local functions cannot be inlined ({error})") from None
+        reason = str(error).strip().split("\n")[0]
+        others = other_opsets(proto)
+        if others:
+            reason = (
+                f"they are written in other operator sets than the model: {', '.join(others)}; "
+                f"export it with the opset of its functions (target_opset=, opset_version=); {reason}"
+            )
+        raise ModelError(
+            f"{model.name}: its local functions cannot be inlined ({reason})"
+        ) from None
 
 
 def expanded(model: Model) -> Model:

@@ -29,7 +29,7 @@ def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
     if absent:
         raise InputError(f"input {absent[0]!r} is missing; the model has: {describe(graph)}")
     return {
-        name: _fitted(name, given[name], graph.type(name), missing=takes_missing(graph, name))
+        name: _fitted(name, given[name], graph, missing=takes_missing(graph, name))
         for name in graph.inputs
     }
 
@@ -40,8 +40,17 @@ def describe(graph: Graph) -> str:
 
 
 def is_cache(name: str, kind: TensorType) -> bool:
-    """Whether an input holds the keys or values of what was read before: it may be empty."""
-    return "past" in name.lower() and kind.is_float and (kind.rank or 0) > 2
+    """Whether an input says, by its name or an axis's, that it holds what was read before."""
+    words = (name, *(n for n in kind.shape or () if isinstance(n, str)))
+    is_named = any(word in text.lower() for text in words for word in ("past", "cache"))
+    return is_named and kind.is_float and (kind.rank or 0) > 2
+
+
+def _may_be_empty(array: Array, graph: Graph) -> bool:
+    """Whether an array without entries can be a cache of nothing: beside other inputs, with samples
+    and features, and no place along one axis."""
+    is_laid = array.ndim > 2 and len(array) > 0 and array.shape.count(0) == 1
+    return is_laid and len(graph.inputs) > 1
 
 
 def spell(kind: TensorType) -> str:
@@ -66,7 +75,8 @@ def _named(inputs: Any, graph: Graph) -> dict[str, Any]:
     return {graph.inputs[0]: inputs}
 
 
-def _fitted(name: str, given: Any, kind: TensorType, *, missing: bool) -> Array:
+def _fitted(name: str, given: Any, graph: Graph, *, missing: bool) -> Array:
+    kind = graph.type(name)
     if kind.dtype == NO_TENSOR:
         raise InputError(
             f"input {name!r} is a sequence, map or optional; only tensors can be explained"
@@ -78,7 +88,7 @@ def _fitted(name: str, given: Any, kind: TensorType, *, missing: bool) -> Array:
     array = _typed(name, array, kind)
     if kind.shape is not None:
         _check_shape(name, array.shape, kind)
-    if 0 in array.shape and not (is_cache(name, kind) and len(array)):
+    if 0 in array.shape and not _may_be_empty(array, graph):
         raise InputError(f"input {name!r} is empty: shape {array.shape}")
     _check_finite(name, array, missing)
     return array

@@ -30,7 +30,20 @@ _MOVES = frozenset(
 
 
 def takes_missing(graph: Graph, tensor: str) -> bool:
-    """Whether all that reads a tensor, moved or not, is trees and imputers."""
+    """Whether the model asks where a tensor is NaN, or trees and imputers are all that reads it."""
+    return _asks(graph, tensor) or _answers(graph, tensor)
+
+
+def _asks(graph: Graph, tensor: str) -> bool:
+    """Whether it is looked for NaN, moved or not."""
+    return any(
+        node.operator == "IsNaN"
+        or (node.operator in _MOVES and any(_asks(graph, out) for out in node.outputs))
+        for node in graph.consumers.get(tensor, ())
+    )
+
+
+def _answers(graph: Graph, tensor: str) -> bool:
     readers = graph.consumers.get(tensor, ())
     return (
         bool(readers)
@@ -38,7 +51,7 @@ def takes_missing(graph: Graph, tensor: str) -> bool:
         and all(
             node.operator in _ANSWERS
             or _imputes_nan(node)
-            or (node.operator in _MOVES and all(takes_missing(graph, out) for out in node.outputs))
+            or (node.operator in _MOVES and all(_answers(graph, out) for out in node.outputs))
             for node in readers
         )
     )

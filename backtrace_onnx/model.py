@@ -13,7 +13,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
+from backtrace_onnx.bfloat16 import NOTE, in_float32
 from backtrace_onnx.errors import ModelError
+from backtrace_onnx.notes import Note
 from backtrace_onnx.sessions import initializer, newest_opset, stays_inline
 from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
 from backtrace_onnx.weights import Weights, external_file, read_weights
@@ -34,6 +36,7 @@ class Model:
         name: how messages call it.
         folder: where external data of subgraphs lies.
         aside: the weights that are placeholders in the proto.
+        notes: how it was read, where that is not as it was written.
     """
 
     proto: onnx.ModelProto
@@ -41,6 +44,7 @@ class Model:
     name: str
     folder: str | None = None
     aside: Weights = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -59,12 +63,12 @@ def load(model: ModelLike | Model) -> Model:
         if tensor.data_location == TensorProto.EXTERNAL:
             external_file(tensor, name, folder)
     _import_standard(proto)
-    weights = read_weights(proto, name, folder)
+    weights, is_narrow = in_float32(proto, read_weights(proto, name, folder), folder)
     proto = _bare(proto, weights)
     name_nodes(proto.graph)
     sort_nodes(proto.graph, name)
     aside = {k: w for k, w in weights.items() if not stays_inline(w)}
-    return Model(proto, weights, name, folder, aside)
+    return Model(proto, weights, name, folder, aside, (NOTE,) if is_narrow else ())
 
 
 def strip(proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -110,3 +110,20 @@ def test_an_operator_without_a_rule_is_replaced_by_its_body(
     found = explainer.explain(X)
     check_closed(found)
     assert np.allclose(found.outputs["y"], X * np.clip(X / 6 + 0.5, 0, 1), atol=1e-6)
+
+
+def test_a_function_of_another_opset_that_means_the_same_is_inlined() -> None:
+    """ONNX's inliner converts it, for which it must know types that nothing tells here."""
+    nodes = [node("Constant", [], ["k"], "k", value_float=2.0), node("Mul", ["a", "k"], ["b"], "n")]
+    proto = _calling([_function("Twice", nodes, opset=17)], "Twice")
+    before = proto.SerializeToString()
+    made = Explainer(proto).explain(X, start=np.ones_like(X))
+    np.testing.assert_array_equal(made.relevance["x"], np.ones_like(X))
+    assert proto.SerializeToString() == before
+
+
+def test_a_function_that_cannot_be_brought_to_the_model_is_named() -> None:
+    nodes = [node("Unheard", ["a"], ["t"], "u"), node("ReduceSum", ["t"], ["b"], "n", axes=[1])]
+    proto = _calling([_function("Old", nodes, opset=11)], "Old", ("N", 1))
+    with pytest.raises(ModelError, match=r"Old \(opset 11\).*export it with the opset"):
+        Explainer(proto)

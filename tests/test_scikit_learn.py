@@ -255,3 +255,22 @@ def converted(convert: Callable[..., onnx.ModelProto], fitted: Any) -> onnx.Mode
 
     types = [("x", FloatTensorType([None, X.shape[1]]))]
     return convert(fitted, initial_types=types, target_opset=15)
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive"])
+def test_what_neighbours_fill_in(mode: str, tmp_path: Path) -> None:
+    """skl2onnx writes local functions, in another operator set than the model."""
+    impute = pytest.importorskip("sklearn.impute")
+    holes = np.where(RNG.random(X.shape) < 0.1, np.float32(np.nan), X)
+    trained = pipeline.make_pipeline(
+        impute.KNNImputer(n_neighbors=3), linear_model.LogisticRegression()
+    ).fit(holes, TWO)
+    proto = skl2onnx.to_onnx(trained, X[:1], options={"zipmap": False})
+    assert proto.functions
+    few = holes[np.isnan(holes).any(1)][:3]
+    made = Explainer(proto).explain(few, mode=mode)
+    np.testing.assert_allclose(made.outputs["probabilities"], trained.predict_proba(few), atol=1e-5)
+    r = made.relevance["X"]
+    assert np.isfinite(r).all() and not r[np.isnan(few)].any()
+    assert np.abs(r[~np.isnan(few)]).max() > 0
+    check_ledger(made)

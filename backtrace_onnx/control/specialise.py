@@ -19,6 +19,7 @@ from backtrace_onnx.graph import Graph
 from backtrace_onnx.infer import infer
 from backtrace_onnx.inputs import check_inputs
 from backtrace_onnx.model import Model
+from backtrace_onnx.nodes import read_node
 from backtrace_onnx.sessions import CPU, Runtime
 
 Array = npt.NDArray[Any]
@@ -63,10 +64,11 @@ class Stage:
 
     @cached_property
     def interface(self) -> Graph:
-        """Inputs and their types."""
-        proto = self.model.proto
-        inputs = tuple(x.name for x in proto.graph.input if x.name not in self.model.weights)
-        return Graph((), inputs, (), {}, infer(self.model), self.model.opsets)
+        """Inputs, their types, and what reads them."""
+        graph, opsets = self.model.proto.graph, self.model.opsets
+        inputs = tuple(x.name for x in graph.input if x.name not in self.model.weights)
+        nodes = tuple(read_node(node, opsets) for node in graph.node)
+        return Graph(nodes, inputs, (), {}, infer(self.model), opsets)
 
     @cached_property
     def probe(self) -> Probe:

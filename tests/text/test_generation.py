@@ -176,6 +176,24 @@ def test_empty_caches_change_nothing(
     check_ledger(made)
 
 
+def test_an_empty_input_is_a_cache_whatever_it_is_called(plain: Explainer) -> None:
+    proto = language_model(cache=True, size=SIZE)
+    renamed = {"past_key": "m0", "past_value": "m1"}
+    for value in proto.graph.input:
+        value.name = renamed.get(value.name, value.name)
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_param = dim.dim_param.replace("past_length", "n")
+    for reader in proto.graph.node:
+        reader.input[:] = [renamed.get(name, name) for name in reader.input]
+    empty = {name: np.zeros((1, 2, 0, 3), np.float32) for name in ("m0", "m1")}
+    made = Explainer(proto).explain({**feeds(), **empty}, task="generation")
+    want = plain.explain(feeds(), task="generation")
+    assert gap(made.relevance["input_ids"], want.relevance["input_ids"]) < 1e-5
+    assert made.relevance["m0"].shape == (1, 2, 0, 3)
+    with pytest.raises(InputError, match=r"input 'm0' is empty"):
+        Explainer(proto).explain({**feeds(), **empty, "m0": np.zeros((0, 2, 0, 3), np.float32)})
+
+
 @pytest.mark.parametrize("mode", ["default", "contrastive"])
 def test_a_given_past_gets_what_its_tokens_would(
     plain: Explainer, cached: Explainer, mode: str
