@@ -44,7 +44,8 @@ def inlined(model: Model) -> Model:
         if others:
             reason = (
                 f"they are written in other operator sets than the model: {', '.join(others)}; "
-                f"export it with the opset of its functions (target_opset=, opset_version=); {reason}"
+                "export it with the opset of its functions (target_opset=, opset_version=); "
+                f"{reason}"
             )
         raise ModelError(
             f"{model.name}: its local functions cannot be inlined ({reason})"
