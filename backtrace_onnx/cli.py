@@ -44,7 +44,8 @@ def commands() -> None:
     "targets",
     multiple=True,
     help="Label or index to explain, or one index per axis (2,7); default: the largest entry. "
-    "Repeat it to give one for each sample.",
+    "Repeat it to give one for each sample. Of a detector or of steps: box,class or step,class "
+    "(13,5 or 13,cat or 13); repeat it for several of every sample.",
 )
 @OUTPUT
 @TASK
@@ -65,6 +66,13 @@ def commands() -> None:
 )
 @click.option("--continuation", help="Language models: text whose every token is explained.")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model reads.")
+@click.option(
+    "--boxes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Detectors: the best boxes, each explained by itself.",
+)
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @GROUP
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import Said, find_axes
+from backtrace_onnx.boxes import Boxes
 from backtrace_onnx.entries import TASKS, Columns, as_grid
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import Graph, Shape
 from backtrace_onnx.notes import Note
+from backtrace_onnx.read_entries import Entries
 
 if TYPE_CHECKING:
     from backtrace_onnx.request import Request
@@ -182,3 +184,37 @@ def _is_detector(
     boxes, rest = grid[:, :_COORDINATES], grid[:, _COORDINATES:]
     scores = bool((rest >= 0).all() and (rest <= 1).all())
     return entries > size and scores and float(np.abs(boxes).max()) > 1.5
+
+
+def read_entries(
+    request: Request,
+    graph: Graph,
+    outputs: Mapping[str, Any],
+    feeds: Mapping[str, Array],
+    labels: tuple[str, ...],
+    boxes: Boxes | None,
+) -> Entries | None:
+    """The entries of a run; None where the task is none of entries and no detector is recognised.
+
+    Where nobody says how coordinates are read, those before the classes are taken for centre and
+    size in pixels of the input, as most detectors write them.
+    """
+    fed = {name: x.shape for name, x in feeds.items()}
+    request, notes = recognised(request, graph, outputs, fed)
+    if request.task not in TASKS:
+        return None
+    y = outputs[request.output]
+    axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=fed)
+    first = axes.columns.first if axes.columns else 0
+    if boxes is None and request.task == "detection" and first >= _COORDINATES:
+        boxes = Boxes()
+        notes += (Note("boxes are taken for centre and size in pixels of the input"),)
+    size = next((_size(graph, name, x) for name, x in feeds.items() if x.ndim == 4), None)
+    return Entries(request.task, y, axes, request.output, outputs, labels, notes, boxes, size)
+
+
+def _size(graph: Graph, name: str, x: Array) -> tuple[int, int]:
+    """Width and height of a picture's input."""
+    last = x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
+    height, width = (x.shape[1:3] if last else x.shape[2:]) if x.ndim == 4 else (1, 1)
+    return int(width), int(height)

@@ -35,6 +35,8 @@ from backtrace_onnx.table_inputs import read_given
 from backtrace_onnx.views import subject
 
 if TYPE_CHECKING:
+    from backtrace_onnx.boxes import Boxes
+    from backtrace_onnx.read_entries import Entries
     from backtrace_onnx.sidecar import Sidecar
     from backtrace_onnx.text_inputs import TextInput
     from backtrace_onnx.tokenizer import Tokenizer
@@ -205,6 +207,37 @@ class Explainer:
         places = self._places(view, made.ledger)
         notes = (*self._loaded.notes, *given.notes, *made.notes, *assumed)
         return replace(made, places=places, names=names, notes=notes)
+
+    def entries(
+        self,
+        inputs: Any,
+        *,
+        task: str | None = None,
+        output: str | None = None,
+        sample_axis: SampleChoice = None,
+        class_axis: int | None = None,
+        columns: Columns | None = None,
+        labels: Sequence[str] = (),
+        boxes: Boxes | None = None,
+    ) -> Entries | None:
+        """The boxes or steps that the outputs hold for `inputs`, not explained.
+
+        Arguments are those of `explain`; `labels` name classes, `boxes` says how coordinates are
+        read. None where no task is named and the output is no detector's.
+        """
+        from backtrace_onnx.detectors import read_entries
+
+        views, feeds = self._subject.read(inputs)
+        output = find_output(output, views.graph)
+        said = Said(sample_axis, class_axis, columns)
+        asked = task or "classification"
+        request = Request(
+            find_policy("default"), output, frozenset(), asked, axes=said, open=task is None
+        )
+        view = views.view(output)
+        arrays = view.trace.run(feeds)
+        outputs = {name: arrays[name] for name in (*view.trace.outputs, output)}
+        return read_entries(request, view.plan.graph, outputs, feeds, tuple(labels), boxes)
 
     @cached_property
     def _written(self) -> Written:

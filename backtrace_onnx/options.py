@@ -12,7 +12,11 @@ MODE = click.option(
     "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
 )
 OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
-TASK = click.option("--task", help="classification, regression, bbox, segmentation or generation.")
+TASK = click.option(
+    "--task",
+    help="classification, regression, bbox, segmentation, generation, detection or ctc; "
+    "a detector is recognised.",
+)
 SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
 THRESHOLD = click.option(
     "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -269,7 +269,7 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     """Symbols that stand for the number of samples: the output's, or the inputs' first ones."""
     shapes = [search.types.get(name, TensorType()).shape or () for name in inputs]
     steps = search.steps - search.batches
-    known = {n for shape in shapes for n in shape if isinstance(n, str)} - steps
+    known = {n for shape in shapes for n in _counting(shape)} - steps
     if steps and (batches := search.batches & known):
         return batches
     outputs = (search.types.get(o.name, TensorType()) for o in search.proto.graph.output)
@@ -281,6 +281,13 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
     lost = lost and not first.intersection(shared)
     return set((named or shared)[:1]) if shared and (named or not lost) else first
+
+
+def _counting(shape: Shape) -> Iterator[str]:
+    """Symbols that may stand for samples: behind a first axis of size 1 these are lengths."""
+    for axis, n in enumerate(shape):
+        if isinstance(n, str) and (axis < 2 or shape[0] != 1):
+            yield n
 
 
 __all__ = ["SampleAxes", "SampleAxis", "find_samples", "merge"]

@@ -111,6 +111,10 @@ class Settings:
             return value
         return self._number(key, value)
 
+    def section(self, key: str) -> Settings:
+        """The object `key`."""
+        return Settings(self._file, self._at(key), self._take(key))
+
     def sections(self, key: str) -> Iterator[tuple[str, Settings]]:
         """The objects in the object `key`, by name."""
         section = self._take(key, {})

@@ -16,8 +16,9 @@ of a series (a wave, or channels over time): rate (positions a second), channels
 CT, TC), length, truncate, scale, mean, std. Keys of a spectrogram, made of sound: rate, n_fft, hop,
 win, window, mels, low, high, mel_scale, mel_area, power, log, floor, range, center, length,
 drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of an output: task,
-labels, threshold, sample_axis (a number or "none"), class_axis. Beside inputs and outputs: groups,
-lists of members by name (docs/tables.md).
+labels, threshold, sample_axis (a number or "none"), class_axis; of a detector also classes,
+objectness, background and boxes, of steps blank (docs/entries.md). Beside inputs and outputs:
+groups, lists of members by name (docs/tables.md).
 """
 
 from __future__ import annotations
@@ -29,14 +30,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.axes import SampleChoice
 from backtrace_onnx.csv_files import read_rows
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.frames import from_frame, is_frame
 from backtrace_onnx.images import FILTERS, RESIZES, ImageInput, open_image
+from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.settings import Settings
 from backtrace_onnx.spectrograms import SpectrogramInput
@@ -45,21 +45,6 @@ from backtrace_onnx.text_inputs import Companions, TextInput
 
 Array = npt.NDArray[Any]
 Entry = ImageInput | TableInput | TextInput | ColumnInput | SeriesInput | SpectrogramInput
-
-
-@dataclass(frozen=True)
-class OutputMeaning:
-    """What an output means: its task, the label of every class, the threshold of a mask, its axes.
-
-    Attributes:
-        sample_axis, class_axis: as in `Explainer.explain`.
-    """
-
-    task: str | None = None
-    labels: tuple[str, ...] = ()
-    threshold: float | None = None
-    sample_axis: SampleChoice = None
-    class_axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +63,7 @@ class Sidecar:
         settings = Settings(str(path), "", _parsed(path))
         entries = settings.sections("inputs")
         inputs = {name: _input(entry, name, path.parent) for name, entry in entries}
-        outputs = {name: _output(entry) for name, entry in settings.sections("outputs")}
+        outputs = {name: OutputMeaning.of(entry) for name, entry in settings.sections("outputs")}
         groups = settings.lists("groups")
         settings.finish()
         return cls(path, inputs, outputs, groups)
@@ -250,16 +235,3 @@ _KINDS: dict[str, Callable[[Settings], Entry]] = {
     "series": SeriesInput.of,
     "spectrogram": SpectrogramInput.of,
 }
-
-
-def _output(entry: Settings) -> OutputMeaning:
-    from backtrace_onnx.start import TASKS
-
-    task = entry.choice("task", TASKS, default="")
-    labels = entry.texts("labels")
-    threshold = entry.number("threshold", default=np.nan)
-    samples: SampleChoice = entry.axis("sample_axis", "none")
-    classes = entry.axis("class_axis")
-    entry.finish()
-    limit = None if np.isnan(threshold) else threshold
-    return OutputMeaning(task or None, labels, limit, samples, classes)

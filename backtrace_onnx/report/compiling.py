@@ -48,6 +48,7 @@ def compiled(
         threshold=0.5 if limit is None else limit,
         target=_target(target, meaning.labels),
         start=start,
+        columns=None if start else meaning.columns,
         **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
     )
     return [f"wrote {file}", *_interface(file)]
@@ -89,6 +90,8 @@ def _told(name: str, task: str, optional: bool) -> str:
 
 _ENTRY = "an entry of the output, -1 for the largest"
 _TARGETS = {
+    "detection": "box and class, -1 for the best",
+    "ctc": "step and class, -1 for the surest letter",
     "regression": "an entry of the output, -1 for all of them",
     "generation": "position and token, -1 for the last and the likeliest",
 }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from backtrace_onnx.choices import default_output
+from backtrace_onnx.detectors import sees_pictures
+from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph import Graph, Shape
 from backtrace_onnx.groups import read_options
 from backtrace_onnx.language import default_task, speaking
+from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import Note
+from backtrace_onnx.read_entries import Entries
 from backtrace_onnx.report.console import Waiting
+from backtrace_onnx.report.entry_parts import Picked, entry_parts
 from backtrace_onnx.report.grouped import check_groups
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.wanted import (
@@ -27,7 +32,7 @@ from backtrace_onnx.report.wanted import (
     target,
     targets,
 )
-from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.sources import Batch, Reader
 from backtrace_onnx.text_inputs import TextInput, find_ids
 
@@ -56,6 +61,7 @@ class Asked:
     words: bool = False
     groups: Sequence[str] = ()
     truncate: bool = False
+    boxes: int = 1
 
     @property
     def tokens(self) -> Tokens:
@@ -83,7 +89,10 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
     subjects: list[Subject] = []
-    for part, wanted in _plan(asked, meaning, batch, reader, graph):
+    read = _entries(asked, meaning, batch, explainer, axes)
+    if read is not None:
+        axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
+    for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
         made = explainer.explain(
             part.feeds,
             mode=asked.mode,
@@ -98,10 +107,12 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
         made = replace(made, names=names, notes=(*batch.notes, *made.notes))
         if asked.task is None and meaning.task is None and wanted.task == "generation":
             made = replace(made, notes=(*made.notes, *_spoken(made.output, graph)))
+        if read is not None:
+            made = replace(made, notes=(*read.notes, *made.notes))
         common = Subject(
             made, sidecar=sidecar, threshold=threshold, words=asked.words, groups=groups
         )
-        subjects += _subjects(common, part, wanted.entries(made))
+        subjects += _subjects(common, part, wanted.entries(made), picked)
     check_groups(subjects)
     return subjects
 
@@ -112,6 +123,46 @@ def _spoken(output: str, graph: Graph) -> tuple[Note, ...]:
     size = (graph.type(output).shape or (0,))[-1]
     said = speaking(output, find_ids(graph), size if isinstance(size, int) else 0, False)
     return notes if task == "generation" else (Note(said),)
+
+
+def _entries(
+    asked: Asked,
+    meaning: OutputMeaning,
+    batch: Batch,
+    explainer: Explainer,
+    axes: Mapping[str, Any],
+) -> Entries | None:
+    """The boxes or steps of the outputs, where they are asked for or a detector is recognised."""
+    task = asked.task or meaning.task
+    if (task or "detection") not in TASKS or batch.texts or asked.tokens.any():
+        return None
+    if task is None and not sees_pictures(explainer.graph):
+        return None
+    return explainer.entries(
+        batch.feeds,
+        task=task,
+        output=asked.output,
+        columns=meaning.columns,
+        labels=meaning.labels,
+        boxes=meaning.boxes,
+        **axes,
+    )
+
+
+def _parted(
+    asked: Asked,
+    meaning: OutputMeaning,
+    batch: Batch,
+    reader: Reader,
+    explainer: Explainer,
+    read: Entries | None,
+) -> Iterator[tuple[Batch, Wanted, tuple[Picked, ...]]]:
+    """The parts of the batch that are explained at once, what of each, and which entries."""
+    if read is not None:
+        yield from entry_parts(explainer, batch, read, asked.targets, asked.boxes)
+        return
+    for part, wanted in _plan(asked, meaning, batch, reader, explainer.graph):
+        yield part, wanted, ()
 
 
 def _plan(
@@ -194,7 +245,7 @@ def find_sidecar(model: Path, given: Path | None) -> Sidecar | None:
 
 def output_meaning(sidecar: Sidecar | None, graph: Graph, output: str | None) -> OutputMeaning:
     """What the sidecar says about the output that is explained."""
-    name = output or next((o for o in graph.outputs if graph.type(o).is_float), "")
+    name = output or default_output(graph) or ""
     return (sidecar.outputs.get(name) if sidecar else None) or OutputMeaning()
 
 
@@ -226,14 +277,20 @@ def _labelled(labels: Sequence[str], shape: Shape | None) -> int | None:
 
 
 def _subjects(
-    common: Subject, part: Batch, entries: Sequence[tuple[int, ...]]
+    common: Subject,
+    part: Batch,
+    entries: Sequence[tuple[int, ...]],
+    picked: Sequence[Picked] = (),
 ) -> Iterator[Subject]:
     sources = part.sources
     for sample in range(common.samples):
         source = sources[sample] if len(sources) == common.samples else ", ".join(sources)
         own = entries[sample] if entries else ()
         originals = part.originals(sample)
-        yield replace(common, sample=sample, source=source, entries=own, originals=originals)
+        box = picked[sample].corners if picked else None
+        yield replace(
+            common, sample=sample, source=source, entries=own, originals=originals, box=box
+        )
 
 
 def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:

@@ -42,6 +42,7 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     for axis in axes:
         _outline(axis, subject, frame)
         _used(axis, frame)
+        _boxed(axis, subject, frame)
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
@@ -135,6 +136,18 @@ def _outline(axis: Axes, subject: Subject, frame: Frame) -> None:
     columns = left + (np.arange(flat.shape[1]) + 0.5) * (right - left) / flat.shape[1]
     for color, width in (("white", 3.0), ("black", 1.2)):
         axis.contour(columns, rows, flat.astype(float), [0.5], colors=color, linewidths=width)
+
+
+def _boxed(axis: Axes, subject: Subject, frame: Frame) -> None:
+    """The box that is explained."""
+    if subject.box is None:
+        return
+    left, top, right, bottom = (n - 0.5 for n in frame.back(subject.box))
+    x, y = (left, right, right, left, left), (top, top, bottom, bottom, top)
+    for color, width in (("white", 3.4), (INK, 1.6)):
+        axis.plot(x, y, color=color, linewidth=width)
+    axis.set_xlim(*frame.whole[:2])
+    axis.set_ylim(*frame.whole[2:])
 
 
 def _used(axis: Axes, frame: Frame) -> None:

@@ -21,7 +21,7 @@ from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.spans import find_track
 from backtrace_onnx.report.style import ALARM, FAINT, fade, pale, save, sheet, shortened
-from backtrace_onnx.report.subject import Answer, Subject, percent
+from backtrace_onnx.report.subject import NAMED, Answer, Subject, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -187,7 +187,7 @@ def _title(subject: Subject) -> str:
     if other := subject.other():
         question = f"Why {_called(target)} rather than {_called(other)}?"
         return f"{question}  Predicted: {shortened(str(prediction), 36)}"
-    if target is None or prediction is None or subject.task not in ("classification", "generation"):
+    if target is None or prediction is None or subject.task not in NAMED:
         return shortened(answered(subject), 70)
     question = f"Why {_called(target)}?"
     if target.index == prediction.index:

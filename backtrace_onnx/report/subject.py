@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.entries import CALLED, TASKS, Columns, entry_of, find_pairs, flat_targets
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
+from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import about
 from backtrace_onnx.series import SeriesInput
-from backtrace_onnx.sidecar import OutputMeaning, Sidecar
+from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.spectrograms import SpectrogramInput
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_inputs import TextInput, companions
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Array = npt.NDArray[Any]
+NAMED = ("classification", "generation", *TASKS)  # tasks that explain an entry with a name
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Subject:
             against, where the explanation itself does not say.
         words: whether the tokens of a text are shown as words.
         groups: members of the groups of entries that are shown as one, by name.
+        box: of a detector: left, top, right and bottom in pixels of the input.
         originals: the pictures that inputs were made of, as they were opened.
     """
 
@@ -75,6 +79,7 @@ class Subject:
     entries: tuple[int, ...] = ()
     words: bool = False
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    box: tuple[float, float, float, float] | None = None
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
 
     @property
@@ -205,6 +210,8 @@ class Subject:
         y = self.output
         if y is None or y.size == 0 or self.task == "segmentation":
             return None
+        if self.task in TASKS and self.explanation.layout.class_axis is not None:
+            return self._best_entry(y)
         chosen = self._chosen()
         if y.ndim == 2 and chosen is not None and (self.task == "generation" or self.vocabulary):
             place = chosen // y.shape[1]
@@ -235,6 +242,8 @@ class Subject:
     def answer(self, flat: int) -> Answer:
         """An entry of the flattened output."""
         y = np.asarray(self.output, np.float64)
+        if self.task in TASKS and self.explanation.layout.class_axis is not None:
+            return self._entry(flat, y)
         index = tuple(int(i) for i in np.unravel_index(flat, y.shape)) if y.ndim else ()
         if y.ndim == 2 and (self.task == "generation" or self.vocabulary):
             share: float | None = float(_softmax(y[index[0]])[index[1]])
@@ -243,6 +252,27 @@ class Subject:
         probabilities = self._probabilities(row)
         share = None if probabilities is None else float(probabilities[place])
         return Answer(index, self._label(place, flat, row.size, y.size), float(row[place]), share)
+
+    def _entry(self, flat: int, y: npt.NDArray[np.float64]) -> Answer:
+        """A class of a box or step; its index is (entry, class)."""
+        layout = self.explanation.layout
+        entry, column = entry_of(y.shape, (layout.class_axis or 1) - 1, flat)
+        first = layout.columns.first if layout.columns else 0
+        label, labels = column - first, self.meaning.labels
+        name = labels[label] if 0 <= label < len(labels) else f"class {label}"
+        where = f"{CALLED[self.task]} {entry}"
+        return Answer((entry, label), f"{name}, {where}", float(y.ravel()[flat]), None)
+
+    def _best_entry(self, y: Array) -> Answer:
+        """The best class of the best box, or of the explained step."""
+        layout = self.explanation.layout
+        columns, axis = layout.columns or Columns(), layout.class_axis or 1
+        chosen = self._chosen()
+        entry = -1
+        if self.task == "ctc" and chosen is not None:
+            entry = entry_of(y.shape, axis - 1, chosen)[0]
+        pairs = find_pairs((entry, -1), y[None], self.task, axis, columns)
+        return self.answer(int(flat_targets(pairs, y[None], axis, columns)[0]))
 
     def _classes(
         self, y: npt.NDArray[np.float64], index: tuple[int, ...]

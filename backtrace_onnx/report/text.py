@@ -12,7 +12,7 @@ from backtrace_onnx.report.continuing import continuation, print_continuation
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import lines
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import NAMED, Subject, percent
 from backtrace_onnx.report.twins import find_twins, in_words
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def answered(subject: Subject) -> str:
         return f"tensor {subject.explanation.output}"
     if other := subject.other():
         return f"{target} rather than {other}; predicted: {prediction}"
-    if subject.task not in ("classification", "generation") or (
-        subject.output is not None and subject.output.size == 1
-    ):
+    if subject.task not in NAMED or (subject.output is not None and subject.output.size == 1):
         return _values(subject)
     if target is None or target.index == prediction.index:
         return f"{prediction}"
