@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph import TensorType
+
+Array = npt.NDArray[Any]
 
 
 def read_file(path: Path) -> Any:
@@ -19,6 +23,31 @@ def read_file(path: Path) -> Any:
     Raises InputError where the file does not hold what its name says.
     """
     return READERS.get(path.suffix.lower(), _as_path)(path)
+
+
+def numeric(path: Path, content: Any) -> Array:
+    """JSON's lists, or an array, as an array of numbers or texts. Raises InputError."""
+    try:
+        array = np.asarray(content)
+    except (ValueError, OverflowError):
+        raise InputError(f"{path}: its lists are not all of the same length") from None
+    if array.dtype.kind not in "fiubU":
+        raise InputError(f"{path}: holds {array.dtype} values, not numbers")
+    return array
+
+
+def shaped(array: Array, kind: TensorType) -> Array:
+    """With the batch axis, and rows of a table cut to the sample's shape, where that fits."""
+    wanted = kind.shape
+    if wanted is None or len(wanted) == array.ndim:
+        return array
+    if len(wanted) == array.ndim + 1:
+        return array[None]
+    rest = wanted[1:]
+    sizes = [n for n in rest if isinstance(n, int)]
+    if array.ndim == 2 and len(sizes) == len(rest) and np.prod(sizes) == array.shape[1]:
+        return array.reshape(len(array), *sizes)
+    return array
 
 
 def _as_path(path: Path) -> Any:

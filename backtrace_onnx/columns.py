@@ -67,10 +67,10 @@ def encode(values: Array, element: int, missing: Missing) -> Array:
 
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, NaT, pandas' NA, or a text of blanks."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
     if isinstance(value, str):
         return not value.strip()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
     return isinstance(value, float | np.floating | Decimal) and bool(value != value)

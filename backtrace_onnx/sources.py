@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
-from backtrace_onnx.array_files import READERS, read_file
+from backtrace_onnx.array_files import READERS, numeric, read_file, shaped
 from backtrace_onnx.csv_files import has_header, read_lines, read_numbers, read_table
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.frames import Table, from_columns, from_records, is_columns, is_records
-from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.graph import Graph
 from backtrace_onnx.images import SUFFIXES, ImageInput, open_image
 from backtrace_onnx.inputs import describe, spell
 from backtrace_onnx.missing import takes_missing
@@ -87,6 +88,10 @@ class Reader:
             if found is not None:
                 texts.setdefault(found[0], []).extend(found[1])
                 continue
+            words = None if entries else self._words(argument)
+            if words is not None:
+                parts.setdefault(words[0], []).extend(words[1])
+                continue
             name, path = self._named(argument)
             for key, array in self._arrays(name, path).items():
                 parts.setdefault(key, []).append((path.name, array))
@@ -111,6 +116,20 @@ class Reader:
         """The inputs that are made of texts."""
         known = self._sidecar.inputs if self._sidecar else {}
         return {name: entry for name, entry in known.items() if isinstance(entry, TextInput)}
+
+    def _words(self, argument: str) -> tuple[str, list[tuple[str, Array]]] | None:
+        """Input and texts of an argument, where an input takes texts as they are."""
+        inputs = self._graph.inputs
+        strings = [n for n in inputs if self._graph.type(n).dtype == TensorProto.STRING]
+        prefix = _prefix(argument)
+        named = prefix in strings and argument != prefix
+        if not named and (len(inputs) > 1 or not strings or Path(argument).exists()):
+            return None
+        found = read_texts(argument, strings, inputs)
+        if found is None:
+            return None
+        shape = [1] * (self._graph.type(found[0]).rank or 1)
+        return found[0], [(shown_text(t), np.array(t, object).reshape(shape)) for t in found[1]]
 
     def takes(self) -> str:
         """What the model takes, one line per input."""
@@ -208,10 +227,10 @@ class Reader:
             return entry.read(path)
         if isinstance(content, Path) and path.suffix.lower() == ".csv":
             missing = takes_missing(self._graph, name)
-            return _shaped(read_numbers(path, missing=missing), kind)
+            return shaped(read_numbers(path, missing=missing), kind)
         if isinstance(content, Path):
             return self._sound(name, path) if _is_sound(path) else self._picture(name, path)
-        return _shaped(_numeric(path, content), kind)
+        return shaped(numeric(path, content), kind)
 
     def _picture(self, name: str, path: Path) -> Array:
         entry = self._entry(name)
@@ -243,30 +262,6 @@ def _is_sound(path: Path) -> bool:
 
 def _prefix(argument: str) -> str:
     return argument.partition("=")[0]
-
-
-def _numeric(path: Path, content: Any) -> Array:
-    try:
-        array = np.asarray(content)
-    except (ValueError, OverflowError):
-        raise InputError(f"{path}: its lists are not all of the same length") from None
-    if array.dtype.kind not in "fiubU":
-        raise InputError(f"{path}: holds {array.dtype} values, not numbers")
-    return array
-
-
-def _shaped(array: Array, kind: TensorType) -> Array:
-    """With the batch axis, and rows of a table cut to the sample's shape, where that fits."""
-    wanted = kind.shape
-    if wanted is None or len(wanted) == array.ndim:
-        return array
-    if len(wanted) == array.ndim + 1:
-        return array[None]
-    rest = wanted[1:]
-    sizes = [n for n in rest if isinstance(n, int)]
-    if array.ndim == 2 and len(sizes) == len(rest) and np.prod(sizes) == array.shape[1]:
-        return array.reshape(len(array), *sizes)
-    return array
 
 
 def _joined(name: str, found: Sequence[tuple[str, Array]]) -> Array:

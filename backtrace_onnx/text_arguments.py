@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.text_inputs import TextInput
 
 _SHOWN = 60
 _ARRAYS = (".npy", ".npz", ".json", ".csv")
 
 
 def read_texts(
-    argument: str, entries: Mapping[str, TextInput], inputs: tuple[str, ...]
+    argument: str, entries: Collection[str], inputs: tuple[str, ...]
 ) -> tuple[str, list[str]] | None:
     """Input and texts of an argument; None where it is a file of arrays, or for another input.
 
@@ -37,7 +36,7 @@ def shown_text(text: str) -> str:
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
 
 
-def _only(entries: Mapping[str, TextInput]) -> str:
+def _only(entries: Collection[str]) -> str:
     if len(entries) != 1:
         names = ", ".join(f"{name}=TEXT" for name in entries)
         raise InputError(f"which input is the text for? Write one of: {names}")

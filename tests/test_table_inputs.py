@@ -359,3 +359,31 @@ def test_vectors_of_rows_and_a_text_alone(tmp_path: Path) -> None:
     assert Explainer(one).explain([{"job": "b"}]).relevance["job"].shape == (1, 1)
     with pytest.raises(InputError, match="has no column 'job'"):
         Explainer(one).explain([{"work": "b"}])
+
+
+def test_texts_are_typed_where_an_input_takes_them(tmp_path: Path) -> None:
+    count = node("OneHotEncoder", ["job"], ["y"], domain="ai.onnx.ml", cats_strings=["a b", "c"])
+    one = model(
+        [count], {"job": (STRING, ["N", 1])}, {"y": (FLOAT, ["N", 1, 2])}, domains={"ai.onnx.ml": 3}
+    )
+    onnx.save(one, tmp_path / "m.onnx")
+    (tmp_path / "lines.txt").write_text("a b\nc\n")
+
+    def sources(*given: str) -> list[str]:
+        arguments = ["explain", str(tmp_path / "m.onnx"), *given, "--json"]
+        found = json.loads(CliRunner().invoke(commands, arguments, catch_exceptions=False).stdout)
+        return [f"{s['source']}: {s['top'][0]['value']}" for s in found["samples"]]
+
+    assert sources("a b", "job=c") == ["a b: a b", "c: c"]
+    assert sources(f"@{tmp_path / 'lines.txt'}") == ["a b: a b", "c: c"]
+    onnx.save(people(), tmp_path / "m.onnx")
+    np.save(tmp_path / "age.npy", [[3.0]])
+    np.save(tmp_path / "hours.npy", [[3]])
+    files = [f"{name}={tmp_path / name}.npy" for name in ("age", "hours")]
+    assert len(sources(*files, "job=cook")) == 1
+
+
+def test_what_is_no_file_of_several_inputs_is_told(tmp_path: Path, capsys: Any) -> None:
+    onnx.save(people(), tmp_path / "m.onnx")
+    assert main(["explain", str(tmp_path / "m.onnx"), "rows.cvs"]) == 2
+    assert "inputs are .npy, .npz, .json, .csv" in capsys.readouterr().err
