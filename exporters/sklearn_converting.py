@@ -11,7 +11,11 @@ import onnx
 import onnxruntime as ort
 
 from backtrace_onnx.errors import ExportError
-from backtrace_onnx.exporters.sklearn_graphs import settle_discriminants, settle_outputs
+from backtrace_onnx.exporters.sklearn_graphs import (
+    guard_powers,
+    settle_discriminants,
+    settle_outputs,
+)
 from backtrace_onnx.exporters.sklearn_parts import parts
 from backtrace_onnx.sessions import first_line
 
@@ -40,6 +44,7 @@ def convert(model: Any, types: Sequence[Any], opset: int) -> onnx.ModelProto:
             continue
         settle_outputs(proto)
         settle_discriminants(proto, model)
+        guard_powers(proto, model)
         if not _lowers_texts(proto) or _loads(proto):
             return proto
         last = proto

@@ -106,6 +106,26 @@ def settle_discriminants(proto: onnx.ModelProto, model: Any) -> None:
                 given["post_transform"].s = b"LOGISTIC"
 
 
+def guard_powers(proto: onnx.ModelProto, model: Any) -> None:
+    """Keep Yeo and Johnson's two branches from NaN where the other one is taken.
+
+    Both read numbers of 1 and more where they count, so that a lower bound of 1 changes nothing.
+    """
+    if not any(getattr(part, "method", "") == "yeo-johnson" for part in parts(model)):
+        return
+    graph = proto.graph
+    read = {kind: {n.input[0] for n in graph.node if n.op_type == kind} for kind in ("Log", "Pow")}
+    for name in sorted(read["Log"] & read["Pow"]):
+        low, bounded = f"{name}/low", f"{name}/bounded"
+        graph.initializer.append(numpy_helper.from_array(np.ones((), np.float32), low))
+        for node in graph.node:
+            if node.op_type in read and node.input[0] == name:
+                node.input[0] = bounded
+        maker = next(i for i, n in enumerate(graph.node) if name in n.output)
+        clip = helper.make_node("Clip", [name, low], [bounded], name=bounded)
+        graph.node.insert(maker + 1, clip)
+
+
 def _unzip(graph: onnx.GraphProto) -> None:
     """Drop every ZipMap that is an output; the tensor that it reads is the output instead."""
     shown = {value.name: value for value in graph.output}

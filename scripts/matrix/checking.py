@@ -71,8 +71,12 @@ def _compare(
         record["notes"].append(f"onnxruntime, {mode}: {_words(error)}")
         return []
     apart = max((_apart(got.relevance[n], other.relevance[n]) for n in feeds), default=0.0)
+    trouble = [f"engines differ in {mode}: {apart:.1e}"] if apart >= ALIKE else []
+    if mode == "epsilon" and any("grew to" in str(note) for note in got.notes):
+        record["notes"] += trouble  # amplified rounding, as the explanation says itself
+        return []
     record["engines"] = max(record["engines"], apart)
-    return [] if apart < ALIKE else [f"engines differ in {mode}: {apart:.1e}"]
+    return trouble
 
 
 def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) -> list[str]:

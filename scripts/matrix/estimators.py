@@ -295,7 +295,8 @@ def estimators() -> Iterator[tuple[str, Estimator]]:
     """Every estimator alone, and behind or before another in a pipeline, by name."""
     for name, make in _TWO.items():
         yield name, Estimator(make, "two")
-        yield f"{name}, three classes", Estimator(make, "three")
+        if name != "TunedThresholdClassifierCV":  # of two classes only
+            yield f"{name}, three classes", Estimator(make, "three")
         yield f"Pipeline {name}", Estimator(_behind(make), "two")
     for name, make in _NUMBER.items():
         yield name, Estimator(make, "number")

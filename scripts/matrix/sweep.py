@@ -1,11 +1,11 @@
 """Exports small networks and estimators of every family by every exporter, and explains each.
 
-    python scripts/matrix/sweep.py [--only TEXT] [--group GROUP] [--again] [--results FILE]
+    python scripts/matrix/sweep.py [--only TEXT] [--group GROUP] [--again | --failed]
 
 What is done is kept in out/sweep.jsonl, so that a sweep goes on where it stopped; `--again` does
-the chosen ones anew. A failure never stops it, nor does a crash: the process is started again
-behind it. When all is done, or with `--write`, the table of docs/sweep.md is written. Needs all
-extras; nothing is downloaded.
+the chosen ones anew, `--failed` those that were not explained. A failure never stops it, nor does a
+crash: the process is started again behind it. When all is done, or with `--write`, the table of
+docs/sweep.md is written. Needs all extras; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -49,12 +49,11 @@ def work(asked: argparse.Namespace) -> int:
     warnings.simplefilter("ignore")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     known = read(asked.results)
-    since = asked.since if asked.again else 0.0
     for case in import_module(MODULES[asked.group]).cases():
         done = known.get(case.name)
         if asked.only and asked.only.lower() not in case.name.lower():
             continue
-        if done is not None and done["begun"] >= since:
+        if done is not None and not _is_wanted(done, asked):
             if done["outcome"] == "begun":
                 _keep(asked.results, {**done, "outcome": "wrong", "reason": "the process died"})
             continue
@@ -71,6 +70,13 @@ def work(asked: argparse.Namespace) -> int:
         _keep(asked.results, {**record, "seconds": round(time.time() - record["begun"], 1)})
         print(case.name, record["outcome"], record.get("reason", "")[:200], flush=True)
     return 0
+
+
+def _is_wanted(done: Record, asked: argparse.Namespace) -> bool:
+    """Whether a case is done anew: as asked, and once only, however often the process dies."""
+    if done["begun"] >= asked.since:
+        return False
+    return asked.again or (asked.failed and done["outcome"] != "explained")
 
 
 def do(case: Case) -> Record:
@@ -107,6 +113,7 @@ def _run_group(group: str, asked: argparse.Namespace) -> None:
     call += ["--results", str(asked.results)]
     call += ["--only", asked.only] if asked.only else []
     call += ["--again"] if asked.again else []
+    call += ["--failed"] if asked.failed else []
     for _ in range(20):
         if subprocess.run(call, check=False).returncode == 0:
             return
@@ -126,6 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="cases whose name holds this text")
     parser.add_argument("--group", choices=list(MODULES))
     parser.add_argument("--again", action="store_true", help="do anew what is done")
+    parser.add_argument("--failed", action="store_true", help="do anew what was not explained")
     parser.add_argument("--write", action="store_true", help="write the table of what is done")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--since", type=float, default=0.0, help=argparse.SUPPRESS)

@@ -123,6 +123,7 @@ ANSWERING: dict[str, tuple[Callable[[], Any], Any]] = {
         lambda: ensemble.RandomTreesEmbedding(n_estimators=2, max_depth=2, random_state=0),
         X,
     ),
+    "powers": (preprocessing.PowerTransformer, X),
     "bins": (lambda: preprocessing.KBinsDiscretizer(3), X),
     "calibrated": (lambda: calibration.CalibratedClassifierCV(svm.LinearSVC(), cv=2), X),
     "sparse codes": (preprocessing.OneHotEncoder, CODES),
@@ -177,6 +178,16 @@ def test_what_a_table_of_leaves_is_asked_for_carries_nothing(tmp_path: Path) -> 
     exported(model, X, tmp_path / "m.onnx")
     total = bt.explain(tmp_path / "m.onnx", X[:3]).ledger.total()
     np.testing.assert_allclose(total.unassigned, total.start)
+
+
+def test_sizes_are_stated_as_they_are(tmp_path: Path) -> None:
+    """skl2onnx says two columns where two classes have one score; onnxruntime then miscounts."""
+    model = linear_model.RidgeClassifier().fit(X, TWO)
+    made = from_sklearn(model, X[:12], tmp_path / "m.onnx")
+    assert made.outputs["probabilities"].endswith(", 1]")
+    engines = [bt.Explainer(tmp_path / "m.onnx", engine=e) for e in ("numba", "onnxruntime")]  # type: ignore[arg-type]
+    eager, compiled = (e.explain(X[:4], mode="contrastive").relevance["features"] for e in engines)
+    np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-6)
 
 
 def test_settings_are_as_they_were(tmp_path: Path) -> None:
