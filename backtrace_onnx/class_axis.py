@@ -7,7 +7,10 @@ from backtrace_onnx.notes import Note
 
 _NORMALISING = frozenset({"Softmax", "LogSoftmax", "Hardmax"})
 _CHOOSING = frozenset({"ArgMax", "TopK", *_NORMALISING})
-_KEEPING = frozenset({"Identity", "Cast", "Dropout", "Sigmoid", "Clip", "Mul", "Div", "Add", "Sub"})
+_KEEPING = frozenset(
+    {"Identity", "Cast", "Dropout", "Sigmoid", "Tanh", "Relu", "Clip", "Mul", "Div", "Add", "Sub"}
+)
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _COERCED = 13  # before this version Softmax flattens what follows its axis
 _FEW = 4  # times as many anchors as rows: then the rows are box and classes
 
@@ -24,7 +27,25 @@ def find_class_axis(
     found = graph.classes.get(output)
     if found is not None and found != samples and found < len(shape):
         return found
-    return _by_convention(shape, own, output, notes)
+    layer = _layer_axis(graph, output, len(shape))
+    return layer if layer in own else _by_convention(shape, own, output, notes)
+
+
+def _layer_axis(graph: Graph, output: str, rank: int) -> int | None:
+    """Where the channels of the last layer lie, if only moves and functions of one input follow."""
+    axes, name = list(range(rank)), output
+    while (node := graph.producers.get(name)) is not None and graph.type(name).rank == rank:
+        if node.operator in _LAYERS:
+            constant = node.inputs[1] in graph.constants
+            at = 1 if node.op_type.startswith("Conv") else rank - 1
+            return axes.index(at) if constant else None
+        if node.op_type == "Transpose":
+            perm = node.attributes.get("perm") or range(rank)[::-1]
+            axes = [int(perm[axis]) for axis in axes]
+            name = node.inputs[0]
+        elif not (name := _kept(node, graph)):
+            return None
+    return None
 
 
 def class_axes(graph: Graph) -> dict[str, int]:

@@ -239,6 +239,20 @@ READ = model(
 )
 
 
+ONE_D = model(
+    [node("Conv", ["x", "w"], ["h"]), node("Sigmoid", ["h"], ["y"])],
+    {"x": (FLOAT, ["N", 4, 9])},
+    {"y": (FLOAT, ["N", 4, 9])},
+    {"w": normal(4, 4, 1)},
+)
+TURNED = model(
+    [node("MatMul", ["x", "w"], ["h"]), node("Transpose", ["h"], ["y"], perm=[0, 2, 1])],
+    {"x": (FLOAT, ["N", 9, 4])},
+    {"y": (FLOAT, ["N", 4, 9])},
+    {"w": normal(4, 4)},
+)
+
+
 @pytest.mark.parametrize(
     ("proto", "axis", "target"),
     [
@@ -262,6 +276,12 @@ def test_only_the_same_entrys_classes_speak_against(
         row = np.moveaxis(y[k], axis - 1, -1)[(*target[: axis - 1], *target[axis:])]
         wanted = [row[target[axis - 1]], row.sum() - row[target[axis - 1]]]
         assert made.ledger.total().start[:, k] == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("proto", [ONE_D, TURNED])
+def test_the_channels_of_the_last_layer_are_the_classes(proto: onnx.ModelProto) -> None:
+    dims = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim][1:]
+    assert both(proto, normal(2, *dims), target=(2, 5)).layout == OutputAxes(0, 1, 3)
 
 
 def test_the_users_class_axis_goes_above() -> None:
@@ -330,6 +350,8 @@ def test_the_command_line_asks_for_a_detection(
     assert main(["explain", *asked]) == 0
     (sample,) = json.loads(capsys.readouterr().out)["samples"]
     assert sample["target"]["index"] == [0, 2]
+    assert main(["explain", *asked[:-1]]) == 0
+    assert "explained: class 2 at 0 (" in capsys.readouterr().out
     assert sample["ledger"]["positive"]["start"] == pytest.approx(sample["target"]["value"])
 
 

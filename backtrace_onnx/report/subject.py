@@ -31,17 +31,27 @@ NAMED = ("classification", "generation", *TASKS)  # tasks that explain an entry 
 
 @dataclass(frozen=True)
 class Answer:
-    """One entry of an output: where it is, what it is called, its value, and its probability."""
+    """One entry of an output: where it is, what it is called, its value, and its probability.
+
+    Attributes:
+        classes: which number of the index is the class, where the others say of what.
+    """
 
     index: tuple[int, ...]
     label: str | None
     value: float
     probability: float | None
+    classes: int | None = None
 
     @property
     def name(self) -> str:
-        """The label, or the index in words."""
-        return self.label if self.label is not None else "class " + ", ".join(map(str, self.index))
+        """The label, or the index in words; with the box, position, pixel or step it is of."""
+        at = self.classes
+        if at is None or len(self.index) < 2:
+            whole = "class " + ", ".join(map(str, self.index))
+            return whole if self.label is None else self.label
+        own = f"class {self.index[at]}" if self.label is None else self.label
+        return f"{own} at {', '.join(map(str, (*self.index[:at], *self.index[at + 1 :])))}"
 
     def __str__(self) -> str:
         if self.probability is None:
@@ -251,7 +261,11 @@ class Subject:
         row, place = self._classes(y, index)
         probabilities = self._probabilities(row)
         share = None if probabilities is None else float(probabilities[place])
-        return Answer(index, self._label(place, flat, row.size, y.size), float(row[place]), share)
+        axis = self.explanation.layout.class_axis if y.ndim > 1 else None
+        if len(self.meaning.labels) == y.size:  # each entry has a label of its own
+            axis = None
+        label = self._label(place, flat, row.size, y.size)
+        return Answer(index, label, float(row[place]), share, None if axis is None else axis - 1)
 
     def _entry(self, flat: int, y: npt.NDArray[np.float64]) -> Answer:
         """A class of a box or step; its index is (entry, class)."""
