@@ -95,14 +95,14 @@ class _SampleAxis:
         if axis is not None and axis.alone:
             return self._assumed(int(axis))
         batch = self._batch()
-        if axis and self._fixed and axis.inner == 1 and (self.shape or ())[axis] == batch:
-            return self._assumed(int(axis))
+        if axis and axis.inner == 1 and self.shape and batch in (None, self.shape[axis]):
+            return self._assumed(int(axis))  # one after the other, and as many as there are
         if axis is not None and (axis or axis.mixed):
             return self._merged()
         if self.shape is None or batch is None:
             return 0 if axis is not None or self.shape is None or len(self.shape) > 1 else None
         if axis is not None:  # known to lie there, perhaps with more
-            return 0 if self.shape[0] == batch else self._merged()
+            return self._assumed(0) if self.shape[0] == batch else self._merged()
         return self._by_size(batch)
 
     def _merged(self) -> int | None:

@@ -277,7 +277,7 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     shared = [n for n in shape if isinstance(n, str) and n in known]
     named = [n for n in shared if "batch" in n.lower()]
     first = {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
-    first -= steps
+    first = {n for n in known if "batch" in n.lower()} or first - steps
     lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
     lost = lost and not first.intersection(shared)
     return set((named or shared)[:1]) if shared and (named or not lost) else first

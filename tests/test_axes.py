@@ -169,6 +169,27 @@ def test_what_a_recurrent_cell_steps_along_is_no_batch(sizes: list[Any]) -> None
     assert bool(made.notes) == (sizes[1] == 2)
 
 
+@pytest.mark.parametrize("steps", [5, 7])
+def test_samples_that_a_reshape_leaves_side_by_side(steps: int) -> None:
+    """As the newer torch exporter writes a GRU of steps whose number it fixed."""
+    apart = [
+        node("Unsqueeze", ["x", "two"], ["u"]),
+        node("Reshape", ["u", "steps"], ["t"]),
+    ]
+    proto = linear(
+        ["T", "N", 4],
+        ["T", "N", 3],
+        *apart,
+        two=np.array([2]),
+        steps=np.array([steps, -1, 4]),
+        w=normal(4, 3),
+    )
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "seq"
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "batch"
+    made = both(proto, normal(steps, 2, 4), target=(4, 1))
+    assert made.layout.samples == 1 and made.axes == {"x": 1}
+
+
 FIXED = {
     "[3]": ([3], normal(4)),
     "[3, 1]": ([3, 1], normal(4, 1)),
