@@ -123,7 +123,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.report.explaining import Asked, explained
 
-        request = Asked(**asked)
+        request = Asked(**asked, pictures=out is not None)
         subjects = explained(request, waiting)
         files = keep(request.model, subjects, out, top, waiting)
     report(request.model, subjects, files, as_json, top)

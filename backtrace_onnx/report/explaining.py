@@ -34,6 +34,7 @@ from backtrace_onnx.report.wanted import (
 )
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.sources import Batch, Reader
+from backtrace_onnx.stages import Flow, apart, stages_of
 from backtrace_onnx.text_inputs import TextInput, find_ids
 
 
@@ -62,6 +63,7 @@ class Asked:
     groups: Sequence[str] = ()
     truncate: bool = False
     boxes: int = 1
+    pictures: bool = False
 
     @property
     def tokens(self) -> Tokens:
@@ -89,6 +91,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
     subjects: list[Subject] = []
+    stages = stages_of(explainer, asked.output) if asked.pictures else ()
     read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
         axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
@@ -101,8 +104,10 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
             threshold=threshold,
             **axes,
             progress=waiting.advance,
+            keep=[name for stage in stages for name in stage.handed] or "inputs",
             **wanted.options(),
         )
+        made, inner = apart(made)
         names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
         made = replace(made, names=names, notes=(*batch.notes, *made.notes))
         if asked.task is None and meaning.task is None and wanted.task == "generation":
@@ -112,6 +117,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
         common = Subject(
             made, sidecar=sidecar, threshold=threshold, words=asked.words, groups=groups
         )
+        common = replace(common, flow=Flow(stages, inner))
         subjects += _subjects(common, part, wanted.entries(made), picked)
     check_groups(subjects)
     return subjects

@@ -1,124 +1,165 @@
-"""Where relevance went on its way: what biases and constants took, and what got lost, by node."""
+"""How relevance flows through the network: a row per stage, from the answer to the inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from backtrace_onnx.report.style import CONSTANTS, DATA, FAINT, INK, UNASSIGNED, sheet, shortened
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.flow import Row, flow, input_rows
+from backtrace_onnx.report.style import (
+    AGAINST,
+    CONSTANTS,
+    FAINT,
+    FOR,
+    INK,
+    RULE,
+    UNASSIGNED,
+    Scale,
+    colours,
+    sheet,
+    shortened,
+)
+from backtrace_onnx.report.subject import Subject, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.float64]
-_FEW = 12  # nodes that are all shown
-_MOST = 24  # nodes that get a bar and a name each
-_LITTLE = 0.001  # part of the start that is worth a bar
-_KINDS = (
-    ("still on its way", DATA, ""),
-    ("went to biases and constants", CONSTANTS, ""),
-    ("unassigned", UNASSIGNED, "////"),
-)
+_HIGH = 0.68  # inches of a row
+_INPUTS = 4  # that get a row each
+_FAR = 4.0  # parts of the start: longer bars are cut, with their number
 
 
 def draw(subject: Subject) -> Figure:
-    """Node by node from the output to the inputs: on its way, to constants, unassigned so far."""
-    channels = range(len(subject.channels))
-    shares = np.stack([course(subject, channel) for channel in channels])
-    shown = _shown(shares)
-    few = len(shown) <= _MOST
-    figure = sheet(9.6 if len(channels) == 1 else 13.0, 0.34 * len(shown) + 1.8 if few else 4.6)
-    title = "Where relevance goes, from the output back to the inputs"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
-    axes = figure.subplots(1, len(channels), squeeze=False, sharey=True)[0]
-    names = list(subject.explanation.ledger)
-    for channel, axis in enumerate(axes):
-        if few:
-            _bars(axis, shares[channel], shown, names)
-        else:
-            _areas(axis, shares[channel], names)
-        if len(channels) > 1:
-            word = ("for: what the target brings", "against: what all else brings")[channel]
-            axis.set_title(word, loc="left", color=FAINT, fontsize=11)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
-    if few and len(shown) < len(names):
-        rest = f"{len(names) - len(shown)} nodes that take less than 0.1% are left out"
-        axes[0].set_xlabel(rest, loc="left", fontsize=9, color=FAINT)
+    """A bar for what is on its way after each stage and what it took, and where the rest sits."""
+    stages, inputs = flow(subject), input_rows(subject)
+    rows = [*stages, *inputs[:_INPUTS]]
+    figure = sheet(9.6, _HIGH * len(rows) + 1.9)
+    figure.suptitle(_title(subject, stages), x=0.01, ha="left", fontsize=14, fontweight="bold")
+    axis, seats, words = figure.subplots(1, 3, width_ratios=[1, 0.26, 0.3])
+    _bars(axis, rows, two_sided=_two_sided(subject, rows))
+    for side in (seats, words):
+        side.set_axis_off()
+        side.set_xlim(0, 1)
+        side.set_ylim(len(rows) - 0.5, -0.5)
+    _seats(seats, rows)
+    for y, row in enumerate(rows):
+        words.text(0, y, row.held, fontsize=8.5, color=FAINT, va="center")
+    seats.set_title("where it sits", loc="left", fontsize=10, color=FAINT)
+    words.set_title("half of it lies in", loc="left", fontsize=10, color=FAINT)
+    figure.legend(
+        *_legend(subject, rows), loc="outside lower left", ncols=4, frameon=False, fontsize=9.5
+    )
     return figure
 
 
-def _shown(shares: Array) -> list[int]:
-    """Nodes that get a bar: all of a few, else the first, the last and those that take any."""
-    count = shares.shape[2]
-    taken = np.abs(np.diff(shares[:, 1:], axis=2, prepend=0.0)).max(axis=(0, 1))
-    return [i for i in range(count) if count <= _FEW or i in (0, count - 1) or taken[i] > _LITTLE]
+def _two_sided(subject: Subject, rows: Sequence[Row]) -> bool:
+    return len(subject.channels) > 1 or any(len(row.left) > 1 for row in rows)
 
 
-def course(subject: Subject, channel: int) -> Array:
-    """float64[3, nodes]: what is on its way, with constants and unassigned after each node.
+def _title(subject: Subject, stages: Sequence[Row]) -> str:
+    """What is seen: how much of the answer's relevance arrives, and who takes most."""
+    from backtrace_onnx.report.text import answered
 
-    In parts of the start, and they add up to 1.
-    """
-    ledger, s = subject.explanation.ledger, subject.sample
-    start = float(ledger.total().start[channel, s])
-    taken = np.zeros((2, len(ledger)))
-    for i, entry in enumerate(ledger.values()):
-        taken[:, i] = entry.constants[channel, s], entry.unassigned[channel, s]
-    gone = np.cumsum(taken, axis=1) / (start if start else 1.0)
-    left = (1.0 if start else 0.0) - gone.sum(axis=0)
-    return np.concatenate([left[None], gone])
+    total = subject.explanation.ledger.total()
+    start, ends = total.start[:, subject.sample], total.inputs[:, subject.sample]
+    shares = [_amount(float(e / s)) if s else "" for s, e in zip(start, ends, strict=True)]
+    what = ("of what speaks for it", "against it") if len(shares) > 1 else ("of the relevance",)
+    parts = [f"{share} {word}" for share, word in zip(shares, what, strict=True) if share]
+    arrives = f"{' and '.join(parts) or 'nothing'} arrives at the input"
+    greatest = max(stages, key=lambda row: abs(row.biases[0]) + abs(row.lost[0]))
+    most = abs(greatest.biases[0]) + abs(greatest.lost[0])
+    taker = f"; most is taken in {shortened(greatest.name, 28)}" if most > 0.05 else ""
+    answer = shortened(answered(subject), 56)
+    return "\n".join(wrap(f"From the answer {answer} back to the input: {arrives}{taker}", 80))
 
 
-def _bars(axis: Axes, shares: Array, shown: list[int], names: list[str]) -> None:
-    rows = np.arange(len(shown))
-    up, down = np.zeros(len(shown)), np.zeros(len(shown))
-    for row, (label, color, hatch) in zip(shares[:, shown], _KINDS, strict=True):
-        base = np.where(row >= 0, up, down)
-        axis.barh(rows, row, left=base, color=color, hatch=hatch, edgecolor="white", label=label)
-        up, down = up + np.maximum(row, 0), down + np.minimum(row, 0)
-    steps = _steps(shares)
-    for row, i in enumerate(shown):
-        place: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-        axis.annotate(steps[i], (up[row], row), fontsize=9, color=INK, **place)
-    axis.set_yticks(rows, labels=[shortened(names[i], 32) for i in shown], fontsize=10)
-    axis.set_ylim(len(shown) - 0.5, -0.5)
-    axis.spines["left"].set_visible(False)
-    _percent(axis.xaxis)
+def _bars(axis: Axes, rows: Sequence[Row], *, two_sided: bool) -> None:
+    reach = _reach(rows)
+    for y, row in enumerate(rows):
+        sides = [(1, 0), (-1, 1)] if two_sided else [(1, 0)]
+        for sign, channel in sides:
+            if channel < max(len(row.left), len(row.biases)):
+                _bar(axis, y, row, sign, channel, reach)
+    axis.set_yticks(range(len(rows)), labels=[_label(row) for row in rows], fontsize=9.5)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_xlim(-reach * 1.28 if two_sided else 0, reach * 1.28)
+    axis.axvline(0, color=FAINT, linewidth=0.8)
+    axis.spines[["left", "bottom"]].set_visible(False)
     axis.tick_params(length=0)
-    top, low = max(1.0, float(up.max())), float(down.min())
-    axis.set_xlim(1.05 * low, top + 0.14 * (top - low))
-    axis.set_xticks([tick for tick in axis.get_xticks() if 1.05 * low <= tick <= top])
-
-
-def _steps(shares: Array) -> list[str]:
-    """What each node itself took, in words, where it is a percent or more."""
-    taken = np.diff(shares[1:], axis=1, prepend=0.0).sum(axis=0)
-    return [f"-{t:.0%}" if t >= 0.01 else f"+{-t:.0%}" if t <= -0.01 else "" for t in taken]
-
-
-def _areas(axis: Axes, shares: Array, names: list[str]) -> None:
-    steps = np.arange(shares.shape[1])
-    base = np.zeros(shares.shape[1])
-    style: Any = {"step": "mid", "edgecolor": "white", "linewidth": 0}
-    for row, (label, color, hatch) in zip(shares, _KINDS, strict=True):
-        axis.fill_between(steps, base, base + row, color=color, hatch=hatch, label=label, **style)
-        base = base + row
-    every = max(1, len(names) // 12)
-    labels = [shortened(name, 26) for name in names[::every]]
-    axis.set_xticks(
-        steps[::every], labels=labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=8
+    axis.set_xticks([])
+    axis.set_title(
+        "how much is on its way, and what each stage takes", loc="left", fontsize=10, color=FAINT
     )
-    axis.margins(0)
-    axis.tick_params(length=0)
-    _percent(axis.yaxis)
 
 
-def _percent(axis: Any) -> None:
-    from matplotlib.ticker import PercentFormatter
+def _reach(rows: Sequence[Row]) -> float:
+    """Where the longest bar ends."""
+    ends = [abs(left) for row in rows for left in row.left]
+    return min(max([1.0, *ends]), _FAR)
 
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+def _bar(axis: Axes, y: int, row: Row, sign: int, channel: int, reach: float) -> None:
+    """What is left, then what biases took, then what was lost, outwards from the middle."""
+    left = row.left[channel] if channel < len(row.left) else 0.0
+    taken = [part[channel] if channel < len(part) else 0.0 for part in (row.biases, row.lost)]
+    shown = min(abs(left), reach)
+    axis.barh(y, sign * shown, height=0.6, color=FOR if sign > 0 else AGAINST)
+    base = shown
+    for part, color, hatch in zip(taken, (CONSTANTS, UNASSIGNED), ("", "////"), strict=True):
+        width = min(max(part, 0.0), max(reach - base, 0.0))
+        if width > 0.002:
+            style: Any = {"color": color, "hatch": hatch, "edgecolor": "white", "height": 0.6}
+            axis.barh(y, sign * width, left=sign * base, **style)
+            base += width
+    if left or any(taken):
+        text = _amount(left)
+        place: Any = {"xytext": (4 * sign, 0), "textcoords": "offset points", "va": "center"}
+        place["ha"] = "left" if sign > 0 else "right"
+        axis.annotate(text, (sign * base, y), fontsize=9, color=INK, **place)
+
+
+def _amount(left: float) -> str:
+    if abs(left) >= 10:
+        return f"{left:.2g} times"
+    return f"{left:.0%}" if abs(left) >= 0.1 else percent(left)
+
+
+def _label(row: Row) -> str:
+    name = shortened(row.name, 30)
+    return f"{name}\n{row.detail}" if row.detail else name
+
+
+def _seats(axis: Axes, rows: Sequence[Row]) -> None:
+    """A small map of each row: a picture for places side by side, a strip for those in a row."""
+    for y, row in enumerate(rows):
+        if row.seat is None or not row.seat.size:
+            continue
+        flat = row.seat.shape[0] == 1
+        high = 0.34 if flat else 0.92
+        inner = axis.inset_axes((0, y - high / 2, 1, high), transform=axis.transData)
+        scale = Scale.of(row.seat, 99.5 if row.seat.size > 400 else 100)
+        shown: Any = {"cmap": colours(), "vmin": -1, "vmax": 1, "interpolation": "nearest"}
+        inner.imshow(row.seat / scale.limit, aspect="auto" if flat else "equal", **shown)
+        inner.set_anchor("W")
+        inner.set_xticks([])
+        inner.set_yticks([])
+        inner.spines[:].set(visible=True, color=RULE, linewidth=0.6)
+
+
+def _legend(subject: Subject, rows: Sequence[Row]) -> tuple[list[Any], list[str]]:
+    from matplotlib.patches import Patch
+
+    two = _two_sided(subject, rows)
+    found = [(Patch(color=FOR), "speaks for the answer" if two else "on its way")]
+    if two:
+        found.append((Patch(color=AGAINST), "speaks against it"))
+    if any(np.any(np.abs(row.biases) > 0.002) for row in rows):
+        found.append((Patch(color=CONSTANTS), "absorbed by biases and constants"))
+    if any(np.any(np.abs(row.lost) > 0.002) for row in rows):
+        gray: Any = {"facecolor": UNASSIGNED, "hatch": "////", "edgecolor": "white"}
+        found.append((Patch(**gray), "given to nobody"))
+    return [handle for handle, _ in found], [word for _, word in found]

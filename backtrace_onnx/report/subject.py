@@ -18,6 +18,7 @@ from backtrace_onnx.notes import about
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.spectrograms import SpectrogramInput
+from backtrace_onnx.stages import Flow
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_inputs import TextInput, companions
 from backtrace_onnx.tokenizer import Tokenizer
@@ -79,6 +80,7 @@ class Subject:
         groups: members of the groups of entries that are shown as one, by name.
         box: of a detector: left, top, right and bottom in pixels of the input.
         originals: the pictures that inputs were made of, as they were opened.
+        flow: stages of the network, and relevance inside it, where that was kept.
     """
 
     explanation: Explanation
@@ -91,6 +93,7 @@ class Subject:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     box: tuple[float, float, float, float] | None = None
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
+    flow: Flow = field(default_factory=Flow)
 
     @property
     def samples(self) -> int:

@@ -11,7 +11,6 @@ from PIL import Image
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
-from backtrace_onnx.report import layers
 from backtrace_onnx.report.heatmap import shown_picture, smoothed
 from backtrace_onnx.report.pictures import plot, plot_layers
 from backtrace_onnx.report.style import Scale, colours, styled
@@ -107,13 +106,6 @@ def test_layers(nodes: int, channels: int, tmp_path: Path) -> None:
     made = explanation(arrays, against=arrays if channels == 2 else None, nodes=nodes)
     plot_layers(Subject(made), tmp_path / "l.png")
     assert (tmp_path / "l.png").stat().st_size > 1000
-
-
-def test_the_course_adds_up_and_ends_at_the_inputs() -> None:
-    shares = layers.course(Subject(explanation({"x": np.ones((1, 2))}, nodes=7)), 0)
-    np.testing.assert_allclose(shares.sum(axis=0), 1)
-    np.testing.assert_allclose(shares[:, -1], (0.7, 0.2, 0.1))
-    assert (np.diff(shares[0]) < 0).all()
 
 
 @pytest.fixture

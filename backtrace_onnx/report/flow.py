@@ -1,0 +1,167 @@
+"""How relevance flows, stage by stage: what is on its way, what is taken, and where it sits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.stages import Stage
+
+Array = npt.NDArray[Any]
+BINS, SIDE = 120, 48  # cells of a strip at most, and along a side of a map
+_SIGNED = 1e-3  # parts of the start: what has less of the other sign has one sign
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the picture: a stage, the answer, or an input.
+
+    Attributes:
+        left: parts of the start that are on their way after it, by channel; in modes with signs
+            what is positive and what is negative (as a size) where that is known.
+        biases, lost: what it took, by channel, in parts of the start.
+        seat: relevance over its places, [rows, columns]; None where it was not kept.
+        held: in words how many places hold half of it.
+    """
+
+    name: str
+    detail: str
+    left: tuple[float, ...]
+    biases: tuple[float, ...]
+    lost: tuple[float, ...]
+    seat: Array | None = None
+    held: str = ""
+
+
+def flow(subject: Subject) -> list[Row]:
+    """From the answer to the inputs."""
+    channels = len(subject.channels)
+    none = (0.0,) * channels
+    rows = [Row("the answer", "", (1.0,) * channels, none, none)]
+    taken = np.zeros(channels)
+    for stage, nodes in _assigned(subject):
+        biases, lost = (_sums(subject, nodes, kind) for kind in ("constants", "unassigned"))
+        taken = taken + biases + lost
+        seat, held, signed = _seat(subject, stage)
+        left = signed or tuple(1 - taken)
+        rows.append(Row(stage.name, stage.detail, left, tuple(biases), tuple(lost), seat, held))
+    return rows
+
+
+def input_rows(subject: Subject) -> list[Row]:
+    """A row for each input that relevance reached, the largest ones."""
+    channels = len(subject.channels)
+    none, start = (0.0,) * channels, _start(subject)
+    rows = []
+    for name in subject.explanation.inputs:
+        whole, left = subject.relevance(name), _signs(subject.relevance(name), start[0])
+        if channels > 1:
+            own = [subject.own(values[name]) for _, values in subject.channels]
+            left = tuple(_share(r, s) for r, s in zip(own, start, strict=True))
+        elif left[1] < _SIGNED:
+            left = left[:1]
+        rows.append(Row(name, "input", left, none, none, seat_of(whole), half(whole)))
+    return sorted((r for r in rows if any(r.left)), key=lambda r: -sum(map(abs, r.left)))
+
+
+def _share(r: Array, start: float) -> float:
+    return float(r.sum(dtype=np.float64)) / start if start else 0.0
+
+
+def _assigned(subject: Subject) -> list[tuple[Stage, list[str]]]:
+    """The stages with the ledger's nodes; what no stage knows goes with the node before it."""
+    stages = subject.flow.stages or tuple(
+        Stage(name, "", (name,), ()) for name in subject.explanation.ledger
+    )
+    at = {node: i for i, stage in enumerate(stages) for node in stage.nodes}
+    nodes: list[list[str]] = [[] for _ in stages]
+    here = 0
+    for name in subject.explanation.ledger:
+        here = at.get(name, here)
+        nodes[here].append(name)
+    return [(stage, own) for stage, own in zip(stages, nodes, strict=True) if own]
+
+
+def _start(subject: Subject) -> list[float]:
+    return [float(s) for s in subject.explanation.ledger.total().start[:, subject.sample]]
+
+
+def _sums(subject: Subject, nodes: Sequence[str], kind: str) -> npt.NDArray[np.float64]:
+    """What some nodes booked, by channel, in parts of the start."""
+    ledger, start = subject.explanation.ledger, np.array(_start(subject))
+    rows = [getattr(ledger[name], kind)[:, subject.sample] for name in nodes]
+    shares: npt.NDArray[np.float64] = np.sum(rows, axis=0) / np.where(start == 0, 1.0, start)
+    return shares
+
+
+def _seat(subject: Subject, stage: Stage) -> tuple[Array | None, str, tuple[float, ...] | None]:
+    """Where the relevance that a stage hands on sits; its signs where all of it is known."""
+    kept = {**subject.flow.relevance, **subject.explanation.relevance}
+    found = {n: subject.own(kept[n]) for n in stage.handed if n in kept and np.any(kept[n])}
+    if not found:
+        return None, "", None
+    nearest = next(iter(found))
+    signed = None
+    if len(subject.channels) == 1:
+        start = _start(subject)[0]
+        pairs = [_signs(r, start) for r in found.values()]
+        signed = (sum(p[0] for p in pairs), sum(p[1] for p in pairs))
+        signed = signed if signed[1] >= _SIGNED else None
+    return seat_of(found[nearest]), half(found[nearest]), signed
+
+
+def _signs(r: Array, start: float) -> tuple[float, ...]:
+    """What speaks for the answer and what against it, in parts of the start."""
+    scale = start or 1.0
+    parts = r.astype(np.float64) / scale
+    return float(parts[parts > 0].sum()), float(-parts[parts < 0].sum())
+
+
+def seat_of(sample: Array) -> Array:
+    """Relevance over the places of a sample, channels and features summed: [rows, columns]."""
+    values = np.asarray(sample, np.float64)
+    axes = _places(values)
+    other = tuple(i for i in range(values.ndim) if i not in axes)
+    seat: Array = values.sum(axis=other)
+    seat = seat if seat.ndim == 2 else seat.reshape(1, -1)
+    most = (SIDE, SIDE) if seat.shape[0] > 1 else (1, BINS)
+    for axis, limit in enumerate(most):
+        if seat.shape[axis] > limit:
+            edges = np.linspace(0, seat.shape[axis], limit + 1).astype(int)[:-1]
+            seat = np.add.reduceat(seat, edges, axis=axis)
+    return seat
+
+
+def half(sample: Array) -> str:
+    """In words, over how many places and channels half of the relevance is spread."""
+    values = np.abs(np.asarray(sample, np.float64))
+    axes = _places(values)
+    rest = tuple(i for i in range(values.ndim) if i not in axes)
+    place = values.sum(axis=rest).ravel()
+    words = [f"{_few(place)} of {place.size} {'places' if rest else 'entries'}"]
+    if rest:
+        channel = values.sum(axis=axes).ravel()
+        words += [f"{_few(channel)} of {channel.size} channels"] if channel.size > 1 else []
+    return "\n".join(words)
+
+
+def _few(parts: Array) -> int:
+    """How many of the largest parts make up half of the whole."""
+    total = parts.sum()
+    return int(np.searchsorted(np.cumsum(-np.sort(-parts)), total / 2) + 1) if total > 0 else 0
+
+
+def _places(values: Array) -> tuple[int, ...]:
+    """Axes of a sample that are places; the others are channels or features."""
+    if values.ndim < 2:
+        return tuple(range(values.ndim))
+    if values.ndim == 2:
+        return (0,)  # tokens or steps by features
+    if values.ndim == 3 and values.shape[0] == values.shape[1] != values.shape[2]:
+        return (0, 1)
+    return (values.ndim - 2, values.ndim - 1)

@@ -1,0 +1,104 @@
+"""The rows of the picture of how relevance flows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backtrace_onnx.report.console import Waiting
+from backtrace_onnx.report.explaining import Asked, explained
+from backtrace_onnx.report.flow import flow, half, input_rows, seat_of
+from backtrace_onnx.report.layers import draw
+from backtrace_onnx.report.style import styled
+from backtrace_onnx.report.subject import Subject
+from tests.report.made import explanation
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def test_rows_add_up_and_end_at_the_inputs() -> None:
+    rows = flow(Subject(explanation({"x": np.ones((1, 2))}, nodes=7)))
+    assert [row.name for row in rows] == ["the answer", *(f"node{i}" for i in range(7))]
+    before = 1.0
+    for row in rows[1:]:
+        assert before == pytest.approx(row.left[0] + row.biases[0] + row.lost[0])
+        before = row.left[0]
+    assert rows[-1].left[0] == pytest.approx(0.7)
+    assert sum(row.biases[0] for row in rows) == pytest.approx(0.2)
+    assert sum(row.lost[0] for row in rows) == pytest.approx(0.1)
+
+
+def test_inputs_tell_what_speaks_for_and_against() -> None:
+    relevance = {
+        "x": np.array([[3.0, -1.0]]),
+        "z": np.array([[0.5, 0.0]]),
+        "zero": np.zeros((1, 2)),
+    }
+    rows = input_rows(Subject(explanation({n: np.ones((1, 2)) for n in relevance}, relevance)))
+    assert [(row.name, row.left) for row in rows] == [("x", (3.0, 1.0)), ("z", (0.5,))]
+
+
+@pytest.mark.parametrize(
+    ("shape", "seat"),
+    [
+        ((), (1, 1)),
+        ((6,), (1, 6)),
+        ((1000,), (1, 120)),
+        ((5, 7), (1, 5)),  # tokens by features
+        ((4, 9, 11), (9, 11)),
+        ((9, 9, 4), (9, 9)),
+        ((2, 200, 300), (48, 48)),
+        ((2, 3, 9, 11), (9, 11)),
+    ],
+)
+def test_the_seat_keeps_the_sum(shape: tuple[int, ...], seat: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    found = seat_of(values)
+    assert found.shape == seat and found.sum() == pytest.approx(values.sum())
+
+
+def test_half_of_it_in_words() -> None:
+    values = np.zeros((3, 4, 5))
+    values[0, 1, 1], values[0, 2, 2], values[1, 0, 0] = 5, -4, 2
+    assert half(values) == "2 of 20 places\n1 of 3 channels"
+    assert half(np.array([1.0, 8.0, 1.0])) == "1 of 3 entries"
+    assert half(np.zeros(3)) == "0 of 3 entries"
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+def test_a_network_is_drawn_by_its_modules(mode: str) -> None:
+    asked = Asked(
+        MODELS / "mnist_cnn.onnx",
+        [str(MODELS / "samples" / "digit_2.png")],
+        mode=mode,
+        pictures=True,
+    )
+    (subject,) = explained(asked, Waiting(""))
+    rows = flow(subject)
+    assert [row.name for row in rows[:3]] == ["the answer", "fc2 … relu3", "fc1"]
+    assert rows[-1].name == "conv1" and all(row.seat is not None for row in rows[1:])
+    assert set(subject.explanation.relevance) == {"image"}  # what was kept for this stays apart
+    total = subject.explanation.ledger.total()
+    if mode == "default":
+        assert rows[-1].left[0] == pytest.approx(float(total.inputs[0, 0] / total.start[0, 0]))
+    if mode == "epsilon":  # what is positive minus what is negative is all that is there
+        signed = rows[-1].left
+        assert signed[0] - signed[1] == pytest.approx(float(total.inputs[0, 0] / total.start[0, 0]))
+    with styled():
+        title = draw(subject).get_suptitle()
+    assert title.startswith("From the answer 2 (") and "arrives at the input" in " ".join(
+        title.split()
+    )
+
+
+def test_who_takes_most_is_named() -> None:
+    made = explanation({"x": np.ones((1, 2))}, nodes=1)
+    with styled():
+        title = " ".join(draw(Subject(made)).get_suptitle().split())
+    assert title.endswith("70% of the relevance arrives at the input; most is taken in node0")
+    lossless = replace(made, ledger=type(made.ledger)({}, made.ledger.total()))
+    with styled():
+        assert "most is taken" not in draw(Subject(lossless)).get_suptitle()
