@@ -12,6 +12,7 @@ import pytest
 
 import backtrace_onnx as bt
 from backtrace_onnx import Columns
+from backtrace_onnx.boxes import Boxes
 from backtrace_onnx.entries import as_grid, entry_of, flat_entry
 from tests.detectors import CLASSES, LAYOUTS, PICTURES, detector
 from tests.graphs import FLOAT, model, node, normal
@@ -220,3 +221,42 @@ def _quiet() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     return options
+
+
+def _proposer() -> onnx.ModelProto:
+    """A picture -> offsets[N, 4, h, w] and probabilities[N, 2, h, w], as MTCNN's P-Net."""
+    nodes = [
+        node("Conv", ["x", "wo"], ["offsets"], "boxes", strides=[2, 2]),
+        node("Conv", ["x", "wp"], ["logits"], "faces", strides=[2, 2]),
+        node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    weights = {"wo": normal(4, 3, 4, 4, seed=1), "wp": normal(2, 3, 4, 4, seed=2)}
+    outputs: Any = {
+        "offsets": (FLOAT, ["N", 4, "h", "w"]),
+        "probabilities": (FLOAT, ["N", 2, "h", "w"]),
+    }
+    return model(nodes, {"x": (FLOAT, ["N", 3, "H", "W"])}, outputs, weights)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_a_grid_of_proposals_is_a_detector_s(engine: Any) -> None:
+    x = normal(2, 3, 12, 16, seed=9)
+    explainer = bt.Explainer(_proposer(), engine=engine)
+    made = explainer.explain(x, mode="contrastive")
+    assert (made.task, made.output) == ("detection", "probabilities")
+    assert made.target is not None
+    y = made.outputs["probabilities"]
+    for k, flat in enumerate(made.target):
+        entry, column = entry_of(y.shape[1:], 0, int(flat))
+        assert column == 1 and entry == y[k, 1].argmax()
+        start = made.ledger.total().start[:, k]
+        np.testing.assert_allclose(start, [y[k, 1].max(), 1 - y[k, 1].max()], atol=1e-6)
+    boxes = Boxes("offsets", format="offsets", stride=2, cell=12)
+    read = explainer.entries(x, boxes=boxes)
+    assert read is not None
+    row, column = divmod(int(y[1, 1].argmax()), y.shape[3])
+    offsets = made.outputs["offsets"][1, :, row, column]
+    corner = np.array([2 * column, 2 * row, 2 * column + 12, 2 * row + 12])
+    found = read.found(1, 1)[0]
+    assert found.corners is not None
+    np.testing.assert_allclose(found.corners, corner + 12 * offsets, rtol=1e-5)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.entries import CALLED, TASKS, Columns, entry_of, find_pairs, flat_targets
+from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import about
+from backtrace_onnx.report.entry_answers import best_answer, entry_answer
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.spectrograms import SpectrogramInput
@@ -224,7 +225,7 @@ class Subject:
         if y is None or y.size == 0 or self.task == "segmentation":
             return None
         if self.task in TASKS and self.explanation.layout.class_axis is not None:
-            return self._best_entry(y)
+            return self.answer(best_answer(self.explanation, self._chosen(), y))
         chosen = self._chosen()
         if y.ndim == 2 and chosen is not None and (self.task == "generation" or self.vocabulary):
             place = chosen // y.shape[1]
@@ -256,7 +257,8 @@ class Subject:
         """An entry of the flattened output."""
         y = np.asarray(self.output, np.float64)
         if self.task in TASKS and self.explanation.layout.class_axis is not None:
-            return self._entry(flat, y)
+            pair, label = entry_answer(self.explanation, flat, y, self.meaning.labels)
+            return Answer(pair, label, float(y.ravel()[flat]), None)
         index = tuple(int(i) for i in np.unravel_index(flat, y.shape)) if y.ndim else ()
         if y.ndim == 2 and (self.task == "generation" or self.vocabulary):
             share: float | None = float(_softmax(y[index[0]])[index[1]])
@@ -269,27 +271,6 @@ class Subject:
             axis = None
         label = self._label(place, flat, row.size, y.size)
         return Answer(index, label, float(row[place]), share, None if axis is None else axis - 1)
-
-    def _entry(self, flat: int, y: npt.NDArray[np.float64]) -> Answer:
-        """A class of a box or step; its index is (entry, class)."""
-        layout = self.explanation.layout
-        entry, column = entry_of(y.shape, (layout.class_axis or 1) - 1, flat)
-        first = layout.columns.first if layout.columns else 0
-        label, labels = column - first, self.meaning.labels
-        name = labels[label] if 0 <= label < len(labels) else f"class {label}"
-        where = f"{CALLED[self.task]} {entry}"
-        return Answer((entry, label), f"{name}, {where}", float(y.ravel()[flat]), None)
-
-    def _best_entry(self, y: Array) -> Answer:
-        """The best class of the best box, or of the explained step."""
-        layout = self.explanation.layout
-        columns, axis = layout.columns or Columns(), layout.class_axis or 1
-        chosen = self._chosen()
-        entry = -1
-        if self.task == "ctc" and chosen is not None:
-            entry = entry_of(y.shape, axis - 1, chosen)[0]
-        pairs = find_pairs((entry, -1), y[None], self.task, axis, columns)
-        return self.answer(int(flat_targets(pairs, y[None], axis, columns)[0]))
 
     def _classes(
         self, y: npt.NDArray[np.float64], index: tuple[int, ...]

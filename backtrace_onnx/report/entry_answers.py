@@ -1,0 +1,33 @@
+"""How boxes and steps are called in reports, and which of them is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from backtrace_onnx.entries import CALLED, Columns, entry_of, find_pairs, flat_targets
+from backtrace_onnx.explanation import Explanation
+
+Array = npt.NDArray[Any]
+
+
+def entry_answer(
+    made: Explanation, flat: int, y: Array, labels: Sequence[str]
+) -> tuple[tuple[int, int], str]:
+    """(entry, class) of a place in a flattened sample y, and what that is called."""
+    layout = made.layout
+    entry, column = entry_of(y.shape, (layout.class_axis or 1) - 1, flat)
+    label = column - (layout.columns.first if layout.columns else 0)
+    name = labels[label] if 0 <= label < len(labels) else f"class {label}"
+    return (entry, label), f"{name}, {CALLED[made.task]} {entry}"
+
+
+def best_answer(made: Explanation, chosen: int | None, y: Array) -> int:
+    """The place of the best class of the best box, or of the step that is explained."""
+    columns, axis = made.layout.columns or Columns(), made.layout.class_axis or 1
+    step = made.task == "ctc" and chosen is not None
+    entry = entry_of(y.shape, axis - 1, chosen or 0)[0] if step else -1
+    pairs = find_pairs((entry, -1), y[None], made.task, axis, columns)
+    return int(flat_targets(pairs, y[None], axis, columns)[0])
