@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from backtrace_onnx import __version__
-from backtrace_onnx.errors import BacktraceError
+from backtrace_onnx.leaving import run
 from backtrace_onnx.options import (
     AS_JSON,
     CLASS_AXIS,
@@ -255,34 +253,4 @@ def ops(as_json: bool, markdown: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line: 0 done, 2 wrong use or bad input, 3 not explainable as asked."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    try:
-        commands.main(arguments, "backtrace-onnx", standalone_mode=False)
-        sys.stdout.flush()
-        return 0
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except BacktraceError as error:
-        return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError:
-        return _fail("not enough memory", 1)
-    except Exception as error:
-        if os.environ.get("BACKTRACE_ONNX_DEBUG"):
-            raise
-        what = f"{type(error).__name__}: {error}"
-        return _fail(f"unexpected {what} (set BACKTRACE_ONNX_DEBUG=1 to see where)", 1)
-
-
-def _fail(text: str, code: int) -> int:
-    click.echo(f"Error: {text}", err=True)
-    return code
+    return run(commands, arguments)

@@ -16,11 +16,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backtrace_onnx.visible import visible
+
 
 class BacktraceError(Exception):
-    """Base of all errors; the text says what is wrong and what to do."""
+    """Base of all errors; the text says what is wrong and what to do.
+
+    Attributes:
+        exit_code: of the command line.
+        in_lines: whether the text has several lines, in which names are spelled visibly.
+    """
 
     exit_code = 2
+    in_lines = False
 
 
 class ModelError(BacktraceError):
@@ -55,7 +63,7 @@ class Unsupported:
         shown = ", ".join(self.nodes[:5]) + (
             f" and {len(self.nodes) - 5} more" if len(self.nodes) > 5 else ""
         )
-        return f"{self.operator} (node {shown}): {self.reason}"
+        return visible(f"{self.operator} (node {shown}): {self.reason}")
 
 
 class UnsupportedError(BacktraceError):
@@ -66,6 +74,7 @@ class UnsupportedError(BacktraceError):
     """
 
     exit_code = 3
+    in_lines = True
 
     def __init__(self, operators: Sequence[Unsupported]) -> None:
         self.operators = tuple(operators)

@@ -28,6 +28,7 @@ from backtrace_onnx.table_inputs import Filled, column_names, fill, says_columns
 from backtrace_onnx.tables import TableInput
 from backtrace_onnx.text_arguments import read_texts, shown_text
 from backtrace_onnx.text_inputs import TextInput
+from backtrace_onnx.visible import visible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -133,7 +134,7 @@ class Reader:
 
     def takes(self) -> str:
         """What the model takes, one line per input."""
-        return "\n".join(f"  {self._taken(name)}" for name in self._graph.inputs)
+        return "\n".join(f"  {visible(self._taken(name))}" for name in self._graph.inputs)
 
     def _taken(self, name: str) -> str:
         entry = self._entry(name)

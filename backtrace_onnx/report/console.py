@@ -17,21 +17,22 @@ PATIENCE = 2.0  # seconds until progress is shown
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console that prints text as it is, and never cuts lines that are piped."""
-    from rich.console import Console
+    """A console that prints text without markup, and never cuts lines that are piped."""
+    from backtrace_onnx.report.safe import SafeConsole
 
     stream = stream or sys.stdout
     width = None if stream.isatty() else 10_000
-    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    return SafeConsole(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 def table(to: Console, *columns: str, right: tuple[int, ...] = ()) -> Table:
     """A table ruled on a terminal, plain columns elsewhere; `right` are columns of numbers."""
     from rich import box
-    from rich.table import Table
+
+    from backtrace_onnx.report.safe import SafeTable
 
     rule = box.SIMPLE_HEAD if to.is_terminal else None
-    made = Table(box=rule, pad_edge=False, header_style="bold", show_edge=False)
+    made = SafeTable(box=rule, pad_edge=False, header_style="bold", show_edge=False)
     for i, name in enumerate(columns):
         made.add_column(name, justify="right" if i in right else "left", overflow="fold")
     return made

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backtrace_onnx.visible import visible_json
+
 if TYPE_CHECKING:
     from backtrace_onnx.report.console import Waiting
     from backtrace_onnx.report.subject import Subject
@@ -43,4 +45,4 @@ def report(
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    click.echo(visible_json(json.dumps(value, indent=1, ensure_ascii=False)))

@@ -82,7 +82,9 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
         sidecar.check(graph.inputs, graph.outputs)
     reader = Reader(graph, sidecar)
     if not asked.inputs:
-        raise InputError(f"no INPUT given; the model takes:\n{reader.takes()}")
+        nothing = InputError(f"no INPUT given; the model takes:\n{reader.takes()}")
+        nothing.in_lines = True
+        raise nothing
     waiting.say("Reading the inputs")
     batch = reader.read(asked.inputs)
     meaning = output_meaning(sidecar, graph, asked.output)

@@ -15,6 +15,7 @@ from backtrace_onnx.report.console import show, table
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.support import Support, support_rows
 from backtrace_onnx.views import read_plan
+from backtrace_onnx.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +91,8 @@ def print_inspection(to: Console, found: Inspection) -> None:
     if any(len(row.node) > WIDEST for row in found.rows):
         to.print("Long names are shortened; --json has them whole.")
     to.print()
-    to.print(verdict(found))
+    for line in verdict(found).split("\n"):
+        to.print(line)
 
 
 def verdict(found: Inspection) -> str:
@@ -102,7 +104,7 @@ def verdict(found: Inspection) -> str:
     nodes: dict[str, list[str]] = {}
     for row in found.missing:
         nodes.setdefault(row.operator, []).append(row.node)
-    listed = "\n".join(f"  - {op}: {', '.join(names)}" for op, names in nodes.items())
+    listed = "\n".join(visible(f"  - {op}: {', '.join(names)}") for op, names in nodes.items())
     return f"{len(nodes)} operator(s) have no rule:\n{listed}\n{REMEDY}"
 
 
