@@ -40,6 +40,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "axes": dict(fields["axes"]),
         "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
         "layout": [fields["layout"].samples, fields["layout"].classes, fields["layout"].rank],
+        "binary": fields["binary"],
         "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
         "texts": shelf.texts,
     }
@@ -118,6 +119,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "axes": about["axes"],
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
+        "binary": about.get("binary", False),
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
     }
 

@@ -46,7 +46,9 @@ class Asked:
             raise RequestError(f"{_CHOICES}; got {target!r}")
         return cls(fixed=tuple(int(i) for i in index))
 
-    def constant(self, task: str, shape: Shape | None, sample_axis: int | None) -> Array:
+    def constant(
+        self, task: str, shape: Shape | None, sample_axis: int | None, *, binary: bool = False
+    ) -> Array:
         """The fixed target as `start_text` reads it. Raises RequestError where it cannot fit."""
         assert self.fixed is not None
         if not self.fixed:
@@ -59,7 +61,8 @@ class Asked:
         asked = self.fixed[0] if len(self.fixed) == 1 else self.fixed
         if not all(isinstance(n, int) for n in own) or shape is None:
             return self._unchecked(task, shape)
-        found = find_target(asked, np.zeros((1, *(int(n) for n in own if n is not None))), task)
+        y = np.zeros((1, *(int(n) for n in own if n is not None)))
+        found = find_target(asked, y, task, binary=binary)
         assert found is not None
         return self._unchecked(task, shape) if task in PAIRS else found
 

@@ -43,6 +43,7 @@ def assembled(
         axes=_input_axes(feeds, graph, outcome),
         notes=(*reach_notes(outcome.ledger, feeds, request.policy.name), *outcome.notes),
         layout=outcome.axes,
+        binary=outcome.binary,
     )
 
 

@@ -84,6 +84,10 @@ class OutputAxes:
         found = [entry_of(own, axis, int(flat)) for flat in target]
         return np.array([(entry, column - first) for entry, column in found], np.int64)
 
+    def alone(self, shape: Sequence[int | str | None]) -> bool:
+        """Whether a sample has one entry in all, as far as the shape tells."""
+        return all(n == 1 for axis, n in enumerate(shape) if axis != self.samples)
+
     def single(self, shape: Sequence[int | str | None]) -> bool:
         """Whether every entry has one class, as far as the shape tells."""
         if self.columns is not None and self.class_axis is not None:
@@ -92,7 +96,7 @@ class OutputAxes:
             return last is not None and last - self.columns.first == 1
         if self.class_axis is not None:
             return shape[self.classes or 0] == 1
-        return all(n == 1 for axis, n in enumerate(shape) if axis != self.samples)
+        return self.alone(shape)
 
 
 __all__ = ["OutputAxes", "SampleChoice"]

@@ -42,7 +42,8 @@ def commands() -> None:
     "targets",
     multiple=True,
     help="Label or index to explain, or one index per axis (2,7); default: the largest entry. "
-    "Repeat it to give one for each sample. Of a detector or of steps: box,class or step,class "
+    "Of a single sigmoid: class 0 or 1. Repeat it to give one for each sample. Of a detector or "
+    "of steps: box,class or step,class "
     "(13,5 or 13,cat or 13); repeat it for several of every sample.",
 )
 @OUTPUT
@@ -61,6 +62,12 @@ def commands() -> None:
 @click.option(
     "--rather-than",
     help="Label or token that the explained one is set against, in mode contrastive if no other.",
+)
+@click.option(
+    "--start",
+    type=click.Choice(["probability"]),
+    help="Signed modes (epsilon) start at the scores that a softmax or sigmoid makes "
+    "probabilities of; this asks for the probabilities themselves.",
 )
 @click.option("--continuation", help="Language models: text whose every token is explained.")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model reads.")
@@ -168,6 +175,11 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
     help="How the file is told what to explain: optional, required, none, or an entry (see above).",
 )
 @click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
+@click.option(
+    "--probability",
+    is_flag=True,
+    help="Signed modes start at the output, as with --start probability of explain.",
+)
 def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any) -> None:
     """Write MODEL and its explanation as one plain .onnx file.
 

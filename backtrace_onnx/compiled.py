@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from backtrace_onnx.asking import TARGET
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import find_axes
 from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.detectors import recognised
@@ -21,10 +23,15 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.language import find_tokens
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
+from backtrace_onnx.remarks import remarks
 from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
+from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import CPU, Runtime, make_session, stays_inline
+from backtrace_onnx.sites import CONTRAST, Readings, Site
+from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets import explainable, find_target, given_start
+from backtrace_onnx.trace import TracedValues
 
 Array = npt.NDArray[Any]
 
@@ -35,11 +42,21 @@ class _Loaded:
     session: ort.InferenceSession
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Feeds of the start, the target, and whether it is a class of one entry."""
+
+    feeds: dict[str, Array]
+    target: Array | None = None
+    binary: bool = False
+
+
 class CompiledRuns:
     """Compiles once per kind of request, and runs what it compiled."""
 
     def __init__(self, loaded: Model, runtime: Runtime = CPU) -> None:
         self._loaded, self._runtime = loaded, runtime
+        self._texts = Sessions(runtime)
         self._sessions: dict[tuple[Any, ...], _Loaded] = {}
 
     def run(self, view: View, request: Request, feeds: Mapping[str, Array]) -> Outcome:
@@ -52,56 +69,80 @@ class CompiledRuns:
         request, assumed = recognised(request, graph, {**outputs, request.output: y}, shapes)
         axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
         single = axes.single(y.shape)
-        compiled = self._compiled(request, tuple(feeds), axes, single)
+        site = request.site(view)
+        compiled = self._compiled(request, tuple(feeds), axes, site.task, single)
         tokens = find_tokens(graph, request.output)
         ends = tokens.ends(feeds, y.shape[1]) if tokens else None
-        extra, target = _extra(request, y, axes, ends)
+        asked = self._asked(site, request, y, axes, arrays, ends)
         names = [o.name for o in compiled.made.proto.graph.output]
         try:
-            results = compiled.session.run(names, {**feeds, **extra})
+            results = compiled.session.run(names, {**feeds, **asked.feeds})
         except Exception as error:  # onnxruntime raises many types
             raise InputError(f"the compiled explanation cannot run: {error}") from None
         found = dict(zip(names, results, strict=True))
+        ledger = _ledger(found, compiled.made.books, axes.count(y.shape))
+        total, binary = ledger.total().start, asked.binary
+        notes = remarks(site, axes.rows(y), asked.target, total, binary=binary)
         return Outcome(
             _relevance(found, request, feeds),
-            _ledger(found, compiled.made.books, axes.count(y.shape)),
+            ledger,
             {name: found[name] for name in graph.outputs if name in found},
-            target,
+            asked.target,
             axes,
-            (*assumed, *axes.notes),
+            (*assumed, *axes.notes, *notes),
+            binary,
         )
 
     def _compiled(
-        self, request: Request, inputs: tuple[str, ...], axes: OutputAxes, single: bool
+        self, request: Request, inputs: tuple[str, ...], axes: OutputAxes, task: str, single: bool
     ) -> _Loaded:
         tensors = tuple(sorted(request.keep | set(inputs)))
-        task = "start" if request.start is not None else request.task
         how = (request.policy, request.output, task, request.scaler, request.threshold)
-        key = (*how, axes, single, tensors)
+        key = (*how, axes, single, request.probability, tensors)
         if key not in self._sessions:
-            options = Options(*how, axes=axes, single=single)
+            options = Options(*how, axes=axes, single=single, probability=request.probability)
             made = build(self._loaded, options, tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
             self._sessions[key] = _Loaded(made, session)
         return self._sessions[key]
 
+    def _asked(
+        self,
+        site: Site,
+        request: Request,
+        y: Array,
+        axes: OutputAxes,
+        arrays: dict[str, Array],
+        ends: Array | None,
+    ) -> _Asked:
+        """What the compiled file is told beside the model's own inputs."""
+        dtype = relevance_dtype(y.dtype)
+        if request.start is not None:
+            read = self._read(site, axes, arrays, y) if site.task == CONTRAST else ()
+            parts = given_start(request.start, y, request.policy, dtype, ends, *read)
+            return _Asked(dict(zip(("start", "start_negative"), parts, strict=False)))
+        rows = axes.rows(y)
+        options = site.options(StartOptions(), alone=rows[0].size == 1, raises=False)
+        binary = options.binary
+        target = find_target(request.target, rows, request.task, axes, ends, binary=binary)
+        if target is None:
+            return _Asked({})
+        if request.task in ENTRY_TASKS:
+            return _Asked({TARGET: axes.pairs(target, rows.shape)}, target)
+        several = request.task == "generation"
+        fed = target.reshape(len(target), -1, 2) if several else target
+        return _Asked({TARGET: fed}, target, binary)
 
-def _extra(
-    request: Request, y: Array, axes: OutputAxes, ends: Array | None
-) -> tuple[dict[str, Array], Array | None]:
-    """Feeds of the start, and the target."""
-    if request.start is not None:
-        parts = given_start(request.start, y, request.policy, relevance_dtype(y.dtype), ends)
-        return dict(zip(("start", "start_negative"), parts, strict=False)), None
-    rows = axes.rows(y)
-    target = find_target(request.target, rows, request.task, axes, ends)
-    if target is None:
-        return {}, None
-    if request.task in ENTRY_TASKS:
-        return {"target": axes.pairs(target, rows.shape)}, target
-    several = request.task == "generation"
-    return {"target": target.reshape(len(target), -1, 2) if several else target}, target
+    def _read(self, site: Site, axes: OutputAxes, arrays: dict[str, Array], y: Array) -> Readings:
+        """What a contrast reads beside the output, computed eagerly."""
+        from backtrace_onnx.backends.eager import EagerOps  # imports Numba
+        from backtrace_onnx.backends.layout import Samples
+
+        dtype, graph = relevance_dtype(y.dtype), site.whole.graph
+        ops = EagerOps(dtype, Samples(axes.count(y.shape)), self._texts, dict(graph.opsets))
+        samples = SampleAxes(graph, axes.known(site.head.output))
+        return site.read(ops, TracedValues(dict(arrays), dtype), samples)
 
 
 def _relevance(

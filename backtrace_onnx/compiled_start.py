@@ -18,8 +18,10 @@ from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph import Graph, TensorType
 from backtrace_onnx.language import Tokens, find_tokens
+from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.sites import CONTRAST, Site
 from backtrace_onnx.start import Options as StartOptions
-from backtrace_onnx.start import start_text
+from backtrace_onnx.start import raising, start_text
 from backtrace_onnx.structures.base import Channels
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class StartWriter:
 
     Attributes:
         inputs: those that the file has beside the model's.
+        plan: that of the walk, once the start is written.
     """
 
     def __init__(
@@ -42,36 +45,53 @@ class StartWriter:
         graph: Graph,
         options: Options,
         axes: OutputAxes,
+        samples: SampleAxes,
+        site: Site,
         taken: Callable[[str], bool],
     ) -> None:
         """`taken` tells whether the model has a tensor of a name."""
         self.ops, self.values, self.graph, self.taken = ops, values, graph, taken
-        self.options, self.axes = options, axes
+        self.options, self.axes, self.samples, self.site = options, axes, samples, site
+        self.plan = site.whole
         self.inputs: list[onnx.ValueInfoProto] = []
 
     def write(self) -> Channels:
         """The start at the output, one symbol per channel."""
         options, kind = self.options, self.graph.type(self.options.output)
         channels = options.policy.channels
-        if options.task == "start":
+        self.plan = self.site.plan(self.ops, None, self.samples, self.axes)
+        if options.task in ("start", CONTRAST):
             names = ["start", "start_negative"][:channels]
             return [self._input(name, kind.shape) for name in names]
         y = self.values.value(options.output)
-        single = self.axes.single(kind.shape) if kind.shape is not None else False
-        how = StartOptions(
-            options.threshold,
-            options.scaler,
-            single if options.single is None else options.single,
-            self.axes.class_axis,
-            self.axes.columns,
-            pairs=options.task in TASKS,
-        )
-        text = start_text(options.task, channels, how)
-        target = self._target(kind)
+        text, raises = start_text(options.task, channels, self._how(kind)), self._raises()
+        read = self.site.read(self.ops, self.values, self.samples)
+        scores, sides = (None if x is None else self._rows(x) for x in read)
+        rows, target = self._rows(y), self._target(kind)
         if options.task in PAIRS and target is not None:
             target = self._placed(target, y)
-        parts = text(self.ops, self._rows(y), target)
+        parts = text(self.ops, rows, target, scores, sides)
+        if raises:
+            constant = raising(options.task, self._how(kind))(self.ops, rows, target, scores)
+            self.plan = self.site.plan(self.ops, constant, self.samples, self.axes)
         return [self._in_place(part, y) for part in parts]
+
+    def _raises(self) -> bool:
+        return self.site.raises(self.samples, self.axes)
+
+    def _how(self, kind: TensorType) -> StartOptions:
+        single = self.axes.single(kind.shape) if kind.shape is not None else False
+        single = single if self.options.single is None else self.options.single
+        how = StartOptions(
+            self.options.threshold,
+            self.options.scaler,
+            single,
+            self.axes.class_axis,
+            self.axes.columns,
+            pairs=self.options.task in TASKS,
+        )
+        alone = single and kind.shape is not None and self.axes.alone(kind.shape)
+        return self.site.options(how, alone=alone, raises=self._raises())
 
     def _rows(self, y: Value) -> Value:
         """The output as [samples, ...] (`OutputAxes.rows`)."""
@@ -94,7 +114,8 @@ class StartWriter:
         if task == "segmentation" and not asked.fixed:
             return None
         if asked.fixed is not None:
-            return asked.constant(task, kind.shape, self.axes.samples)
+            binary = self._how(kind).binary
+            return asked.constant(task, kind.shape, self.axes.samples, binary=binary)
         name = self._free(TARGET)
         dims = target_dims(task)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))

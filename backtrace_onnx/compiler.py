@@ -22,6 +22,7 @@ from backtrace_onnx.choices import find_reached
 from backtrace_onnx.compiled_start import StartWriter, Symbols
 from backtrace_onnx.engine import NodeStep, propagate
 from backtrace_onnx.graph import Graph, TensorType
+from backtrace_onnx.heads import find_head
 from backtrace_onnx.model import Model, strip
 from backtrace_onnx.opsets import upgraded
 from backtrace_onnx.plan import Plan, make_plan
@@ -29,6 +30,7 @@ from backtrace_onnx.policies import Policy
 from backtrace_onnx.prepare import prepare
 from backtrace_onnx.request import relevance_dtype
 from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.sites import Site
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.topology import captured, living, sort_nodes
 
@@ -43,6 +45,7 @@ class Options:
         asked: how the file is told what to explain.
         axes: of the output, or what is said of them, where they are found as declared.
         single: whether every entry has one class; None: as declared.
+        probability: whether a signed mode starts at the output, not at the scores it is made of.
     """
 
     policy: Policy
@@ -53,6 +56,7 @@ class Options:
     asked: Asked = OPTIONAL
     axes: OutputAxes | Said = SEARCH
     single: bool | None = None
+    probability: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,14 @@ class _Writer:
             plan.graph,
             options,
             self.axes,
+            self.samples,
+            Site(
+                find_head(plan, options.output),
+                plan,
+                options.policy,
+                options.task,
+                options.probability,
+            ),
             lambda name: name in plan.graph.tensors or name in model.weights,
         )
         self.outputs: list[onnx.ValueInfoProto] = []
@@ -136,7 +148,7 @@ class _Writer:
         with self.ops.scope("start"):
             start = self.start.write()
         relevance = propagate(
-            self.plan,
+            self.start.plan,
             {options.output: start},
             ops=self.ops,
             policy=options.policy,

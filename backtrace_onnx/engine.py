@@ -63,9 +63,10 @@ class NodeStep:
 
     def value(self, i: int) -> Value:
         """Value of input `i`."""
-        return self._value(self.node.inputs[i])
+        return self.tensor(self.node.inputs[i])
 
-    def _value(self, name: str) -> Value:
+    def tensor(self, name: str) -> Value:
+        """Value of a tensor by name."""
         graph = self._plan.graph
         if name in graph.constants:
             array = graph.constants[name]
@@ -73,7 +74,7 @@ class NodeStep:
             return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
         if name in graph.computed:
             made = graph.computed[name]
-            return self.ops.op(made.op_type, [self._value(x) for x in made.inputs])
+            return self.ops.op(made.op_type, [self.tensor(x) for x in made.inputs])
         return self._values.value(name)
 
     def exact(self, i: int) -> Value:
@@ -82,7 +83,7 @@ class NodeStep:
 
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""
-        return self._value(self.node.outputs[i])
+        return self.tensor(self.node.outputs[i])
 
     def shape(self, i: int) -> Value:
         """Shape of input `i`."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _ = rules  # registers the rules
+_STARTS = 'start is an array shaped like the output, a function that returns one or "probability"'
 
 
 class Explainer:
@@ -145,7 +146,8 @@ class Explainer:
                 for a language model's output), "detection" (for a detector's) or "ctc"; the last
                 two explain one box or step, target (entry, class), by default the best.
             start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
-                a function (output, channels) that returns it, such as `Contrast`.
+                a function (output, channels) that returns it, or a `Contrast`. Or "probability":
+                signed modes then start at the output also where it is a function of scores.
             scaler: total each channel starts from, positive; default: as the task gives it.
             threshold: of the segmentation task.
             sample_axis: axis of the output along which samples lie, or "none": it is one sample.
@@ -174,6 +176,10 @@ class Explainer:
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
         given = read_given(inputs, self.graph, sidecar)
+        probability = isinstance(start, str)
+        if probability and start != "probability":
+            raise RequestError(f"{_STARTS}, not {start!r}")
+        start = None if probability else start
         if start is not None and (target is not None or task is not None):
             raise RequestError("give either start, or target and task")
         views, feeds = self._subject.read(given.feeds)
@@ -194,6 +200,7 @@ class Explainer:
             threshold,
             Said(sample_axis, class_axis, columns),
             open=unsaid and task == "classification" and target is None,
+            probability=probability,
         )
         if self.engine == "numba":
             from backtrace_onnx.running import run_eager  # imports Numba
@@ -261,7 +268,7 @@ class Explainer:
         scaler: float | None = None,
         threshold: float = 0.5,
         target: Any = "optional",
-        start: bool = False,
+        start: bool | Literal["probability"] = False,
         sample_axis: SampleChoice = None,
         class_axis: int | None = None,
         columns: Columns | None = None,
@@ -281,7 +288,8 @@ class Explainer:
                 input, the file explains what `explain` does without a target; or an index, or one
                 per axis, that it explains always. Only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,
-                shaped like the output; in modes with two channels `start_negative` too.
+                shaped like the output; in modes with two channels `start_negative` too. Or
+                "probability", as in `explain`.
             sample_axis, class_axis, columns: of the output, as in `explain`.
 
         Raises:
@@ -299,12 +307,17 @@ class Explainer:
         output = find_output(output, views.graph)
         view = views.view(output)
         asked = Asked.of(target)
-        if start and (task is not None or scaler is not None or asked != OPTIONAL):
+        if isinstance(start, str) and start != "probability":
+            raise RequestError(f'start is True, False or "probability", not {start!r}')
+        given = start is True
+        if given and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
-        task = "start" if start else task or default_task(view.plan.graph, output)[0]
+        task = "start" if given else task or default_task(view.plan.graph, output)[0]
         said = Said(sample_axis, class_axis, columns)
         said, _ = declared(task, views.graph, output, said)
-        options = Options(find_policy(mode), output, task, scaler, threshold, asked, said)
+        probability = isinstance(start, str)
+        how = (find_policy(mode), output, task, scaler, threshold, asked, said)
+        options = Options(*how, probability=probability)
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:

@@ -56,6 +56,8 @@ class Explanation:
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
+        binary: whether the output's one entry is the probability of class 1 of two, and `target` a
+            class.
     """
 
     relevance: Mapping[str, Array]
@@ -73,6 +75,7 @@ class Explanation:
     places: Mapping[str, Place] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)
+    binary: bool = False
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs import check_inputs
+from backtrace_onnx.policies import Policy
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.targets import find_target
 from backtrace_onnx.text_inputs import find_ids
@@ -47,6 +48,19 @@ class Contrast:
     def ending(self, ends: npt.NDArray[np.int64] | None) -> Contrast:
         """The same where texts end at these places, int64[samples]."""
         return replace(self, ends=ends)
+
+    def between(
+        self, y: Array, policy: Policy, scores: Array | None, sides: Array | None
+    ) -> Array | tuple[Array, Array]:
+        """The start for y, made of `scores` whose contributions lie on one of the `sides`."""
+        values = y if scores is None else scores
+        good, bad = (_one(asked, y, self.ends) for asked in (self.target, self.other))
+        if (good == bad).all():
+            raise RequestError(f"target and other are the same: {self.target!r}")
+        if policy.channels < 2:
+            return (good - bad) * values if policy.signed else good - bad
+        turn = values < 0 if sides is None else (values < 0) & (sides <= 0) | (sides < 0)
+        return np.where(turn, bad, good), np.where(turn, good, bad)
 
     def __call__(self, y: Array, channels: int) -> Array | tuple[Array, Array]:
         """The start for an output y[samples, ...]. Raises RequestError where it does not fit."""

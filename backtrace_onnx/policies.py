@@ -36,6 +36,11 @@ class Policy:
             p + n, and aP == aN. "signed": only p - n, and aP == -aN. The last two halve the work;
             they are called with the known quantity as p and n = 0.
         gated: whether a saturating activation that follows silences the saturated side.
+        signed: whether relevance may be negative and its sign means something. Explanations then
+            start at the scores a probability is made of; others, at what is not negative.
+        sided: whether a unit's bias does no more than decide, by the sign of its value, which side
+            carries which channel. A unit whose value is defined up to a constant is then read with
+            another constant.
         identity: digest of what the function computes (`identity.fingerprint`); "" if not known.
     """
 
@@ -45,23 +50,33 @@ class Policy:
     reading: Reading = "split"
     gated: bool = False
     identity: str = ""
+    signed: bool = False
+    sided: bool = False
 
 
 POLICIES: dict[str, Policy] = {}
 
 
 def policy(
-    name: str, *, channels: int = 1, reading: Reading = "split", gated: bool = False
+    name: str,
+    *,
+    channels: int = 1,
+    reading: Reading = "split",
+    gated: bool = False,
+    signed: bool | None = None,
+    sided: bool = False,
 ) -> Callable[[Coefficients], Coefficients]:
     """Register the decorated scalar function as `mode=name`.
 
+    `signed` is True where nothing else is said of a reading "signed".
     Raises RuleError if the name is taken, or an argument, or what the function takes and returns,
     is not what a policy's must be.
     """
     from backtrace_onnx.policy_checks import check_policy
 
     def register(coefficients: Coefficients) -> Coefficients:
-        made = Policy(name, coefficients, channels, reading, gated)
+        has_sign = reading == "signed" if signed is None else signed
+        made = Policy(name, coefficients, channels, reading, gated, signed=has_sign, sided=sided)
         check_policy(made)
         return _registered(made).coefficients
 
@@ -115,7 +130,7 @@ def default(p: Any, n: Any, b: Any, r: Any) -> Any:
     return ((a, a, a * abs(b)),)
 
 
-@_own("contrastive", channels=2)
+@_own("contrastive", channels=2, sided=True)
 def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     """R+ and R- travel apart; the sign of the unit decides which side carries which."""
     above, below = p - n > -b, p - n < -b  # the sign of T, without its rounding
@@ -129,7 +144,7 @@ def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
     )
 
 
-@_own("epsilon", reading="signed")
+@_own("epsilon", reading="signed", signed=True)
 def epsilon(p: Any, n: Any, b: Any, r: Any) -> Any:
     """Shares by signed contribution, R / (t + eps sign t): LRP-epsilon (Bach et al. 2015)."""
     t = p - n + b

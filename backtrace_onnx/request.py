@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import SEARCH, Said
+from backtrace_onnx.heads import Head
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.notes import Note
 from backtrace_onnx.plan import Plan
 from backtrace_onnx.policies import Policy
+from backtrace_onnx.sites import CONTRAST, Site
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.trace import Trace
 
@@ -29,6 +31,7 @@ class Request:
 
     Attributes:
         open: whether nobody said the task, so that what the outputs tell decides.
+        probability: whether a signed mode starts at the output, not at the scores it is made of.
     """
 
     policy: Policy
@@ -41,11 +44,23 @@ class Request:
     threshold: float = 0.5
     axes: Said = SEARCH
     open: bool = False
+    probability: bool = False
+
+    def site(self, view: View) -> Site:
+        """Where relevance starts."""
+        task = self.task if self.start is None else "start"
+        contrast = hasattr(self.start, "between")
+        task = CONTRAST if contrast else task
+        return Site(view.head, view.plan, self.policy, task, self.probability)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an engine returns."""
+    """What an engine returns.
+
+    Attributes:
+        binary: whether targets are classes 0 and 1 of an output with one entry.
+    """
 
     relevance: dict[str, Channels]
     ledger: Ledger
@@ -53,15 +68,17 @@ class Outcome:
     target: Array | None
     axes: OutputAxes
     notes: tuple[Note, ...] = ()
+    binary: bool = False
 
 
 @dataclass
 class View:
-    """The model as prepared for one explained tensor."""
+    """The model as prepared for one explained tensor, and its head."""
 
     model: Model
     plan: Plan
     trace: Trace
+    head: Head
 
 
 def relevance_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

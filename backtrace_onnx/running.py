@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.books import Books
 from backtrace_onnx.detectors import recognised
-from backtrace_onnx.engine import propagate
+from backtrace_onnx.engine import Values, propagate
 from backtrace_onnx.language import find_tokens
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.remarks import remarks
 from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
-from backtrace_onnx.start import Options, start_text
+from backtrace_onnx.sites import Site
+from backtrace_onnx.start import Options, raising, start_text
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets import explainable, find_target, given_start
 from backtrace_onnx.trace import TracedValues
@@ -42,19 +46,23 @@ def run_eager(
     dtype = relevance_dtype(y.dtype)
     shapes = {n: x.shape for n, x in feeds.items()}
     request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
+    site = request.site(view)
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
     tokens = find_tokens(plan.graph, name)
     ends = tokens.ends(feeds, y.shape[1]) if tokens else None
-    start, target = _start(ops, y.astype(dtype, copy=False), axes, request, ends)
+    values = TracedValues(arrays, dtype)
+    starter = _Starter(ops, axes, samples, request, site, ends)
+    started = starter.start(y.astype(dtype, copy=False), values)
+    start = started.channels
     books = Books(ops, samples)
     relevance = propagate(
-        plan,
+        started.plan,
         {name: start},
         ops=ops,
         policy=policy,
-        values=TracedValues(arrays, dtype),
+        values=values,
         keep={plan.graph.aliases.get(n, n) for n in request.keep} | set(feeds),
         sample_axes=samples,
         enter=books.enter,
@@ -64,24 +72,70 @@ def run_eager(
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
     books.finish(name, start, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
-    return Outcome(relevance, ledger, outputs, target, axes, (*assumed, *axes.notes))
+    total, binary = ledger.total().start, started.binary
+    notes = remarks(site, axes.rows(y), started.target, total, binary=binary)
+    notes = (*assumed, *axes.notes, *notes)
+    return Outcome(relevance, ledger, outputs, started.target, axes, notes, binary)
 
 
-def _start(
-    ops: EagerOps, y: Array, axes: OutputAxes, request: Request, ends: Array | None
-) -> tuple[Channels, Array | None]:
-    policy, task = request.policy, request.task
-    if request.start is not None:
-        return given_start(request.start, y, policy, ops.dtype, ends), None
-    rows = np.ascontiguousarray(axes.rows(y))
-    target = find_target(request.target, rows, task, axes, ends)
-    options = Options(
-        request.threshold, request.scaler, axes.single(y.shape), axes.class_axis, axes.columns
-    )
-    text = start_text(task, policy.channels, options)
-    made = ops.apply(f"start/{task}/{policy.channels}/{options}", text, rows, target)
-    parts = made if isinstance(made, tuple) else (made,)
-    return [axes.back(part, y.shape) for part in parts], target
+@dataclass(frozen=True)
+class _Started:
+    """Relevance at the output and the plan of its walk, what was asked for, and whether targets are
+    classes of one entry.
+    """
+
+    channels: Channels
+    plan: Plan
+    target: Array | None = None
+    binary: bool = False
+
+
+@dataclass(frozen=True)
+class _Starter:
+    """What a start is made with."""
+
+    ops: EagerOps
+    axes: OutputAxes
+    samples: SampleAxes
+    request: Request
+    site: Site
+    ends: Array | None
+
+    def start(self, y: Array, values: Values) -> _Started:
+        """The start at the output y."""
+        request, read = self.request, self.site.read(self.ops, values, self.samples)
+        if request.start is not None:
+            given = given_start(request.start, y, request.policy, self.ops.dtype, self.ends, *read)
+            return _Started(given, self._plan(None))
+        rows, scores, sides = (None if x is None else self._rows(x) for x in (y, *read))
+        assert rows is not None
+        raises = self.site.raises(self.samples, self.axes)
+        single, axes = self.axes.single(y.shape), self.axes
+        how = Options(request.threshold, request.scaler, single, axes.class_axis, axes.columns)
+        options = self.site.options(how, alone=rows[0].size == 1, raises=raises)
+        binary = options.binary
+        target = find_target(request.target, rows, request.task, axes, self.ends, binary=binary)
+        text = start_text(request.task, request.policy.channels, options)
+        key = f"start/{request.task}/{request.policy.channels}/{options}"
+        made = self.ops.apply(key, text, rows, target, scores, sides)
+        parts = made if isinstance(made, tuple) else (made,)
+        constant = self._constant(options, rows, target, scores) if raises else None
+        channels = [self.axes.back(part, y.shape) for part in parts]
+        return _Started(channels, self._plan(constant), target, options.binary)
+
+    def _rows(self, y: Array) -> Array:
+        return np.ascontiguousarray(self.axes.rows(y))
+
+    def _plan(self, constant: Array | None) -> Plan:
+        return self.site.plan(self.ops, constant, self.samples, self.axes)
+
+    def _constant(
+        self, options: Options, rows: Array, target: Array | None, scores: Array | None
+    ) -> Array:
+        task = self.request.task
+        text, key = raising(task, options), f"raising/{task}/{options}"
+        made: Array = self.ops.apply(key, text, rows, target, scores)
+        return made
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

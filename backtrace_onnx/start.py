@@ -1,16 +1,22 @@
-"""The start: what is being explained, as relevance at the chosen output."""
+"""The start: what is being explained, as relevance at the chosen output.
+
+A start is what speaks for the answer. Signed modes start with the scores' own values; the others
+know no sign, so that what is negative starts with its magnitude: in a mode with two channels in the
+opposite one, because there relevance goes to what made it negative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from backtrace_onnx.backends.base import Ops, Value, ints
-from backtrace_onnx.entries import Columns, best_entry, own_classes
+from backtrace_onnx.entries import Columns, best_entry
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.scores import Options, Scores, below, read_scores, sizes_of
 
 Task = Literal[
     "classification", "regression", "bbox", "segmentation", "generation", "detection", "ctc"
@@ -18,50 +24,72 @@ Task = Literal[
 Pair = tuple[Value, Value]
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a start is made.
-
-    Attributes:
-        threshold: of segmentation.
-        scaler: total each channel starts from, where its sum is positive; None: as it is.
-        single: whether there is one class only.
-        classes: axis of [samples, ...] along which an entry's classes lie; None: all that follow.
-        columns: which places there are classes; None: all.
-        pairs: whether targets are pairs (entry, class), where they do not come as entries.
-    """
-
-    threshold: float = 0.5
-    scaler: float | None = None
-    single: bool = False
-    classes: int | None = None
-    columns: Columns | None = None
-    pairs: bool = False
-
-
 def start_text(
     task: str, channels: int, options: Options
-) -> Callable[[Ops, Value, Value | None], tuple[Value, ...]]:
-    """Text `(ops, y, target) -> relevance per channel`, shaped like y[samples, ...].
+) -> Callable[[Ops, Value, Value | None, Value | None, Value | None], tuple[Value, ...]]:
+    """Text `(ops, y, target, scores, sides) -> relevance per channel`, shaped like y[samples, ...].
 
     `target` is int64[samples] of entry numbers, negative for the largest; for
-    generation int64[samples, positions, 2] of (position, token), or [samples, 2].
+    generation int64[samples, positions, 2] of (position, token), or [samples, 2]. `scores` and
+    `sides` are those of a head, None where y holds the scores, or the sides are not known.
     Raises RequestError for an unknown task.
     """
     if task not in _TASKS:
         raise RequestError(f"unknown task {task!r}; there are: {', '.join(_TASKS)}")
 
-    def text(e: Ops, y: Value, target: Value | None) -> tuple[Value, ...]:
-        if options.pairs and options.classes is not None:
-            target = best_entry(e, y, target, options.classes, options.columns or Columns())
-        flat = e.Reshape(y, ints(0, -1)) if task != "generation" else y
-        pair = _TASKS[task][channels - 1](e, flat, target, options)
-        if channels > 1 and options.classes is not None and task in _AGAINST_CLASSES:
-            pair = pair[0], _within(e, pair[1], flat, y, target, options)
-        made = [_rescaled(e, r, options.scaler) for r in pair[:channels]]
+    def text(
+        e: Ops, y: Value, target: Value | None, scores: Value | None, sides: Value | None
+    ) -> tuple[Value, ...]:
+        target = _entry(e, y, target, options)
+        laid = [x if x is None or task == "generation" else _flat(e, x) for x in (y, scores, sides)]
+        read = replace(read_scores(e, laid[0], laid[1], laid[2], options), shape=e.Shape(y))
+        pair = _TASKS[task][channels - 1](e, read, target, options)
+        made = [_rescaled(e, r, options) for r in _proper(e, pair, channels, options)]
         return tuple(e.Reshape(r, e.Shape(y)) for r in made)
 
     return text
+
+
+def _entry(e: Ops, y: Value, target: Value | None, options: Options) -> Value | None:
+    """The target as an entry of the flattened sample, where it is a pair."""
+    if not options.pairs or options.classes is None:
+        return target
+    return best_entry(e, y, target, options.classes, options.columns or Columns())
+
+
+def raising(
+    task: str, options: Options
+) -> Callable[[Ops, Value, Value | None, Value | None], Value]:
+    """Text `(ops, y, target, scores) -> ` what is added to the scores of each sample: [samples].
+
+    Enough for none to be negative; 0 where the target's is positive already.
+    """
+
+    def text(e: Ops, y: Value, target: Value | None, scores: Value | None) -> Value:
+        values = _flat(e, y if scores is None else scores)
+        if task == "generation":
+            hits, _ = _generation(e, Scores(y, y, y), target, Options())
+            chosen = e.Greater(_flat(e, hits), e.zero())
+        else:
+            chosen = _one_hot(e, _flat(e, y), _entry(e, y, target, options))
+        own = e.ReduceSum(e.Where(chosen, values, e.zero()), ints(1), keepdims=0)
+        most = e.ReduceMax(e.Abs(values), ints(1), keepdims=0)
+        enough = e.Add(e.Mul(most, e.scalar(2)), e.scalar(1))
+        return e.Where(e.LessOrEqual(own, e.zero()), enough, e.zero())
+
+    return text
+
+
+def _flat(e: Ops, x: Value) -> Value:
+    return e.Reshape(x, ints(0, -1))
+
+
+def _proper(e: Ops, pair: Pair, channels: int, options: Options) -> tuple[Value, ...]:
+    """The channels of a mode; without signs none of them is negative."""
+    good, bad = pair
+    if channels > 1:
+        return e.Add(e.Relu(good), e.Relu(e.Neg(bad))), e.Add(e.Relu(bad), e.Relu(e.Neg(good)))
+    return (good if options.signed else e.Abs(good),)
 
 
 def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
@@ -74,61 +102,84 @@ def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
     return e.Equal(entries, best)
 
 
-def _within(
-    e: Ops, r: Value, flat: Value, y: Value, target: Value | None, options: Options
-) -> Value:
-    """Of r[samples, entries] what lies along the class axis through the target."""
-    classes = options.classes or 0
-    hot = e.Reshape(e.Cast(_one_hot(e, flat, target), to=e.float_type), e.Shape(y))
-    own = e.Expand(e.ReduceMax(hot, ints(classes), keepdims=1), e.Shape(y))
-    if options.columns is not None:
-        own = e.Where(own_classes(e, y, classes, options.columns), own, e.zero())
-    return e.Where(e.Greater(e.Reshape(own, e.Shape(r)), e.zero()), r, e.zero())
+def _classification(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    chosen = _one_hot(e, read.y, target)
+    return e.Where(chosen, read.start, e.zero()), e.Where(chosen, e.zero(), read.start)
 
 
-def _classification(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    chosen = _one_hot(e, y, target)
-    positive = e.Where(chosen, y, e.zero())
-    if not options.single:
-        return positive, e.Where(chosen, e.zero(), y)
-    against = e.Sub(e.scalar(1), y)
-    return positive, e.Where(e.Less(y, e.scalar(1)), against, e.zero())
+def _one_of_two(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    """The class asked for, 0 or 1, of which y is the second one's probability."""
+    second = e.GreaterOrEqual(read.y, e.scalar(0.5))
+    if target is not None:
+        asked = e.Reshape(target, ints(-1, 1))
+        open_ = e.Less(asked, np.int64(0))
+        second = e.Or(e.And(open_, second), e.Greater(asked, np.int64(0)))
+    rest = e.Neg(read.start) if options.signed else e.Sub(e.scalar(1), read.start)
+    return e.Where(second, read.start, rest), e.Where(second, rest, read.start)
 
 
-def _regression(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+def _classes(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    make = _one_of_two if options.binary else _classification
+    return make(e, read, target, options)
+
+
+def _classes_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    """Two channels: for the target, and for what competes with it."""
+    if options.binary:
+        return _swapped(e, _one_of_two(e, read, target, options), read.contrary(e))
+    if options.single:
+        chosen = _one_hot(e, read.y, target)
+        rest = e.Where(chosen, e.Relu(e.Sub(e.scalar(1), read.start)), e.zero())
+        return e.Where(chosen, read.start, e.zero()), rest
+    chosen = _one_hot(e, read.y, target)
+    sizes = sizes_of(e, read, chosen, read.rivals(e, chosen, options))
+    pair = e.Where(chosen, sizes, e.zero()), e.Where(chosen, e.zero(), sizes)
+    return _swapped(e, pair, read.turned(e, options))
+
+
+def _swapped(e: Ops, pair: Pair, where: Value) -> Pair:
+    good, bad = pair
+    return e.Where(where, bad, good), e.Where(where, good, bad)
+
+
+def _regression(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    y = read.start
     if target is not None:
         everything = e.Less(e.Reshape(target, ints(-1, 1)), np.int64(0))
-        y = e.Where(e.Or(everything, _one_hot(e, y, target)), y, e.zero())
-    return y, e.Relu(e.Neg(y))
+        y = e.Where(e.Or(everything, _one_hot(e, read.y, target)), y, e.zero())
+    return y, e.zero()
 
 
-def _regression_apart(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    signed, negative = _regression(e, y, target, options)
-    return e.Relu(signed), negative
-
-
-def _bbox(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    chosen = _one_hot(e, y, target)
+def _bbox(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    chosen = _one_hot(e, read.y, target)
+    y = read.start
     value = e.ReduceSum(e.Where(chosen, y, e.zero()), ints(1), keepdims=1)
-    return e.Expand(value, e.Shape(y)), e.Where(chosen, e.zero(), y)
+    others = e.And(read.rivals(e, chosen, options), e.Not(chosen))
+    return e.Expand(value, e.Shape(y)), e.Where(others, y, e.zero())
 
 
-def _bbox_default(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    if options.scaler is not None:
-        return (ones := e.Expand(e.scalar(1), e.Shape(y))), ones
-    return _classification(e, y, target, Options())
+def _bbox_default(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    if options.scaler is None:
+        return _classification(e, read, target, options)
+    if options.signed:
+        return read.start, e.zero()
+    return e.Expand(e.scalar(1), e.Shape(read.y)), e.zero()
 
 
-def _segmentation(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
+def _segmentation(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    y = e.Exp(read.y) if options.logarithmic else read.y
     inside = e.Greater(y, e.scalar(options.threshold))
     within = e.LessOrEqual(e.ReduceMax(y, ints(1), keepdims=1), e.scalar(1))
     rest = e.Where(within, e.Sub(e.scalar(1), y), e.zero())
-    own = e.scalar(1) if options.scaler is not None else y
+    plain = options.scaler is not None and not options.signed
+    own = e.scalar(1) if plain else read.start
     return e.Where(inside, own, e.zero()), e.Where(inside, rest, y)
 
 
-def _generation(e: Ops, y: Value, target: Value | None, options: Options) -> Pair:
-    """1 over the number of positions asked for at each of them and its token."""
+def _generation(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    """1 over the number of positions asked for at each of them and its token; in a signed mode
+    times its score."""
+    y = read.y
     samples, count = e.Shape(y, start=0, end=1), e.Shape(y, start=1, end=2)
     asked = ints(-1, -1).reshape(1, 1, 2) if target is None else target
     asked = e.Reshape(asked, ints(0, -1, 2))
@@ -143,8 +194,19 @@ def _generation(e: Ops, y: Value, target: Value | None, options: Options) -> Pai
     flat = e.Add(e.Mul(place, width), token)
     hits = _scattered(e, flat, share, e.Concat(samples, e.Mul(count, width), axis=0))
     hits = e.Reshape(hits, e.Shape(y))
-    rest = e.Mul(e.Relu(y), e.Unsqueeze(rows, ints(2)))
+    if options.signed:
+        return e.Mul(hits, read.start), e.zero()
+    rest = e.Mul(e.Relu(read.start), e.Unsqueeze(rows, ints(2)))
     return hits, e.Where(e.Greater(hits, e.zero()), e.zero(), rest)
+
+
+def _generation_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    """Two channels: a token whose score is negative starts the opposite one."""
+    hits, rest = _generation(e, read, target, options)
+    if options.constant:
+        return hits, rest
+    negative = e.And(e.Greater(hits, e.zero()), below(e, read.values))
+    return e.Where(negative, e.zero(), hits), e.Where(negative, hits, rest)
 
 
 def _scattered(e: Ops, index: Value, share: Value, shape: Value) -> Value:
@@ -152,24 +214,28 @@ def _scattered(e: Ops, index: Value, share: Value, shape: Value) -> Value:
     return e.ScatterElements(e.Expand(e.zero(), shape), index, share, axis=1, reduction="add")
 
 
-def _rescaled(e: Ops, r: Value, scaler: float | None) -> Value:
-    if scaler is None:
+def _rescaled(e: Ops, r: Value, options: Options) -> Value:
+    """The total of every sample is the scaler, where it is positive or has a sign of its own."""
+    if options.scaler is None:
         return r
-    flat = e.Reshape(r, ints(0, -1))
+    flat = _flat(e, r)
     total = e.ReduceSum(flat, ints(1), keepdims=1)
-    scaled = e.Mul(e.Div(flat, total), e.scalar(scaler))
+    total = e.Abs(total) if options.signed else total
+    scaled = e.Mul(e.Div(flat, total), e.scalar(options.scaler))
     return e.Where(e.Greater(total, e.zero()), scaled, flat)
 
 
-_Text = Callable[[Ops, Value, "Value | None", Options], Pair]
+_Text = Callable[[Ops, Scores, "Value | None", Options], Pair]
 _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
-    "classification": (_classification, _classification),
-    "regression": (_regression, _regression_apart),
+    "classification": (_classes, _classes_apart),
+    "regression": (_regression, _regression),
     "bbox": (_bbox_default, _bbox),
     "segmentation": (_segmentation, _segmentation),
-    "generation": (_generation, _generation),
-    "detection": (_classification, _classification),
-    "ctc": (_classification, _classification),
+    "generation": (_generation, _generation_apart),
+    "detection": (_classes, _classes_apart),
+    "ctc": (_classes, _classes_apart),
 }
-_AGAINST_CLASSES = frozenset({"classification", "bbox", "detection", "ctc"})
 TASKS = tuple(_TASKS)
+
+
+__all__ = ["TASKS", "Options", "Task", "raising", "start_text"]

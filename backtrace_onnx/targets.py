@@ -39,14 +39,19 @@ def given_start(
     policy: Policy,
     dtype: npt.DTypeLike,
     ends: npt.NDArray[np.int64] | None = None,
+    scores: Array | None = None,
+    sides: Array | None = None,
 ) -> Channels:
     """The caller's start, one array per channel. Raises RequestError where it does not fit y.
 
-    A start that counts positions from the end of each text has a method `ending(ends)`.
+    A start that counts positions from the end of each text has a method `ending(ends)`. A contrast
+    is told the `scores` that y is made of, and their `sides` (`heads`), where known.
     """
     if hasattr(start, "ending"):
         start = start.ending(ends)
-    if callable(start):
+    if hasattr(start, "between"):
+        start = start.between(y, policy, scores, sides)
+    elif callable(start):
         start = start(y, policy.channels)
     try:
         parts = list(start) if policy.channels > 1 else [start]
@@ -71,8 +76,13 @@ def find_target(
     task: str,
     axes: OutputAxes | None = None,
     ends: npt.NDArray[np.int64] | None = None,
+    *,
+    binary: bool = False,
 ) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
+
+    Where the one entry is a probability of `binary` classes: the class, 0 or 1, by default the
+    likelier one; an index in a tuple is one of the entry, which is class 1.
 
     For generation int64[samples, 2], or [samples, positions, 2], of (position, token); `ends` is
     the place after the last token of each text, int64[samples], where padding may follow it.
@@ -90,15 +100,21 @@ def find_target(
         )
     if task == "segmentation" or (task == "regression" and target is None):
         return None
+    if binary and (target is None or isinstance(target, tuple)):
+        likelier = y.reshape(len(y)) >= 0.5
+        if target is not None:
+            _flat_index(target, y.shape[1:])
+            likelier[:] = True
+        return likelier.astype(np.int64)
     if target is None:
         best: Array = y.reshape(len(y), -1).argmax(1).astype(np.int64)
         return best
     if isinstance(target, tuple):
         return np.full(len(y), _flat_index(target, y.shape[1:]), np.int64)
-    return _entries(target, y)
+    return _entries(target, y, 2 if binary else y[0].size)
 
 
-def _entries(target: Any, y: Array) -> Array:
+def _entries(target: Any, y: Array, entries: int) -> Array:
     asked = _integers(target, f"target is a class index, or one per sample ({len(y)})")
     if asked.ndim == 2 and asked.shape[1] == y.ndim - 1 > 1 and len(asked) == len(y):
         return np.array([_flat_index(tuple(row), y.shape[1:]) for row in asked], np.int64)
@@ -106,10 +122,10 @@ def _entries(target: Any, y: Array) -> Array:
         raise RequestError(
             f"target is a class index, or one per sample ({len(y)}); got {asked.size} of them"
         )
-    entries = y[0].size
     if ((asked < -entries) | (asked >= entries)).any():
         raise RequestError(
-            f"target {target!r} is out of range: the output has {entries} entries per sample"
+            f"target {target!r} is out of range: the output has {entries} "
+            f"{'entries' if entries == y[0].size else 'classes'} per sample"
         )
     return np.broadcast_to(np.where(asked < 0, asked + entries, asked).reshape(-1), (len(y),))
 

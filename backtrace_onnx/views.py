@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
@@ -16,6 +17,7 @@ from backtrace_onnx.control.specialise import Recent, Specialiser
 from backtrace_onnx.control.survey import survey
 from backtrace_onnx.control.writing import straightened
 from backtrace_onnx.graph import Graph
+from backtrace_onnx.heads import find_head
 from backtrace_onnx.inputs import check_inputs
 from backtrace_onnx.model import Model
 from backtrace_onnx.plan import OnUnsupported, Plan, make_plan
@@ -63,7 +65,7 @@ class Views:
         output = default_output(graph)
         if output is not None:
             self._check(plan, output)
-        self.main = View(prepared, plan, Trace(prepared, plan, (), runtime))
+        self.main = self._made(prepared, plan, output or "", ())
         self._by_output: dict[str, View] = {}
         self._lock = Lock()
 
@@ -104,11 +106,14 @@ class Views:
     def _output_view(self, output: str) -> View:
         """The main view without the nodes behind `output`: no activation there is a gate."""
         nodes = tuple(self.graph.ancestors(output))[::-1]
-        if len(nodes) == len(self.graph.nodes):
+        if len(nodes) == len(self.graph.nodes) and self.main.head.output == output:
             return self.main
         plan = make_plan(replace(self.graph, nodes=nodes), self.on_unsupported)
         self._check(plan, output)
-        return replace(self.main, plan=plan)
+        head = find_head(plan, output)
+        if head.needs(plan.graph) <= {*self.main.trace.values, *self.main.trace.outputs}:
+            return replace(self.main, plan=plan, head=head)
+        return self._made(self.main.model, plan, output, ())
 
     def _inner_view(self, output: str) -> View:
         model, whole = prepare(self.model, frozenset({output}))
@@ -117,7 +122,12 @@ class Views:
             replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
         )
         self._check(plan, output)
-        return View(model, plan, Trace(model, plan, (output,), self._runtime))
+        return self._made(model, plan, output, (output,))
+
+    def _made(self, model: Model, plan: Plan, output: str, extra: Sequence[str]) -> View:
+        head = find_head(plan, output)
+        read = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
+        return View(model, plan, Trace(model, plan, read, self._runtime), head)
 
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":

@@ -33,21 +33,23 @@ def _list(values: Any) -> Any:
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
 def test_classification(engine: Any) -> None:
     found = Explainer(VECTOR, engine=engine).explain(Y, mode="contrastive")
-    assert found.positive["x"].tolist() == [[2, 0, 0], [0, 3, 0]]
-    assert found.negative["x"].tolist() == [[0, -1, 0.5], [0.25, 0, -2]]
+    assert found.positive["x"].tolist() == [[2, 1, 0], [0, 3, 2]]
+    assert found.negative["x"].tolist() == [[0, 0, 0.5], [0.25, 0, 0]]
     assert np.array_equal(found.relevance["x"], found.positive["x"] - found.negative["x"])
     assert _start(VECTOR, Y, "default") == [[[2, 0, 0], [0, 3, 0]]]
 
 
 def test_classification_by_one_number() -> None:
-    assert _start(SINGLE, ONE, "default") == [ONE.tolist()]
-    assert _start(SINGLE, ONE, "contrastive") == [ONE.tolist(), [[0.75], [0], [2]]]
+    assert _start(SINGLE, ONE, "default") == [np.abs(ONE).tolist()]
+    assert _start(SINGLE, ONE, "epsilon") == [ONE.tolist()]
+    assert _start(SINGLE, ONE, "contrastive") == [[[0.25], [2], [0]], [[0.75], [0], [3]]]
 
 
 def test_regression() -> None:
-    assert _start(VECTOR, Y, "default", task="regression") == [Y.tolist()]
+    assert _start(VECTOR, Y, "default", task="regression") == [np.abs(Y).tolist()]
+    assert _start(VECTOR, Y, "epsilon", task="regression") == [Y.tolist()]
     assert _start(VECTOR, Y, "default", task="regression", target=[1, 2]) == [
-        [[0, -1, 0], [0, 0, -2]]
+        [[0, 1, 0], [0, 0, 2]]
     ]
     assert _start(VECTOR, Y, "contrastive", task="regression") == [
         [[2, 0, 0.5], [0.25, 3, 0]],
@@ -59,8 +61,8 @@ def test_boxes() -> None:
     assert _start(VECTOR, Y, "default", task="bbox") == [[[2, 0, 0], [0, 3, 0]]]
     assert _start(VECTOR, Y, "default", task="bbox", scaler=6) == [[[2, 2, 2], [2, 2, 2]]]
     assert _start(VECTOR, Y, "contrastive", task="bbox") == [
-        [[2, 2, 2], [3, 3, 3]],
-        [[0, -1, 0.5], [0.25, 0, -2]],
+        [[2, 3, 2], [3, 3, 5]],
+        [[0, 0, 0.5], [0.25, 0, 0]],
     ]
 
 
@@ -79,12 +81,13 @@ def test_segmentation() -> None:
 
 
 def test_generation() -> None:
-    y = normal(1, 2, 3, seed=3)
+    y = normal(1, 2, 3, seed=3) + 1
     best = int(y[0, 1].argmax())
     hit = np.zeros_like(y)
     hit[0, 1, best] = 1
     rest = np.zeros_like(y)
     rest[0, 1] = np.maximum(y[0, 1], 0) * (hit[0, 1] == 0)
+    assert y[0, 1, best] > 0
     assert _start(TOKENS, y, "contrastive", task="generation") == [hit.tolist(), rest.tolist()]
 
 
@@ -92,8 +95,9 @@ def test_a_scaler_is_the_total_of_every_channel_with_a_positive_sum() -> None:
     parts = _start(VECTOR, Y, "contrastive", task="regression", scaler=10)
     for part in parts:
         assert np.allclose(np.sum(part, 1), 10, atol=1e-5)
-    unchanged = _start(VECTOR, -np.abs(Y), "default", task="regression", scaler=10)
-    assert unchanged == [(-np.abs(Y)).tolist()]
+    (signed,) = _start(VECTOR, -np.abs(Y), "epsilon", task="regression", scaler=10)
+    assert np.allclose(np.sum(signed, 1), -10, atol=1e-5)
+    assert _start(VECTOR, 0 * Y, "default", task="regression", scaler=10) == [(0 * Y).tolist()]
 
 
 def test_an_unknown_task_lists_those_there_are() -> None:

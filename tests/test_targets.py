@@ -32,7 +32,7 @@ def test_class_targets(target: Any, wanted: list[int]) -> None:
     assert found.target is not None
     assert found.target.tolist() == wanted
     y = found.outputs["y"][np.arange(3), wanted]
-    assert np.allclose(found.ledger.total().start[0], y)
+    assert np.allclose(found.ledger.total().start[0], np.abs(y))
     check_closed(found)
 
 
@@ -53,7 +53,7 @@ def test_targets_that_do_not_fit(target: Any) -> None:
 def test_a_tuple_is_an_index_of_the_outputs_axes() -> None:
     found = Explainer(CUBE).explain(Z, target=(1, -1)).relevance["x"]
     wanted = np.zeros_like(Z)
-    wanted[:, 1, 2] = Z[:, 1, 2]
+    wanted[:, 1, 2] = np.abs(Z[:, 1, 2])
     assert np.array_equal(found, wanted)
 
 
@@ -127,7 +127,7 @@ def test_a_pair_of_starts() -> None:
         ("default", np.ones((3, 2)), r"shape \(3, 2\), the output \(3, 3\)"),
         ("default", 1.0, r"shape \(\)"),
         ("default", np.full((3, 3), np.nan), r"NaN or Inf, first at \(0, 0\)"),
-        ("default", "a", "cannot be read"),
+        ("default", "a", "an array shaped like the output, .* or \"probability\", not 'a'"),
         ("default", [[1], [2, 3]], "cannot be read"),
         ("contrastive", np.ones((3, 3)), "a pair of start arrays"),
         ("contrastive", 5, "cannot be read"),

@@ -10,6 +10,7 @@ import onnx
 
 from backtrace_onnx.asking import TARGET
 from backtrace_onnx.choices import default_output
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
@@ -30,10 +31,13 @@ def compiled(
     tensors: tuple[str, ...],
     target: str = "optional",
     start: bool = False,
+    probability: bool = False,
     sample_axis: str | None = None,
     class_axis: int | None = None,
 ) -> list[str]:
     """Compile a model and return what to tell about the file. Raises BacktraceError."""
+    if start and probability:
+        raise RequestError("give either --start or --probability")
     explainer = Explainer(model)
     meaning = output_meaning(find_sidecar(model, sidecar), explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
@@ -47,7 +51,7 @@ def compiled(
         scaler=scaler,
         threshold=0.5 if limit is None else limit,
         target=_target(target, meaning.labels),
-        start=start,
+        start="probability" if probability else start,
         columns=None if start else meaning.columns,
         **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
     )

@@ -61,6 +61,7 @@ class Asked:
     continuation: str | None = None
     words: bool = False
     groups: Sequence[str] = ()
+    start: Literal["probability"] | None = None
     truncate: bool = False
     boxes: int = 1
     pictures: bool = False
@@ -93,6 +94,8 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
     subjects: list[Subject] = []
+    if asked.start and asked.tokens.rather_than is not None:
+        raise RequestError("--start says where one entry starts; --rather-than takes two")
     stages = stages_of(explainer, asked.output) if asked.pictures else ()
     read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
@@ -107,7 +110,7 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
             **axes,
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",
-            **wanted.options(),
+            **wanted.options(asked.start),
         )
         made, inner = apart(made)
         names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}

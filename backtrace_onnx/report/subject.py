@@ -224,6 +224,8 @@ class Subject:
         y = self.output
         if y is None or y.size == 0 or self.task == "segmentation":
             return None
+        if self.explanation.binary:
+            return self._of_two(int(y.ravel()[0] >= 0.5))
         if self.task in TASKS and self.explanation.layout.class_axis is not None:
             return self.answer(best_answer(self.explanation, self._chosen(), y))
         chosen = self._chosen()
@@ -254,7 +256,9 @@ class Subject:
         return int(chosen[self.sample]) if chosen is not None and chosen.ndim == 1 else None
 
     def answer(self, flat: int) -> Answer:
-        """An entry of the flattened output."""
+        """An entry of the flattened output, or one of its two classes."""
+        if self.explanation.binary:
+            return self._of_two(flat)
         y = np.asarray(self.output, np.float64)
         if self.task in TASKS and self.explanation.layout.class_axis is not None:
             pair, label = entry_answer(self.explanation, flat, y, self.meaning.labels)
@@ -269,8 +273,14 @@ class Subject:
         axis = self.explanation.layout.class_axis if y.ndim > 1 else None
         if len(self.meaning.labels) == y.size:  # each entry has a label of its own
             axis = None
-        label = self._label(place, flat, row.size, y.size)
-        return Answer(index, label, float(row[place]), share, None if axis is None else axis - 1)
+        name = self._label(place, flat, row.size, y.size)
+        return Answer(index, name, float(row[place]), share, None if axis is None else axis - 1)
+
+    def _of_two(self, place: int) -> Answer:
+        """Class 1, whose probability is the output's one entry, or class 0, which has the rest."""
+        one = float(np.asarray(self.output, np.float64).ravel()[0])
+        value, labels = (one if place else 1 - one), self.meaning.labels
+        return Answer((place,), labels[place] if len(labels) == 2 else None, value, value)
 
     def _classes(
         self, y: npt.NDArray[np.float64], index: tuple[int, ...]

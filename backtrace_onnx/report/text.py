@@ -56,7 +56,8 @@ def answered(subject: Subject) -> str:
         return f"tensor {subject.explanation.output}"
     if other := subject.other():
         return f"{target} rather than {other}; predicted: {prediction}"
-    if subject.task not in NAMED or (subject.output is not None and subject.output.size == 1):
+    single = subject.output is not None and subject.output.size == 1
+    if subject.task not in NAMED or (single and not subject.explanation.binary):
         return _values(subject)
     if target is None or target.index == prediction.index:
         return f"{prediction}"

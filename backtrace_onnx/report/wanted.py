@@ -31,11 +31,11 @@ class Wanted:
     target: Any = None
     contrast: Contrast | None = None
 
-    def options(self) -> dict[str, Any]:
-        """Arguments of `Explainer.explain`."""
+    def options(self, start: str | None = None) -> dict[str, Any]:
+        """Arguments of `Explainer.explain`; `start`: where one entry starts."""
         if self.contrast is not None:
             return {"start": self.contrast}
-        return {"task": self.task, "target": self.target}
+        return {"task": self.task, "target": self.target, "start": start}
 
     def entries(self, made: Explanation) -> list[tuple[int, ...]]:
         """The two entries of every sample that were set against each other; none otherwise."""

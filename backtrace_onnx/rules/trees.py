@@ -20,6 +20,7 @@ from backtrace_onnx.traits import GATES, HEAD_GATES, is_head
 Floats = npt.NDArray[np.float64]
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 _TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+_SQUASHING = {"LOGISTIC": "sigmoid", "SOFTMAX": "softmax", "SOFTMAX_ZERO": "softmax"}
 _MOST_LEAVES = 1 << 24  # numbers that float32 tells apart
 
 
@@ -64,7 +65,9 @@ def classifier(op: Op) -> Structure:
     trees = replace(_trees(op, paths, _base(op, classes), "class"), scores=1, drops=True)
     if classes == 2:
         return _two_classes(op, trees, forest, transform)
-    return replace(trees, gate=_gate(op, transform, 1) if classes > 2 else None)
+    if classes < 2:
+        return trees
+    return replace(trees, gate=_gate(op, transform, 1), squashes=_SQUASHING.get(transform, ""))
 
 
 def _trees(op: Op, paths: Paths, base: Floats, kind: str) -> Trees:
@@ -87,7 +90,8 @@ def _two_classes(op: Op, trees: Trees, forest: Forest, transform: str) -> Struct
     base[: len(given[:1])] = given[:1]
     if voted == [1]:
         base[:] = 0
-    return replace(trees, base=base, gate=_gate(op, transform, 1))
+    squashes = _SQUASHING.get(transform, "")
+    return replace(trees, base=base, gate=_gate(op, transform, 1), squashes=squashes)
 
 
 def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> Structure:
@@ -105,13 +109,16 @@ def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> S
         values=np.concatenate([-paths.values, paths.values], axis=1),
     )
     gate = GATES["Sigmoid"] if transform == "LOGISTIC" else None
-    return replace(trees, paths=both, base=np.array([float(not mirrored) - base, base]), gate=gate)
+    squashes = "sigmoid" if transform == "LOGISTIC" else ""
+    base_values = np.array([float(not mirrored) - base, base])
+    return replace(trees, paths=both, base=base_values, gate=gate, squashes=squashes)
 
 
 def _regression(op: Op, trees: Trees, forest: Forest, aggregate: str, transform: str) -> Structure:
     paths = trees.paths
     if len(trees.base) > 1:  # onnxruntime transforms no single target
-        trees = replace(trees, gate=_gate(op, transform, 0))
+        squashes = _SQUASHING.get(transform, "")
+        trees = replace(trees, gate=_gate(op, transform, 0), squashes=squashes)
     if aggregate == "AVERAGE":
         share = 1 / len(forest.roots)
         scaled = replace(paths, changes=paths.changes * share, roots=paths.roots * share)

@@ -39,6 +39,9 @@ class Step(Protocol):
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""
 
+    def tensor(self, name: str) -> Value:
+        """Value of a tensor by name."""
+
     def shape(self, i: int) -> Value:
         """Shape of input `i`, int64[rank]."""
 
@@ -76,6 +79,9 @@ class Structure:
         carries: whether the operator's outputs take relevance at all.
         every_output: whether all of them do, not only the first (others hold indices, masks or
             statistics, mostly).
+        scores: index of the output that holds the units.
+        raises: whether there is a way to give its units another bias, `raised`.
+        squashes: "softmax" or "sigmoid" where the operator makes probabilities of them itself.
     """
 
     values: tuple[int, ...] = ()
@@ -85,6 +91,22 @@ class Structure:
     drops: bool = False
     carries: bool = True
     every_output: bool = False
+    scores: int = 0
+    raises: bool = False
+    squashes: str = ""
+
+    def masses(self, step: Step) -> tuple[Value, Value | None] | None:
+        """(p, n) of the units, each of them exactly 0 where it has no terms; n None where it is 0
+        for all. None where the operator has no units that share by mass."""
+        return None
+
+    def raised(self, ops: Ops, constant: Value) -> Structure:
+        """The structure whose units have a bias that is more by `constant`, broadcast to them."""
+        raise NotImplementedError
+
+    def raw_scores(self, step: Step) -> Value:
+        """Values of the units of an operator that squashes them, before it does."""
+        raise NotImplementedError
 
     def propagate(self, step: Step) -> Pieces:
         """What each input is sent of the relevance at the outputs."""

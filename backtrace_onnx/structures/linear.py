@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any, cast
@@ -43,6 +43,7 @@ class Linear(Structure):
     positive: bool = False
     steering: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
+    raises: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -53,25 +54,17 @@ class Linear(Structure):
         return self.factors
 
     def propagate(self, step: Step) -> Pieces:
-        ops, reading = step.ops, "split" if step.gate else step.policy.reading
+        ops: Ops = step.ops
+        reading: Reading = "split" if step.gate else step.policy.reading
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
         steering = [step.value(i) for i in self.steering]
         factors, known = self._factors(step, steering)
         key = f"{step.node.name}/{reading}"
-
-        def masses(e: Ops, *xs: Value) -> Value:
-            parts = [e.parts(x, reading, k) for x, k in zip(xs, known, strict=False)]
-            return signed_masses(e, parts, self.forward, xs[len(known) :])
-
-        made = ops.apply(f"{key}/masses", masses, *factors, *steering)
-        p, n = made if isinstance(made, tuple) else (made, None)
+        p, n = self._masses(step, reading, factors, known, steering)
         r = step.r
         if len(readings) > 1:
             r = [ops.Mul(x, ops.scalar(1 / len(readings))) for x in r]
-        bias = self.bias
-        if isinstance(bias, np.ndarray):
-            bias = bias.astype(ops.dtype, copy=False)
-        shared = ops.share(step.policy, p, n, bias, r, step.gate, step.sample_axis())
+        shared = ops.share(step.policy, p, n, self._bias(ops), r, step.gate, step.sample_axis())
         for channel in range(len(r)):
             for _ in readings:
                 step.book("constants", channel, shared.to_bias[channel])
@@ -83,6 +76,36 @@ class Linear(Structure):
             ]
             for k in readings
         }
+
+    def masses(self, step: Step) -> tuple[Value, Value | None]:
+        steering = [step.value(i) for i in self.steering]
+        return self._masses(step, "split", *self._factors(step, steering), steering)
+
+    def raised(self, ops: Ops, constant: Value) -> Linear:
+        bias = constant if self.bias is None else ops.Add(self._bias(ops), constant)
+        return replace(self, bias=bias)
+
+    def _bias(self, ops: Ops) -> Value:
+        bias = self.bias
+        return bias.astype(ops.dtype, copy=False) if isinstance(bias, np.ndarray) else bias
+
+    def _masses(
+        self,
+        step: Step,
+        reading: Reading,
+        factors: Sequence[Value],
+        known: Sequence[bool],
+        steering: Sequence[Value],
+    ) -> tuple[Value, Value | None]:
+        """The masses that a policy reads."""
+
+        def text(e: Ops, *xs: Value) -> Value:
+            parts = [e.parts(x, reading, k) for x, k in zip(xs, known, strict=False)]
+            return signed_masses(e, parts, self.forward, xs[len(known) :])
+
+        key = f"{step.node.name}/{reading}/masses"
+        made = step.ops.apply(key, text, *factors, *steering)
+        return made if isinstance(made, tuple) else (made, None)
 
     def _factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
         factors = [step.value(i) for i in self.factors]
@@ -240,6 +263,16 @@ class Terms(Structure):
             step.book("constants", channel, shared.to_bias[channel])
             step.book("unassigned", channel, shared.unassigned[channel])
         return dict(zip(data, pieces, strict=True))
+
+    def masses(self, step: Step) -> tuple[Value, Value | None]:
+        ops = step.ops
+        signed = [
+            step.value(i) if self.signs[i] > 0 else ops.Neg(step.value(i))
+            for i in self.values
+            if step.carries(i)
+        ]
+        p, n = (ops.sum([ops.Relu(side(x)) for x in signed]) for side in (ops.Identity, ops.Neg))
+        return p, n
 
     def _signed(self, step: Step, i: int, count: int) -> Value:
         """One of `count` terms that are no data. Their sum is finite: an infinite one would leave

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ class Trees(Structure):
         whole: whether inputs are integers, which operators of that type take as float32.
         scores: index of the output that holds the units.
         gate: saturation gate of the activation that the operator itself applies.
+        constant: what is added to the units' bias; None: nothing.
+        squashes: the function of the units that the operator's output is, "" if none.
         chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
         changes: the paths' changes, by the dtype they were wanted in.
     """
@@ -38,6 +40,9 @@ class Trees(Structure):
     whole: bool = False
     scores: int = 0
     gate: Gate | None = None
+    squashes: str = ""
+    raises: bool = True
+    constant: Value | None = None
     chooses: Literal["Max", "Min"] | None = None
     values: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
@@ -64,12 +69,25 @@ class Trees(Structure):
             step.book("unassigned", channel, step.ops.total(got, axis))
         return {}
 
+    def masses(self, step: Step) -> tuple[Value, Value | None]:
+        parts = step.ops.parts(self._changes(step)[0], "split", False)
+        p, n = (step.ops.ReduceSum(parts[sign], ints(1), keepdims=0) for sign in (1, -1))
+        return p, n
+
+    def raised(self, ops: Ops, constant: Value) -> Trees:
+        return replace(self, constant=constant)
+
+    def raw_scores(self, step: Step) -> Value:
+        changes, bias = self._changes(step)
+        return step.ops.Add(step.ops.ReduceSum(changes, ints(1), keepdims=0), bias)
+
     def _shared(
         self, step: Step, c: Value, bias: Value, r: Channels, gate: Gate | None
     ) -> list[Value]:
         """Relevance [samples, used features] of contributions c[samples, used, units]."""
         ops, reading = step.ops, "split" if gate else step.policy.reading
         axis = step.sample_axis(step.node.outputs[self.scores])
+        bias = bias if self.constant is None else ops.Add(bias, self.constant)
         parts = ops.parts(c, reading, False)
         masses = {sign: ops.ReduceSum(part, ints(1), keepdims=0) for sign, part in parts.items()}
         shared = ops.share(step.policy, masses[1], masses.get(-1), bias, r, gate, axis)
