@@ -29,7 +29,7 @@ def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
     if absent:
         raise InputError(f"input {absent[0]!r} is missing; the model has: {describe(graph)}")
     return {
-        name: _fitted(name, given[name], graph, missing=takes_missing(graph, name))
+        name: _fitted(name, given, graph.type(name), missing=takes_missing(graph, name))
         for name in graph.inputs
     }
 
@@ -46,11 +46,19 @@ def is_cache(name: str, kind: TensorType) -> bool:
     return is_named and kind.is_float and (kind.rank or 0) > 2
 
 
-def _may_be_empty(array: Array, graph: Graph) -> bool:
-    """Whether an array without entries can be a cache of nothing: beside other inputs, with samples
-    and features, and no place along one axis."""
+def _may_be_empty(array: Array, given: Mapping[str, Any]) -> bool:
+    """Whether an array without entries can be a cache of nothing: with samples and features, and no
+    place along one axis, beside an input that has samples and places, too."""
     is_laid = array.ndim > 2 and len(array) > 0 and array.shape.count(0) == 1
-    return is_laid and len(graph.inputs) > 1
+    return is_laid and any(map(_is_filled, given.values()))
+
+
+def _is_filled(given: Any) -> bool:
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError):
+        return False
+    return array.ndim > 1 and array.size > 0
 
 
 def spell(kind: TensorType) -> str:
@@ -75,20 +83,19 @@ def _named(inputs: Any, graph: Graph) -> dict[str, Any]:
     return {graph.inputs[0]: inputs}
 
 
-def _fitted(name: str, given: Any, graph: Graph, *, missing: bool) -> Array:
-    kind = graph.type(name)
+def _fitted(name: str, given: Mapping[str, Any], kind: TensorType, *, missing: bool) -> Array:
     if kind.dtype == NO_TENSOR:
         raise InputError(
             f"input {name!r} is a sequence, map or optional; only tensors can be explained"
         )
     try:
-        array = np.array(given, order="C")
+        array = np.array(given[name], order="C")
     except (ValueError, TypeError) as error:
         raise InputError(f"input {name!r} is not an array: {error}") from None
     array = _typed(name, array, kind)
     if kind.shape is not None:
         _check_shape(name, array.shape, kind)
-    if 0 in array.shape and not _may_be_empty(array, graph):
+    if 0 in array.shape and not _may_be_empty(array, given):
         raise InputError(f"input {name!r} is empty: shape {array.shape}")
     _check_finite(name, array, missing)
     return array

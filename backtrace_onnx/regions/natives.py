@@ -48,7 +48,8 @@ def _natives(draft: Draft, node: Node) -> Iterator[list[Node]]:
             if not any(kind_of(draft, member) == "shift" for member in around):
                 continue
             members = [*before[first:], node, *after[:last]]
-            if native_of(draft.region(members), draft.graph) is not None:
+            native = native_of(draft.region(members), draft.graph)
+            if native is not None and native.scale > 0:  # 1 - z stays a difference, as in (1 - z) n
                 yield members
 
 
