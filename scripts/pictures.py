@@ -38,7 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cat = Path(folder, "cat.png")
         Image.fromarray(data.chelsea()).save(cat)
-        draw("cat", "models/fetched/efficientnet_lite0.onnx", str(cat))
+        model = "models/fetched/efficientnet_lite0.onnx"
+        draw("cat", model, str(cat), "--rather-than", "Labrador retriever")
     page = "models/samples/page_90.png"
     draw("page", "models/orientation.onnx", page, "--mode", "contrastive")
     draw("digit", "models/mnist_cnn.onnx", "models/samples/digit_2.png")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from backtrace_onnx.report.canvas import canvas, stretched
 from backtrace_onnx.report.framing import Frame, find_frame
 from backtrace_onnx.report.ranking import pixels
-from backtrace_onnx.report.style import FAINT, INK, Scale, colours
+from backtrace_onnx.report.style import FAINT, INK, Scale, colours, shortened
 from backtrace_onnx.report.subject import Subject
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
         return [("relevance", whole)]
     own = [subject.own(values[name]) for _, values in subject.channels]
     titles = ("for minus against", "what the target brings", "what all else brings")
+    target, other = subject.target(), subject.other()
+    if target and other:
+        sides = [f"what speaks for {shortened(answer.name, 26)}" for answer in (target, other)]
+        titles = (titles[0], sides[0], sides[1])
     return list(zip(titles, (whole, own[0], -own[1]), strict=True))
 
 
