@@ -44,7 +44,6 @@ _SQUASHING = {
     "LogSoftmax": "log-softmax",
     "Sigmoid": "sigmoid",
     "HardSigmoid": "sigmoid",
-    "Exp": "exponential",
 }
 _LOGARITHMS = {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}
 UP_TO_A_CONSTANT = frozenset({"softmax", "log-softmax"})
@@ -56,7 +55,7 @@ class Head:
 
     Attributes:
         output: the tensor that is explained.
-        function: "softmax", "log-softmax", "sigmoid", "log-sigmoid", "exponential"; ""
+        function: "softmax", "log-softmax", "sigmoid", "log-sigmoid"; ""
             where the output holds the scores themselves.
         scores: the tensor with the scores; "" where there are several, or none outside the node.
         parts: the nodes from the scores to the output, in order, and what they do.
