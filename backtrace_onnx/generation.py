@@ -29,6 +29,9 @@ ROWS = 8  # tokens of a continuation that are explained in one pass
 class Contrast:
     """A start that asks why `target` rather than `other`: 1 for the one, 1 against the other.
 
+    In signed modes these are the scores themselves: what is explained is their difference, which a
+    constant added to all scores does not change.
+
     In modes with one channel both are one start, +1 and -1: sharing there is linear in relevance,
     so that the explanation is that of `target` minus that of `other`. Mode default knows no signs:
     what differs there is little. In contrastive mode the target starts R+ and the other R-, which
