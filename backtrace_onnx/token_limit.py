@@ -86,8 +86,15 @@ def _step(graph: Graph, node: Node, varying: list[str]) -> int | None:
     """What an operator adds to the numbers that it passes on; None where it does something else."""
     if node.op_type in _PASSING or node.op_type == "Mul":  # by the mask
         return 0 if varying else None
-    if node.op_type not in ("Add", "Sub") or len(varying) != 1 or varying[0] != node.inputs[0]:
+    if node.op_type not in ("Add", "Sub", "Sum") or len(varying) != 1:
         return None
-    added = graph.constants[node.inputs[1]]
-    sign = 1 if node.op_type == "Add" else -1
-    return sign * int(added.ravel()[0]) if added.size == 1 and added.dtype.kind in "iu" else None
+    usual = (1, -1) if node.op_type == "Sub" else (1,) * len(node.inputs)
+    signs = node.attributes.get("signs") or usual
+    terms = dict(zip(node.inputs, signs, strict=True))
+    if len(terms) != len(node.inputs) or terms.pop(varying[0]) != 1:
+        return None
+    numbers = [graph.constants[name] for name in terms]
+    if any(x.size != 1 or x.dtype.kind not in "iu" for x in numbers):
+        return None
+    step: int = sum(s * int(x.item()) for x, s in zip(numbers, terms.values(), strict=True))
+    return step

@@ -58,11 +58,11 @@ def test_the_sample_that_overflows_is_named(engine: Engine) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_relevance_that_grows_is_a_warning(engine: Engine) -> None:
-    found = Explainer(chain(2, 1e-6), engine=engine).explain(ONES, mode="epsilon", scaler=1.0)
-    (note,) = found.notes
+    explainer = Explainer(chain(2, 1e-6), engine=engine)
+    (note,) = explainer.explain(ONES, mode="epsilon", start=ONES).notes
     assert note.warning and note.sample is None
     assert note.text.startswith("relevance grew to ") and "use mode contrastive" in note.text
-    assert not Explainer(chain(2, 1e-6), engine=engine).explain(ONES, mode="contrastive").notes
+    assert not any(n.warning for n in explainer.explain(ONES, mode="contrastive").notes)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -100,7 +100,8 @@ def test_an_input_of_zeros_is_empty_in_every_mode(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["contrastive", "epsilon"])
 def test_a_mode_that_would_be_empty_too_is_not_recommended(mode: str) -> None:
     explainer = Explainer(chain(2, 0))
-    (note,) = explainer.explain(ONES, mode=mode).notes
+    start = (ONES, 0 * ONES) if mode == "contrastive" else ONES
+    (note,) = explainer.explain(ONES, mode=mode, start=start).notes
     assert "none of the relevance" in note.text and "use mode default" in note.text
     assert "'mix1' (MatMul)" in note.text
     assert not explainer.explain(ONES).notes
