@@ -6,6 +6,7 @@ were tested together; `.venv-oldest` and `.venv-newest` have the ends of the ran
 `pyproject.toml` allows.
 
     python3 scripts/environment.py [EXTRAS] [tested|oldest|newest]      prints the bin folder
+    python3 scripts/environment.py [EXTRAS] newest --same               whether these are the tested
 """
 
 from __future__ import annotations
@@ -53,6 +54,21 @@ def oldest() -> Iterator[str]:
                 yield f"{found[1]}=={found[2]}{found[3]}"
 
 
+def newest_is_tested(extras: str) -> bool:
+    """Whether the newest versions are those of the tested set."""
+    python = ensure(extras, "newest") / PYTHON
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "freeze", "--exclude-editable"]
+    found = subprocess.run(pip, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    pins = {_spelled(line.partition(";")[0]) for line in CONSTRAINTS.read_text().splitlines()}
+    others = sorted(line for line in found if _spelled(line) not in pins)
+    print("Newer than the tested ones:", ", ".join(others) or "none", file=sys.stderr)
+    return not others
+
+
+def _spelled(pin: str) -> str:
+    return re.sub(r"[-_.]+", "-", pin.strip().partition("+")[0]).lower()
+
+
 def _identity(versions: str) -> str:
     files = (
         [ROOT / "pyproject.toml", CONSTRAINTS]
@@ -91,4 +107,6 @@ def _pip(folder: Path, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[-1] == "--same":
+        sys.exit(not newest_is_tested(sys.argv[1]))
     print(ensure(*sys.argv[1:]))

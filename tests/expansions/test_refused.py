@@ -59,6 +59,8 @@ def test_inputs_that_a_newer_version_adds_are_not_ignored() -> None:
 
 
 def test_few_that_run_on_a_cpu_are_refused() -> None:
+    if not is_tested("onnxruntime"):
+        pytest.skip("another onnxruntime has kernels for other operators")
     on_cpu = {
         (x.domain, x.op_name)
         for x in runtime.get_all_opkernel_def()
