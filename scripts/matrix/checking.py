@@ -31,6 +31,8 @@ def check(path: Path, feeds: Feeds) -> Record:
         found = _explain(path, feeds)
     except bt.BacktraceError as error:
         return {"outcome": "refused", "reason": _words(error)}
+    except TimeoutError:
+        raise
     except Exception as error:  # a fault: whatever is not one of our own errors
         return {"outcome": "wrong", "reason": f"{type(error).__name__}: {_words(error)}"}
     return found

@@ -28,7 +28,7 @@ from sweep_table import write_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "out" / "sweep.jsonl"
-SECONDS = 240  # for one export and all its explanations
+SECONDS = 600  # for one export and all its explanations
 Record = dict[str, Any]
 
 
@@ -89,10 +89,14 @@ def do(case: Case) -> Record:
         path = Path(folder) / "model.onnx"
         try:
             feeds = case.make(path)
+        except TimeoutError as error:
+            return {"outcome": "not finished", "reason": str(error)}
         except Exception as error:  # the exporters raise anything
             return {"outcome": "not exported", "reason": f"{type(error).__name__}: {_words(error)}"}
         try:
             return check(path, feeds)
+        except TimeoutError as error:
+            return {"outcome": "not finished", "reason": str(error)}
         except Exception as error:  # a fault of ours, or of this script
             return {"outcome": "wrong", "reason": f"{type(error).__name__}: {_words(error)}"}
         finally:

@@ -28,13 +28,20 @@ Record = dict[str, Any]
 def write_table(records: Sequence[Record]) -> int:
     """Write the document; 1 where something is wrong."""
     known = [r for r in records if r["outcome"] in OUTCOMES]
-    lines = [HEAD.format(total=len(known)), *_summary(known)]
+    lines = [HEAD.format(total=len(known)), *_summary(known), *_unfinished(records)]
     for outcome in OUTCOMES[1:]:
         lines += _reasons(outcome, [r for r in known if r["outcome"] == outcome])
     lines += _explained([r for r in known if r["outcome"] == "explained"])
     DOCUMENT.write_text("\n".join(lines) + "\n")
     print({o: sum(r["outcome"] == o for r in known) for o in OUTCOMES})
     return int(any(r["outcome"] == "wrong" for r in known))
+
+
+def _unfinished(records: Sequence[Record]) -> Iterable[str]:
+    """What is in no column of the table."""
+    names = [f"{r['network']} ({r['exporter']})" for r in records if r["outcome"] not in OUTCOMES]
+    if names:
+        yield f"\nNot finished within the time for one, counted nowhere: {', '.join(names)}."
 
 
 def _summary(records: Sequence[Record]) -> Iterable[str]:

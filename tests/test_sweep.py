@@ -1,0 +1,82 @@
+"""The sweep's own parts: what it says of a file, how it goes on, and its table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from tests.graphs import model, node
+
+MATRIX = Path(__file__).parents[1] / "scripts" / "matrix"
+
+
+@pytest.fixture(scope="module")
+def part() -> Iterator[Any]:
+    """A module of the script, by name."""
+    sys.path.insert(0, str(MATRIX))
+    try:
+        yield import_module
+    finally:
+        sys.path.remove(str(MATRIX))
+
+
+def written(kind: str, folder: Path) -> Path:
+    made = model(
+        [node("MatMul", ["x", "w"], ["z"]), node(kind, ["z"], ["y"])],
+        {"x": (TensorProto.FLOAT, ["N", 3])},
+        {"y": (TensorProto.FLOAT, ["N", 2])},
+        {"w": np.arange(6, dtype=np.float32).reshape(3, 2)},
+    )
+    onnx.save(made, folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+def test_a_file_is_explained_refused_or_not_exported(part: Any, tmp_path: Path) -> None:
+    check, feeds = part("checking").check, {"x": np.ones((2, 3), np.float32)}
+    found = check(written("Relu", tmp_path), feeds)
+    assert found["outcome"] == "explained" and found["compiled"] == "agrees"
+    assert found["residual"] < 1e-6 and found["engines"] < 1e-6
+    assert check(written("NoSuch", tmp_path), feeds)["outcome"] == "not exported"
+    refused = check(written("Relu", tmp_path), {"x": np.ones((2, 4), np.float32)})
+    assert refused["outcome"] == "refused" and "x" in refused["reason"]
+
+
+def test_it_goes_on_where_it_stopped(part: Any) -> None:
+    wanted = part("sweep")._is_wanted
+    asked = argparse.Namespace(again=False, failed=False, since=10.0)
+    done, failed = {"begun": 5.0, "outcome": "explained"}, {"begun": 5.0, "outcome": "wrong"}
+    assert not wanted(done, asked) and not wanted(failed, asked)
+    asked.failed = True
+    assert not wanted(done, asked) and wanted(failed, asked)
+    asked.again = True
+    assert wanted(done, asked) and not wanted({**failed, "begun": 11.0}, asked)
+
+
+def test_the_table_counts_what_came_out(
+    part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, sweep = part("sweep_table"), part("sweep")
+    monkeypatch.setattr(table, "DOCUMENT", tmp_path / "sweep.md")
+    base = {"family": "f", "exporter": "e", "begun": 1.0}
+    good = {"outcome": "explained", "residual": 0, "engines": 0, "reached": {"default": 1.0}}
+    rows = [
+        {**base, "name": "a", "network": "A", "outcome": "begun"},
+        {**base, "name": "a", "network": "A", **good},
+        {**base, "name": "b", "network": "B", "outcome": "wrong", "reason": "x | y"},
+        {**base, "name": "c", "network": "C", "outcome": "not finished", "reason": ""},
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert table.write_table(list(sweep.read(tmp_path / "r.jsonl").values())) == 1
+    text = (tmp_path / "sweep.md").read_text()
+    assert "| f | e | 1 |  | 1 |  |" in text and "2 exports" in text
+    assert "- B (e): x / y" in text and "counted nowhere: C (e)" in text
