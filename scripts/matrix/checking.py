@@ -83,9 +83,9 @@ def _compare(
 
 def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) -> list[str]:
     """Troubles of the compiled file; refusals are notes."""
-    file = path.with_name("compiled.onnx")
+    file, wanted = path.with_name("compiled.onnx"), explainer.explain(feeds)
     try:
-        explainer.compile(file)
+        explainer.compile(file, task=wanted.task)
     except bt.BacktraceError as error:
         record["compiled"] = f"refused: {_words(error)}"
         return []
@@ -94,8 +94,9 @@ def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) 
     taken = {i.name for i in session.get_inputs()}
     given = {name: x for name, x in feeds.items() if name in taken}
     made = dict(zip(names, session.run(names, given), strict=True))
-    wanted = explainer.explain(feeds).relevance
-    apart = max((_apart(wanted[n.split("/", 1)[1]], r) for n, r in made.items()), default=0.0)
+    apart = max(
+        (_apart(wanted.relevance[n.split("/", 1)[1]], r) for n, r in made.items()), default=0.0
+    )
     record["compiled"] = "agrees" if apart < ALIKE else f"differs: {apart:.1e}"
     return [] if apart < ALIKE else [f"the compiled file differs: {apart:.1e}"]
 
