@@ -19,10 +19,11 @@ if TYPE_CHECKING:
         RuleError,
         UnsupportedError,
     )
-    from backtrace_onnx.explainer import Explainer, compile, explain
+    from backtrace_onnx.explainer import Explainer
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
     from backtrace_onnx.notes import Note
+    from backtrace_onnx.once import compile, explain
     from backtrace_onnx.policies import policy
     from backtrace_onnx.registry import rule
     from backtrace_onnx.tokenizer import Tokenizer
@@ -48,9 +49,9 @@ _HOME = {
     "RuleError": "errors",
     "Tokenizer": "tokenizer",
     "UnsupportedError": "errors",
-    "compile": "explainer",
+    "compile": "once",
     "count_visits": "visits",
-    "explain": "explainer",
+    "explain": "once",
     "explain_continuation": "generation",
     "policy": "policies",
     "rule": "registry",

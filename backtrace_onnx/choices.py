@@ -13,6 +13,7 @@ from backtrace_onnx.graph import NO_TENSOR, Graph
 
 Keep = Literal["inputs", "all"] | Sequence[str]
 _SHOWN = 8
+_STARTS = 'start is an array shaped like the output, a function that returns one or "probability"'
 
 
 def default_output(graph: Graph) -> str | None:
@@ -95,6 +96,27 @@ def find_reached(what: str, given: Any, graph: Graph, output: str) -> list[str]:
             why = f"the model has no tensor {name!r}"
         raise RequestError(f"{what}: {why}; {_suggest(name, reached)}")
     return list(dict.fromkeys(names))
+
+
+def check_amounts(threshold: Any, scaler: Any) -> None:
+    """Raises RequestError unless both are numbers that can be used; `scaler` may be None."""
+    check_number("threshold", threshold)
+    if scaler is not None:
+        check_number("scaler", scaler, positive=True)
+
+
+def read_start(start: Any, target: Any, task: Any) -> tuple[Any, bool]:
+    """The caller's own start if there is one, and whether signed modes start at probabilities.
+
+    Raises RequestError for another text, and where a start is given beside a target or a task.
+    """
+    if isinstance(start, str):
+        if start != "probability":
+            raise RequestError(f"{_STARTS}, not {start!r}")
+        return None, True
+    if start is not None and (target is not None or task is not None):
+        raise RequestError("give either start, or target and task")
+    return start, False
 
 
 def check_number(name: str, value: Any, *, positive: bool = False) -> None:

@@ -15,7 +15,7 @@ from backtrace_onnx.assembling import assembled
 from backtrace_onnx.axes import SampleChoice
 from backtrace_onnx.axis_search import Said
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.choices import Keep, check_number, find_kept, find_output
+from backtrace_onnx.choices import Keep, check_amounts, find_kept, find_output, read_start
 from backtrace_onnx.detectors import declared
 from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
@@ -23,7 +23,6 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.language import default_task
 from backtrace_onnx.model import ModelLike, load
-from backtrace_onnx.notes import Note
 from backtrace_onnx.plan import OnUnsupported
 from backtrace_onnx.policies import find_policy
 from backtrace_onnx.reach import check_finite
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _ = rules  # registers the rules
-_STARTS = 'start is an array shaped like the output, a function that returns one or "probability"'
 
 
 class Explainer:
@@ -169,37 +167,29 @@ class Explainer:
         Warns:
             InputWarning: columns of a table that no input takes.
         """
-        check_number("threshold", threshold)
-        if scaler is not None:
-            check_number("scaler", scaler, positive=True)
+        check_amounts(threshold, scaler)
+        start, probability = read_start(start, target, task)
         texts: dict[str, TextInput] = {}
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
         given = read_given(inputs, self.graph, sidecar)
-        probability = isinstance(start, str)
-        if probability and start != "probability":
-            raise RequestError(f"{_STARTS}, not {start!r}")
-        start = None if probability else start
-        if start is not None and (target is not None or task is not None):
-            raise RequestError("give either start, or target and task")
         views, feeds = self._subject.read(given.feeds)
         output = find_output(output, views.graph)
         view = views.view(output)
-        assumed: tuple[Note, ...] = ()
-        unsaid = task is None and start is None
-        if unsaid:
-            task, assumed = default_task(view.plan.graph, output)
+        likely, assumed = (
+            default_task(view.plan.graph, output) if task is None and start is None else (None, ())
+        )
         request = Request(
             find_policy(mode),
             output,
             find_kept(keep, view.plan.graph, output),
-            task or "classification",
+            task or likely or "classification",
             target,
             start,
             scaler,
             threshold,
             Said(sample_axis, class_axis, columns),
-            open=unsaid and task == "classification" and target is None,
+            open=likely == "classification" and target is None,
             probability=probability,
         )
         if self.engine == "numba":
@@ -300,9 +290,7 @@ class Explainer:
         from backtrace_onnx.compiler import Options
         from backtrace_onnx.saving import write
 
-        check_number("threshold", threshold)
-        if scaler is not None:
-            check_number("scaler", scaler, positive=True)
+        check_amounts(threshold, scaler)
         views = self._subject.straight()
         output = find_output(output, views.graph)
         view = views.view(output)
@@ -325,39 +313,4 @@ class Explainer:
         return support_rows(self._loaded, self._subject.plan)
 
 
-def explain(
-    model: ModelLike,
-    inputs: Any,
-    *,
-    engine: Literal["numba", "onnxruntime"] = "numba",
-    providers: Sequence[str] | None = None,
-    libraries: Sequence[str] = (),
-    on_unsupported: OnUnsupported = "error",
-    **options: Any,
-) -> Explanation:
-    """Explain once: `Explainer(model, ...).explain(inputs, ...)`."""
-    made = Explainer(
-        model,
-        engine=engine,
-        providers=providers,
-        libraries=libraries,
-        on_unsupported=on_unsupported,
-    )
-    return made.explain(inputs, **options)
-
-
-def compile(
-    model: ModelLike,
-    path: str | os.PathLike[str],
-    *,
-    on_unsupported: OnUnsupported = "error",
-    **options: Any,
-) -> None:
-    """Write prediction and explanation as one ONNX model: `Explainer(model).compile(path, ...)`.
-
-    `options` are those of `Explainer.compile`, where the file's inputs and outputs are described.
-    """
-    Explainer(model, on_unsupported=on_unsupported).compile(path, **options)
-
-
-__all__ = ["Explainer", "Support", "compile", "explain"]
+__all__ = ["Explainer", "Support"]
