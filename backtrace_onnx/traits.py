@@ -81,6 +81,9 @@ _KEEPS_NONNEGATIVE = frozenset(
 )
 
 
+_SIZES = frozenset({"Shape", "Size"})  # integers whatever they are the size of
+
+
 def integral(graph: Graph) -> frozenset[str]:
     """Tensors whose every dependence on the inputs goes through integers or booleans.
 
@@ -95,7 +98,7 @@ def integral(graph: Graph) -> frozenset[str]:
         ):
             continue
         varying = [i for i in node.inputs if i and i not in graph.constants]
-        if all(i in found for i in varying):
+        if node.operator in _SIZES or all(i in found for i in varying):
             found.update(filter(None, node.outputs))
     return frozenset(found)
 

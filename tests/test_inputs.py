@@ -129,7 +129,7 @@ def test_booleans() -> None:
     )
     mask = np.array([[True, False, True, False]] * 2)
     found = Explainer(proto).explain({"m": mask, "x": X}, task="regression")
-    assert np.array_equal(found.relevance["x"], np.where(mask, X, 0))
+    assert np.array_equal(found.relevance["x"], np.where(mask, np.abs(X), 0))
     assert not found.relevance["m"].any()
     with pytest.raises(InputError, match="'m' takes bool"):
         Explainer(proto).explain({"m": mask.astype(int), "x": X})
