@@ -168,6 +168,18 @@ def recognised(
     return replace(request, task=task, axes=said), notes
 
 
+def may_hold_boxes(graph: Graph, output: str) -> bool:
+    """Whether the declared shapes leave open that an output is a detector's."""
+    shape = graph.type(output).shape
+    shapes = {name: graph.type(name).shape or () for name in graph.outputs}
+    if not sees_pictures(graph) or not graph.type(output).is_float:
+        return False
+    if shape is None or boxes_beside(graph, output, shapes) is not None:
+        return True
+    known = [n if isinstance(n, int) else _COORDINATES + 2 for n in shape[1:]]
+    return len(shape) == 3 and output not in graph.classes and min(known) > _COORDINATES
+
+
 def _is_detector(
     graph: Graph, output: str, axes: OutputAxes, y: Array, shapes: Mapping[str, Shape]
 ) -> bool:

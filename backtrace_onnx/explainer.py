@@ -16,6 +16,7 @@ from backtrace_onnx.axes import SampleChoice
 from backtrace_onnx.axis_search import Said
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_amounts, find_kept, find_output, read_start
+from backtrace_onnx.compiled_task import undeclared_task
 from backtrace_onnx.detectors import declared
 from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
@@ -273,6 +274,7 @@ class Explainer:
 
         Args:
             path: file to write; weights over 1.8 GB go to `<path>.data`.
+            task: as in `explain`; a detector is recognised by a trial run.
             tensors: those whose relevance is returned; default: the inputs.
             target: "optional" as above; "required": an input that must be given; None: no such
                 input, the file explains what `explain` does without a target; or an index, or one
@@ -300,8 +302,10 @@ class Explainer:
         given = start is True
         if given and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
-        task = "start" if given else task or default_task(view.plan.graph, output)[0]
         said = Said(sample_axis, class_axis, columns)
+        if task is None and not given:
+            task = undeclared_task(view, output, find_policy(mode), said, pinned=bool(asked.fixed))
+        task = task or "start"
         said, _ = declared(task, views.graph, output, said)
         probability = isinstance(start, str)
         how = (find_policy(mode), output, task, scaler, threshold, asked, said)

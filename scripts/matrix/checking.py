@@ -85,7 +85,10 @@ def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) 
     """Troubles of the compiled file; refusals are notes."""
     file, wanted = path.with_name("compiled.onnx"), explainer.explain(feeds)
     try:
-        explainer.compile(file, task=wanted.task)
+        try:
+            explainer.compile(file)
+        except bt.RequestError:  # the task is known only when it runs
+            explainer.compile(file, task=wanted.task)
     except bt.BacktraceError as error:
         record["compiled"] = f"refused: {_words(error)}"
         return []

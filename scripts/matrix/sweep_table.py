@@ -14,7 +14,7 @@ HEAD = """# The sweep
 {total} exports of small networks and estimators, made by `python scripts/matrix/sweep.py`: every
 family by every exporter that takes it, with random weights or fitted on random rows; nothing is
 downloaded. Each file is explained in default, contrastive and epsilon by the eager engine and by
-onnxruntime, and compiled for the task that the explanation found.
+onnxruntime, and compiled, for the task that is named only where nothing else tells.
 
 *Explained*: all of it, the ledger closes to 1e-3, both engines and the compiled file agree to 1e-3
 of the largest relevance. *Refused*: with a reason, given below. *Wrong*: a fault of ours, given
