@@ -14,6 +14,9 @@ from backtrace_onnx.infer import SAMPLES, infer_types
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _DATA_SIZED = frozenset({"NonMaxSuppression", "NonZero", "Compress", "Unique", "TopK"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_BATCHES = frozenset({"n", "b", "bs"})
+_LENGTHS = frozenset({"t", "l", "s"})
+_TIMES = ("time", "seq", "len", "step", "frame", "token")
 _ROUNDS = 32  # merges one after another; later ones are taken for sample-major
 
 
@@ -280,7 +283,16 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     first = {n for n in known if "batch" in n.lower()} or first - steps
     lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
     lost = lost and not first.intersection(shared)
-    return set((named or shared)[:1]) if shared and (named or not lost) else first
+    likely = min(shared, key=lambda n: (_strangeness(n), n not in first), default="")
+    return {likely} if shared and (named or not lost) else first
+
+
+def _strangeness(symbol: str) -> int:
+    """How little the name of an axis looks like that of a batch; names of time look least so."""
+    name = symbol.lower()
+    if "batch" in name or name in _BATCHES:
+        return 0
+    return 2 if name in _LENGTHS or name.startswith(_TIMES) else 1
 
 
 def _counting(shape: Shape) -> Iterator[str]:

@@ -178,6 +178,34 @@ def test_what_a_recurrent_cell_steps_along_is_no_batch(sizes: list[Any]) -> None
     assert bool(made.notes) == (sizes[1] == 2)
 
 
+NAMES = [("batch", "T"), ("N", "T"), ("B", "L"), ("N", "time"), ("bs", "seq"), ("a", "b")]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_steps_that_are_read_first_are_no_batch_whatever_they_are_called(
+    names: tuple[str, str],
+) -> None:
+    batch, steps = names
+    proto = model(
+        [
+            node("Transpose", ["x"], ["k"], perm=[0, 2, 1]),
+            node("MatMul", ["x", "k"], ["scores"]),
+            node("Softmax", ["scores"], ["weights"], axis=-1),
+            node("MatMul", ["weights", "x"], ["c"]),
+            node("MatMul", ["c", "w"], ["o"]),
+            node("Transpose", ["o"], ["y"], perm=[1, 0, 2]),
+        ],
+        {"x": (FLOAT, [batch, steps, 5])},
+        {"y": (FLOAT, [steps, batch, 7])},
+        {"w": normal(5, 7)},
+    )
+    x = normal(2, 6, 5, seed=4)
+    made = both(proto, x)
+    assert made.layout.samples == 1
+    alone = Explainer(proto).explain(x[1:])
+    assert np.allclose(made.relevance["x"][1:], alone.relevance["x"], atol=1e-6)
+
+
 @pytest.mark.parametrize("steps", [5, 7])
 def test_samples_that_a_reshape_leaves_side_by_side(steps: int) -> None:
     """As the newer torch exporter writes a GRU of steps whose number it fixed."""
