@@ -178,7 +178,7 @@ def test_what_a_recurrent_cell_steps_along_is_no_batch(sizes: list[Any]) -> None
     assert bool(made.notes) == (sizes[1] == 2)
 
 
-NAMES = [("batch", "T"), ("N", "T"), ("B", "L"), ("N", "time"), ("bs", "seq"), ("a", "b")]
+NAMES = [("batch", "T"), ("N", "T"), ("B", "L"), ("N", "time"), ("bs", "seq"), ("rows", "places")]
 
 
 @pytest.mark.parametrize("names", NAMES)
