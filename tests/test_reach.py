@@ -32,9 +32,11 @@ def biased(weight: float, bias: float) -> Any:
     return model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
 
 
+PLAIN = pytest.mark.filterwarnings("ignore:overflow encountered")  # of kernels without the JIT
 ONES = np.ones((2, 2), np.float32)
 
 
+@PLAIN
 @pytest.mark.parametrize("engine", ENGINES)
 def test_relevance_that_overflows_is_an_error_that_names_the_first_node(engine: Engine) -> None:
     explainer = Explainer(chain(30, 0), engine=engine)
@@ -49,6 +51,7 @@ def test_relevance_that_overflows_is_an_error_that_names_the_first_node(engine: 
     assert "use mode contrastive" in str(caught.value)
 
 
+@PLAIN
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_sample_that_overflows_is_named(engine: Engine) -> None:
     start = np.array([[0, 0], [1, 0]], np.float32)
