@@ -75,7 +75,13 @@ class NodeStep:
         if name in graph.computed:
             made = graph.computed[name]
             return self.ops.op(made.op_type, [self.tensor(x) for x in made.inputs])
-        return self._values.value(name)
+        value = self._values.value(name)
+        return self._defined(value) if name in self._plan.undefined else value
+
+    def _defined(self, x: Value) -> Value:
+        """x, and 0 where it is NaN or infinite."""
+        ops = self.ops
+        return ops.Where(ops.Less(ops.Abs(x), ops.scalar(np.inf)), x, ops.zero())
 
     def exact(self, i: int) -> Value:
         """Value of input `i`, which is no constant, in its own dtype."""

@@ -50,14 +50,14 @@ def _answers(graph: Graph, tensor: str) -> bool:
         and tensor not in graph.outputs
         and all(
             node.operator in _ANSWERS
-            or _imputes_nan(node)
+            or imputes_nan(node)
             or (node.operator in _MOVES and all(_answers(graph, out) for out in node.outputs))
             for node in readers
         )
     )
 
 
-def _imputes_nan(node: Node) -> bool:
+def imputes_nan(node: Node) -> bool:
     """Whether a node is an Imputer of NaN; others replace a number, and let NaN through."""
     replaced = node.attributes.get("replaced_value_float", 0.0)
     return node.operator == "ai.onnx.ml::Imputer" and isnan(replaced)

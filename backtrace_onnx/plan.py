@@ -16,6 +16,7 @@ from backtrace_onnx.graph import Graph, Node
 from backtrace_onnx.ids import find_ids
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
+from backtrace_onnx.undefined import undefined
 from backtrace_onnx.validity import blaming
 
 OnUnsupported = Literal["error", "pass", "stop"]
@@ -46,6 +47,7 @@ class Plan:
         gates: saturation gate of linear nodes followed by a saturating activation.
         missing: why a node cannot be explained, by its name.
         bodies: what cannot be explained in the bodies of control flow not written out yet.
+        undefined: tensors that may hold NaN where another value is chosen behind them.
     """
 
     graph: Graph
@@ -57,6 +59,7 @@ class Plan:
     gates: Mapping[str, Gate]
     missing: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, tuple[Unsupported, ...]] = field(default_factory=dict)
+    undefined: frozenset[str] = frozenset()
 
     def unsupported(self, output: str) -> tuple[Unsupported, ...]:
         """A row for every operator without a rule that relevance from `output` would meet."""
@@ -112,6 +115,7 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
         traits.infinite(graph),
         traits.gates(graph),
         missing,
+        undefined=undefined(graph),
     )
 
 

@@ -24,7 +24,9 @@ def check_finite(ledger: Ledger, mode: str) -> None:
         made = np.stack([entry.data, entry.constants, entry.unassigned])
         bad = ~np.isfinite(made).all(axis=(0, 1))
         if bad.any():
-            remedy = "" if mode == STEADY else f"use mode {STEADY} or default, where nothing grows"
+            others = [other for other in (STEADY, "default") if other != mode]
+            remedy = f"use mode {' or '.join(others)}, where nothing grows"
+            remedy = "" if mode == STEADY else remedy
             where = f"{entry.node!r} ({entry.operator})"
             raise NumericalError(entry.node, mode, int(bad.argmax()), where, remedy)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, Explanation, Note, NumericalError
+from backtrace_onnx.ledger import Ledger
+from backtrace_onnx.reach import check_finite
 from tests.graphs import FLOAT, model, node
 
 Engine = Literal["numba", "onnxruntime"]
@@ -49,6 +52,16 @@ def test_relevance_that_overflows_is_an_error_that_names_the_first_node(engine: 
     # Float32 ends at 3e38, to which no layer multiplies at once, nor do ten suffice.
     assert 5 <= int(caught.value.node.removeprefix("mix")) <= 24
     assert "use mode contrastive" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+def test_the_mode_in_use_is_not_advised(mode: str) -> None:
+    made = Explainer(chain(2, 1)).explain(ONES, mode=mode)
+    spoilt = {name: replace(e, constants=e.constants * np.nan) for name, e in made.ledger.items()}
+    with pytest.raises(NumericalError, match=f"in mode {mode}, for sample 0") as caught:
+        check_finite(Ledger(spoilt, made.ledger.total()), mode)
+    advice = str(caught.value).split("for sample 0; ")[1]
+    assert mode not in advice and ("contrastive" in advice) == (mode != "contrastive")
 
 
 @PLAIN
