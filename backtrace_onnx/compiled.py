@@ -154,6 +154,9 @@ def _relevance(
 
 def _ledger(found: Mapping[str, Array], books: Books, count: int) -> Ledger:
     def read(total: Symbol) -> Array:
-        return np.broadcast_to(found[total.name], (count,))
+        own = found[total.name]
+        return (
+            own if own.ndim else np.full(count, own / max(count, 1))
+        )  # of no one sample: of all alike
 
     return books.ledger(count, read)

@@ -27,9 +27,13 @@ class SampleAxes:
     """
 
     def __init__(self, graph: Graph, known: Mapping[str, SampleAxis] | None = None) -> None:
-        """`known` goes above what the graph tells."""
+        """`known`, of the explained output, goes above what the graph tells."""
         self._graph = graph
-        self._known = {**graph.samples, **(known or {})}
+        followed, known = graph.samples, known or {}
+        if not all(_followed(graph, name, axis) for name, axis in known.items()):
+            # the output may count other samples than those that were followed
+            followed = {n: SampleAxis(a, a.inner, mixed=a.mixed) for n, a in followed.items()}
+        self._known = {**followed, **known}
 
     def __call__(self, tensor: str) -> SampleAxis | None:
         """Sample axis of a tensor, None if it has none."""
@@ -38,6 +42,15 @@ class SampleAxes:
             return found
         shape = self._graph.type(tensor).shape
         return SampleAxis(0) if shape is None or len(shape) > 1 else None
+
+
+def _followed(graph: Graph, output: str, axis: SampleAxis) -> bool:
+    """Whether an output's samples are the ones that the graph leads there from its inputs."""
+    found = graph.samples.get(output)
+    if found is None or not found.alone or found != axis:
+        return False
+    shapes = ((graph.samples.get(name), graph.type(name).shape) for name in graph.inputs)
+    return len({shape[a] for a, shape in shapes if a is not None and shape}) < 2
 
 
 def data_sized(graph: Graph, tensor: str) -> bool:

@@ -203,7 +203,7 @@ class EmitOps(Ops):
         if inner:
             sample = self.Mod(self.Div(places, np.int64(inner)), count)
         else:
-            sample = self.Div(self.Mul(places, count), size)
+            sample = self.Div(self.Mul(places, count), self.Max(size, one))
         own = self.Equal(self.Unsqueeze(self.Range(np.int64(0), count, one), ints(1)), sample)
         divides = self.Equal(self.Mod(size, self.Mul(count, np.int64(max(inner, 1)))), np.int64(0))
         even = self.Reciprocal(self.Cast(count, to=11))
