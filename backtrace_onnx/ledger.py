@@ -121,13 +121,24 @@ class Ledger(Mapping[str, Entry]):
 
 
 def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None = None) -> Ledger:
-    """The ledger; of the whole batch where it closes only so."""
+    """The ledger; of the whole batch where it closes only so, the model's or a node's books."""
     even = balance.evened()
     closes = not balance.relative_residual > CLOSED  # NaN is no reason to mix
     if closes or even.relative_residual > CLOSED:
-        return Ledger(entries, balance, sizes=sizes)
+        ends = (balance.start, balance.inputs)
+        moved = max(float(np.abs(end).max(initial=0)) for end in ends)
+        booked = {name: _told(entry, CLOSED * moved) for name, entry in entries.items()}
+        return Ledger(booked, balance, sizes=sizes)
     evened = {name: entry.evened() for name, entry in entries.items()}
     return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None)
+
+
+def _told(entry: Entry, rounding: float) -> Entry:
+    """A node's books; of the batch where samples can be told apart on one side of it only."""
+    if not np.abs(entry.residual).max(initial=0) > rounding:
+        return entry
+    even = entry.evened()
+    return entry if np.abs(even.residual).max(initial=0) > rounding else even
 
 
 def _even(totals: Totals) -> Totals:

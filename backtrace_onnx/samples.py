@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 import onnx
 
 from backtrace_onnx.graph import Graph, SampleAxis, Shape, TensorType
 from backtrace_onnx.infer import SAMPLES, infer_types
+from backtrace_onnx.merging import merge
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _DATA_SIZED = frozenset({"NonMaxSuppression", "NonZero", "Compress", "Unique", "TopK"})
@@ -237,48 +237,8 @@ class _Search:
         return self.types.get(tensor, TensorType()).rank
 
 
-def merge(before: Shape, axis: SampleAxis, after: Shape) -> SampleAxis | None:
-    """Where samples lie after a reshape; None where that cannot be told.
-
-    Element f of a tensor belongs to sample (f // stride) % samples, and a reshape keeps the stride.
-    """
-    if all(n == 1 for n in before[:axis]) and axis.inner == 0:
-        first = next((i for i, n in enumerate(after) if n != 1), 0)
-        own, then = _product(before[axis + 1 :]), _product(after[first + 1 :])
-        sure = axis.alone and own is not None and then is not None
-        return SampleAxis(first, alone=sure and own == then, mixed=sure and own != then)
-    follow = before[axis + 1 :]
-    if not all(isinstance(n, int) for n in follow):
-        return None
-    stride = prod(int(n) for n in follow if n is not None) * (axis.inner or 1)
-    if sum(not isinstance(n, int) for n in after) > 1 or not (axis.inner or axis.alone):
-        return None
-    return _axis_of_stride(after, stride)
-
-
 def _layout(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "layout"), 0)
-
-
-def _product(shape: Shape) -> int | None:
-    """Number of elements; None where a size is open."""
-    return prod(n for n in shape if isinstance(n, int)) if _closed(shape) else None
-
-
-def _closed(shape: Shape) -> bool:
-    return all(isinstance(n, int) for n in shape)
-
-
-def _axis_of_stride(shape: Shape, stride: int) -> SampleAxis | None:
-    """The axis in which neighbours `stride` elements apart lie, and their distance in it."""
-    step = 1
-    for axis in reversed(range(len(shape))):
-        size = shape[axis]
-        if isinstance(size, int) and size and stride % (step * size) == 0 and axis:
-            step *= size
-            continue
-        return SampleAxis(axis, stride // step) if stride % step == 0 else None
-    return None
 
 
 def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
@@ -315,4 +275,4 @@ def _counting(shape: Shape) -> Iterator[str]:
             yield n
 
 
-__all__ = ["SampleAxes", "SampleAxis", "find_samples", "merge"]
+__all__ = ["SampleAxes", "SampleAxis", "find_samples"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.ledger import Balance, Entry, Ledger
-from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
+from tests.graphs import FLOAT, Array, check_closed, mlp, model, node, normal
+from tests.support import channels
 
 X = normal(3, 4, seed=5)
 MODES = ("default", "contrastive", "epsilon")
+ENGINES: tuple[Literal["numba", "onnxruntime"], ...] = ("numba", "onnxruntime")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -82,7 +85,7 @@ def test_it_reads_like_a_mapping() -> None:
     assert (list(ledger), len(ledger), ledger["n"]) == (["n"], 1, entry)
 
 
-@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("mode", MODES)
 def test_samples_that_meet_are_booked_together(
     mode: str, engine: Literal["numba", "onnxruntime"], tmp_path: Path
@@ -106,3 +109,75 @@ def test_samples_that_meet_are_booked_together(
     assert found.ledger.total().inputs[0].sum() == pytest.approx(arrived, rel=1e-4)
     found.save(tmp_path / "found.npz")
     assert Explanation.load(tmp_path / "found.npz").ledger.mixed
+
+
+APART: dict[str, tuple[onnx.ModelProto, dict[str, Array], dict[str, Any]]] = {
+    "a vector for all samples": (
+        model(
+            [node("Add", ["x", "y"], ["z"])],
+            {"x": (FLOAT, [3, 4, 5]), "y": (FLOAT, [5])},
+            {"z": (FLOAT, [3, 4, 5])},
+        ),
+        {"x": normal(3, 4, 5), "y": normal(5, seed=1)},
+        {},
+    ),
+    "a result for the whole batch": (
+        model(
+            [node("ReduceMax", ["x"], ["z"], keepdims=1)],
+            {"x": (FLOAT, [3, 2, 2])},
+            {"z": (FLOAT, [1, 1, 1])},
+        ),
+        {"x": normal(3, 2, 2)},
+        {},
+    ),
+    "two batches of their own sizes": (
+        model(
+            [node("Transpose", ["y"], ["v"]), node("MatMul", ["x", "v"], ["z"])],
+            {"x": (FLOAT, ["P", 4]), "y": (FLOAT, ["T", 4])},
+            {"z": (FLOAT, ["P", "T"])},
+        ),
+        {"x": normal(2, 4), "y": normal(3, 4, seed=1)},
+        {},
+    ),
+    "an axis that the caller names": (
+        model(
+            [node("Relu", ["x"], ["r"]), node("MatMul", ["r", "w"], ["z"])],
+            {"x": (FLOAT, ["N", 4, 5])},
+            {"z": (FLOAT, ["N", 4, 2])},
+            {"w": normal(5, 2)},
+        ),
+        {"x": normal(3, 4, 5, seed=2)},
+        {"sample_axis": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", APART)
+def test_the_outputs_samples_are_those_of_all_books(case: str, mode: str) -> None:
+    proto, feeds, said = APART[case]
+    made = [Explainer(proto, engine=e).explain(feeds, mode=mode, **said) for e in ENGINES]
+    for found in made:
+        check_closed(found)
+        total = found.ledger.total()
+        arrived = sum(r.sum() for name in feeds for r in channels(found, name))
+        assert total.inputs.sum() == pytest.approx(arrived, rel=1e-4, abs=1e-5)
+    ours, theirs = (found.ledger.total() for found in made)
+    for kind in ("start", "inputs", "constants", "unassigned"):
+        np.testing.assert_allclose(getattr(ours, kind), getattr(theirs, kind), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_tensor_without_samples_has_none(engine: Literal["numba", "onnxruntime"]) -> None:
+    """A session that folds constants does not divide by its size."""
+    proto = model(
+        [
+            node("Slice", ["x", "none", "none"], ["e"]),
+            node("Concat", ["e", "x"], ["c"], axis=0),
+            node("MatMul", ["c", "w"], ["y"]),
+        ],
+        {"x": (FLOAT, [3, 4])},
+        {"y": (FLOAT, [3, 2])},
+        {"none": np.array([0]), "w": normal(4, 2)},
+    )
+    check_closed(Explainer(proto, engine=engine).explain(X))

@@ -10,7 +10,7 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.graph import SampleAxis
-from backtrace_onnx.samples import merge
+from backtrace_onnx.merging import merge
 from tests.graphs import FLOAT, check_closed, check_samples, mlp, model, node, normal
 
 MODES = ("default", "contrastive", "epsilon")
