@@ -3,9 +3,10 @@
 A policy is one scalar function of a unit's positive mass `p`, negative mass `n`, bias `b` and its
 relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias)`: every positive
 contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
-The same text is compiled by Numba and written as ONNX nodes, so it uses only `+ - * / **`,
-comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`, numbers, and functions that do so. What it
-refers to, as globals or in its closure, belongs to it: where that changes it is another policy.
+It is written down for Numba and as ONNX nodes (`scalars`), so it uses only `+ - * / **`,
+comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`, numbers (NumPy's too), and functions
+that do so. A comparison is 1 or 0 in arithmetic. What it refers to, as globals, in its closure or in what
+these hold, belongs to it: where that changes it is another policy.
 """
 
 from __future__ import annotations

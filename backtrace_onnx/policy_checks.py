@@ -9,7 +9,10 @@ from itertools import product
 from math import isfinite
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.scalars import Scalar, number, plain
 
 if TYPE_CHECKING:
     from backtrace_onnx.policies import Policy
@@ -75,12 +78,14 @@ def _check_numbers(policy: Policy, given: tuple[float, ...]) -> None:
     """What the function makes of numbers: three finite ones per channel, as its reading needs."""
     where = f"for {_spelled(given)}"
     try:
-        made = policy.coefficients(*given)
+        with np.errstate(all="ignore"):  # what is not finite is said below
+            made = policy.coefficients(*given)
     except ZeroDivisionError:
         raise _wrong(policy, f"it divides by zero {where}; use `divide` instead of /") from None
     except Exception as error:  # it is anybody's code
         raise _wrong(policy, f"it fails {where}: {type(error).__name__}: {error}") from None
     for a, c, z in _channels(policy, made):
+        a, c, z = map(plain, (a, c, z))
         for part in (a, c, z):
             if not isinstance(part, int | float) or not isfinite(part):
                 raise _wrong(policy, f"it returns {part!r} {where}; a finite number is needed")
@@ -100,7 +105,7 @@ def _check_symbols(policy: Policy) -> None:
     from backtrace_onnx.backends.symbols import Sign, Symbol
 
     ops = EmitOps("float32", prefix="policy")
-    p, n, b, *r = (Symbol(ops, f"x{i}", Sign.ANY) for i in range(3 + policy.channels))
+    p, n, b, *r = (Scalar(Symbol(ops, f"x{i}", Sign.ANY)) for i in range(3 + policy.channels))
     for given in ((p, n, b, *r), (p, 0.0, 0.0, *r)):
         try:
             made = policy.coefficients(*given)
@@ -111,8 +116,10 @@ def _check_symbols(policy: Policy) -> None:
                 policy, f"it cannot be written as ONNX nodes ({error}); {_ALLOWED}"
             ) from None
         for part in (part for channel in _channels(policy, made) for part in channel):
-            if not isinstance(part, Symbol | int | float):
-                raise _wrong(policy, f"it returns {part!r} for a tensor; {_ALLOWED}")
+            try:
+                number(part)
+            except RuleError:
+                raise _wrong(policy, f"it returns {part!r} for a tensor; {_ALLOWED}") from None
 
 
 def _channels(policy: Policy, made: Any) -> tuple[tuple[Any, Any, Any], ...]:

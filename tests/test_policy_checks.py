@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 import backtrace_onnx
@@ -67,6 +69,9 @@ TEXTS: dict[str, Callable[..., Any]] = {
     r"returns the tuple .*not None": lambda p, n, b, r: None,
     r"returns None for p=": lambda p, n, b, r: ((r, None, b),),
     r"written as ONNX nodes .*real number": lambda p, n, b, r: ((math.exp(-p) * r, r * 0, b * 0),),
+    r"&.*between comparisons, not": lambda p, n, b, r: (((2 * (p > 1)) & (p > 0), r, b),),
+    r"unary ~": lambda p, n, b, r: ((~(p > 1), r, b),),
+    r"calculates with Fraction": lambda p, n, b, r: ((Fraction(1, 2) * r, r, b),),
     r"`if`, `and`": lambda p, n, b, r: ((r if p > n else 0 * r, 0 * r, 0 * r),),
 }
 
@@ -74,6 +79,16 @@ TEXTS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("message", TEXTS)
 def test_what_functions_do_and_return(message: str) -> None:
     refused(TEXTS[message], f"policy 'mine': .*({message})")
+
+
+def test_numbers_of_numpy_that_divide_by_zero_are_told() -> None:
+    half = np.float64(0.5)
+    refused(lambda p, n, b, r: ((half / p, r, b),), "returns inf for p=0")
+
+
+def test_a_list_of_numbers_is_no_number() -> None:
+    several = np.array([0.5, 1.0])
+    refused(lambda p, n, b, r: ((several * r, r, b),), "returns array.*a finite number is needed")
 
 
 def test_a_reading_that_the_function_does_not_keep_to() -> None:

@@ -14,6 +14,7 @@ from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value, int
 from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.policies import SMALLEST_MASS
+from backtrace_onnx.scalars import Scalar, number
 
 if TYPE_CHECKING:
     from backtrace_onnx.graph import Node
@@ -29,6 +30,12 @@ def _bias_sign(b: Value) -> Sign:
     if not isinstance(array, np.ndarray):
         return Sign.ANY
     return Sign.NONZERO if bool((abs(array) >= SMALLEST_MASS).all()) else Sign.ANY
+
+
+def _coefficients(policy: Policy, *masses: Value) -> tuple[tuple[Value, ...], ...]:
+    """What a policy's function makes of masses, bias and relevance: (aP, aN, to_bias) each."""
+    given = (Scalar(x) if isinstance(x, Symbol) else x for x in masses)
+    return tuple(tuple(map(number, made)) for made in policy.coefficients(*given))
 
 
 class EmitOps(Ops):
@@ -228,7 +235,7 @@ class EmitOps(Ops):
             t = p - negative + bias
             low, high = t < gate[0], t > gate[1]
             p, negative = low.where(0.0, p), high.where(0.0, negative)
-        result = policy.coefficients(p, negative, bias, *r)
+        result = _coefficients(policy, p, negative, bias, *r)
         coefficients = [
             (
                 self._per_unit(a if low is None else low.where(0.0, a), p),

@@ -15,14 +15,14 @@ from numba.extending import overload
 
 from backtrace_onnx import policies
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.identity import fingerprint, globals_of
+from backtrace_onnx.identity import fingerprint
+from backtrace_onnx.kernels.policy_text import written
 
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "nsz", "contract"},
     "nogil": True,
 }
-_OVERLOADED = (policies.where, policies.divide)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +51,7 @@ def specialise(
     loop = template(policy.identity or fingerprint(policy.coefficients))
     bound = types.FunctionType(
         loop.__code__,
-        {**loop.__globals__, **words, "coefficients": _scalar(policy.coefficients, {})},
+        {**loop.__globals__, **words, "coefficients": _scalar(policy)},
         re.sub(r"\W", "_", f"{loop.__name__}_{policy.coefficients.__name__}"),
         None,
         loop.__closure__,
@@ -59,30 +59,11 @@ def specialise(
     return kernel(bound)
 
 
-def _scalar(function: Any, known: dict[Any, Any]) -> Any:
-    """A policy's function, compiled with the functions it calls and the numbers it names now."""
-    if not isinstance(function, types.FunctionType) or function in _OVERLOADED:
-        return function
-    if function not in known:
-        known[function] = function  # one that calls itself is left to Numba
-        used = {name: _scalar(value, known) for name, value in globals_of(function)}
-        cells = tuple(_cell(cell, known) for cell in function.__closure__ or ())
-        copy = types.FunctionType(
-            function.__code__,
-            {**function.__globals__, **{k: v for k, v in used.items() if v is not None}},
-            function.__name__,
-            function.__defaults__,
-            cells,
-        )
-        known[function] = numba.njit(**OPTIONS)(copy)
-    return known[function]
-
-
-def _cell(cell: types.CellType, known: dict[Any, Any]) -> types.CellType:
-    try:
-        return types.CellType(_scalar(cell.cell_contents, known))
-    except ValueError:  # empty as yet
-        return cell
+def _scalar(policy: policies.Policy) -> Callable[..., Any]:
+    """A policy's function, compiled."""
+    text = written(policy.coefficients, 3 + policy.channels)
+    compiled: Callable[..., Any] = numba.njit(**OPTIONS)(text)
+    return compiled
 
 
 @contextmanager

@@ -225,13 +225,98 @@ def test_a_gate_shuts_both_channels_in_both_engines(
     check_compiled(case, name, r, made, tmp_path)
 
 
-def test_what_numba_cannot_compile_names_the_policy(registered: Any) -> None:
-    table = {"factor": 2.0}
+CONSTANTS: dict[str, Any] = {
+    "float32": np.float32(0.5),
+    "float64": np.float64(0.5),
+    "float16": np.float16(0.5),
+    "int64": np.int64(2),
+    "bool": np.bool_(True),
+    "array": np.array(0.5),
+    "array of float32": np.array(0.5, np.float32),
+    "True": True,
+}
+TABLE = {"factor": 2.0}
+LIST = [0.5, [2.0]]
 
-    def looks_up(p: Any, n: Any, b: Any, r: Any) -> Any:
-        a = divide(table["factor"] * r, p + n)
-        return ((a, a, b * 0),)
 
-    case, name = _gemm(), registered(looks_up)
-    with pytest.raises(backtrace_onnx.RuleError, match=f"policy '{name}': Numba cannot compile"):
-        case.explain(name, starts(case, name))
+def keyword(p: Any, n: Any, b: Any, r: Any, *, by: Any = 2.0) -> Any:
+    return ((by * r, r, b),)
+
+
+TRUTHS: dict[str, Callable[..., Any]] = {
+    "times": lambda p, n, b, r: ((divide(r, p + n) * (p > 1), r, b),),
+    "times on the left": lambda p, n, b, r: (((p > 1) * r, (p != 0) * p, b),),
+    "or": lambda p, n, b, r: (((p > 1) | (p < 0.5), r, b),),
+    "exclusive or": lambda p, n, b, r: (((p > 1) ^ (p < 0.5), r, n > 1),),
+    "and a number": lambda p, n, b, r: (((p > 0) & True, 1 | (p > 0), 0 ^ (n > 1)),),
+    "True times": lambda p, n, b, r: ((True * p, True + r, False - b),),
+    "between themselves": lambda p, n, b, r: (
+        ((p > 1) - (p > 2), (p > 1) + (p > 0.3), (p > 1) * (n > 1)),
+    ),
+    "signs": lambda p, n, b, r: ((-(p > 1), +(n > 1), abs(n > 0.4)),),
+    "over": lambda p, n, b, r: (((p > 1) / 2, (n > 1) / (1 + p), divide(n > 1, p)),),
+    "under": lambda p, n, b, r: ((r / (1 + (p > 1)), divide(r, n > 1), divide(1, p > 1)),),
+    "powers": lambda p, n, b, r: (((p > 1) ** 2, 2 ** (p > 1), (1 + p) ** (n > 1)),),
+    "compared": lambda p, n, b, r: (
+        ((p > 1) == (n > 1), (p > 1) < (n > 1), ((p > 1) != True) >= 0.5),  # noqa: E712
+    ),
+    "chosen": lambda p, n, b, r: (
+        (where(p > 1, n > 1, 0), where(p > 1, n > 1, n < 0.5) & (p > 0), where(p, n, True)),
+    ),
+    "dict": lambda p, n, b, r: ((TABLE["factor"] * r, r, b),),
+    "list": lambda p, n, b, r: ((LIST[0] * r, LIST[1][0] * r, b),),
+    "keyword": keyword,
+    "bool": lambda p, n, b, r: ((True, False, p > 0),),
+}
+
+
+def with_constant(v: Any) -> Callable[..., Any]:
+    return lambda p, n, b, r: ((v * r * divide(v, p), where(p > v, n + v, v), b - v / 2),)
+
+
+@pytest.mark.parametrize("how", [{}, {"gated": True}], ids=["open", "gated"])
+@pytest.mark.parametrize("name", [*TRUTHS, *CONSTANTS])
+def test_pythons_arithmetic_in_both_engines(
+    name: str, how: dict[str, Any], registered: Any, tmp_path: Path
+) -> None:
+    """Truths are 1 and 0, and NumPy's numbers and what is looked up are numbers."""
+    constant = CONSTANTS.get(name, np.float64(0))
+    text = TRUTHS.get(name) or with_constant(constant)
+    exact = TRUTHS.get(name) or with_constant(getattr(constant, "item", lambda: constant)())
+    case, own = _gemm(), registered(text, **how)
+    (r,) = starts(case, "default")
+    made = case.explain(own, (r,))
+    assert np.allclose(made.positive["x0"], _expected(case, exact, r), rtol=1e-4, atol=1e-6)
+    check_ledger(made)
+    check_compiled(case, own, (r,), made, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constants_in_every_precision(dtype: Any, registered: Any, tmp_path: Path) -> None:
+    rng = generator("precision")
+    case = one("Gemm", normal(rng, 2, 4, dtype=dtype), fixed(normal(rng, 4, 3, dtype=dtype)))
+    own = registered(with_constant(np.float64(0.5)))
+    r = starts(case, own)
+    check_compiled(case, own, r, case.explain(own, r), tmp_path)
+
+
+def test_truths_of_two_channels(registered: Any, tmp_path: Path) -> None:
+    def sides(p: Any, n: Any, b: Any, one: Any, other: Any) -> Any:
+        return (((p > n) * one, n > 1, 0), (p > 1, -(n > p) * other, b > 0))
+
+    case = _gemm()
+    for how in ({}, {"gated": True}):
+        own = registered(sides, channels=2, **how)
+        r = starts(case, own)
+        check_compiled(case, own, r, case.explain(own, r), tmp_path)
+
+
+def test_what_is_looked_up_belongs_to_the_policy(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, own = _gemm(), registered(TRUTHS["dict"])
+    (r,) = starts(case, own)
+    for factor in (2.0, 5.0):
+        monkeypatch.setitem(TABLE, "factor", factor)
+        found = case.explain(own, (r,)).positive["x0"]
+        assert np.allclose(found, _expected(case, TRUTHS["dict"], r), rtol=1e-4, atol=1e-6)
