@@ -39,7 +39,7 @@ def continuation(subjects: Sequence[Subject]) -> list[Row]:
     if len(subjects) < 2 or len(subjects[0].texts) != 1:
         return []
     (name,) = subjects[0].texts
-    ids = [s.own(s.explanation.inputs[name]) for s in subjects]
+    ids = [s.own(s.explanation.inputs[name], name) for s in subjects]
     targets = [s.target() for s in subjects]
     same = all(np.array_equal(i, ids[0]) for i in ids)
     if not same or any(s.task != "generation" for s in subjects):

@@ -61,7 +61,7 @@ def input_rows(subject: Subject) -> list[Row]:
     for name in subject.explanation.inputs:
         whole, left = subject.relevance(name), _signs(subject.relevance(name), start[0])
         if channels > 1:
-            own = [subject.own(values[name]) for _, values in subject.channels]
+            own = [subject.own(values[name], name) for _, values in subject.channels]
             left = tuple(_share(r, s) for r, s in zip(own, start, strict=True))
         elif left[1] < _SIGNED:
             left = left[:1]
@@ -102,7 +102,7 @@ def _sums(subject: Subject, nodes: Sequence[str], kind: str) -> npt.NDArray[np.f
 def _seat(subject: Subject, stage: Stage) -> tuple[Array | None, str, tuple[float, ...] | None]:
     """Where the relevance that a stage hands on sits; its signs where all of it is known."""
     kept = {**subject.flow.relevance, **subject.explanation.relevance}
-    found = {n: subject.own(kept[n]) for n in stage.handed if n in kept and np.any(kept[n])}
+    found = {n: subject.own(kept[n], n) for n in stage.handed if n in kept and np.any(kept[n])}
     if not found:
         return None, "", None
     nearest = next(iter(found))

@@ -59,7 +59,7 @@ def _group(subject: Subject, name: str, masks: Masks) -> Part:
     e = subject.explanation
     members = tuple(map(str, subject.groups[name]))
     channels = [
-        sum(_held(subject.own(values[place]), mask) for place, mask in masks.items())
+        sum(_held(subject.own(values[place], place), mask) for place, mask in masks.items())
         for _, values in subject.channels
     ]
     total = channels[0] - channels[1] if len(channels) > 1 else channels[0]
@@ -100,8 +100,8 @@ def _spread(subject: Subject, place: str, mask: Array) -> Array:
     shape = np.shape(subject.explanation.inputs[place])
     if shape == mask.shape:
         return mask
-    axis = next(i for i in range(min(len(shape), 2)) if shape[i] == subject.samples)
-    return np.expand_dims(mask, axis)
+    axis = subject.sample_axis(place, shape)
+    return mask if axis is None else np.expand_dims(mask, axis)
 
 
 def _counting(subject: Subject) -> Subject:

@@ -53,7 +53,7 @@ def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
     whole = subject.relevance(name)
     if len(subject.channels) < 2:
         return [("relevance", whole)]
-    own = [subject.own(values[name]) for _, values in subject.channels]
+    own = [subject.own(values[name], name) for _, values in subject.channels]
     titles = ("for minus against", "what the target brings", "what all else brings")
     target, other = subject.target(), subject.other()
     if target and other:
@@ -69,7 +69,7 @@ def shown_frame(subject: Subject, name: str) -> Frame:
 
 def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
     """The picture that the model saw, uint8[H, W, 3]; without a sidecar stretched to full range."""
-    sample = subject.own(subject.explanation.inputs[name])
+    sample = subject.own(subject.explanation.inputs[name], name)
     entry = subject.image(name)
     if entry is not None:
         return entry.decode(sample)

@@ -15,7 +15,7 @@ def layout_of(subject: Subject) -> Layout:
     from backtrace_onnx.report.ranking import is_picture
 
     e = subject.explanation
-    shapes = {name: np.shape(subject.own(x)) for name, x in e.inputs.items()}
+    shapes = {name: np.shape(subject.own(x, name)) for name, x in e.inputs.items()}
     names = {**e.names, **(subject.sidecar.names() if subject.sidecar else {})}
     pictures: dict[str, tuple[int, int]] = {}
     times: dict[str, tuple[int, float | None]] = {}

@@ -120,7 +120,7 @@ def edges(size: int) -> list[int]:
 
 def _parts(subject: Subject, name: str) -> Iterator[Part]:
     sample = subject.relevance(name)
-    own = [subject.own(values[name]) for _, values in subject.channels]
+    own = [subject.own(values[name], name) for _, values in subject.channels]
     if is_past(subject, name):
         return _positions(name, sample, own)
     if (track := ranked_track(subject, name)) is not None:
@@ -209,7 +209,7 @@ def _tokens(subject: Subject, name: str) -> Iterator[Part]:
 
 def _columns(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
     table = subject.table(name)
-    values = subject.own(subject.explanation.inputs[name])
+    values = subject.own(subject.explanation.inputs[name], name)
     for feature, slots in table.columns() if table else ():
         sums = tuple(float(r[slots].sum()) for r in own)
         value = feature.decode(values[slots])
@@ -229,7 +229,7 @@ def _positions(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
 
 
 def _entries(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    values = subject.own(subject.explanation.inputs[name])
+    values = subject.own(subject.explanation.inputs[name], name)
     names = subject.explanation.names.get(name, ())
     largest = np.argsort(-np.abs(sample), axis=None, kind="stable")[:_MOST]
     for flat in largest:

@@ -52,7 +52,7 @@ class Track:
 
 def find_track(subject: Subject, name: str) -> Track | None:
     """An input as channels over time: the sidecar says so, or it is a few long lines."""
-    sample = np.asarray(subject.own(subject.explanation.inputs[name]))
+    sample = np.asarray(subject.own(subject.explanation.inputs[name], name))
     entry = subject.series(name)
     if entry is not None:
         return Track(entry.channels or ("",), entry.decode(sample), entry.rate, entry.layout)

@@ -29,7 +29,7 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """The spectrogram above its relevance, laid over a pale copy of it."""
     sound = subject.spectrogram(name)
     assert sound is not None
-    shown = sound.plane(np.asarray(subject.own(subject.explanation.inputs[name]), np.float64))
+    shown = sound.plane(np.asarray(subject.own(subject.explanation.inputs[name], name), np.float64))
     relevance = sound.plane(subject.relevance(name).astype(np.float64))
     axes = figure.subplots(2, 1, sharex=True)
     gray = _spread(shown)

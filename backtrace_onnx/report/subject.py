@@ -118,22 +118,29 @@ class Subject:
         """The notes that say why this sample's explanation tells next to nothing."""
         return about(self.explanation.notes, self.sample, warning=True)
 
-    def own(self, array: Array) -> Array:
-        """This sample's part of an input of the whole batch, or of its relevance."""
-        for axis in range(min(array.ndim, 2)):
-            if array.shape[axis] == self.samples:
-                part: Array = array.take(self.sample, axis)
-                return part
-        return array
+    def own(self, array: Array, name: str) -> Array:
+        """This sample's part of a tensor of the whole batch, or of its relevance."""
+        axis = self.sample_axis(name, array.shape)
+        return array if axis is None else np.asarray(array.take(self.sample, axis))
+
+    def sample_axis(self, name: str, shape: Sequence[int]) -> int | None:
+        """Where the samples of a tensor lie; None where it is one for all.
+
+        The explanation tells of inputs; in other tensors, and where an older file does not tell,
+        it is the first of two axes that is as long as there are samples.
+        """
+        axes = self.explanation.axes
+        likely = (axis for axis, n in enumerate(shape[:2]) if n == self.samples)
+        return axes[name] if name in axes else next(likely, None)
 
     def relevance(self, name: str) -> Array:
         """This sample's relevance of an input (positive minus negative)."""
-        return self.own(self.explanation.relevance[name])
+        return self.own(self.explanation.relevance[name], name)
 
     def is_column(self, name: str) -> bool:
         """Whether an input is one column of a table: one entry a sample, with a name."""
         e = self.explanation
-        return len(e.names.get(name, ())) == 1 and self.own(e.inputs[name]).size == 1
+        return len(e.names.get(name, ())) == 1 and self.own(e.inputs[name], name).size == 1
 
     def image(self, name: str) -> ImageInput | None:
         """How the sidecar makes a picture this input, if it does."""

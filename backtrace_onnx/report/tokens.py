@@ -62,11 +62,11 @@ def read(subject: Subject, name: str) -> Sentence:
     entry = subject.text(name)
     if entry is None:
         raise ValueError(f"{name} is no text")
-    ids = subject.own(subject.explanation.inputs[name])
+    ids = subject.own(subject.explanation.inputs[name], name)
     mask = entry.mask(subject.explanation.inputs)
-    present = np.ones(ids.size, bool) if mask is None else np.asarray(subject.own(mask))
+    present = np.ones(ids.size, bool) if mask is None else np.asarray(subject.own(mask, name))
     relevance = subject.relevance(name).astype(np.float64)
-    channels = [subject.own(values[name]) for _, values in subject.channels]
+    channels = [subject.own(values[name], name) for _, values in subject.channels]
     tokens = entry.tokenizer.tokens(ids[present])
     places = np.flatnonzero(present)
     special = [k for k, token in enumerate(tokens) if token.special]
@@ -93,9 +93,9 @@ def word_places(subject: Subject, name: str) -> list[tuple[str, list[int]]]:
     entry = subject.text(name)
     if entry is None:
         raise ValueError(f"{name} is no text")
-    ids = subject.own(subject.explanation.inputs[name])
+    ids = subject.own(subject.explanation.inputs[name], name)
     mask = entry.mask(subject.explanation.inputs)
-    places = np.arange(ids.size) if mask is None else np.flatnonzero(subject.own(mask))
+    places = np.arange(ids.size) if mask is None else np.flatnonzero(subject.own(mask, name))
     tokens = entry.tokenizer.tokens(ids[places])
     found: list[tuple[str, list[int]]] = []
     for group in _words(tokens):

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
+from backtrace_onnx.ledger import KINDS
 from backtrace_onnx.report.subject import Subject
 
 
 def find_twins(subjects: Sequence[Subject]) -> list[int | None]:
     """For every sample the number of the first one with the same inputs and relevance, if any."""
-    seen: dict[bytes, int] = {}
-    found: list[int | None] = []
-    for number, subject in enumerate(subjects):
-        first = seen.setdefault(_map(subject), number)
-        found.append(first if first < number else None)
-    return found
+    return _repeated([_map(subject) for subject in subjects])
+
+
+def find_lookalikes(subjects: Sequence[Subject]) -> list[int | None]:
+    """For every sample the number of the first one whose pictures look the same, if any.
+
+    Twins whose answers, boxes, originals or books differ have pictures of their own.
+    """
+    return _repeated([(_map(subject), *_around(subject)) for subject in subjects])
+
+
+def _repeated(keys: Sequence[Hashable]) -> list[int | None]:
+    """For every key the place of the first equal one, if that is another."""
+    seen: dict[Hashable, int] = {}
+    firsts = [seen.setdefault(key, number) for number, key in enumerate(keys)]
+    return [first if first < number else None for number, first in enumerate(firsts)]
 
 
 def in_words(twin: int) -> str:
@@ -25,12 +36,24 @@ def in_words(twin: int) -> str:
     return f"the same relevance as sample {twin + 1}, bit for bit: it does not tell them apart"
 
 
+def _around(subject: Subject) -> tuple[Hashable, ...]:
+    """What pictures of a sample show beside its map."""
+    answers = tuple(str(a) for a in (subject.target(), subject.other(), subject.prediction()))
+    mask = None if subject.mask is None else subject.mask.tobytes()
+    originals = tuple((name, x.tobytes()) for name, x in subject.originals.items())
+    ledger = subject.explanation.ledger
+    rows = [getattr(e, kind)[:, subject.sample] for e in ledger.values() for kind in KINDS]
+    start = ledger.total().start[:, subject.sample]
+    books = np.stack([start, *rows]).tobytes()
+    return (*answers, subject.box, tuple(subject.warnings), mask, originals, books)
+
+
 def _map(subject: Subject) -> bytes:
     """A digest of what a picture of the sample would show."""
     digest = blake2b(digest_size=16)
     for name, x in subject.explanation.inputs.items():
         for array in (x, *(values[name] for _, values in subject.channels)):
-            own = np.asarray(subject.own(array))
+            own = np.asarray(subject.own(array, name))
             text = repr(own.tolist()) if own.dtype.kind == "O" else own.tobytes()
             digest.update(text.encode() if isinstance(text, str) else text)
     return digest.digest()

@@ -12,7 +12,7 @@ from backtrace_onnx.report.pictures import plot_layers, plot_relevance
 from backtrace_onnx.report.record import record
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.twins import find_twins
+from backtrace_onnx.report.twins import find_lookalikes
 
 PAGE = "relevance.html"
 DRAWN = 16  # samples that get pictures
@@ -37,9 +37,9 @@ def write(
         if subjects[0].texts:
             (folder / PAGE).write_text(page(subjects), "utf-8")
             names.append(PAGE)
-        twins = find_twins(shown)
+        lookalikes = find_lookalikes(shown)
         for i, subject in enumerate(() if written else shown):
-            if twins[i] is not None:
+            if lookalikes[i] is not None:
                 continue
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")

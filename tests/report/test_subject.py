@@ -78,3 +78,12 @@ def test_a_segmentation_has_a_mask_and_no_prediction() -> None:
 )
 def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_the_explanation_tells_where_samples_lie() -> None:
+    x = np.arange(12.0).reshape(2, 2, 3)
+    made = explanation({"x": x, "shared": x}, {"x": x, "shared": x}, samples=2)
+    second = Subject(replace(made, axes={"x": 1, "shared": None}), 1)
+    np.testing.assert_array_equal(second.relevance("x"), x[:, 1])
+    np.testing.assert_array_equal(second.relevance("shared"), x)
+    np.testing.assert_array_equal(Subject(made, 1).relevance("x"), x[1])

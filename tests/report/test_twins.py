@@ -16,7 +16,8 @@ from backtrace_onnx.notes import Note
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import answered
-from backtrace_onnx.report.twins import find_twins
+from backtrace_onnx.report.twins import find_lookalikes, find_twins
+from backtrace_onnx.report.writing import write
 from backtrace_onnx.sidecar import Sidecar
 from tests.report.made import explanation
 
@@ -114,3 +115,24 @@ def test_one_entry_of_a_regression_is_called_by_its_name() -> None:
     assert answered(replace(subject, explanation=chosen)) == "rent = -2"
     bare = replace(subject, explanation=chosen, sidecar=None)
     assert answered(bare) == "y[1] = -2"
+
+
+def test_pictures_are_shared_only_where_all_they_show_is_the_same() -> None:
+    first, second, third = batch([[1, 0], [1, 0], [1, 0]])
+    assert find_lookalikes([first, second, third]) == [None, 0, 0]
+    moved = replace(second, box=(0, 0, 2, 2))
+    assert find_twins([first, moved, third]) == [None, 0, 0]
+    assert find_lookalikes([first, moved, third]) == [None, None, 0]
+    target = replace(first.explanation, target=np.array([0, 1, 0]))
+    asked = [replace(subject, explanation=target) for subject in (first, second, third)]
+    assert find_twins(asked) == [None, 0, 0] and find_lookalikes(asked) == [None, None, 0]
+    unsure = replace(first.explanation, notes=(Note("it says nothing", 1, warning=True),))
+    warned = [replace(subject, explanation=unsure) for subject in (first, second, third)]
+    assert find_lookalikes(warned) == [None, None, 0]
+
+
+def test_every_box_has_a_picture_of_its_own_box(tmp_path: Path) -> None:
+    first, second = batch([[1, 0], [1, 0]])
+    boxed = [replace(first, box=(0, 0, 1, 1)), replace(second, box=(1, 0, 2, 1))]
+    write("m", boxed, tmp_path / "out", top=3, progress=lambda done, of: None)
+    assert {"relevance_1.png", "relevance_2.png"} <= {f.name for f in (tmp_path / "out").iterdir()}
