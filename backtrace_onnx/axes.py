@@ -78,10 +78,15 @@ class OutputAxes:
         return at + 1 if samples is None or at < samples else at
 
     def pairs(self, target: Array, shape: Sequence[int]) -> Array:
-        """int64[samples, 2], entry and class, of targets in rows of that shape."""
+        """int64[samples, 2], entry and class, of targets in rows of that shape.
+
+        -1 is the class of an entry that has but one, whose number is in a column.
+        """
         own, axis = tuple(int(n) for n in shape[1:]), (self.class_axis or 1) - 1
         first = self.columns.first if self.columns else 0
         found = [entry_of(own, axis, int(flat)) for flat in target]
+        if self.columns is not None and self.columns.label is not None:
+            return np.array([(entry, -1) for entry, _ in found], np.int64)
         return np.array([(entry, column - first) for entry, column in found], np.int64)
 
     def alone(self, shape: Sequence[int | str | None]) -> bool:

@@ -19,11 +19,16 @@ _NONE = -1  # inputs without an axis for samples
 
 @dataclass(frozen=True)
 class Said:
-    """What a caller says of an output's axes; None where it is to be found."""
+    """What a caller says of an output's axes; None where it is to be found.
+
+    Attributes:
+        labels: how many of its classes have names; 0: that is not known.
+    """
 
     samples: SampleChoice = None
     classes: int | None = None
     columns: Columns | None = None
+    labels: int = 0
 
 
 SEARCH = Said()

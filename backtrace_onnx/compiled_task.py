@@ -9,6 +9,7 @@ import numpy.typing as npt
 from onnx import helper
 
 from backtrace_onnx.axis_search import Said
+from backtrace_onnx.detector_columns import end_to_end
 from backtrace_onnx.detectors import may_hold_boxes, recognised
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph import Graph
@@ -32,6 +33,8 @@ def undeclared_task(
     """
     graph = view.plan.graph
     task, _ = default_task(graph, output)
+    if task == "classification" and not pinned and end_to_end(graph, output):
+        return "detection"
     if task != "classification" or pinned or not may_hold_boxes(graph, output):
         return task
     feeds = _picture(graph)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import Said, find_axes
 from backtrace_onnx.boxes import Boxes
+from backtrace_onnx.detector_columns import COORDINATES, class_columns, end_to_end, joins_boxes
 from backtrace_onnx.entries import TASKS, Columns, as_grid
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import Graph, Shape
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _BOXES = re.compile(r"box|loc|reg|coord", re.IGNORECASE)
 _SCORES = re.compile(r"score|conf|prob|cls|class|label|logit", re.IGNORECASE)
-_COORDINATES = 4
 
 
 def sees_pictures(graph: Graph) -> bool:
@@ -59,7 +59,7 @@ def _pair(boxes: Shape | None, scores: Shape | None) -> int | None:
             for i, (a, b) in enumerate(zip(boxes, scores, strict=True))
             if i != axis
         ]
-        if boxes[axis] == _COORDINATES and scores[axis] != _COORDINATES and all(rest):
+        if boxes[axis] == COORDINATES and scores[axis] != COORDINATES and all(rest):
             return axis
     return None
 
@@ -74,21 +74,39 @@ def boxes_beside(graph: Graph, scores: str, shapes: Mapping[str, Shape]) -> tupl
 
 
 def _find_columns(
-    graph: Graph, output: str, classes: int, shapes: Mapping[str, Shape]
+    graph: Graph, output: str, axis: int, shapes: Mapping[str, Shape], labels: int
 ) -> tuple[Columns, str]:
-    """Which columns of an entry are classes, as the shapes tell, and that in words."""
+    """Which columns of an entry are classes, and that in words.
+
+    Raises:
+        RequestError: there are four columns, coordinates. LabelsError: labels do not fit.
+    """
     shape = shapes.get(output) or ()
-    size = shape[classes]
+    size = shape[axis]
     if boxes_beside(graph, output, shapes) is not None:
         background = 0 if output in graph.classes and size != 1 else None
         none = ", class 0 for no object" if background == 0 else ""
         return Columns(background=background), f"all of them classes{none}"
-    if not isinstance(size, int) or size <= _COORDINATES:
+    numbered = end_to_end(graph, output)
+    if numbered is not None and numbered[0] == axis:
+        columns = numbered[1]
+        told = f"{columns.first} the score, {columns.label} the number of the class, from a choice"
+        return columns, f"{told} through which nothing flows; the others tell where the box lies"
+    if size == COORDINATES and labels != size:
+        raise RequestError(_no_scores(graph, output, shape))
+    if not isinstance(size, int) or size <= COORDINATES:
         return Columns(), "all of them classes"
-    if classes == len(shape) - 1 and size > _COORDINATES + 1:
-        told = "0 to 3 coordinates, 4 objectness, those from 5 on classes"
-        return Columns(_COORDINATES + 1, objectness=_COORDINATES), told
-    return Columns(_COORDINATES), "0 to 3 coordinates, those from 4 on classes"
+    return class_columns(graph, output, axis, size, labels, last=axis == len(shape) - 1)
+
+
+def _no_scores(graph: Graph, output: str, shape: Shape) -> str:
+    others = [n for n in graph.outputs if n != output and graph.type(n).is_float]
+    instead = f" (here {', '.join(map(repr, others))})" if others else ""
+    return (
+        f"output {output!r} of shape {tuple(shape)} has four columns, as many as a box has "
+        f"coordinates, and none of scores: explain the output that has these{instead} with "
+        "output=, or say by columns= which columns are classes; all of them: columns=Columns()"
+    )
 
 
 def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape]) -> int | None:
@@ -97,12 +115,17 @@ def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape
     beside = boxes_beside(graph, output, shapes)
     if task == "detection" and beside is not None:
         return beside[1]
+    numbered = end_to_end(graph, output) if task == "detection" else None
+    if numbered is not None:
+        return numbered[0]
     if output in graph.classes or not shape:
         return None
     if task == "ctc":
         return len(shape) - 1
     if len(shape) != 3:
         return None
+    if joins_boxes(graph, output, 2) != joins_boxes(graph, output, 1):
+        return 2 if joins_boxes(graph, output, 2) else 1
     first, last = shape[1:]  # there are more boxes than columns
     if isinstance(first, int) and (not isinstance(last, int) or first < last):
         return 1
@@ -139,7 +162,7 @@ def declared(
         return said, ()
     if task == "ctc":
         return replace(said, columns=Columns(background=0)), ()
-    columns, told = _find_columns(graph, output, axes.classes, known)
+    columns, told = _find_columns(graph, output, axes.classes, known, said.labels)
     beside = boxes_beside(graph, output, known)
     where = f" (their boxes are in {beside[0]!r})" if beside else ""
     note = Note(
@@ -147,6 +170,15 @@ def declared(
         f"{axes.classes} its columns ({told}); the target is a box and a class"
     )
     return replace(said, columns=columns), (note,)
+
+
+def asks_for_boxes(target: Any) -> bool:
+    """Whether a target may be a box, or a box and its class; an index of three axes is none."""
+    try:
+        shape = np.shape(target) if target is not None else ()
+    except ValueError:  # ragged, which is refused elsewhere
+        return False
+    return not shape or shape[-1] <= 2
 
 
 def recognised(
@@ -158,7 +190,9 @@ def recognised(
     y = outputs[request.output]
     shapes = {n: x.shape for n, x in outputs.items() if isinstance(x, np.ndarray)}
     task = request.task
-    if task == "classification" and request.open and sees_pictures(graph):
+    if task == "classification" and request.open and end_to_end(graph, request.output):
+        task = "detection"
+    elif task == "classification" and request.open and sees_pictures(graph):
         said = request.axes
         if said.classes is None:
             said = replace(said, classes=_class_axis("detection", graph, request.output, shapes))
@@ -176,8 +210,8 @@ def may_hold_boxes(graph: Graph, output: str) -> bool:
         return False
     if shape is None or boxes_beside(graph, output, shapes) is not None:
         return True
-    known = [n if isinstance(n, int) else _COORDINATES + 2 for n in shape[1:]]
-    return len(shape) == 3 and output not in graph.classes and min(known) > _COORDINATES
+    known = [n if isinstance(n, int) else COORDINATES + 2 for n in shape[1:]]
+    return len(shape) == 3 and output not in graph.classes and min(known) > COORDINATES
 
 
 def _is_detector(
@@ -189,11 +223,11 @@ def _is_detector(
     if boxes_beside(graph, output, shapes) is not None:
         return True
     size = y.shape[axes.classes]
-    if y.ndim != 3 or size <= _COORDINATES or output in graph.classes or not y.size:
+    if y.ndim != 3 or size <= COORDINATES or output in graph.classes or not y.size:
         return False
     grid = as_grid(y, axes.classes)
     entries = len(grid) // axes.count(y.shape)
-    boxes, rest = grid[:, :_COORDINATES], grid[:, _COORDINATES:]
+    boxes, rest = grid[:, :COORDINATES], grid[:, COORDINATES:]
     scores = bool((rest >= 0).all() and (rest <= 1).all())
     return entries > size and scores and float(np.abs(boxes).max()) > 1.5
 
@@ -218,7 +252,7 @@ def read_entries(
     y = outputs[request.output]
     axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=fed)
     first = axes.columns.first if axes.columns else 0
-    if boxes is None and request.task == "detection" and first >= _COORDINATES:
+    if boxes is None and request.task == "detection" and first >= COORDINATES:
         boxes = Boxes()
         notes += (Note("boxes are taken for centre and size in pixels of the input"),)
     size = next((_size(graph, name, x) for name, x in feeds.items() if x.ndim == 4), None)

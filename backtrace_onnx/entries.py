@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.errors import RequestError
@@ -27,17 +28,21 @@ class Columns:
         objectness: column whose value times a class's is the score of an entry.
         background: class that is never the best one: no object, or a blank; counted from `first`,
             a negative one from the end.
+        label: column that holds the number of an entry's class, beside the one column of its score.
     """
 
     first: int = 0
     last: int | None = None
     objectness: int | None = None
     background: int | None = None
+    label: int | None = None
 
     def within(self, size: int) -> tuple[int, int]:
         """First class column and the one after the last, of so many. Raises RequestError."""
         last = size if self.last is None else self.last
-        if not 0 <= self.first < last <= size or (self.objectness or 0) >= size:
+        single = self.label is None or last - self.first == 1
+        others = max(self.objectness or 0, self.label or 0)
+        if not 0 <= self.first < last <= size or others >= size or not single:
             raise RequestError(
                 f"an entry of the output has {size} columns; classes cannot be those from "
                 f"{self.first} to {last - 1}"
@@ -53,6 +58,10 @@ class Columns:
         if not first <= column < last:
             raise RequestError(f"class {self.background} is none of the {last - first}")
         return column
+
+    def numbers(self, grid: Array) -> npt.NDArray[np.int64] | None:
+        """int64[entries], the class of every entry of [entries, columns], where a column has it."""
+        return None if self.label is None else np.rint(grid[:, self.label]).astype(np.int64)
 
     def scores(self, grid: Array) -> Array:
         """[entries, classes] of [entries, columns]; -inf for the background."""
@@ -104,8 +113,9 @@ def find_pairs(target: Any, y: Array, task: str, class_axis: int, columns: Colum
 
 def flat_targets(pairs: Array, y: Array, class_axis: int, columns: Columns) -> Array:
     """int64[samples]: the entries of the flattened samples that pairs mean."""
-    shape = y.shape[1:]
-    found = (flat_entry(shape, class_axis - 1, int(e), columns.first + int(c)) for e, c in pairs)
+    shape, first = y.shape[1:], columns.first
+    places = [(int(e), first if columns.label is not None else first + int(c)) for e, c in pairs]
+    found = (flat_entry(shape, class_axis - 1, entry, column) for entry, column in places)
     return np.array(list(found), np.int64)
 
 
@@ -128,6 +138,9 @@ def _asked(target: Any, samples: int, called: str) -> list[tuple[int, int]]:
 def _best(grid: Array, entry: int, label: int, columns: Columns) -> tuple[int, int]:
     """The pair itself, or the best one where it leaves an entry or a class open."""
     scores = columns.scores(grid)
+    numbers = columns.numbers(grid)
+    if numbers is not None:
+        return _numbered(scores[:, 0], numbers, entry, label)
     if entry >= len(grid) or label >= scores.shape[1] or min(entry, label) < -1:
         raise RequestError(
             f"target ({entry}, {label}) is out of range: the output has {len(grid)} entries of "
@@ -140,6 +153,25 @@ def _best(grid: Array, entry: int, label: int, columns: Columns) -> tuple[int, i
     open_[at] = scores[at]
     best = int(open_.argmax())
     return best // scores.shape[1], best % scores.shape[1]
+
+
+def _numbered(
+    scores: Array, numbers: npt.NDArray[np.int64], entry: int, label: int
+) -> tuple[int, int]:
+    """The best entry of this number, among those asked for, and its class."""
+    if entry >= len(numbers) or min(entry, label) < -1:
+        raise RequestError(
+            f"target ({entry}, {label}) is out of range: the output has {len(numbers)} entries"
+        )
+    asked = np.full(len(numbers), entry < 0)
+    asked[max(entry, 0)] = True
+    fits = asked & ((numbers == label) | (label < 0))
+    if not fits.any():
+        own = f"entry {entry} is" if entry >= 0 else "no entry is"
+        is_ = f"of class {numbers[entry]}, not {label}" if entry >= 0 else f"of class {label}"
+        raise RequestError(f"target ({entry}, {label}): {own} {is_}")
+    best = int(np.where(fits, scores, -np.inf).argmax())
+    return best, int(numbers[best])
 
 
 def own_classes(e: Ops, y: Value, class_axis: int, columns: Columns) -> Value:
@@ -164,6 +196,9 @@ def best_entry(e: Ops, y: Value, pairs: Value, class_axis: int, columns: Columns
     named = e.Equal(e.Sub(index, np.int64(columns.first)), label)
     background = _background(e, y, index, class_axis, columns)
     free = inside if background is None else e.And(inside, e.Not(background))
+    if columns.label is not None:
+        number = e.Gather(y, np.array([columns.label], np.int64), axis=class_axis)
+        named = e.Equal(e.Cast(e.Round(number), to=TensorProto.INT64), label)
     by_class = e.Or(e.And(e.Less(label, np.int64(0)), free), e.And(inside, named))
     by_entry = e.Or(e.Less(entry, np.int64(0)), e.Equal(entries, entry))
     asked = e.Expand(e.And(by_class, by_entry), e.Shape(y))

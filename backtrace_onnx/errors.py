@@ -47,6 +47,10 @@ class RequestError(BacktraceError):
     """Mode, target, task, output or another option does not fit the model."""
 
 
+class LabelsError(RequestError):
+    """The classes of an output cannot be as many as there are labels."""
+
+
 class RuleError(BacktraceError):
     """A rule is registered twice, or returns what its operator cannot use."""
 

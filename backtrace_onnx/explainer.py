@@ -17,7 +17,7 @@ from backtrace_onnx.axis_search import Said
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.choices import Keep, check_amounts, find_kept, find_output, read_start
 from backtrace_onnx.compiled_task import undeclared_task
-from backtrace_onnx.detectors import declared
+from backtrace_onnx.detectors import asks_for_boxes, declared
 from backtrace_onnx.entries import Columns
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
@@ -190,7 +190,7 @@ class Explainer:
             scaler,
             threshold,
             Said(sample_axis, class_axis, columns),
-            open=likely == "classification" and target is None,
+            open=likely == "classification" and asks_for_boxes(target),
             probability=probability,
         )
         if self.engine == "numba":
@@ -227,7 +227,7 @@ class Explainer:
 
         views, feeds = self._subject.read(inputs)
         output = find_output(output, views.graph)
-        said = Said(sample_axis, class_axis, columns)
+        said = Said(sample_axis, class_axis, columns, len(labels))
         asked = task or "classification"
         request = Request(
             find_policy("default"), output, frozenset(), asked, axes=said, open=task is None
@@ -263,6 +263,7 @@ class Explainer:
         sample_axis: SampleChoice = None,
         class_axis: int | None = None,
         columns: Columns | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -283,6 +284,7 @@ class Explainer:
                 shaped like the output; in modes with two channels `start_negative` too. Or
                 "probability", as in `explain`.
             sample_axis, class_axis, columns: of the output, as in `explain`.
+            labels: of a detector's classes: how many there are tells which columns these are.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -302,9 +304,10 @@ class Explainer:
         given = start is True
         if given and (task is not None or scaler is not None or asked != OPTIONAL):
             raise RequestError("give either start, or task, target and scaler")
-        said = Said(sample_axis, class_axis, columns)
+        said = Said(sample_axis, class_axis, columns, len(labels))
         if task is None and not given:
-            task = undeclared_task(view, output, find_policy(mode), said, pinned=bool(asked.fixed))
+            pinned = not asks_for_boxes(asked.fixed or None)
+            task = undeclared_task(view, output, find_policy(mode), said, pinned=pinned)
         task = task or "start"
         said, _ = declared(task, views.graph, output, said)
         probability = isinstance(start, str)

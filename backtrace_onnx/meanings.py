@@ -57,16 +57,20 @@ def _columns(entry: Settings, task: str) -> Columns | None:
             raise entry.wrong("blank", "must be the number of a class")
         return Columns(background=int(blank))
     _only(entry, "blank", task, "ctc")
-    if not entry.has("classes", "objectness", "background"):
+    keys = ("classes", "objectness", "background", "class_column")
+    if not entry.has(*keys):
         return None
-    for key in ("classes", "objectness", "background"):
+    for key in keys:
         _only(entry, key, task, "detection")
     first, last = entry.wholes("classes", 2) if entry.has("classes") else (0, None)
     if last is not None and first >= last:
         raise entry.wrong("classes", "must be the first class column and the one after the last")
     objectness = entry.whole("objectness", 0) if entry.has("objectness") else None
     background = entry.whole("background", 0) if entry.has("background") else None
-    return Columns(first, last, objectness, background)
+    number = entry.whole("class_column", 0) if entry.has("class_column") else None
+    if number is not None and (last is None or last - first != 1):
+        raise entry.wrong("class_column", "goes with one column of scores: classes [4, 5]")
+    return Columns(first, last, objectness, background, number)
 
 
 def _only(entry: Settings, key: str, task: str, wanted: str) -> None:

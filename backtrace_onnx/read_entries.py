@@ -66,8 +66,10 @@ class Entries:
 
     def found(self, sample: int, count: int) -> list[Found]:
         """The best class of the `count` best entries, the best first."""
-        scores = self.columns.scores(self.grids[sample])
+        grid = self.grids[sample]
+        scores, numbers = self.columns.scores(grid), self.columns.numbers(grid)
         labels, values = scores.argmax(axis=1), scores.max(axis=1)
+        labels = labels if numbers is None else numbers
         order = np.argsort(-values, kind="stable")[:count]
         corners = self._corners(sample)
         return [

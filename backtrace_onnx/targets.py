@@ -134,7 +134,11 @@ def _flat_index(target: tuple[Any, ...], shape: tuple[int, ...]) -> int:
     asked = _integers(target, f"target is an index of an output of shape {shape}")
     limits = np.array(shape, np.int64)
     if len(asked) != len(shape) or ((asked < -limits) | (asked >= limits)).any():
-        raise RequestError(f"target {target} does not fit an output of shape {shape} per sample")
+        boxes = len(asked) == 2 == len(shape)
+        hint = "; for a box and its class name task='detection'" if boxes else ""
+        raise RequestError(
+            f"target {target} does not fit an output of shape {shape} per sample{hint}"
+        )
     return int(np.ravel_multi_index(tuple(np.where(asked < 0, asked + limits, asked)), shape))
 
 

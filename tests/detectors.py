@@ -65,3 +65,59 @@ def detector(layout: str) -> onnx.ModelProto:
     if layout != "yolo5":
         del weights["wo"]
     return model(nodes, {"x": (FLOAT, ["N", 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)
+
+
+def end_to_end(form: str) -> onnx.ModelProto:
+    """x[N, 3, 16, 16] -> entries of a box, a score and its class's number, that an ArgMax chose.
+
+    Forms: "all" [N, 16, 6], "best" [N, 5, 6] behind a TopK, "kept" [n, 7] behind
+    NonMaxSuppression, of one picture: its number, the box, the class, the score.
+    """
+    whole = detector("apart")
+    nodes: list[Any] = [
+        *whole.graph.node,
+        node("ReduceMax", ["scores", "last"], ["p"]),
+        node("ArgMax", ["scores"], ["i"], axis=2),
+        node("Cast", ["i"], ["c"], to=FLOAT),
+    ]
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in whole.graph.initializer}
+    weights["last"] = np.array([2])
+    shape, parts, axis = ["N", CELLS, 6], ["boxes", "p", "c"], 2
+    if form == "best":
+        shape, parts = ["N", 5, 6], ["kb", "kp", "kc"]
+        weights |= {"k": np.array([5]), "four": np.array([1, 1, 4])}
+        nodes += [
+            node("TopK", ["p", "k"], ["kp", "ki"], axis=1),
+            node("Expand", ["ki", "four"], ["ki4"]),
+            node("GatherElements", ["boxes", "ki4"], ["kb"], axis=1),
+            node("GatherElements", ["c", "ki"], ["kc"], axis=1),
+        ]
+    if form == "kept":
+        shape, parts, axis = ["n", 7], ["n1", "nb", "nc", "np"], 1
+        corners = np.stack([np.arange(CELLS) * 10] * 4, 1) + np.array([0, 0, 5, 5])
+        weights |= {
+            "grid": corners.astype(np.float32)[None],
+            "most": np.array([3]),
+            "over": np.array([0.5], np.float32),
+            "at": np.array([0.3], np.float32),
+            "two": np.array([2]),
+            "none": np.array([0]),
+        }
+        nodes += [
+            node("Add", ["boxes", "grid"], ["placed"]),
+            node("Transpose", ["p"], ["pt"], perm=[0, 2, 1]),
+            node("NonMaxSuppression", ["placed", "pt", "most", "over", "at"], ["kept"]),
+            node("Gather", ["kept", "two"], ["which1"], axis=1),
+            node("Squeeze", ["which1", "minus"], ["which"]),
+            node("Gather", ["kept", "none"], ["n0"], axis=1),
+            node("Cast", ["n0"], ["n1"], to=FLOAT),
+        ]
+        weights["minus"] = np.array([1])
+        for source, out in (("placed", "nb"), ("c", "nc"), ("p", "np")):
+            nodes += [
+                node("Squeeze", [source, "none"], [f"{out}0"]),
+                node("Gather", [f"{out}0", "which"], [out], axis=0),
+            ]
+    nodes.append(node("Concat", parts, ["y"], axis=axis))
+    first = 1 if form == "kept" else "N"
+    return model(nodes, {"x": (FLOAT, [first, 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)

@@ -14,6 +14,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
+from backtrace_onnx.report.entry_parts import labels_named
 from backtrace_onnx.report.explaining import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.report.wanted import target as read_target
 
@@ -39,22 +40,25 @@ def compiled(
     if start and probability:
         raise RequestError("give either --start or --probability")
     explainer = Explainer(model)
-    meaning = output_meaning(find_sidecar(model, sidecar), explainer.graph, output)
+    found = find_sidecar(model, sidecar)
+    meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
     limit = threshold if threshold is not None else meaning.threshold
-    explainer.compile(
-        file,
-        mode=mode,
-        output=output,
-        task=task or (None if start else meaning.task),
-        tensors=list(tensors) or None,
-        scaler=scaler,
-        threshold=0.5 if limit is None else limit,
-        target=_target(target, meaning.labels),
-        start="probability" if probability else start,
-        columns=None if start else meaning.columns,
-        **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
-    )
+    with labels_named(found, name):
+        explainer.compile(
+            file,
+            mode=mode,
+            output=output,
+            task=task or (None if start else meaning.task),
+            tensors=list(tensors) or None,
+            scaler=scaler,
+            threshold=0.5 if limit is None else limit,
+            target=_target(target, meaning.labels),
+            start="probability" if probability else start,
+            columns=None if start else meaning.columns,
+            labels=meaning.labels,
+            **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
+        )
     return [f"wrote {file}", *_interface(file)]
 
 

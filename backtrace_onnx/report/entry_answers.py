@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from backtrace_onnx.entries import CALLED, Columns, entry_of, find_pairs, flat_targets
+from backtrace_onnx.entries import CALLED, Columns, as_grid, entry_of, find_pairs, flat_targets
 from backtrace_onnx.explanation import Explanation
 
 Array = npt.NDArray[Any]
@@ -19,7 +19,9 @@ def entry_answer(
     """(entry, class) of a place in a flattened sample y, and what that is called."""
     layout = made.layout
     entry, column = entry_of(y.shape, (layout.class_axis or 1) - 1, flat)
-    label = column - (layout.columns.first if layout.columns else 0)
+    columns = layout.columns or Columns()
+    numbers = columns.numbers(as_grid(y, (layout.class_axis or 1) - 1))
+    label = column - columns.first if numbers is None else int(numbers[entry])
     name = labels[label] if 0 <= label < len(labels) else f"class {label}"
     return (entry, label), f"{name}, {CALLED[made.task]} {entry}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy.typing as npt
 
 from backtrace_onnx.boxes import best
 from backtrace_onnx.entries import CALLED
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import InputError, LabelsError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import ROWS, repeated
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.read_entries import Entries
 from backtrace_onnx.report.wanted import Wanted, target
 from backtrace_onnx.samples import SampleAxes
+from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.sources import Batch
 from backtrace_onnx.steps import read_letters, spelled
 
@@ -36,6 +38,16 @@ class Picked:
     pair: tuple[int, int]
     source: str
     corners: tuple[float, float, float, float] | None = None
+
+
+@contextmanager
+def labels_named(sidecar: Sidecar | None, output: str | None) -> Iterator[None]:
+    """What is said about labels names their place in the sidecar. Raises InputError."""
+    try:
+        yield
+    except LabelsError as error:
+        place = f"{sidecar.path}: outputs.{output}.labels: " if sidecar else ""
+        raise InputError(f"{place}{error}") from None
 
 
 def entry_parts(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backtrace_onnx.choices import default_output
+from backtrace_onnx.detector_columns import end_to_end
 from backtrace_onnx.detectors import sees_pictures
 from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import InputError, RequestError
@@ -20,7 +21,7 @@ from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import Note
 from backtrace_onnx.read_entries import Entries
 from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.entry_parts import Picked, entry_parts
+from backtrace_onnx.report.entry_parts import Picked, entry_parts, labels_named
 from backtrace_onnx.report.grouped import check_groups
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.wanted import (
@@ -97,7 +98,8 @@ def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
     if asked.start and asked.tokens.rather_than is not None:
         raise RequestError("--start says where one entry starts; --rather-than takes two")
     stages = stages_of(explainer, asked.output) if asked.pictures else ()
-    read = _entries(asked, meaning, batch, explainer, axes)
+    with labels_named(sidecar, asked.output or default_output(graph)):
+        read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
         axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
@@ -147,7 +149,9 @@ def _entries(
     task = asked.task or meaning.task
     if (task or "detection") not in TASKS or batch.texts or asked.tokens.any():
         return None
-    if task is None and not sees_pictures(explainer.graph):
+    graph = explainer.graph
+    known = end_to_end(graph, asked.output or default_output(graph) or "")
+    if task is None and not known and not sees_pictures(graph):
         return None
     return explainer.entries(
         batch.feeds,

@@ -132,11 +132,14 @@ def targets(
 
 
 def target(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
-    """A label's index, an index, or an index per axis: `2,7`."""
+    """A label's index, an index, or an index per axis: `2,7`; the last may be a label: `13,bus`."""
     if text in labels:
         return labels.index(text)
     try:
-        index = tuple(int(number) for number in text.split(","))
+        *first, last = text.split(",")
+        named = first and last.strip() in labels
+        class_ = labels.index(last.strip()) if named else int(last)
+        index = (*(int(number) for number in first), class_)
     except ValueError:
         raise RequestError(_unknown(text, labels)) from None
     return index[0] if len(index) == 1 else index
