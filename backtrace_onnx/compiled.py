@@ -19,14 +19,14 @@ from backtrace_onnx.books import Books
 from backtrace_onnx.compiler import Compiled, Options, build
 from backtrace_onnx.detectors import recognised
 from backtrace_onnx.entries import TASKS as ENTRY_TASKS
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import CompileError, InputError
 from backtrace_onnx.language import find_tokens
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.remarks import remarks
 from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
-from backtrace_onnx.sessions import CPU, Runtime, make_session, stays_inline
+from backtrace_onnx.sessions import CPU, Runtime, first_line, make_session, stays_inline
 from backtrace_onnx.sites import CONTRAST, Readings, Site
 from backtrace_onnx.start import Options as StartOptions
 from backtrace_onnx.structures.base import Channels
@@ -103,7 +103,13 @@ class CompiledRuns:
             options = Options(*how, axes=axes, single=single, probability=request.probability)
             made = build(self._loaded, options, tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
-            session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
+            try:
+                session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
+            except Exception as error:  # onnxruntime raises many types
+                raise CompileError(
+                    f"{self._loaded.name}: onnxruntime does not load the compiled explanation of "
+                    f"output {request.output!r} ({first_line(error)}); engine='numba' needs none"
+                ) from None
             self._sessions[key] = _Loaded(made, session)
         return self._sessions[key]
 

@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from backtrace_onnx.bfloat16 import NOTE, in_float32
 from backtrace_onnx.errors import ModelError
+from backtrace_onnx.generated_names import without_generated
 from backtrace_onnx.notes import Note
 from backtrace_onnx.sessions import initializer, newest_opset, stays_inline
 from backtrace_onnx.topology import name_nodes, sort_nodes, subgraphs
@@ -64,6 +65,8 @@ def load(model: ModelLike | Model) -> Model:
             external_file(tensor, name, folder)
     _import_standard(proto)
     weights, is_narrow = in_float32(proto, read_weights(proto, name, folder), folder)
+    kept = {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    weights = without_generated(proto.graph.node, weights, kept)
     proto = _bare(proto, weights)
     name_nodes(proto.graph)
     sort_nodes(proto.graph, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backtrace_onnx.class_axis import class_axes
+from backtrace_onnx.declared_shapes import without_contradicted
 from backtrace_onnx.fold import fold
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.infer import infer
@@ -34,7 +35,7 @@ def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model,
 
 def read_graph(model: Model) -> tuple[Model, Graph]:
     """The model that runs and its graph, node by node: nothing is read as one."""
-    model = expanded(inlined(model))
+    model = without_contradicted(expanded(inlined(model)))
     constants, folded = fold(model)
     graph, types = model.proto.graph, infer(model)
     inputs = tuple(x.name for x in graph.input if x.name not in model.weights)
