@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Literal
 
+from backtrace_onnx.alike import find_alike
 from backtrace_onnx.detectors import scores_beside
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import NO_TENSOR, Graph
@@ -137,7 +137,7 @@ def _reached(graph: Graph, output: str) -> set[str]:
 
 
 def _suggest(name: Any, names: Collection[str]) -> str:
-    close = get_close_matches(str(name), names, n=3, cutoff=0.5)
+    close = find_alike(str(name), names, cutoff=0.5)
     if close:
         return f"did you mean {', '.join(map(repr, close))}?"
     shown = ", ".join(sorted(names)[:_SHOWN])

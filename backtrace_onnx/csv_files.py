@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from backtrace_onnx.frames import Table
 Array = npt.NDArray[Any]
 _DOUBLE = 11  # TensorProto.DOUBLE
 _SEPARATORS = ",;\t"
+_SAID = re.compile(r'\s*"?sep=([,;|\t])"?[,;\t ]*(?:\r?\n|$)', re.IGNORECASE)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -62,13 +65,13 @@ def read_numbers(path: Path, *, missing: bool = False) -> Array:
 def read_lines(path: Path) -> list[list[str]]:
     """The cells of a .csv file, blank lines left out. Raises InputError.
 
-    They are separated by what the first line holds most of: commas, semicolons or tabs.
+    They are separated by what the first line holds most of, commas, semicolons or tabs; or by
+    what a line `sep=;` before it says, as Excel writes it.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-            file.seek(0)
-            lines = list(csv.reader(file, delimiter=_separator(first)))
+            text = file.read()
+        lines = _cells(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -86,6 +89,15 @@ def read_lines(path: Path) -> list[list[str]]:
 def has_header(lines: Sequence[Sequence[str]]) -> bool:
     """Whether the first line holds no number at all."""
     return not any(_is_float(cell) for cell in lines[0])
+
+
+def _cells(text: str) -> list[list[str]]:
+    said = _SAID.match(text)
+    if said:
+        text, separator = text[said.end() :], said[1]
+    else:
+        separator = _separator(next((line for line in io.StringIO(text) if line.strip()), ""))
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
 
 
 def _separator(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,8 @@ class Table:
 
 def is_frame(given: Any) -> bool:
     """Whether something looks like a data frame: of pandas, polars, pyarrow, ..."""
-    known = ("columns", "column_names", "collect_schema", "__narwhals_dataframe__")
+    # collect_schema first: a lazy frame warns where it is asked for its columns
+    known = ("collect_schema", "columns", "column_names", "__narwhals_dataframe__")
     return not isinstance(given, Mapping | np.ndarray) and any(hasattr(given, k) for k in known)
 
 
@@ -64,7 +66,7 @@ def from_frame(frame: Any, source: str = "the frame") -> Table:
     import narwhals as nw
 
     try:
-        known = nw.from_native(frame, eager_only=True)
+        known = nw.from_native(_whole(frame), eager_only=True)
     except nw.exceptions.DuplicateError as error:
         raise InputError(f"{source} names a column twice: {error}") from None
     except TypeError:
@@ -78,6 +80,14 @@ def from_frame(frame: Any, source: str = "the frame") -> Table:
             raise InputError(f"{source} names column {name!r} twice")
         columns[name] = _values(series, f"{source}: column {name!r}", nw)
     return _checked(Table(source, columns, _index_hint(frame)))
+
+
+def _whole(frame: Any) -> Any:
+    """The frame itself; of one of pyarrow's batches of rows, the table."""
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(frame, pyarrow.RecordBatch):
+        return pyarrow.Table.from_batches([frame])
+    return frame
 
 
 def from_records(rows: Sequence[Mapping[Any, Any]], source: str) -> Table:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.alike import find_alike
 from backtrace_onnx.errors import RequestError
 
 Mask = npt.NDArray[np.bool_]
@@ -76,11 +76,15 @@ def find_masks(groups: Members, layout: Layout) -> dict[str, Masks]:
     for name, members in groups.items():
         if isinstance(members, str) or not members:
             raise RequestError(f"group {name!r}: give a list of members, not {members!r}")
+        twice = next((m for i, m in enumerate(members) if m in members[:i]), None)
+        if twice is not None:
+            raise RequestError(f"group {name!r} names {twice!r} twice")
         own: Masks = {}
         for member in members:
             for place, mask in _find(name, str(member), layout).items():
                 own[place] = mask | own.get(place, np.zeros_like(mask))
         _check_apart(name, own, made, layout)
+        _check_name(name, own, layout)
         made[name] = own
     return made
 
@@ -95,6 +99,20 @@ def _check_apart(name: str, own: Masks, made: Mapping[str, Masks], layout: Layou
                     f"groups {other!r} and {name!r} both hold {_called(place, at, layout)}; an "
                     "entry is in one group at most"
                 )
+
+
+def _check_name(name: str, own: Masks, layout: Layout) -> None:
+    """Raises RequestError where a group is called like what it leaves beside it."""
+    for place, shape in layout.shapes.items():
+        held = own.get(place, np.zeros(shape, bool))
+        names = layout.names.get(place, ()) if len(shape) < 2 else ()
+        own_names = list(names)[: held.size]
+        spots = [i for i, entry in enumerate(own_names) if name in (entry, entry.split("=")[0])]
+        if (name == place and not held.all()) or not held.reshape(-1)[spots].all():
+            raise RequestError(
+                f"group {name!r} is called like an input or column that is not all in it; give it "
+                "another name"
+            )
 
 
 def _called(place: str, at: tuple[int, ...], layout: Layout) -> str:
@@ -202,7 +220,7 @@ def _near(member: str, layout: Layout) -> str:
     columns = {name.split("=")[0] for names in layout.names.values() for name in names}
     slots = {name for names in layout.names.values() for name in names}
     known = slots if "=" in member else {*layout.shapes, *columns}
-    close = get_close_matches(member, sorted(known), n=3, cutoff=0.6)
+    close = find_alike(member, sorted(known))
     if close:
         return f"; did you mean: {', '.join(close)}?"
     some = ", ".join([*layout.shapes, *sorted(columns - set(layout.shapes))][:8])

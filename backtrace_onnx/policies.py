@@ -5,8 +5,8 @@ relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias
 contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
 It is written down for Numba and as ONNX nodes (`scalars`), so it uses only `+ - * / **`,
 comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`, numbers (NumPy's too), and functions
-that do so. A comparison is 1 or 0 in arithmetic. What it refers to, as globals, in its closure or in what
-these hold, belongs to it: where that changes it is another policy.
+that do so. A comparison is 1 or 0 in arithmetic. What it refers to, as globals, in its closure or
+in what these hold, belongs to it: where that changes it is another policy.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Reader:
         known = says_columns(target, header, self._graph, self._sidecar)
         shape = self._graph.type(target).shape or ()
         titled = self._entry(target) is None and has_header(lines)
-        in_order = titled and shape[1:] == (len(header),)
+        in_order = titled and len(shape) == 2 and isinstance(shape[1], int)
         return read_table(path, lines) if known or in_order else None
 
     def _json_table(self, name: str | None, path: Path, content: Any) -> Table | None:

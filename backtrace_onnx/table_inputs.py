@@ -8,13 +8,13 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
+from backtrace_onnx.alike import find_alike
 from backtrace_onnx.columns import CellError, Missing, count_missing, encode
 from backtrace_onnx.errors import InputError, InputWarning
 from backtrace_onnx.frames import (
@@ -268,8 +268,7 @@ def _ordered(table: Table, column: str, element: int, missing: Missing) -> Array
 def _absent(table: Table, absent: Sequence[str]) -> str:
     told = []
     for name in absent:
-        close = get_close_matches(name, table.columns, n=3, cutoff=0.6)
-        close = close or [c for c in table.columns if c.lower() == name.lower()]
+        close = find_alike(name, table.columns)
         told.append(f"{name!r}" + (f" (did you mean: {', '.join(close)}?)" if close else ""))
     there = ", ".join(table.columns)
     return f"{table.source}: has no column {', '.join(told)}; it has: {there}{table.hint}"

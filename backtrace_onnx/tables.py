@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from math import floor, log10
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.alike import find_alike
 from backtrace_onnx.columns import is_missing, number
 from backtrace_onnx.errors import InputError
 
@@ -146,6 +146,6 @@ class ColumnInput:
 
 
 def _meant(text: str, categories: Sequence[str]) -> str:
-    close = get_close_matches(text, categories, n=3, cutoff=0.5)
+    close = find_alike(text, categories, cutoff=0.5)
     some = ", ".join(close or categories[:6])
     return f"; did you mean: {some}?" if close else f"; there are: {some}, ..."

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtrace_onnx import InputError
-from backtrace_onnx.frames import from_columns, from_frame, from_records
+from backtrace_onnx import Explainer, InputError
+from backtrace_onnx.frames import from_columns, from_frame, from_records, is_frame
+from tests.graphs import mlp
 
 LIBRARIES = ["pandas", "polars", "pyarrow"]
 COLUMNS = {"a": [1.5, None, 2.0], "b": [1, 2, 3], "c": ["x", None, "y"], "d": [True, False, True]}
@@ -75,10 +76,21 @@ def test_types_of_polars() -> None:
     assert plain(table.columns["whole"]) == [2**60 + 1, None]
     assert table.columns["small"].dtype == np.uint8
     assert [None if p is None else float(p) for p in table.columns["price"]] == [1.25, None]
+    assert is_frame(frame.lazy())
     with pytest.raises(InputError, match=r"is lazy: give frame\.collect\(\)"):
         from_frame(frame.lazy())
+    with pytest.raises(InputError, match="is lazy"):
+        Explainer(mlp()).explain(frame.lazy())
     with pytest.raises(InputError, match="column 'l' holds List"):
         from_frame(polars.DataFrame({"l": [[1], [2]]}))
+
+
+def test_batches_of_rows_of_pyarrow_are_tables() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    batch = pyarrow.RecordBatch.from_pydict(COLUMNS)
+    assert is_frame(batch)
+    found = from_frame(batch).columns
+    assert {name: plain(values) for name, values in found.items()} == COLUMNS
 
 
 def test_types_of_pyarrow() -> None:

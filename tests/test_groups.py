@@ -118,6 +118,14 @@ def test_words_of_a_text() -> None:
         ({"g": ["x[1:2:3]"]}, "'1:2:3' is no place"),
         ({"g": ["x[1,2]"]}, r"has 2 axes, input 'x' 1: \[5\]"),
         ({"g": ["x[1s]"]}, "seconds need the rate of a series"),
+        ({"g": ["AGE", "x"]}, r"nothing is called 'AGE'; did you mean: Age, age\?"),
+        ({"g": ["WORK=B"]}, r"did you mean: work=b"),
+        ({"g": ["age", "x", "age"]}, "group 'g' names 'age' twice"),
+        ({"age": ["pay"]}, "group 'age' is called like an input or column that is not all in it"),
+        ({"x": ["x[1:]"]}, "group 'x' is called like"),
+        ({"work": ["work=a", "age"]}, "group 'work' is called like"),
+        ({"pay": ["work"]}, "group 'pay' is called like"),
+        ({"work=a": ["work=b"]}, "group 'work=a' is called like"),
         ({"g": "age"}, "give a list of members"),
         ({"g": []}, "give a list of members"),
         ({"g": ["work"], "h": ["x[1:]"]}, "groups 'g' and 'h' both hold 'work=b'"),
@@ -127,6 +135,11 @@ def test_words_of_a_text() -> None:
 def test_groups_that_do_not_fit(groups: Any, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         find_masks(groups, LAYOUT)
+
+
+@pytest.mark.parametrize("groups", [{"work": ["work", "pay"]}, {"age": ["Age"]}, {"x": ["x"]}])
+def test_a_group_may_be_called_like_what_it_holds(groups: Any) -> None:
+    assert list(find_masks(groups, LAYOUT)) == list(groups)
 
 
 def test_a_name_in_several_inputs_is_not_guessed() -> None:
@@ -274,7 +287,13 @@ def test_groups_of_the_sidecar_unless_the_command_line_has_some(tmp_path: Path) 
 
 def test_errors_of_the_command_line_come_first(tmp_path: Path, capsys: Any) -> None:
     arguments = people_files(tmp_path)
-    for option, words in (("g=jbo", "did you mean: job?"), ("g", "a group is NAME=MEMBER")):
+    for option, words in (
+        ("g=jbo", "did you mean: job?"),
+        ("g=AGE", "did you mean: age?"),
+        ("g=age,age", "names 'age' twice"),
+        ("age=job", "group 'age' is called like an input or column"),
+        ("g", "a group is NAME=MEMBER"),
+    ):
         assert main([*arguments, "--group", option]) == 2
         out, error = capsys.readouterr()
         assert words in error and not out

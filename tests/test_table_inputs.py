@@ -216,6 +216,8 @@ SPELLINGS = {
     "bom.csv": b"\xef\xbb\xbf" + CSV.encode(),
     "semicolons.csv": CSV.replace(",", ";"),
     "tabs.csv": CSV.replace(",", "\t"),
+    "excel.csv": "sep=;\r\n" + CSV.replace(",", ";"),
+    "excel bars.csv": b"\xef\xbb\xbfsep=|\n" + CSV.replace(",", "|").encode(),
     "spaces.csv": " age , hours , job\n\n30, 40,pilot\n41.5,20 ,cook\n64,38.0,sailor\n,,\n\n",
     "records.json": json.dumps(RECORDS),
     "columns.json": json.dumps(ROWS),
@@ -250,6 +252,8 @@ def test_what_is_left_out_and_missing_is_in_the_report(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "the table is empty"),
+        ("sep=;", "the table is empty"),
+        ("sep=;\nage;hours;job\n1;2\n", "row 1 has 2 values, the header 3"),
         ("age,hours,job\n", "has no rows"),
         ("age,age,hours,job\n1,1,1,cook\n", "names column 'age' twice"),
         ("age,hours,job\n1,2,cook\n1,2\n", "row 2 has 2 values, the header 3"),
@@ -329,6 +333,17 @@ def test_a_header_names_the_features_of_one_input(tmp_path: Path) -> None:
     found = json.loads(CliRunner().invoke(commands, arguments, catch_exceptions=False).stdout)
     assert {part["name"] for part in found["samples"][0]["top"]} == {"a", "b", "c", "d"}
     assert any("in the order of" in note for note in found["samples"][0]["notes"])
+
+
+def test_a_file_of_other_columns_than_the_input_has(tmp_path: Path, capsys: Any) -> None:
+    """It is told like a frame: by names, not by the first text in it."""
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    for header, row in (("a,b,c,d,e", "1,2,3,4,cook"), ("a,b,c", "1,2,3")):
+        (tmp_path / "rows.csv").write_text(f"{header}\n{row}\n")
+        assert main(["explain", str(tmp_path / "m.onnx"), str(tmp_path / "rows.csv")]) == 2
+        names = header.split(",")
+        told = f"has {len(names)} columns ({', '.join(names)}), input 'x' takes 4; leave the others"
+        assert told.partition(";")[0] in capsys.readouterr().err
 
 
 def test_the_report_lists_columns_once_and_draws_them_together(tmp_path: Path) -> None:

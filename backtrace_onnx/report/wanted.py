@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.alike import find_alike
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import ROWS, Contrast, entries_of, repeated
@@ -146,11 +147,10 @@ def target(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
 
 
 def _unknown(text: str, labels: Sequence[str]) -> str:
-    from difflib import get_close_matches
 
     if not labels:
         return f"target {text!r} is no index, and no sidecar names the entries of the output"
-    close = get_close_matches(text, labels, n=3, cutoff=0.5) or list(labels[:5])
+    close = find_alike(text, labels, cutoff=0.5) or list(labels[:5])
     return f"target {text!r} is neither an index nor a label; there are, for example: " + ", ".join(
         close
     )
