@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ValueInfoProto, helper
+from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.base import Value
 from backtrace_onnx.errors import InputError, ModelError
@@ -20,6 +20,7 @@ from backtrace_onnx.token_limit import token_limit
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
+_WIDE_SUFFIX = "@wide"
 _OUTSIDE = re.compile(
     r"Name:'(?P<node>[^']*)'.*indices element out of data bounds, "
     r"idx=(?P<index>-?\d+) must be within the inclusive range \[-?\d+,(?P<last>\d+)\]"
@@ -43,10 +44,12 @@ class Trace:
         self.values = sorted((values | set(extra)) - self._fed)
         self.shapes = sorted(shapes - values - self._fed)
         self.outputs = tuple(plan.graph.outputs)
-        self._session = _session(model, self.values, self.shapes, runtime)
-        self._fetched = list(
-            dict.fromkeys([*self.outputs, *self.values, *(s + _SHAPE_SUFFIX for s in self.shapes)])
-        )
+        half = [v for v in self.values if plan.graph.type(v).dtype == TensorProto.FLOAT16]
+        self._session = _session(model, self.values, self.shapes, half, runtime)
+        fetched = {v: v for v in (*self.outputs, *self.values)}
+        fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
+        fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
+        self._names, self._fetched = list(fetched), list(fetched.values())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every exposed tensor, by name. Raises InputError where the model cannot run on them."""
@@ -60,7 +63,7 @@ class Trace:
                 or first_line(error)
             )
             raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
-        return {**dict(zip(self._fetched, results, strict=True)), **feeds}
+        return {**dict(zip(self._names, results, strict=True)), **feeds}
 
 
 def _too_long(feeds: Mapping[str, Array], limit: int | None) -> str | None:
@@ -137,16 +140,34 @@ def needs(plan: Plan) -> tuple[set[str], set[str]]:
     return values - fixed, shapes - fixed
 
 
-def _session(model: Model, values: Sequence[str], shapes: Sequence[str], runtime: Runtime) -> Any:
+def _session(
+    model: Model,
+    values: Sequence[str],
+    shapes: Sequence[str],
+    half: Sequence[str],
+    runtime: Runtime,
+) -> Any:
+    """A session that returns values, shapes, and float16 values as they were computed.
+
+    A CPU computes float16 in float32, and onnxruntime leaves out the rounding between nodes, the
+    relevance's included: what is returned as float16 is not what those nodes read.
+    """
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
     proto.ir_version = min(proto.ir_version or 8, MAX_IR)
     present = {o.name for o in proto.graph.output}
-    proto.graph.output.extend(ValueInfoProto(name=name) for name in values if name not in present)
+    plain = [name for name in values if name not in present and name not in half]
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in plain)
     for name in shapes:
         shape = name + _SHAPE_SUFFIX
         proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
         proto.graph.output.append(ValueInfoProto(name=shape))
+    for name in half:
+        wide = name + _WIDE_SUFFIX
+        proto.graph.node.append(
+            helper.make_node("Cast", [name], [wide], name=wide, to=TensorProto.FLOAT)
+        )
+        proto.graph.output.append(ValueInfoProto(name=wide))
     try:
         return make_session(
             proto,

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
+from backtrace_onnx import Explainer
 from tests.support import (
     Array,
     Case,
@@ -64,3 +66,46 @@ def test_half_precision(name: str, mode: str, tmp_path: Path) -> None:
         assert_close(channels(got, feed), channels(want, feed), 1e-5, f"{mode} {feed}")
     check_ledger(got)
     check_compiled(half, mode, r, got, tmp_path)
+
+
+def _classifier(kept: int) -> onnx.ModelProto:
+    """Convolution, tanh, pooling and a layer in float16; input and output of type `kept`."""
+    rng = np.random.default_rng(3)
+
+    def fixed(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) * 0.2).astype(np.float16)
+
+    half = onnx.TensorProto.FLOAT16
+    nodes = [
+        onnx.helper.make_node("Cast", ["x"], ["h"], to=half),
+        onnx.helper.make_node("Conv", ["h", "k", "c"], ["conv"]),
+        onnx.helper.make_node("Tanh", ["conv"], ["bent"]),
+        onnx.helper.make_node("AveragePool", ["bent"], ["pool"], kernel_shape=[2, 2]),
+        onnx.helper.make_node("Flatten", ["pool"], ["flat"]),
+        onnx.helper.make_node("Gemm", ["flat", "w", "b"], ["scores"]),
+        onnx.helper.make_node("Cast", ["scores"], ["y"], to=kept),
+    ]
+    weights = {"k": fixed(4, 2, 3, 3), "c": fixed(4), "w": fixed(100, 5), "b": fixed(5)}
+    return onnx.helper.make_model(
+        onnx.helper.make_graph(
+            nodes,
+            "classifier",
+            [onnx.helper.make_tensor_value_info("x", kept, ["N", 2, 8, 8])],
+            [onnx.helper.make_tensor_value_info("y", kept, ["N", 5])],
+            [onnx.numpy_helper.from_array(w, name) for name, w in weights.items()],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("kept", [onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16])
+def test_engines_read_the_same_values(mode: str, kept: int) -> None:
+    """onnxruntime leaves out the rounding between nodes, which both engines must do alike."""
+    proto, dtype = _classifier(kept), onnx.helper.tensor_dtype_to_np_dtype(kept)
+    x = np.random.default_rng(4).standard_normal((3, 2, 8, 8)).astype(dtype)
+    ours = Explainer(proto).explain(x, mode=mode).relevance["x"]
+    theirs = Explainer(proto, engine="onnxruntime").explain(x, mode=mode).relevance["x"]
+    rounded = 1e-5 if kept == onnx.TensorProto.FLOAT else 1e-3  # of the start, which is the answer
+    assert np.abs(ours - theirs).max() < rounded * np.abs(ours).max()
