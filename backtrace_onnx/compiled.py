@@ -24,7 +24,7 @@ from backtrace_onnx.language import find_tokens
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
 from backtrace_onnx.remarks import remarks
-from backtrace_onnx.request import Outcome, Request, View, relevance_dtype
+from backtrace_onnx.request import Outcome, Request, View, one_of_two, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sessions import CPU, Runtime, first_line, make_session, stays_inline
 from backtrace_onnx.sites import CONTRAST, Readings, Site
@@ -68,6 +68,7 @@ class CompiledRuns:
         outputs = {o: arrays[o] for o in view.trace.outputs}
         request, assumed = recognised(request, graph, {**outputs, request.output: y}, shapes)
         axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
+        request = one_of_two(request, view.head, axes, y)
         single = axes.single(y.shape)
         site = request.site(view)
         compiled = self._compiled(request, tuple(feeds), axes, site.task, single)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import SEARCH, Said
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.heads import Head
 from backtrace_onnx.ledger import Ledger
 from backtrace_onnx.model import Model
@@ -19,6 +20,7 @@ from backtrace_onnx.plan import Plan
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.sites import CONTRAST, Site
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets import find_target
 from backtrace_onnx.trace import Trace
 
 Array = npt.NDArray[Any]
@@ -52,6 +54,24 @@ class Request:
         contrast = hasattr(self.start, "between")
         task = CONTRAST if contrast else task
         return Site(view.head, view.plan, self.policy, task, self.probability)
+
+
+def one_of_two(request: Request, head: Head, axes: OutputAxes, y: Array) -> Request:
+    """The request; where one entry holds two classes, why one rather than the other is why it.
+
+    Raises RequestError where a contrast sets a class against itself, or names another than these.
+    """
+    contrast = request.start
+    if not (hasattr(contrast, "between") and head.binary and axes.alone(y.shape)):
+        return request
+    rows = axes.rows(y)
+    good, other = (
+        find_target(asked, rows, "classification", binary=True)
+        for asked in (contrast.target, contrast.other)
+    )
+    if good is None or other is None or (good == other).any():
+        raise RequestError(f"target and other are the same: {contrast.target!r}")
+    return replace(request, start=None, task="classification", target=good)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from backtrace_onnx.engine import Values, propagate
 from backtrace_onnx.language import find_tokens
 from backtrace_onnx.plan import Plan
 from backtrace_onnx.remarks import remarks
-from backtrace_onnx.request import Outcome, Progress, Request, View, relevance_dtype
+from backtrace_onnx.request import Outcome, Progress, Request, View, one_of_two, relevance_dtype
 from backtrace_onnx.samples import SampleAxes
 from backtrace_onnx.sites import Site
 from backtrace_onnx.start import Options, raising, start_text
@@ -46,8 +46,9 @@ def run_eager(
     dtype = relevance_dtype(y.dtype)
     shapes = {n: x.shape for n, x in feeds.items()}
     request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
-    site = request.site(view)
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
+    request = one_of_two(request, view.head, axes, y)
+    site = request.site(view)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
     tokens = find_tokens(plan.graph, name)

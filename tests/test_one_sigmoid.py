@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from backtrace_onnx import Explainer, Explanation, RequestError
+from backtrace_onnx import Contrast, Explainer, Explanation, RequestError
 from backtrace_onnx.cli import main
 from tests.graphs import FLOAT, check_closed, model, node, normal
 
@@ -136,3 +136,35 @@ def test_the_command_line_calls_the_classes_by_name(
     shown = capsys.readouterr().out
     assert "read as the probability of class 1" in shown.replace("\n", " ")
     assert "relevance starts at" not in shown
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("head", HEADS)
+def test_one_class_rather_than_the_other_is_the_class_itself(mode: str, head: str) -> None:
+    proto = net(*HEADS[head])
+    for one in (0, 1):
+        rather = explained(mode, proto=proto, start=Contrast(one, 1 - one))
+        alone = explained(mode, one, proto)
+        assert np.array_equal(rather.relevance["x"], alone.relevance["x"])
+        assert rather.binary and np.array_equal(rather.target, alone.target)
+    with pytest.raises(RequestError, match="are the same"):
+        explained(mode, proto=proto, start=Contrast(1, 1))
+    with pytest.raises(RequestError, match="out of range"):
+        explained(mode, proto=proto, start=Contrast(0, 2))
+
+
+def test_the_command_sets_two_classes_of_one_sigmoid_against_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(net(), tmp_path / "net.onnx")
+    np.save(tmp_path / "x.npy", X[:2])
+    asked = ["explain", str(tmp_path / "net.onnx"), str(tmp_path / "x.npy")]
+    asked += ["--mode", "contrastive", "--json"]
+    assert main([*asked, "--target", "0", "--rather-than", "1"]) == 0
+    rather = json.loads(capsys.readouterr().out)["samples"]
+    assert main([*asked, "--target", "0"]) == 0
+    alone = json.loads(capsys.readouterr().out)["samples"]
+    for one, same in zip(rather, alone, strict=True):
+        assert one["top"] == same["top"] and one["target"] == same["target"]
+        assert one["other"]["index"] == 1
+        assert one["other"]["value"] == pytest.approx(1 - one["target"]["value"])

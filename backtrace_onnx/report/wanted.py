@@ -15,6 +15,7 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import ROWS, Contrast, entries_of, repeated
 from backtrace_onnx.graph import Graph
 from backtrace_onnx.sources import Batch
+from backtrace_onnx.targets import find_target
 from backtrace_onnx.text_inputs import TextInput, find_ids
 
 Array = npt.NDArray[Any]
@@ -43,7 +44,13 @@ class Wanted:
         if self.contrast is None:
             return []
         y = np.asarray(made.outputs[made.output])
-        both = (entries_of(asked, y) for asked in (self.contrast.target, self.contrast.other))
+        asked = (self.contrast.target, self.contrast.other)
+        if made.binary:
+            rows = made.layout.rows(y)
+            found = [find_target(a, rows, "classification", binary=True) for a in asked]
+            both = [entries for entries in found if entries is not None]
+        else:
+            both = [entries_of(entry, y) for entry in asked]
         return [(int(good), int(bad)) for good, bad in zip(*both, strict=True)]
 
 
