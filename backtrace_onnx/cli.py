@@ -126,7 +126,8 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     if asked["rather_than"] is not None and mode is ParameterSource.DEFAULT:
         asked["mode"] = "contrastive"
     with Waiting("Loading the model") as waiting:
-        from backtrace_onnx.report.explaining import Asked, explained
+        from backtrace_onnx.report.asked import Asked
+        from backtrace_onnx.report.explaining import explained
 
         request = Asked(**asked, pictures=out is not None)
         subjects = explained(request, waiting)
@@ -147,7 +148,7 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
     """
     from backtrace_onnx.report import inspection
     from backtrace_onnx.report.console import console
-    from backtrace_onnx.report.explaining import find_sidecar
+    from backtrace_onnx.report.sidecars import find_sidecar
 
     found = inspection.inspect(model, find_sidecar(model, sidecar))
     if as_json:

@@ -15,7 +15,7 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph import TensorType
 from backtrace_onnx.inputs import spell
 from backtrace_onnx.report.entry_parts import labels_named
-from backtrace_onnx.report.explaining import find_sidecar, output_axes, output_meaning
+from backtrace_onnx.report.sidecars import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.report.wanted import target as read_target
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.heatmap import legend
 from backtrace_onnx.report.shaded import shaded, visible
 from backtrace_onnx.report.style import FAINT, INK, Scale, colours, save, sheet
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import Sentence, read
 
 if TYPE_CHECKING:

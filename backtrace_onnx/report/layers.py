@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.flow import Row, flow, input_rows
 from backtrace_onnx.report.style import (
     AGAINST,
@@ -22,7 +23,7 @@ from backtrace_onnx.report.style import (
     sheet,
     shortened,
 )
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import Subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

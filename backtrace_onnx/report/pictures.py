@@ -14,6 +14,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.groups import Members
 from backtrace_onnx.images import open_image
 from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
+from backtrace_onnx.report.answers import Answer, percent
 from backtrace_onnx.report.bars import GROUPS
 from backtrace_onnx.report.framing import find_placement
 from backtrace_onnx.report.ranking import is_picture, pixels
@@ -21,7 +22,7 @@ from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.spans import find_track
 from backtrace_onnx.report.style import ALARM, FAINT, fade, pale, save, sheet, shortened
-from backtrace_onnx.report.subject import NAMED, Answer, Subject, percent
+from backtrace_onnx.report.subject import NAMED, Subject
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backtrace_onnx.report.answers import Answer
 from backtrace_onnx.report.ranking import Part, rank
-from backtrace_onnx.report.subject import Answer, Subject
+from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.twins import find_twins
 
 AMOUNTS = ("start", "inputs", "constants", "unassigned", "residual")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.style import INK, shade
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import Mark, Sentence, beside, read
 
 if TYPE_CHECKING:

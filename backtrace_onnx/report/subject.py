@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.entries import TASKS
-from backtrace_onnx.errors import InputError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.images import ImageInput
 from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import about
-from backtrace_onnx.report.entry_answers import best_answer, entry_answer
+from backtrace_onnx.report import answers
+from backtrace_onnx.report.answers import Answer
 from backtrace_onnx.series import SeriesInput
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.spectrograms import SpectrogramInput
@@ -29,43 +29,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 NAMED = ("classification", "generation", *TASKS)  # tasks that explain an entry with a name
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One entry of an output: where it is, what it is called, its value, and its probability.
-
-    Attributes:
-        classes: which number of the index is the class, where the others say of what.
-    """
-
-    index: tuple[int, ...]
-    label: str | None
-    value: float
-    probability: float | None
-    classes: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The label, or the index in words; with the box, position, pixel or step it is of."""
-        at = self.classes
-        if at is None or len(self.index) < 2:
-            whole = "class " + ", ".join(map(str, self.index))
-            return whole if self.label is None else self.label
-        own = f"class {self.index[at]}" if self.label is None else self.label
-        return f"{own} at {', '.join(map(str, (*self.index[:at], *self.index[at + 1 :])))}"
-
-    def __str__(self) -> str:
-        if self.probability is None:
-            return f"{self.name} ({self.value:.4g})"
-        return f"{self.name} ({percent(self.probability)})"
-
-
-def percent(share: float) -> str:
-    """A share in percent; what is not quite all or nothing does not look as if it were."""
-    if 0.9995 <= share < 1:
-        return ">99.9%"
-    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 @dataclass(frozen=True)
@@ -228,114 +191,17 @@ class Subject:
 
     def prediction(self) -> Answer | None:
         """The largest entry of the output; None if the task has no such thing."""
-        y = self.output
-        if y is None or y.size == 0 or self.task == "segmentation":
-            return None
-        if self.explanation.binary:
-            return self._of_two(int(y.ravel()[0] >= 0.5))
-        if self.task in TASKS and self.explanation.layout.class_axis is not None:
-            return self.answer(best_answer(self.explanation, self._chosen(), y))
-        chosen = self._chosen()
-        if y.ndim == 2 and chosen is not None and (self.task == "generation" or self.vocabulary):
-            place = chosen // y.shape[1]
-            return self.answer(place * y.shape[1] + int(np.argmax(y[place])))
-        return self.answer(int(np.argmax(y)))
+        return answers.predicted(self)
 
     def target(self) -> Answer | None:
         """The entry that is explained; None if it is not a single one."""
-        chosen = self._chosen()
+        chosen = answers.chosen_entry(self)
         return None if chosen is None else self.answer(chosen)
 
     def other(self) -> Answer | None:
         """The entry that the explained one is set against, if there is one."""
         return self.answer(self.entries[1]) if len(self.entries) > 1 else None
 
-    def _chosen(self) -> int | None:
-        """The explained entry of the flattened output."""
-        chosen, y = self.explanation.target, self.output
-        if y is None:
-            return None
-        if self.entries:
-            return self.entries[0]
-        if chosen is not None and chosen.ndim == 2 and y.ndim == 2:
-            place, token = chosen[self.sample]
-            return int(place) * int(y.shape[1]) + int(token)
-        return int(chosen[self.sample]) if chosen is not None and chosen.ndim == 1 else None
-
     def answer(self, flat: int) -> Answer:
         """An entry of the flattened output, or one of its two classes."""
-        if self.explanation.binary:
-            return self._of_two(flat)
-        y = np.asarray(self.output, np.float64)
-        if self.task in TASKS and self.explanation.layout.class_axis is not None:
-            pair, label = entry_answer(self.explanation, flat, y, self.meaning.labels)
-            return Answer(pair, label, float(y.ravel()[flat]), None)
-        index = tuple(int(i) for i in np.unravel_index(flat, y.shape)) if y.ndim else ()
-        if y.ndim == 2 and (self.task == "generation" or self.vocabulary):
-            share: float | None = float(_softmax(y[index[0]])[index[1]])
-            return Answer(index, self._token(index[1]), float(y[index]), share)
-        row, place = self._classes(y, index)
-        probabilities = self._probabilities(row)
-        share = None if probabilities is None else float(probabilities[place])
-        axis = self.explanation.layout.class_axis if y.ndim > 1 else None
-        if len(self.meaning.labels) == y.size:  # each entry has a label of its own
-            axis = None
-        name = self._label(place, flat, row.size, y.size)
-        return Answer(index, name, float(row[place]), share, None if axis is None else axis - 1)
-
-    def _of_two(self, place: int) -> Answer:
-        """Class 1, whose probability is the output's one entry, or class 0, which has the rest."""
-        one = float(np.asarray(self.output, np.float64).ravel()[0])
-        value, labels = (one if place else 1 - one), self.meaning.labels
-        return Answer((place,), labels[place] if len(labels) == 2 else None, value, value)
-
-    def _classes(
-        self, y: npt.NDArray[np.float64], index: tuple[int, ...]
-    ) -> tuple[npt.NDArray[np.float64], int]:
-        """The values of the classes that an entry is one of, and its place among them."""
-        axis = self.explanation.layout.class_axis
-        if axis is None or y.ndim < 2:
-            return y.ravel(), int(np.ravel_multi_index(index, y.shape)) if index else 0
-        before, place, after = index[: axis - 1], index[axis - 1], index[axis:]
-        return np.moveaxis(y, axis - 1, -1)[(*before, *after)], place
-
-    def _token(self, token: int) -> str | None:
-        vocabulary = self.vocabulary
-        if vocabulary is not None:
-            return repr(vocabulary.tokens([token])[0].text)
-        labels = self.meaning.labels
-        return labels[token] if token < len(labels) else None
-
-    def _label(self, place: int, flat: int, classes: int, entries: int) -> str | None:
-        """The label of a class, or of an entry where there are as many labels as entries."""
-        labels = self.meaning.labels
-        if not labels or entries == 1:
-            return None
-        if len(labels) == entries:
-            return labels[flat]
-        if len(labels) == classes:
-            return labels[place]
-        if self.sidecar:
-            each = f", {classes} for each of {entries // classes}" if entries > classes else ""
-            raise InputError(
-                f"{self.sidecar.path}: outputs.{self.explanation.output}.labels: there are "
-                f"{len(labels)}, but the output has {entries} entries{each}"
-            )
-        return None
-
-    def _probabilities(self, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-        """y if it is a distribution; its softmax if the sidecar calls it a classification."""
-        if self.task not in ("classification", "start") or y.size < 2 or not np.isfinite(y).all():
-            return None
-        if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
-            return y
-        return _softmax(y) if self.meaning.task == "classification" else None
-
-
-def _softmax(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """y itself where it is a distribution already."""
-    if (y >= 0).all() and abs(y.sum() - 1) < 1e-3:
-        return y
-    raised = np.exp(y - y.max())
-    softmax: npt.NDArray[np.float64] = raised / raised.sum()
-    return softmax
+        return answers.answer_at(self, flat)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.continuing import continuation, print_continuation
 from backtrace_onnx.report.ranking import Part, is_picture, rank
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import lines
-from backtrace_onnx.report.subject import NAMED, Subject, percent
+from backtrace_onnx.report.subject import NAMED, Subject
 from backtrace_onnx.report.twins import find_twins, in_words
 
 if TYPE_CHECKING:

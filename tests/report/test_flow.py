@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtrace_onnx.report.asked import Asked
 from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.explaining import Asked, explained
+from backtrace_onnx.report.explaining import explained
 from backtrace_onnx.report.flow import flow, half, input_rows, seat_of
 from backtrace_onnx.report.layers import draw
 from backtrace_onnx.report.style import styled

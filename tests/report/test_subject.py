@@ -11,8 +11,9 @@ import pytest
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.meanings import OutputMeaning
 from backtrace_onnx.notes import Note
+from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.record import record
-from backtrace_onnx.report.subject import Subject, percent
+from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import answered
 from backtrace_onnx.sidecar import Sidecar
 from tests.report.made import Array, explanation
