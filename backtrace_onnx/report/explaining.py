@@ -95,7 +95,7 @@ def _all_subjects(
         made = replace(made, names=names, notes=notes)
         common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
         common = replace(common, flow=Flow(stages, inner))
-        subjects += _subjects(common, part, wanted.entries(made), picked)
+        subjects += _subjects(common, part, wanted.entries(made, graph), picked)
     return subjects
 
 

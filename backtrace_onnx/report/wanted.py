@@ -14,6 +14,7 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import ROWS, Contrast, entries_of, repeated
 from backtrace_onnx.graph import Graph
+from backtrace_onnx.language import find_tokens
 from backtrace_onnx.sources import Batch
 from backtrace_onnx.targets import find_target
 from backtrace_onnx.text_inputs import TextInput, find_ids
@@ -39,8 +40,11 @@ class Wanted:
             return {"start": self.contrast}
         return {"task": self.task, "target": self.target, "start": start}
 
-    def entries(self, made: Explanation) -> list[tuple[int, ...]]:
-        """The two entries of every sample that were set against each other; none otherwise."""
+    def entries(self, made: Explanation, graph: Graph) -> list[tuple[int, ...]]:
+        """The two entries of every sample that were set against each other; none otherwise.
+
+        Positions count from the end of each text, as they do in the explanation.
+        """
         if self.contrast is None:
             return []
         y = np.asarray(made.outputs[made.output])
@@ -50,7 +54,9 @@ class Wanted:
             found = [find_target(a, rows, "classification", binary=True) for a in asked]
             both = [entries for entries in found if entries is not None]
         else:
-            both = [entries_of(entry, y) for entry in asked]
+            tokens = find_tokens(graph, made.output)
+            ends = tokens.ends(made.inputs, y.shape[1]) if tokens else None
+            both = [entries_of(entry, y, ends) for entry in asked]
         return [(int(good), int(bad)) for good, bad in zip(*both, strict=True)]
 
 

@@ -173,3 +173,19 @@ def test_the_report_says_so_with_and_without_a_tokenizer(
     assert main(["explain", str(tmp_path / "m.onnx"), *fed, "--json", "--target", "7"]) == 0
     (sample,) = json.loads(capsys.readouterr().out)["samples"]
     assert sample["target"]["index"] == [2, 7]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_report_of_a_contrast_tells_the_position_of_each_texts_end(
+    side: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(LANGUAGE, tmp_path / "m.onnx")
+    feeds, asked = padded(side), ["explain", str(tmp_path / "m.onnx")]
+    for name, array in feeds.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        asked.append(f"{name}={tmp_path / f'{name}.npy'}")
+    assert main([*asked, "--target", "3", "--rather-than", "5", "--json"]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    ends = [5, 5, 5] if side == "left" else [5, 2, 3]
+    assert [s["target"]["index"] for s in samples] == [[end - 1, 3] for end in ends]
+    assert [s["other"]["index"] for s in samples] == [[end - 1, 5] for end in ends]
