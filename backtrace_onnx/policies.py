@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from backtrace_onnx.errors import RequestError, RuleError
-from backtrace_onnx.identity import fingerprint
 
 EPSILON = 1e-6
 SMALLEST_MASS = 1e-30  # less counts as none
@@ -42,7 +41,7 @@ class Policy:
         sided: whether a unit's bias does no more than decide, by the sign of its value, which side
             carries which channel. A unit whose value is defined up to a constant is then read with
             another constant.
-        identity: digest of what the function computes (`identity.fingerprint`); "" if not known.
+        identity: digest of what the function computes (`policy_text.identify`); "" if not known.
     """
 
     name: str
@@ -99,15 +98,20 @@ def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
 def find_policy(mode: str) -> Policy:
     """The policy registered as `mode`, as it is now: with the identity of its function.
 
-    Raises RequestError listing those that exist.
+    Raises RequestError listing those that exist, RuleError where it computes nothing any more.
     """
+    from backtrace_onnx.policy_text import identify
+
     try:
         found = POLICIES[mode]
     except (KeyError, TypeError):
         raise RequestError(
             f"unknown mode {mode!r}; there are: {', '.join(sorted(POLICIES))}"
         ) from None
-    return replace(found, identity=fingerprint(found.coefficients))
+    try:
+        return replace(found, identity=identify(found.coefficients, found.channels))
+    except RuleError as error:
+        raise RuleError(f"policy {found.name!r}: {error}") from None
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:

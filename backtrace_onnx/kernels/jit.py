@@ -15,8 +15,7 @@ from numba.extending import overload
 
 from backtrace_onnx import policies
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.identity import fingerprint
-from backtrace_onnx.kernels.policy_text import written
+from backtrace_onnx.policy_text import identify, written
 
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -48,7 +47,7 @@ def specialise(
     Numba's cache knows a function by its code and closure, not by its globals: the tag, the
     policy's identity held in the closure, keeps the machine code of two policies apart.
     """
-    loop = template(policy.identity or fingerprint(policy.coefficients))
+    loop = template(policy.identity or identify(policy.coefficients, policy.channels))
     bound = types.FunctionType(
         loop.__code__,
         {**loop.__globals__, **words, "coefficients": _scalar(policy)},
@@ -61,7 +60,7 @@ def specialise(
 
 def _scalar(policy: policies.Policy) -> Callable[..., Any]:
     """A policy's function, compiled."""
-    text = written(policy.coefficients, 3 + policy.channels)
+    text = written(policy.coefficients, policy.channels)
     compiled: Callable[..., Any] = numba.njit(**OPTIONS)(text)
     return compiled
 

@@ -239,6 +239,13 @@ TABLE = {"factor": 2.0}
 LIST = [0.5, [2.0]]
 
 
+class Settings:
+    factor = 2.0
+
+    def doubled(self) -> float:
+        return 2 * self.factor
+
+
 def keyword(p: Any, n: Any, b: Any, r: Any, *, by: Any = 2.0) -> Any:
     return ((by * r, r, b),)
 
@@ -265,6 +272,7 @@ TRUTHS: dict[str, Callable[..., Any]] = {
     ),
     "dict": lambda p, n, b, r: ((TABLE["factor"] * r, r, b),),
     "list": lambda p, n, b, r: ((LIST[0] * r, LIST[1][0] * r, b),),
+    "class": lambda p, n, b, r: ((Settings.factor * r, Settings().doubled() * r, b),),
     "keyword": keyword,
     "bool": lambda p, n, b, r: ((True, False, p > 0),),
 }
@@ -289,6 +297,27 @@ def test_pythons_arithmetic_in_both_engines(
     assert np.allclose(made.positive["x0"], _expected(case, exact, r), rtol=1e-4, atol=1e-6)
     check_ledger(made)
     check_compiled(case, own, (r,), made, tmp_path)
+
+
+def test_what_a_class_holds_belongs_to_the_policy(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, own = _gemm(), registered(TRUTHS["class"])
+    (r,) = starts(case, own)
+    for factor in (2.0, 5.0):
+        monkeypatch.setattr(Settings, "factor", factor)
+        found = case.explain(own, (r,)).positive["x0"]
+        assert np.allclose(found, _expected(case, TRUTHS["class"], r), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", ["much", None])
+def test_what_is_no_number_any_more_is_told(
+    factor: Any, registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, own = _gemm(), registered(TRUTHS["dict"])
+    monkeypatch.setitem(TABLE, "factor", factor)
+    with pytest.raises(backtrace_onnx.RuleError, match=f"policy '{own}': it (calc|fails)"):
+        case.explain(own, starts(case, "default"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

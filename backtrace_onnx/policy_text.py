@@ -1,29 +1,52 @@
-"""A policy's function as a text that Numba compiles, whatever its author's text refers to."""
+"""A policy's function as lines of arithmetic: what Numba compiles, and what tells it apart."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backtrace_onnx import policies
+from backtrace_onnx.errors import RuleError
 from backtrace_onnx.scalars import Scalar, number
 
 
-def written(function: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """The function of `count` numbers that `function` computes, line by line.
+def written(function: Callable[..., Any], channels: int) -> Callable[..., Any]:
+    """The function that a policy's computes, line by line.
 
     Dictionaries, objects and functions it reads are numbers by then: those they hold now.
     """
-    lines: list[str] = []
-    names = [f"x{i}" for i in range(count)]
-    made = function(*(Scalar(Text(name, lines)) for name in names))
-    told = ", ".join(f"({', '.join(_spelled(number(x)) for x in part)},)" for part in made)
-    text = "\n    ".join([f"def coefficients({', '.join(names)}):", *lines, f"return ({told},)"])
+    text = _text(function, [f"x{i}" for i in range(3 + channels)])
     space = {"where": policies.where, "divide": policies.divide, "inf": math.inf, "nan": math.nan}
     exec(compile(text, "<policy>", "exec"), space)  # of names and numbers only
     result: Callable[..., Any] = space["coefficients"]  # type: ignore[assignment]
     return result
+
+
+def identify(function: Callable[..., Any], channels: int) -> str:
+    """Digest of what a policy's function computes now, with and without a negative mass and bias.
+
+    The same in every process. Whatever the function reads, from wherever, is in what it computes.
+    """
+    r = [f"r{i}" for i in range(channels)]
+    texts = [_text(function, ["p", n, b, *r]) for n in ("n", 0.0) for b in ("b", 0.0)]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _text(function: Callable[..., Any], given: Sequence[str | float]) -> str:
+    """The lines of a function, called with names and numbers. Raises RuleError."""
+    lines: list[str] = []
+    values = (Scalar(Text(x, lines)) if isinstance(x, str) else x for x in given)
+    try:
+        made = [", ".join(_spelled(number(x)) for x in part) for part in function(*values)]
+    except RuleError:
+        raise
+    except Exception as error:  # it is anybody's code
+        raise RuleError(f"it fails: {type(error).__name__}: {error}") from None
+    names = ", ".join(x for x in given if isinstance(x, str))
+    told = ", ".join(f"({part},)" for part in made)
+    return "\n    ".join([f"def coefficients({names}):", *lines, f"return ({told},)"])
 
 
 class Text:
