@@ -10,8 +10,10 @@ from backtrace_onnx.graph import Graph, Node
 
 COORDINATES = 4
 _MOVES = frozenset(
-    "Identity Transpose Unsqueeze Squeeze Reshape Flatten Expand Slice Gather GatherElements "
-    "GatherND Cast".split()
+    [
+        *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Expand"),
+        *("Slice", "Gather", "GatherElements", "GatherND", "Cast"),
+    ]
 )  # what comes out is some of the first input's values
 
 

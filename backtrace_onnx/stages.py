@@ -30,12 +30,14 @@ class Stage:
         detail: what it makes, in words; "" if not known.
         handed: float tensors that it, or a stage nearer to the output, reads from further back;
             those made last come first.
+        made: tensors of its own that stages nearer to the output read; () for the first one.
     """
 
     name: str
     detail: str
     nodes: tuple[str, ...]
     handed: tuple[str, ...]
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,17 @@ def find_stages(graph: Graph, output: str, places: Mapping[str, Place]) -> tuple
         runs = _by_size(nodes, graph)
     while len(runs) > MOST:
         runs = _merged(runs)
-    made, seen = [], set[str]()
+    stages: list[Stage] = []
+    seen = set[str]()
+    handed: tuple[str, ...] = ()
     for name, own in runs:
+        outputs = {out for node in own for out in node.outputs}
+        made = tuple(tensor for tensor in handed if tensor in outputs)
         seen.update(node.name for node in own)
         handed = _handed(graph, nodes, seen)
-        made.append(Stage(name, _detail(graph, own[0]), tuple(n.name for n in own), handed))
-    return tuple(made)
+        names = tuple(node.name for node in own)
+        stages.append(Stage(name, _detail(graph, own[0]), names, handed, made))
+    return tuple(stages)
 
 
 Runs = list[tuple[str, list[Node]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backtrace_onnx.report.ranking import Part, rank
+from backtrace_onnx.report.ranking import Part, rank, with_relevance
 from backtrace_onnx.report.style import AGAINST, FAINT, FOR, INK, RULE, shortened
 from backtrace_onnx.report.subject import Subject
 
@@ -42,12 +42,16 @@ def height(subject: Subject, name: str) -> float:
 
 def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     """A bar for every part of an input, the largest on top, the small ones as one."""
-    parts = shown(subject, name)
+    ranked = shown(subject, name)
+    parts = with_relevance(ranked)
     values = [part.relevance for part in parts[:SHOWN]]
     names = [shortened(str(part)) for part in parts[:SHOWN]]
     if len(parts) > SHOWN:
         values.append(sum(part.relevance for part in parts[SHOWN:]))
         names.append(f"{len(parts) - SHOWN} others together")
+    if without := len(ranked) - len(parts):
+        values.append(0.0)
+        names.append(f"{without} others got nothing" if without > 1 else str(ranked[-1]))
     axis = figure.subplots()
     _bars(axis, names, values)
     _ends(axis, values)

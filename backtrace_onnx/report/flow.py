@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.entries import CALLED
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.stages import Stage
 
@@ -45,19 +46,33 @@ def flow(subject: Subject) -> list[Row]:
     rows = [Row("the answer", "", (1.0,) * channels, none, none)]
     taken = np.zeros(channels)
     for stage, nodes in _assigned(subject):
+        if is_idle(subject, stage):
+            continue
         biases, lost = (_sums(subject, nodes, kind) for kind in ("constants", "unassigned"))
         taken = taken + biases + lost
-        seat, held, signed = _seat(subject, stage)
+        seat, held, signed, detail = _seat(subject, stage)
         left = signed or tuple(1 - taken)
-        rows.append(Row(stage.name, stage.detail, left, tuple(biases), tuple(lost), seat, held))
+        rows.append(Row(stage.name, detail, left, tuple(biases), tuple(lost), seat, held))
     return rows
+
+
+def idle(subject: Subject) -> list[str]:
+    """The stages on a branch that carries nothing of what is explained."""
+    return [stage.name for stage, _ in _assigned(subject) if is_idle(subject, stage)]
+
+
+def is_idle(subject: Subject, stage: Stage) -> bool:
+    """Whether all that a stage makes is known to carry no relevance."""
+    kept = subject.flow.relevance
+    known = bool(stage.made) and all(name in kept for name in stage.made)
+    return known and not any(np.any(subject.own(kept[name], name)) for name in stage.made)
 
 
 def input_rows(subject: Subject) -> list[Row]:
     """A row for each input that relevance reached, the largest ones."""
     channels = len(subject.channels)
     none, start = (0.0,) * channels, _start(subject)
-    rows = []
+    rows, boxes = [], entries_of(subject)
     for name in subject.explanation.inputs:
         whole, left = subject.relevance(name), _signs(subject.relevance(name), start[0])
         if channels > 1:
@@ -65,7 +80,7 @@ def input_rows(subject: Subject) -> list[Row]:
             left = tuple(_share(r, s) for r, s in zip(own, start, strict=True))
         elif left[1] < _SIGNED:
             left = left[:1]
-        rows.append(Row(name, "input", left, none, none, seat_of(whole), half(whole)))
+        rows.append(Row(name, "input", left, none, none, seat_of(whole, boxes), half(whole, boxes)))
     return sorted((r for r in rows if any(r.left)), key=lambda r: -sum(map(abs, r.left)))
 
 
@@ -99,20 +114,42 @@ def _sums(subject: Subject, nodes: Sequence[str], kind: str) -> npt.NDArray[np.f
     return shares
 
 
-def _seat(subject: Subject, stage: Stage) -> tuple[Array | None, str, tuple[float, ...] | None]:
-    """Where the relevance that a stage hands on sits; its signs where all of it is known."""
+def _seat(
+    subject: Subject, stage: Stage
+) -> tuple[Array | None, str, tuple[float, ...] | None, str]:
+    """Where the relevance that a stage hands on sits, in a map and in words; its signs where all
+    of it is known; and what tensor that is, of several the one made last.
+    """
     kept = {**subject.flow.relevance, **subject.explanation.relevance}
-    found = {n: subject.own(kept[n], n) for n in stage.handed if n in kept and np.any(kept[n])}
+    own = {n: subject.own(kept[n], n) for n in stage.handed if n in kept}
+    found = {n: r for n, r in own.items() if np.any(r)}
     if not found:
-        return None, "", None
-    nearest = next(iter(found))
+        return None, "", None, stage.detail
+    nearest, boxes = next(iter(found.values())), entries_of(subject)
     signed = None
     if len(subject.channels) == 1:
         start = _start(subject)[0]
         pairs = [_signs(r, start) for r in found.values()]
         signed = (sum(p[0] for p in pairs), sum(p[1] for p in pairs))
         signed = signed if signed[1] >= _SIGNED else None
-    return seat_of(found[nearest]), half(found[nearest]), signed
+    words = half(nearest, boxes)
+    if len(found) > 1:
+        whole = sum(float(np.abs(r).sum(dtype=np.float64)) for r in found.values())
+        share = float(np.abs(nearest).sum(dtype=np.float64)) / whole
+        words += f"\n(this has {share:.0%} of it)"
+    return seat_of(nearest, boxes), words, signed, _handing(nearest)
+
+
+def _handing(sample: Array) -> str:
+    return f"hands it to {' x '.join(map(str, sample.shape))}" if sample.ndim else ""
+
+
+def entries_of(subject: Subject) -> int:
+    """How many boxes or steps the explained output has; 0 where it has none."""
+    axis, y = subject.explanation.layout.class_axis, subject.output
+    if subject.task not in CALLED or axis is None or y is None or y.ndim < 2:
+        return 0
+    return int(y.size // y.shape[axis - 1])
 
 
 def _signs(r: Array, start: float) -> tuple[float, ...]:
@@ -122,10 +159,14 @@ def _signs(r: Array, start: float) -> tuple[float, ...]:
     return float(parts[parts > 0].sum()), float(-parts[parts < 0].sum())
 
 
-def seat_of(sample: Array) -> Array:
-    """Relevance over the places of a sample, channels and features summed: [rows, columns]."""
+def seat_of(sample: Array, entries: int = 0) -> Array:
+    """Relevance over the places of a sample, channels and features summed: [rows, columns].
+
+    Args:
+        entries: how many boxes or steps there are, which are places; 0: that is not known.
+    """
     values = np.asarray(sample, np.float64)
-    axes = _places(values)
+    axes = _places(values, entries)
     other = tuple(i for i in range(values.ndim) if i not in axes)
     seat: Array = values.sum(axis=other)
     seat = seat if seat.ndim == 2 else seat.reshape(1, -1)
@@ -137,16 +178,24 @@ def seat_of(sample: Array) -> Array:
     return seat
 
 
-def half(sample: Array) -> str:
-    """In words, over how many places and channels half of the relevance is spread."""
+def half(sample: Array, entries: int = 0) -> str:
+    """In words, over how many places and channels half of the relevance is spread.
+
+    Of two axes nobody knows which one holds channels, unless there are as many `entries` along one.
+    """
     values = np.abs(np.asarray(sample, np.float64))
-    axes = _places(values)
+    axes = _places(values, entries)
     rest = tuple(i for i in range(values.ndim) if i not in axes)
     place = values.sum(axis=rest).ravel()
-    words = [f"{_few(place)} of {place.size} {'places' if rest else 'entries'}"]
+    one, other = ("places", "channels") if rest else ("entries", "")
+    if values.ndim == 2:
+        known = bool(entries) and values.shape[axes[0]] == entries
+        names = ("rows", "columns")
+        one, other = ("entries", "channels") if known else (names[axes[0]], names[rest[0]])
+    words = [f"{_few(place)} of {place.size} {one}"]
     if rest:
         channel = values.sum(axis=axes).ravel()
-        words += [f"{_few(channel)} of {channel.size} channels"] if channel.size > 1 else []
+        words += [f"{_few(channel)} of {channel.size} {other}"] if channel.size > 1 else []
     return "\n".join(words)
 
 
@@ -156,12 +205,12 @@ def _few(parts: Array) -> int:
     return int(np.searchsorted(np.cumsum(-np.sort(-parts)), total / 2) + 1) if total > 0 else 0
 
 
-def _places(values: Array) -> tuple[int, ...]:
+def _places(values: Array, entries: int = 0) -> tuple[int, ...]:
     """Axes of a sample that are places; the others are channels or features."""
     if values.ndim < 2:
         return tuple(range(values.ndim))
-    if values.ndim == 2:
-        return (0,)  # tokens or steps by features
+    if values.ndim == 2:  # tokens or steps by features; boxes, where these come last
+        return (1,) if entries and values.shape[1] == entries != values.shape[0] else (0,)
     if values.ndim == 3 and values.shape[0] == values.shape[1] != values.shape[2]:
         return (0, 1)
     return (values.ndim - 2, values.ndim - 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtrace_onnx.report.answers import percent
-from backtrace_onnx.report.flow import Row, flow, input_rows
+from backtrace_onnx.report.flow import Row, flow, idle, input_rows
 from backtrace_onnx.report.style import (
     AGAINST,
     CONSTANTS,
@@ -42,6 +42,9 @@ def draw(subject: Subject) -> Figure:
     figure.suptitle(_title(subject, stages), x=0.01, ha="left", fontsize=14, fontweight="bold")
     axis, seats, words = figure.subplots(1, 3, width_ratios=[1, 0.26, 0.3])
     _bars(axis, rows, two_sided=_two_sided(subject, rows))
+    if without := idle(subject):
+        names = shortened(", ".join(without), 70)
+        axis.set_xlabel(f"nothing flows through {names}", loc="left", fontsize=9, color=FAINT)
     for side in (seats, words):
         side.set_axis_off()
         side.set_xlim(0, 1)

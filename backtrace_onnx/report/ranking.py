@@ -69,6 +69,14 @@ def rank(subject: Subject, input: str | None = None) -> list[Part]:
     return sorted(shared, key=lambda part: -abs(part.relevance))
 
 
+def with_relevance(parts: list[Part]) -> list[Part]:
+    """The parts of a ranking that hold any relevance; those without have no rank.
+
+    All of them, where none holds any.
+    """
+    return [part for part in parts if part.relevance or any(part.channels)] or parts
+
+
 def _ranked(subject: Subject) -> list[str]:
     """All inputs but those that only go with texts."""
     return [name for name in subject.explanation.inputs if name not in subject.companions]

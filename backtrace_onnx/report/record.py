@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backtrace_onnx.report.answers import Answer
-from backtrace_onnx.report.ranking import Part, rank
+from backtrace_onnx.report.ranking import Part, rank, with_relevance
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.twins import find_twins
 
@@ -52,7 +52,7 @@ def _sample(number: int, subject: Subject, top: int) -> dict[str, Any]:
         "other": _answer(subject.other()),
         "notes": subject.notes,
         "mask": None if mask is None else {"inside": int(mask.sum()), "of": int(mask.size)},
-        "top": [_part(part, subject) for part in rank(subject)[:top]],
+        "top": [_part(part, subject) for part in with_relevance(rank(subject))[:top]],
         "ledger": balance(subject),
     }
 

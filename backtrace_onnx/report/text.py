@@ -10,7 +10,7 @@ import numpy as np
 from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.continuing import continuation, print_continuation
-from backtrace_onnx.report.ranking import Part, is_picture, rank
+from backtrace_onnx.report.ranking import Part, is_picture, rank, with_relevance
 from backtrace_onnx.report.record import balance
 from backtrace_onnx.report.shaded import lines
 from backtrace_onnx.report.subject import NAMED, Subject
@@ -115,7 +115,8 @@ def _print_subject(to: Console, subject: Subject, top: int, twin: int | None) ->
 
 
 def _print_parts(to: Console, subject: Subject, top: int) -> None:
-    parts = rank(subject)
+    ranked = rank(subject)
+    parts = with_relevance(ranked)
     if not any(np.any(r) for r in subject.explanation.relevance.values()):
         to.print("No relevance reaches the inputs; `backtrace-onnx inspect` shows where it ends.")
         return
@@ -133,6 +134,8 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
     if len(parts) > top:
         rest = sum(part.share for part in parts[top:])
         to.print(f"... and {len(parts) - top} more, share {percent(rest)}")
+    if len(ranked) > len(parts):
+        to.print("The rest got nothing.")
 
 
 def _kind(subject: Subject) -> str:

@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx.report.asked import Asked
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explaining import explained
-from backtrace_onnx.report.flow import flow, half, input_rows, seat_of
+from backtrace_onnx.report.flow import flow, half, idle, input_rows, seat_of
 from backtrace_onnx.report.layers import draw
 from backtrace_onnx.report.style import styled
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.stages import Flow, Stage
+from tests.detectors import PICTURES, detector
 from tests.report.made import explanation
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -67,6 +70,45 @@ def test_half_of_it_in_words() -> None:
     assert half(values) == "2 of 20 places\n1 of 3 channels"
     assert half(np.array([1.0, 8.0, 1.0])) == "1 of 3 entries"
     assert half(np.zeros(3)) == "0 of 3 entries"
+    assert half(values[0]) == "1 of 4 rows\n1 of 5 columns"  # who knows which are channels
+    assert half(values[0], 5) == "1 of 5 entries\n1 of 4 channels"
+    assert half(values[0], 4) == "1 of 4 entries\n1 of 5 channels"
+    assert seat_of(values[0], 5).shape == (1, 5) and seat_of(values[0]).shape == (1, 4)
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+def test_a_branch_that_carries_nothing_has_no_bar(mode: str, tmp_path: Path) -> None:
+    onnx.save(detector("yolo8"), tmp_path / "d.onnx")
+    np.save(tmp_path / "x.npy", PICTURES[:1])
+    asked = Asked(tmp_path / "d.onnx", [str(tmp_path / "x.npy")], mode=mode, pictures=True)
+    (subject,) = explained(asked, Waiting(""))
+    rows = flow(subject)
+    assert [row.name for row in rows] == ["the answer", "y", "s", "s4", "classes"]
+    assert idle(subject) == ["b", "boxes"]
+    ways = ["3 x 16", "3 x 4 x 4", "3 x 4 x 4", "3 x 16 x 16"]  # labels tell of what is mapped
+    assert [row.detail for row in rows[1:]] == [f"hands it to {shape}" for shape in ways]
+    assert [row.seat.shape for row in rows[1:] if row.seat is not None] == [
+        (1, 16),
+        (4, 4),
+        (4, 4),
+        (16, 16),
+    ]
+    assert rows[1].held.startswith("1 of 16 entries")
+    with styled():
+        axis = draw(subject).axes[0]
+    assert axis.get_xlabel() == "nothing flows through b, boxes"
+
+
+def test_a_map_of_one_of_several_tensors_says_how_much_it_has() -> None:
+    kept = {"a": np.array([[3.0, 0.0]]), "b": np.array([[1.0]]), "c": np.zeros((1, 2))}
+    made = explanation({"x": np.ones((1, 2))}, nodes=2)
+    stages = (
+        Stage("node0", "", ("node0",), ("a", "b", "c")),
+        Stage("node1", "", ("node1",), ("b",), ("a",)),
+    )
+    rows = flow(Subject(made, flow=Flow(stages, kept)))
+    assert rows[1].detail == "hands it to 2" and rows[1].held.endswith("(this has 75% of it)")
+    assert rows[2].detail == "hands it to 1" and "this has" not in rows[2].held
 
 
 @pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from backtrace_onnx.report.ranking import edges, rank
+from backtrace_onnx.report.ranking import Part, edges, rank, with_relevance
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.text import print_subjects
 from backtrace_onnx.sidecar import Sidecar
 from backtrace_onnx.tables import Feature, TableInput
 from tests.report.made import explanation
@@ -24,6 +26,22 @@ def test_one_hot_slots_are_summed_to_their_column() -> None:
     assert (str(first), str(second)) == ("job = b", "age = 42")
     assert (first.relevance, second.relevance) == pytest.approx((0.4, 0.1))
     assert (first.share, second.share) == pytest.approx((0.8, 0.2))
+
+
+def test_what_got_nothing_has_no_rank(capsys: pytest.CaptureFixture[str]) -> None:
+    relevance = np.zeros((1, 1, 64, 64))
+    relevance[0, 0, 20, 40], relevance[0, 0, 50, 9] = -2.0, 1.0
+    subject = Subject(explanation({"x": np.zeros((1, 1, 64, 64))}, {"x": relevance}))
+    assert [p.relevance for p in with_relevance(rank(subject))] == [-2.0, 1.0]
+    print_subjects(Console(width=120), [subject], top=10, files=[])
+    told = capsys.readouterr().out
+    assert told.count("columns ") == 2 and "The rest got nothing." in told
+    whole = Subject(explanation({"x": np.zeros((1, 3))}, {"x": np.array([[1.0, 2.0, 3.0]])}))
+    print_subjects(Console(width=120), [whole], top=2, files=[])
+    told = capsys.readouterr().out
+    assert "... and 1 more" in told and "got nothing" not in told
+    cancelled = Part("x", "x[0]", 0.0, (1.0, 1.0))  # what speaks for and against it is something
+    assert with_relevance([cancelled, Part("x", "x[1]", 0.0, (0.0, 0.0))]) == [cancelled]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 3, 37, 50), (1, 40, 24, 3)])
