@@ -110,6 +110,17 @@ def end_to_end(graph: Graph, output: str) -> tuple[int, Columns] | None:
     return None
 
 
+def box_columns(graph: Graph, output: str, axis: int) -> tuple[int, ...]:
+    """Columns of the coordinates beside a score and a number; () where these are not four."""
+    numbered = end_to_end(graph, output)
+    if numbered is None or numbered[0] != axis:
+        return ()
+    apart = {numbered[1].first, *_marks(graph, output, axis)}
+    size = _size(graph, output, axis) or 0
+    found = tuple(column for column in range(size) if column not in apart)
+    return found if len(found) == COORDINATES else ()
+
+
 def _marks(graph: Graph, output: str, axis: int) -> list[int]:
     """The columns that hold whole numbers."""
     found = [p for p in pieces(graph, output, axis) if _is_index(graph, p.tensor)]

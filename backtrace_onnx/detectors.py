@@ -13,7 +13,13 @@ import numpy.typing as npt
 from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.axis_search import Said, find_axes
 from backtrace_onnx.boxes import Boxes
-from backtrace_onnx.detector_columns import COORDINATES, class_columns, end_to_end, joins_boxes
+from backtrace_onnx.detector_columns import (
+    COORDINATES,
+    box_columns,
+    class_columns,
+    end_to_end,
+    joins_boxes,
+)
 from backtrace_onnx.entries import TASKS, Columns, as_grid
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph import Graph, Shape
@@ -243,7 +249,8 @@ def read_entries(
     """The entries of a run; None where the task is none of entries and no detector is recognised.
 
     Where nobody says how coordinates are read, those before the classes are taken for centre and
-    size in pixels of the input, as most detectors write them.
+    size in pixels of the input, as most detectors write them; those beside the number of a class
+    for corners.
     """
     fed = {name: x.shape for name, x in feeds.items()}
     request, notes = recognised(request, graph, outputs, fed)
@@ -252,7 +259,11 @@ def read_entries(
     y = outputs[request.output]
     axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=fed)
     first = axes.columns.first if axes.columns else 0
-    if boxes is None and request.task == "detection" and first >= COORDINATES:
+    numbered = box_columns(graph, request.output, axes.classes or 0)
+    if boxes is None and request.task == "detection" and numbered:
+        boxes = Boxes(columns=numbered, format="xyxy")
+        notes += (Note("boxes are taken for left, top, right, bottom in pixels of the input"),)
+    elif boxes is None and request.task == "detection" and first >= COORDINATES:
         boxes = Boxes()
         notes += (Note("boxes are taken for centre and size in pixels of the input"),)
     size = next((_size(graph, name, x) for name, x in feeds.items() if x.ndim == 4), None)

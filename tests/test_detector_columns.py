@@ -163,6 +163,16 @@ def test_reports_call_a_box_by_the_number_it_holds(tmp_path: Path, capsys: Any) 
     assert second["target"]["label"] != first["target"]["label"]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_coordinates_beside_a_number_are_corners(form: str) -> None:
+    read = bt.Explainer(end_to_end(form)).entries(PICTURES[:1])
+    assert read is not None
+    assert any("left, top, right, bottom" in str(note) for note in read.notes)
+    first = 1 if form == "kept" else 0
+    for found in read.found(0, 3):
+        np.testing.assert_allclose(found.corners, read.grids[0][found.entry, first : first + 4])
+
+
 def test_boxes_without_scores_are_no_detector_s_answer() -> None:
     explainer = bt.Explainer(detector("apart"))
     with pytest.raises(bt.RequestError, match=r"'boxes'.*'scores'.*columns="):
