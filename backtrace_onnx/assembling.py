@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
-from backtrace_onnx.reach import reach_notes
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.reach import is_one_sum, reach_notes
 from backtrace_onnx.request import Outcome, Request
 from backtrace_onnx.samples import SampleAxes
 
@@ -18,9 +19,11 @@ Array = npt.NDArray[Any]
 
 
 def assembled(
-    request: Request, outcome: Outcome, feeds: Mapping[str, Array], graph: Graph
+    request: Request, outcome: Outcome, feeds: Mapping[str, Array], plan: Plan
 ) -> Explanation:
     """What a caller gets of a request and its outcome."""
+    graph, ledger, mode = plan.graph, outcome.ledger, request.policy.name
+    doubts = reach_notes(ledger, feeds, mode, one_sum=is_one_sum(plan, ledger))
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
         if name in request.keep and shared in relevance:
@@ -36,12 +39,12 @@ def assembled(
         inputs=feeds,
         outputs=outcome.outputs,
         output=request.output,
-        mode=request.policy.name,
+        mode=mode,
         task=_task(request, outcome),
         target=outcome.target,
-        ledger=outcome.ledger,
+        ledger=ledger,
         axes=_input_axes(feeds, graph, outcome),
-        notes=(*reach_notes(outcome.ledger, feeds, request.policy.name), *outcome.notes),
+        notes=(*doubts, *outcome.notes),
         layout=outcome.axes,
         binary=outcome.binary,
     )

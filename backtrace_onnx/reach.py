@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy.typing as npt
 from backtrace_onnx.errors import NumericalError
 from backtrace_onnx.ledger import Entry, Ledger
 from backtrace_onnx.notes import Note
+from backtrace_onnx.plan import Plan
+from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.recurrent import Recurrent
 
 Array = npt.NDArray[Any]
 LITTLE = 0.01  # part of the start: a map of less shows what is left by chance
@@ -31,14 +34,18 @@ def check_finite(ledger: Ledger, mode: str) -> None:
             raise NumericalError(entry.node, mode, int(bad.argmax()), where, remedy)
 
 
-def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple[Note, ...]:
+def reach_notes(
+    ledger: Ledger, inputs: Mapping[str, Array], mode: str, *, one_sum: bool = False
+) -> tuple[Note, ...]:
     """A warning for each sample whose map is empty of meaning; one where all samples' are alike.
 
     Args:
         inputs: the arrays that were fed, by name.
+        one_sum: whether a single sum lies on the way (`is_one_sum`): what grows there is exact.
     """
     texts = [
-        _doubt(ledger, sample, inputs, mode) for sample in range(ledger.total().start.shape[1])
+        _doubt(ledger, sample, inputs, mode, one_sum)
+        for sample in range(ledger.total().start.shape[1])
     ]
     if texts and texts[0] and len(set(texts)) == 1:
         return (Note(texts[0], warning=True),)
@@ -51,11 +58,24 @@ def reached(ledger: Ledger, sample: int) -> float | None:
     return float(ledger.sizes.inputs[:, sample].sum()) / start if start > 0 else None
 
 
-def _doubt(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) -> str | None:
+def is_one_sum(plan: Plan, nodes: Iterable[str]) -> bool:
+    """Whether one node at most shares among contributions: those of a linear model, exactly.
+
+    Its score may be near 0 beside what adds up to it; only sums behind sums blow up.
+    """
+    met = [plan.structures[name] for name in nodes if name in plan.structures]
+    if any(isinstance(structure, Recurrent) for structure in met):
+        return False
+    return sum(type(structure).masses is not Structure.masses for structure in met) <= 1
+
+
+def _doubt(
+    ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str, one_sum: bool
+) -> str | None:
     share = reached(ledger, sample)
     if share is None:
         return None
-    if share > GROWN:
+    if share > GROWN and not one_sum:
         grown = f"relevance grew to {share:.2g} times its start on its way to the inputs"
         cause = "divisions by sums near 0 blew it up, and most of it cancels"
         return f"{grown}: {cause}{_use(mode, 'where nothing grows')}"

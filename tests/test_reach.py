@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation, Note, NumericalError
@@ -97,14 +98,29 @@ def test_only_the_samples_concerned_are_named() -> None:
     assert note.sample == 1 and str(note).startswith("sample 1: only 0.2%")
 
 
-def test_what_cancels_at_the_inputs_did_reach_them() -> None:
-    weights = {"w": np.array([[5, 0], [-4.99, 0]], np.float32)}
-    nodes = [node("MatMul", ["x", "w"], ["y"])]
-    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+def cancelling(layers: int) -> onnx.ModelProto:
+    """x -> (5 x0 - 4.99 x1, 0), and behind that layers that change nothing."""
+    weights = {"w": np.array([[5, 0], [-4.99, 0]], np.float32), "one": np.eye(2, dtype=np.float32)}
+    nodes = [node("MatMul", ["x", "w"], ["y"] if layers == 1 else ["t0"])]
+    for k in range(1, layers):
+        nodes.append(node("Relu", [f"t{k - 1}"], [f"u{k}"]))
+        nodes.append(node("MatMul", [f"u{k}", "one"], ["y" if k == layers - 1 else f"t{k}"]))
+    return model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_cancels_at_the_inputs_did_reach_them(engine: Engine) -> None:
     start = np.array([[1, 0], [1, 0]], np.float32)
-    found = Explainer(proto).explain(ONES, mode="epsilon", start=start)
+    found = Explainer(cancelling(2), engine=engine).explain(ONES, mode="epsilon", start=start)
     assert found.ledger.sizes.inputs[0] == pytest.approx([999, 999], rel=1e-2)
     assert "grew to 1e+03 times" in found.notes[0].text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_linear_model_whose_score_is_near_0_is_no_explosion(engine: Engine) -> None:
+    found = Explainer(cancelling(1), engine=engine).explain(ONES, mode="epsilon")
+    assert found.relevance["x"] == pytest.approx(np.array([[5, -4.99]] * 2), rel=1e-3)
+    assert not found.notes
 
 
 @pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
