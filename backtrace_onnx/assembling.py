@@ -10,20 +10,20 @@ import numpy.typing as npt
 
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph import Graph
-from backtrace_onnx.plan import Plan
 from backtrace_onnx.reach import is_one_sum, reach_notes
-from backtrace_onnx.request import Outcome, Request
+from backtrace_onnx.request import Outcome, Request, View
 from backtrace_onnx.samples import SampleAxes
 
 Array = npt.NDArray[Any]
 
 
 def assembled(
-    request: Request, outcome: Outcome, feeds: Mapping[str, Array], plan: Plan
+    request: Request, outcome: Outcome, feeds: Mapping[str, Array], view: View
 ) -> Explanation:
     """What a caller gets of a request and its outcome."""
-    graph, ledger, mode = plan.graph, outcome.ledger, request.policy.name
-    doubts = reach_notes(ledger, feeds, mode, one_sum=is_one_sum(plan, ledger))
+    graph, ledger, mode = view.plan.graph, outcome.ledger, request.policy.name
+    one_sum = is_one_sum(view.plan, ledger, view.head)
+    doubts = reach_notes(ledger, feeds, mode, one_sum=one_sum)
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
         if name in request.keep and shared in relevance:

@@ -200,7 +200,7 @@ class Explainer:
         else:
             outcome = views.compiled.run(view, request, feeds)
         check_finite(outcome.ledger, mode)
-        made = assembled(request, outcome, feeds, view.plan)
+        made = assembled(request, outcome, feeds, view)
         names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
         places = self._places(view, made.ledger)
         notes = (*self._loaded.notes, *given.notes, *made.notes, *assumed)

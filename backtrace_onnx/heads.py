@@ -169,11 +169,20 @@ def _scores(node: Node, step: Step, plan: Plan) -> Value:
     if structure is not None and structure.squashes:
         return structure.raw_scores(step)
     native = _native(node, plan)
+    if native is None:
+        return step.tensor(_last(node).inputs[0])
     scores = step.tensor(node.inputs[0])
-    if native is None or native.is_plain:
+    if native.is_plain:
         return scores
     ops = step.ops
     return ops.Add(ops.Mul(scores, ops.scalar(native.scale)), ops.scalar(native.shift))
+
+
+def _last(node: Node) -> Node:
+    """The last of the nodes that are read as one."""
+    while is_region(node):
+        node = node.attributes["members"][-1]
+    return node
 
 
 def _native(node: Node, plan: Plan) -> Native | None:
@@ -271,6 +280,8 @@ def _function(node: Node, plan: Plan) -> tuple[str, str]:
     """The function of scores that a node is, and the tensor with the scores; "" for none."""
     if is_region(node):
         native = native_of(node, plan.graph)
+        if native is None and (last := _last(node)).op_type in _SQUASHING:
+            return _SQUASHING[last.op_type], last.inputs[0]  # behind another function: a soft cap
         return _SQUASHING.get(native.name, "") if native else "", node.inputs[0]
     structure = plan.structures.get(node.name)
     if structure is not None and structure.squashes:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import NumericalError
+from backtrace_onnx.heads import Head
 from backtrace_onnx.ledger import Entry, Ledger
 from backtrace_onnx.notes import Note
 from backtrace_onnx.plan import Plan
+from backtrace_onnx.regions.families import EXPONENTIAL, POINTWISE, REGION
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.recurrent import Recurrent
 
 Array = npt.NDArray[Any]
+_CURVED = POINTWISE | EXPONENTIAL | {REGION}
 LITTLE = 0.01  # part of the start: a map of less shows what is left by chance
 GROWN = 10.0  # times the start: what more there is cancels, and is rounding at last
 STEADY = "contrastive"  # the mode in which biases absorb nothing and nothing grows
@@ -58,15 +61,23 @@ def reached(ledger: Ledger, sample: int) -> float | None:
     return float(ledger.sizes.inputs[:, sample].sum()) / start if start > 0 else None
 
 
-def is_one_sum(plan: Plan, nodes: Iterable[str]) -> bool:
+def is_one_sum(plan: Plan, met: Collection[str], head: Head) -> bool:
     """Whether one node at most shares among contributions: those of a linear model, exactly.
 
-    Its score may be near 0 beside what adds up to it; only sums behind sums blow up.
+    Its score may be near 0 beside what adds up to it; only sums behind sums, and sums behind
+    functions that are no head, blow up.
+
+    Args:
+        met: the nodes that relevance met.
     """
-    met = [plan.structures[name] for name in nodes if name in plan.structures]
-    if any(isinstance(structure, Recurrent) for structure in met):
+    over = {node.name for _, node in head.parts} if head.function else set()
+    nodes = [n for n in plan.graph.nodes if n.name in met and n.name not in over]
+    if any(node.op_type in _CURVED for node in nodes):
         return False
-    return sum(type(structure).masses is not Structure.masses for structure in met) <= 1
+    structures = [plan.structures[n.name] for n in nodes if n.name in plan.structures]
+    if any(isinstance(structure, Recurrent) for structure in structures):
+        return False
+    return sum(type(structure).masses is not Structure.masses for structure in structures) <= 1
 
 
 def _doubt(

@@ -66,7 +66,12 @@ HEADS: dict[str, Sequence[onnx.NodeProto]] = {
 SCALES = {"a temperature": 0.5, "a factor in primitives": 0.5}
 
 
-def linear(head: str, bias: float, w: Any = ONE_SIDED) -> onnx.ModelProto:
+def linear(
+    head: str,
+    bias: float,
+    w: Any = ONE_SIDED,
+    nodes: Sequence[onnx.NodeProto] | None = None,
+) -> onnx.ModelProto:
     """y = head(W x + bias), scores in z."""
     weights: dict[str, Any] = {
         "w": np.array(w, np.float32),
@@ -78,7 +83,7 @@ def linear(head: str, bias: float, w: Any = ONE_SIDED) -> onnx.ModelProto:
         "two": np.float32(2),
         "half": np.float32(0.5),
     }
-    nodes = [node("Gemm", ["x", "w", "b"], ["z"], "fc", transB=1), *HEADS[head]]
+    nodes = [node("Gemm", ["x", "w", "b"], ["z"], "fc", transB=1), *(nodes or HEADS[head])]
     used = {name for n in nodes for name in n.input}
     kept = {name: array for name, array in weights.items() if name in used}
     return model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", len(w)])}, kept)
@@ -114,6 +119,23 @@ def test_signs_are_right_for_every_head_bias_and_target(head: str, w: Any, targe
         found = both(proto, X, mode="contrastive", target=target).relevance["x"][0]
         assert (found[target] > 0 or not score) and found[1 - target] <= 0, (bias, found)
         assert (both(proto, X, target=target).relevance["x"] >= 0).all()
+
+
+@pytest.mark.parametrize("last", ["Softmax", "LogSoftmax", "Sigmoid"])
+def test_scores_that_are_capped_before_the_head(last: str) -> None:
+    capped = [
+        node("Mul", ["z", "half"], ["h"]),
+        node("Tanh", ["h"], ["t"]),
+        node("Mul", ["t", "two"], ["c"]),
+        node(last, ["c"], ["y"]),
+    ]
+    for bias in (0, -6.5, -10):
+        made = both(linear("capped", bias, nodes=capped), X, mode="epsilon", target=0)
+        own = np.array(ONE_SIDED)[0] * X[0]
+        score = own.sum() + bias
+        start = 2 * np.tanh(score / 2)
+        assert np.allclose(made.relevance["x"][0], own / score * start, rtol=1e-3), bias
+        assert "relevance starts at 'c'" in text(made)
 
 
 def test_a_head_says_where_relevance_starts() -> None:

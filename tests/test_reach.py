@@ -123,6 +123,14 @@ def test_a_linear_model_whose_score_is_near_0_is_no_explosion(engine: Engine) ->
     assert not found.notes
 
 
+def test_a_sum_behind_a_function_that_is_no_head_blows_up() -> None:
+    weights = {"w": np.eye(2, dtype=np.float32), "b": np.full(2, -1, np.float32)}
+    nodes = [node("Gemm", ["x", "w", "b"], ["z"]), node("Exp", ["z"], ["y"])]
+    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+    found = Explainer(proto).explain(ONES, mode="epsilon", target=0)
+    assert found.notes[0].warning and "times its start" in found.notes[0].text
+
+
 @pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
 def test_an_input_of_zeros_is_empty_in_every_mode(mode: str) -> None:
     (note,) = Explainer(biased(1, 1)).explain(np.zeros((1, 2), np.float32), mode=mode).notes
