@@ -70,11 +70,12 @@ def rank(subject: Subject, input: str | None = None) -> list[Part]:
 
 
 def with_relevance(parts: list[Part]) -> list[Part]:
-    """The parts of a ranking that hold any relevance; those without have no rank.
+    """The parts of a ranking without the regions of pictures that hold no relevance.
 
-    All of them, where none holds any.
+    A column that got nothing is an answer and stays; all stay where none holds any.
     """
-    return [part for part in parts if part.relevance or any(part.channels)] or parts
+    found = [p for p in parts if p.box is None or p.relevance or any(p.channels)]
+    return found or parts
 
 
 def _ranked(subject: Subject) -> list[str]:

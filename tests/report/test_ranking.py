@@ -40,8 +40,13 @@ def test_what_got_nothing_has_no_rank(capsys: pytest.CaptureFixture[str]) -> Non
     print_subjects(Console(width=120), [whole], top=2, files=[])
     told = capsys.readouterr().out
     assert "... and 1 more" in told and "got nothing" not in told
-    cancelled = Part("x", "x[0]", 0.0, (1.0, 1.0))  # what speaks for and against it is something
-    assert with_relevance([cancelled, Part("x", "x[1]", 0.0, (0.0, 0.0))]) == [cancelled]
+    at = (0, 0, 2, 2)
+    cancelled = Part(
+        "x", "x[0]", 0.0, (1.0, 1.0), box=at
+    )  # what speaks for and against it is something
+    assert with_relevance([cancelled, Part("x", "x[1]", 0.0, (0.0, 0.0), box=at)]) == [cancelled]
+    column = Part("x", "age", 0.0, (0.0, 0.0))  # that it got nothing is an answer
+    assert with_relevance([cancelled, column]) == [cancelled, column]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 3, 37, 50), (1, 40, 24, 3)])
