@@ -108,6 +108,8 @@ def make_session(
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False  # it is for an arena of one's own: a block of all of a run
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Else products with dequantised weights round the other factor to 8 bits, where they are fused.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if folder is not None:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", folder

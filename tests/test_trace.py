@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import numpy_helper
@@ -64,3 +66,25 @@ def test_a_large_weight_that_nothing_reads_does_no_harm() -> None:
     proto.graph.initializer.append(numpy_helper.from_array(normal(50, 50), "dead"))
     found, wanted = (Explainer(m).explain(normal(2, 4)) for m in (proto, mlp()))
     assert np.array_equal(found.relevance["x"], wanted.relevance["x"])
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_factors_of_dequantised_weights_are_not_rounded(dtype: type, engine: Any) -> None:
+    """onnxruntime may fuse weights and product into one that rounds the other factor to 8 bits."""
+    weights = np.random.default_rng(7).integers(0, 100, (8, 3)).astype(dtype)
+    scales, zeros = np.linspace(0.003, 0.006, 3, dtype=np.float32), np.zeros(3, dtype)
+    proto = model(
+        [
+            node("DequantizeLinear", ["w", "scales", "zeros"], ["real"], axis=1),
+            node("MatMul", ["x", "real"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 8])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": weights, "scales": scales, "zeros": zeros},
+        opset=21,
+    )
+    x, real = normal(4, 8, seed=1), weights * scales
+    found = Explainer(proto, engine=engine).explain(x, target=2, mode="epsilon")
+    np.testing.assert_allclose(found.outputs["y"], x @ real, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.relevance["x"], x * real[:, 2], rtol=1e-4, atol=1e-6)
