@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from backtrace_onnx.ledger import Balance, Ledger, Sizes
 from tests.graphs import model, node
 
 MATRIX = Path(__file__).parents[1] / "scripts" / "matrix"
@@ -68,15 +69,50 @@ def test_the_table_counts_what_came_out(
     table, sweep = part("sweep_table"), part("sweep")
     monkeypatch.setattr(table, "DOCUMENT", tmp_path / "sweep.md")
     base = {"family": "f", "exporter": "e", "begun": 1.0}
-    good = {"outcome": "explained", "residual": 0, "engines": 0, "reached": {"default": 1.0}}
+    good = {"outcome": "explained", "residual": 0, "engines": 0, "compiled": "agrees"}
+    good["reached"] = {"default": 1.0}
     rows = [
-        {**base, "name": "a", "network": "A", "outcome": "begun"},
-        {**base, "name": "a", "network": "A", **good},
-        {**base, "name": "b", "network": "B", "outcome": "wrong", "reason": "x | y"},
-        {**base, "name": "c", "network": "C", "outcome": "not finished", "reason": ""},
+        {**base, "name": "f / A / e", "network": "A", "outcome": "begun"},
+        {**base, "name": "f / A / e", "network": "A", **good},
+        {**base, "name": "f / B / e", "network": "B", "outcome": "wrong", "reason": "x | y"},
+        {**base, "name": "f / C / e", "network": "C", "outcome": "not finished", "reason": ""},
+        {**base, "name": "f / D / e", "network": "D", "outcome": "begun"},
+        {**base, "name": "f / F / e", "network": "F", **good, "compiled": "refused: as it is"},
+        {**base, "name": "f / gone / e", "network": "gone", **good},
     ]
     (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert table.write_table(list(sweep.read(tmp_path / "r.jsonl").values())) == 1
+    listed = [part("cases").Case("f", name, "e", lambda path: {}) for name in "BADCEF"]
+    monkeypatch.setattr(table, "EXPORTERS", ("onnx",))
+    records = sweep.read(tmp_path / "r.jsonl")
+    assert table.write_table(records, listed) == 1
     text = (tmp_path / "sweep.md").read_text()
-    assert "| f | e | 1 |  | 1 |  |" in text and "2 exports" in text
-    assert "- B (e): x / y" in text and "counted nowhere: C (e)" in text
+    assert "| f | e | 2 |  | 1 |  |" in text and "3 exports" in text and "gone" not in text
+    assert "| yes | 1, -, - |" in text
+    assert "## Explained, not compiled\n\n- F (e): refused: as it is" in text
+    assert "- B (e): x / y" in text and "counted nowhere: C (e)." in text
+    assert "Of 6 exports 2 did not run**: D (e), E (e)." in text
+    assert table.write_table(records, listed[1:2]) == 0
+    assert "All 1 exports of the list ran." in (tmp_path / "sweep.md").read_text()
+
+
+def test_what_is_computed_in_float16_may_differ_more(part: Any, tmp_path: Path) -> None:
+    checking = part("checking")
+    path = written("Relu", tmp_path)
+    assert not checking._is_half(path)
+    nodes = [node("Cast", ["x"], ["h"], to=10), node("Relu", ["h"], ["z"])]
+    made = model(
+        [*nodes, node("Cast", ["z"], ["y"], to=1)],
+        {"x": (TensorProto.FLOAT, ["N", 3])},
+        {"y": (TensorProto.FLOAT, ["N", 3])},
+    )
+    onnx.save(made, path)
+    assert checking._is_half(path)
+
+
+def test_what_cancels_counts_in_what_moved(part: Any) -> None:
+    """A total of 5 out of sums of 1e8 is rounded as these are."""
+    one = np.ones((1, 1))
+    balance = Balance(3 * one, 5 * one, 0 * one, 0 * one)
+    assert part("checking")._residual(Ledger({}, balance)) == 0.4
+    sizes = Sizes(3 * one, 1e8 * one)
+    assert part("checking")._residual(Ledger({}, balance, sizes=sizes)) == 2e-8

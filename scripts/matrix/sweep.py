@@ -41,7 +41,8 @@ def main() -> int:
     if not asked.write:
         for group in [asked.group] if asked.group else MODULES:
             _run_group(group, asked)
-    return write_table(list(read(asked.results).values()))
+    listed = [case for module in MODULES.values() for case in import_module(module).cases()]
+    return write_table(read(asked.results), listed)
 
 
 def work(asked: argparse.Namespace) -> int:

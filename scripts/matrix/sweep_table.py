@@ -3,45 +3,77 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cases import Case
+from checking import MODES
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sweep.md"
 OUTCOMES = ("explained", "refused", "wrong", "not exported")
+EXPORTERS = (
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "tf2onnx",
+    "tensorflow-cpu",
+    "skl2onnx",
+)
 HEAD = """# The sweep
 
 {total} exports of small networks and estimators, made by `python scripts/matrix/sweep.py`: every
 family by every exporter that takes it, with random weights or fitted on random rows; nothing is
 downloaded. Each file is explained in default, contrastive and epsilon by the eager engine and by
-onnxruntime, and compiled, for the task that is named only where nothing else tells.
+onnxruntime, and compiled, for the task that is named only where nothing else tells. {versions}.
 
-*Explained*: all of it, the ledger closes to 1e-3, both engines and the compiled file agree to 1e-3
-of the largest relevance. *Refused*: with a reason, given below. *Wrong*: a fault of ours, given
-below. *Not exported*: the exporter or its verification refused it, or onnxruntime does not load
-what it wrote. Where relevance grew in epsilon beyond what an explanation bears, which it says
-itself, both engines amplify their rounding and are not compared in that mode.
+*Explained*: all of it, the ledger closes to 1e-3 of the relevance that moved, both engines and
+the compiled file agree to 1e-3 of the largest relevance. *Refused*: with a reason, given below.
+*Wrong*: a fault of ours, given below. *Not exported*: the exporter or its verification refused it,
+or onnxruntime does not load what it wrote.
+
+Files that compute in float16, whose step is 1e-3, may differ by 1e-2: onnxruntime's CPU computes
+them in float32 and rounds between nodes or not, depending on what else the graph holds. Where
+relevance grew in epsilon beyond what an explanation bears, which it says itself, both engines
+amplify their rounding and are not compared in that mode.
 """
 Record = dict[str, Any]
 
 
-def write_table(records: Sequence[Record]) -> int:
-    """Write the document; 1 where something is wrong."""
-    known = [r for r in records if r["outcome"] in OUTCOMES]
-    lines = [HEAD.format(total=len(known)), *_summary(known), *_unfinished(records)]
+def write_table(records: Mapping[str, Record], listed: Sequence[Case]) -> int:
+    """Write the document, in the order of the list; 1 where something is wrong."""
+    done = [records[case.name] for case in listed if case.name in records]
+    known = [r for r in done if r["outcome"] in OUTCOMES]
+    versions = ", ".join(f"{name} {version(name)}" for name in EXPORTERS)
+    head = HEAD.format(total=len(known), versions=versions)
+    lines = [head, *_summary(known), *_left_out(records, listed)]
     for outcome in OUTCOMES[1:]:
-        lines += _reasons(outcome, [r for r in known if r["outcome"] == outcome])
-    lines += _explained([r for r in known if r["outcome"] == "explained"])
+        told = [(r, r["reason"]) for r in known if r["outcome"] == outcome]
+        lines += _reasons(outcome.capitalize(), told)
+    explained = [r for r in known if r["outcome"] == "explained"]
+    told = [(r, r["compiled"]) for r in explained if r["compiled"] != "agrees"]
+    lines += [*_reasons("Explained, not compiled", told), *_explained(explained)]
     DOCUMENT.write_text("\n".join(lines) + "\n")
     print({o: sum(r["outcome"] == o for r in known) for o in OUTCOMES})
     return int(any(r["outcome"] == "wrong" for r in known))
 
 
-def _unfinished(records: Sequence[Record]) -> Iterable[str]:
-    """What is in no column of the table."""
-    names = [f"{r['network']} ({r['exporter']})" for r in records if r["outcome"] not in OUTCOMES]
-    if names:
-        yield f"\nNot finished within the time for one, counted nowhere: {', '.join(names)}."
+def _left_out(records: Mapping[str, Record], listed: Sequence[Case]) -> Iterable[str]:
+    """What is in no column of the table, and why."""
+    slow, missing = [], []
+    for case in listed:
+        outcome = records.get(case.name, {}).get("outcome")
+        if outcome not in OUTCOMES:
+            where = slow if outcome == "not finished" else missing
+            where.append(f"{case.network} ({case.exporter})")
+    if slow:
+        yield f"\nNot finished within the time for one, counted nowhere: {', '.join(slow)}."
+    if missing:
+        yield f"\n**Of {len(listed)} exports {len(missing)} did not run**: {', '.join(missing)}."
+    if not slow + missing:
+        yield f"\nAll {len(listed)} exports of the list ran."
 
 
 def _summary(records: Sequence[Record]) -> Iterable[str]:
@@ -56,13 +88,14 @@ def _summary(records: Sequence[Record]) -> Iterable[str]:
     yield f"| **all** | | {' | '.join(f'**{whole[o]}**' for o in OUTCOMES)} |"
 
 
-def _reasons(outcome: str, records: Sequence[Record]) -> Iterable[str]:
-    if not records:
+def _reasons(title: str, told: Sequence[tuple[Record, str]]) -> Iterable[str]:
+    """Each reason once, behind all that it was given for."""
+    if not told:
         return
-    yield f"\n## {outcome.capitalize()}\n"
+    yield f"\n## {title}\n"
     by_reason: dict[str, list[Record]] = {}
-    for r in records:
-        by_reason.setdefault(_short(r["reason"]), []).append(r)
+    for r, reason in told:
+        by_reason.setdefault(_short(reason), []).append(r)
     for reason, rows in by_reason.items():
         names = ", ".join(f"{r['network']} ({r['exporter']})" for r in rows)
         yield f"- {names}: {reason}"
@@ -75,14 +108,14 @@ def _explained(records: Sequence[Record]) -> Iterable[str]:
     yield "| family | network | exporter | residual | engines | compiled | inputs |"
     yield "|---|---|---|---|---|---|---|"
     for r in records:
-        reached = ", ".join(f"{r['reached'].get(m, float('nan')):.2g}" for m in r["reached"])
+        reached = ", ".join(f"{r['reached'][m]:.2g}" if m in r["reached"] else "-" for m in MODES)
         cells = (
             r["family"],
             r["network"],
             r["exporter"],
             f"{r['residual']:.0e}",
             f"{r['engines']:.0e}",
-            "yes" if r.get("compiled") == "agrees" else "no",
+            "yes" if r["compiled"] == "agrees" else "no",
             reached,
         )
         yield f"| {' | '.join(cells)} |"
