@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backtrace_onnx.entries import Columns
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from backtrace_onnx.explainer import Explainer
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
-    from backtrace_onnx.notes import Note
+    from backtrace_onnx.messages.notes import Note
     from backtrace_onnx.once import compile, explain
     from backtrace_onnx.policies import policy
-    from backtrace_onnx.registry import rule
-    from backtrace_onnx.tokenizer import Tokenizer
-    from backtrace_onnx.visits import count_visits
+    from backtrace_onnx.rules.registry import rule
+    from backtrace_onnx.targets.entries import Columns
+    from backtrace_onnx.text.tokenizer import Tokenizer
+    from backtrace_onnx.trees.visits import count_visits
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOME = {
     "BacktraceError": "errors",
     "CompileError": "errors",
     "Continuation": "generation",
-    "Columns": "entries",
+    "Columns": "targets.entries",
     "Contrast": "generation",
     "ExportError": "errors",
     "Explainer": "explainer",
@@ -43,18 +43,18 @@ _HOME = {
     "InputError": "errors",
     "InputWarning": "errors",
     "ModelError": "errors",
-    "Note": "notes",
+    "Note": "messages.notes",
     "NumericalError": "errors",
     "RequestError": "errors",
     "RuleError": "errors",
-    "Tokenizer": "tokenizer",
+    "Tokenizer": "text.tokenizer",
     "UnsupportedError": "errors",
     "compile": "once",
-    "count_visits": "visits",
+    "count_visits": "trees.visits",
     "explain": "once",
     "explain_continuation": "generation",
     "policy": "policies",
-    "rule": "registry",
+    "rule": "rules.registry",
 }
 
 __all__ = [

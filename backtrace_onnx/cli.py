@@ -10,8 +10,9 @@ import click
 from click.core import ParameterSource
 
 from backtrace_onnx import __version__
-from backtrace_onnx.leaving import run
-from backtrace_onnx.options import (
+from backtrace_onnx.commands.delivery import keep, print_json, report
+from backtrace_onnx.commands.leaving import run
+from backtrace_onnx.commands.options import (
     AS_JSON,
     CLASS_AXIS,
     GROUP,
@@ -24,7 +25,6 @@ from backtrace_onnx.options import (
     TASK,
     THRESHOLD,
 )
-from backtrace_onnx.report.delivering import keep, print_json, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -117,8 +117,8 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
         ledger: by channel (positive; contrastive also negative):
                start, inputs, constants, unassigned, residual
     """
+    from backtrace_onnx.commands.output_folder import check_folder
     from backtrace_onnx.report.console import Waiting
-    from backtrace_onnx.report.folder import check_folder
 
     if out:
         check_folder(out)
@@ -126,8 +126,8 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     if asked["rather_than"] is not None and mode is ParameterSource.DEFAULT:
         asked["mode"] = "contrastive"
     with Waiting("Loading the model") as waiting:
-        from backtrace_onnx.report.asked import Asked
-        from backtrace_onnx.report.explaining import explained
+        from backtrace_onnx.commands.explain import explained
+        from backtrace_onnx.commands.explain_options import Asked
 
         request = Asked(**asked, pictures=out is not None)
         subjects = explained(request, waiting)
@@ -146,9 +146,9 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
     Keys of --json: model, opsets, inputs[] and outputs[] {name, type}, sidecar, explainable
       nodes[]: node, operator, rule, coverage (exact, expanded, nothing or none)
     """
-    from backtrace_onnx.report import inspection
+    from backtrace_onnx.commands import inspect as inspection
+    from backtrace_onnx.commands.sidecar_options import find_sidecar
     from backtrace_onnx.report.console import console
-    from backtrace_onnx.report.sidecars import find_sidecar
 
     found = inspection.inspect(model, find_sidecar(model, sidecar))
     if as_json:
@@ -195,7 +195,7 @@ def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any)
     With --start it takes `start`, shaped like the output, instead (in mode contrastive
     `start_negative` too).
     """
-    from backtrace_onnx.report.compiling import compiled
+    from backtrace_onnx.commands.compile import compiled
     from backtrace_onnx.report.console import Waiting, console
 
     with Waiting("Compiling"):
@@ -230,7 +230,7 @@ def export(as_json: bool, **asked: Any) -> None:
     Keys of --json: files, inputs and outputs {name: type}, opset, exporter, verified,
       difference (relative), explainable
     """
-    from backtrace_onnx.report import exporting
+    from backtrace_onnx.commands import export as exporting
     from backtrace_onnx.report.console import Waiting, console
 
     with Waiting("Exporting"):
@@ -251,7 +251,7 @@ def ops(as_json: bool, markdown: bool) -> None:
     \b
     Keys of --json, a list: domain, operator, since (opset version), rule
     """
-    from backtrace_onnx.report import operators
+    from backtrace_onnx.commands import operators
     from backtrace_onnx.report.console import console
 
     if as_json and markdown:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backtrace_onnx.visible import visible
+from backtrace_onnx.messages.terminal_text import visible
 
 
 class BacktraceError(Exception):

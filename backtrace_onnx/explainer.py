@@ -10,36 +10,37 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy.typing as npt
 
-from backtrace_onnx import rules, text_inputs
-from backtrace_onnx.assembling import assembled
-from backtrace_onnx.axes import SampleChoice
-from backtrace_onnx.axis_search import Said
+from backtrace_onnx import rules
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.choices import Keep, check_amounts, find_kept, find_output, read_start
-from backtrace_onnx.compiled_task import undeclared_task
-from backtrace_onnx.detectors import asks_for_boxes, declared
-from backtrace_onnx.entries import Columns
+from backtrace_onnx.compiler.task import undeclared_task
+from backtrace_onnx.engines.assembling import assembled
+from backtrace_onnx.engines.prepared import subject
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.graph import Graph
-from backtrace_onnx.language import default_task
-from backtrace_onnx.model import ModelLike, load
-from backtrace_onnx.plan import OnUnsupported
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.module_scopes import Place, Written, places
+from backtrace_onnx.inputs.table_inputs import read_given
+from backtrace_onnx.model.loading import ModelLike, load
+from backtrace_onnx.model.sessions import Runtime, find_providers
 from backtrace_onnx.policies import find_policy
-from backtrace_onnx.reach import check_finite
-from backtrace_onnx.request import Progress, Request, View
-from backtrace_onnx.scopes import Place, Written, places
-from backtrace_onnx.sessions import Runtime, find_providers
-from backtrace_onnx.support import Support, support_rows
-from backtrace_onnx.table_inputs import read_given
-from backtrace_onnx.views import subject
+from backtrace_onnx.propagation.plan import OnUnsupported
+from backtrace_onnx.results.reach import check_finite
+from backtrace_onnx.results.support import Support, support_rows
+from backtrace_onnx.targets.axis_search import Said
+from backtrace_onnx.targets.detectors import asks_for_boxes, declared
+from backtrace_onnx.targets.entries import Columns
+from backtrace_onnx.targets.language_models import default_task
+from backtrace_onnx.targets.output_axes import SampleChoice
+from backtrace_onnx.targets.request import Progress, Request, View
+from backtrace_onnx.targets.tensors import Keep, check_amounts, find_kept, find_output, read_start
+from backtrace_onnx.text import inputs as text_inputs
 
 if TYPE_CHECKING:
-    from backtrace_onnx.boxes import Boxes
-    from backtrace_onnx.read_entries import Entries
-    from backtrace_onnx.sidecar import Sidecar
-    from backtrace_onnx.text_inputs import TextInput
-    from backtrace_onnx.tokenizer import Tokenizer
+    from backtrace_onnx.inputs.sidecar import Sidecar
+    from backtrace_onnx.targets.boxes import Boxes
+    from backtrace_onnx.targets.entry_reading import Entries
+    from backtrace_onnx.text.inputs import TextInput
+    from backtrace_onnx.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -194,7 +195,7 @@ class Explainer:
             probability=probability,
         )
         if self.engine == "numba":
-            from backtrace_onnx.running import run_eager  # imports Numba
+            from backtrace_onnx.engines.eager import run_eager  # imports Numba
 
             outcome = run_eager(view, request, feeds, self._sessions, progress)
         else:
@@ -223,7 +224,7 @@ class Explainer:
         Arguments are those of `explain`; `labels` name classes, `boxes` says how coordinates are
         read. None where no task is named and the output is no detector's.
         """
-        from backtrace_onnx.detectors import read_entries
+        from backtrace_onnx.targets.detectors import read_entries
 
         views, feeds = self._subject.read(inputs)
         output = find_output(output, views.graph)
@@ -290,9 +291,9 @@ class Explainer:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
         """
-        from backtrace_onnx.asking import OPTIONAL, Asked
-        from backtrace_onnx.compiler import Options
-        from backtrace_onnx.saving import write
+        from backtrace_onnx.compiler.saving import write
+        from backtrace_onnx.compiler.target_input import OPTIONAL, Asked
+        from backtrace_onnx.compiler.writer import Options
 
         check_amounts(threshold, scaler)
         views = self._subject.straight()

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.axes import OutputAxes
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.ledger import Ledger
-from backtrace_onnx.modules import By, Module, modules
-from backtrace_onnx.notes import Note
-from backtrace_onnx.scopes import Place
+from backtrace_onnx.graph.module_scopes import Place
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.propagation.ledger import Ledger
+from backtrace_onnx.results.modules import By, Module, modules
+from backtrace_onnx.targets.output_axes import OutputAxes
 
 if TYPE_CHECKING:
-    from backtrace_onnx.grouping import Groups
-    from backtrace_onnx.sidecar import Sidecar
+    from backtrace_onnx.inputs.sidecar import Sidecar
+    from backtrace_onnx.report.grouping import Groups
 
 Array = npt.NDArray[Any]
 
@@ -123,8 +123,8 @@ class Explanation:
         `image[10:20, 30:40]`, and words of a text; default: the sidecar's groups. Raises
         RequestError for what is not there, and where an entry is in two groups.
         """
-        from backtrace_onnx.grouping import group
-        from backtrace_onnx.sidecar import Sidecar
+        from backtrace_onnx.inputs.sidecar import Sidecar
+        from backtrace_onnx.report.grouping import group
 
         meaning = Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
         wanted = meaning.groups if groups is None and meaning else groups
@@ -151,14 +151,14 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one .npz file, replaced whole or not at all."""
-        from backtrace_onnx import archive
+        from backtrace_onnx.results import archive
 
         archive.write(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
         """Read what `save` wrote. Raises InputError if the file is no explanation."""
-        from backtrace_onnx import archive
+        from backtrace_onnx.results import archive
 
         found = archive.read(path)
         return cls(relevance=combined(found["positive"], found["negative"]), **found)
@@ -178,8 +178,8 @@ class Explanation:
         the `picture` that was padded or cropped, relevance is drawn on it. `groups`, or the
         sidecar's, are drawn as bars.
         """
+        from backtrace_onnx.inputs.sidecar import Sidecar
         from backtrace_onnx.report.pictures import plot
-        from backtrace_onnx.sidecar import Sidecar
 
         meaning = None if sidecar is None else Sidecar.load(sidecar)
         original = None if picture is None else Path(picture)

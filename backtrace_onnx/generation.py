@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.inputs import check_inputs
+from backtrace_onnx.graph.input_checking import check_inputs
+from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.policies import Policy
-from backtrace_onnx.samples import SampleAxes
-from backtrace_onnx.targets import find_target
-from backtrace_onnx.text_inputs import find_ids
+from backtrace_onnx.targets.checking import find_target
+from backtrace_onnx.text.inputs import find_ids
 
 if TYPE_CHECKING:
     from backtrace_onnx.explainer import Explainer
     from backtrace_onnx.explanation import Explanation
-    from backtrace_onnx.graph import Graph
+    from backtrace_onnx.graph.graph import Graph
 
 Array = npt.NDArray[Any]
 ROWS = 8  # tokens of a continuation that are explained in one pass

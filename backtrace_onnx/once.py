@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.model import ModelLike
-from backtrace_onnx.plan import OnUnsupported
+from backtrace_onnx.model.loading import ModelLike
+from backtrace_onnx.propagation.plan import OnUnsupported
 
 
 def explain(

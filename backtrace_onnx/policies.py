@@ -72,7 +72,7 @@ def policy(
     Raises RuleError if the name is taken, or an argument, or what the function takes and returns,
     is not what a policy's must be.
     """
-    from backtrace_onnx.policy_checks import check_policy
+    from backtrace_onnx.methods.policy_checks import check_policy
 
     def register(coefficients: Coefficients) -> Coefficients:
         has_sign = reading == "signed" if signed is None else signed
@@ -100,7 +100,7 @@ def find_policy(mode: str) -> Policy:
 
     Raises RequestError listing those that exist, RuleError where it computes nothing any more.
     """
-    from backtrace_onnx.policy_text import identify
+    from backtrace_onnx.ops.policy_text import identify
 
     try:
         found = POLICIES[mode]

@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.exported import Check
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]

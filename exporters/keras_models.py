@@ -16,8 +16,8 @@ from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Array, Feeds
 from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw
-from backtrace_onnx.scopes import Scopes, state
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.graph.module_scopes import Scopes, state
+from backtrace_onnx.model.sessions import first_line
 
 _AUTOMATIC = re.compile(r"(keras_tensor|input_layer)(_\d+)?(_\w+)?")
 _LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")

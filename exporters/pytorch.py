@@ -22,7 +22,7 @@ from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
 from backtrace_onnx.exporters.torch_modules import state_modules
 from backtrace_onnx.exporters.writing import publish, staging
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 if TYPE_CHECKING:
     import torch

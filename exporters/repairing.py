@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.trials import BATCH
-from backtrace_onnx.sessions import MAX_IR, newest_opset
+from backtrace_onnx.model.sessions import MAX_IR, newest_opset
 
 
 def repair(proto: onnx.ModelProto) -> None:

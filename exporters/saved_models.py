@@ -17,7 +17,7 @@ from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Array, Feeds
 from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.exporters.tf_graphs import TensorFunction, draw, named
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 
 class Signature:

@@ -17,7 +17,7 @@ from backtrace_onnx.exporters.sklearn_graphs import (
     settle_outputs,
 )
 from backtrace_onnx.exporters.sklearn_parts import parts
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 ML_OPSET = 3
 _LOCALES = (None, "C.UTF-8", "C")  # None: en_US, which small machines do not have

@@ -15,7 +15,7 @@ import tensorflow as tf
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.comparing import Array
 from backtrace_onnx.exporters.quiet import quiet
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 _FREEZE = "convert the file from a SavedModel, so that its variables become constants"
 REMEDY = {

@@ -24,7 +24,7 @@ from backtrace_onnx.exporters.tflite_quantised import (
     widen_opset,
     widen_outputs,
 )
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 
 class Lite:

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.comparing import Array, Feeds
 from backtrace_onnx.exporters.trials import BATCH, SEQUENCE
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 Dynamic = bool | Mapping[str, Mapping[int, str]]
 Axes = dict[str, dict[int, str]]

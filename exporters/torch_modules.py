@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from backtrace_onnx.scopes import Scopes, Written, state
+from backtrace_onnx.graph.module_scopes import Scopes, Written, state
 
 if TYPE_CHECKING:
     import torch

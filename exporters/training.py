@@ -12,9 +12,9 @@ import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.exporters.sklearn_parts import parts
-from backtrace_onnx.forest import EQ, LEAF, Forest
-from backtrace_onnx.paths import find_visits
-from backtrace_onnx.visits import listed_forests, write_visits
+from backtrace_onnx.trees.forest import EQ, LEAF, Forest
+from backtrace_onnx.trees.paths import find_visits
+from backtrace_onnx.trees.visits import listed_forests, write_visits
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]

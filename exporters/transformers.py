@@ -12,7 +12,7 @@ from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.pytorch import OPSET, Exporter, from_torch
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.model.sessions import first_line
 
 if TYPE_CHECKING:
     from backtrace_onnx.exporters.torch_inputs import Dynamic

@@ -16,9 +16,9 @@ from backtrace_onnx.exporters.comparing import Reference
 from backtrace_onnx.exporters.exported import Check, Exported
 from backtrace_onnx.exporters.repairing import repair
 from backtrace_onnx.exporters.trials import open_axes, trials
-from backtrace_onnx.graph import TensorType
-from backtrace_onnx.inputs import spell
-from backtrace_onnx.sessions import first_line
+from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.input_checking import spell
+from backtrace_onnx.model.sessions import first_line
 
 EMBEDDED_BYTES = 2_000_000_000
 """Weights larger than this together lie in a file beside the model: a protobuf ends at 2 GB."""

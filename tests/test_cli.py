@@ -127,7 +127,7 @@ def test_a_folder_is_not_left_half_written(
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backtrace_onnx.report.writing.plot_layers", fail)
+    monkeypatch.setattr("backtrace_onnx.commands.writing.plot_layers", fail)
     code, _, err = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
     assert code == 130 and err.endswith("Error: interrupted\n")
     assert not list(tmp_path.iterdir())
@@ -344,7 +344,7 @@ def test_an_unexpected_error_shows_no_trace(run: Any, monkeypatch: pytest.Monkey
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("backtrace_onnx.report.explaining.explained", fail)
+    monkeypatch.setattr("backtrace_onnx.commands.explain.explained", fail)
     code, _, err = run("explain", MNIST, DIGIT)
     assert code == 1 and "unexpected ZeroDivisionError: oops" in err
 

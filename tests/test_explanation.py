@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, Explanation, InputError, Note, RequestError
-from backtrace_onnx.ledger import KINDS
+from backtrace_onnx.propagation.ledger import KINDS
 from tests.graphs import FLOAT, STRING, mlp, model, node, normal
 
 X = normal(3, 4, seed=5)

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
-from backtrace_onnx import Explainer, Explanation, registry
+from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.errors import (
     BacktraceError,
     CompileError,
@@ -31,8 +31,9 @@ from backtrace_onnx.errors import (
     RequestError,
     UnsupportedError,
 )
-from backtrace_onnx.graph import Graph
+from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.policies import POLICIES
+from backtrace_onnx.rules import registry
 from tests.support import channels, generator, session
 
 Array = npt.NDArray[Any]

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import backtrace_onnx as bt
-from backtrace_onnx import policies, registry
+from backtrace_onnx import policies
 from backtrace_onnx.cli import commands
+from backtrace_onnx.rules import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

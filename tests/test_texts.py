@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx.backends import texts
-from backtrace_onnx.backends.base import Constant, Ops, Value
 from backtrace_onnx.backends.texts import Sessions, write_text
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,6 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Term, Value
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, reach
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
@@ -19,11 +18,12 @@ from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
 from backtrace_onnx.kernels.jit import compiling, specialise
 from backtrace_onnx.kernels.threads import cut, run_all
+from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Shared, Term, Value
 from backtrace_onnx.policies import Policy, Reading
 
 if TYPE_CHECKING:
-    from backtrace_onnx.graph import Node
-    from backtrace_onnx.rules.window import Window
+    from backtrace_onnx.graph.graph import Node
+    from backtrace_onnx.ops.windows import Window
     from backtrace_onnx.structures.walk import Walk
 
 Array = npt.NDArray[Any]

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, helper
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Shared, Value, ints
 from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.ops.policy_scalars import Scalar, number
+from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Shared, Value, ints
 from backtrace_onnx.policies import SMALLEST_MASS
-from backtrace_onnx.scalars import Scalar, number
 
 if TYPE_CHECKING:
-    from backtrace_onnx.graph import Node
+    from backtrace_onnx.graph.graph import Node
     from backtrace_onnx.policies import Policy
 
 

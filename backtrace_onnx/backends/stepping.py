@@ -7,10 +7,10 @@ from typing import Any
 
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.topology import living
+from backtrace_onnx.model.topology import living
+from backtrace_onnx.ops.vocabulary import Value
 
 _COMPARISONS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _TRUTHS = _COMPARISONS | {"Not", "And", "Or", "Xor", "IsInf", "IsNaN"}

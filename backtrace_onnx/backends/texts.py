@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
-from backtrace_onnx.backends.base import Value
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.sessions import (
+from backtrace_onnx.model.sessions import (
     CPU,
     IR_VERSION,
     Runtime,
@@ -23,11 +22,12 @@ from backtrace_onnx.sessions import (
     make_session,
     stays_inline,
 )
+from backtrace_onnx.ops.vocabulary import Value
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from backtrace_onnx.graph import Node
+    from backtrace_onnx.graph.graph import Node
 
 Array = npt.NDArray[Any]
 Written = tuple[ModelProto, dict[str, Array]]

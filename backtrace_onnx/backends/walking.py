@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Constant, Value
 from backtrace_onnx.kernels import cells
 from backtrace_onnx.kernels.channels import words
 from backtrace_onnx.kernels.jit import compiling, specialise
+from backtrace_onnx.ops.vocabulary import Constant, Value
 from backtrace_onnx.policies import Reading
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import onnx
 
 from backtrace_onnx.control.scene import Scene
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.fold import RANDOM
-from backtrace_onnx.topology import name_nodes, subgraphs
-from backtrace_onnx.weights import read_weights
+from backtrace_onnx.model.constant_folding import RANDOM
+from backtrace_onnx.model.topology import name_nodes, subgraphs
+from backtrace_onnx.model.weights import read_weights
 
 
 def body_of(node: onnx.NodeProto, attribute: str = "body") -> onnx.GraphProto:

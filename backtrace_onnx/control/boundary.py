@@ -10,8 +10,8 @@ from onnx import ValueInfoProto, helper
 
 from backtrace_onnx.control.scene import Scene
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.model import Model
-from backtrace_onnx.topology import name_nodes, sort_nodes
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.topology import name_nodes, sort_nodes
 
 Kind = Literal["sequence", "optional", "optional sequence"]
 Lengths = tuple[tuple[str, int], ...]

@@ -12,8 +12,8 @@ from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 from backtrace_onnx.control.limits import Limits
 from backtrace_onnx.control.scene import Scene, unending
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.sessions import MAX_IR, first_line, make_session
-from backtrace_onnx.topology import captured
+from backtrace_onnx.model.sessions import MAX_IR, first_line, make_session
+from backtrace_onnx.model.topology import captured
 
 Array = npt.NDArray[Any]
 _STATES = 2  # inputs of a node, and of its body, before its states

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.control.scene import NODE_LIMIT, size_of
-from backtrace_onnx.topology import subgraphs
+from backtrace_onnx.model.topology import subgraphs
 
 _SCAN_WITHOUT_BATCH = 9
 Nodes = list[onnx.NodeProto]

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.model import Model
+from backtrace_onnx.model.loading import Model
 
 Array = npt.NDArray[Any]
 _AXES_ARE_INPUTS = 13

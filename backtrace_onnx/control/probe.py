@@ -13,8 +13,8 @@ from onnx import ValueInfoProto, helper, numpy_helper
 from backtrace_onnx.control.limits import Limits
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.errors import InputError, ModelError
-from backtrace_onnx.model import Model
-from backtrace_onnx.sessions import CPU, MAX_IR, Runtime, first_line, make_session
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.sessions import CPU, MAX_IR, Runtime, first_line, make_session
 
 Array = npt.NDArray[Any]
 

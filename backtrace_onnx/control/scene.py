@@ -12,14 +12,14 @@ import onnx
 from backtrace_onnx.control.paper import Paper
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.fold import fold
-from backtrace_onnx.graph import TensorType
-from backtrace_onnx.infer import infer_types
-from backtrace_onnx.model import Model, strip
-from backtrace_onnx.nodes import canonical
-from backtrace_onnx.sessions import stays_inline
-from backtrace_onnx.shapes import computed_numbers
-from backtrace_onnx.topology import captured, name_nodes, sort_nodes, subgraphs
+from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.inference import infer_types
+from backtrace_onnx.graph.node_reading import canonical
+from backtrace_onnx.graph.shapes import computed_numbers
+from backtrace_onnx.model.constant_folding import fold
+from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.model.topology import captured, name_nodes, sort_nodes, subgraphs
 
 Array = npt.NDArray[Any]
 NODE_LIMIT = 200_000

@@ -10,7 +10,7 @@ from onnx import helper
 
 from backtrace_onnx.control.scene import Scene
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.graph import NO_TENSOR, TensorType
+from backtrace_onnx.graph.graph import NO_TENSOR, TensorType
 
 # What a node makes is noted; the node itself stays, until nothing reads it.
 

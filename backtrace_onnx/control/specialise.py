@@ -15,12 +15,12 @@ from backtrace_onnx.control.probe import Probe
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.control.scene import unending
 from backtrace_onnx.control.writing import straightened
-from backtrace_onnx.graph import Graph
-from backtrace_onnx.infer import infer
-from backtrace_onnx.inputs import check_inputs
-from backtrace_onnx.model import Model
-from backtrace_onnx.nodes import read_node
-from backtrace_onnx.sessions import CPU, Runtime
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.inference import infer
+from backtrace_onnx.graph.input_checking import check_inputs
+from backtrace_onnx.graph.node_reading import read_node
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.sessions import CPU, Runtime
 
 Array = npt.NDArray[Any]
 Decisions = tuple[tuple[str, Any], ...]

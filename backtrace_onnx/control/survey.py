@@ -7,17 +7,17 @@ from typing import Any
 
 import onnx
 
-from backtrace_onnx import registry
 from backtrace_onnx.control.writing import WRITTEN_OUT
 from backtrace_onnx.errors import RuleError, Unsupported
 from backtrace_onnx.expansions.writing import refusal
-from backtrace_onnx.graph import Graph, Node
-from backtrace_onnx.inline import is_known
-from backtrace_onnx.nodes import canonical
-from backtrace_onnx.plan import Plan, remedy
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.node_reading import canonical
+from backtrace_onnx.model.topology import name_nodes
+from backtrace_onnx.passes.inlining import is_known
+from backtrace_onnx.propagation.plan import Plan, remedy
+from backtrace_onnx.rules import registry
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import Stops
-from backtrace_onnx.topology import name_nodes
 
 
 def survey(graph: Graph) -> Plan:

@@ -15,8 +15,8 @@ from backtrace_onnx.control.loops import write_loop
 from backtrace_onnx.control.questions import Question
 from backtrace_onnx.control.scans import write_scan
 from backtrace_onnx.control.scene import Scene, is_standard
-from backtrace_onnx.inline import expanded, inlined
-from backtrace_onnx.model import Model
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.passes.inlining import expanded, inlined
 
 Array = npt.NDArray[Any]
 Writer = Callable[[Scene, onnx.NodeProto], bool]

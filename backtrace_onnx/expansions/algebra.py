@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 _LARGEST = 4
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
     causal,
@@ -19,6 +18,7 @@ from backtrace_onnx.expansions.attending import (
     within,
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 

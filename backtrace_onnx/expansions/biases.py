@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 _WORD = 32  # places that a bitmask holds in one number

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from onnx import helper
 
-from backtrace_onnx.backends.base import Constant
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
-from backtrace_onnx.sessions import IR_VERSION, initializer, make_session, stays_inline
+from backtrace_onnx.model.sessions import IR_VERSION, initializer, make_session, stays_inline
+from backtrace_onnx.ops.vocabulary import Constant
 
 Array = npt.NDArray[Any]
 MICROSOFT = "com.microsoft"

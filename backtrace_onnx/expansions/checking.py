@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 INT32, INT64 = 6, 7

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, refuse
+from backtrace_onnx.ops.vocabulary import ints
 
 ML = "ai.onnx.ml"
 Array = npt.NDArray[Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
     heads,
@@ -16,6 +15,7 @@ from backtrace_onnx.expansions.attending import (
     weighed,
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 

@@ -14,9 +14,9 @@ import onnx
 from onnx import NodeProto, helper
 
 from backtrace_onnx.expansions.quantised import floats
-from backtrace_onnx.model import Model, strip
-from backtrace_onnx.sessions import stays_inline
-from backtrace_onnx.weights import Weights
+from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.model.weights import Weights
 
 _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Constant, ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.blocks import Array, by_blocks, unpacked
 from backtrace_onnx.expansions.gates import swish_gated
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import Constant, ints
 
 MICROSOFT = "com.microsoft"
 

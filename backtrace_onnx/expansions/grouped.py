@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
     INT64,
@@ -24,6 +23,7 @@ from backtrace_onnx.expansions.attending import (
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 from backtrace_onnx.expansions.rotary import angles, rotated
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 _NEVER = np.int64(1 << 40)

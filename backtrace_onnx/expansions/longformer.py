@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.expansions.attending import (
     heads,
     hidden,
@@ -19,6 +18,7 @@ from backtrace_onnx.expansions.attending import (
 )
 from backtrace_onnx.expansions.attention import projections
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import scaled
 from backtrace_onnx.expansions.normalisation import root_mean_square
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 _SLICED = ("input_channel_offset", "input_channels", "state_length", "state_update_capacity")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from backtrace_onnx.graph import TensorType
-from backtrace_onnx.infer import infer
-from backtrace_onnx.model import Model
-from backtrace_onnx.topology import subgraphs
+from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.inference import infer
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.topology import subgraphs
 
 _COMPARING = frozenset({"MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize", "Upsample"})
 _NARROW = frozenset({TensorProto.UINT8, TensorProto.INT8})

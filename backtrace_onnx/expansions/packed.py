@@ -9,7 +9,6 @@ from math import prod
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
     INT64,
@@ -28,6 +27,7 @@ from backtrace_onnx.expansions.attending import (
 )
 from backtrace_onnx.expansions.attention import projections
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 INT32 = 6

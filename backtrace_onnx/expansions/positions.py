@@ -6,11 +6,11 @@ from math import log
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import FLOAT, INT64, heads, places
 from backtrace_onnx.expansions.packed import restored
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 MICROSOFT = "com.microsoft"
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Constant
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import Constant
 
 MICROSOFT = "com.microsoft"
 _COLUMNS, _ROWS = 0, 1

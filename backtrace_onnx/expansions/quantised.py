@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Constant, ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
 from backtrace_onnx.expansions.fused import channels_last
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import Constant, ints
 
 Array = npt.NDArray[Any]
 MICROSOFT = "com.microsoft"

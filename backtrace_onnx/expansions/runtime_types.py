@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.model import Model
-from backtrace_onnx.nodes import canonical
-from backtrace_onnx.sessions import MAX_IR, make_session
+from backtrace_onnx.graph.node_reading import canonical
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.sessions import MAX_IR, make_session
 
 _ELEMENTS = {
     "float": TensorProto.FLOAT,

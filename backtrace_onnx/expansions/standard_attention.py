@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
     INT64,
@@ -21,6 +20,7 @@ from backtrace_onnx.expansions.attending import (
     weighed,
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 QUERY, KEY, VALUE, MASK, PAST_KEY, PAST_VALUE, FILLED = range(7)
 INT32, _BOOL = 6, 9

@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import ints
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.classical import (
     ML,
@@ -19,6 +18,7 @@ from backtrace_onnx.expansions.classical import (
     transformed,
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.ops.vocabulary import ints
 
 Floats = npt.NDArray[np.float64]
 

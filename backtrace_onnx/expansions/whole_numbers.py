@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from backtrace_onnx.model import Model, strip
-from backtrace_onnx.sessions import stays_inline
-from backtrace_onnx.topology import subgraphs
+from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.model.topology import subgraphs
 
 _PRODUCTS = frozenset(
     {"ConvInteger", "MatMulInteger", "MatMulInteger16", "MulInteger", "ReduceSumInteger"}

@@ -11,22 +11,22 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from backtrace_onnx import registry
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
 from backtrace_onnx.expansions.dynamic import floated
 from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by
 from backtrace_onnx.expansions.runtime_types import stated
-from backtrace_onnx.fold import fold
-from backtrace_onnx.graph import Graph, Node, TensorType
-from backtrace_onnx.infer import infer
-from backtrace_onnx.model import Model, strip
-from backtrace_onnx.nodes import canonical, read_node
-from backtrace_onnx.opsets import OLDEST_OPSET, upgraded
-from backtrace_onnx.registry import Op
-from backtrace_onnx.sessions import stays_inline
-from backtrace_onnx.topology import name_nodes, sort_nodes
+from backtrace_onnx.graph.graph import Graph, Node, TensorType
+from backtrace_onnx.graph.inference import infer
+from backtrace_onnx.graph.node_reading import canonical, read_node
+from backtrace_onnx.model.constant_folding import fold
+from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.opsets import OLDEST_OPSET, upgraded
+from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.model.topology import name_nodes, sort_nodes
+from backtrace_onnx.rules import registry
+from backtrace_onnx.rules.registry import Op
 
 
 def expand(model: Model) -> Model:

@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from backtrace_onnx import policies
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.policy_text import identify, written
+from backtrace_onnx.ops.policy_text import identify, written
 
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.entries import TASKS
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.report.entry_answers import best_answer, entry_answer
+from backtrace_onnx.targets.entries import TASKS
 
 if TYPE_CHECKING:
     from backtrace_onnx.report.subject import Subject

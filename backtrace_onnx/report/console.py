@@ -18,7 +18,7 @@ PATIENCE = 2.0  # seconds until progress is shown
 
 def console(stream: TextIO | None = None) -> Console:
     """A console that prints text without markup, and never cuts lines that are piped."""
-    from backtrace_onnx.report.safe import SafeConsole
+    from backtrace_onnx.report.safe_text import SafeConsole
 
     stream = stream or sys.stdout
     width = None if stream.isatty() else 10_000
@@ -29,7 +29,7 @@ def table(to: Console, *columns: str, right: tuple[int, ...] = ()) -> Table:
     """A table ruled on a terminal, plain columns elsewhere; `right` are columns of numbers."""
     from rich import box
 
-    from backtrace_onnx.report.safe import SafeTable
+    from backtrace_onnx.report.safe_text import SafeTable
 
     rule = box.SIMPLE_HEAD if to.is_terminal else None
     made = SafeTable(box=rule, pad_edge=False, header_style="bold", show_edge=False)

@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from backtrace_onnx.entries import CALLED, Columns, as_grid, entry_of, find_pairs, flat_targets
 from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.targets.entries import (
+    CALLED,
+    Columns,
+    as_grid,
+    entry_of,
+    find_pairs,
+    flat_targets,
+)
 
 Array = npt.NDArray[Any]
 

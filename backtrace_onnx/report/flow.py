@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.entries import CALLED
+from backtrace_onnx.report.stages import Stage
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.stages import Stage
+from backtrace_onnx.targets.entries import CALLED
 
 Array = npt.NDArray[Any]
 BINS, SIDE = 120, 48  # cells of a strip at most, and along a side of a map

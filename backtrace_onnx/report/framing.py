@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.placement import Box, Placement
+from backtrace_onnx.inputs.placement import Box, Placement
 from backtrace_onnx.report.subject import Subject
 
 Array = npt.NDArray[Any]

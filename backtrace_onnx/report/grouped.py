@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.groups import Masks, find_masks
 from backtrace_onnx.report.layouts import layout_of
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.results.groups import Masks, find_masks
 
 if TYPE_CHECKING:
     from backtrace_onnx.report.ranking import Part

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.groups import Layout
 from backtrace_onnx.report.canvas import picture_axes
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import word_places
+from backtrace_onnx.results.groups import Layout
 
 
 def layout_of(subject: Subject) -> Layout:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.groups import Members
-from backtrace_onnx.images import open_image
+from backtrace_onnx.inputs.images import open_image
 from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
 from backtrace_onnx.report.answers import Answer, percent
 from backtrace_onnx.report.bars import GROUPS
@@ -23,13 +22,14 @@ from backtrace_onnx.report.shaded import page
 from backtrace_onnx.report.spans import find_track
 from backtrace_onnx.report.style import ALARM, FAINT, fade, pale, save, sheet, shortened
 from backtrace_onnx.report.subject import NAMED, Subject
+from backtrace_onnx.results.groups import Members
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
     from backtrace_onnx.explanation import Explanation
-    from backtrace_onnx.sidecar import Sidecar
+    from backtrace_onnx.inputs.sidecar import Sidecar
 
 
 def plot(

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.images import ImageInput
+from backtrace_onnx.inputs.images import ImageInput
+from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.report.canvas import canvas, looks_like_picture
 from backtrace_onnx.report.framing import Frame, find_placement
 from backtrace_onnx.report.grouped import grouped
 from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.tokens import read
-from backtrace_onnx.spectrograms import SpectrogramInput
 
 Array = npt.NDArray[Any]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.report.heatmap import legend
 from backtrace_onnx.report.style import FAINT, Scale, colours
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.spectrograms import SpectrogramInput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

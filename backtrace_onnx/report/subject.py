@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.entries import TASKS
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.images import ImageInput
-from backtrace_onnx.meanings import OutputMeaning
-from backtrace_onnx.notes import about
+from backtrace_onnx.inputs.images import ImageInput
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.inputs.series import SeriesInput
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.spectrograms import SpectrogramInput
+from backtrace_onnx.inputs.tables import TableInput
+from backtrace_onnx.messages.notes import about
 from backtrace_onnx.report import answers
 from backtrace_onnx.report.answers import Answer
-from backtrace_onnx.series import SeriesInput
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.spectrograms import SpectrogramInput
-from backtrace_onnx.stages import Flow
-from backtrace_onnx.tables import TableInput
-from backtrace_onnx.text_inputs import TextInput, companions
-from backtrace_onnx.tokenizer import Tokenizer
+from backtrace_onnx.report.stages import Flow
+from backtrace_onnx.targets.entries import TASKS
+from backtrace_onnx.text.inputs import TextInput, companions
+from backtrace_onnx.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.pieces import Token
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.text.vocabulary import Token
 
 Array = npt.NDArray[Any]
 

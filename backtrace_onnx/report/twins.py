@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from backtrace_onnx.ledger import KINDS
+from backtrace_onnx.propagation.ledger import KINDS
 from backtrace_onnx.report.subject import Subject
 
 

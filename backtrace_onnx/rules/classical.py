@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.backends.base import ints
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Nothing, Passes, Structure
 from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.trees import ML

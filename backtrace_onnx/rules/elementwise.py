@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Constant
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.ids import is_count, is_mask
-from backtrace_onnx.registry import Op, rule, table
+from backtrace_onnx.graph.ids import is_count, is_mask
+from backtrace_onnx.ops.vocabulary import Constant
+from backtrace_onnx.rules.registry import Op, rule, table
 from backtrace_onnx.structures.affine import Affine
 from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Passes, Structure
 from backtrace_onnx.structures.linear import Linear, Terms

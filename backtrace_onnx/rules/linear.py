@@ -5,10 +5,10 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
-from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.rules.bias import biased
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.linear import Linear
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.registry import table
 from backtrace_onnx.rules.elementwise import passes
+from backtrace_onnx.rules.registry import table
 from backtrace_onnx.rules.silent import carries_nothing
 
 _SILENT = """

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.registry import Op, rule, table
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.rules.registry import Op, rule, table
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import (

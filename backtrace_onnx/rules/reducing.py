@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Ops, Value, ints
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Nothing, Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, Winner

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.regions.families import DOMAIN, REGION, SCALE
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.graph.operator_families import DOMAIN, REGION, SCALE
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Passes, Structure
 
 

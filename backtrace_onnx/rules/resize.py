@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from onnx import TensorProto
 
-from backtrace_onnx.backends.base import Ops, Value, ints
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Moves

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.registry import Op, table
+from backtrace_onnx.rules.registry import Op, table
 from backtrace_onnx.structures.base import Nothing, Structure
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Value, ints
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.ops.vocabulary import Value, ints
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Halves, Passes, Step, Structure
 from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.occurrences import Grams, Occurrences

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
-from backtrace_onnx.backends.base import Gate
 from backtrace_onnx.errors import ModelError, RuleError
-from backtrace_onnx.forest import Forest, read_listed, read_rooted
-from backtrace_onnx.paths import Paths, find_paths
-from backtrace_onnx.registry import Op, rule
+from backtrace_onnx.graph.traits import GATES, HEAD_GATES, is_head
+from backtrace_onnx.ops.vocabulary import Gate
+from backtrace_onnx.rules.registry import Op, rule
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.trees import ML, Trees, listed_numbers, rooted_numbers
-from backtrace_onnx.traits import GATES, HEAD_GATES, is_head
+from backtrace_onnx.trees.forest import Forest, read_listed, read_rooted
+from backtrace_onnx.trees.paths import Paths, find_paths
 
 Floats = npt.NDArray[np.float64]
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")

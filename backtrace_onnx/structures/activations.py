@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.ops.vocabulary import Ops, Value
 
 _Text = Callable[[Ops, Value, float, float], Value]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backtrace_onnx.backends.base import Ops, Term, Value, ints
+from backtrace_onnx.ops.vocabulary import Ops, Term, Value, ints
 from backtrace_onnx.structures.base import Pieces, Step, Structure
 
 X, GAMMA, BETA, MEAN, VARIANCE = range(5)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
-from backtrace_onnx.backends.base import Gate, Ops, Value
-from backtrace_onnx.graph import Node
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.ops.vocabulary import Gate, Ops, Value
 from backtrace_onnx.policies import Policy
 
 Channels: TypeAlias = list[Value]

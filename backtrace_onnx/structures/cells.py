@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Term, Value, ints
+from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Term, Value, ints
 from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Channels

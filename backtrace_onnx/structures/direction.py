@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Constant, Ops, Value, ints
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.cells import (
     NONE_FIXED,

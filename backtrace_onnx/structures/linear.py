@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Constant, Ops, Term, Value, ints
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
 from backtrace_onnx.policies import Reading
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 

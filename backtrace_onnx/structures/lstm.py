@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.base import Ops, Value, ints
-from backtrace_onnx.graph import Node
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 if TYPE_CHECKING:
-    from backtrace_onnx.rules.window import Window
+    from backtrace_onnx.ops.windows import Window
 
 
 @dataclass(frozen=True)

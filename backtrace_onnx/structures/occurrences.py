@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from backtrace_onnx.backends.base import Ops, Value, ints
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 

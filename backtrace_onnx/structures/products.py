@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Value
+from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.linear import Linear, Shifted
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from backtrace_onnx.backends.base import Constant, Value, ints
+from backtrace_onnx.ops.vocabulary import Constant, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 from backtrace_onnx.structures.cells import Cell
 from backtrace_onnx.structures.direction import B, C, Direction, H, Node, P, R, W, X

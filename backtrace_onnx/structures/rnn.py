@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backtrace_onnx.backends.base import Gate, Ops, Value
+from backtrace_onnx.graph.traits import GATES
+from backtrace_onnx.ops.vocabulary import Gate, Ops, Value
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,
@@ -19,7 +20,6 @@ from backtrace_onnx.structures.cells import (
     product_masses,
     with_bias,
 )
-from backtrace_onnx.traits import GATES
 
 
 @dataclass(frozen=True)

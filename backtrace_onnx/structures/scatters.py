@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from backtrace_onnx.backends.base import Ops, Value
+from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 DATA, INDICES, UPDATES = range(3)

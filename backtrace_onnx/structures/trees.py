@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
-from backtrace_onnx.backends.base import Constant, Gate, Ops, Value, ints
-from backtrace_onnx.paths import Paths
+from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.trees.paths import Paths
 
 ML = "ai.onnx.ml"
 

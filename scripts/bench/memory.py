@@ -30,10 +30,10 @@ def keep_captured(name: str) -> None:
 def captured(name: str) -> None:
     """Print the tensors that the rules read."""
     from backtrace_onnx import rules  # noqa: F401  (registers them)
-    from backtrace_onnx.model import load
-    from backtrace_onnx.plan import make_plan
-    from backtrace_onnx.prepare import prepare
-    from backtrace_onnx.trace import needs
+    from backtrace_onnx.model.loading import load
+    from backtrace_onnx.passes.pipeline import prepare
+    from backtrace_onnx.propagation.plan import make_plan
+    from backtrace_onnx.propagation.trace import needs
 
     values, _ = needs(make_plan(prepare(load(NETWORKS[name]().model))[1]))
     print("\n".join(values))

@@ -28,8 +28,8 @@ from sklearn.metrics import roc_auc_score
 
 from backtrace_onnx import Explainer, count_visits
 from backtrace_onnx.exporters import from_sklearn
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.tables import TableInput
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.tables import TableInput
 
 MODEL = FETCHED / "census_trees.onnx"
 SAMPLES = ROOT / "models" / "samples" / "adult.csv"

@@ -18,7 +18,7 @@ import onnx
 from fetching import FETCHED, unpacked, write_sidecar
 
 import backtrace_onnx as bt
-from backtrace_onnx.sidecar import Sidecar
+from backtrace_onnx.inputs.sidecar import Sidecar
 
 MODEL, PHOTO = FETCHED / "centerface.onnx", FETCHED / "astronaut.png"
 SIZE, STRIDE = 512, 4

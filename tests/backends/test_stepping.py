@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from backtrace_onnx.backends.base import Ops, Value
 from backtrace_onnx.backends.texts import write_text
+from backtrace_onnx.ops.vocabulary import Ops, Value
 from tests.support import normal, session
 
 RNG = np.random.default_rng(0)

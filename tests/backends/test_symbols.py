@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.model.sessions import make_session
 from backtrace_onnx.policies import divide, where
-from backtrace_onnx.sessions import make_session
 
 PAIRS = [(0.5, 3.0), (3.0, 0.5), (2.0, 2.0), (-1.5, 0.25), (0.0, 1.0), (1.0, -2.0)]
 

@@ -329,8 +329,8 @@ def test_maps_are_refused() -> None:
 
 
 def test_every_operator_of_the_domain_is_decided() -> None:
-    from backtrace_onnx import registry
     from backtrace_onnx.expansions.registry import find, refused
+    from backtrace_onnx.rules import registry
 
     for schema in onnx.defs.get_all_schemas():
         if schema.domain == ML:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtrace_onnx.rotations import is_rotation_table
+from backtrace_onnx.graph.rotation_tables import is_rotation_table
 from tests.expansions.checks import Array, check, explained, numbers
 from tests.graphs import FLOAT, INT64, model, node
 from tests.support import fixed

@@ -6,9 +6,10 @@ import onnx
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from backtrace_onnx import Explainer, registry
+from backtrace_onnx import Explainer
 from backtrace_onnx.errors import RuleError, UnsupportedError
 from backtrace_onnx.expansions.registry import expansion, find, refusals, refuse, refused
+from backtrace_onnx.rules import registry
 from tests.expansions.checks import numbers
 from tests.graphs import FLOAT, model, node
 from tests.versions import is_tested

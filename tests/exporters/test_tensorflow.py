@@ -17,7 +17,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx import ExportError
 from backtrace_onnx.exporters import from_keras, from_saved_model, from_tflite, writing
-from tests.test_modules import check_conserved
+from tests.results.test_modules import check_conserved
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with warnings.catch_warnings():  # TensorFlow's own deprecations

@@ -11,7 +11,7 @@ import pytest
 
 import backtrace_onnx as bt
 from backtrace_onnx.exporters import writing
-from tests.test_modules import check_conserved
+from tests.results.test_modules import check_conserved
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")

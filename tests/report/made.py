@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.explanation import Explanation, combined
-from backtrace_onnx.ledger import Balance, Entry, Ledger
+from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger
 
 Array = npt.NDArray[Any]
 

@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 import pytest
 
-from backtrace_onnx.report.asked import Asked
+from backtrace_onnx.commands.explain import explained
+from backtrace_onnx.commands.explain_options import Asked
 from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.explaining import explained
 from backtrace_onnx.report.flow import flow, half, idle, input_rows, seat_of
 from backtrace_onnx.report.layers import draw
+from backtrace_onnx.report.stages import Flow, Stage
 from backtrace_onnx.report.style import styled
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.stages import Flow, Stage
 from tests.detectors import PICTURES, detector
 from tests.report.made import explanation
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.images import ImageInput
+from backtrace_onnx.inputs.images import ImageInput
+from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.heatmap import shown_frame
 from backtrace_onnx.report.pictures import plot, plot_relevance
 from backtrace_onnx.report.ranking import rank
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.sidecar import Sidecar
 from tests.report.made import explanation
 
 PICTURE = Image.fromarray(np.random.default_rng(5).integers(0, 255, (100, 200, 3), np.uint8))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.images import ImageInput
+from backtrace_onnx.inputs.images import ImageInput
 from backtrace_onnx.report.heatmap import shown_picture, smoothed
 from backtrace_onnx.report.pictures import plot, plot_layers
 from backtrace_onnx.report.style import Scale, colours, styled

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.report.ranking import Part, edges, rank, with_relevance
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import print_subjects
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.tables import Feature, TableInput
 from tests.report.made import explanation
 
 TABLE = TableInput((Feature("age", 40.0, 10.0), Feature("job", categories=("a", "b", "c"))))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.meanings import OutputMeaning
-from backtrace_onnx.notes import Note
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.record import record
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import answered
-from backtrace_onnx.sidecar import Sidecar
 from tests.report.made import Array, explanation
 
 X = {"x": np.ones((1, 2))}

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from backtrace_onnx.cli import main
-from backtrace_onnx.meanings import OutputMeaning
-from backtrace_onnx.notes import Note
+from backtrace_onnx.commands.writing import write
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import answered
 from backtrace_onnx.report.twins import find_lookalikes, find_twins
-from backtrace_onnx.report.writing import write
-from backtrace_onnx.sidecar import Sidecar
 from tests.report.made import explanation
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backtrace_onnx.inputs.series import SeriesInput
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.ranking import rank
 from backtrace_onnx.report.record import record
 from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.series import SeriesInput
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.spectrograms import SpectrogramInput
 from tests.report.made import explanation
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from backtrace_onnx import Contrast, Explainer, Explanation
 from backtrace_onnx.cli import main
-from backtrace_onnx.language import default_task, find_tokens
+from backtrace_onnx.targets.language_models import default_task, find_tokens
 from tests.graphs import FLOAT, INT64, Array, model, node, normal
 from tests.text.made import byte_pairs, language_model
 

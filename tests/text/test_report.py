@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from backtrace_onnx import Tokenizer
+from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.continuing import continuation, plot_continuation, print_continuation
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.ranking import rank
@@ -21,8 +22,7 @@ from backtrace_onnx.report.style import shade
 from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.report.text import answered
 from backtrace_onnx.report.tokens import read
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.text_inputs import TextInput
+from backtrace_onnx.text.inputs import TextInput
 from tests.report.made import Array, explanation
 from tests.text.made import byte_pairs, word_pieces
 

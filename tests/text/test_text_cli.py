@@ -14,8 +14,8 @@ import pytest
 from backtrace_onnx import Explanation, explain
 from backtrace_onnx.cli import main
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.sidecar import Sidecar
-from backtrace_onnx.text_inputs import TextInput
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.text.inputs import TextInput
 from tests.text.made import SIZE, byte_pairs, classifier, language_model, word_pieces
 
 

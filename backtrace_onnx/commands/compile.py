@@ -1,0 +1,114 @@
+"""What the command `compile` does: write the file, and tell what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from backtrace_onnx.commands.entry_parts import labels_named
+from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
+from backtrace_onnx.commands.targets import target as read_target
+from backtrace_onnx.compiler.target_input import TARGET
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.input_checking import spell
+from backtrace_onnx.targets.tensors import default_output
+
+
+def compiled(
+    model: Path,
+    file: Path,
+    sidecar: Path | None,
+    *,
+    mode: str,
+    output: str | None,
+    task: str | None,
+    scaler: float | None,
+    threshold: float | None,
+    tensors: tuple[str, ...],
+    target: str = "optional",
+    start: bool = False,
+    probability: bool = False,
+    sample_axis: str | None = None,
+    class_axis: int | None = None,
+) -> list[str]:
+    """Compile a model and return what to tell about the file. Raises BacktraceError."""
+    if start and probability:
+        raise RequestError("give either --start or --probability")
+    explainer = Explainer(model)
+    found = find_sidecar(model, sidecar)
+    meaning = output_meaning(found, explainer.graph, output)
+    name = output or default_output(explainer.graph) or ""
+    limit = threshold if threshold is not None else meaning.threshold
+    with labels_named(found, name):
+        explainer.compile(
+            file,
+            mode=mode,
+            output=output,
+            task=task or (None if start else meaning.task),
+            tensors=list(tensors) or None,
+            scaler=scaler,
+            threshold=0.5 if limit is None else limit,
+            target=_target(target, meaning.labels),
+            start="probability" if probability else start,
+            columns=None if start else meaning.columns,
+            labels=meaning.labels,
+            **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
+        )
+    return [f"wrote {file}", *_interface(file)]
+
+
+def _target(given: str, labels: Sequence[str]) -> Any:
+    """`optional`, `required`, `none`, or the entry that the file explains always."""
+    if given in ("optional", "required"):
+        return given
+    return None if given == "none" else read_target(given, labels)
+
+
+def _interface(file: Path) -> list[str]:
+    """Inputs and outputs of the file, and what it takes to be told what to explain."""
+    proto = onnx.load_model(file, load_external_data=False)
+    graph = proto.graph
+    task = next(p.value for p in proto.metadata_props if p.key == "backtrace.task")
+    optional = TARGET in {tensor.name for tensor in graph.initializer}
+    lines = [f"  input {_spelled(v)}{_told(v.name, task, optional)}" for v in graph.input]
+    lines += [f"  output {_spelled(value)}" for value in graph.output]
+    if optional:
+        lines.append(
+            f"{TARGET} is an initializer that may be overridden, which onnxruntime warns of as it "
+            "loads the file; with --target required or none it does not"
+        )
+    return lines
+
+
+def _told(name: str, task: str, optional: bool) -> str:
+    """What an input asks for, where it is one that `compile` added."""
+    if name == TARGET:
+        how = " (optional)" if optional else ""
+        return f"{how}: {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"
+    if task == "start" and name in ("start", "start_negative"):
+        channel = " against" if name == "start_negative" else ""
+        return f": the relevance{channel} that it starts from"
+    return ""
+
+
+_ENTRY = "an entry of the output, -1 for the largest"
+_TARGETS = {
+    "detection": "box and class, -1 for the best",
+    "ctc": "step and class, -1 for the surest letter",
+    "regression": "an entry of the output, -1 for all of them",
+    "generation": "position and token, -1 for the last and the likeliest",
+}
+
+
+def _spelled(value: Any) -> str:
+    tensor = value.type.tensor_type
+    dims = [
+        d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in tensor.shape.dim
+    ]
+    shape = tuple(dims) if tensor.HasField("shape") else None
+    return f"{value.name} {spell(TensorType(tensor.elem_type, shape))}"

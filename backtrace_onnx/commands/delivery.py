@@ -1,0 +1,48 @@
+"""What the command `explain` does with what it found: keep it in a folder, and print it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtrace_onnx.messages.terminal_text import visible_json
+
+if TYPE_CHECKING:
+    from backtrace_onnx.report.console import Waiting
+    from backtrace_onnx.report.subject import Subject
+
+
+def keep(
+    model: Path, subjects: Sequence[Subject], out: Path | None, top: int, waiting: Waiting
+) -> list[str]:
+    """Write the folder, if one was asked for, and return its files. Raises RequestError."""
+    if out is None:
+        return []
+    from backtrace_onnx.commands.writing import write
+
+    waiting.say("Drawing")
+    return write(str(model), subjects, out, top=top, progress=waiting.advance)
+
+
+def report(
+    model: Path, subjects: Sequence[Subject], files: Sequence[str], as_json: bool, top: int
+) -> None:
+    """Print the samples, for people or as JSON."""
+    if as_json:
+        from backtrace_onnx.report.record import record
+
+        print_json(record(str(model), subjects, top=top, files=files))
+        return
+    from backtrace_onnx.report.console import console
+    from backtrace_onnx.report.text import print_subjects
+
+    print_subjects(console(), subjects, top=top, files=files)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(visible_json(json.dumps(value, indent=1, ensure_ascii=False)))

@@ -1,0 +1,170 @@
+"""From files to explained samples: what the command `explain` does before it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from backtrace_onnx.commands.entry_parts import Picked, entry_parts, labels_named
+from backtrace_onnx.commands.explain_options import Asked
+from backtrace_onnx.commands.planning import planned
+from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
+from backtrace_onnx.commands.targets import (
+    Wanted,
+)
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.files import Batch, Reader
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.report.console import Waiting
+from backtrace_onnx.report.grouped import check_groups
+from backtrace_onnx.report.stages import Flow, apart, stages_of
+from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.results.groups import read_options
+from backtrace_onnx.targets.detector_columns import end_to_end
+from backtrace_onnx.targets.detectors import sees_pictures
+from backtrace_onnx.targets.entries import TASKS
+from backtrace_onnx.targets.entry_reading import Entries
+from backtrace_onnx.targets.language_models import default_task, speaking
+from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.text.inputs import find_ids
+
+
+def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
+    """Explain every sample of the inputs. Raises BacktraceError."""
+    explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
+    sidecar = sidecar_of(asked, explainer.graph)
+    groups = read_options(asked.groups) or (sidecar.groups if sidecar else {})
+    reader = Reader(explainer.graph, sidecar)
+    if not asked.inputs:
+        nothing = InputError(f"no INPUT given; the model takes:\n{reader.takes()}")
+        nothing.in_lines = True
+        raise nothing
+    waiting.say("Reading the inputs")
+    batch = reader.read(asked.inputs)
+    waiting.say(f"Explaining {len(batch.sources)} sample(s)")
+    if asked.start and asked.tokens.rather_than is not None:
+        raise RequestError("--start says where one entry starts; --rather-than takes two")
+    subjects = _all_subjects(asked, explainer, reader, batch, sidecar, waiting)
+    subjects = [replace(subject, groups=groups) for subject in subjects]
+    check_groups(subjects)
+    return subjects
+
+
+def _all_subjects(
+    asked: Asked,
+    explainer: Explainer,
+    reader: Reader,
+    batch: Batch,
+    sidecar: Sidecar | None,
+    waiting: Waiting,
+) -> list[Subject]:
+    """The explanations of all parts of the batch, sample by sample."""
+    graph = explainer.graph
+    meaning = output_meaning(sidecar, graph, asked.output)
+    threshold = _first(asked.threshold, meaning.threshold, 0.5)
+    shape = graph.type(asked.output or default_output(graph) or "").shape
+    axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
+    stages = stages_of(explainer, asked.output) if asked.pictures else ()
+    with labels_named(sidecar, asked.output or default_output(graph)):
+        read = _entries(asked, meaning, batch, explainer, axes)
+    if read is not None:
+        axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
+    subjects: list[Subject] = []
+    for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
+        made = explainer.explain(
+            part.feeds,
+            mode=asked.mode,
+            output=asked.output,
+            scaler=asked.scaler,
+            threshold=threshold,
+            **axes,
+            progress=waiting.advance,
+            keep=[name for stage in stages for name in stage.handed] or "inputs",
+            **wanted.options(asked.start),
+        )
+        made, inner = apart(made)
+        unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
+        spoken = _spoken(made.output, graph) if unasked else ()
+        notes = (*(read.notes if read else ()), *batch.notes, *made.notes, *spoken)
+        names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
+        made = replace(made, names=names, notes=notes)
+        common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
+        common = replace(common, flow=Flow(stages, inner))
+        subjects += _subjects(common, part, wanted.entries(made, graph), picked)
+    return subjects
+
+
+def _spoken(output: str, graph: Graph) -> tuple[Note, ...]:
+    """That an output was read as a language model's, for a text, unasked."""
+    task, notes = default_task(graph, output)
+    size = (graph.type(output).shape or (0,))[-1]
+    said = speaking(output, find_ids(graph), size if isinstance(size, int) else 0, False)
+    return notes if task == "generation" else (Note(said),)
+
+
+def _entries(
+    asked: Asked,
+    meaning: OutputMeaning,
+    batch: Batch,
+    explainer: Explainer,
+    axes: Mapping[str, Any],
+) -> Entries | None:
+    """The boxes or steps of the outputs, where they are asked for or a detector is recognised."""
+    task = asked.task or meaning.task
+    if (task or "detection") not in TASKS or batch.texts or asked.tokens.any():
+        return None
+    graph = explainer.graph
+    known = end_to_end(graph, asked.output or default_output(graph) or "")
+    if task is None and not known and not sees_pictures(graph):
+        return None
+    return explainer.entries(
+        batch.feeds,
+        task=task,
+        output=asked.output,
+        columns=meaning.columns,
+        labels=meaning.labels,
+        boxes=meaning.boxes,
+        **axes,
+    )
+
+
+def _parted(
+    asked: Asked,
+    meaning: OutputMeaning,
+    batch: Batch,
+    reader: Reader,
+    explainer: Explainer,
+    read: Entries | None,
+) -> Iterator[tuple[Batch, Wanted, tuple[Picked, ...]]]:
+    """The parts of the batch that are explained at once, what of each, and which entries."""
+    if read is not None:
+        yield from entry_parts(explainer, batch, read, asked.targets, asked.boxes)
+        return
+    for part, wanted in planned(asked, meaning, batch, reader, explainer.graph):
+        yield part, wanted, ()
+
+
+def _subjects(
+    common: Subject,
+    part: Batch,
+    entries: Sequence[tuple[int, ...]],
+    picked: Sequence[Picked] = (),
+) -> Iterator[Subject]:
+    sources = part.sources
+    for sample in range(common.samples):
+        source = sources[sample] if len(sources) == common.samples else ", ".join(sources)
+        own = entries[sample] if entries else ()
+        originals = part.originals(sample)
+        box = picked[sample].corners if picked else None
+        yield replace(
+            common, sample=sample, source=source, entries=own, originals=originals, box=box
+        )
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)

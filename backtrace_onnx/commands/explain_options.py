@@ -1,0 +1,44 @@
+"""What the command `explain` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from backtrace_onnx.commands.targets import Tokens
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; None where the sidecar or the default decides."""
+
+    model: Path
+    inputs: Sequence[str]
+    mode: str = "default"
+    targets: Sequence[str] = ()
+    output: str | None = None
+    task: str | None = None
+    scaler: float | None = None
+    threshold: float | None = None
+    sample_axis: str | None = None
+    class_axis: int | None = None
+    on_unsupported: Literal["error", "pass", "stop"] = "error"
+    engine: Literal["numba", "onnxruntime"] = "numba"
+    sidecar: Path | None = None
+    tokenizer: Path | None = None
+    token: str | None = None
+    rather_than: str | None = None
+    continuation: str | None = None
+    words: bool = False
+    groups: Sequence[str] = ()
+    start: Literal["probability"] | None = None
+    truncate: bool = False
+    boxes: int = 1
+    pictures: bool = False
+
+    @property
+    def tokens(self) -> Tokens:
+        """What is asked of a language model."""
+        return Tokens(self.token, self.rather_than, self.continuation)

@@ -1,0 +1,80 @@
+"""Which parts of a batch are explained at once, and what of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backtrace_onnx.commands.explain_options import Asked
+from backtrace_onnx.commands.targets import (
+    Wanted,
+    continued,
+    next_tokens,
+    speaks,
+    target,
+    targets,
+)
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.generation import Contrast
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.files import Batch, Reader
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.text.inputs import TextInput
+
+
+def planned(
+    asked: Asked, meaning: OutputMeaning, batch: Batch, reader: Reader, graph: Graph
+) -> Iterator[tuple[Batch, Wanted]]:
+    """The parts of the batch that are explained at once, and what of each."""
+    task = asked.task or meaning.task
+    entry = _text_entry(reader, batch, asked)
+    language = entry is not None and _generates(asked, task, graph, entry)
+    if language and entry is not None and asked.tokens.continuation is not None:
+        yield from continued(batch, asked.tokens.continuation, entry, graph)
+        return
+    for samples, part in _parts(batch, graph):
+        if language and entry is not None and not asked.targets:
+            yield part, next_tokens(asked.tokens, entry, part.feeds)
+            continue
+        good = targets(asked.targets, meaning.labels, samples, len(batch.sources))
+        if asked.tokens.rather_than is None:
+            yield part, Wanted("generation" if language else task, good)
+        else:
+            other = target(asked.tokens.rather_than, meaning.labels)
+            yield part, Wanted(None, contrast=Contrast(good, other))
+
+
+def _generates(asked: Asked, task: str | None, graph: Graph, entry: TextInput) -> bool:
+    """Whether the output is a language model's, whose tokens are asked for."""
+    output = asked.output or default_output(graph) or ""
+    wide = speaks(graph, output, entry)
+    if (asked.tokens.token or asked.tokens.continuation) is not None and not wide:
+        raise RequestError(
+            f"output {output!r} has no entry for every token of the text; --token and "
+            "--continuation are for language models"
+        )
+    return wide and task in (None, "generation")
+
+
+def _text_entry(reader: Reader, batch: Batch, asked: Asked) -> TextInput | None:
+    """How the texts of the batch were read, if it holds any."""
+    if batch.texts:
+        return next(iter(reader.texts.values()))
+    if asked.tokens.token is not None or asked.tokens.continuation is not None:
+        raise RequestError("--token and --continuation need a text as INPUT, and its tokenizer")
+    return None
+
+
+def _parts(batch: Batch, graph: Graph) -> Iterator[tuple[slice, Batch]]:
+    """The batch, or its samples one by one where the model takes only one at a time."""
+    shapes = [graph.type(name).shape for name in batch.feeds]
+    single = all(s is not None and len(s) > 1 and s[0] == 1 for s in shapes)
+    count = len(batch.sources)
+    whole = {len(a) if a.ndim else 1 for a in batch.feeds.values()} == {count}
+    if not (single and whole and count > 1):
+        yield slice(None), batch
+        return
+    for i, source in enumerate(batch.sources):
+        feeds = {name: a[i : i + 1] for name, a in batch.feeds.items()}
+        own = {name: pictures[i : i + 1] for name, pictures in batch.pictures.items()}
+        yield slice(i, i + 1), Batch(feeds, (source,), batch.texts[i : i + 1], pictures=own)

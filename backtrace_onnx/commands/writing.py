@@ -1,0 +1,64 @@
+"""What `--out` keeps: pictures, the arrays and the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from backtrace_onnx.commands.output_folder import REPORT, whole_folder
+from backtrace_onnx.report.continuing import continuation, plot_continuation
+from backtrace_onnx.report.pictures import plot_layers, plot_relevance
+from backtrace_onnx.report.record import record
+from backtrace_onnx.report.shaded import page
+from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.twins import find_lookalikes
+
+PAGE = "relevance.html"
+DRAWN = 16  # samples that get pictures
+
+
+def write(
+    model: str,
+    subjects: Sequence[Subject],
+    out: Path,
+    *,
+    top: int,
+    progress: Callable[[int, int], None],
+) -> list[str]:
+    """Write the folder, whole or not at all, and return its files. Raises RequestError."""
+    shown = subjects[:DRAWN]
+    with whole_folder(out) as folder:
+        names = _save(subjects, folder)
+        written = continuation(subjects)
+        if written:
+            plot_continuation(written, folder / "relevance.png")
+            names.append("relevance.png")
+        if subjects[0].texts:
+            (folder / PAGE).write_text(page(subjects), "utf-8")
+            names.append(PAGE)
+        lookalikes = find_lookalikes(shown)
+        for i, subject in enumerate(() if written else shown):
+            if lookalikes[i] is not None:
+                continue
+            mark = f"_{i + 1}" if len(subjects) > 1 else ""
+            plot_relevance(subject, folder / f"relevance{mark}.png")
+            plot_layers(subject, folder / f"layers{mark}.png")
+            names += [f"relevance{mark}.png", f"layers{mark}.png"]
+            progress(i + 1, len(shown))
+        files = [str(out / name) for name in [REPORT, *names]]
+        about = record(model, subjects, top=top, files=files)
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        (folder / REPORT).write_text(text, "utf-8")
+    return files
+
+
+def _save(subjects: Sequence[Subject], folder: Path) -> list[str]:
+    """The explanations as .npz, one for each that was made."""
+    made = {id(subject.explanation): subject.explanation for subject in subjects}
+    names = []
+    for i, explanation in enumerate(made.values()):
+        mark = f"_{i + 1}" if len(made) > 1 else ""
+        explanation.save(folder / f"explanation{mark}.npz")
+        names.append(f"explanation{mark}.npz")
+    return names

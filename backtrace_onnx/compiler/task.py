@@ -1,0 +1,80 @@
+"""The task a file is compiled for where none is named: the one that explaining would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper
+
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.targets.axis_search import Said
+from backtrace_onnx.targets.detector_columns import end_to_end
+from backtrace_onnx.targets.detectors import may_hold_boxes, recognised
+from backtrace_onnx.targets.language_models import default_task
+from backtrace_onnx.targets.request import Request, View
+
+_SIDE = 256  # of a picture whose size is known only when the file runs
+
+
+def undeclared_task(
+    view: View, output: str, policy: Policy, said: Said, *, pinned: bool = False
+) -> str:
+    """What `explain` would explain `output` as, where its shape or a trial run tells.
+
+    Args:
+        pinned: whether the file explains one given entry, which is no box's.
+
+    Raises:
+        RequestError: it may hold a detector's boxes, and nothing tells before it runs.
+    """
+    graph = view.plan.graph
+    task, _ = default_task(graph, output)
+    if task == "classification" and not pinned and end_to_end(graph, output):
+        return "detection"
+    if task != "classification" or pinned or not may_hold_boxes(graph, output):
+        return task
+    feeds = _picture(graph)
+    request = Request(policy, output, frozenset(), task, axes=said, open=True)
+    found = None if feeds is None else _tried(view, request, feeds)
+    if found == task or (found is not None and _is_fixed(graph, output)):
+        return found
+    shape = graph.type(output).shape
+    raise RequestError(
+        f"output {output!r} of shape {shape} may hold a detector's boxes, which is known only when "
+        "the model runs; name its task: task='detection', or task='classification'"
+    )
+
+
+def _is_fixed(graph: Graph, output: str) -> bool:
+    """Whether the sizes of an output are known, but for the number of samples."""
+    shape = graph.type(output).shape
+    return shape is not None and all(isinstance(n, int) for n in shape[1:])
+
+
+def _picture(graph: Graph) -> dict[str, npt.NDArray[Any]] | None:
+    """Noise for the input of a model that has but one; None where it has others."""
+    if len(graph.inputs) != 1:
+        return None
+    name = graph.inputs[0]
+    kind = graph.type(name)
+    first, *others = kind.shape or ()
+    shape = [first if isinstance(first, int) else 1]
+    shape += [n if isinstance(n, int) else _SIDE for n in others]
+    noise = np.random.default_rng(0).random(shape)
+    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype) if kind.dtype else np.dtype(np.float32)
+    return {name: (noise * 255 if dtype.kind in "iu" else noise).astype(dtype)}
+
+
+def _tried(view: View, request: Request, feeds: dict[str, npt.NDArray[Any]]) -> str | None:
+    """The task that the outputs of a run tell; None where the model does not run on this."""
+    try:
+        arrays = view.trace.run(feeds)
+    except InputError:
+        return None
+    outputs = {name: arrays[name] for name in (*view.trace.outputs, request.output)}
+    fed = {name: x.shape for name, x in feeds.items()}
+    return recognised(request, view.plan.graph, outputs, fed)[0].task

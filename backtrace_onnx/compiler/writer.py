@@ -1,0 +1,251 @@
+"""Writing the relevance pass behind the model, as plain ONNX nodes of the standard operator set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, ValueInfoProto, helper
+
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.compiler.start import StartWriter, Symbols
+from backtrace_onnx.compiler.target_input import OPTIONAL, Asked
+from backtrace_onnx.graph.graph import Graph, TensorType
+from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.opsets import upgraded
+from backtrace_onnx.model.topology import captured, living, sort_nodes
+from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.passes.pipeline import prepare
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.propagation.bookkeeping import Books
+from backtrace_onnx.propagation.plan import Plan, make_plan
+from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets.axis_search import SEARCH, Said, resolved
+from backtrace_onnx.targets.heads import find_head
+from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.request import relevance_dtype
+from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.tensors import find_reached
+
+MAX_IR = 13
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is explained, as in `Explainer.explain`; task "start": arrays given at run time.
+
+    Attributes:
+        asked: how the file is told what to explain.
+        axes: of the output, or what is said of them, where they are found as declared.
+        single: whether every entry has one class; None: as declared.
+        probability: whether a signed mode starts at the output, not at the scores it is made of.
+    """
+
+    policy: Policy
+    output: str
+    task: str = "classification"
+    scaler: float | None = None
+    threshold: float = 0.5
+    asked: Asked = OPTIONAL
+    axes: OutputAxes | Said = SEARCH
+    single: bool | None = None
+    probability: bool = False
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model with its explanation, and the weights that lie beside the proto.
+
+    Attributes:
+        books: the totals, each an output of its own name; with a ledger only.
+    """
+
+    proto: onnx.ModelProto
+    weights: dict[str, npt.NDArray[Any]]
+    folder: str | None
+    plan: Plan
+    books: Books
+
+
+def build(
+    loaded: Model, options: Options, tensors: Sequence[str] | None = None, *, ledger: bool = False
+) -> Compiled:
+    """The model that returns prediction and relevance.
+
+    Its inputs are the model's, and `target` (see `asking`; not for a segmentation) or, for task
+    "start", `start` and with two channels `start_negative`. Its outputs are the model's
+    and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
+    two channels also `positive/T` and `negative/T`.
+    """
+    model, whole = prepare(upgraded(loaded), frozenset({options.output}))
+    part = _reaching(whole, options.output)
+    plan = make_plan(part)
+    plan.check(options.output)
+    wanted = whole.inputs if tensors is None else tensors
+    found = find_reached("tensors", wanted, whole, options.output)
+    return _Writer(model, plan, options, ledger).compile(found)
+
+
+class _Writer:
+    """Appends start, walk and outputs to a copy of the model."""
+
+    def __init__(self, model: Model, plan: Plan, options: Options, ledger: bool) -> None:
+        self.model, self.plan, self.options = model, plan, options
+        self.proto = onnx.ModelProto()
+        self.proto.CopyFrom(model.proto)
+        kind = plan.graph.type(options.output)
+        self.dtype = relevance_dtype(_numpy_type(kind))
+        taken = {n for node in model.proto.graph.node for n in (*node.output, node.name)}
+        taken |= set(plan.graph.inputs) | model.weights.keys()
+        known = frozenset(model.weights.keys() | (plan.graph.constants.keys() & taken))
+        self.ops = EmitOps(
+            self.dtype,
+            prefix="relevance",
+            known=known,
+            ledger=ledger,
+            reserved=frozenset(taken),
+            opset=model.opsets[""],
+        )
+        self.values = Symbols(self.ops, plan.graph)
+        self.axes = resolved(plan.graph, options.output, options.axes)
+        self.samples = SampleAxes(plan.graph, self.axes.known(options.output))
+        self.books = Books(self.ops, self.samples)
+        self.ledger = ledger
+        self.start = StartWriter(
+            self.ops,
+            self.values,
+            plan.graph,
+            options,
+            self.axes,
+            self.samples,
+            Site(
+                find_head(plan, options.output),
+                plan,
+                options.policy,
+                options.task,
+                options.probability,
+            ),
+            lambda name: name in plan.graph.tensors or name in model.weights,
+        )
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
+
+    def compile(self, tensors: Sequence[str]) -> Compiled:
+        """Everything, in order."""
+        graph, options = self.plan.graph, self.options
+        axis = self.axes.samples
+        if axis is not None:
+            y = self.values.value(options.output)
+            self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
+        representative = {t: graph.aliases.get(t, t) for t in tensors}
+        with self.ops.scope("start"):
+            start = self.start.write()
+        relevance = propagate(
+            self.start.plan,
+            {options.output: start},
+            ops=self.ops,
+            policy=options.policy,
+            values=self.values,
+            keep=frozenset(representative.values()),
+            sample_axes=self.samples,
+            enter=self._enter,
+        )
+        for tensor, source in representative.items():
+            self._return(tensor, relevance.get(source))
+        if self.ledger:
+            fed = {name: relevance[name] for name in graph.inputs if name in relevance}
+            self.books.finish(options.output, start, fed)
+            names = dict.fromkeys(total.name for total in self.books.every())
+            self.outputs += [ValueInfoProto(name=name) for name in names]
+        return self._assembled()
+
+    def _enter(self, step: NodeStep) -> None:
+        """A node is done."""
+        for tensor, r in zip(step.node.outputs, step.outgoing, strict=True):
+            self.alike.update({x.name: tensor for x in r or () if isinstance(x, Symbol)})
+        if self.ledger:
+            self.books.enter(step)
+
+    def _return(self, tensor: str, channels: Channels | None) -> None:
+        """Outputs for a tensor's relevance; zeros where relevance does not reach it."""
+        if channels is None:
+            zeros = self.ops.Expand(self.ops.zero(), self.values.shape(tensor))
+            channels = [zeros] * self.options.policy.channels
+        if len(channels) == 1:
+            self._output(f"relevance/{tensor}", channels[0], tensor)
+            return
+        self._output(f"relevance/{tensor}", self.ops.Sub(*channels), tensor)
+        self._output(f"positive/{tensor}", channels[0], tensor)
+        self._output(f"negative/{tensor}", channels[1], tensor)
+
+    def _output(self, name: str, x: Value, like: str) -> None:
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        shape = self.plan.graph.type(like).shape
+        self.ops.output(x, name)
+        self.outputs.append(helper.make_tensor_value_info(name, element, shape))
+
+    def _assembled(self) -> Compiled:
+        graph = self.proto.graph
+        nodes = living(self.ops.nodes, {o.name for o in self.outputs})
+        graph.node.extend(nodes)
+        graph.input.extend(self.start.inputs)
+        graph.output.extend(self.outputs)
+        graph.value_info.extend(self._shapes(nodes))
+        used = {name for node in graph.node for name in (*node.input, *captured(node))}
+        used |= {value.name for value in (*graph.output, *self.start.inputs)}
+        every = {**self.model.weights, **self.ops.constants}
+        weights = {name: w for name, w in every.items() if name in used}
+        self._keep_inputs()
+        self.proto.ir_version = min(max(self.proto.ir_version, 8), MAX_IR)
+        strip(self.proto, weights)
+        sort_nodes(graph, self.model.name)
+        self.proto.producer_name = "backtrace-onnx"
+        helper.set_model_props(
+            self.proto,
+            {
+                **{p.key: p.value for p in self.proto.metadata_props},
+                "backtrace.mode": self.options.policy.name,
+                "backtrace.output": self.options.output,
+                "backtrace.task": self.options.task,
+            },
+        )
+        return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
+
+    def _keep_inputs(self) -> None:
+        """Drop weights from the inputs, where old files list them: nobody may override them."""
+        kept = [value for value in self.proto.graph.input if value.name not in self.model.weights]
+        del self.proto.graph.input[:]
+        self.proto.graph.input.extend(kept)
+
+    def _shapes(self, nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.ValueInfoProto]:
+        """The shapes of relevance, which inference loses where they are computed.
+
+        onnxruntime's plan takes time quadratic in the tensors whose size it does not know.
+        """
+        graph, made = self.plan.graph, {name for node in nodes for name in node.output}
+        given = {n for name in graph.inputs for n in graph.type(name).shape or ()}
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        for name in sorted(self.alike.keys() & made):
+            shape = graph.type(self.alike[name]).shape
+            if shape is not None:  # symbols that inference made up may mean others elsewhere
+                known = [n if isinstance(n, int) or n in given else None for n in shape]
+                yield helper.make_tensor_value_info(name, element, known)
+
+
+def _reaching(graph: Graph, output: str) -> Graph:
+    from dataclasses import replace
+
+    nodes = tuple(graph.ancestors(output))[::-1]
+    outputs = graph.outputs if output in graph.outputs else (output,)
+    return replace(graph, nodes=nodes, outputs=outputs)
+
+
+def _numpy_type(kind: TensorType) -> np.dtype[Any]:
+    return np.dtype(np.float64 if kind.dtype == TensorProto.DOUBLE else np.float32)

@@ -1,0 +1,184 @@
+"""A model prepared for explaining its tensors, one view for each that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy.typing as npt
+
+from backtrace_onnx.control.boundary import list_inputs
+from backtrace_onnx.control.questions import undecided
+from backtrace_onnx.control.specialise import Recent, Specialiser
+from backtrace_onnx.control.survey import survey
+from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.input_checking import check_inputs
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.sessions import CPU, Runtime
+from backtrace_onnx.passes.pipeline import prepare, read_graph
+from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
+from backtrace_onnx.propagation.trace import Trace
+from backtrace_onnx.targets.heads import find_head
+from backtrace_onnx.targets.request import View
+from backtrace_onnx.targets.tensors import default_output
+
+if TYPE_CHECKING:
+    from backtrace_onnx.engines.compiled import CompiledRuns
+
+Array = npt.NDArray[Any]
+
+
+class Subject(Protocol):
+    """A model that can be explained."""
+
+    model: Model
+
+    @property
+    def plan(self) -> Plan:
+        """What is known before anything runs."""
+
+    @property
+    def graph(self) -> Graph:
+        """The plan's graph."""
+
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
+
+    def straight(self) -> Views:
+        """Views of the model for all inputs. Raises CompileError where there is no such model."""
+
+
+class Views:
+    """A model without control flow, and its views by explained tensor.
+
+    Raises UnsupportedError where the way from the default output meets operators without a rule.
+    """
+
+    def __init__(self, model: Model, on_unsupported: OnUnsupported, runtime: Runtime = CPU) -> None:
+        self.model, self.on_unsupported, self._runtime = model, on_unsupported, runtime
+        prepared, graph = prepare(model)
+        plan = make_plan(graph, on_unsupported)
+        output = default_output(graph)
+        if output is not None:
+            self._check(plan, output)
+        self.main = self._made(prepared, plan, output or "", ())
+        self._by_output: dict[str, View] = {}
+        self._lock = Lock()
+
+    @property
+    def plan(self) -> Plan:
+        """The main view's plan."""
+        return self.main.plan
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as the rules read it."""
+        return self.plan.graph
+
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Itself, and the inputs: the model is the same for all of them."""
+        return self, check_inputs(inputs, self.graph)
+
+    def straight(self) -> Views:
+        """Itself: the model is the same for all inputs."""
+        return self
+
+    @cached_property
+    def compiled(self) -> CompiledRuns:
+        """Runs of the compiled explanation."""
+        from backtrace_onnx.engines.compiled import CompiledRuns
+
+        return CompiledRuns(self.model, self._runtime)
+
+    def view(self, output: str) -> View:
+        """The view that explains `output`, made once."""
+        with self._lock:
+            if output not in self._by_output:
+                is_output = output in self.graph.outputs
+                make = self._output_view if is_output else self._inner_view
+                self._by_output[output] = make(output)
+            return self._by_output[output]
+
+    def _output_view(self, output: str) -> View:
+        """The main view without the nodes behind `output`: no activation there is a gate."""
+        nodes = tuple(self.graph.ancestors(output))[::-1]
+        if len(nodes) == len(self.graph.nodes) and self.main.head.output == output:
+            return self.main
+        plan = make_plan(replace(self.graph, nodes=nodes), self.on_unsupported)
+        self._check(plan, output)
+        head = find_head(plan, output)
+        if head.needs(plan.graph) <= {*self.main.trace.values, *self.main.trace.outputs}:
+            return replace(self.main, plan=plan, head=head)
+        return self._made(self.main.model, plan, output, ())
+
+    def _inner_view(self, output: str) -> View:
+        model, whole = prepare(self.model, frozenset({output}))
+        nodes = tuple(whole.ancestors(output))[::-1]
+        plan = make_plan(
+            replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
+        )
+        self._check(plan, output)
+        return self._made(model, plan, output, (output,))
+
+    def _made(self, model: Model, plan: Plan, output: str, extra: Sequence[str]) -> View:
+        head = find_head(plan, output)
+        read = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
+        return View(model, plan, Trace(model, plan, read, self._runtime), head)
+
+    def _check(self, plan: Plan, output: str) -> None:
+        if self.on_unsupported == "error":
+            plan.check(output)
+
+
+class SpecialisedViews:
+    """Views of a model whose control flow depends on its inputs, by what a run decides.
+
+    Raises UnsupportedError where its bodies, or what lies around them, lack rules.
+    """
+
+    def __init__(
+        self, specialiser: Specialiser, on_unsupported: OnUnsupported, runtime: Runtime = CPU
+    ) -> None:
+        self._specialiser, self._how = specialiser, (on_unsupported, runtime)
+        self.model = specialiser.model
+        self.plan = survey(read_graph(self.model)[1])
+        output = default_output(self.graph)
+        if output is not None and on_unsupported == "error":
+            self.plan.check(output)
+        specialiser.start()
+        self._views: Recent[Views] = Recent()
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as it is before anything runs."""
+        return self.plan.graph
+
+    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
+        feeds, lengths = self._specialiser.read(inputs)
+        decisions, model = self._specialiser.specialised(feeds, lengths)
+        return self._views.get(decisions, lambda: Views(model, *self._how)), feeds
+
+    def straight(self) -> Views:
+        """Raises CompileError: every run may take other branches."""
+        raise undecided(self._specialiser.questions)
+
+
+def subject(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> Subject:
+    """What is explained: the model, or the models that it is for different inputs."""
+    specialiser = Specialiser(model, runtime)
+    if specialiser.questions:
+        return SpecialisedViews(specialiser, on_unsupported, runtime)
+    return Views(specialiser.model, on_unsupported, runtime)
+
+
+def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:
+    """What is known of a model without running it."""
+    model, questions = straightened(model)
+    if questions or list_inputs(model):
+        return survey(read_graph(model)[1])
+    return make_plan(prepare(model)[1], on_unsupported)

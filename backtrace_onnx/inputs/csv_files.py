@@ -1,0 +1,124 @@
+"""Files of comma-separated values, or of values separated by semicolons or tabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.columns import CellError, Missing, encode
+from backtrace_onnx.inputs.frames import Table
+
+Array = npt.NDArray[Any]
+_DOUBLE = 11  # TensorProto.DOUBLE
+_SEPARATORS = ",;\t"
+_SAID = re.compile(r'\s*"?sep=([,;|\t])"?[,;\t ]*(?:\r?\n|$)', re.IGNORECASE)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a .csv file with a header, by column name. Raises InputError."""
+    return [] if len(read_lines(path)) == 1 else read_table(path).records()
+
+
+def read_table(path: Path, lines: Sequence[Sequence[str]] | None = None) -> Table:
+    """The columns of a .csv file with a header, texts all of them. Raises InputError."""
+    lines = read_lines(path) if lines is None else lines
+    header = [name.strip() for name in lines[0]]
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{path}: the header names column {twice!r} twice")
+    body = lines[1:]
+    for number, line in enumerate(body, 1):
+        if len(line) != len(header):
+            raise InputError(
+                f"{path}: row {number} has {len(line)} values, the header {len(header)}"
+            )
+    if not body:
+        raise InputError(f"{path}: has no rows")
+    cells = np.array(body, object).reshape(len(body), len(header))
+    return Table(str(path), {name: cells[:, i] for i, name in enumerate(header)})
+
+
+def read_numbers(path: Path, *, missing: bool = False) -> Array:
+    """float64[rows, columns] of a .csv file, with a header or without.
+
+    Empty cells are NaN where values may be `missing`. Raises InputError.
+    """
+    lines = read_lines(path)
+    body = lines if not has_header(lines) else lines[1:]
+    if not body:
+        raise InputError(f"{path}: has no rows of numbers")
+    for number, line in enumerate(body, 1):
+        if len(line) != len(body[0]):
+            raise InputError(f"{path}: row {number} has {len(line)} values, row 1 {len(body[0])}")
+    cells = np.array(body, object).reshape(len(body), len(body[0]))
+    return np.stack([_numbers(path, i, column, missing) for i, column in enumerate(cells.T, 1)], 1)
+
+
+def read_lines(path: Path) -> list[list[str]]:
+    """The cells of a .csv file, blank lines left out. Raises InputError.
+
+    They are separated by what the first line holds most of, commas, semicolons or tabs; or by
+    what a line `sep=;` before it says, as Excel writes it.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        lines = _cells(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a .csv file in UTF-8 ({error})") from None
+    lines = [line for line in lines if len(line) > 1 or any(cell.strip() for cell in line)]
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        lines.pop()  # what spreadsheets leave behind the last row
+    if not lines:
+        raise InputError(f"{path}: the table is empty")
+    return lines
+
+
+def has_header(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line holds no number at all."""
+    return not any(_is_float(cell) for cell in lines[0])
+
+
+def _cells(text: str) -> list[list[str]]:
+    said = _SAID.match(text)
+    if said:
+        text, separator = text[said.end() :], said[1]
+    else:
+        separator = _separator(next((line for line in io.StringIO(text) if line.strip()), ""))
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+
+def _separator(line: str) -> str:
+    """What separates the cells of a first line; quoted parts do not count."""
+    bare = "".join(line.split('"')[::2])
+    return max(_SEPARATORS, key=bare.count)
+
+
+def _numbers(path: Path, column: int, cells: Array, missing: bool) -> Array:
+    try:
+        return encode(cells, _DOUBLE, Missing(nan=missing))
+    except CellError as error:
+        what, text = str(error), cells[error.row]
+        if "not a finite number" not in what:
+            what = f"{text!r} is not a finite number" + what.partition("is not a number")[2]
+        raise InputError(f"{path}: row {error.row + 1}, column {column}: {what}") from None
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

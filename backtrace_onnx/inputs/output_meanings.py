@@ -1,0 +1,78 @@
+"""What an output means, as the sidecar says: its task, its classes, its axes, its boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backtrace_onnx.inputs.json_object import Settings
+from backtrace_onnx.targets.boxes import Boxes
+from backtrace_onnx.targets.entries import Columns
+from backtrace_onnx.targets.output_axes import SampleChoice
+
+
+@dataclass(frozen=True)
+class OutputMeaning:
+    """What an output means: its task, the label of every class, the threshold of a mask, its axes.
+
+    Attributes:
+        sample_axis, class_axis: as in `Explainer.explain`.
+        columns: which columns of an entry are classes, of a detector or of steps.
+        boxes: how a detector's coordinates are read.
+    """
+
+    task: str | None = None
+    labels: tuple[str, ...] = ()
+    threshold: float | None = None
+    sample_axis: SampleChoice = None
+    class_axis: int | None = None
+    columns: Columns | None = None
+    boxes: Boxes | None = None
+
+    @classmethod
+    def of(cls, entry: Settings) -> OutputMeaning:
+        """The keys of a sidecar. Raises InputError naming the key that is wrong."""
+        from backtrace_onnx.targets.start import TASKS
+
+        task = entry.choice("task", TASKS, default="")
+        labels = entry.texts("labels")
+        threshold = entry.number("threshold", default=np.nan)
+        samples: SampleChoice = entry.axis("sample_axis", "none")
+        classes = entry.axis("class_axis")
+        columns, boxes = _columns(entry, task), None
+        if entry.has("boxes"):
+            _only(entry, "boxes", task, "detection")
+            boxes = Boxes.of(entry.section("boxes"))
+        entry.finish()
+        limit = None if np.isnan(threshold) else threshold
+        return cls(task or None, labels, limit, samples, classes, columns, boxes)
+
+
+def _columns(entry: Settings, task: str) -> Columns | None:
+    """Which columns are classes, where a key says it."""
+    if task == "ctc":
+        blank = entry.number("blank", default=0)
+        if blank != int(blank):
+            raise entry.wrong("blank", "must be the number of a class")
+        return Columns(background=int(blank))
+    _only(entry, "blank", task, "ctc")
+    keys = ("classes", "objectness", "background", "class_column")
+    if not entry.has(*keys):
+        return None
+    for key in keys:
+        _only(entry, key, task, "detection")
+    first, last = entry.wholes("classes", 2) if entry.has("classes") else (0, None)
+    if last is not None and first >= last:
+        raise entry.wrong("classes", "must be the first class column and the one after the last")
+    objectness = entry.whole("objectness", 0) if entry.has("objectness") else None
+    background = entry.whole("background", 0) if entry.has("background") else None
+    number = entry.whole("class_column", 0) if entry.has("class_column") else None
+    if number is not None and (last is None or last - first != 1):
+        raise entry.wrong("class_column", "goes with one column of scores: classes [4, 5]")
+    return Columns(first, last, objectness, background, number)
+
+
+def _only(entry: Settings, key: str, task: str, wanted: str) -> None:
+    if entry.has(key) and task != wanted:
+        raise entry.wrong(key, f"belongs to the task {wanted}")

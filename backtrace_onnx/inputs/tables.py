@@ -1,0 +1,151 @@
+"""Tables: rows of text turned into a model's input, and back into names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import floor, log10
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.columns import is_missing, number
+from backtrace_onnx.messages.similar_names import find_alike
+
+Array = npt.NDArray[Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column: a number (value - mean) / std, or one slot per category.
+
+    Attributes:
+        missing: the value that stands for one that is missing; None: nothing does.
+    """
+
+    name: str
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] = ()
+    missing: Any = None
+
+    @property
+    def width(self) -> int:
+        """How many slots of the input it fills."""
+        return len(self.categories) or 1
+
+    def encode(self, value: Any, *, nan: bool = False) -> list[float]:
+        """Its slots; a missing number is NaN if the model has an answer for `nan`.
+
+        Raises ValueError saying what is wrong with the value.
+        """
+        gone = is_missing(value) and str(value).strip() not in self.categories
+        value = self.missing if gone and self.missing is not None else value
+        text = "" if value is None else str(value).strip()
+        if self.categories:
+            if text not in self.categories:
+                raise ValueError(f"{text!r} is not a category{_meant(text, self.categories)}")
+            return [float(text == category) for category in self.categories]
+        if gone and self.missing is None:
+            if nan:
+                return [np.nan]
+            what = "a finite number" if text and not text[0].isspace() else "a number"
+            raise ValueError(
+                f"{text!r} is not {what}; what stands for a missing value is the feature's "
+                '"missing" in the sidecar'
+            )
+        return [(float(number(value)) - self.mean) / self.std]
+
+    def decode(self, slots: Array) -> str:
+        """The value that its slots show, as text."""
+        if self.categories:
+            hot = np.flatnonzero(slots > 0.5)
+            return self.categories[int(hot[0])] if len(hot) == 1 else "mixed"
+        if np.isnan(slots[0]):
+            return "missing"
+        return f"{self._exact(float(slots[0])):.6g}"
+
+    def _exact(self, slot: float) -> float:
+        """The number, without what float32 added to it."""
+        noise = 2.0**-20 * max(abs(self.mean), abs(self.std))
+        return round(slot * self.std + self.mean, -floor(log10(noise))) + 0.0
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """The columns that make up an input [rows, slots], in order."""
+
+    features: tuple[Feature, ...]
+
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """Name of every slot: the column, or column=category."""
+        names: list[str] = []
+        for f in self.features:
+            names += [f"{f.name}={c}" for c in f.categories] or [f.name]
+        return tuple(names)
+
+    def encode(self, rows: Sequence[Row], source: str, *, nan: bool = False) -> Array:
+        """float32[rows, slots]; missing numbers are NaN if the model has an answer for `nan`.
+
+        Raises InputError naming row and column of what does not fit.
+        """
+        if not rows:
+            raise InputError(f"{source}: has no rows")
+        made = [self._encoded(n, row, source, nan) for n, row in enumerate(rows, 1)]
+        return np.array(made, np.float32)
+
+    def columns(self) -> Iterator[tuple[Feature, slice]]:
+        """Every column with its slots."""
+        at = 0
+        for feature in self.features:
+            yield feature, slice(at, at + feature.width)
+            at += feature.width
+
+    def describe(self) -> str:
+        """What the input takes, in words."""
+        return f"a .csv table with the columns {', '.join(f.name for f in self.features)}"
+
+    def _encoded(self, number: int, row: Row, source: str, nan: bool) -> list[float]:
+        slots: list[float] = []
+        for feature in self.features:
+            if feature.name not in row:
+                there = ", ".join(map(str, row))
+                raise InputError(
+                    f"{source}: row {number} has no column {feature.name!r}; it has: {there}"
+                )
+            try:
+                slots += feature.encode(row[feature.name], nan=nan)
+            except ValueError as error:
+                raise InputError(
+                    f"{source}: row {number}, column {feature.name!r}: {error}"
+                ) from None
+        return slots
+
+
+@dataclass(frozen=True)
+class ColumnInput:
+    """An input that is one column of a table, [rows, 1] or [rows].
+
+    Attributes:
+        column: the column's name in tables, where it is not the input's.
+        missing: the number or text that stands for a missing one; None: nothing does.
+    """
+
+    column: str | None = None
+    missing: Any = None
+
+    def describe(self) -> str:
+        """What the input takes, in words."""
+        called = "" if self.column is None else f" {self.column}"
+        return f"a column{called} of a .csv table"
+
+
+def _meant(text: str, categories: Sequence[str]) -> str:
+    close = find_alike(text, categories, cutoff=0.5)
+    some = ", ".join(close or categories[:6])
+    return f"; did you mean: {some}?" if close else f"; there are: {some}, ..."

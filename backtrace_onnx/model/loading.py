@@ -1,0 +1,214 @@
+"""Loading a model: from path, bytes or ModelProto to a checked proto beside its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from backtrace_onnx.errors import ModelError
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.model.bfloat16 import NOTE, in_float32
+from backtrace_onnx.model.generated_names import without_generated
+from backtrace_onnx.model.sessions import initializer, newest_opset, stays_inline
+from backtrace_onnx.model.topology import name_nodes, sort_nodes, subgraphs
+from backtrace_onnx.model.weights import Weights, external_file, read_weights
+
+ModelLike = str | os.PathLike[str] | bytes | bytearray | memoryview | onnx.ModelProto
+_STANDARD = 18  # the oldest operator set that explanations are written in
+_ALWAYS_RUNS = 21
+_PROTO_LIMIT = 1 << 31
+
+
+@dataclass
+class Model:
+    """A model whose large weights lie beside the proto, memory-mapped where the file has them so.
+
+    Attributes:
+        proto: structure; weights over a kilobyte are placeholders.
+        weights: array of every initializer of the main graph, by name.
+        name: how messages call it.
+        folder: where external data of subgraphs lies.
+        aside: the weights that are placeholders in the proto.
+        notes: how it was read, where that is not as it was written.
+    """
+
+    proto: onnx.ModelProto
+    weights: Weights
+    name: str
+    folder: str | None = None
+    aside: Weights = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def opsets(self) -> dict[str, int]:
+        """Version of every imported domain; ai.onnx is ""."""
+        return {_domain(o.domain): o.version for o in self.proto.opset_import}
+
+
+def load(model: ModelLike | Model) -> Model:
+    """Read and check a model. Raises ModelError naming the file and what is wrong with it."""
+    if isinstance(model, Model):
+        return model
+    proto, name, folder = _read(model)
+    _check(proto, name)
+    _check_names(proto, name)
+    for tensor in _subgraph_tensors(proto):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            external_file(tensor, name, folder)
+    _import_standard(proto)
+    weights, is_narrow = in_float32(proto, read_weights(proto, name, folder), folder)
+    kept = {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    weights = without_generated(proto.graph.node, weights, kept)
+    proto = _bare(proto, weights)
+    name_nodes(proto.graph)
+    sort_nodes(proto.graph, name)
+    aside = {k: w for k, w in weights.items() if not stays_inline(w)}
+    return Model(proto, weights, name, folder, aside, (NOTE,) if is_narrow else ())
+
+
+def strip(proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Replace the initializers by small ones and placeholders."""
+    del proto.graph.initializer[:]
+    del proto.graph.sparse_initializer[:]
+    proto.graph.initializer.extend(initializer(name, w) for name, w in weights.items())
+
+
+def _bare(proto: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
+    """The stripped model as a new message: what is deleted in one takes memory as long as it."""
+    strip(proto, weights)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy
+
+
+def _check(proto: onnx.ModelProto, name: str) -> None:
+    if not proto.graph.node and not proto.graph.output:
+        raise ModelError(f"{name}: not an ONNX model, or one without a graph")
+    if not proto.graph.output:
+        raise ModelError(f"{name}: the graph has no outputs; there is nothing to explain")
+    versions = {_domain(o.domain): o.version for o in proto.opset_import}
+    if not versions:
+        raise ModelError(
+            f"{name}: the model imports no operator set (opset_import is empty); export it again"
+        )
+    version = versions.get("", 1)
+    if version < 1:
+        raise ModelError(f"{name}: opset {version} does not exist; export the model again")
+    if version > _ALWAYS_RUNS and version > (newest := newest_opset()):
+        raise ModelError(
+            f"{name}: opset {version} is newer than this onnxruntime runs (at most {newest}); "
+            f"export the model with opset_version={newest} or lower, or convert it with "
+            f"onnx.version_converter.convert_version(model, {newest})"
+        )
+
+
+def _import_standard(proto: onnx.ModelProto) -> None:
+    """Import ai.onnx where no node needs it, for those that will be written behind them."""
+    if not any(_domain(o.domain) == "" for o in proto.opset_import):
+        proto.opset_import.add(domain="", version=_STANDARD)
+
+
+def _check_names(proto: onnx.ModelProto, name: str) -> None:
+    """Names that are no text reach Python as bytes."""
+    for text in _names(proto):
+        if not isinstance(text, str):
+            raise ModelError(f"{name}: damaged: the name {text[:30]!r} is no text")
+
+
+def _names(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    graph = proto.graph
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield value.name
+    for opset in proto.opset_import:
+        yield opset.domain
+    for node in (*graph.node, *(n for f in proto.functions for n in f.node)):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+
+
+def _read(model: ModelLike) -> tuple[onnx.ModelProto, str, str | None]:
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy, model.graph.name or "model", None
+    if isinstance(model, bytes | bytearray | memoryview):
+        return _parse(bytes(model), "model bytes"), "model bytes", None
+    if not isinstance(model, str | os.PathLike):
+        raise ModelError(f"a model is a path, bytes or a ModelProto, not {type(model).__name__}")
+    path = Path(model)
+    return _parse(_contents(path), str(path)), str(path), str(path.parent.resolve())
+
+
+def _contents(path: Path) -> bytes:
+    """The file's bytes. Raises ModelError where it is no file that can hold a model."""
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path}: is a folder, not an .onnx file")
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path}: is no regular file")
+        if path.stat().st_size >= _PROTO_LIMIT:
+            raise ModelError(
+                f"{path}: has over 2 GB, which an ONNX file cannot; save its weights as external "
+                "data, or check that it is a model"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # a null character in the name
+        raise ModelError(f"{str(path)!r}: cannot be read ({error})") from None
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        raise ModelError(f"{name}: the file is empty")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError:
+        raise ModelError(f"{name}: not an ONNX model{_looks_like(data)}") from None
+    return proto
+
+
+def _looks_like(data: bytes) -> str:
+    """What a file that does not parse seems to be."""
+    start = data[:512].lstrip().lower()
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return f": it looks like {kind}"
+    return ", or a damaged or truncated one"
+
+
+_SIGNATURES = {
+    b"pk\x03\x04": "a zip archive (a PyTorch checkpoint, perhaps: export it to ONNX)",
+    b"\x89hdf": "an HDF5 file (Keras weights, perhaps: export them to ONNX)",
+    b"<!doctype": "a web page (a download that failed?)",
+    b"<html": "a web page (a download that failed?)",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file with git lfs pull",
+    b"\x80\x02": "a Python pickle (a PyTorch checkpoint, perhaps: export it to ONNX)",
+    b"\x1f\x8b": "a gzip file; unpack it first",
+    b"gguf": "a GGUF file",
+}
+
+
+def _subgraph_tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Tensors inside the bodies of control flow and inside constants."""
+    nodes = [*proto.graph.node, *(n for f in proto.functions for n in f.node)]
+    while nodes:
+        node = nodes.pop()
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+        for graph in subgraphs(node):
+            yield from graph.initializer
+            nodes += graph.node
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain

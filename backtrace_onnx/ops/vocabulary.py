@@ -1,0 +1,378 @@
+"""The vocabulary rules are written in: every ONNX operator, and a few named passes.
+
+`ops.Conv(x, w, pads=[1, 1, 1, 1])` computes in the eager backend and appends a node in the emit
+backend. The named passes are defined here in ONNX's words; the eager backend replaces them by
+kernels that read memory once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import CompileError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.graph.graph import Node
+    from backtrace_onnx.ops.windows import Window
+    from backtrace_onnx.policies import Policy, Reading
+    from backtrace_onnx.structures.walk import Walk
+
+Value: TypeAlias = Any
+"""An array (eager), a `Constant`, or a `Symbol` (emit)."""
+
+Gate = tuple[float, float]
+
+
+class Constant(NamedTuple):
+    """A model constant: its array, under the name that identifies it."""
+
+    name: str
+    array: npt.NDArray[Any]
+
+
+class Term(NamedTuple):
+    """One term of a sum.
+
+    Attributes:
+        sign: +1 or -1.
+        x: its value, broadcast against the others.
+        nonnegative: whether x is known to have no negative entry.
+        infinite: whether x may hold infinities (a mask); those are sent nothing.
+    """
+
+    sign: int
+    x: Value
+    nonnegative: bool = False
+    infinite: bool = False
+
+
+class Shared(NamedTuple):
+    """What a policy made of the units' relevance, one entry per channel.
+
+    Attributes:
+        coefficients: (aP, aN); aN is None where the policy reads no separate negative mass.
+        to_bias, unassigned: totals per sample, None where no ledger is kept.
+    """
+
+    coefficients: list[tuple[Value, Value | None]]
+    to_bias: list[Value | None]
+    unassigned: list[Value | None]
+
+
+class Ops:
+    """Base of both backends. Subclasses define `op`, `apply`, `total` and `shape`."""
+
+    dtype: np.dtype[Any]
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Value],
+        attributes: dict[str, Any] | None = None,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Value:
+        """One ONNX operator; a tuple if `outputs` > 1."""
+        raise NotImplementedError
+
+    def __getattr__(self, op_type: str) -> Callable[..., Value]:
+        if not op_type[:1].isupper():
+            raise AttributeError(op_type)
+
+        def call(*inputs: Value, outputs: int = 1, **attributes: Any) -> Value:
+            return self.op(op_type, inputs, attributes, outputs)
+
+        return call
+
+    def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        """`text(ops, *args)`: a piece of ONNX text with tensor arguments, known by `key`.
+
+        The eager backend makes one onnxruntime session of it and keeps that under `key`, so the
+        text may depend on nothing but its arguments and what `key` names.
+        """
+        raise NotImplementedError
+
+    def scan(
+        self,
+        text: Callable[..., Any],
+        carried: Sequence[Value],
+        stacked: Sequence[Value],
+        *,
+        back: bool = False,
+    ) -> tuple[list[Value], list[Value]]:
+        """`text(ops, carried, *rows) -> (carried, outputs)` for every row of what is stacked.
+
+        From the last row to the first if `back`. Returns what is carried in the end, and the
+        outputs stacked in the order of the rows. To be asked for inside of `apply`.
+        """
+        raise NotImplementedError
+
+    def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """The node itself on other inputs."""
+        raise NotImplementedError
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """What is done meanwhile belongs to the node `name`."""
+        yield
+
+    def require(self, opset: int, what: str) -> None:
+        """What follows is text of at least this opset. Raises CompileError where it is older."""
+
+    def same_shape(self, a: Value, b: Value) -> bool:
+        """Whether two shapes are equal, if that can be told now."""
+        raise self.only_eager("passing relevance through unsupported operators")
+
+    def shape(self, x: Value) -> Value:
+        """Shape of a tensor, int64[rank]."""
+        return self.Shape(x)
+
+    def total(self, x: Value, sample_axis: int | None) -> Value | None:
+        """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""
+        raise NotImplementedError
+
+    @property
+    def keeps_ledger(self) -> bool:
+        """Whether totals are wanted."""
+        raise NotImplementedError
+
+    # Named passes -----------------------------------------------------------------------------
+
+    def share(
+        self,
+        policy: Policy,
+        p: Value,
+        n: Value | None,
+        b: Value | None,
+        r: list[Value],
+        gate: Gate | None,
+        sample_axis: int | None,
+    ) -> Shared:
+        """Apply a policy to every unit: masses p, n, bias b (broadcast), relevance r by channel."""
+        raise NotImplementedError
+
+    def share_terms(
+        self,
+        policy: Policy,
+        terms: Sequence[Term],
+        b: Value | None,
+        r: list[Value],
+        sample_axis: int | None,
+    ) -> tuple[list[list[Value]], Shared]:
+        """Units that are sums of terms. Returns what each is sent, per channel, shaped like r."""
+        signed = [t if t.sign > 0 else Term(1, self.Neg(t.x), False, t.infinite) for t in terms]
+        masses: dict[int, list[Value]] = {1: [], -1: []}
+        for term in signed:
+            for sign, part in self.parts(term.x, policy.reading, term.nonnegative).items():
+                masses[sign].append(part)
+        n = self.sum(masses[-1]) if masses[-1] else None
+        p = self.sum(masses[1]) if masses[1] else self.Mul(n, self.scalar(0))
+        shared = self.share(policy, p, n, b, r, None, sample_axis)
+        pieces = [
+            [
+                self._finite(t, self.weigh(t.x, {1: a_p, -1: a_n}, policy.reading, t.nonnegative))
+                for a_p, a_n in shared.coefficients
+            ]
+            for t in signed
+        ]
+        return pieces, shared
+
+    def _finite(self, term: Term, piece: Value) -> Value:
+        return self.Where(self.IsInf(term.x), self.zero(), piece) if term.infinite else piece
+
+    def parts(self, x: Value, reading: Reading, nonnegative: bool) -> dict[int, Value]:
+        """Sign -> magnitude: {+1: |x|}, {+1: x}, or {+1: x+, -1: x-} as `reading` asks."""
+        if reading == "signed" or nonnegative:
+            return {1: x}
+        if reading == "absolute":
+            return {1: self.Abs(x)}
+        return {1: self.Relu(x), -1: self.Relu(self.Neg(x))}
+
+    def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
+        """Sum over signs of part(x) * pulled[sign]: what reaches x."""
+        parts = self.parts(x, reading, nonneg)
+        return self.sum([self.Mul(part, pulled[sign]) for sign, part in parts.items()])
+
+    def sum(self, terms: Sequence[Value]) -> Value:
+        """Sum of one or more tensors."""
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.Add(total, term)
+        return total
+
+    def unbroadcast(self, r: Value, shape: Value) -> Value:
+        """Sum `r` over the axes along which a tensor of `shape` was broadcast."""
+        full = self.shape(r)
+        missing = self.Sub(self.shape(full), self.shape(shape))
+        aligned = self.Concat(self.Expand(ints(1), missing), shape, axis=0)
+        copied = self.Squeeze(self.NonZero(self.Not(self.Equal(aligned, full))), ints(0))
+        summed = self.ReduceSum(r, copied, keepdims=1, noop_with_empty_axes=1)
+        return self.Reshape(summed, shape)
+
+    def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
+        """Parts of `x` along `axis`; every size is int64[1]."""
+        if len(sizes) == 1:
+            return (x,)
+        parts: tuple[Value, ...] = self.Split(
+            x, self.Concat(*sizes, axis=0), axis=axis, outputs=len(sizes)
+        )
+        return parts
+
+    def walk(self, key: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
+        """The steps of a recurrent cell from the last to the first: `walk(ops, *arguments)`."""
+        made: tuple[Value, ...] = self.apply(key, walk, *(x for group in groups for x in group))
+        return made
+
+    def recur(self, f: Value, a: Value, start: Value | None) -> Value:
+        """c[t - 1] for every t of c[t] = f[t] * c[t - 1] + a[t]; stacked, c[-1] = start or 0."""
+
+        def text(e: Ops, carried: Sequence[Value], f: Value, a: Value) -> Any:
+            return [e.Add(e.Mul(f, carried[0]), a)], [carried[0]]
+
+        if start is None:
+            start = self.Expand(self.zero(), self.Shape(a, start=1))
+        return self.scan(text, [start], [f, a])[1][0]
+
+    def turn(self, x: Value, lengths: Value | None) -> Value:
+        """x[steps, batch, ...] with the steps in reverse; of every sequence the first `lengths`."""
+        if lengths is not None:
+            return self.ReverseSequence(x, lengths, time_axis=0, batch_axis=1)
+        first = np.iinfo(np.int64).min
+        return self.Slice(x, ints(-1), ints(first), ints(0), ints(-1))
+
+    def place(self, x: Value, shape: Value, first: Value, axes: Value) -> Value:
+        """Zeros of `shape` with `x` put in, from `first` on along `axes`."""
+        end = self.Add(first, self.Gather(self.shape(x), axes))
+        after = self.Sub(self.Gather(shape, axes), end)
+        none = self.Mul(shape, np.int64(0))
+        # Pads of every axis: onnxruntime moves a Transpose across a Pad with `axes` wrongly.
+        pads = [self.ScatterElements(none, axes, n, axis=0) for n in (first, after)]
+        return self.Pad(x, self.Concat(*pads, axis=0), self.zero())
+
+    def ids(self, shape: Value, start: Value) -> Value:
+        """Numbers start, start + 1, ... laid out in `shape`, int64."""
+        stop = self.Add(start, self.ReduceProd(shape, keepdims=0))
+        return self.Reshape(self.Range(start, stop, np.int64(1)), shape)
+
+    def scatter_add(
+        self, r: Value, index: Value, size: Value, sample_axis: int | None
+    ) -> tuple[Value, Value | None]:
+        """Flat float[size] with r added at `index` (same shape); negative indices are dropped.
+
+        Also returns the total per sample of what was dropped.
+        """
+        lost = self.Less(index, np.int64(0))
+        kept = self.Where(lost, self.zero(), r)
+        flat = self.ScatterElements(
+            self.Expand(self.zero(), self.Reshape(size, ints(1))),
+            self.Reshape(self.Max(index, np.int64(0)), ints(-1)),
+            self.Reshape(kept, ints(-1)),
+            axis=0,
+            reduction="add",
+        )
+        return flat, self.total(self.Sub(r, kept), sample_axis) if self.keeps_ledger else None
+
+    def path_sums(
+        self,
+        rows: Value,
+        slots: Value,
+        changes: Value,
+        targets: Value,
+        shares: Value | None,
+        units: tuple[int, int],
+    ) -> Value:
+        """out[n, slots[i], targets[t]] += changes[i] for row i = rows[n, t]; out[samples, *units].
+
+        rows int64[samples, trees], slots int64[rows, asked], changes [rows, asked, votes], targets
+        int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change. Slots
+        end at the first -1; there are no changes behind it.
+        """
+        one, two = ints(1), ints(2)
+        parts = self.Gather(changes, rows)
+        if shares is not None:
+            parts = self.Mul(parts, self.Unsqueeze(shares, two))
+        if units[1] > 1 and (targets == np.arange(units[1])).all():
+            return self._slice_sums(self.Gather(slots, rows), parts, units)
+        at = self.Mul(self.Unsqueeze(self.Gather(slots, rows), ints(3)), np.int64(units[1]))
+        at = self.Reshape(self.Add(at, self.Unsqueeze(targets, one)), ints(0, -1))
+        count = self.Concat(self.Shape(at, start=0, end=1), ints(units[0] * units[1]), axis=0)
+        flat = self.Reshape(parts, ints(0, -1))
+        zeros = self.Expand(self.zero(), count)
+        made = self.ScatterElements(zeros, at, flat, axis=1, reduction="add")
+        return self.Reshape(made, ints(0, *units))
+
+    def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
+        """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""
+        samples = self.Shape(slots, start=0, end=1)
+        sample = self.Range(np.int64(0), self.Squeeze(samples, ints(0)), np.int64(1))
+        sample = self.Expand(self.Reshape(sample, ints(-1, 1, 1)), self.Shape(slots))
+        at = self.Concat(*(self.Unsqueeze(x, ints(3)) for x in (sample, slots)), axis=3)
+        zeros = self.Expand(self.zero(), self.Concat(samples, ints(*units), axis=0))
+        return self.ScatterND(zeros, at, parts, reduction="add")
+
+    def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
+        """Share r among the elements of x that equal `best` along `axes` (kept with size 1).
+
+        Axes None: those along which `best` has size 1.
+        """
+        wins = self.Cast(self.Equal(x, best), to=self.float_type)
+        if axes is None:
+            count = self.unbroadcast(wins, self.shape(best))
+        else:
+            count = self.ReduceSum(wins, ints(*axes), keepdims=1)
+        return self.Mul(wins, self.Div(r, self.Max(count, self.scalar(1))))
+
+    def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
+        """Share r among the elements of each window of x[samples, channels, ...] equal to `best`.
+
+        The windows are read out, and added back, by convolutions whose kernels pick one element.
+        """
+        places = int(np.prod(window.kernel))
+        pick = np.eye(places, dtype=self.dtype).reshape(places, 1, *window.kernel)
+        shape = self.shape(x)
+        before, after = window.exact_pads(self, shape, self.shape(r))
+        lowest = self.scalar(float(np.finfo(self.dtype).min))
+        padded = window.padded(self, window.each_channel(self, x), before, after, lowest)
+        read = self.Conv(padded, pick, **window.steps)
+        wins = self.Cast(self.Equal(read, window.each_channel(self, best)), to=self.float_type)
+        count = self.Max(self.ReduceSum(wins, ints(1), keepdims=1), self.scalar(1))
+        shared = self.Mul(wins, self.Div(window.each_channel(self, r), count))
+        back = self.ConvTranspose(shared, pick, **window.steps)
+        return self.Reshape(window.cut(self, back, before, after), shape)
+
+    def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
+        """Share r[regions, channels, *bins] among the largest elements of every bin of x.
+
+        Region k lies in x[batch[k]]; rows, columns int64[2, regions, bins along the axis] are the
+        first and the last + 1 of a bin. The relevance of empty bins is left out.
+        """
+        raise self.only_eager("sharing among the maxima of regions")
+
+    @property
+    def float_type(self) -> int:
+        """TensorProto element type that relevance is computed in."""
+        from onnx.helper import np_dtype_to_tensor_dtype
+
+        return int(np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def scalar(self, value: float) -> npt.NDArray[Any]:
+        """A rank-0 constant of the relevance's dtype."""
+        return np.asarray(value, self.dtype)
+
+    def zero(self) -> npt.NDArray[Any]:
+        """0 of the relevance's dtype."""
+        return self.scalar(0)
+
+    def only_eager(self, what: str) -> CompileError:
+        """The error of a pass that has no ONNX text."""
+        return CompileError(f"{what} cannot be written as standard ONNX nodes; use explain instead")
+
+
+def ints(*values: int) -> npt.NDArray[np.int64]:
+    """A constant int64 vector."""
+    return np.array(values, np.int64)

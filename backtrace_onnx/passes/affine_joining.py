@@ -1,0 +1,234 @@
+"""What is one operator read as one: a linear operator and the constant scale and shift after it.
+
+Joining changes what the rules see, not what runs: the joined node keeps the linear operator's
+input, and its output is the tensor after the last scale or shift. Interior tensors stay
+addressable as aliases: they have the relevance of the joined output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph.channel_axes import MOVES, Place
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.weight_layouts import LAYOUTS, Layout
+
+Array = npt.NDArray[Any]
+_SHAPES = frozenset({"Shape", "Size"})  # they read no value
+
+
+@dataclass
+class Tail:
+    """The walk down from a linear node: tensor and place reached, scale and shift so far."""
+
+    tensor: str
+    place: Place
+    scale: Array
+    shift: Array
+    sources: list[str] = field(default_factory=list)
+    absorbed: list[Node] = field(default_factory=list)
+    moves: list[Node] = field(default_factory=list)
+
+
+def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
+    """The graph with every linear node joined with its scale and shift."""
+    constants = dict(graph.constants)
+    renamed: dict[str, str] = {}
+    replaced: dict[str, Node | None] = {}
+    scaled: dict[tuple[Any, ...], str] = {}
+    kept = protect | set(graph.outputs)
+    for node in graph.nodes:
+        describe = LAYOUTS.get(node.operator)
+        if describe is None or node.name in replaced:
+            continue
+        tail = walk(graph, node, describe, kept)
+        if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
+            continue
+        weight, bias = _scaled(node, describe, tail, constants, scaled), f"bias@{tail.tensor}"
+        constants[bias] = tail.shift
+        replaced[node.name] = joined(node, weight, bias, tail)
+        replaced.update({absorbed.name: None for absorbed in tail.absorbed})
+        for absorbed in tail.absorbed:
+            source = next(i for i in absorbed.inputs if i and i not in graph.constants)
+            renamed[source] = absorbed.outputs[0]
+    return rewired(graph, constants, renamed, replaced)
+
+
+def _scaled(
+    node: Node,
+    describe: Layout,
+    tail: Tail,
+    constants: dict[str, Array],
+    made: dict[tuple[Any, ...], str],
+) -> str:
+    """Name of the weight with the tail's scale; equal ones, as of a loop's steps, share one."""
+    name = node.inputs[1]
+    if constants[name].dtype == tail.scale.dtype and bool((tail.scale == 1).all()):
+        return name
+    layout = (node.operator, node.attributes.get("transB", 0), node.attributes.get("group", 1))
+    key = (name, *layout, tail.scale.tobytes())
+    if key not in made:
+        made[key] = f"{name}@{tail.tensor}"
+        constants[made[key]] = describe.scaled(node, constants[name], tail.scale)
+    return made[key]
+
+
+def joined(node: Node, weight: str, bias: str, tail: Tail) -> Node:
+    """A linear node with this weight and bias."""
+    attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
+    return replace(
+        node,
+        inputs=(node.inputs[0], weight, bias),
+        attributes=attributes,
+        sources=(*node.sources, *tail.sources),
+    )
+
+
+def rewired(
+    graph: Graph,
+    constants: dict[str, Array],
+    renamed: dict[str, str],
+    replaced: dict[str, Node | None],
+) -> Graph:
+    """The graph with tensors renamed, which become aliases, and nodes replaced by name."""
+    last: dict[str, str] = {}
+    for name in reversed(renamed):
+        last[name] = last.get(renamed[name], renamed[name])
+
+    def final(name: str) -> str:
+        return last.get(name, name)
+
+    nodes = []
+    for node in graph.nodes:
+        now = replaced.get(node.name, node)
+        if now is not None:
+            nodes.append(
+                replace(
+                    now,
+                    inputs=tuple(final(i) for i in now.inputs),
+                    outputs=tuple(final(o) for o in now.outputs),
+                )
+            )
+    aliases = {name: final(shared) for name, shared in graph.aliases.items()}
+    aliases |= {name: final(name) for name in renamed}
+    return replace(graph, nodes=tuple(nodes), constants=constants, aliases=aliases)
+
+
+def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | None:
+    """Follow single consumers while they are moves, scales or shifts of the channels."""
+    weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if weight is None or weight.ndim < 2:
+        return None
+    rank = graph.type(node.outputs[0]).rank or describe.rank(weight)
+    bias = _own_bias(graph, node, describe, weight)
+    if weight.dtype.kind != "f" or rank is None or bias is None:
+        return None
+    channels = describe.channels(node, weight)
+    wide = np.result_type(weight.dtype, np.float32)
+    scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
+    place = Place((describe.axis % rank,), rank, (channels,))
+    tail = Tail(node.outputs[0], place, scale, bias.astype(wide))
+    pending: list[Node] = []
+    while (user := only_reader(graph, tail.tensor, kept)) is not None:
+        moved = MOVES[user.operator](graph, user, tail.place) if user.operator in MOVES else None
+        if moved is not None:
+            tail.place = moved
+            pending.append(user)
+            tail.tensor = user.outputs[0]
+            continue
+        affine = _affine(graph, user, tail)
+        if affine is None:
+            break
+        tail.scale, tail.shift = tail.scale * affine[0], tail.shift * affine[0] + affine[1]
+        tail.moves += pending
+        pending = []
+        tail.absorbed.append(user)
+        tail.sources += user.sources
+        tail.tensor = user.outputs[0]
+    return tail
+
+
+def only_reader(graph: Graph, tensor: str, kept: Set[str]) -> Node | None:
+    """The one node that uses a tensor's values, once; None if there are others, or it is kept."""
+    users = [u for u in graph.consumers.get(tensor, ()) if u.operator not in _SHAPES]
+    if tensor in kept or len(users) != 1 or users[0].inputs.count(tensor) != 1:
+        return None
+    return users[0]
+
+
+def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) -> Array | None:
+    """The node's bias as [channels]; None where it is no constant per channel."""
+    if weight is None:
+        return None
+    channels = describe.channels(node, weight)
+    if len(node.inputs) < 3:
+        return np.zeros(channels, weight.dtype)
+    given = graph.constants.get(node.inputs[2])
+    if (
+        given is None
+        or given.size not in (1, channels)
+        or given.shape[-1:] not in ((channels,), (1,), ())
+    ):
+        return None
+    beta = weight.dtype.type(node.attributes.get("beta", 1.0))
+    return np.broadcast_to(given.reshape(-1) * beta, (channels,)).astype(weight.dtype)
+
+
+def _affine(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
+    """(scale, shift) per channel of a Neg, BatchNormalization or constant Add, Sub, Mul, Div."""
+    one, zero = np.ones_like(tail.scale), np.zeros_like(tail.shift)
+    if node.operator == "BatchNormalization":
+        return _batch_norm(graph, node, tail)
+    if node.operator == "Neg":
+        return -one, zero
+    if node.operator not in ("Add", "Sub", "Mul", "Div") or len(node.inputs) != 2:
+        return None
+    first = node.inputs[0] == tail.tensor
+    other = graph.constants.get(node.inputs[1 if first else 0])
+    if other is None or node.inputs[0] == node.inputs[1]:
+        return None
+    value = per_channel(other, tail)
+    if value is None:
+        return None
+    if node.op_type == "Add":
+        return one, value
+    if node.op_type == "Sub":
+        return (one, -value) if first else (-one, value)
+    if node.op_type == "Mul":
+        return value, zero
+    if not first or not value.all():
+        return None
+    return 1 / value, zero
+
+
+def per_channel(constant: Array, tail: Tail) -> Array | None:
+    """The constant as [channels] if it varies along the channels' axes only."""
+    place = tail.place
+    if constant.ndim > place.rank:
+        return None
+    shape = (1,) * (place.rank - constant.ndim) + constant.shape
+    if any(n != 1 for i, n in enumerate(shape) if i not in place.axes):
+        return None
+    own = tuple(shape[axis] for axis in place.axes)
+    if any(n not in (1, size) for n, size in zip(own, place.sizes, strict=True)):
+        return None
+    ordered = np.argsort(np.argsort(place.axes))
+    by_axis = constant.reshape([shape[axis] for axis in sorted(place.axes)]).transpose(ordered)
+    spread = np.broadcast_to(by_axis, place.sizes).reshape(-1)
+    return spread.astype(tail.scale.dtype)
+
+
+def _batch_norm(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
+    statistics = [graph.constants.get(i) for i in node.inputs[1:5]]
+    if tail.place.axes != (1,) or node.attributes.get("training_mode", 0) or len(statistics) != 4:
+        return None
+    if any(s is None or s.shape != tail.scale.shape for s in statistics):
+        return None
+    gamma, beta, mean, variance = (np.asarray(s, np.float64) for s in statistics)
+    scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    return scale.astype(tail.scale.dtype), (beta - mean * scale).astype(tail.scale.dtype)

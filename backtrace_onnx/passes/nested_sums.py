@@ -1,0 +1,149 @@
+"""Sums of sums read as one sum of all their terms, however they are bracketed.
+
+An addition that only another addition uses is part of that one. A constant per channel among the
+terms is the bias of the first linear operator among them that has none of its own, so that
+(x W + h R) + b is read as (x W + b) + h R. Reading changes what the rules see, not what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph.graph import Computed, Graph, Node
+from backtrace_onnx.graph.weight_layouts import LAYOUTS
+from backtrace_onnx.passes.affine_joining import (
+    Tail,
+    joined,
+    only_reader,
+    per_channel,
+    rewired,
+    walk,
+)
+
+_PASSING = {"Identity": 1, "Neg": -1}
+
+
+def read_sums(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
+    """The graph with every sum of sums as one Sum, its terms' signs in the attribute `signs`."""
+    kept = protect | set(graph.outputs)
+    nodes: list[Node] = []
+    hidden: dict[str, str] = {}
+    for node in reversed(graph.nodes):
+        if node.outputs[0] not in hidden:
+            nodes.append(_whole(graph, node, kept, hidden))
+    read = replace(graph, nodes=tuple(nodes[::-1]), hidden={**graph.hidden, **hidden})
+    return _with_biases(read, kept)
+
+
+def _signs(node: Node) -> tuple[int, ...]:
+    """Signs of a sum's terms; () if it is none."""
+    if node.operator == "Sub":
+        return 1, -1
+    if node.operator not in ("Add", "Sum"):
+        return ()
+    return node.attributes.get("signs") or (1,) * len(node.inputs)
+
+
+def _whole(graph: Graph, root: Node, kept: frozenset[str], hidden: dict[str, str]) -> Node:
+    """A sum with the terms of those it is made of; what lies between is entered in `hidden`."""
+    waiting = _operands(root, 1) if _signs(root) else []
+    terms: list[tuple[str, int]] = []
+    inner: list[Node] = []
+    while waiting:
+        tensor, sign = waiting.pop()
+        passed = _inner(graph, tensor, kept)
+        if passed:
+            inner += passed
+            sign *= int(np.prod([_PASSING.get(node.operator, 1) for node in passed]))
+            waiting += _operands(passed[-1], sign)
+        else:
+            terms.append((tensor, sign))
+    if not inner:
+        return root
+    hidden.update({node.outputs[0]: root.name for node in inner})
+    names, signs = zip(*terms, strict=True)
+    sources = (*root.sources, *(name for node in inner for name in node.sources))
+    return replace(root, op_type="Sum", inputs=names, attributes={"signs": signs}, sources=sources)
+
+
+def _operands(node: Node, sign: int) -> list[tuple[str, int]]:
+    """The terms of a sum with their signs, the last one first."""
+    return [(x, sign * s) for x, s in zip(node.inputs, _signs(node), strict=True)][::-1]
+
+
+def _inner(graph: Graph, tensor: str, kept: frozenset[str]) -> list[Node]:
+    """The sum that makes a term and nothing else, after what passes it on; [] if there is none."""
+    found: list[Node] = []
+    while tensor in graph.producers and only_reader(graph, tensor, kept) is not None:
+        found.append(graph.producers[tensor])
+        if _signs(found[-1]):
+            return found
+        if found[-1].operator not in _PASSING:
+            break
+        tensor = found[-1].inputs[0]
+    return []
+
+
+def _with_biases(graph: Graph, kept: frozenset[str]) -> Graph:
+    """The graph with constants per channel as the bias of the first linear term without one."""
+    constants = dict(graph.constants)
+    replaced: dict[str, Node | None] = {}
+    renamed: dict[str, str] = {}
+    computed: dict[str, Computed] = {}
+    for node, tail, total in _linear_terms(graph, kept):
+        own = _own(graph, total, tail)
+        if total.name in replaced or not own:
+            continue
+        made, bias = f"{tail.tensor}@biased", f"bias@{tail.tensor}"
+        shift = _summed(graph, total, tail, own)
+        constants[bias], constants[f"{bias}/laid"] = shift
+        replaced[node.name] = joined(node, node.inputs[1], bias, tail)
+        replaced[total.name] = _without(total, own)
+        renamed[tail.tensor] = made
+        computed[made] = Computed("Add", (tail.tensor, f"{bias}/laid"), tail.tensor)
+    return rewired(graph, constants, renamed, replaced).with_computed(computed)
+
+
+def _linear_terms(graph: Graph, kept: frozenset[str]) -> Iterator[tuple[Node, Tail, Node]]:
+    """(linear operator without a bias, how it gets there, the sum it is a term of), by place."""
+    found = []
+    for node in graph.nodes:
+        describe = LAYOUTS.get(node.operator)
+        tail = None if describe is None else walk(graph, node, describe, kept)
+        if tail is None or tail.shift.any():
+            continue
+        total = only_reader(graph, tail.tensor, kept)
+        if total is not None and _signs(total):
+            found.append((total.inputs.index(tail.tensor), node, tail, total))
+    for _, *term in sorted(found, key=lambda term: term[0]):
+        yield tuple(term)  # type: ignore[misc]
+
+
+def _own(graph: Graph, total: Node, tail: Tail) -> list[int]:
+    """Places of a sum's constants that vary along the channels of one of its terms only."""
+    values = [graph.constants.get(name) for name in total.inputs]
+    found = ((i, value) for i, value in enumerate(values) if value is not None)
+    return [i for i, value in found if per_channel(value, tail) is not None]
+
+
+def _summed(
+    graph: Graph, total: Node, tail: Tail, own: list[int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """These constants as the bias [channels] of a term, and as they are added to it."""
+    signs = _signs(total)
+    sign = signs[total.inputs.index(tail.tensor)]
+    laid = sum(sign * signs[i] * graph.constants[total.inputs[i]] for i in own)
+    laid = np.asarray(laid, tail.shift.dtype)
+    return per_channel(laid, tail), laid  # type: ignore[return-value]
+
+
+def _without(total: Node, own: list[int]) -> Node:
+    rest = [i for i in range(len(total.inputs)) if i not in own]
+    inputs = tuple(total.inputs[i] for i in rest)
+    signs = tuple(_signs(total)[i] for i in rest)
+    return replace(total, op_type="Sum", inputs=inputs, attributes={"signs": signs})

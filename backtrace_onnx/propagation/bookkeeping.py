@@ -1,0 +1,123 @@
+"""Keeping the books of a walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.ops.vocabulary import Ops
+from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes, settled
+from backtrace_onnx.propagation.reverse_walk import NodeStep
+from backtrace_onnx.structures.base import Channels
+
+Totals = npt.NDArray[np.float64]
+BOOKED = ("data", "constants", "unassigned")
+
+
+class Books:
+    """Collects totals, as arrays or as symbols, node by node.
+
+    Attributes:
+        rows: by node: kind -> totals per channel; "incoming" beside the booked kinds.
+        sent: by node: tensor -> totals per channel, parts of "data".
+        dropping: nodes whose rest is unassigned without being booked.
+        ends: totals per channel of the start, and of what reached the inputs; and of their sizes.
+    """
+
+    def __init__(self, ops: Ops, axes: SampleAxes) -> None:
+        self._ops, self._axes = ops, axes
+        self.rows: dict[str, dict[str, list[list[Any]]]] = {}
+        self.sent: dict[str, dict[str, list[list[Any]]]] = {}
+        self.operators: dict[str, str] = {}
+        self.dropping: set[str] = set()
+        self.ends: dict[str, list[list[Any]]] = {}
+
+    def enter(self, step: NodeStep) -> None:
+        """A node is done."""
+        with self._ops.scope(step.node.name):
+            incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
+            for name, r in zip(step.node.outputs, step.outgoing, strict=True):
+                if r is not None:
+                    for channel, total in enumerate(self.totals(r, name)):
+                        incoming[channel].append(total)
+        self.rows[step.node.name] = {"incoming": incoming, **step.books}
+        self.sent[step.node.name] = step.sent
+        self.operators[step.node.name] = step.node.operator
+        if step.drops:
+            self.dropping.add(step.node.name)
+
+    def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
+        """The walk from `output` to the inputs is over."""
+        reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
+        sizes = [self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()]
+        channels = range(len(start))
+        self.ends = {
+            "start": [[total] for total in self.totals(start, output)],
+            "inputs": [[totals[channel] for totals in reached] for channel in channels],
+            "size of start": [[total] for total in self.totals(self._sizes(start), output)],
+            "size of inputs": [[totals[channel] for totals in sizes] for channel in channels],
+        }
+
+    def _sizes(self, r: Channels) -> Channels:
+        return [self._ops.Abs(x) for x in r]
+
+    def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
+        """The ledger of `count` samples; `read` makes float64[samples] of a total."""
+        channels = len(self.ends["start"])
+        tables = ({"": self.ends}, self.rows, self.sent)
+        ends, rows, sent = (_summed(table, channels, count, read) for table in tables)
+        start, inputs, *sizes = ends[""].values()
+        return close(rows, self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
+
+    def every(self) -> Iterator[Any]:
+        """All totals there are."""
+        for table in ({"": self.ends}, self.rows, self.sent):
+            for row in table.values():
+                for kind in row.values():
+                    for totals in kind:
+                        yield from totals
+
+    def totals(self, r: Channels, tensor: str) -> list[Any]:
+        """Total per channel of a tensor's relevance."""
+        return [self._ops.total(x, self._axes(tensor)) for x in r]
+
+
+def close(
+    rows: Mapping[str, Mapping[str, Totals]],
+    operators: Mapping[str, str],
+    dropping: set[str],
+    start: Totals,
+    inputs: Totals,
+    sent: Mapping[str, Mapping[str, Totals]],
+    sizes: Sizes | None = None,
+) -> Ledger:
+    """The ledger of the nodes' totals, float64[channel, sample] by kind and by tensor."""
+    entries: dict[str, Entry] = {}
+    for name, books in rows.items():
+        kinds = {kind: books[kind] for kind in BOOKED}
+        if name in dropping:
+            kinds["unassigned"] = books["incoming"] - books["data"] - books["constants"]
+        entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
+    constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
+    unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
+    return settled(entries, Balance(start, inputs, constants, unassigned), sizes)
+
+
+def _summed(
+    rows: Mapping[str, Mapping[str, list[list[Any]]]],
+    channels: int,
+    count: int,
+    read: Callable[[Any], Any],
+) -> dict[str, dict[str, Totals]]:
+    """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
+    lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
+    sums = np.zeros((len(lists), count))
+    if any(lists):
+        where = np.repeat(np.arange(len(lists)), [len(totals) for totals in lists])
+        np.add.at(sums, where, np.stack([read(total) for totals in lists for total in totals]))
+    left = iter(sums.reshape(-1, channels, count))
+    return {node: {kind: next(left) for kind in row} for node, row in rows.items()}

@@ -1,0 +1,150 @@
+"""What is known before anything runs: the structure of every node, and what each tensor is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import onnx
+
+from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
+from backtrace_onnx.expansions.writing import refusal
+from backtrace_onnx.graph import traits
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.ids import find_ids
+from backtrace_onnx.graph.undefined_values import undefined
+from backtrace_onnx.graph.validity import blaming
+from backtrace_onnx.ops.vocabulary import Gate
+from backtrace_onnx.rules import registry
+from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
+
+OnUnsupported = Literal["error", "pass", "stop"]
+_LISTS = (
+    "it reads a sequence that holds no tensors, but sequences or maps, or one that no operator of "
+    "ai.onnx makes; only tensors carry relevance: give the model these, or lists of them"
+)
+_WAITING = {
+    "Scan": "before opset 9 it scans batches, which is not read; convert the model to opset 9",
+    "SequenceAt": _LISTS,
+    "SequenceLength": _LISTS,
+    "ConcatFromSequence": _LISTS,
+    "OptionalGetElement": _LISTS,
+    "OptionalHasElement": _LISTS,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How relevance will travel through a graph.
+
+    Attributes:
+        structures: structure of every node that carries relevance, by node name.
+        carriers: tensors that take relevance.
+        integral: tensors that descend from integers and booleans only.
+        nonnegative: tensors known to have no negative entry.
+        infinite: tensors that may hold infinities: they descend from a constant that does.
+        gates: saturation gate of linear nodes followed by a saturating activation.
+        missing: why a node cannot be explained, by its name.
+        bodies: what cannot be explained in the bodies of control flow not written out yet.
+        undefined: tensors that may hold NaN where another value is chosen behind them.
+    """
+
+    graph: Graph
+    structures: Mapping[str, Structure]
+    carriers: frozenset[str]
+    integral: frozenset[str]
+    nonnegative: frozenset[str]
+    infinite: frozenset[str]
+    gates: Mapping[str, Gate]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, tuple[Unsupported, ...]] = field(default_factory=dict)
+    undefined: frozenset[str] = frozenset()
+
+    def unsupported(self, output: str) -> tuple[Unsupported, ...]:
+        """A row for every operator without a rule that relevance from `output` would meet."""
+        reached = {output}
+        met: dict[tuple[str, str], list[str]] = {}
+        for node in reversed(self.graph.nodes):
+            structure = self.structures.get(node.name)
+            if structure is None or not structure.carries or not reached.intersection(node.outputs):
+                continue
+            reached.update(node.inputs)
+            if node.name in self.missing:
+                met.setdefault((node.operator, self.missing[node.name]), []).append(node.name)
+            for row in self.bodies.get(node.name, ())[::-1]:
+                met.setdefault((row.operator, row.reason), []).extend(row.nodes)
+        rows = ((op, tuple(names[::-1]), why) for (op, why), names in sorted(met.items()))
+        return tuple(Unsupported(*row) for row in rows)
+
+    def check(self, output: str) -> None:
+        """Raises UnsupportedError listing every operator without a rule behind `output`."""
+        rows = self.unsupported(output)
+        if rows:
+            raise UnsupportedError(rows)
+
+    def ends(self, output: str) -> tuple[Node, ...]:
+        """Nodes at which every way from `output` to the inputs ends; none where one leads on."""
+        if output in self.carriers:
+            return ()
+        nodes = [n for n in self.graph.ancestors(output) if self.carriers.intersection(n.inputs)]
+        return tuple(n for n in nodes[::-1] if not self.structures[n.name].carries)
+
+
+def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
+    """Look up every node's rule; what has none stays in `missing` with the remedy."""
+    carriers = set(graph.inputs)
+    structures: dict[str, Structure] = {}
+    missing: dict[str, str] = {}
+    ids = find_ids(graph)
+    for node in graph.nodes:
+        if not carriers.intersection(node.inputs):
+            continue
+        op = registry.Op(node, graph, carriers, ids)
+        structure = _structure(op, missing, on_unsupported)
+        if structure.carries:
+            taking = node.outputs if structure.every_output else node.outputs[:1]
+            carriers.update(filter(None, taking))
+        structures[node.name] = structure
+    return Plan(
+        graph,
+        structures,
+        frozenset(carriers),
+        traits.integral(graph),
+        traits.nonnegative(graph),
+        traits.infinite(graph),
+        traits.gates(graph),
+        missing,
+        undefined=undefined(graph),
+    )
+
+
+def _structure(
+    op: registry.Op, missing: dict[str, str], on_unsupported: OnUnsupported
+) -> Structure:
+    node = op.node
+    rule = registry.lookup(node.domain, node.op_type, node.version)
+    if rule is None:
+        missing[node.name] = refusal(op) or remedy(node)
+    else:
+        try:
+            with blaming([node], op.graph.opsets):
+                return rule.build(op)
+        except RuleError as error:
+            missing[node.name] = str(error).removeprefix(f"{node.operator} node {node.name!r}: ")
+    return PassesWhereAlike(len(node.inputs)) if on_unsupported == "pass" else Stops()
+
+
+def remedy(node: Node) -> str:
+    """Why an operator without a rule has none, and what to do."""
+    if node.domain:
+        return (
+            "this domain has no rule; write one with "
+            f"@backtrace_onnx.rule({node.op_type!r}, domain={node.domain!r})"
+        )
+    if node.op_type in _WAITING:
+        return _WAITING[node.op_type]
+    if not onnx.defs.has(node.op_type):
+        return "ONNX has no such operator; check how the model was made"
+    return f"no rule and no schema body; write one with @backtrace_onnx.rule({node.op_type!r})"

@@ -1,0 +1,182 @@
+"""The forward run: one onnxruntime session that exposes what the rules need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, ValueInfoProto, helper
+
+from backtrace_onnx.errors import InputError, ModelError
+from backtrace_onnx.graph.token_limit import token_limit
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.sessions import CPU, MAX_IR, Runtime, first_line, make_session
+from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.propagation.plan import Plan
+
+Array = npt.NDArray[Any]
+_SHAPE_SUFFIX = "@shape"
+_WIDE_SUFFIX = "@wide"
+_OUTSIDE = re.compile(
+    r"Name:'(?P<node>[^']*)'.*indices element out of data bounds, "
+    r"idx=(?P<index>-?\d+) must be within the inclusive range \[-?\d+,(?P<last>\d+)\]"
+)
+_OPTIMISED = 3000  # nodes; optimising more, small ones mostly, takes seconds and saves nothing
+
+
+class Trace:
+    """A session of the model that also returns the tensors a plan's structures read."""
+
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        extra: Sequence[str] = (),
+        runtime: Runtime = CPU,
+    ) -> None:
+        values, shapes = needs(plan)
+        self._fed = set(plan.graph.inputs)
+        self._graph = plan.graph
+        self.values = sorted((values | set(extra)) - self._fed)
+        self.shapes = sorted(shapes - values - self._fed)
+        self.outputs = tuple(plan.graph.outputs)
+        half = [v for v in self.values if plan.graph.type(v).dtype == TensorProto.FLOAT16]
+        self._session = _session(model, self.values, self.shapes, half, runtime)
+        fetched = {v: v for v in (*self.outputs, *self.values)}
+        fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
+        fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
+        self._names, self._fetched = list(fetched), list(fetched.values())
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every exposed tensor, by name. Raises InputError where the model cannot run on them."""
+        try:
+            results = self._session.run(self._fetched, dict(feeds))
+        except Exception as error:  # onnxruntime raises many types
+            given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
+            why = (
+                _too_long(feeds, token_limit(self._graph))
+                or _outside(str(error))
+                or first_line(error)
+            )
+            raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
+        return {**dict(zip(self._names, results, strict=True)), **feeds}
+
+
+def _too_long(feeds: Mapping[str, Array], limit: int | None) -> str | None:
+    """That ids [samples, tokens] are more than the model has positions for, if they are."""
+    for name, x in feeds.items():
+        if limit is not None and x.ndim == 2 and x.dtype.kind in "iu" and x.shape[1] > limit:
+            return f"{name} holds {x.shape[1]} tokens, and the model reads at most {limit}"
+    return None
+
+
+def _outside(error: str) -> str | None:
+    """What onnxruntime means where it says that an index lies outside of a table."""
+    found = _OUTSIDE.search(error)
+    if found is None:
+        return None
+    node, index, rows = found["node"], int(found["index"]), int(found["last"]) + 1
+    return (
+        f"node {node!r} looks up row {index} of a table of {rows} rows; an id is none that the "
+        "model knows, or there are more tokens than it has positions"
+    )
+
+
+class TracedValues:
+    """Arrays of one forward run, released as the walk passes them."""
+
+    def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
+        self._arrays, self._dtype = arrays, np.dtype(dtype)
+        self._wide: dict[str, Array] = {}
+
+    def value(self, name: str) -> Value:
+        """A tensor's value; floats in the dtype of the relevance."""
+        array = self._arrays[name]
+        if array.dtype.kind in "fV" and array.dtype != self._dtype:
+            if array.dtype == np.float64:
+                self._wide[name] = array
+            array = self._arrays[name] = array.astype(self._dtype)
+        return array
+
+    def exact(self, name: str) -> Value:
+        """A tensor's value, as exact as it was."""
+        return self._wide.get(name, self._arrays[name])
+
+    def shape(self, name: str) -> Value:
+        """A tensor's shape, int64[rank]."""
+        if name + _SHAPE_SUFFIX in self._arrays:
+            return self._arrays[name + _SHAPE_SUFFIX]
+        return np.array(self._arrays[name].shape, np.int64)
+
+    def release(self, names: Sequence[str]) -> None:
+        """Forget what no earlier node reads."""
+        for name in names:
+            self._arrays.pop(name, None)
+            self._wide.pop(name, None)
+            self._arrays.pop(name + _SHAPE_SUFFIX, None)
+
+
+def needs(plan: Plan) -> tuple[set[str], set[str]]:
+    """Tensors whose values, and whose shapes, the plan's structures read (constants left out)."""
+    values: set[str] = set()
+    shapes: set[str] = set()
+    for node in plan.graph.nodes:
+        structure = plan.structures.get(node.name)
+        if structure is None or not structure.carries:
+            continue
+        values |= {node.inputs[i] for i in structure.values if i < len(node.inputs)}
+        values |= {node.outputs[i] for i in structure.results if i < len(node.outputs)}
+        shapes |= {node.inputs[i] for i in structure.shapes if i < len(node.inputs)}
+    graph = plan.graph
+    for name in reversed(tuple(graph.computed)):  # what is computed of others comes after them
+        made = graph.computed[name]
+        values.update(made.inputs if name in values else ())
+        shapes.update([made.like] if name in shapes else ())
+    fixed = graph.constants.keys() | graph.computed.keys() | {""}
+    return values - fixed, shapes - fixed
+
+
+def _session(
+    model: Model,
+    values: Sequence[str],
+    shapes: Sequence[str],
+    half: Sequence[str],
+    runtime: Runtime,
+) -> Any:
+    """A session that returns values, shapes, and float16 values as they were computed.
+
+    A CPU computes float16 in float32, and onnxruntime leaves out the rounding between nodes, the
+    relevance's included: what is returned as float16 is not what those nodes read.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
+    present = {o.name for o in proto.graph.output}
+    plain = [name for name in values if name not in present and name not in half]
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in plain)
+    for name in shapes:
+        shape = name + _SHAPE_SUFFIX
+        proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
+        proto.graph.output.append(ValueInfoProto(name=shape))
+    for name in half:
+        wide = name + _WIDE_SUFFIX
+        proto.graph.node.append(
+            helper.make_node("Cast", [name], [wide], name=wide, to=TensorProto.FLOAT)
+        )
+        proto.graph.output.append(ValueInfoProto(name=wide))
+    try:
+        return make_session(
+            proto,
+            model.aside,
+            runtime=runtime,
+            folder=model.folder,
+            optimise=len(proto.graph.node) < _OPTIMISED,
+        )
+    except Exception as error:  # onnxruntime raises many types
+        raise ModelError(
+            f"{model.name}: onnxruntime does not load it: {first_line(error)}"
+        ) from None

@@ -1,0 +1,140 @@
+"""Relevance of groups of entries, for all samples of an explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.results.groups import Mask, Masks, Members, find_masks
+
+if TYPE_CHECKING:
+    from backtrace_onnx.explanation import Explanation
+    from backtrace_onnx.inputs.sidecar import Sidecar
+
+Totals = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Entries that are one thing to people, and the sums of their relevance.
+
+    Attributes:
+        members: as they were given; of what is left of an input, its name.
+        entries: int64[samples], how many entries it has.
+        positive, negative: float64[samples], by channel; `negative` is 0 where there is only one.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    entries: npt.NDArray[np.int64]
+    positive: Totals
+    negative: Totals
+
+    @property
+    def relevance(self) -> Totals:
+        """positive - negative: float64[samples]."""
+        return self.positive - self.negative
+
+
+class Groups(Mapping[str, Group]):
+    """Groups by name, and the rest of every input: together all the relevance of the inputs."""
+
+    def __init__(self, groups: Mapping[str, Group], rest: Mapping[str, Group]) -> None:
+        self._groups = dict(groups)
+        self.rest = dict(rest)
+
+    def __getitem__(self, name: str) -> Group:
+        return self._groups[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def total(self) -> Totals:
+        """Relevance of all inputs: float64[samples]."""
+        parts = [*self._groups.values(), *self.rest.values()]
+        total: Totals = np.sum([part.relevance for part in parts], axis=0)
+        return total
+
+    def top(self, n: int = 10, *, sample: int = 0) -> list[tuple[str, float]]:
+        """Names and relevance of the n largest groups and rests of one sample, largest first."""
+        parts = [*self._groups.values(), *self.rest.values()]
+        count = len(parts[0].positive) if parts else 0
+        if not 0 <= sample < count:
+            raise RequestError(f"there is no sample {sample}; there are {count}")
+        rows = [(part.name, float(part.relevance[sample])) for part in parts]
+        return sorted(rows, key=lambda row: -abs(row[1]))[:n]
+
+
+def group(explanation: Explanation, groups: Members, sidecar: Sidecar | None) -> Groups:
+    """Sums of an explanation's groups. Raises RequestError for members that are not there."""
+    from backtrace_onnx.report.layouts import layout_of
+    from backtrace_onnx.report.subject import Subject
+
+    first = Subject(explanation, sidecar=sidecar)
+    named = layout_of(first)
+    everywhere = find_masks(groups, named)
+
+    def masks(sample: int) -> dict[str, Masks]:
+        if not named.words or not sample:
+            return everywhere
+        return find_masks(groups, layout_of(Subject(explanation, sample, sidecar=sidecar)))
+
+    each = [masks(sample) for sample in range(first.samples if named.words else 1)]
+    made = {
+        name: _summed(explanation, name, tuple(members), [m[name] for m in each], first.samples)
+        for name, members in groups.items()
+    }
+    rest = {}
+    for name, shape in named.shapes.items():
+        left = [{name: _left(name, shape, m)} for m in each]
+        if any(own[name].any() for own in left):
+            rest[name] = _summed(explanation, name, (name,), left, first.samples)
+    return Groups(made, rest)
+
+
+def _left(name: str, shape: tuple[int, ...], masks: Mapping[str, Masks]) -> Mask:
+    """The entries of an input that no group holds."""
+    left = np.ones(shape, bool)
+    for own in masks.values():
+        if name in own:
+            left &= ~own[name]
+    return left
+
+
+def _summed(
+    explanation: Explanation,
+    name: str,
+    members: tuple[str, ...],
+    masks: list[Masks],
+    samples: int,
+) -> Group:
+    """Sums over the entries of the masks: one for all samples, or one for each."""
+    sums = [np.zeros(samples), np.zeros(samples)]
+    for channel, values in enumerate((explanation.positive, explanation.negative)):
+        for sample in range(samples if len(masks) > 1 else 1):
+            own = masks[sample]
+            at = slice(sample, sample + 1) if len(masks) > 1 else slice(None)
+            for place, mask in own.items():
+                if place in values:
+                    rows = _rows(explanation, place, values[place], samples)
+                    sums[channel][at] += rows[at] @ mask.reshape(-1)
+    counts = [sum(int(mask.sum()) for mask in own.values()) for own in masks]
+    return Group(name, members, np.resize(np.array(counts), samples), sums[0], sums[1])
+
+
+def _rows(explanation: Explanation, name: str, values: Any, samples: int) -> Totals:
+    """[samples, entries]; of an input that is one for all samples every one has an even part."""
+    axis = explanation.axes.get(name, 0 if values.ndim else None)
+    if axis is None or values.shape[axis] != samples:
+        return np.tile(values.reshape(1, -1).astype(np.float64) / samples, (samples, 1))
+    rows: Totals = np.moveaxis(values, axis, 0).reshape(samples, -1).astype(np.float64)
+    return rows

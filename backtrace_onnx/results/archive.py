@@ -1,0 +1,139 @@
+"""Explanations in files: one .npz, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.module_scopes import Place
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
+from backtrace_onnx.targets.output_axes import OutputAxes
+
+Array = npt.NDArray[Any]
+Fields = dict[str, Any]
+_FORMAT = 2
+_GROUPS = ("positive", "negative", "inputs", "outputs")
+
+
+def write(path: str | os.PathLike[str], fields: Fields) -> None:
+    """Write an explanation's fields. Raises RequestError where the file cannot be written."""
+    shelf = _Shelf()
+    ledger: Ledger = fields["ledger"]
+    about = {
+        "format": _FORMAT,
+        "groups": {group: shelf.put_all(fields[group]) for group in _GROUPS},
+        "target": None if fields["target"] is None else shelf.put(fields["target"]),
+        "ledger": {name: _put_entry(shelf, entry) for name, entry in ledger.items()},
+        "balance": shelf.put(_stacked(ledger.total())),
+        "mixed": ledger.mixed,
+        "plain": {key: fields[key] for key in ("output", "mode", "task")},
+        "names": {name: list(labels) for name, labels in fields["names"].items()},
+        "axes": dict(fields["axes"]),
+        "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
+        "layout": [fields["layout"].samples, fields["layout"].classes, fields["layout"].rank],
+        "binary": fields["binary"],
+        "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
+        "texts": shelf.texts,
+    }
+    shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    _write_whole(Path(path), shelf.arrays)
+
+
+def read(path: str | os.PathLike[str]) -> Fields:
+    """The fields of an explanation. Raises InputError where the file holds none."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _fields(arrays, json.loads(arrays["about"].tobytes()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # NumPy, zipfile and json raise their own
+        raise InputError(f"{path}: not a saved explanation ({error})") from None
+
+
+class _Shelf:
+    """Arrays under numbers, since a tensor's name may be no file name."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.texts: list[str] = []
+
+    def put(self, array: Array) -> str:
+        """Key of the array; the keys of arrays of text are noted."""
+        key = f"a{len(self.arrays)}"
+        if array.dtype.kind == "O":
+            self.texts.append(key)
+        self.arrays[key] = array.astype(str) if array.dtype.kind == "O" else array
+        return key
+
+    def put_all(self, arrays: Mapping[str, Any]) -> dict[str, str]:
+        """Key by name; what is no array (a ZipMap's dicts) is left out."""
+        return {k: self.put(v) for k, v in arrays.items() if isinstance(v, np.ndarray)}
+
+
+def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
+    books = np.stack([*(getattr(entry, kind) for kind in KINDS), *entry.sent.values()])
+    return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
+
+
+def _place(outputs: list[str], scopes: list[list[str]]) -> Place:
+    return Place(tuple(outputs), tuple((path, kind) for path, kind in scopes))
+
+
+def _entry(name: str, row: Mapping[str, Any], get: Callable[[str], Array]) -> Entry:
+    """A node's books; files of earlier versions do not tell which tensor got how much."""
+    books = get(row["books"])
+    kinds = dict(zip(KINDS, books, strict=False))
+    sent = dict(zip(row.get("sent", []), books[len(KINDS) :], strict=True))
+    return Entry(name, row["operator"], **kinds, sent=sent)
+
+
+def _stacked(total: Balance) -> Array:
+    return np.stack([total.start, total.inputs, total.constants, total.unassigned])
+
+
+def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
+    if about["format"] != _FORMAT:
+        raise ValueError(f"format {about['format']}, this version reads {_FORMAT}")
+
+    def get(key: str) -> Array:
+        return arrays[key].astype(object) if key in about["texts"] else arrays[key]
+
+    groups = about["groups"]
+    entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
+    return {
+        **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
+        **about["plain"],
+        "target": None if about["target"] is None else get(about["target"]),
+        "ledger": Ledger(entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False)),
+        "names": {name: tuple(labels) for name, labels in about["names"].items()},
+        "axes": about["axes"],
+        "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
+        "layout": OutputAxes(*about.get("layout", ())),
+        "binary": about.get("binary", False),
+        "notes": tuple(Note(*row) for row in about.get("notes", [])),
+    }
+
+
+def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name a file in it")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        part.replace(path)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""Which columns of a detector's entries are scores: told by labels, by the graph, else by sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backtrace_onnx.errors import LabelsError
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.targets.entries import Columns
+
+COORDINATES = 4
+_MOVES = frozenset(
+    [
+        *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Expand"),
+        *("Slice", "Gather", "GatherElements", "GatherND", "Cast"),
+    ]
+)  # what comes out is some of the first input's values
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Columns that are joined with others: from `first` on, `size` of a tensor."""
+
+    first: int
+    size: int
+    tensor: str
+
+
+def pieces(graph: Graph, output: str, axis: int) -> list[Piece]:
+    """What the columns of an output are joined of along an axis; [] where that is not known."""
+    tensor, along = output, axis
+    while (node := graph.producers.get(tensor)) is not None:
+        if node.op_type == "Concat" and not node.domain and _axis(graph, node) == along:
+            break
+        moved = _before(graph, node, tensor, along)
+        if moved is None:
+            break
+        tensor, along = moved
+    size = _size(graph, tensor, along)
+    if size is None:
+        return []
+    if node is None or node.op_type != "Concat" or _axis(graph, node) != along:
+        return [Piece(0, size, tensor)]
+    found: list[Piece] = []
+    for name in node.inputs:
+        own = pieces(graph, name, along)
+        if not own:
+            return []
+        first = sum(piece.size for piece in found)
+        found += [Piece(first + p.first, p.size, p.tensor) for p in own]
+    return found
+
+
+def _axis(graph: Graph, node: Node) -> int:
+    axis = int(node.attributes.get("axis", 0))
+    return axis + (graph.type(node.outputs[0]).rank or 0) if axis < 0 else axis
+
+
+def _size(graph: Graph, tensor: str, axis: int) -> int | None:
+    shape = graph.type(tensor).shape
+    size = shape[axis] if shape is not None and axis < len(shape) else None
+    return size if isinstance(size, int) else None
+
+
+def _before(graph: Graph, node: Node, tensor: str, axis: int) -> tuple[str, int] | None:
+    """The tensor whose columns an operator only moves, and the axis of them there."""
+    if node.op_type == "Concat" and not node.domain:
+        return node.inputs[0], axis  # one level of several, along another axis
+    if node.op_type not in _MOVES or node.domain:
+        return None
+    source = node.inputs[0]
+    old, new = graph.type(source).shape, graph.type(tensor).shape
+    if old is None or new is None:
+        return None
+    if node.op_type == "Transpose":
+        order = node.attributes.get("perm") or range(len(old))[::-1]
+        return source, int(tuple(order)[axis])
+    behind = axis - len(new) + len(old)
+    for place, same in ((axis, old[:axis] == new[:axis]), (behind, old[behind:] == new[axis:])):
+        if 0 <= place < len(old) and same and old[place] == new[axis]:
+            return source, place
+    fits = [i for i, size in enumerate(old) if size == new[axis] and isinstance(size, int)]
+    return (source, fits[0]) if len(fits) == 1 else None
+
+
+def _is_index(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor holds whole numbers that a choice made: nothing flows through it."""
+    while tensor not in graph.constants:
+        kind = graph.type(tensor)
+        if kind.dtype and not kind.is_float:
+            return True
+        node = graph.producers.get(tensor)
+        if node is None or node.domain or node.op_type not in _MOVES:
+            return False
+        tensor = node.inputs[0]
+    return False
+
+
+def end_to_end(graph: Graph, output: str) -> tuple[int, Columns] | None:
+    """Class axis and columns of an output whose entries are a box, a score and a class's number.
+
+    Other whole numbers, such as the picture that a box is of, may stand before these.
+    """
+    rank = graph.type(output).rank or 0
+    for axis in dict.fromkeys((rank - 1, 1)):
+        marks = _marks(graph, output, axis) if 0 < axis < rank else []
+        columns = _numbered(pieces(graph, output, axis), marks) if marks else None
+        if columns is not None:
+            return axis, columns
+    return None
+
+
+def box_columns(graph: Graph, output: str, axis: int) -> tuple[int, ...]:
+    """Columns of the coordinates beside a score and a number; () where these are not four."""
+    numbered = end_to_end(graph, output)
+    if numbered is None or numbered[0] != axis:
+        return ()
+    apart = {numbered[1].first, *_marks(graph, output, axis)}
+    size = _size(graph, output, axis) or 0
+    found = tuple(column for column in range(size) if column not in apart)
+    return found if len(found) == COORDINATES else ()
+
+
+def _marks(graph: Graph, output: str, axis: int) -> list[int]:
+    """The columns that hold whole numbers."""
+    found = [p for p in pieces(graph, output, axis) if _is_index(graph, p.tensor)]
+    return [p.first + i for p in found for i in range(p.size)]
+
+
+def _numbered(found: list[Piece], marks: list[int]) -> Columns | None:
+    """Columns of a box, a score and a number, where these are all that there is."""
+    floats = [p for p in found if p.first not in marks]
+    if sum(p.size for p in floats) != COORDINATES + 1 or len(floats) < 2:
+        return None
+    first = floats[0].size == 1 and floats[1].size == COORDINATES
+    score = floats[0] if first else floats[-1]
+    if score.size != 1:
+        return None
+    return Columns(score.first, score.first + 1, label=marks[-1])
+
+
+def joins_boxes(graph: Graph, output: str, axis: int) -> bool:
+    """Whether four columns are joined with others along this axis of an output."""
+    found = pieces(graph, output, axis)
+    return any(piece.first == COORDINATES for piece in found)
+
+
+def class_columns(
+    graph: Graph, output: str, axis: int, size: int, labels: int, *, last: bool
+) -> tuple[Columns, str]:
+    """Which of more than four columns are classes, and that in words.
+
+    Args:
+        labels: how many classes have names; 0: that is not known. last: whether the columns lie
+            along the last axis, where objectness is assumed if nothing tells.
+
+    Raises:
+        LabelsError: there are as many labels as no reading of the columns has classes.
+    """
+    if labels:
+        return _by_labels(output, size, labels)
+    shown = _shown(graph, output, axis, size)
+    has = last and size > COORDINATES + 1 if shown is None else shown
+    how = "" if shown is None else ", as they are joined in the graph"
+    columns, told = _with(objectness=has)
+    return columns, told + how
+
+
+def _by_labels(output: str, size: int, labels: int) -> tuple[Columns, str]:
+    how = f", as there are {labels} labels"
+    if labels == size:
+        return Columns(), f"all of them classes{how}"
+    for extra in (0, 1):
+        if labels == size - COORDINATES - extra:
+            columns, told = _with(objectness=bool(extra))
+            return columns, told + how
+    several = f"{size - COORDINATES}, or {size - COORDINATES - 1} beside objectness"
+    raise LabelsError(
+        f"there are {labels} labels, but an entry of output {output!r} has {size} columns, which "
+        f"beside 4 coordinates are {several}; name as many, or say which columns are classes"
+    )
+
+
+def _with(*, objectness: bool) -> tuple[Columns, str]:
+    if objectness:
+        told = "0 to 3 coordinates, 4 objectness, those from 5 on classes"
+        return Columns(COORDINATES + 1, objectness=COORDINATES), told
+    return Columns(COORDINATES), "0 to 3 coordinates, those from 4 on classes"
+
+
+def _shown(graph: Graph, output: str, axis: int, size: int) -> bool | None:
+    """Whether a column of objectness is joined before the classes; None where it is not seen.
+
+    What one tensor was only split into, box and all, tells nothing: its parts are joined as they
+    lay (YOLOv5 splits 2 | 2 | 1 + C).
+    """
+    found = pieces(graph, output, axis)
+    ends = {piece.first: piece.first + piece.size for piece in found}
+    if ends.get(COORDINATES) == COORDINATES + 1 < size and ends.get(COORDINATES + 1) == size:
+        return True
+    if ends.get(COORDINATES) != size:
+        return None
+    maker = graph.producers.get(found[-1].tensor)
+    return None if maker is None or maker.op_type in ("Split", "Slice") else False

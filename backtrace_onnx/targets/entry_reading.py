@@ -1,0 +1,104 @@
+"""What a run's outputs say of every box or step: scores, the best classes, and where boxes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.targets.boxes import Boxes, Found
+from backtrace_onnx.targets.entries import Columns, as_grid, find_pairs
+from backtrace_onnx.targets.output_axes import OutputAxes
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of one output of a run, sample by sample.
+
+    Attributes:
+        task: detection or ctc. y: the output; axes: its axes.
+        outputs: all outputs of the run, by name. output: the name of this one.
+        labels: of the classes, where they are known.
+        notes: what was assumed to read them.
+        boxes: how coordinates are read, where that is known; size: the input's width and height.
+    """
+
+    task: str
+    y: Array
+    axes: OutputAxes
+    output: str
+    outputs: Mapping[str, Any]
+    labels: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    boxes: Boxes | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """Which columns are classes."""
+        return self.axes.columns or Columns()
+
+    @property
+    def rows(self) -> Array:
+        """[samples, ...]."""
+        return self.axes.rows(self.y)
+
+    @property
+    def grids(self) -> list[Array]:
+        """[entries, columns] of every sample."""
+        axis = self.axes.class_axis
+        assert axis is not None
+        return [as_grid(sample, axis - 1) for sample in self.rows]
+
+    def resolved(self, sample: int, pair: tuple[int, int]) -> tuple[int, int]:
+        """Entry and class, the best where -1 leaves one open. Raises RequestError."""
+        axis = self.axes.class_axis
+        assert axis is not None
+        own = self.rows[sample : sample + 1]
+        entry, label = find_pairs(pair, own, self.task, axis, self.columns)[0]
+        return int(entry), int(label)
+
+    def found(self, sample: int, count: int) -> list[Found]:
+        """The best class of the `count` best entries, the best first."""
+        grid = self.grids[sample]
+        scores, numbers = self.columns.scores(grid), self.columns.numbers(grid)
+        labels, values = scores.argmax(axis=1), scores.max(axis=1)
+        labels = labels if numbers is None else numbers
+        order = np.argsort(-values, kind="stable")[:count]
+        corners = self._corners(sample)
+        return [
+            Found(int(i), int(labels[i]), float(values[i]), _box(corners, int(i))) for i in order
+        ]
+
+    def corners(self, sample: int, entry: int) -> tuple[float, float, float, float] | None:
+        """Left, top, right, bottom of an entry's box in pixels of the input, where known."""
+        return _box(self._corners(sample), entry)
+
+    def _corners(self, sample: int) -> Array | None:
+        """[entries, 4], where the coordinates are known."""
+        boxes, axis = self.boxes, self.axes.class_axis
+        if boxes is None or self.size is None or axis is None:
+            return None
+        held = self.outputs.get(boxes.output or self.output)
+        if not isinstance(held, np.ndarray) or held.ndim != self.y.ndim:
+            return None
+        own = self.axes.rows(held)[sample]
+        grid = tuple(n for i, n in enumerate(own.shape) if i != axis - 1)
+        coordinates = as_grid(own, axis - 1)
+        fits = len(coordinates) == len(self.grids[sample])
+        if not fits or max(boxes.columns) >= coordinates.shape[1]:
+            return None
+        return boxes.corners(coordinates, self.size, grid)
+
+
+def _box(corners: Array | None, entry: int) -> tuple[float, float, float, float] | None:
+    if corners is None or not np.isfinite(corners[entry]).all():
+        return None
+    left, top, right, bottom = (float(n) for n in corners[entry])
+    return left, top, right, bottom

@@ -1,0 +1,97 @@
+"""What there is to say about a start: where it lies, and what remains doubtful about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.targets.heads import Head
+from backtrace_onnx.targets.sites import Site
+
+Array = npt.NDArray[Any]
+FEW = 1e-3
+_SHOWN = 4
+
+
+def remarks(
+    site: Site, y: Array, target: Array | None, start: Array, *, binary: bool = False
+) -> tuple[Note, ...]:
+    """Notes about the start of an output y[samples, ...].
+
+    Args:
+        target: as `find_target` gives it.
+        start: [channels, samples], the totals.
+        binary: whether targets are classes 0 and 1 of one entry.
+    """
+    if site.task == "start":
+        return tuple(_empty(start))
+    found = list(_where(site, binary))
+    return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
+
+
+def _where(site: Site, binary: bool) -> Iterator[Note]:
+    head = site.head
+    if site.at_scores:
+        yield Note(f"relevance starts at {_scores(head)}")
+    elif head.logarithmic:
+        yield Note(
+            f"{head.output!r} holds logarithms of probabilities; relevance starts at the "
+            "probabilities"
+        )
+    if binary:
+        yield Note(
+            f"the one entry of {head.output!r} is read as the probability of class 1; class 0 has "
+            "the rest"
+        )
+
+
+def _scores(head: Head) -> str:
+    """Where the scores are, in words."""
+    node = head.squashing
+    assert node is not None
+    if head.scores:
+        kind = node.op_type if head.scores == node.inputs[0] and not node.domain else head.function
+        return f"{head.scores!r}, the input of {kind} {node.name!r}"
+    if sum(way == "squash" for way, _ in head.parts) > 1:
+        return f"the inputs of the {head.function}s that make {head.output!r}"
+    return f"the scores of {node.op_type} {node.name!r}, before it makes probabilities of them"
+
+
+def _empty(start: Array) -> Iterator[Note]:
+    for sample in np.flatnonzero(~np.abs(start).any(0)):
+        yield Note("relevance starts at 0, so that there is nothing to show", int(sample))
+
+
+def _doubtful(
+    site: Site, y: Array, target: Array | None, start: Array, binary: bool
+) -> Iterator[Note]:
+    """Samples whose explained entry is negative without a sign, or next to nothing."""
+    if target is None or target.ndim > 1 or site.signed or binary:
+        return
+    values = y.reshape(len(y), -1).astype(np.float64)
+    values = np.exp(values) if site.head.logarithmic else values
+    for sample, (row, entry) in enumerate(zip(values, target, strict=True)):
+        if not np.abs(start[:, sample]).any():
+            continue
+        value, most = float(row[entry]), float(np.abs(row).max())
+        if value < 0:
+            yield Note(_negative(site, value), sample)
+        elif value < FEW * most:
+            yield Note(
+                f"the explained score, {value:.3g}, is less than a thousandth of the largest, "
+                f"{most:.3g}",
+                sample,
+            )
+
+
+def _negative(site: Site, value: float) -> str:
+    if site.policy.channels > 1:
+        return f"the explained score is negative, {value:.3g}: what makes it so speaks against it"
+    return (
+        f"the explained score is negative, {value:.3g}, and mode {site.policy.name!r} has no "
+        "signs: what is shown made it negative"
+    )

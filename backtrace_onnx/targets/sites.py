@@ -1,0 +1,131 @@
+"""Where relevance starts in one kind of request, and what the start reads there.
+
+Both engines, the compiler and the notes ask this one place. The start tensor is always shaped like
+the explained output and lies there; where it holds the scores' values, the head between hands them
+on as they are, so that relevance starts at the scores in all but name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.policies import Policy
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.reverse_walk import NodeStep, Values
+from backtrace_onnx.structures.base import Step
+from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
+from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.start import Options
+
+_SIDED = frozenset({"classification", "detection", "ctc", "contrast"})
+_RAISED = {
+    **dict.fromkeys(("classification", "detection", "ctc"), UP_TO_A_CONSTANT),
+    "generation": UP_TO_A_CONSTANT | {""},
+}
+CONTRAST = "contrast"
+"""What takes the place of a task where one entry is set against another."""
+
+
+class Readings(NamedTuple):
+    """What a start reads beside the output, shaped like it; None where it reads no such thing.
+
+    Attributes:
+        scores: the values of the scores.
+        sides: as `Head.sides`.
+    """
+
+    scores: Value | None
+    sides: Value | None
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a policy starts to explain an output.
+
+    Attributes:
+        whole: the plan of the way from the output to the inputs.
+        task: the task, `CONTRAST`, or "start" where the caller gives relevance of his own.
+        probability: whether the output itself was asked for.
+    """
+
+    head: Head
+    whole: Plan
+    policy: Policy
+    task: str
+    probability: bool = False
+
+    @property
+    def signed(self) -> bool:
+        """Whether the start has a sign."""
+        return self.policy.signed and self.policy.channels == 1
+
+    @property
+    def at_scores(self) -> bool:
+        """Whether relevance starts at scores that the output is a function of."""
+        own = self.task == "start"
+        return self.signed and bool(self.head.function) and not self.probability and not own
+
+    def raises(self, samples: SampleAxes, axes: OutputAxes) -> bool:
+        """Whether negative scores are raised by a constant, up to which they are defined."""
+        functions = _RAISED.get(self.task, frozenset())
+        if not (self.policy.sided and self.head.function in functions):
+            return False
+        if not self.head.is_raisable(self.whole):
+            return False
+        axis, graph = samples(self.head.made), self.whole.graph
+        made, shape = graph.type(self.head.made).shape, graph.type(self.head.output).shape
+        if made is None or shape is None:
+            return False
+        if axes.samples is None or axis is None:
+            return axes.samples is None
+        own = shape[axes.samples]
+        return own is not None and axis < len(made) and made[axis] == own
+
+    def plan(self, ops: Ops, constant: Value | None, samples: SampleAxes, axes: OutputAxes) -> Plan:
+        """The plan of the walk; `constant`: what `start.raising` says, [samples]."""
+        if self.at_scores:
+            return self.head.plan(self.whole)
+        if constant is None:
+            return self.whole
+        axis = None if axes.samples is None else samples(self.head.made)
+        rank = self.whole.graph.type(self.head.made).rank or 1
+        shape = [-1 if i == (axis or 0) else 1 for i in range(rank)]
+        return self.head.raised(self.whole, ops.Reshape(constant, ints(*shape)), ops)
+
+    def options(self, how: Options, *, alone: bool, raises: bool) -> Options:
+        """How the start is made; `alone`: a sample of the output has one entry."""
+        return replace(
+            how,
+            signed=self.signed,
+            logarithmic=self.head.logarithmic,
+            binary=alone and self.head.binary and self.task == "classification",
+            constant=raises,
+        )
+
+    def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Readings:
+        """What the start reads."""
+        apart = self.policy.channels > 1 and self.task != "start"
+        step = partial(_step, self.whole, ops, self.policy, values, axes)
+        scores = sides = None
+        if self.at_scores or apart:
+            scores = self.head.values(ops, step, self.whole)
+        if apart and self.task in _SIDED:
+            sides = self.head.sides(ops, step, self.whole)
+        return Readings(scores, sides)
+
+
+def _step(
+    plan: Plan,
+    ops: Ops,
+    policy: Policy,
+    values: Values,
+    axes: Callable[[str], int | None],
+    node: Node,
+) -> Step:
+    return NodeStep(node, plan, ops, policy, values, [None] * len(node.outputs), axes)

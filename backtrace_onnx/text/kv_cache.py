@@ -1,0 +1,53 @@
+"""Key and value caches of generating models: inputs that hold what was read before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import helper
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph.graph import Graph, Shape
+from backtrace_onnx.graph.input_checking import is_cache, spell
+
+Array = npt.NDArray[Any]
+
+
+def cache_inputs(graph: Graph) -> tuple[str, ...]:
+    """Inputs that hold the keys and values of a past, by their name."""
+    return tuple(name for name in graph.inputs if is_cache(name, graph.type(name)))
+
+
+def empty_caches(graph: Graph, samples: int = 1) -> dict[str, Array]:
+    """A past without positions for every cache input; {} where the model has none.
+
+    Raises InputError where an input leaves no axis open for the past.
+    """
+    return {name: _empty(name, graph, samples) for name in cache_inputs(graph)}
+
+
+def _empty(name: str, graph: Graph, samples: int) -> Array:
+    kind = graph.type(name)
+    shape = kind.shape or ()
+    open_axes = [axis for axis, n in enumerate(shape) if not isinstance(n, int)]
+    past = _past_axis(shape, open_axes)
+    rest = [axis for axis in open_axes if axis != past]
+    if past is None or len(rest) > 1:
+        raise InputError(
+            f"input {name!r} takes {spell(kind)}: which of its axes is the past, and how large the "
+            "others are, is not known; give the array"
+        )
+    sizes = [n if isinstance(n, int) else samples for n in shape]
+    sizes[past] = 0
+    return np.zeros(sizes, helper.tensor_dtype_to_np_dtype(kind.dtype))
+
+
+def _past_axis(shape: Shape, open_axes: list[int]) -> int | None:
+    """The open axis that is named for it, else the last one behind the samples."""
+    named = [
+        a for a in open_axes if any(word in str(shape[a]) for word in ("past", "cache", "seq"))
+    ]
+    behind = [axis for axis in open_axes if axis]
+    return next(iter(named or behind[-1:]), None)

@@ -1,0 +1,315 @@
+"""Language models: contrasts, continuations, and caches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtrace_onnx import Contrast, Explainer, Explanation, explain_continuation
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.generation import entries_of
+from backtrace_onnx.text.kv_cache import empty_caches
+from tests.graphs import FLOAT, Array, mlp, model, node
+from tests.support import check_ledger, gap
+from tests.text.made import language_model
+
+SIZE = 20
+MODES = ("default", "contrastive", "epsilon")
+IDS = np.array([[3, 1, 4, 1, 5, 9, 2]])
+
+
+@pytest.fixture(scope="module")
+def plain() -> Explainer:
+    return Explainer(language_model(size=SIZE))
+
+
+@pytest.fixture(scope="module")
+def cached() -> Explainer:
+    return Explainer(language_model(cache=True, size=SIZE))
+
+
+def feeds(ids: Array = IDS) -> dict[str, Array]:
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def channels(made: Explanation, name: str = "input_ids") -> list[Array]:
+    parts = [made.positive[name]]
+    return [*parts, made.negative[name]] if made.negative else parts
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_what_follows_carries_nothing(plain: Explainer, mode: str, place: int) -> None:
+    made = plain.explain(feeds(), mode=mode, task="generation", target=(place, 7))
+    last = place % IDS.shape[1]
+    check_ledger(made)
+    for part in channels(made):
+        assert not part[0, last + 1 :].any()
+    assert np.count_nonzero(made.positive["input_ids"][0, : last + 1]) > last / 2
+
+
+@pytest.mark.parametrize("mode", ["default", "epsilon"])
+def test_a_contrast_is_the_difference_of_two_explanations(plain: Explainer, mode: str) -> None:
+    both = [
+        plain.explain(feeds(), mode=mode, task="generation", target=token).relevance["input_ids"]
+        for token in (7, 2)
+    ]
+    made = plain.explain(feeds(), mode=mode, start=Contrast(7, 2))
+    assert np.abs(made.relevance["input_ids"] - (both[0] - both[1])).max() < 1e-5
+    y = made.outputs["logits"][0, -1]
+    difference = y[7] - y[2] if mode == "epsilon" else 0
+    assert made.ledger.total().start == pytest.approx(difference, abs=1e-6)
+
+
+def test_a_contrast_in_two_channels() -> None:
+    y = np.array([[[3.0, 1.0, -2.0], [0.5, 4.0, -1.0]]])
+    good, bad = Contrast((0, 0), (1, 1))(y, 2)
+    assert good.tolist() == [[[1, 0, 0], [0, 0, 0]]] and bad.tolist() == [[[0, 0, 0], [0, 1, 0]]]
+    good, bad = Contrast((0, 2), (1, 2))(y, 2)
+    assert good.tolist() == [[[0, 0, 0], [0, 0, 1]]] and bad.tolist() == [[[0, 0, 1], [0, 0, 0]]]
+
+
+def test_a_contrast_conserves_each_channel(plain: Explainer) -> None:
+    y = plain.explain(feeds()).outputs["logits"][0, -1]
+    first, second = (int(i) for i in np.argsort(-y)[:2])
+    made = plain.explain(feeds(), mode="contrastive", start=Contrast(first, second))
+    assert made.ledger.total().start.ravel().tolist() == [1, 1]
+    check_ledger(made)
+    assert made.positive["input_ids"].sum() == pytest.approx(1, abs=1e-4)
+    assert made.negative["input_ids"].sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_contrast_of_classes_and_of_each_sample() -> None:
+    explainer = Explainer(mlp())
+    x = np.random.default_rng(3).normal(size=(2, 4)).astype(np.float32)
+    made = explainer.explain(x, start=Contrast(np.array([0, 2]), 1))
+    want = [
+        explainer.explain(x, start=_one(k, x)).relevance["x"] for k in (np.array([0, 2]), (1, 1))
+    ]
+    assert gap(made.relevance["x"], want[0] - want[1]) < 1e-5
+
+
+def _one(entries: Any, x: Array) -> Array:
+    start = np.zeros((len(x), 3), np.float32)
+    start[np.arange(len(x)), np.asarray(entries)] = 1
+    return start
+
+
+def test_the_other_engine_contrasts_alike(plain: Explainer) -> None:
+    compiled = Explainer(language_model(size=SIZE), engine="onnxruntime")
+    for mode in MODES:
+        start = Contrast(7, 2)
+        want = plain.explain(feeds(), mode=mode, start=start).relevance["input_ids"]
+        got = compiled.explain(feeds(), mode=mode, start=start).relevance["input_ids"]
+        assert gap(got, want) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("contrast", "words"),
+    [
+        (Contrast(7, 7), "target and other are the same: 7"),
+        (Contrast((9, 1), 2), "out of range"),
+        (Contrast(7, SIZE), "out of range"),
+        (Contrast("Paris", 2), "generation takes target=token"),
+        (Contrast(np.zeros((1, 2, 2), int), 2), "one entry for each sample"),
+    ],
+)
+def test_contrasts_that_do_not_fit(plain: Explainer, contrast: Contrast, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        plain.explain(feeds(), start=contrast)
+
+
+def test_entries_of_an_output() -> None:
+    y = np.zeros((2, 3, 5))
+    assert entries_of((1, 4), y).tolist() == [9, 9]
+    assert entries_of(np.array([[0, 1], [-1, 2]]), y).tolist() == [1, 12]
+    assert entries_of(np.array([1, 2]), np.zeros((2, 4))).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_continuation_is_an_explanation_for_each_token(plain: Explainer, mode: str) -> None:
+    made = explain_continuation(plain, feeds(), 3, mode=mode, rows=2)
+    assert made.relevance.shape == (3, 7) and made.first == 4 and len(made.parts) == 2
+    for row, place in enumerate((4, 5, 6)):
+        target = (place - 1, int(IDS[0, place]))
+        alone = plain.explain(feeds(), mode=mode, task="generation", target=target)
+        assert gap(made.relevance[row], alone.relevance["input_ids"][0]) < 1e-5
+        assert not made.relevance[row, place:].any()
+        logits = alone.outputs["logits"][0, place - 1].astype(np.float64)
+        assert made.logits[row] == pytest.approx(logits[target[1]], abs=1e-5)
+        odds = np.exp(logits) / np.exp(logits).sum()
+        assert made.probabilities[row] == pytest.approx(odds[target[1]], abs=1e-6)
+    for part in made.parts:
+        check_ledger(part, each=True)
+
+
+@pytest.mark.parametrize("count", [0, 7, -1])
+def test_continuations_without_context(plain: Explainer, count: int) -> None:
+    with pytest.raises(RequestError, match=f"{count} of 7 tokens"):
+        explain_continuation(plain, feeds(), count)
+
+
+def test_continuations_of_several_texts(plain: Explainer) -> None:
+    with pytest.raises(RequestError, match="for one sequence, not 2"):
+        explain_continuation(plain, feeds(np.repeat(IDS, 2, 0)), 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_empty_caches_change_nothing(
+    plain: Explainer, cached: Explainer, mode: str, engine: Any
+) -> None:
+    explainer = (
+        cached
+        if engine == "numba"
+        else Explainer(language_model(cache=True, size=SIZE), engine=engine)
+    )
+    empty = empty_caches(explainer.graph)
+    assert {name: x.shape for name, x in empty.items()} == dict.fromkeys(
+        ("past_key", "past_value"), (1, 2, 0, 3)
+    )
+    made = explainer.explain({**feeds(), **empty}, mode=mode, task="generation")
+    want = plain.explain(feeds(), mode=mode, task="generation")
+    assert gap(made.relevance["input_ids"], want.relevance["input_ids"]) < 1e-5
+    assert made.relevance["past_key"].shape == (1, 2, 0, 3)
+    check_ledger(made)
+
+
+def test_an_empty_input_is_a_cache_whatever_it_is_called(plain: Explainer) -> None:
+    proto = language_model(cache=True, size=SIZE)
+    renamed = {"past_key": "m0", "past_value": "m1"}
+    for value in proto.graph.input:
+        value.name = renamed.get(value.name, value.name)
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_param = dim.dim_param.replace("past_length", "n")
+    for reader in proto.graph.node:
+        reader.input[:] = [renamed.get(name, name) for name in reader.input]
+    empty = {name: np.zeros((1, 2, 0, 3), np.float32) for name in ("m0", "m1")}
+    made = Explainer(proto).explain({**feeds(), **empty}, task="generation")
+    want = plain.explain(feeds(), task="generation")
+    assert gap(made.relevance["input_ids"], want.relevance["input_ids"]) < 1e-5
+    assert made.relevance["m0"].shape == (1, 2, 0, 3)
+    with pytest.raises(InputError, match=r"input 'm0' is empty"):
+        Explainer(proto).explain({**feeds(), **empty, "m0": np.zeros((0, 2, 0, 3), np.float32)})
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive"])
+def test_a_given_past_gets_what_its_tokens_would(
+    plain: Explainer, cached: Explainer, mode: str
+) -> None:
+    """Tokens after the cut get the same relevance; the past's keys and values all that is left."""
+    before = cached.explain({**feeds(IDS[:, :4]), **empty_caches(cached.graph)})
+    past = {"past_key": before.outputs["keys"], "past_value": before.outputs["values"]}
+    given = {"input_ids": IDS[:, 4:], "attention_mask": np.ones_like(IDS), **past}
+    made = cached.explain(given, mode=mode, task="generation")
+    whole = plain.explain(feeds(), mode=mode, task="generation")
+    assert gap(made.outputs["logits"], whole.outputs["logits"][:, 4:]) < 1e-5
+    for part, want, name in zip(
+        channels(made), channels(whole), ("positive", "negative"), strict=False
+    ):
+        assert gap(part, want[:, 4:]) < 1e-4
+        held = sum(getattr(made, name)[p].sum(axis=(1, 3)) for p in past)
+        assert gap(np.asarray(held), want[:, :4]) < 1e-4
+
+
+def test_batches_of_empty_caches(cached: Explainer) -> None:
+    ids = np.array([[1, 2, 3], [4, 5, 6]])
+    given = {**feeds(ids), **empty_caches(cached.graph, 2)}
+    made = cached.explain(given, task="generation")
+    for k in range(2):
+        one = {**feeds(ids[k : k + 1]), **empty_caches(cached.graph)}
+        want = cached.explain(one, task="generation").relevance["input_ids"]
+        assert gap(made.relevance["input_ids"][k : k + 1], want) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "shape", [("batch", 2, 5, 3), ("batch", "heads", "past_length", 3), (1, 2)]
+)
+def test_caches_that_cannot_be_empty(shape: Any) -> None:
+    kinds = {"x": (FLOAT, ("n", 3)), "past": (FLOAT, shape)}
+    nodes = [node("Relu", ["x"], ["y"]), node("Identity", ["past"], ["z"])]
+    graph = Explainer(model(nodes, kinds, {"y": (FLOAT, ("n", 3)), "z": (FLOAT, shape)})).graph
+    if len(shape) < 3:
+        assert empty_caches(graph) == {}
+        return
+    with pytest.raises(InputError, match="which of its axes is the past"):
+        empty_caches(graph)
+
+
+def test_other_inputs_stay_full() -> None:
+    explainer = Explainer(mlp())
+    with pytest.raises(InputError, match="is empty"):
+        explainer.explain(np.zeros((0, 4), np.float32))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter
+def test_exported_llama_with_a_cache(tmp_path: Path) -> None:
+    """A tiny Llama of transformers: padding is nothing, empty caches change nothing."""
+    exported = tiny_llama(tmp_path)
+    explainer = Explainer(exported)
+    ids = np.array([[5, 6, 7, 8, 9]])
+    empty = empty_caches(explainer.graph)
+    assert [x.shape for x in empty.values()] == [(1, 2, 0, 8)] * 2
+    made = explainer.explain({**feeds(ids), **empty}, mode="contrastive", task="generation")
+    check_ledger(made)
+    padded = np.array([[5, 6, 7, 8, 9, 0, 0]])
+    mask = (padded > 0).astype(np.int64)
+    given = {"input_ids": padded, "attention_mask": mask, **empty}
+    longer = explainer.explain(
+        given, mode="contrastive", task="generation", target=(4, int(made.target[0, 1]))
+    )
+    for part, want in zip(channels(longer), channels(made), strict=True):
+        assert not part[0, 5:].any()
+        assert gap(part[:, :5], want) < 2e-4
+
+
+def tiny_llama(folder: Path) -> Path:
+    """One layer, grouped queries and rotary positions, exported with its cache as inputs."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=32,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attn_implementation="eager",
+    )
+    inner = transformers.LlamaForCausalLM(config).eval()
+
+    class Cached(torch.nn.Module):
+        """The model with its cache as plain tensors."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, ids: Any, mask: Any, key: Any, value: Any) -> Any:
+            cache = transformers.DynamicCache(((key, value),))
+            return self.inner(
+                input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True
+            ).logits
+
+    axes = {0: "batch", 1: "sequence"}
+    past = {0: "batch", 2: "past"}
+    ids, held = torch.ones((2, 3), dtype=torch.int64), torch.randn(2, 2, 4, 8)
+    path = folder / "llama.onnx"
+    torch.onnx.export(
+        Cached().eval(),
+        (ids, torch.ones((2, 7), dtype=torch.int64), held, held),
+        str(path),
+        input_names=["input_ids", "attention_mask", "past_key", "past_value"],
+        output_names=["logits"],
+        dynamic_shapes=(axes, {0: "batch", 1: "total"}, past, past),
+        opset_version=18,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    return path
