@@ -12,7 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.input_checking import check_inputs
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.text.inputs import find_ids
 

@@ -3,7 +3,7 @@
 A policy is one scalar function of a unit's positive mass `p`, negative mass `n`, bias `b` and its
 relevance `r` (one per channel). It returns, for each channel, `(aP, aN, to_bias)`: every positive
 contribution c+ is sent aP * c+, every negative one aN * c-, and the bias absorbs `to_bias`.
-It is written down for Numba and as ONNX nodes (`scalars`), so it uses only `+ - * / **`,
+It is written down for Numba and as ONNX nodes (`ops.policy_scalars`), so it uses only `+ - * / **`,
 comparisons, `&`, `|`, `^`, `abs`, `where` and `divide`, numbers (NumPy's too), and functions
 that do so. A comparison is 1 or 0 in arithmetic. What it refers to, as globals, in its closure or
 in what these hold, belongs to it: where that changes it is another policy.
@@ -12,47 +12,15 @@ in what these hold, belongs to it: where that changes it is another policy.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from backtrace_onnx.errors import RequestError, RuleError
+from backtrace_onnx.methods.policy_checks import check_policy
+from backtrace_onnx.ops.policy import Coefficients, Policy, Reading, divide, where
+from backtrace_onnx.ops.policy_text import identify
 
 EPSILON = 1e-6
-SMALLEST_MASS = 1e-30  # less counts as none
-
-Reading = Literal["absolute", "signed", "split"]
-Coefficients = Callable[..., tuple[tuple[Any, Any, Any], ...]]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A way of sharing, for every operator.
-
-    Attributes:
-        name: the `mode` users ask for.
-        coefficients: the scalar function `(p, n, b, *r) -> ((aP, aN, to_bias), ...)`.
-        channels: how many relevance channels travel; the second speaks against the target.
-        reading: what the function needs to know. "split": p and n exactly. "absolute": only
-            p + n, and aP == aN. "signed": only p - n, and aP == -aN. The last two halve the work;
-            they are called with the known quantity as p and n = 0.
-        gated: whether a saturating activation that follows silences the saturated side.
-        signed: whether relevance may be negative and its sign means something. Explanations then
-            start at the scores a probability is made of; others, at what is not negative.
-        sided: whether a unit's bias does no more than decide, by the sign of its value, which side
-            carries which channel. A unit whose value is defined up to a constant is then read with
-            another constant.
-        identity: digest of what the function computes (`policy_text.identify`); "" if not known.
-    """
-
-    name: str
-    coefficients: Coefficients
-    channels: int = 1
-    reading: Reading = "split"
-    gated: bool = False
-    identity: str = ""
-    signed: bool = False
-    sided: bool = False
-
 
 POLICIES: dict[str, Policy] = {}
 
@@ -72,7 +40,6 @@ def policy(
     Raises RuleError if the name is taken, or an argument, or what the function takes and returns,
     is not what a policy's must be.
     """
-    from backtrace_onnx.methods.policy_checks import check_policy
 
     def register(coefficients: Coefficients) -> Coefficients:
         has_sign = reading == "signed" if signed is None else signed
@@ -100,8 +67,6 @@ def find_policy(mode: str) -> Policy:
 
     Raises RequestError listing those that exist, RuleError where it computes nothing any more.
     """
-    from backtrace_onnx.ops.policy_text import identify
-
     try:
         found = POLICIES[mode]
     except (KeyError, TypeError):
@@ -112,20 +77,6 @@ def find_policy(mode: str) -> Policy:
         return replace(found, identity=identify(found.coefficients, found.channels))
     except RuleError as error:
         raise RuleError(f"policy {found.name!r}: {error}") from None
-
-
-def where(condition: Any, yes: Any, no: Any) -> Any:
-    """`yes` where the condition holds, else `no`."""
-    if hasattr(condition, "where"):
-        return condition.where(yes, no)
-    return yes if condition else no
-
-
-def divide(r: Any, mass: Any) -> Any:
-    """r / mass, and 0 where there is no mass: such a unit sends nothing."""
-    if hasattr(mass, "safe_divide"):
-        return mass.safe_divide(r)
-    return r / mass if abs(mass) >= SMALLEST_MASS else r * 0
 
 
 @_own("default", reading="absolute", gated=True)

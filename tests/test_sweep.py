@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from backtrace_onnx.ledger import Balance, Ledger, Sizes
+from backtrace_onnx.propagation.ledger import Balance, Ledger, Sizes
 from tests.graphs import model, node
 
 MATRIX = Path(__file__).parents[1] / "scripts" / "matrix"

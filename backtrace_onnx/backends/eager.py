@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 from weakref import ref
 
 import numpy as np
@@ -15,16 +15,15 @@ from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, reach
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.walking import walk_by_kernel
+from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
 from backtrace_onnx.kernels.jit import compiling, specialise
 from backtrace_onnx.kernels.threads import cut, run_all
-from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Shared, Term, Value
-from backtrace_onnx.policies import Policy, Reading
-
-if TYPE_CHECKING:
-    from backtrace_onnx.graph.graph import Node
-    from backtrace_onnx.ops.windows import Window
-    from backtrace_onnx.structures.walk import Walk
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.policy import Policy, Reading
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Term, Value
+from backtrace_onnx.ops.windows import Window
+from backtrace_onnx.structures.walk import Walk
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
@@ -220,7 +219,10 @@ class EagerOps(Ops):
         ends = np.cumsum([int(size[0]) for size in sizes])
         return tuple(np.split(self.array(x), ends[:-1], axis))
 
-    def walk(self, key: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
+    def walk(
+        self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
+    ) -> tuple[Value, ...]:
+        assert isinstance(walk, Walk)
         *_, (weight, bias, _), _ = groups
         constant = isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
         name = walk.cell.kernel(walk.operands) if constant else None

@@ -12,13 +12,14 @@ from onnx import NodeProto, helper
 
 from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.policy_scalars import Scalar, number
-from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Shared, Value, ints
-from backtrace_onnx.policies import SMALLEST_MASS
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Value, ints
 
 if TYPE_CHECKING:
     from backtrace_onnx.graph.graph import Node
-    from backtrace_onnx.policies import Policy
+    from backtrace_onnx.ops.policy import Policy
 
 
 NEWEST_OPSET = 20

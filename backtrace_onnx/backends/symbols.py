@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.vocabulary import Value
-from backtrace_onnx.policies import SMALLEST_MASS
 
 if TYPE_CHECKING:
     from backtrace_onnx.backends.emit import EmitOps

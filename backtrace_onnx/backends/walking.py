@@ -11,8 +11,8 @@ import numpy.typing as npt
 from backtrace_onnx.kernels import cells
 from backtrace_onnx.kernels.channels import words
 from backtrace_onnx.kernels.jit import compiling, specialise
+from backtrace_onnx.ops.policy import Reading
 from backtrace_onnx.ops.vocabulary import Constant, Value
-from backtrace_onnx.policies import Reading
 
 if TYPE_CHECKING:
     from backtrace_onnx.structures.walk import Walk

@@ -10,7 +10,7 @@ from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.targets.axis_search import Said
 from backtrace_onnx.targets.detector_columns import end_to_end
 from backtrace_onnx.targets.detectors import may_hold_boxes, recognised

@@ -20,9 +20,9 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.opsets import upgraded
 from backtrace_onnx.model.topology import captured, living, sort_nodes
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.passes.pipeline import prepare
-from backtrace_onnx.policies import Policy
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate

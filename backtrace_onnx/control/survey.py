@@ -13,6 +13,7 @@ from backtrace_onnx.expansions.writing import refusal
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.model.topology import name_nodes
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.passes.inlining import is_known
 from backtrace_onnx.propagation.plan import Plan, remedy
 from backtrace_onnx.rules import registry
@@ -67,10 +68,10 @@ def _structure(node: Node, graph: Graph, carriers: Set[str], missing: dict[str, 
         return Stops()
     rule = registry.lookup(node.domain, node.op_type, node.version)
     if rule is None:
-        missing[node.name] = refusal(registry.Op(node, graph, carriers)) or remedy(node)
+        missing[node.name] = refusal(Op(node, graph, carriers)) or remedy(node)
         return Stops()
     try:
-        return rule.build(registry.Op(node, graph, carriers))
+        return rule.build(Op(node, graph, carriers))
     except RuleError:  # shapes behind control flow are known when it is written out
         return Stops()
 

@@ -9,8 +9,8 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
-from backtrace_onnx.rules.registry import Op
 
 FLOAT, INT64 = 1, 7
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits

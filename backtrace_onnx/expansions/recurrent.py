@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backtrace_onnx.expansions.registry import expansion
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.rules.registry import Op
 
 _STATES = (5, 6)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.rules.registry import Op
 
 Text = Callable[..., Any]
 """`(ops, op, *inputs) -> output or tuple of outputs`, in the words of OLDEST_OPSET or newer.

@@ -25,8 +25,8 @@ from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.opsets import OLDEST_OPSET, upgraded
 from backtrace_onnx.model.sessions import stays_inline
 from backtrace_onnx.model.topology import name_nodes, sort_nodes
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules import registry
-from backtrace_onnx.rules.registry import Op
 
 
 def expand(model: Model) -> Model:

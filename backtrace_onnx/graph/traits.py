@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.regions import body
 from backtrace_onnx.graph.rotation_tables import is_rotation_table
-from backtrace_onnx.ops.vocabulary import Gate
-from backtrace_onnx.passes.regions.identification import function_of, may_saturate
-from backtrace_onnx.passes.rewriter import body, is_region, kinds
 
-GATES: dict[str, Gate] = {"Tanh": (-2.0, 2.0), "Sigmoid": (-4.0, 4.0)}
-HEAD_GATES: dict[str, Gate] = {"Softmax": (-1.0, 2.0)}
 _ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_TRANSPARENT = _ROUNDING | {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
+TRANSPARENT = _ROUNDING | {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 _RENAMING = frozenset({"Identity", "ai.onnx.ml::Normalizer", "ai.onnx.ml::ZipMap"})
 _CHOOSING = frozenset({"ArgMax"})
 _TABLES = frozenset({"Gather", "GatherND", "GatherElements"})
@@ -128,49 +124,13 @@ def infinite(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-def gates(graph: Graph) -> Mapping[str, Gate]:
-    """Gate of every node whose output goes, perhaps reshaped, into a saturating activation only."""
-    found: dict[str, Gate] = {}
-    for node in graph.nodes:
-        source = _followed(node, graph) if _may_saturate(node) else None
-        function = node.operator if source is None else _function(node, graph)
-        gate = GATES.get(function)
-        if function in HEAD_GATES and is_head(node.outputs[0], graph):
-            gate = HEAD_GATES[function]
-        if gate is not None and source is not None:
-            found[source.name] = gate
-    return found
-
-
 def _written(graph: Graph) -> Iterator[Node]:
     """The nodes, those inside of regions one by one."""
     for node in graph.nodes:
         yield from body([node])
 
 
-def _may_saturate(node: Node) -> bool:
-    if is_region(node):
-        return may_saturate(kinds(node))
-    return node.operator in GATES or node.operator in HEAD_GATES
-
-
-def _function(node: Node, graph: Graph) -> str:
-    """The activation that a node is, however it was written."""
-    return function_of(node, graph) if is_region(node) else node.operator
-
-
-def _followed(node: Node, graph: Graph) -> Node | None:
-    """The node an activation follows, if nothing else reads what it makes."""
-    tensor = node.inputs[0]
-    while len(_readers(tensor, graph)) == 1:
-        source = graph.producers.get(tensor)
-        if source is None or source.operator not in _TRANSPARENT:
-            return source
-        tensor = source.inputs[0]
-    return None
-
-
-def _readers(tensor: str, graph: Graph) -> list[Node]:
+def readers(tensor: str, graph: Graph) -> list[Node]:
     """Nodes that read more of a tensor than its shape."""
     users = graph.consumers.get(tensor, ())
     return [node for node in users if node.operator not in ("Shape", "Size")]
@@ -179,8 +139,8 @@ def _readers(tensor: str, graph: Graph) -> list[Node]:
 def is_head(tensor: str, graph: Graph) -> bool:
     """Whether a tensor is an output of the model, perhaps under another name or in another form."""
     while tensor not in graph.outputs:
-        users = [user for user in _readers(tensor, graph) if user.operator not in _CHOOSING]
-        if len(users) != 1 or users[0].operator not in _TRANSPARENT | _RENAMING:
+        users = [user for user in readers(tensor, graph) if user.operator not in _CHOOSING]
+        if len(users) != 1 or users[0].operator not in TRANSPARENT | _RENAMING:
             return False
         tensor = users[0].outputs[0]
     return True

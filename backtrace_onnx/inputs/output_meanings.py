@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtrace_onnx.inputs.json_object import Settings
-from backtrace_onnx.targets.boxes import Boxes
+from backtrace_onnx.targets.boxes import FORMATS, Boxes
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import SampleChoice
+from backtrace_onnx.targets.start import TASKS
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,6 @@ class OutputMeaning:
     @classmethod
     def of(cls, entry: Settings) -> OutputMeaning:
         """The keys of a sidecar. Raises InputError naming the key that is wrong."""
-        from backtrace_onnx.targets.start import TASKS
-
         task = entry.choice("task", TASKS, default="")
         labels = entry.texts("labels")
         threshold = entry.number("threshold", default=np.nan)
@@ -43,7 +42,7 @@ class OutputMeaning:
         columns, boxes = _columns(entry, task), None
         if entry.has("boxes"):
             _only(entry, "boxes", task, "detection")
-            boxes = Boxes.of(entry.section("boxes"))
+            boxes = _boxes(entry.section("boxes"))
         entry.finish()
         limit = None if np.isnan(threshold) else threshold
         return cls(task or None, labels, limit, samples, classes, columns, boxes)
@@ -71,6 +70,26 @@ def _columns(entry: Settings, task: str) -> Columns | None:
     if number is not None and (last is None or last - first != 1):
         raise entry.wrong("class_column", "goes with one column of scores: classes [4, 5]")
     return Columns(first, last, objectness, background, number)
+
+
+def _boxes(entry: Settings) -> Boxes:
+    """The keys of `boxes`."""
+    relative = entry.flag("relative", False)
+    if relative and entry.has("scale"):
+        raise entry.wrong("scale", "coordinates that are relative have none")
+    scale = entry.number("scale", default=1.0)
+    stride = entry.number("stride", default=1.0)
+    cell = entry.number("cell") if entry.has("cell") else None
+    for key, value in (("scale", scale), ("stride", stride), ("cell", cell)):
+        if value is not None and value <= 0:
+            raise entry.wrong(key, "must be greater than 0")
+    form = entry.choice("format", FORMATS)
+    if form == "offsets" and cell is None:
+        raise entry.wrong("cell", "is missing: offsets are those of a cell")
+    columns = entry.wholes("columns", 4) if entry.has("columns") else (0, 1, 2, 3)
+    output = entry.text("output") if entry.has("output") else None
+    entry.finish()
+    return Boxes(output, columns, form, None if relative else scale, stride, cell)
 
 
 def _only(entry: Settings, key: str, task: str, wanted: str) -> None:

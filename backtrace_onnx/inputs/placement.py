@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
+from backtrace_onnx.targets.boxes import Box
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 from numba import types
 from numba.extending import overload
 
-from backtrace_onnx.kernels.jit import OPTIONS, kernel, specialise
-from backtrace_onnx.policies import Policy, default
+from backtrace_onnx.kernels.jit import OPTIONS, kernel, specialise, unbound
+from backtrace_onnx.ops.policy import Policy
 
 
 def unless_none(loop: Callable[..., Any], none: Callable[..., Any]) -> Any:
@@ -167,7 +167,7 @@ def unit(tag: str) -> Callable[..., Any]:
     return unit
 
 
-coefficients: Callable[..., Any] = default  # these two are bound anew by kernels.jit.specialise
+coefficients: Callable[..., Any] = unbound  # these two are bound anew by kernels.jit.specialise
 shares: Callable[..., Any] = shares_one
 
 

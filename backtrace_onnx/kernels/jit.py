@@ -13,8 +13,8 @@ import numba
 import numba.core.errors
 from numba.extending import overload
 
-from backtrace_onnx import policies
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.policy import SMALLEST_MASS, Policy, divide, where
 from backtrace_onnx.ops.policy_text import identify, written
 
 OPTIONS: dict[str, Any] = {
@@ -22,6 +22,11 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"reassoc", "nsz", "contract"},
     "nogil": True,
 }
+
+
+def unbound(*masses: Any) -> Any:
+    """Stands for a policy's function in kernels that `specialise` has not bound to one."""
+    raise NotImplementedError
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +42,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 @cache
 def specialise(
     template: Callable[[str], Callable[..., Any]],
-    policy: policies.Policy,
+    policy: Policy,
     **words: Callable[..., Any],
 ) -> Callable[..., Any]:
     """The kernel `template(tag)` with its global name `coefficients` bound to a policy's function.
@@ -58,7 +63,7 @@ def specialise(
     return kernel(bound)
 
 
-def _scalar(policy: policies.Policy) -> Callable[..., Any]:
+def _scalar(policy: Policy) -> Callable[..., Any]:
     """A policy's function, compiled."""
     text = written(policy.coefficients, policy.channels)
     compiled: Callable[..., Any] = numba.njit(**OPTIONS)(text)
@@ -66,7 +71,7 @@ def _scalar(policy: policies.Policy) -> Callable[..., Any]:
 
 
 @contextmanager
-def compiling(policy: policies.Policy) -> Iterator[None]:
+def compiling(policy: Policy) -> Iterator[None]:
     """Raises RuleError where Numba cannot compile the policy's function."""
     try:
         yield
@@ -79,13 +84,13 @@ def compiling(policy: policies.Policy) -> Iterator[None]:
         ) from None
 
 
-@overload(policies.where)
+@overload(where)
 def _where(condition, yes, no):  # type: ignore[no-untyped-def]
     kind = yes if isinstance(yes, numba.types.Float) else no
     return lambda condition, yes, no: kind(yes) if condition else kind(no)
 
 
-@overload(policies.divide)
+@overload(divide)
 def _divide(r, mass):  # type: ignore[no-untyped-def]
-    smallest, kind = policies.SMALLEST_MASS, r
+    smallest, kind = SMALLEST_MASS, r
     return lambda r, mass: r / mass if abs(mass) >= smallest else kind(0)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backtrace_onnx.kernels.jit import kernel
-from backtrace_onnx.policies import default
+from backtrace_onnx.kernels.jit import kernel, unbound
 
 BLOCK = 1024
 """Units whose relevance is added up in their own precision, before it enters a float64 total."""
 
-coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.specialise
+coefficients: Callable[..., Any] = unbound  # bound anew by kernels.jit.specialise
 
 
 @kernel

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from backtrace_onnx.kernels.jit import kernel
+from backtrace_onnx.kernels.jit import kernel, unbound
 from backtrace_onnx.kernels.sharing import BLOCK
-from backtrace_onnx.policies import default
 
-coefficients: Callable[..., Any] = default  # bound anew by kernels.jit.specialise
+coefficients: Callable[..., Any] = unbound  # bound anew by kernels.jit.specialise
 
 
 @kernel

@@ -7,15 +7,15 @@ import types
 from collections.abc import Iterator
 from itertools import product
 from math import isfinite
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Sign, Symbol
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.policy_scalars import Scalar, number, plain
-
-if TYPE_CHECKING:
-    from backtrace_onnx.policies import Policy
 
 _ALLOWED = (
     "it may use + - * / **, comparisons, &, |, ^, abs, and `where` and `divide` of "
@@ -36,8 +36,6 @@ def check_policy(policy: Policy) -> None:
 
 
 def _check_options(policy: Policy) -> None:
-    from backtrace_onnx.policies import Reading
-
     name, channels, reading = policy.name, policy.channels, policy.reading
     if not isinstance(name, str) or not name.isprintable() or name != name.strip() or not name:
         raise RuleError(f"a policy's name is a short printable text, not {name!r}")
@@ -101,9 +99,6 @@ def _check_numbers(policy: Policy, given: tuple[float, ...]) -> None:
 
 def _check_symbols(policy: Policy) -> None:
     """The function writes ONNX nodes when it is called with tensors to be."""
-    from backtrace_onnx.backends.emit import EmitOps
-    from backtrace_onnx.backends.symbols import Sign, Symbol
-
     ops = EmitOps("float32", prefix="policy")
     p, n, b, *r = (Scalar(Symbol(ops, f"x{i}", Sign.ANY)) for i in range(3 + policy.channels))
     for given in ((p, n, b, *r), (p, 0.0, 0.0, *r)):

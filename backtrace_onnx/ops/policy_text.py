@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from backtrace_onnx import policies
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.policy import divide, where
 from backtrace_onnx.ops.policy_scalars import Scalar, number
 
 
@@ -18,7 +18,7 @@ def written(function: Callable[..., Any], channels: int) -> Callable[..., Any]:
     Dictionaries, objects and functions it reads are numbers by then: those they hold now.
     """
     text = _text(function, [f"x{i}" for i in range(3 + channels)])
-    space = {"where": policies.where, "divide": policies.divide, "inf": math.inf, "nan": math.nan}
+    space = {"where": where, "divide": divide, "inf": math.inf, "nan": math.nan}
     exec(compile(text, "<policy>", "exec"), space)  # of names and numbers only
     result: Callable[..., Any] = space["coefficients"]  # type: ignore[assignment]
     return result

@@ -15,17 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.ops.gates import Gate
 
 if TYPE_CHECKING:
     from backtrace_onnx.graph.graph import Node
+    from backtrace_onnx.ops.policy import Policy, Reading
     from backtrace_onnx.ops.windows import Window
-    from backtrace_onnx.policies import Policy, Reading
-    from backtrace_onnx.structures.walk import Walk
 
 Value: TypeAlias = Any
 """An array (eager), a `Constant`, or a `Symbol` (emit)."""
-
-Gate = tuple[float, float]
 
 
 class Constant(NamedTuple):
@@ -223,7 +221,9 @@ class Ops:
         )
         return parts
 
-    def walk(self, key: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Value, ...]:
+    def walk(
+        self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
+    ) -> tuple[Value, ...]:
         """The steps of a recurrent cell from the last to the first: `walk(ops, *arguments)`."""
         made: tuple[Value, ...] = self.apply(key, walk, *(x for group in groups for x in group))
         return made

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.rules.registry import Op
 
 
 class Window:

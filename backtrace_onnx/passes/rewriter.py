@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import DOMAIN, REGION
+from backtrace_onnx.graph.regions import body, is_region, kinds
 
 _SHAPES = frozenset({"Shape", "Size"})
 _RANDOM = ("Bernoulli", "Multinomial", "Random")
@@ -134,28 +135,6 @@ def _named(node: Node) -> Node:
     return replace(node, sources=tuple(dict.fromkeys([node.name, *names])))
 
 
-def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes as they were before any were merged."""
-    waiting, found = list(nodes)[::-1], []
-    while waiting:
-        node = waiting.pop()
-        if is_region(node):
-            waiting.extend(reversed(node.attributes["members"]))
-        else:
-            found.append(node)
-    return tuple(found)
-
-
-def kinds(node: Node) -> frozenset[str]:
-    """Operators that a node is made of."""
-    return node.attributes["kinds"] if is_region(node) else frozenset({node.op_type})
-
-
-def is_region(node: Node) -> bool:
-    """Whether a node is a region."""
-    return node.domain == DOMAIN and node.op_type == REGION
-
-
 def _shape_only(graph: Graph) -> frozenset[str]:
     """Tensors that depend on no value: shapes, and what is computed from them and constants."""
     found: set[str] = set()
@@ -177,6 +156,3 @@ def _living(graph: Graph, kept: frozenset[str]) -> set[int]:
             wanted.update(node.inputs)
             found.add(at)
     return found
-
-
-__all__ = ["Draft", "body", "is_region", "kinds"]

@@ -15,7 +15,9 @@ from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.ids import find_ids
 from backtrace_onnx.graph.undefined_values import undefined
 from backtrace_onnx.graph.validity import blaming
-from backtrace_onnx.ops.vocabulary import Gate
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.passes.saturation import gates
 from backtrace_onnx.rules import registry
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
@@ -101,7 +103,7 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
     for node in graph.nodes:
         if not carriers.intersection(node.inputs):
             continue
-        op = registry.Op(node, graph, carriers, ids)
+        op = Op(node, graph, carriers, ids)
         structure = _structure(op, missing, on_unsupported)
         if structure.carries:
             taking = node.outputs if structure.every_output else node.outputs[:1]
@@ -114,15 +116,13 @@ def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
         traits.integral(graph),
         traits.nonnegative(graph),
         traits.infinite(graph),
-        traits.gates(graph),
+        gates(graph),
         missing,
         undefined=undefined(graph),
     )
 
 
-def _structure(
-    op: registry.Op, missing: dict[str, str], on_unsupported: OnUnsupported
-) -> Structure:
+def _structure(op: Op, missing: dict[str, str], on_unsupported: OnUnsupported) -> Structure:
     node = op.node
     rule = registry.lookup(node.domain, node.op_type, node.version)
     if rule is None:

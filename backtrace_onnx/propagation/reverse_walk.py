@@ -9,8 +9,9 @@ import numpy as np
 
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Value
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Channels
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.inputs.placement import Box, Placement
+from backtrace_onnx.inputs.placement import Placement
 from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.targets.boxes import Box
 
 Array = npt.NDArray[Any]
 LARGEST = 1200  # pixels of the longer side that are drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backtrace_onnx.rules.registry import Op
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.linear import Linear, Shifted
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import ints
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Nothing, Passes, Structure
 from backtrace_onnx.structures.moves import Adjoint
-from backtrace_onnx.structures.trees import ML
+from backtrace_onnx.trees.leaf_numbers import ML
 
 
 @rule("Binarizer", "CategoryMapper", "Imputer", "LabelEncoder", "Normalizer", domain=ML)

@@ -6,8 +6,9 @@ import numpy as np
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.graph.ids import is_count, is_mask
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Constant
-from backtrace_onnx.rules.registry import Op, rule, table
+from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.affine import Affine
 from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Passes, Structure
 from backtrace_onnx.structures.linear import Linear, Terms

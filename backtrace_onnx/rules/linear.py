@@ -6,9 +6,10 @@ import string
 from collections.abc import Sequence
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.rules.bias import biased
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.linear import Linear
 

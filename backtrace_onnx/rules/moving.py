@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.rules.registry import Op, rule, table
+from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import (

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.ops.windows import Window
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, WindowWinner

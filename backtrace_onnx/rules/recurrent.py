@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.activations import Activation, activations
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.cells import Cell

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Nothing, Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, Winner

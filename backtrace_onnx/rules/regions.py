@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from backtrace_onnx.graph.operator_families import DOMAIN, REGION, SCALE
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Passes, Structure
 
 

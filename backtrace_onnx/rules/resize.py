@@ -13,8 +13,9 @@ import numpy as np
 from onnx import TensorProto
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Moves

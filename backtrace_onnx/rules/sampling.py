@@ -9,8 +9,9 @@ from itertools import product
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Step, Structure
 from backtrace_onnx.structures.linear import Linear
 

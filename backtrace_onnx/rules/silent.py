@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.rules.registry import Op, table
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.rules.registry import table
 from backtrace_onnx.structures.base import Nothing, Structure
 
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Value, ints
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Halves, Passes, Step, Structure
 from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.occurrences import Grams, Occurrences

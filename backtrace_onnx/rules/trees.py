@@ -9,12 +9,14 @@ import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
 from backtrace_onnx.errors import ModelError, RuleError
-from backtrace_onnx.graph.traits import GATES, HEAD_GATES, is_head
-from backtrace_onnx.ops.vocabulary import Gate
-from backtrace_onnx.rules.registry import Op, rule
+from backtrace_onnx.graph.traits import is_head
+from backtrace_onnx.ops.gates import GATES, HEAD_GATES, Gate
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Structure
-from backtrace_onnx.structures.trees import ML, Trees, listed_numbers, rooted_numbers
+from backtrace_onnx.structures.trees import Trees
 from backtrace_onnx.trees.forest import Forest, read_listed, read_rooted
+from backtrace_onnx.trees.leaf_numbers import ML, listed_numbers, rooted_numbers
 from backtrace_onnx.trees.paths import Paths, find_paths
 
 Floats = npt.NDArray[np.float64]

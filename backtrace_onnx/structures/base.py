@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.ops.vocabulary import Gate, Ops, Value
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.vocabulary import Ops, Value
 
 Channels: TypeAlias = list[Value]
 """Relevance of one tensor, one array per channel."""

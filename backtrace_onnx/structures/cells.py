@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Term, Value, ints
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.linear import signed_masses

@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.ops.policy import Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
-from backtrace_onnx.policies import Reading
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from backtrace_onnx.ops.vocabulary import Constant, Gate, Ops, Value
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.linear import Linear, Shifted
 

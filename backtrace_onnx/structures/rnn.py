@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backtrace_onnx.graph.traits import GATES
-from backtrace_onnx.ops.vocabulary import Gate, Ops, Value
+from backtrace_onnx.ops.gates import GATES, Gate
+from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,

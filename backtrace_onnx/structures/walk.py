@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.policies import Policy
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import NONE_FIXED, Cell, Operands, Sharing, Values
 

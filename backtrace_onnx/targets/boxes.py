@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from backtrace_onnx.inputs.json_object import Settings
-    from backtrace_onnx.inputs.placement import Box
-
 Array = npt.NDArray[Any]
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
 FORMATS = ("xyxy", "yxyx", "xywh", "cxcywh", "offsets")
 OVERLAP = 0.45  # of two boxes of one class, over which the lesser one is the same object
 
@@ -37,26 +36,6 @@ class Boxes:
     scale: float | None = 1.0
     stride: float = 1.0
     cell: float | None = None
-
-    @classmethod
-    def of(cls, entry: Settings) -> Boxes:
-        """The keys of a sidecar's `boxes`. Raises InputError naming the key that is wrong."""
-        relative = entry.flag("relative", False)
-        if relative and entry.has("scale"):
-            raise entry.wrong("scale", "coordinates that are relative have none")
-        scale = entry.number("scale", default=1.0)
-        stride = entry.number("stride", default=1.0)
-        cell = entry.number("cell") if entry.has("cell") else None
-        for key, value in (("scale", scale), ("stride", stride), ("cell", cell)):
-            if value is not None and value <= 0:
-                raise entry.wrong(key, "must be greater than 0")
-        form = entry.choice("format", FORMATS)
-        if form == "offsets" and cell is None:
-            raise entry.wrong("cell", "is missing: offsets are those of a cell")
-        columns = entry.wholes("columns", 4) if entry.has("columns") else (0, 1, 2, 3)
-        output = entry.text("output") if entry.has("output") else None
-        entry.finish()
-        return cls(output, columns, form, None if relative else scale, stride, cell)
 
     def corners(self, coordinates: Array, size: tuple[int, int], grid: tuple[int, ...]) -> Array:
         """[entries, 4] left, top, right, bottom in pixels of an input of this width and height.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns, find_pairs, flat_targets

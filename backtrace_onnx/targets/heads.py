@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.passes.regions.identification import Native, native_of
-from backtrace_onnx.passes.rewriter import is_region
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.policies import Policy
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.trace import Trace

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.policies import Policy
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, Values
 from backtrace_onnx.structures.base import Step

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,21 @@ from backtrace_onnx.text.vocabulary import Spelling, Token
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Inner
 
-    from backtrace_onnx.explainer import Explainer
+    from backtrace_onnx.graph.graph import Graph
 
 Array = npt.NDArray[Any]
 Text = str | tuple[str, str]
 INSTALL = "pip install 'backtrace-onnx[text]' (or: pip install tokenizers)"
 _MASKS = ("[MASK]", "<mask>")
 _PADS = ("[PAD]", "<pad>", "<|pad|>", "<PAD>")
+
+
+class Reader(Protocol):
+    """Whoever reads texts as a model does: an Explainer."""
+
+    @property
+    def graph(self) -> Graph:
+        """The model's graph."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class Tokenizer:
     def feeds(
         self,
         texts: Text | list[Text],
-        explainer: Explainer,
+        explainer: Reader,
         *,
         name: str | None = None,
         length: int | None = None,

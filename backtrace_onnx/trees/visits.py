@@ -15,8 +15,8 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.node_reading import canonical, read_node
 from backtrace_onnx.model.loading import ModelLike, load
 from backtrace_onnx.model.sessions import first_line, make_session
-from backtrace_onnx.structures.trees import ML, listed_numbers
 from backtrace_onnx.trees.forest import Forest, read_listed
+from backtrace_onnx.trees.leaf_numbers import ML, listed_numbers
 from backtrace_onnx.trees.paths import Paths, find_paths, find_visits
 
 _VOTES = {"TreeEnsembleRegressor": "target", "TreeEnsembleClassifier": "class"}

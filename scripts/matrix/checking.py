@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 
 import backtrace_onnx as bt
-from backtrace_onnx.ledger import Ledger
+from backtrace_onnx.propagation.ledger import Ledger
 
 MODES = ("default", "contrastive", "epsilon")
 CLOSED, ALIKE, HALF_ALIKE = 1e-3, 1e-3, 1e-2

@@ -20,7 +20,7 @@ from tests.graphs import FLOAT, mlp, model, normal
 
 X = normal(5, 4, seed=3)
 MODES = ("default", "contrastive", "epsilon")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _session(path: Path) -> ort.InferenceSession:

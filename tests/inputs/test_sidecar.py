@@ -14,7 +14,7 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.images import ImageInput, open_image
 from backtrace_onnx.inputs.sidecar import Sidecar
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 IMAGE = {"kind": "image", "height": 4, "width": 6, "color": "rgb"}
 TABLE = {
     "kind": "table",

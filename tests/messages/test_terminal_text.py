@@ -20,7 +20,7 @@ from tests.graphs import FLOAT, model, node
 
 EVIL = "a\x1b]0;owned\x07\x1b[2J\n\rforged\u202ec\x9b1m\u2066"
 STEERS = set("\x1b\x07\r\x9b\u202e\u2066")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_no_letter_is_spelled_out() -> None:

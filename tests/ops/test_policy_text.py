@@ -87,7 +87,7 @@ def test_other_processes_say_the_same() -> None:
     here = [identify(POLICIES[n].coefficients, c) for n, c in (("default", 1), ("contrastive", 2))]
     run = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

@@ -11,7 +11,7 @@ from backtrace_onnx import Explainer
 from backtrace_onnx.report.stages import MOST, apart, stages_of
 from tests.graphs import FLOAT, model, node, normal
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def names(path: str) -> list[str]:

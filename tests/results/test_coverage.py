@@ -51,7 +51,7 @@ def test_what_the_optimiser_of_transformers_writes_is_counted() -> None:
 
 
 def test_the_documented_table_is_this_one() -> None:
-    document = Path(__file__).parents[1] / "docs" / "operators.md"
+    document = Path(__file__).parents[2] / "docs" / "operators.md"
     if f"onnx {onnx.__version__}," not in document.read_text():
         pytest.skip(f"the table is not of onnx {onnx.__version__}")
     remedy = "run `backtrace-onnx ops --markdown > docs/operators.md`"

@@ -22,7 +22,7 @@ from tests.column_models import people
 from tests.graphs import mlp, normal
 from tests.report.made import explanation
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROWS = [{"age": 30.0, "hours": 40, "job": "pilot"}, {"age": 41.5, "hours": 20, "job": "cook"}]
 LAYOUT = Layout(
     {"age": (1,), "x": (5,), "image": (3, 10, 12), "rows": (6, 4), "wave": (2, 100), "ids": (8,)},

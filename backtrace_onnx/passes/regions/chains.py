@@ -16,8 +16,9 @@ from backtrace_onnx.graph.operator_families import (
     POOLING,
     REDUCING,
 )
+from backtrace_onnx.graph.regions import is_region, kinds
 from backtrace_onnx.passes.regions.fan_in import normalises
-from backtrace_onnx.passes.rewriter import Draft, is_region, kinds
+from backtrace_onnx.passes.rewriter import Draft
 
 Kind: TypeAlias = Literal["function", "bound", "end", "factor", "shift", "neutral"]
 """What a node is to a chain; "bound" is a function by itself, "end" the last one of a chain."""

@@ -13,11 +13,12 @@ from backtrace_onnx.graph.operator_families import (
     POOLING,
     REDUCING,
 )
+from backtrace_onnx.graph.regions import is_region, kinds
 from backtrace_onnx.passes.regions.axis_tracking import ALLOWED, follow
 from backtrace_onnx.passes.regions.dominators import Dominators
 from backtrace_onnx.passes.regions.identification import native_of
 from backtrace_onnx.passes.regions.varying_axes import Layouts
-from backtrace_onnx.passes.rewriter import Draft, is_region, kinds
+from backtrace_onnx.passes.rewriter import Draft
 from backtrace_onnx.rules import registry
 
 _KEEPS_SCALE = frozenset(["Abs", "Clip", "Neg", "Reciprocal", "Relu", "Sqrt"])

@@ -12,10 +12,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.regions import body, kinds
 from backtrace_onnx.model.sessions import MAX_IR, initializer, make_session
 from backtrace_onnx.passes.regions.multiples import ALONG, FUNCTIONS, fitted
 from backtrace_onnx.passes.regions.spelling import spelling
-from backtrace_onnx.passes.rewriter import body, kinds
 
 Array = npt.NDArray[Any]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.regions import kinds
 from backtrace_onnx.passes.regions.chains import following, kind_of
 from backtrace_onnx.passes.regions.identification import may_saturate, native_of
-from backtrace_onnx.passes.rewriter import Draft, kinds
+from backtrace_onnx.passes.rewriter import Draft
 
 _BOUNDING = frozenset({"Clip", "Max", "Min", "Relu"})
 _LONGEST = 4

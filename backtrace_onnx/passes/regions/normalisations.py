@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 from backtrace_onnx.graph.graph import Node, Shape
 from backtrace_onnx.graph.operator_families import DOMAIN, MOVING, NEUTRAL, NORMALISING, SCALE
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.passes.regions.chains import following
-from backtrace_onnx.passes.rewriter import Draft, is_region
+from backtrace_onnx.passes.rewriter import Draft
 
 Role: TypeAlias = Literal["own", "channel"] | None
 """What an axis is to a normalisation: one it goes over, its channels, or neither."""

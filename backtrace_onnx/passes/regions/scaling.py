@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from backtrace_onnx.graph.graph import Computed, Graph, Node
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.passes.regions.identification import Native, native_of
-from backtrace_onnx.passes.rewriter import is_region
 
 
 def read_multiples(graph: Graph) -> Graph:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.passes.rewriter import body
+from backtrace_onnx.graph.regions import body
 
 
 def spelling(region: Node, graph: Graph) -> Hashable:

@@ -1,0 +1,30 @@
+"""Regions: nodes that are read as one, which keep the nodes they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.operator_families import DOMAIN, REGION
+
+
+def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes as they were before any were merged."""
+    waiting, found = list(nodes)[::-1], []
+    while waiting:
+        node = waiting.pop()
+        if is_region(node):
+            waiting.extend(reversed(node.attributes["members"]))
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+def kinds(node: Node) -> frozenset[str]:
+    """Operators that a node is made of."""
+    return node.attributes["kinds"] if is_region(node) else frozenset({node.op_type})
+
+
+def is_region(node: Node) -> bool:
+    """Whether a node is a region."""
+    return node.domain == DOMAIN and node.op_type == REGION
