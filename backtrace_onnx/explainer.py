@@ -313,7 +313,7 @@ class Explainer:
         said, _ = declared(task, views.graph, output, said)
         probability = isinstance(start, str)
         how = (find_policy(mode), output, task, scaler, threshold, asked, said)
-        options = Options(*how, probability=probability)
+        options = Options(*how, probability=probability, labels=len(labels))
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:

@@ -34,6 +34,7 @@ from backtrace_onnx.targets.request import (
 )
 from backtrace_onnx.targets.sites import Site
 from backtrace_onnx.targets.start import Options, raising, start_text
+from backtrace_onnx.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +55,7 @@ def run_eager(
     shapes = {n: x.shape for n, x in feeds.items()}
     request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
-    request = one_of_two(request, view.head, axes, y)
+    request = one_of_two(request, view, axes, y)
     site = request.site(view)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
@@ -95,7 +96,7 @@ class _Started:
     channels: Channels
     plan: Plan
     target: Array | None = None
-    binary: bool = False
+    binary: TwoClasses = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns, find_pairs, flat_targets
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.two_classes import TwoClasses, boundary
 
 Array = npt.NDArray[Any]
 
@@ -77,11 +78,11 @@ def find_target(
     axes: OutputAxes | None = None,
     ends: npt.NDArray[np.int64] | None = None,
     *,
-    binary: bool = False,
+    binary: TwoClasses = "",
 ) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
-    Where the one entry is a probability of `binary` classes: the class, 0 or 1, by default the
+    Where the one entry stands for two classes (`binary`): the class, 0 or 1, by default the
     likelier one; an index in a tuple is one of the entry, which is class 1.
 
     For generation int64[samples, 2], or [samples, positions, 2], of (position, token); `ends` is
@@ -101,7 +102,7 @@ def find_target(
     if task == "segmentation" or (task == "regression" and target is None):
         return None
     if binary and (target is None or isinstance(target, tuple)):
-        likelier = y.reshape(len(y)) >= 0.5
+        likelier = y.reshape(len(y)) >= boundary(binary)
         if target is not None:
             _flat_index(target, y.shape[1:])
             likelier[:] = True
