@@ -17,7 +17,7 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar

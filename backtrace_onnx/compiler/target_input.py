@@ -12,7 +12,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Shape
 from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.entries import TASKS
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[np.int64]
 TARGET = "target"

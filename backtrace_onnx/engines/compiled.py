@@ -32,7 +32,7 @@ from backtrace_onnx.targets.remarks import remarks
 from backtrace_onnx.targets.request import Outcome, Request, View, one_of_two, relevance_dtype
 from backtrace_onnx.targets.sites import CONTRAST, Readings, Site
 from backtrace_onnx.targets.start import Options as StartOptions
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 
@@ -84,7 +84,8 @@ class CompiledRuns:
         found = dict(zip(names, results, strict=True))
         ledger = _ledger(found, compiled.made.books, axes.count(y.shape))
         total, binary = ledger.total().start, asked.binary
-        notes = remarks(site, axes.rows(y), asked.target, total, binary=binary)
+        named = request.target is not None
+        notes = remarks(site, axes.rows(y), asked.target, total, binary=binary, asked=named)
         return Outcome(
             _relevance(found, request, feeds),
             ledger,

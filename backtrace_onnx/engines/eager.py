@@ -34,7 +34,7 @@ from backtrace_onnx.targets.request import (
 )
 from backtrace_onnx.targets.sites import Site
 from backtrace_onnx.targets.start import Options, raising, start_text
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 
@@ -82,7 +82,8 @@ def run_eager(
     books.finish(name, start, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
     total, binary = ledger.total().start, started.binary
-    notes = remarks(site, axes.rows(y), started.target, total, binary=binary)
+    named = request.target is not None
+    notes = remarks(site, axes.rows(y), started.target, total, binary=binary, asked=named)
     notes = (*assumed, *axes.notes, *notes)
     return Outcome(relevance, ledger, outputs, started.target, axes, notes, binary)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.report.entry_answers import best_answer, entry_answer
 from backtrace_onnx.targets.entries import TASKS
-from backtrace_onnx.two_classes import boundary, of_class
+from backtrace_onnx.targets.two_classes import boundary, of_class
 
 if TYPE_CHECKING:
     from backtrace_onnx.report.subject import Subject

@@ -17,7 +17,7 @@ from backtrace_onnx.graph.module_scopes import Place
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 Fields = dict[str, Any]

@@ -13,7 +13,7 @@ from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns, find_pairs, flat_targets
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.two_classes import TwoClasses, boundary
+from backtrace_onnx.targets.two_classes import TwoClasses, boundary
 
 Array = npt.NDArray[Any]
 
@@ -124,11 +124,18 @@ def _entries(target: Any, y: Array, entries: int) -> Array:
             f"target is a class index, or one per sample ({len(y)}); got {asked.size} of them"
         )
     if ((asked < -entries) | (asked >= entries)).any():
-        raise RequestError(
-            f"target {target!r} is out of range: the output has {entries} "
-            f"{'entries' if entries == y[0].size else 'classes'} per sample"
-        )
+        raise RequestError(f"target {target!r} is out of range: {_held(entries, y[0].size)}")
     return np.broadcast_to(np.where(asked < 0, asked + entries, asked).reshape(-1), (len(y),))
+
+
+def _held(entries: int, size: int) -> str:
+    """What a sample of an output holds, for who asked for something else."""
+    if entries == 1:
+        return (
+            "the output has one entry per sample, a number that is explained as it is; where it is "
+            "the score of the second of two classes, name both: labels=, or the sidecar's labels"
+        )
+    return f"the output has {entries} {'entries' if entries == size else 'classes'} per sample"
 
 
 def _flat_index(target: tuple[Any, ...], shape: tuple[int, ...]) -> int:

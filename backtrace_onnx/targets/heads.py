@@ -19,8 +19,8 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.passes.regions.identification import Native, native_of
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
-from backtrace_onnx.two_classes import TwoClasses
-from backtrace_onnx.ways import Parts, Way, beneath, is_decision, way_of
+from backtrace_onnx.targets.two_classes import TwoClasses
+from backtrace_onnx.targets.ways import Parts, Way, beneath, is_decision, way_of
 
 StepOf = Callable[[Node], Step]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.sites import Site
-from backtrace_onnx.two_classes import TwoClasses, of_class
+from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
 Array = npt.NDArray[Any]
 FEW = 1e-3
@@ -19,7 +19,13 @@ _SHOWN = 4
 
 
 def remarks(
-    site: Site, y: Array, target: Array | None, start: Array, *, binary: TwoClasses = ""
+    site: Site,
+    y: Array,
+    target: Array | None,
+    start: Array,
+    *,
+    binary: TwoClasses = "",
+    asked: bool = False,
 ) -> tuple[Note, ...]:
     """Notes about the start of an output y[samples, ...].
 
@@ -27,10 +33,13 @@ def remarks(
         target: as `find_target` gives it.
         start: [channels, samples], the totals.
         binary: whether targets are classes 0 and 1 of one entry, and what that is.
+        asked: whether the caller named the target.
     """
     if site.task == "start":
         return tuple(_empty(start))
     found = list(_where(site, binary))
+    if asked and not binary and site.task == "classification" and y[0].size == 1:
+        found.append(Note(_alone(site.head.output)))
     return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
 
 
@@ -53,6 +62,13 @@ def _where(site: Site, binary: TwoClasses) -> Iterator[Note]:
             f"the one entry of {head.output!r} is read as the score of class 1, its negative as "
             "that of class 0"
         )
+
+
+def _alone(output: str) -> str:
+    return (
+        f"output {output!r} has one entry per sample, which is explained as a number: no class 0; "
+        "where it is the score of the second of two classes, name both (labels)"
+    )
 
 
 def _scores(head: Head) -> str:

@@ -22,7 +22,7 @@ from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.sites import CONTRAST, Site
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.targets.entries import Columns, own_classes
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 _FEW = 1e-3
 """Share of the largest score below which a score says nothing by itself."""

@@ -22,7 +22,7 @@ from backtrace_onnx.structures.base import Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.start import Options
-from backtrace_onnx.two_classes import TwoClasses
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 _SIDED = frozenset({"classification", "detection", "ctc", "contrast"})
 _RAISED = {

@@ -17,7 +17,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.targets.entries import Columns, best_entry
 from backtrace_onnx.targets.scores import Options, Scores, below, read_scores, sizes_of
-from backtrace_onnx.two_classes import boundary
+from backtrace_onnx.targets.two_classes import boundary
 
 Task = Literal[
     "classification", "regression", "bbox", "segmentation", "generation", "detection", "ctc"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from backtrace_onnx.graph import Graph, Node
-from backtrace_onnx.two_classes import mirrored
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.targets.two_classes import mirrored
 
 Way: TypeAlias = Literal["move", "pass", "mirror", "turn", "squash"]
 """What a node does to scores: "mirror" is 1 - p and "turn" -s, which turn their sign."""
