@@ -4,42 +4,8 @@ Its `Structure` leaves, or a `RuleError` that says why it has none.
 It never knows a backend, a policy, or the numbers of a sample.
 """
 
-from backtrace_onnx.rules import (
-    classical,
-    convolution,
-    elementwise,
-    linear,
-    microsoft,
-    moving,
-    picking,
-    pooling,
-    recurrent,
-    reducing,
-    regions,
-    resize,
-    sampling,
-    signal,
-    silent,
-    strings,
-    trees,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "classical",
-    "convolution",
-    "elementwise",
-    "linear",
-    "microsoft",
-    "moving",
-    "picking",
-    "pooling",
-    "recurrent",
-    "reducing",
-    "regions",
-    "resize",
-    "sampling",
-    "signal",
-    "silent",
-    "strings",
-    "trees",
-]
+for _module in iter_modules(__path__):  # a new file is found by itself: importing it registers
+    import_module(f"{__name__}.{_module.name}")
