@@ -17,11 +17,10 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.two_classes import TwoClasses
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
-    from backtrace_onnx.report.grouping import Groups
+    from backtrace_onnx.results.groups import Groups
 
 Array = npt.NDArray[Any]
 
@@ -57,8 +56,8 @@ class Explanation:
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
-        binary: "probability" where the output's one entry is that of class 1 of two, "decision"
-            where it is its score, and `target` a class; else "".
+        binary: whether the output's one entry is the probability of class 1 of two, and `target` a
+            class.
     """
 
     relevance: Mapping[str, Array]
@@ -76,7 +75,7 @@ class Explanation:
     places: Mapping[str, Place] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)
-    binary: TwoClasses = ""
+    binary: bool = False
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.
@@ -125,7 +124,7 @@ class Explanation:
         RequestError for what is not there, and where an entry is in two groups.
         """
         from backtrace_onnx.inputs.sidecar import Sidecar
-        from backtrace_onnx.report.grouping import group
+        from backtrace_onnx.report.group_sums import group
 
         meaning = Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
         wanted = meaning.groups if groups is None and meaning else groups

@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 from weakref import finalize
 
-if TYPE_CHECKING:
-    from backtrace_onnx.explainer import Explainer
+Made = TypeVar("Made")
 
 
 def explainer(
-    kind: type[Explainer], export: Callable[..., Any], options: Mapping[str, Any]
-) -> Explainer:
+    kind: Callable[..., Made], export: Callable[..., Any], options: Mapping[str, Any]
+) -> Made:
     """An explainer of what `export(path, ...)` writes; its file lives as long as the explainer.
 
-    Options that Explainer does not take go to the exporter.
+    `kind` is the class of explainers, named by who calls: exporters know no explainer. Options
+    that it does not take go to the exporter.
     """
-    known = inspect.signature(kind.__init__).parameters.keys() - {"self", "model"}
+    known = inspect.signature(kind).parameters.keys() - {"model"}
     own = {name: value for name, value in options.items() if name in known}
     folder = Path(mkdtemp(prefix="backtrace-onnx-"))
     try:

@@ -1,5 +1,4 @@
-"""What each command of the command line does: options and paths enter.
+"""What each command of the command line does.
 
-Exit codes, files and printed text leave.
-It never knows how relevance is computed.
+Options and paths enter; exit codes, files and printed text leave.
 """

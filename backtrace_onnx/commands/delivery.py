@@ -13,11 +13,11 @@ from backtrace_onnx.messages.terminal_text import visible_json
 
 if TYPE_CHECKING:
     from backtrace_onnx.report.console import Waiting
-    from backtrace_onnx.report.subject import Subject
+    from backtrace_onnx.report.explained_sample import ExplainedSample
 
 
 def keep(
-    model: Path, subjects: Sequence[Subject], out: Path | None, top: int, waiting: Waiting
+    model: Path, subjects: Sequence[ExplainedSample], out: Path | None, top: int, waiting: Waiting
 ) -> list[str]:
     """Write the folder, if one was asked for, and return its files. Raises RequestError."""
     if out is None:
@@ -29,18 +29,18 @@ def keep(
 
 
 def report(
-    model: Path, subjects: Sequence[Subject], files: Sequence[str], as_json: bool, top: int
+    model: Path, subjects: Sequence[ExplainedSample], files: Sequence[str], as_json: bool, top: int
 ) -> None:
     """Print the samples, for people or as JSON."""
     if as_json:
-        from backtrace_onnx.report.record import record
+        from backtrace_onnx.report.json_report import record
 
         print_json(record(str(model), subjects, top=top, files=files))
         return
     from backtrace_onnx.report.console import console
-    from backtrace_onnx.report.text import print_subjects
+    from backtrace_onnx.report.printed_report import print_samples
 
-    print_subjects(console(), subjects, top=top, files=files)
+    print_samples(console(), subjects, top=top, files=files)
 
 
 def print_json(value: Any) -> None:

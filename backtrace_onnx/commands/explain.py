@@ -21,10 +21,10 @@ from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.grouped import check_groups
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.group_ranking import check_groups
 from backtrace_onnx.report.stages import Flow, apart, stages_of
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.results.groups import read_options
+from backtrace_onnx.results.group_members import read_options
 from backtrace_onnx.targets.detector_columns import end_to_end
 from backtrace_onnx.targets.detectors import sees_pictures
 from backtrace_onnx.targets.entries import TASKS
@@ -34,7 +34,7 @@ from backtrace_onnx.targets.tensors import default_output
 from backtrace_onnx.text.inputs import find_ids
 
 
-def explained(asked: Asked, waiting: Waiting) -> list[Subject]:
+def explained(asked: Asked, waiting: Waiting) -> list[ExplainedSample]:
     """Explain every sample of the inputs. Raises BacktraceError."""
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     sidecar = sidecar_of(asked, explainer.graph)
@@ -62,7 +62,7 @@ def _all_subjects(
     batch: Batch,
     sidecar: Sidecar | None,
     waiting: Waiting,
-) -> list[Subject]:
+) -> list[ExplainedSample]:
     """The explanations of all parts of the batch, sample by sample."""
     graph = explainer.graph
     meaning = output_meaning(sidecar, graph, asked.output)
@@ -74,7 +74,7 @@ def _all_subjects(
         read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
         axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
-    subjects: list[Subject] = []
+    subjects: list[ExplainedSample] = []
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
         made = explainer.explain(
             part.feeds,
@@ -82,7 +82,6 @@ def _all_subjects(
             output=asked.output,
             scaler=asked.scaler,
             threshold=threshold,
-            labels=meaning.labels,
             **axes,
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",
@@ -94,7 +93,7 @@ def _all_subjects(
         notes = (*(read.notes if read else ()), *batch.notes, *made.notes, *spoken)
         names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
         made = replace(made, names=names, notes=notes)
-        common = Subject(made, sidecar=sidecar, threshold=threshold, words=asked.words)
+        common = ExplainedSample(made, sidecar=sidecar, threshold=threshold, words=asked.words)
         common = replace(common, flow=Flow(stages, inner))
         subjects += _subjects(common, part, wanted.entries(made, graph), picked)
     return subjects
@@ -151,11 +150,11 @@ def _parted(
 
 
 def _subjects(
-    common: Subject,
+    common: ExplainedSample,
     part: Batch,
     entries: Sequence[tuple[int, ...]],
     picked: Sequence[Picked] = (),
-) -> Iterator[Subject]:
+) -> Iterator[ExplainedSample]:
     sources = part.sources
     for sample in range(common.samples):
         source = sources[sample] if len(sources) == common.samples else ", ".join(sources)

@@ -51,7 +51,7 @@ class Wanted:
         asked = (self.contrast.target, self.contrast.other)
         if made.binary:
             rows = made.layout.rows(y)
-            found = [find_target(a, rows, "classification", binary=made.binary) for a in asked]
+            found = [find_target(a, rows, "classification", binary=True) for a in asked]
             both = [entries for entries in found if entries is not None]
         else:
             tokens = find_tokens(graph, made.output)
@@ -82,11 +82,10 @@ def speaks(graph: Graph, output: str, entry: TextInput) -> bool:
 
 def next_tokens(tokens: Tokens, entry: TextInput, feeds: Mapping[str, Array]) -> Wanted:
     """The token at the [MASK] or the end of every text: the one asked for, or the likeliest."""
-    name, tokenizer = entry.name, entry.tokenizer
-    good = tokenizer.targets(feeds, tokens.token, name=name)
+    good = entry.targets(feeds, tokens.token)
     if tokens.rather_than is None:
         return Wanted("generation", good)
-    other = tokenizer.targets(feeds, tokens.rather_than, name=name)
+    other = entry.targets(feeds, tokens.rather_than)
     return Wanted(None, contrast=Contrast(good, other))
 
 

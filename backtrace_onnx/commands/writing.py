@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backtrace_onnx.commands.output_folder import REPORT, whole_folder
-from backtrace_onnx.report.continuing import continuation, plot_continuation
+from backtrace_onnx.report.continuation import continuation, plot_continuation
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.identical_maps import find_same_pictures
+from backtrace_onnx.report.json_report import record
 from backtrace_onnx.report.pictures import plot_layers, plot_relevance
-from backtrace_onnx.report.record import record
-from backtrace_onnx.report.shaded import page
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.twins import find_lookalikes
+from backtrace_onnx.report.shaded_text import page
 
 PAGE = "relevance.html"
 DRAWN = 16  # samples that get pictures
@@ -20,7 +20,7 @@ DRAWN = 16  # samples that get pictures
 
 def write(
     model: str,
-    subjects: Sequence[Subject],
+    subjects: Sequence[ExplainedSample],
     out: Path,
     *,
     top: int,
@@ -37,9 +37,9 @@ def write(
         if subjects[0].texts:
             (folder / PAGE).write_text(page(subjects), "utf-8")
             names.append(PAGE)
-        lookalikes = find_lookalikes(shown)
+        same_pictures = find_same_pictures(shown)
         for i, subject in enumerate(() if written else shown):
-            if lookalikes[i] is not None:
+            if same_pictures[i] is not None:
                 continue
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")
@@ -53,7 +53,7 @@ def write(
     return files
 
 
-def _save(subjects: Sequence[Subject], folder: Path) -> list[str]:
+def _save(subjects: Sequence[ExplainedSample], folder: Path) -> list[str]:
     """The explanations as .npz, one for each that was made."""
     made = {id(subject.explanation): subject.explanation for subject in subjects}
     names = []

@@ -46,7 +46,6 @@ class Options:
         axes: of the output, or what is said of them, where they are found as declared.
         single: whether every entry has one class; None: as declared.
         probability: whether a signed mode starts at the output, not at the scores it is made of.
-        labels: how many classes have names; 0: that is not known.
     """
 
     policy: Policy
@@ -58,7 +57,6 @@ class Options:
     axes: OutputAxes | Said = SEARCH
     single: bool | None = None
     probability: bool = False
-    labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,6 @@ class _Writer:
                 options.policy,
                 options.task,
                 options.probability,
-                options.labels,
             ),
             lambda name: name in plan.graph.tensors or name in model.weights,
         )

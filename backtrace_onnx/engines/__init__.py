@@ -1,5 +1,4 @@
-"""The two ways to run an explanation: a `Request` and checked inputs enter.
+"""The two ways to run an explanation: eagerly, and compiled.
 
-An `Outcome` leaves, and an `Explanation` assembled from it.
-It never knows files or pictures.
+A request and checked inputs enter; an `Outcome` leaves. They never know files or pictures.
 """

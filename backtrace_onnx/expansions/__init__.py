@@ -1,11 +1,69 @@
-"""Operators that are read as others: a node that has a text but no rule enters.
+"""One file per family of operators that are read as standard ones; importing registers them."""
 
-The standard operators that it stands for leave, or a sentence why it is refused.
-It never knows relevance.
-"""
+from backtrace_onnx.expansions import (
+    activations,
+    algebra,
+    attention,
+    biases,
+    blocks,
+    checking,
+    classical,
+    decoding,
+    embedding,
+    experts,
+    foreign,
+    fused,
+    gates,
+    grouped,
+    integers,
+    longformer,
+    mixing,
+    normalisation,
+    packed,
+    positions,
+    qordered,
+    quantised,
+    recurrent,
+    refused,
+    rotary,
+    routing,
+    sampling,
+    spectral,
+    standard,
+    standard_attention,
+    vectors,
+)
 
-from importlib import import_module
-from pkgutil import iter_modules
-
-for _module in iter_modules(__path__):  # a new file is found by itself: importing it registers
-    import_module(f"{__name__}.{_module.name}")
+__all__ = [
+    "activations",
+    "algebra",
+    "attention",
+    "biases",
+    "blocks",
+    "checking",
+    "classical",
+    "decoding",
+    "embedding",
+    "experts",
+    "foreign",
+    "fused",
+    "gates",
+    "grouped",
+    "integers",
+    "longformer",
+    "mixing",
+    "normalisation",
+    "packed",
+    "positions",
+    "qordered",
+    "quantised",
+    "recurrent",
+    "refused",
+    "rotary",
+    "routing",
+    "sampling",
+    "spectral",
+    "standard",
+    "standard_attention",
+    "vectors",
+]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.topology import renamed
+from backtrace_onnx.model.topology import subgraphs
 
 _COMPARING = frozenset({"MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize", "Upsample"})
 _NARROW = frozenset({TensorProto.UINT8, TensorProto.INT8})
@@ -30,11 +31,16 @@ def widened(model: Model) -> Model:
     }
     if not narrow:
         return model
-    return model.with_nodes(
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    written = [
         new
-        for node in nodes
+        for node in proto.graph.node
         for new in (_widened(node, narrow[node.name]) if node.name in narrow else [node])
-    )
+    ]
+    del proto.graph.node[:]
+    proto.graph.node.extend(written)
+    return Model(proto, model.weights, model.name, model.folder, model.aside)
 
 
 def read_once(model: Model) -> Model:
@@ -43,7 +49,7 @@ def read_once(model: Model) -> Model:
     What fans out from one tensor is then seen to come from one.
     """
     first: dict[tuple[object, ...], str] = {}
-    alike: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     kept = {o.name for o in model.proto.graph.output}
     for node in model.proto.graph.node:
         if node.op_type != "DequantizeLinear" or node.domain or node.output[0] in kept:
@@ -51,11 +57,17 @@ def read_once(model: Model) -> Model:
         attributes = sorted(a.SerializeToString() for a in node.attribute)
         made = first.setdefault((*node.input, *attributes), node.output[0])
         if made != node.output[0]:
-            alike[node.output[0]] = made
-    if not alike:
+            renamed[node.output[0]] = made
+    if not renamed or any(True for n in model.proto.graph.node for _ in subgraphs(n)):
         return model
-    left = [node for node in model.proto.graph.node if node.output[0] not in alike]
-    return model.with_nodes(renamed(node, alike) for node in left)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    left = [node for node in proto.graph.node if node.output[0] not in renamed]
+    for node in left:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    del proto.graph.node[:]
+    proto.graph.node.extend(left)
+    return Model(proto, model.weights, model.name, model.folder, model.aside)
 
 
 def _widened(node: NodeProto, kind: int) -> list[NodeProto]:

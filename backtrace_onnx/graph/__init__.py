@@ -1,5 +1,5 @@
-"""What is known before anything runs: the nodes of a `Model` enter.
+"""What is known of a graph before it runs.
 
-A frozen `Graph` leaves: nodes, constants, types, sample axes, and traits of the tensors.
+A `Model` enters; a frozen `Graph` with types, sample axes and traits of its tensors leaves.
 It never runs a sample and never knows a rule.
 """

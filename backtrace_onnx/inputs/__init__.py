@@ -1,5 +1,5 @@
-"""What people hand over: arrays, tables, pictures, sound and sidecars enter.
+"""What people hand over: arrays, tables, pictures, sound, and the sidecar that says what they are.
 
-Arrays by input name leave, and names for their parts.
+Files and frames enter; arrays by input name, and names of their parts, leave.
 It never knows relevance.
 """

@@ -1,5 +1,4 @@
-"""What a mode is, as data: a function that somebody wrote enters.
+"""What a mode is, as data: policies, and what is checked of them.
 
-A `Policy` leaves that is known to take and return what policies do.
-It never knows a layer or an operator.
+A user's function enters; a checked `Policy` leaves. It never knows a layer or an operator.
 """

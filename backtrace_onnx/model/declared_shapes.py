@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import onnx
 from onnx import ValueInfoProto, shape_inference
@@ -23,7 +24,7 @@ def without_contradicted(model: Model) -> Model:
     for output in proto.graph.output:
         if output.name in wrong:
             output.type.tensor_type.ClearField("shape")
-    return model.with_proto(proto)
+    return replace(model, proto=proto)
 
 
 def _contradicted(proto: onnx.ModelProto) -> frozenset[str]:

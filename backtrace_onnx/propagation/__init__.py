@@ -1,5 +1,5 @@
-"""Plan, forward run, walk back and books: a `Graph`, arrays and a start enter.
+"""The plan, the forward run, the walk back and the ledger.
 
-Relevance by tensor leaves, and a `Ledger` that closes.
-Its walk never names an operator.
+A `Graph` and arrays enter; relevance of every tensor and a `Ledger` leave.
+It never names an operator.
 """

@@ -1,5 +1,1 @@
-"""What people look at: an `Explanation` and its sidecar enter.
-
-Pictures, pages, tables and sentences leave.
-It never computes relevance.
-"""
+"""What people look at: pictures, tables and text."""

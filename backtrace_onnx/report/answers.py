@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.report.entry_answers import best_answer, entry_answer
+from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.targets.entries import TASKS
-from backtrace_onnx.targets.two_classes import boundary, of_class
-
-if TYPE_CHECKING:
-    from backtrace_onnx.report.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -54,23 +50,34 @@ def percent(share: float) -> str:
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
-def predicted(subject: Subject) -> Answer | None:
+def predicted_answer(subject: ExplainedSample) -> Answer | None:
     """The largest entry of the output; None if the task has no such thing."""
     y = subject.output
     if y is None or y.size == 0 or subject.task == "segmentation":
         return None
     if subject.explanation.binary:
-        return _of_two(subject, int(y.ravel()[0] >= boundary(subject.explanation.binary)))
+        return _of_two(subject, int(y.ravel()[0] >= 0.5))
     if subject.task in TASKS and subject.explanation.layout.class_axis is not None:
-        return subject.answer(best_answer(subject.explanation, chosen_entry(subject), y))
+        return answer_at(subject, best_answer(subject.explanation, chosen_entry(subject), y))
     chosen = chosen_entry(subject)
     if y.ndim == 2 and chosen is not None and (subject.task == "generation" or subject.vocabulary):
         place = chosen // y.shape[1]
-        return subject.answer(place * y.shape[1] + int(np.argmax(y[place])))
-    return subject.answer(int(np.argmax(y)))
+        return answer_at(subject, place * y.shape[1] + int(np.argmax(y[place])))
+    return answer_at(subject, int(np.argmax(y)))
 
 
-def chosen_entry(subject: Subject) -> int | None:
+def explained_answer(subject: ExplainedSample) -> Answer | None:
+    """The entry that is explained; None if it is not a single one."""
+    chosen = chosen_entry(subject)
+    return None if chosen is None else answer_at(subject, chosen)
+
+
+def rival_answer(subject: ExplainedSample) -> Answer | None:
+    """The entry that the explained one is set against, if there is one."""
+    return answer_at(subject, subject.entries[1]) if len(subject.entries) > 1 else None
+
+
+def chosen_entry(subject: ExplainedSample) -> int | None:
     """The explained entry of the flattened output."""
     chosen, y = subject.explanation.target, subject.output
     if y is None:
@@ -83,7 +90,7 @@ def chosen_entry(subject: Subject) -> int | None:
     return int(chosen[subject.sample]) if chosen is not None and chosen.ndim == 1 else None
 
 
-def answer_at(subject: Subject, flat: int) -> Answer:
+def answer_at(subject: ExplainedSample, flat: int) -> Answer:
     """An entry of the flattened output, or one of its two classes."""
     if subject.explanation.binary:
         return _of_two(subject, flat)
@@ -105,16 +112,15 @@ def answer_at(subject: Subject, flat: int) -> Answer:
     return Answer(index, name, float(row[place]), share, None if axis is None else axis - 1)
 
 
-def _of_two(subject: Subject, place: int) -> Answer:
-    """Class 1, of which the output's one entry tells, or class 0, which has the rest."""
-    two, labels = subject.explanation.binary, subject.meaning.labels
-    value = of_class(two, float(np.asarray(subject.output, np.float64).ravel()[0]), place)
-    share = value if two == "probability" else None
-    return Answer((place,), labels[place] if len(labels) == 2 else None, value, share)
+def _of_two(subject: ExplainedSample, place: int) -> Answer:
+    """Class 1, whose probability is the output's one entry, or class 0, which has the rest."""
+    one = float(np.asarray(subject.output, np.float64).ravel()[0])
+    value, labels = (one if place else 1 - one), subject.meaning.labels
+    return Answer((place,), labels[place] if len(labels) == 2 else None, value, value)
 
 
 def _classes(
-    subject: Subject, y: npt.NDArray[np.float64], index: tuple[int, ...]
+    subject: ExplainedSample, y: npt.NDArray[np.float64], index: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.float64], int]:
     """The values of the classes that an entry is one of, and its place among them."""
     axis = subject.explanation.layout.class_axis
@@ -124,7 +130,7 @@ def _classes(
     return np.moveaxis(y, axis - 1, -1)[(*before, *after)], place
 
 
-def _token(subject: Subject, token: int) -> str | None:
+def _token(subject: ExplainedSample, token: int) -> str | None:
     vocabulary = subject.vocabulary
     if vocabulary is not None:
         return repr(vocabulary.tokens([token])[0].text)
@@ -132,7 +138,9 @@ def _token(subject: Subject, token: int) -> str | None:
     return labels[token] if token < len(labels) else None
 
 
-def _label(subject: Subject, place: int, flat: int, classes: int, entries: int) -> str | None:
+def _label(
+    subject: ExplainedSample, place: int, flat: int, classes: int, entries: int
+) -> str | None:
     """The label of a class, or of an entry where there are as many labels as entries."""
     labels = subject.meaning.labels
     if not labels or entries == 1:
@@ -150,7 +158,9 @@ def _label(subject: Subject, place: int, flat: int, classes: int, entries: int) 
     return None
 
 
-def _probabilities(subject: Subject, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+def _probabilities(
+    subject: ExplainedSample, y: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64] | None:
     """y if it is a distribution; its softmax if the sidecar calls it a classification."""
     if subject.task not in ("classification", "start") or y.size < 2 or not np.isfinite(y).all():
         return None

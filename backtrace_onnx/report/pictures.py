@@ -12,17 +12,31 @@ import numpy as np
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.images import open_image
-from backtrace_onnx.report import bars, heatmap, layers, sentences, spectra, strips, waves
-from backtrace_onnx.report.answers import Answer, percent
-from backtrace_onnx.report.bars import GROUPS
-from backtrace_onnx.report.framing import find_placement
-from backtrace_onnx.report.ranking import is_picture, pixels
-from backtrace_onnx.report.record import balance
-from backtrace_onnx.report.shaded import page
-from backtrace_onnx.report.spans import find_track
-from backtrace_onnx.report.style import ALARM, FAINT, fade, pale, save, sheet, shortened
-from backtrace_onnx.report.subject import NAMED, Subject
-from backtrace_onnx.results.groups import Members
+from backtrace_onnx.report import (
+    array_panel,
+    bar_panel,
+    flow_picture,
+    picture_panel,
+    series_panel,
+    spectrogram_panel,
+    text_panel,
+)
+from backtrace_onnx.report.answers import (
+    Answer,
+    explained_answer,
+    percent,
+    predicted_answer,
+    rival_answer,
+)
+from backtrace_onnx.report.bar_panel import GROUPS
+from backtrace_onnx.report.explained_sample import NAMED, ExplainedSample
+from backtrace_onnx.report.headlines import answered
+from backtrace_onnx.report.input_kinds import Kind, is_picture, kind_of, pixels
+from backtrace_onnx.report.json_report import balance
+from backtrace_onnx.report.picture_frame import find_placement
+from backtrace_onnx.report.picture_style import ALARM, FAINT, fade, pale, save, sheet, shortened
+from backtrace_onnx.report.shaded_text import page
+from backtrace_onnx.results.group_members import Members
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +62,7 @@ def plot(
     Raises RequestError for a sample that is not there or a file that cannot be written.
     """
     known = sidecar.groups if groups is None and sidecar else groups
-    subject = Subject(explanation, sample, sidecar=sidecar, groups=known or {})
+    subject = ExplainedSample(explanation, sample, sidecar=sidecar, groups=known or {})
     if picture is not None:
         subject = replace(subject, originals=_originals(subject, picture))
     if not 0 <= sample < subject.samples:
@@ -59,7 +73,7 @@ def plot(
         plot_relevance(subject, path)
 
 
-def _originals(subject: Subject, picture: Path) -> dict[str, Image.Image]:
+def _originals(subject: ExplainedSample, picture: Path) -> dict[str, Image.Image]:
     """The picture that the only input which the sidecar makes of one was made of."""
     names = [name for name in subject.explanation.inputs if subject.image(name)]
     if len(names) != 1:
@@ -70,7 +84,7 @@ def _originals(subject: Subject, picture: Path) -> dict[str, Image.Image]:
     return {names[0]: open_image(picture)}
 
 
-def _write_page(subject: Subject, path: Path) -> None:
+def _write_page(subject: ExplainedSample, path: Path) -> None:
     if not subject.texts:
         raise RequestError(f"{path}: no input is a text, by its sidecar; pictures are .png, ...")
     try:
@@ -79,17 +93,17 @@ def _write_page(subject: Subject, path: Path) -> None:
         raise RequestError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def plot_relevance(subject: Subject, path: Path) -> None:
+def plot_relevance(subject: ExplainedSample, path: Path) -> None:
     """Write the picture of one sample's relevance, all inputs in one."""
     save(path, lambda: _relevance(subject))
 
 
-def plot_layers(subject: Subject, path: Path) -> None:
+def plot_layers(subject: ExplainedSample, path: Path) -> None:
     """Write the picture of where relevance went, node by node."""
-    save(path, lambda: layers.draw(subject))
+    save(path, lambda: flow_picture.draw(subject))
 
 
-def _relevance(subject: Subject) -> Figure:
+def _relevance(subject: ExplainedSample) -> Figure:
     names = _panels(subject)
     sizes = [_size(subject, name) for name in names]
     width = max(size[0] for size in sizes)
@@ -102,7 +116,7 @@ def _relevance(subject: Subject) -> Figure:
         for part, name in zip(parts[-len(names) :], names, strict=True):
             if len(names) > 1:
                 part.suptitle(_headed(subject, name), x=0.01, ha="left", fontsize=11)
-            _kind(subject, name).draw(part, subject, name)
+            _PANELS[_kind(subject, name)].draw(part, subject, name)
     if warned:
         fade(figure)
         parts[0].set_facecolor(ALARM)
@@ -112,22 +126,22 @@ def _relevance(subject: Subject) -> Figure:
     return figure
 
 
-def _headed(subject: Subject, name: str) -> str:
+def _headed(subject: ExplainedSample, name: str) -> str:
     """What stands above one of several panels."""
     if name == GROUPS:
         return "groups"
     return "columns" if subject.is_column(name) else name
 
 
-def _panels(subject: Subject) -> list[str]:
+def _panels(subject: ExplainedSample) -> list[str]:
     """What is drawn: the inputs, or the groups first, with what is drawn as bars among them."""
     names = drawn_inputs(subject)
     if not subject.groups:
         return names
-    return [GROUPS, *(name for name in names if _kind(subject, name) is not bars)]
+    return [GROUPS, *(name for name in names if _kind(subject, name) != "bars")]
 
 
-def drawn_inputs(subject: Subject) -> list[str]:
+def drawn_inputs(subject: ExplainedSample) -> list[str]:
     """Inputs with a picture: all that hold something and do not only go with a text.
 
     The first column of a table stands for all of them.
@@ -138,54 +152,30 @@ def drawn_inputs(subject: Subject) -> list[str]:
     return [name for name in names if subject.explanation.inputs[name].size] or names[:1]
 
 
-def is_barred(subject: Subject, name: str) -> bool:
-    """Whether an input is drawn as bars."""
-    return _kind(subject, name) is bars
+def _kind(subject: ExplainedSample, name: str) -> Kind:
+    return "bars" if name == GROUPS else kind_of(subject, name)
 
 
-def _kind(subject: Subject, name: str) -> _Drawn:
-    if name == GROUPS:
-        return bars
-    if subject.text(name) is not None:
-        return sentences
-    sample = subject.relevance(name)
-    if find_track(subject, name) is not None:
-        return waves
-    if subject.spectrogram(name) is not None:
-        return spectra
-    if is_picture(subject, name):
-        return heatmap
-    named = subject.table(name) is not None or subject.is_column(name)
-    one = sample.ndim == 0 or sample.size == max(sample.shape)
-    return bars if named or one else strips
+def _size(subject: ExplainedSample, name: str) -> tuple[float, float]:
+    """Inches that a panel takes: width and height."""
+    kind = _kind(subject, name)
+    if kind == "picture":
+        rows, columns = picture_panel.shown_frame(subject, name).picture.shape[:2]
+        side = 3.4 if picture_panel.panels(subject) > 2 else 4.2
+        return picture_panel.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
+    if kind == "array":
+        return 9.6, 4.2
+    width = 9.6 if kind in ("series", "spectrogram") else 9.0
+    return width, _PANELS[kind].height(subject, name)
 
 
-def _size(subject: Subject, name: str) -> tuple[float, float]:
-    if name == GROUPS:
-        return 9.0, bars.height(subject, name)
-    if is_picture(subject, name):
-        rows, columns = heatmap.shown_frame(subject, name).picture.shape[:2]
-        side = 3.4 if heatmap.panels(subject) > 2 else 4.2
-        return heatmap.panels(subject) * (side + 0.1), min(side * rows / columns, 12.0) + 0.65
-    if _kind(subject, name) is sentences:
-        return sentences.WIDTH, sentences.height(subject, name)
-    if _kind(subject, name) in (waves, spectra):
-        drawn = waves if _kind(subject, name) is waves else spectra
-        return 9.6, drawn.height(subject, name)
-    if _kind(subject, name) is bars:
-        return 9.0, bars.height(subject, name)
-    return 9.6, 4.2
-
-
-def _title(subject: Subject) -> str:
-    from backtrace_onnx.report.text import answered
-
-    mask, target, prediction = subject.mask, subject.target(), subject.prediction()
+def _title(subject: ExplainedSample) -> str:
+    mask, target, prediction = subject.mask, explained_answer(subject), predicted_answer(subject)
     if mask is not None:
         names = [name for name, _ in subject.masked()[:3]]
         classes = f": {', '.join(map(shortened, names))}" if names else ""
         return f"Why these {int(mask.sum())} pixels of {mask.size}{classes}?"
-    if other := subject.other():
+    if other := rival_answer(subject):
         question = f"Why {_called(target)} rather than {_called(other)}?"
         return f"{question}  Predicted: {shortened(str(prediction), 36)}"
     if target is None or prediction is None or subject.task not in NAMED:
@@ -204,7 +194,7 @@ def _called(answer: Answer | None) -> str:
     return name if name[:1] in "'\"" else f"“{name}”"
 
 
-def _went(subject: Subject, names: list[str]) -> str:
+def _went(subject: ExplainedSample, names: list[str]) -> str:
     """Subtitle: mode, and the parts of the start that reached the inputs."""
     channels = balance(subject)
     parts = []
@@ -217,14 +207,14 @@ def _went(subject: Subject, names: list[str]) -> str:
     large = any(
         n != GROUPS
         and is_picture(subject, n)
-        and min(heatmap.shown_picture(subject, n).shape[:2]) >= heatmap.SMOOTHED_FROM
+        and min(picture_panel.shown_picture(subject, n).shape[:2]) >= picture_panel.SMOOTHED_FROM
         for n in names
     )
     smooth = " · smoothed for display" if large else ""
     return f"mode {subject.explanation.mode}{reached}{_padded(subject, names)}{smooth}"
 
 
-def _padded(subject: Subject, names: list[str]) -> str:
+def _padded(subject: ExplainedSample, names: list[str]) -> str:
     """How much of |relevance| lies on the padding around pictures, which is not drawn."""
     whole = outside = 0.0
     for name in names:
@@ -238,10 +228,11 @@ def _padded(subject: Subject, names: list[str]) -> str:
     return f" · {percent(outside / whole)} of |relevance| on the padding" if whole else ""
 
 
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    from matplotlib.figure import FigureBase
-
-    class _Drawn(Protocol):
-        def draw(self, figure: FigureBase, subject: Subject, name: str) -> None: ...
+_PANELS: dict[Kind, Any] = {
+    "text": text_panel,
+    "series": series_panel,
+    "spectrogram": spectrogram_panel,
+    "picture": picture_panel,
+    "bars": bar_panel,
+    "array": array_panel,
+}

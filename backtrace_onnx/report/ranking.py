@@ -1,59 +1,15 @@
-"""Which parts of the inputs matter: columns of tables, regions of pictures, rows, entries."""
+"""Which parts of the inputs matter most."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
-from backtrace_onnx.inputs.images import ImageInput
-from backtrace_onnx.inputs.spectrograms import SpectrogramInput
-from backtrace_onnx.report.canvas import canvas, looks_like_picture
-from backtrace_onnx.report.framing import Frame, find_placement
-from backtrace_onnx.report.grouped import grouped
-from backtrace_onnx.report.spans import BANDS, CELLS, Track, parts_of, ranked_track, seconds
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.tokens import read
-
-Array = npt.NDArray[Any]
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.group_ranking import grouped
+from backtrace_onnx.report.input_parts import Part, parts_of_input
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of an input and its relevance.
-
-    Attributes:
-        value: what the part holds, as text, where that is known.
-        share: |relevance| over the sum of |relevance| of all parts of all inputs.
-        channels: relevance by channel.
-        box: of a region of a picture: first row, first column, row and column after the last.
-        index: of an entry: its place in the sample.
-        span: of a stretch of time: its first position and the one after its last.
-        members: of a group: what it was said to hold.
-    """
-
-    input: str
-    name: str
-    relevance: float
-    channels: tuple[float, ...]
-    value: str | None = None
-    box: tuple[int, int, int, int] | None = None
-    index: tuple[int, ...] | None = None
-    span: tuple[int, int] | None = None
-    share: float = 0.0
-    members: tuple[str, ...] | None = None
-
-    def __str__(self) -> str:
-        if self.members is not None and self.value is None:
-            return f"{self.name} ({', '.join(self.members)})"
-        return self.name if self.value is None else f"{self.name} = {self.value}"
-
-
-def rank(subject: Subject, input: str | None = None) -> list[Part]:
+def rank(subject: ExplainedSample, input: str | None = None) -> list[Part]:
     """Parts of one input, or of all, by |relevance|, largest first.
 
     Inputs that are columns of a table are one input. Groups of entries are parts, where all inputs
@@ -61,9 +17,9 @@ def rank(subject: Subject, input: str | None = None) -> list[Part]:
     """
     names = _beside(subject, input) if input else _ranked(subject)
     if subject.groups and input is None:
-        found = list(grouped(subject, names, _parts))
+        found = list(grouped(subject, names, parts_of_input))
     else:
-        found = [part for name in names for part in _parts(subject, name)]
+        found = [part for name in names for part in parts_of_input(subject, name)]
     total = sum(abs(part.relevance) for part in found)
     shared = [replace(part, share=_share(part, total)) for part in found]
     return sorted(shared, key=lambda part: -abs(part.relevance))
@@ -78,196 +34,17 @@ def with_relevance(parts: list[Part]) -> list[Part]:
     return found or parts
 
 
-def _ranked(subject: Subject) -> list[str]:
+def _ranked(subject: ExplainedSample) -> list[str]:
     """All inputs but those that only go with texts."""
     return [name for name in subject.explanation.inputs if name not in subject.companions]
 
 
-def _beside(subject: Subject, name: str) -> list[str]:
+def _beside(subject: ExplainedSample, name: str) -> list[str]:
     """An input, or all that are columns of the same table."""
     if not subject.is_column(name):
         return [name]
     return [other for other in _ranked(subject) if subject.is_column(other)]
 
 
-def is_picture(subject: Subject, name: str) -> bool:
-    """Whether an input is a picture: the sidecar says so, or its shape looks like one."""
-    if is_past(subject, name) or subject.spectrogram(name) or subject.series(name):
-        return False
-    if subject.image(name) is not None:
-        return True
-    if subject.text(name) or subject.table(name) or name in subject.explanation.names:
-        return False
-    operators = {entry.operator for entry in subject.explanation.ledger.values()}
-    return looks_like_picture(subject.relevance(name), operators)
-
-
-def is_past(subject: Subject, name: str) -> bool:
-    """Whether an input [samples, heads, positions, features] holds a language model's past."""
-    x = subject.explanation.inputs[name]
-    return "past" in name.lower() and x.dtype.kind == "f" and x.ndim == 4
-
-
-def pixels(subject: Subject, name: str, relevance: Array) -> Array:
-    """Relevance of every pixel [H, W] of a sample shaped like a picture: the sum over channels."""
-    entry = subject.image(name)
-    laid = None if entry else canvas(relevance)
-    axis = _axis(entry) if entry else 0
-    total: Array = (
-        relevance.sum(axis=axis, dtype=np.float64)
-        if laid is None
-        else laid.sum(axis=2, dtype=np.float64)
-    )
-    return total
-
-
-def edges(size: int) -> list[int]:
-    """Borders of about eight cells along an axis of a picture, equal ones if possible."""
-    count = next((n for n in (8, 7, 9, 6, 10) if size % n == 0), min(8, size))
-    return [round(size * i / count) for i in range(count + 1)]
-
-
-def _parts(subject: Subject, name: str) -> Iterator[Part]:
-    sample = subject.relevance(name)
-    own = [subject.own(values[name], name) for _, values in subject.channels]
-    if is_past(subject, name):
-        return _positions(name, sample, own)
-    if (track := ranked_track(subject, name)) is not None:
-        return _spans(track, name, [track.laid(r) for r in (sample, *own)])
-    if (sound := subject.spectrogram(name)) is not None:
-        return _cells(sound, name, [sound.plane(r) for r in (sample, *own)])
-    if is_picture(subject, name):
-        return _regions(subject, name, sample, own)
-    if subject.text(name) is not None:
-        return _tokens(subject, name)
-    if subject.table(name) is not None and sample.ndim == 1:
-        return _columns(subject, name, sample, own)
-    if sample.ndim == 2 and min(sample.shape) > 1:
-        return _rows(name, sample, own)
-    return _entries(subject, name, sample, own)
-
-
-def _regions(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    wholes = [pixels(subject, name, r) for r in (sample, *own)]
-    frame = _frame(subject, name)
-    maps = wholes if frame is None else [frame.cut(m) for m in wholes]
-    yield from _padding(name, frame, wholes)
-    rows, columns = edges(maps[0].shape[0]), edges(maps[0].shape[1])
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(columns):
-            sums = [float(m[top:bottom, left:right].sum()) for m in maps]
-            box = _placed(frame, (top, left, bottom, right))
-            text = f"rows {box[0]}-{box[2]}, columns {box[1]}-{box[3]}"
-            yield Part(name, text, sums[0], tuple(sums[1:]), box=box)
-
-
-def _frame(subject: Subject, name: str) -> Frame | None:
-    """Where the picture lies in the input, if places are told in its own pixels."""
-    placement = find_placement(subject, name)
-    if placement is None:
-        return None
-    return Frame(np.zeros((1, 1, 3), np.uint8), placement.size, placement)
-
-
-def _padding(name: str, frame: Frame | None, maps: list[Array]) -> Iterator[Part]:
-    """What the padding around a picture holds, as a part of its own."""
-    sums = [frame.padding(m) for m in maps] if frame else [None]
-    found = [s for s in sums if s is not None]
-    if found:
-        yield Part(name, "padding", found[0], tuple(found[1:]))
-
-
-def _placed(frame: Frame | None, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Rows and columns of what was cut out of an input, in the picture's own pixels."""
-    if frame is None or frame.placement is None:
-        return box
-    x, y = frame.placement.inside[:2]
-    top, left, bottom, right = box
-    found = [round(n) for n in frame.back((x + left, y + top, x + right, y + bottom))]
-    return found[1], found[0], found[3], found[2]
-
-
-def _spans(track: Track, name: str, maps: list[Array]) -> Iterator[Part]:
-    """Stretches of time of every channel."""
-    for channel, called in enumerate(track.names):
-        for first, last in track.spans():
-            sums = [float(m[channel, first:last].sum(dtype=np.float64)) for m in maps]
-            text = f"{called}, {track.when(first, last)}" if called else track.when(first, last)
-            at = (channel, first) if len(track.names) > 1 else None
-            yield Part(name, text, sums[0], tuple(sums[1:]), index=at, span=(first, last))
-
-
-def _cells(sound: SpectrogramInput, name: str, maps: list[Array]) -> Iterator[Part]:
-    """Stretches of time in bands of frequencies."""
-    rows, columns = maps[0].shape
-    for low, high in parts_of(rows, BANDS):
-        hertz = f"{sound.hertz[low]:.0f}-{sound.hertz[high - 1]:.0f} Hz"
-        for first, last in parts_of(columns, CELLS):
-            sums = [float(m[low:high, first:last].sum(dtype=np.float64)) for m in maps]
-            when = seconds(sound.seconds(first), sound.seconds(last))
-            box = (low, first, high, last)
-            yield Part(name, f"{when}, {hertz}", sums[0], tuple(sums[1:]), box=box)
-
-
-def _tokens(subject: Subject, name: str) -> Iterator[Part]:
-    sentence = read(subject, name)
-    for mark in (*sentence.marks, *sentence.special):
-        text = repr(mark.text.strip(" ") or mark.text)[1:-1]
-        yield Part(name, text, mark.relevance, mark.channels, index=(mark.index,))
-
-
-def _columns(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    table = subject.table(name)
-    values = subject.own(subject.explanation.inputs[name], name)
-    for feature, slots in table.columns() if table else ():
-        sums = tuple(float(r[slots].sum()) for r in own)
-        value = feature.decode(values[slots])
-        yield Part(name, feature.name, float(sample[slots].sum()), sums, value)
-
-
-def _rows(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    for i, row in enumerate(sample):
-        sums = tuple(float(r[i].sum()) for r in own)
-        yield Part(name, f"{name}[{i}, :]", float(row.sum()), sums, index=(i,))
-
-
-def _positions(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    for i in range(sample.shape[1]):
-        sums = tuple(float(r[:, i].sum()) for r in own)
-        yield Part(name, f"{name}[:, {i}, :]", float(sample[:, i].sum()), sums, index=(i,))
-
-
-def _entries(subject: Subject, name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
-    values = subject.own(subject.explanation.inputs[name], name)
-    names = subject.explanation.names.get(name, ())
-    largest = np.argsort(-np.abs(sample), axis=None, kind="stable")[:_MOST]
-    for flat in largest:
-        at = tuple(int(i) for i in np.unravel_index(flat, sample.shape))
-        place = at[0] if at else 0
-        known = len(at) < 2 and place < len(names)
-        sums = tuple(float(r[at]) for r in own)
-        text = shown(values[at], 6 if known else 4)
-        called = names[place] if known else _spelled(name, at)
-        yield Part(name, called, float(sample[at]), sums, text, index=at)
-
-
-_MOST = 1000  # entries that a ranking of a large array goes down to
-
-
-def shown(value: Any, digits: int) -> str:
-    """A value of an input as text."""
-    if isinstance(value, float | np.floating):
-        return "missing" if np.isnan(value) else f"{value:.{digits}g}"
-    return str(value) or "(empty)"
-
-
-def _spelled(name: str, at: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, at))}]" if at else name
-
-
 def _share(part: Part, total: float) -> float:
     return abs(part.relevance) / total if total > 0 else 0.0
-
-
-def _axis(entry: ImageInput) -> int:
-    return 0 if entry.layout == "NCHW" else 2

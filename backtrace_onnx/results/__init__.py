@@ -1,5 +1,4 @@
-"""What comes out and how it is kept: relevance, ledgers and plans enter.
+"""What comes out and how it is kept: archives, modules, groups, stages, support.
 
-Archives, sums by module and by group, doubts, and tables of support leave.
-It never draws.
+Relevance and ledgers enter; summaries leave. They never draw.
 """

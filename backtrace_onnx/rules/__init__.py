@@ -1,11 +1,41 @@
-"""What every operator is: an `Op` enters, a node and all that is known before it runs.
+"""One file per operator family. Importing this package registers every rule."""
 
-Its `Structure` leaves, or a `RuleError` that says why it has none.
-It never knows a backend, a policy, or the numbers of a sample.
-"""
+from backtrace_onnx.rules import (
+    classical,
+    convolution,
+    elementwise,
+    linear,
+    microsoft,
+    moving,
+    picking,
+    pooling,
+    recurrent,
+    reducing,
+    regions,
+    resize,
+    sampling,
+    signal,
+    silent,
+    strings,
+    trees,
+)
 
-from importlib import import_module
-from pkgutil import iter_modules
-
-for _module in iter_modules(__path__):  # a new file is found by itself: importing it registers
-    import_module(f"{__name__}.{_module.name}")
+__all__ = [
+    "classical",
+    "convolution",
+    "elementwise",
+    "linear",
+    "microsoft",
+    "moving",
+    "picking",
+    "pooling",
+    "recurrent",
+    "reducing",
+    "regions",
+    "resize",
+    "sampling",
+    "signal",
+    "silent",
+    "strings",
+    "trees",
+]

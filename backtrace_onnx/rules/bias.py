@@ -10,13 +10,7 @@ from backtrace_onnx.structures.linear import Linear, Shifted
 
 
 def biased(op: Op, linear: Linear, shape: tuple[int, ...] = (), scale: float = 1.0) -> Structure:
-    """The structure of `linear` with `scale` times input 2 added, where the operator has that.
-
-    A constant becomes the bias, which absorbs its share; data become one more term.
-
-    Args:
-        shape: in which the input is broadcast against the output; () as it is.
-    """
+    """`linear` plus scale * input 2, laid in `shape` (if given) and broadcast."""
     if not op.has(2):
         return linear
     bias = op.constant(2)

@@ -1,4 +1,4 @@
-"""What a structure is, the step it is asked to make, and the simplest structures."""
+"""The step a structure is asked to make, and the two simplest structures."""
 
 from __future__ import annotations
 
@@ -69,10 +69,7 @@ class Step(Protocol):
 
 
 class Structure:
-    """What an operator is to relevance, whatever its name.
-
-    A subclass says with `propagate` what the inputs are sent, and with the attributes below what it
-    reads for that: the forward run keeps nothing else.
+    """How relevance passes an operator.
 
     Attributes:
         values, results, shapes: indices of the inputs and outputs whose values, and of the inputs
@@ -100,33 +97,26 @@ class Structure:
     squashes: str = ""
 
     def masses(self, step: Step) -> tuple[Value, Value | None] | None:
-        """The positive and negative mass (p, n) of every unit, 0 exactly where it has no terms.
-
-        n is None where no unit has a negative one. None in place of both where the operator has no
-        units that share by mass.
-        """
+        """(p, n) of the units, each of them exactly 0 where it has no terms; n None where it is 0
+        for all. None where the operator has no units that share by mass."""
         return None
 
     def raised(self, ops: Ops, constant: Value) -> Structure:
-        """The same structure with `constant`, broadcast to its units, added to their bias."""
+        """The structure whose units have a bias that is more by `constant`, broadcast to them."""
         raise NotImplementedError
 
     def raw_scores(self, step: Step) -> Value:
-        """Values of the units, before the operator's own softmax or sigmoid (`squashes`)."""
+        """Values of the units of an operator that squashes them, before it does."""
         raise NotImplementedError
 
     def propagate(self, step: Step) -> Pieces:
-        """What each input is sent, by its index, of the relevance that the outputs received.
-
-        What constants absorb and what nobody is given is booked with `step.book`; the engine books
-        what is sent.
-        """
+        """What each input is sent of the relevance at the outputs."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Passes(Structure):
-    """Relevance passes unchanged to the input with index `data`."""
+    """Relevance passes unchanged to input `data`."""
 
     data: int = 0
 
@@ -147,11 +137,7 @@ class Nothing(Structure):
 
 @dataclass(frozen=True)
 class Halves(Structure):
-    """Operands that are data get equal parts of the relevance; constants and gates get none.
-
-    A product of two tensors is linear in each of them while the other is held. Either reading would
-    give all relevance to one operand; their average gives each half.
-    """
+    """Several data operands share alike (the average of a product's linear readings)."""
 
     operands: tuple[int, ...] = (0, 1)
 
@@ -172,9 +158,7 @@ class Halves(Structure):
 
 @dataclass(frozen=True)
 class AsFloats(Structure):
-    """The structure `inner` of operands that are integers: these and the result are read as
-    floats.
-    """
+    """A structure of operands that are integers: they are weighed as floats."""
 
     inner: Structure
     operands: tuple[int, ...]

@@ -1,5 +1,4 @@
-"""What is explained: a `Request` and what the model answered enter.
+"""What is being explained: which output, which entry of it, and what relevance starts there.
 
-The entry, its axes and the relevance that it starts with leave.
-It never knows how relevance travels on.
+A request and a run's outputs enter; the start leaves. It never knows how relevance travels.
 """

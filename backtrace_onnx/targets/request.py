@@ -22,7 +22,6 @@ from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.sites import CONTRAST, Site
-from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -54,22 +53,20 @@ class Request:
         task = self.task if self.start is None else "start"
         contrast = hasattr(self.start, "between")
         task = CONTRAST if contrast else task
-        how = (self.policy, task, self.probability, self.axes.labels)
-        return Site(view.head, view.plan, *how)
+        return Site(view.head, view.plan, self.policy, task, self.probability)
 
 
-def one_of_two(request: Request, view: View, axes: OutputAxes, y: Array) -> Request:
+def one_of_two(request: Request, head: Head, axes: OutputAxes, y: Array) -> Request:
     """The request; where one entry holds two classes, why one rather than the other is why it.
 
     Raises RequestError where a contrast sets a class against itself, or names another than these.
     """
     contrast = request.start
-    two = request.site(view).two
-    if not (hasattr(contrast, "between") and two and axes.alone(y.shape)):
+    if not (hasattr(contrast, "between") and head.binary and axes.alone(y.shape)):
         return request
     rows = axes.rows(y)
     good, other = (
-        find_target(asked, rows, "classification", binary=two)
+        find_target(asked, rows, "classification", binary=True)
         for asked in (contrast.target, contrast.other)
     )
     if good is None or other is None or (good == other).any():
@@ -82,7 +79,7 @@ class Outcome:
     """What an engine returns.
 
     Attributes:
-        binary: whether targets are classes 0 and 1, for which the output's one entry stands.
+        binary: whether targets are classes 0 and 1 of an output with one entry.
     """
 
     relevance: dict[str, Channels]
@@ -91,7 +88,7 @@ class Outcome:
     target: Array | None
     axes: OutputAxes
     notes: tuple[Note, ...] = ()
-    binary: TwoClasses = ""
+    binary: bool = False
 
 
 @dataclass

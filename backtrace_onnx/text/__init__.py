@@ -1,5 +1,4 @@
-"""Texts and tokenizers: texts and the inputs of a language model enter.
+"""Texts, tokenizers, caches and generation.
 
-Ids, masks, positions and empty caches leave, and tokens to name what comes back.
-It never knows relevance.
+Texts enter; ids, masks and positions leave, and tokens for what comes back.
 """

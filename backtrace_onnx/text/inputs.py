@@ -18,7 +18,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe, spell
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.text.kv_cache import empty_caches
-from backtrace_onnx.text.tokenizer import Encoded, Text, Tokenizer
+from backtrace_onnx.text.tokenizer_file import Encoded, Text, TokenizerFile
 
 Array = npt.NDArray[Any]
 _IDS = "input_ids"
@@ -48,7 +48,7 @@ class TextInput:
         given: names of the inputs that go with the ids, where they are not the usual ones.
     """
 
-    source: Tokenizer | Path
+    source: TokenizerFile | Path
     name: str | None = None
     length: int | None = None
     most: int | None = None
@@ -57,9 +57,9 @@ class TextInput:
     given: Companions = Companions()
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> TokenizerFile:
         """The tokenizer. Raises InputError."""
-        return self.source if isinstance(self.source, Tokenizer) else Tokenizer(self.source)
+        return self.source if isinstance(self.source, TokenizerFile) else TokenizerFile(self.source)
 
     def describe(self) -> str:
         """What the input takes, in words."""
@@ -96,6 +96,17 @@ class TextInput:
         hidden = ids == self.tokenizer.mask if self.tokenizer.mask is not None else ids < 0
         places = _from_end(hidden.argmax(1), ids.shape[1])
         return np.where(hidden.any(1), places, self.last(feeds))
+
+    def targets(
+        self, feeds: Mapping[str, Array], token: str | int | None = None
+    ) -> npt.NDArray[np.int64]:
+        """int64[samples, 2]: (place, token) that follows each text's end, or is at its [MASK].
+
+        Without a `token` it is -1, the likeliest. Raises RequestError where it is not one token.
+        """
+        places = self.asked(feeds)
+        chosen = -1 if token is None else self.tokenizer.token_id(token)
+        return np.stack([places, np.full_like(places, chosen)], axis=1)
 
     def mask(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
         """Where the ids are no padding, bool[samples, tokens]; None where nothing says so."""
@@ -189,10 +200,10 @@ def companions(name: str, inputs: Iterable[str], given: Companions = Companions(
 
 
 def read_feeds(
-    given: Any, tokenizer: Tokenizer | str | os.PathLike[str], graph: Graph
+    given: Any, tokenizer: TokenizerFile | str | os.PathLike[str], graph: Graph
 ) -> tuple[dict[str, Array], dict[str, TextInput]]:
     """Feeds of texts, or of texts and arrays by input name, and which inputs were texts."""
-    tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer(tokenizer)
+    tokenizer = tokenizer if isinstance(tokenizer, TokenizerFile) else TokenizerFile(tokenizer)
     named = dict(given) if isinstance(given, Mapping) else {find_ids(graph): given}
     texts = {name: _texts(value) for name, value in named.items()}
     entries = {n: TextInput(tokenizer, name=n) for n, found in texts.items() if found}
@@ -231,7 +242,7 @@ def _texts(value: Any) -> list[Text] | None:
     return None
 
 
-def _filled(rows: Sequence[Encoded], length: int, tokenizer: Tokenizer) -> dict[str, Array]:
+def _filled(rows: Sequence[Encoded], length: int, tokenizer: TokenizerFile) -> dict[str, Array]:
     shape = (len(rows), length)
     ids = np.full(shape, tokenizer.pad or 0, np.int64)
     mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)

@@ -1,5 +1,4 @@
-"""Decision trees, in whichever of ONNX's three operators: a node enters.
+"""Decision trees as arrays, whichever of ONNX's operators they were written in.
 
-Arrays leave: the trees, and what every split on the way to a leaf changes.
-It never knows how relevance is handed on.
+A node enters; trees and what every split changes leave. They never know how relevance is handed on.
 """

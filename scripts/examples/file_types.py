@@ -18,7 +18,7 @@ import numpy as np
 from fetching import FETCHED, ROOT, keep, unpacked
 
 import backtrace_onnx as bt
-from backtrace_onnx.report import style
+from backtrace_onnx.report import picture_style
 
 MODEL, CONFIG = FETCHED / "file_types.onnx", FETCHED / "file_types.json"
 FILES = ("pyproject.toml", "backtrace_onnx/policies.py", "README.md", "models/samples/digit_2.png")
@@ -47,7 +47,7 @@ def features(content: bytes, config: dict[str, Any]) -> np.ndarray:
 def draw(files: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Any:
     """The first bytes of every file, shaded by relevance."""
     lines = SHOWN // COLUMNS
-    figure = style.sheet(10, len(files) * (0.3 * lines + 0.45))
+    figure = picture_style.sheet(10, len(files) * (0.3 * lines + 0.45))
     for axis, (title, shown, relevance) in zip(figure.subplots(len(files), 1), files, strict=True):
         top = np.abs(relevance).max() or 1.0
         axis.set(xlim=(0, COLUMNS), ylim=(lines, 0))
@@ -55,9 +55,13 @@ def draw(files: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Any:
         axis.set_title(title, loc="left", fontsize=11)
         for i, (byte, r) in enumerate(zip(shown[:SHOWN], relevance[:SHOWN], strict=True)):
             text = chr(byte) if 32 < byte < 127 else "·"
-            box = {"facecolor": style.shade(float(r / top)), "edgecolor": "none", "pad": 1.5}
+            box = {
+                "facecolor": picture_style.shade(float(r / top)),
+                "edgecolor": "none",
+                "pad": 1.5,
+            }
             where = (i % COLUMNS + 0.5, i // COLUMNS + 0.5)
-            ink = "white" if r > top / 2 else style.INK
+            ink = "white" if r > top / 2 else picture_style.INK
             axis.text(
                 *where, text, color=ink, family="monospace", ha="center", va="center", bbox=box
             )
@@ -85,7 +89,7 @@ def main(names: Sequence[str]) -> None:
         print(f"{name}: {label} ({scores[0, best]:.2f}); {share:.0%} reaches bytes, most: {text}")
         shown.append((f"{name}: {label}, {scores[0, best]:.0%}", x[0], relevance))
     with TemporaryDirectory() as folder:
-        style.save(Path(folder) / "relevance.png", lambda: draw(shown))
+        picture_style.save(Path(folder) / "relevance.png", lambda: draw(shown))
         keep(Path(folder), "bytes")
 
 

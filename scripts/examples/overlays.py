@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from fetching import keep
 
-from backtrace_onnx.report import style
+from backtrace_onnx.report import picture_style
 
 Array = npt.NDArray[Any]
 FAINT = 0.1  # of the full colour; less is not drawn
@@ -23,8 +23,8 @@ def rows(name: str, picture: Array, parts: Sequence[tuple[str, Array]], heading:
     def drawn() -> Any:
         height, width = picture.shape
         each = 9 * height / width + 0.12
-        figure = style.sheet(9, 0.5 + each * (len(parts) + 1))
-        figure.suptitle(heading, fontsize=12, color=style.INK)
+        figure = picture_style.sheet(9, 0.5 + each * (len(parts) + 1))
+        figure.suptitle(heading, fontsize=12, color=picture_style.INK)
         axes = figure.subplots(len(parts) + 1, 1)
         for axis, (label, values) in zip(axes, [("", None), *parts], strict=True):
             axis.imshow(
@@ -33,12 +33,12 @@ def rows(name: str, picture: Array, parts: Sequence[tuple[str, Array]], heading:
             if values is not None:
                 limit = np.percentile(np.abs(values), 99.7) or 1.0
                 shown = np.where(np.abs(values) < FAINT * limit, 0, values)
-                axis.imshow(shown, style.colours(), vmin=-limit, vmax=limit)
+                axis.imshow(shown, picture_style.colours(), vmin=-limit, vmax=limit)
             axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=14)
             axis.set_xticks([])
             axis.set_yticks([])
         return figure
 
     with TemporaryDirectory() as folder:
-        style.save(Path(folder) / "relevance.png", drawn)
+        picture_style.save(Path(folder) / "relevance.png", drawn)
         keep(Path(folder), name)

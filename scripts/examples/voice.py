@@ -19,7 +19,7 @@ from fetching import FETCHED, keep, unpacked
 from scipy.signal import resample_poly
 
 import backtrace_onnx as bt
-from backtrace_onnx.report import style
+from backtrace_onnx.report import picture_style
 
 FOLDER = FETCHED / "voice"
 RECORDING = FOLDER / "test-audio.raw"
@@ -91,19 +91,19 @@ def main() -> None:
         print(f"{mode}: largest difference between the forms {apart / np.abs(first).max():.1e}")
     with TemporaryDirectory() as folder:
         relevance = found[names[0]]["contrastive"].relevance["input"][0]
-        style.save(Path(folder) / "relevance.png", lambda: draw(x[0], relevance))
+        picture_style.save(Path(folder) / "relevance.png", lambda: draw(x[0], relevance))
         keep(Path(folder), "voice")
 
 
 def draw(x: Array, relevance: Array) -> Any:
     """The wave over bars of relevance per millisecond."""
-    figure = style.sheet(9, 3.2)
+    figure = picture_style.sheet(9, 3.2)
     above, below = figure.subplots(2, 1, sharex=True)
     time = (np.arange(len(x)) - CONTEXT) / RATE * 1000
-    above.plot(time, x, color=style.INK, linewidth=0.8)
+    above.plot(time, x, color=picture_style.INK, linewidth=0.8)
     above.set_ylabel("amplitude")
     bins = relevance.reshape(-1, RATE // 1000).sum(1)
-    colours = [style.FOR if r > 0 else style.AGAINST for r in bins]
+    colours = [picture_style.FOR if r > 0 else picture_style.AGAINST for r in bins]
     below.bar(time[:: RATE // 1000] + 0.5, bins, width=0.9, color=colours)
     below.set(ylabel="relevance", xlabel="milliseconds")
     figure.suptitle("Why is this speech? (silero-vad, contrastive)", fontsize=12)

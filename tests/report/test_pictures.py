@@ -11,10 +11,10 @@ from PIL import Image
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.inputs.images import ImageInput
-from backtrace_onnx.report.heatmap import shown_picture, smoothed
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import shown_picture, smoothed
+from backtrace_onnx.report.picture_style import Scale, colours, styled
 from backtrace_onnx.report.pictures import plot, plot_layers
-from backtrace_onnx.report.style import Scale, colours, styled
-from backtrace_onnx.report.subject import Subject
 from tests.report.made import explanation
 
 SHAPES = {
@@ -95,7 +95,7 @@ def test_the_picture_is_what_the_model_saw() -> None:
 
 def test_without_a_sidecar_the_picture_is_stretched_to_full_range() -> None:
     values = np.linspace(-1, 1, 3 * 64).reshape(1, 3, 8, 8)
-    shown = shown_picture(Subject(explanation({"x": values})), "x")
+    shown = shown_picture(ExplainedSample(explanation({"x": values})), "x")
     assert shown.shape == (8, 8, 3) and (shown.min(), shown.max()) == (0, 255)
 
 
@@ -104,7 +104,7 @@ def test_without_a_sidecar_the_picture_is_stretched_to_full_range() -> None:
 def test_layers(nodes: int, channels: int, tmp_path: Path) -> None:
     arrays = {"x": np.ones((1, 2))}
     made = explanation(arrays, against=arrays if channels == 2 else None, nodes=nodes)
-    plot_layers(Subject(made), tmp_path / "l.png")
+    plot_layers(ExplainedSample(made), tmp_path / "l.png")
     assert (tmp_path / "l.png").stat().st_size > 1000
 
 

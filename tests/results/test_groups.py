@@ -14,17 +14,17 @@ from click.testing import CliRunner
 from backtrace_onnx import Explainer, Explanation, InputError, RequestError
 from backtrace_onnx.cli import commands, main
 from backtrace_onnx.inputs.sidecar import Sidecar
-from backtrace_onnx.report.canvas import picture_axes
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_shapes import picture_axes
 from backtrace_onnx.report.ranking import rank
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.results.groups import Layout, find_masks, read_option, read_options
+from backtrace_onnx.results.group_members import EntryNames, find_masks, read_option, read_options
 from tests.column_models import people
 from tests.graphs import mlp, normal
 from tests.report.made import explanation
 
 ROOT = Path(__file__).parents[2]
 ROWS = [{"age": 30.0, "hours": 40, "job": "pilot"}, {"age": 41.5, "hours": 20, "job": "cook"}]
-LAYOUT = Layout(
+LAYOUT = EntryNames(
     {"age": (1,), "x": (5,), "image": (3, 10, 12), "rows": (6, 4), "wave": (2, 100), "ids": (8,)},
     {"age": ("Age",), "x": ("work=a", "work=b", "pay", "work_1", "work_2")},
     {"image": (1, 2)},
@@ -32,7 +32,7 @@ LAYOUT = Layout(
 )
 
 
-def held(member: str, layout: Layout = LAYOUT) -> dict[str, Any]:
+def held(member: str, layout: EntryNames = LAYOUT) -> dict[str, Any]:
     return {name: m for name, m in find_masks({"g": [member]}, layout)["g"].items() if m.any()}
 
 
@@ -97,7 +97,7 @@ def test_rows_and_columns_of_pictures(shape: tuple[int, ...], axes: Any) -> None
 
 def test_words_of_a_text() -> None:
     words = {"ids": [("good", [2]), ("film,", [3, 4]), ("film", [3]), ("good", [5])]}
-    layout = Layout(LAYOUT.shapes, LAYOUT.names, words=words)
+    layout = EntryNames(LAYOUT.shapes, LAYOUT.names, words=words)
     assert np.flatnonzero(held("good", layout)["ids"]).tolist() == [2, 5]
     assert np.flatnonzero(held('"film"', layout)["ids"]).tolist() == [3]
     assert np.flatnonzero(held("goo*", layout)["ids"]).tolist() == [2, 5]
@@ -143,7 +143,7 @@ def test_a_group_may_be_called_like_what_it_holds(groups: Any) -> None:
 
 
 def test_a_name_in_several_inputs_is_not_guessed() -> None:
-    layout = Layout({"a": (2,), "b": (2,)}, {"a": ("p", "q"), "b": ("p", "r")})
+    layout = EntryNames({"a": (2,), "b": (2,)}, {"a": ("p", "q"), "b": ("p", "r")})
     with pytest.raises(RequestError, match=r"'p' is in several inputs \(a, b\)"):
         find_masks({"g": ["p"]}, layout)
     assert set(find_masks({"g": ["p*"]}, layout)["g"]) == {"a", "b"}
@@ -216,7 +216,7 @@ def test_a_ranking_tells_every_entry_once(kind: str, two: bool) -> None:
     name = member.partition("[")[0]
     arrays = {name: normal(*shape, seed=3), "other": normal(1, 2, seed=4)}
     made = explanation(arrays, against={n: np.abs(x) for n, x in arrays.items()} if two else None)
-    subject = Subject(made, groups={"g": [member], "h": ["other[1]"]})
+    subject = ExplainedSample(made, groups={"g": [member], "h": ["other[1]"]})
     parts = rank(subject)
     whole = sum(float(r.sum()) for r in made.relevance.values())
     np.testing.assert_allclose(sum(part.relevance for part in parts), whole, rtol=1e-5, atol=1e-6)
@@ -233,7 +233,7 @@ def test_a_part_that_a_group_holds_in_part_is_told_without_it() -> None:
     x = sidecar.encode("features", ROOT / "models" / "samples" / "adult.csv")
     made = Explainer(ROOT / "models" / "adult_mlp.onnx").explain(x, sidecar=sidecar)
     groups = {"study": ["education", "education-num"], "private": ["workclass=Private"]}
-    subject = Subject(made, 2, sidecar=sidecar, groups=groups)
+    subject = ExplainedSample(made, 2, sidecar=sidecar, groups=groups)
     parts = {part.name: part for part in rank(subject)}
     assert "education" not in parts and "workclass" in parts and "age" in parts
     slots = {n: i for i, n in enumerate(sidecar.names()["features"])}

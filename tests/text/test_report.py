@@ -14,14 +14,15 @@ from rich.console import Console
 
 from backtrace_onnx import Tokenizer
 from backtrace_onnx.inputs.sidecar import Sidecar
-from backtrace_onnx.report.continuing import continuation, plot_continuation, print_continuation
+from backtrace_onnx.report.answers import explained_answer, predicted_answer
+from backtrace_onnx.report.continuation import continuation, plot_continuation, print_continuation
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.headlines import answered
+from backtrace_onnx.report.picture_style import shade
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.ranking import rank
-from backtrace_onnx.report.shaded import ink, lines, page, visible
-from backtrace_onnx.report.style import shade
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.text import answered
-from backtrace_onnx.report.tokens import read
+from backtrace_onnx.report.shaded_text import ink, lines, page, visible
+from backtrace_onnx.report.token_relevance import read_text_relevance
 from backtrace_onnx.text.inputs import TextInput
 from tests.report.made import Array, explanation
 from tests.text.made import byte_pairs, word_pieces
@@ -36,7 +37,7 @@ def subject(
     mask: Any = None,
     bytes_: bool = False,
     **options: Any,
-) -> Subject:
+) -> ExplainedSample:
     """A made-up explanation of ids, with a mask and types beside them."""
     tokenizer = Tokenizer(byte_pairs(folder) if bytes_ else word_pieces(folder))
     x = np.array(ids)
@@ -50,7 +51,7 @@ def subject(
         samples=len(x),
     )
     entry = TextInput(tokenizer, "input_ids")
-    return Subject(made, sidecar=Sidecar(Path("m"), {"input_ids": entry}), **options)
+    return ExplainedSample(made, sidecar=Sidecar(Path("m"), {"input_ids": entry}), **options)
 
 
 GOOD_FILMS = [[2, 6, 8, 9, 11, 3, 0, 0]]
@@ -59,7 +60,7 @@ MASK = [[1, 1, 1, 1, 1, 1, 0, 0]]
 
 
 def test_tokens_special_ones_and_padding_apart(tmp_path: Path) -> None:
-    found = read(subject(tmp_path, GOOD_FILMS, R, mask=MASK), "input_ids")
+    found = read_text_relevance(subject(tmp_path, GOOD_FILMS, R, mask=MASK), "input_ids")
     assert [(m.text, m.relevance, m.index) for m in found.marks] == [
         ("good", 0.5, 1),
         (" film", 0.2, 2),
@@ -73,7 +74,7 @@ def test_tokens_special_ones_and_padding_apart(tmp_path: Path) -> None:
 
 def test_words_add_their_pieces_up(tmp_path: Path) -> None:
     made = subject(tmp_path, GOOD_FILMS, R, against=np.full((1, 8), 0.01), mask=MASK, words=True)
-    found = read(made, "input_ids")
+    found = read_text_relevance(made, "input_ids")
     assert [m.text for m in found.marks] == ["good", " films", " !"]
     films = found.marks[1]
     assert films.channels == pytest.approx((0.1, 0.02))
@@ -84,9 +85,9 @@ def test_letters_of_several_tokens_are_whole_in_words(tmp_path: Path) -> None:
     tokenizer = Tokenizer(byte_pairs(tmp_path))
     ids = [tokenizer.encode("ö good").ids]
     r = np.ones((1, len(ids[0])))
-    tokens = read(subject(tmp_path, ids, r, bytes_=True), "input_ids")
+    tokens = read_text_relevance(subject(tmp_path, ids, r, bytes_=True), "input_ids")
     assert [m.text for m in tokens.marks] == ["�", "�", " good"]
-    words = read(subject(tmp_path, ids, r, bytes_=True, words=True), "input_ids")
+    words = read_text_relevance(subject(tmp_path, ids, r, bytes_=True, words=True), "input_ids")
     assert [m.text for m in words.marks] == ["ö", " good"]
 
 
@@ -97,7 +98,7 @@ def test_ranking_is_of_tokens_only(tmp_path: Path) -> None:
     assert sum(part.share for part in parts) == pytest.approx(1.0)
 
 
-def shown(made: Subject) -> str:
+def shown(made: ExplainedSample) -> str:
     to = Console(width=200, color_system="truecolor", force_terminal=True, highlight=False)
     with to.capture() as captured:
         for line in lines(made, "input_ids"):
@@ -192,7 +193,7 @@ def test_a_long_text_is_cut_and_says_so(tmp_path: Path) -> None:
     assert "tokens are left out" in re.sub("<!--|-->", "", (tmp_path / "p.svg").read_text())
 
 
-def speaking(tmp_path: Path, places: list[int], ids: list[int]) -> list[Subject]:
+def speaking(tmp_path: Path, places: list[int], ids: list[int]) -> list[ExplainedSample]:
     """Made-up explanations of tokens of one text, by an output [tokens, vocabulary]."""
     tokenizer = Tokenizer(word_pieces(tmp_path))
     count, size = len(places), tokenizer.size
@@ -205,12 +206,12 @@ def speaking(tmp_path: Path, places: list[int], ids: list[int]) -> list[Subject]
     target = np.array([[place, ids[place + 1]] for place in places])
     object.__setattr__(made, "target", target)
     sidecar = Sidecar(Path("m"), {"input_ids": TextInput(tokenizer, "input_ids")})
-    return [Subject(made, k, f"-> {k}", sidecar) for k in range(count)]
+    return [ExplainedSample(made, k, f"-> {k}", sidecar) for k in range(count)]
 
 
 def test_tokens_of_a_language_model_have_names(tmp_path: Path) -> None:
     first, *_ = speaking(tmp_path, [1, 2, 3], [5, 6, 8, 9, 11])
-    target, prediction = first.target(), first.prediction()
+    target, prediction = explained_answer(first), predicted_answer(first)
     assert target is not None and prediction is not None
     assert (target.index, target.label) == ((1, 8), "'film'")
     y = first.explanation.outputs["y"][0, 1]
@@ -222,7 +223,9 @@ def test_tokens_of_a_language_model_have_names(tmp_path: Path) -> None:
 def test_an_entry_set_against_another(tmp_path: Path) -> None:
     (one,) = speaking(tmp_path, [1], [5, 6, 8])
     size = one.explanation.outputs["y"].shape[2]
-    versus = Subject(one.explanation, 0, "", one.sidecar, entries=(2 * size + 6, 2 * size + 7))
+    versus = ExplainedSample(
+        one.explanation, 0, "", one.sidecar, entries=(2 * size + 6, 2 * size + 7)
+    )
     assert re.match(r"'good' \(.*\) rather than 'bad' \(.*\); predicted: ", answered(versus))
 
 

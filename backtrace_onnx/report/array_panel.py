@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.heatmap import legend
-from backtrace_onnx.report.style import FAINT, Scale, colours
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import legend
+from backtrace_onnx.report.picture_style import FAINT, Scale, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """The picture that fits the sample's rank."""
     relevance = subject.relevance(name).astype(np.float64)
     if relevance.ndim <= 3:
@@ -31,7 +31,7 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
         _volume(figure, subject, relevance.sum(axis=tuple(range(relevance.ndim - 3))))
 
 
-def _map(figure: FigureBase, subject: Subject, values: Array) -> None:
+def _map(figure: FigureBase, subject: ExplainedSample, values: Array) -> None:
     axis = figure.subplots()
     scale = Scale.of(values)
     drawn = heat(axis, values, scale)
@@ -40,7 +40,7 @@ def _map(figure: FigureBase, subject: Subject, values: Array) -> None:
     colour_bar(figure, drawn, [axis], scale, subject)
 
 
-def _volume(figure: FigureBase, subject: Subject, values: Array) -> None:
+def _volume(figure: FigureBase, subject: ExplainedSample, values: Array) -> None:
     axes = figure.subplots(1, 3, squeeze=False)[0]
     views = [values.sum(axis=k) for k in range(3)]
     scale = Scale.of(np.concatenate([view.ravel() for view in views]))
@@ -70,7 +70,7 @@ def heat(axis: Axes, values: Array, scale: Scale) -> Any:
 
 
 def colour_bar(
-    figure: FigureBase, drawn: Any, axes: list[Axes], scale: Scale, subject: Subject
+    figure: FigureBase, drawn: Any, axes: list[Axes], scale: Scale, subject: ExplainedSample
 ) -> None:
     """The legend under some axes."""
     bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.4, aspect=30, pad=0.03)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backtrace_onnx.report.ranking import Part, rank, with_relevance
-from backtrace_onnx.report.style import AGAINST, FAINT, FOR, INK, RULE, shortened
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.input_kinds import kind_of
+from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.picture_style import AGAINST, FAINT, FOR, INK, RULE, shortened
+from backtrace_onnx.report.ranking import rank, with_relevance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,27 +22,25 @@ GROUPS = ""
 """Stands for an input's name where groups of entries are drawn, and the inputs' rest."""
 
 
-def shown(subject: Subject, name: str) -> list[Part]:
+def shown(subject: ExplainedSample, name: str) -> list[Part]:
     """The parts of an input, or the groups and, of inputs that have a picture, the rest as one."""
     if name != GROUPS:
         return rank(subject, name)
-    from backtrace_onnx.report.pictures import is_barred
-
     parts = rank(subject)
-    found = [p for p in parts if p.members is not None or is_barred(subject, p.input)]
+    found = [p for p in parts if p.members is not None or kind_of(subject, p.input) == "bars"]
     for input in subject.explanation.inputs:
         left = [p.relevance for p in parts if p.members is None and p.input == input]
-        if left and not is_barred(subject, input):
+        if left and kind_of(subject, input) != "bars":
             found.append(Part(input, f"rest of {input}", sum(left), ()))
     return sorted(found, key=lambda part: -abs(part.relevance))
 
 
-def height(subject: Subject, name: str) -> float:
+def height(subject: ExplainedSample, name: str) -> float:
     """Inches that the bars of an input take."""
     return 0.38 * min(len(shown(subject, name)), SHOWN + 1) + 0.9
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """A bar for every part of an input, the largest on top, the small ones as one."""
     ranked = shown(subject, name)
     parts = with_relevance(ranked)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backtrace_onnx.report.answers import Answer
-from backtrace_onnx.report.ranking import Part, rank, with_relevance
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.twins import find_twins
+from backtrace_onnx.report.answers import Answer, explained_answer, predicted_answer, rival_answer
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.identical_maps import find_same_maps
+from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.ranking import rank, with_relevance
 
 AMOUNTS = ("start", "inputs", "constants", "unassigned", "residual")
 
 
 def record(
-    model: str, subjects: Sequence[Subject], *, top: int = 10, files: Sequence[str] = ()
+    model: str, subjects: Sequence[ExplainedSample], *, top: int = 10, files: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Everything a machine may want of an explanation, as JSON values."""
     first = subjects[0].explanation
@@ -24,16 +25,16 @@ def record(
         "task": first.task,
         "output": first.output,
         "samples": [
-            {**_sample(number, subject, top), "same_as": twin}
-            for number, (subject, twin) in enumerate(
-                zip(subjects, find_twins(subjects), strict=True)
+            {**_sample(number, subject, top), "same_as": same_as}
+            for number, (subject, same_as) in enumerate(
+                zip(subjects, find_same_maps(subjects), strict=True)
             )
         ],
         "files": list(files),
     }
 
 
-def balance(subject: Subject) -> dict[str, dict[str, float]]:
+def balance(subject: ExplainedSample) -> dict[str, dict[str, float]]:
     """The ledger's totals of one sample: amount by channel and kind."""
     total = subject.explanation.ledger.total()
     return {
@@ -42,14 +43,14 @@ def balance(subject: Subject) -> dict[str, dict[str, float]]:
     }
 
 
-def _sample(number: int, subject: Subject, top: int) -> dict[str, Any]:
+def _sample(number: int, subject: ExplainedSample, top: int) -> dict[str, Any]:
     mask = subject.mask
     return {
         "sample": number,
         "source": subject.source,
-        "prediction": _answer(subject.prediction()),
-        "target": _answer(subject.target()),
-        "other": _answer(subject.other()),
+        "prediction": _answer(predicted_answer(subject)),
+        "target": _answer(explained_answer(subject)),
+        "other": _answer(rival_answer(subject)),
         "notes": subject.notes,
         "mask": None if mask is None else {"inside": int(mask.sum()), "of": int(mask.size)},
         "top": [_part(part, subject) for part in with_relevance(rank(subject))[:top]],
@@ -69,7 +70,7 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
     }
 
 
-def _part(part: Part, subject: Subject) -> dict[str, Any]:
+def _part(part: Part, subject: ExplainedSample) -> dict[str, Any]:
     channels = [name for name, _ in subject.channels]
     return {
         "input": part.input,

@@ -15,31 +15,31 @@ from backtrace_onnx.commands.writing import write
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.headlines import answered
+from backtrace_onnx.report.identical_maps import find_same_maps, find_same_pictures
 from backtrace_onnx.report.pictures import plot_relevance
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.text import answered
-from backtrace_onnx.report.twins import find_lookalikes, find_twins
 from tests.report.made import explanation
 
 MODELS = Path(__file__).parents[2] / "models"
 
 
-def batch(relevance: Any, inputs: Any = None) -> list[Subject]:
+def batch(relevance: Any, inputs: Any = None) -> list[ExplainedSample]:
     values = np.array(relevance, np.float32)
     x = np.ones_like(values) if inputs is None else np.array(inputs, np.float32)
     made = explanation({"x": x}, {"x": values}, samples=len(values))
-    return [Subject(made, sample) for sample in range(len(values))]
+    return [ExplainedSample(made, sample) for sample in range(len(values))]
 
 
 def test_only_maps_that_are_equal_to_the_last_bit_are_twins() -> None:
     one = np.float32(1)
     almost = np.nextafter(one, np.float32(2))
     subjects = batch([[1, 0, 2], [almost, 0, 2], [1, 0, 2], [almost, 0, 2]])
-    assert find_twins(subjects) == [None, None, 0, 1]
+    assert find_same_maps(subjects) == [None, None, 0, 1]
 
 
 def test_the_same_relevance_of_other_inputs_is_no_twin() -> None:
-    assert find_twins(batch([[1, 0], [1, 0]], [[1, 2], [2, 1]])) == [None, None]
+    assert find_same_maps(batch([[1, 0], [1, 0]], [[1, 2], [2, 1]])) == [None, None]
 
 
 def test_twins_are_told_and_not_drawn_again(
@@ -77,16 +77,16 @@ def test_a_warning_is_the_first_line_after_the_prediction(
 def test_a_picture_without_meaning_says_so_and_is_pale(tmp_path: Path) -> None:
     made = explanation({"x": np.ones((1, 1, 9, 9))})
     warned = replace(made, notes=(Note("a note"), Note("it says nothing", None, True)))
-    plot_relevance(Subject(made), tmp_path / "full.svg")
-    plot_relevance(Subject(warned), tmp_path / "empty.svg")
+    plot_relevance(ExplainedSample(made), tmp_path / "full.svg")
+    plot_relevance(ExplainedSample(warned), tmp_path / "empty.svg")
     full, empty = ((tmp_path / f"{name}.svg").read_text() for name in ("full", "empty"))
     assert "<!-- it says nothing -->" in empty and "a note" not in empty
     assert "it says nothing" not in full and len(full) != len(empty)
 
 
-def named(output: Any, labels: tuple[str, ...], task: str) -> Subject:
+def named(output: Any, labels: tuple[str, ...], task: str) -> ExplainedSample:
     made = explanation({"x": np.ones((1, 2))}, output=np.array(output), task=task)
-    return Subject(made, sidecar=Sidecar(Path("s"), {}, {"y": OutputMeaning(task, labels)}))
+    return ExplainedSample(made, sidecar=Sidecar(Path("s"), {}, {"y": OutputMeaning(task, labels)}))
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_one_entry_of_a_regression_is_called_by_its_name() -> None:
 
 def test_pictures_are_shared_only_where_all_they_show_is_the_same() -> None:
     first, second, third = batch([[1, 0], [1, 0], [1, 0]])
-    assert find_lookalikes([first, second, third]) == [None, 0, 0]
+    assert find_same_pictures([first, second, third]) == [None, 0, 0]
     moved = replace(second, box=(0, 0, 2, 2))
-    assert find_twins([first, moved, third]) == [None, 0, 0]
-    assert find_lookalikes([first, moved, third]) == [None, None, 0]
+    assert find_same_maps([first, moved, third]) == [None, 0, 0]
+    assert find_same_pictures([first, moved, third]) == [None, None, 0]
     target = replace(first.explanation, target=np.array([0, 1, 0]))
     asked = [replace(subject, explanation=target) for subject in (first, second, third)]
-    assert find_twins(asked) == [None, 0, 0] and find_lookalikes(asked) == [None, None, 0]
+    assert find_same_maps(asked) == [None, 0, 0] and find_same_pictures(asked) == [None, None, 0]
     unsure = replace(first.explanation, notes=(Note("it says nothing", 1, warning=True),))
     warned = [replace(subject, explanation=unsure) for subject in (first, second, third)]
-    assert find_lookalikes(warned) == [None, None, 0]
+    assert find_same_pictures(warned) == [None, None, 0]
 
 
 def test_every_box_has_a_picture_of_its_own_box(tmp_path: Path) -> None:

@@ -12,21 +12,21 @@ from PIL import Image
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.images import ImageInput
 from backtrace_onnx.inputs.sidecar import Sidecar
-from backtrace_onnx.report.heatmap import shown_frame
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import shown_frame
 from backtrace_onnx.report.pictures import plot, plot_relevance
 from backtrace_onnx.report.ranking import rank
-from backtrace_onnx.report.subject import Subject
 from tests.report.made import explanation
 
 PICTURE = Image.fromarray(np.random.default_rng(5).integers(0, 255, (100, 200, 3), np.uint8))
 
 
-def subject(relevance: Any, **keys: Any) -> Subject:
+def subject(relevance: Any, **keys: Any) -> ExplainedSample:
     plain: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "scale": 1.0, "resize_to": 32}
     entry = ImageInput(32, 32, "rgb", "NCHW", **{"resize": "letterbox", **plain, **keys})
     x = entry.encode(PICTURE)
     made = explanation({"x": x}, {"x": np.broadcast_to(relevance, x.shape).astype(float)})
-    return Subject(made, sidecar=Sidecar(Path("s"), {"x": entry}), originals={"x": PICTURE})
+    return ExplainedSample(made, sidecar=Sidecar(Path("s"), {"x": entry}), originals={"x": PICTURE})
 
 
 def test_relevance_is_told_in_the_pictures_own_pixels_and_padding_apart() -> None:

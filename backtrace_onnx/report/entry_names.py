@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.report.canvas import picture_axes
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.tokens import word_places
-from backtrace_onnx.results.groups import Layout
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.input_kinds import is_picture
+from backtrace_onnx.report.picture_shapes import picture_axes
+from backtrace_onnx.report.token_relevance import word_places
+from backtrace_onnx.results.group_members import EntryNames
 
 
-def layout_of(subject: Subject) -> Layout:
+def entry_names_of(subject: ExplainedSample) -> EntryNames:
     """The layout of a subject's inputs, by what the explanation and the sidecar say."""
-    from backtrace_onnx.report.ranking import is_picture
-
     e = subject.explanation
     shapes = {name: np.shape(subject.own(x, name)) for name, x in e.inputs.items()}
     names = {**e.names, **(subject.sidecar.names() if subject.sidecar else {})}
@@ -28,6 +27,6 @@ def layout_of(subject: Subject) -> Layout:
             axes = known or picture_axes(subject.relevance(name))
             pictures |= {name: axes} if axes else {}
     words = {name: word_places(subject, name) for name in subject.texts}
-    return Layout(
+    return EntryNames(
         shapes, {n: own for n, own in names.items() if n in shapes}, pictures, times, words
     )

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.text.vocabulary import Token
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Mark:
+class TokenRelevance:
     """A token, or the tokens of a word, and their relevance.
 
     Attributes:
@@ -32,7 +32,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class TextRelevance:
     """A text as it is shown.
 
     Attributes:
@@ -40,8 +40,8 @@ class Sentence:
         padding: how many tokens fill it up; `filled` is their |relevance|, which should be 0.
     """
 
-    marks: tuple[Mark, ...]
-    special: tuple[Mark, ...]
+    marks: tuple[TokenRelevance, ...]
+    special: tuple[TokenRelevance, ...]
     padding: int
     filled: float
 
@@ -57,7 +57,7 @@ class Sentence:
         return sum(abs(mark.relevance) for mark in (*self.marks, *self.special)) or 1.0
 
 
-def read(subject: Subject, name: str) -> Sentence:
+def read_text_relevance(subject: ExplainedSample, name: str) -> TextRelevance:
     """The text that an input holds. Raises InputError where its tokenizer cannot be read."""
     entry = subject.text(name)
     if entry is None:
@@ -74,13 +74,13 @@ def read(subject: Subject, name: str) -> Sentence:
         _words(tokens) if subject.words else ([k] for k, t in enumerate(tokens) if not t.special)
     )
 
-    def marked(group: list[int]) -> Mark:
+    def marked(group: list[int]) -> TokenRelevance:
         at = places[group]
         text = b"".join(tokens[k].raw for k in group).decode("utf-8", "replace")
         sums = tuple(float(channel[at].sum(dtype=np.float64)) for channel in channels)
-        return Mark(text, float(relevance[at].sum()), sums, int(at[0]))
+        return TokenRelevance(text, float(relevance[at].sum()), sums, int(at[0]))
 
-    return Sentence(
+    return TextRelevance(
         tuple(marked(group) for group in groups),
         tuple(marked([k]) for k in special),
         int((~present).sum()),
@@ -88,7 +88,7 @@ def read(subject: Subject, name: str) -> Sentence:
     )
 
 
-def word_places(subject: Subject, name: str) -> list[tuple[str, list[int]]]:
+def word_places(subject: ExplainedSample, name: str) -> list[tuple[str, list[int]]]:
     """The words of a text, without the spaces and marks around them, and the places they take."""
     entry = subject.text(name)
     if entry is None:
@@ -112,7 +112,7 @@ def word_places(subject: Subject, name: str) -> list[tuple[str, list[int]]]:
 _MARKS = ".,;:!?\"'()[]{}\u2026\u2013\u2014"
 
 
-def beside(subject: Subject) -> list[tuple[str, float]]:
+def beside(subject: ExplainedSample) -> list[tuple[str, float]]:
     """Inputs other than the texts that relevance reached, and how much of it."""
     names = [name for name in subject.explanation.inputs if subject.text(name) is None]
     sums = [(name, float(subject.relevance(name).sum(dtype=np.float64))) for name in names]

@@ -7,9 +7,15 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.report.answers import percent
-from backtrace_onnx.report.style import INK, shade
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.tokens import Mark, Sentence, beside, read
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.headlines import headline
+from backtrace_onnx.report.picture_style import INK, shade
+from backtrace_onnx.report.token_relevance import (
+    TextRelevance,
+    TokenRelevance,
+    beside,
+    read_text_relevance,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,11 +23,11 @@ if TYPE_CHECKING:
 _LEGEND = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
-def lines(subject: Subject, name: str) -> list[Text]:
+def lines(subject: ExplainedSample, name: str) -> list[Text]:
     """The shaded text, its special tokens and padding, and what the colours say."""
     from rich.text import Text
 
-    sentence = read(subject, name)
+    sentence = read_text_relevance(subject, name)
     legend = Text("speaks against ", style="dim")
     for strength in _legend(sentence):
         legend.append("   ", style=_style(strength))
@@ -35,7 +41,7 @@ def lines(subject: Subject, name: str) -> list[Text]:
     ]
 
 
-def shaded(sentence: Sentence) -> Text:
+def shaded(sentence: TextRelevance) -> Text:
     """The text alone."""
     from rich.text import Text
 
@@ -45,7 +51,7 @@ def shaded(sentence: Sentence) -> Text:
     return made
 
 
-def notes(subject: Subject, sentence: Sentence) -> list[str]:
+def notes(subject: ExplainedSample, sentence: TextRelevance) -> list[str]:
     """What is no part of the text: special tokens, padding, other inputs that got relevance."""
     found = []
     if sentence.special:
@@ -57,10 +63,8 @@ def notes(subject: Subject, sentence: Sentence) -> list[str]:
     return found + ([f"other inputs: {', '.join(others)}"] if others else [])
 
 
-def page(subjects: Iterable[Subject]) -> str:
+def page(subjects: Iterable[ExplainedSample]) -> str:
     """One small page of HTML that needs nothing else: every text, shaded, with its headline."""
-    from backtrace_onnx.report.text import headline
-
     parts = [_HEAD]
     for subject in subjects:
         parts.append(f"<h1>{escape(headline(subject))}</h1>")
@@ -68,8 +72,8 @@ def page(subjects: Iterable[Subject]) -> str:
     return "\n".join([*parts, "</body></html>", ""])
 
 
-def _section(subject: Subject, name: str) -> str:
-    sentence = read(subject, name)
+def _section(subject: ExplainedSample, name: str) -> str:
+    sentence = read_text_relevance(subject, name)
     spans = "".join(_span(mark, sentence) for mark in sentence.marks)
     small = "".join(f"<p class=note>{escape(note)}</p>" for note in notes(subject, sentence))
     words = ("speaks against", "speaks for") if _signed(sentence) else ("", "relevance")
@@ -80,7 +84,7 @@ def _section(subject: Subject, name: str) -> str:
     return f"<p class=text>{spans}</p>\n{small}{legend}"
 
 
-def _span(mark: Mark, sentence: Sentence) -> str:
+def _span(mark: TokenRelevance, sentence: TextRelevance) -> str:
     color = shade(mark.relevance / sentence.limit)
     share = percent(abs(mark.relevance) / sentence.total)
     title = f"{mark.relevance:+.4g} ({share})"
@@ -106,15 +110,15 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
 
 
-def _signed(sentence: Sentence) -> bool:
+def _signed(sentence: TextRelevance) -> bool:
     return any(mark.relevance < 0 for mark in sentence.marks)
 
 
-def _legend(sentence: Sentence) -> tuple[float, ...]:
+def _legend(sentence: TextRelevance) -> tuple[float, ...]:
     return _LEGEND if _signed(sentence) else _LEGEND[2:]
 
 
-def _amounts(marks: Iterable[Mark], total: float) -> list[str]:
+def _amounts(marks: Iterable[TokenRelevance], total: float) -> list[str]:
     """Each special token with its relevance; one that stands there often once."""
     sums: dict[str, tuple[int, float]] = {}
     for mark in marks:

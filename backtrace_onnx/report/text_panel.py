@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.heatmap import legend
-from backtrace_onnx.report.shaded import ink, notes, visible
-from backtrace_onnx.report.style import FAINT, Scale, colours, shade, shortened
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.tokens import Mark, Sentence, read
+from backtrace_onnx.report.answers import explained_answer, rival_answer
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import legend
+from backtrace_onnx.report.picture_style import FAINT, Scale, colours, shade, shortened
+from backtrace_onnx.report.shaded_text import ink, notes, visible
+from backtrace_onnx.report.token_relevance import TextRelevance, TokenRelevance, read_text_relevance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,23 +33,23 @@ _LINES = 24  # drawn; a note tells how many tokens are left out
 class _Placed:
     """A token, where it stands (points from the left, line), and how wide it is."""
 
-    mark: Mark
+    mark: TokenRelevance
     left: float
     line: int
     width: float
 
 
-def height(subject: Subject, name: str) -> float:
+def height(subject: ExplainedSample, name: str) -> float:
     """Inches that the picture of a text takes."""
-    sentence = read(subject, name)
+    sentence = read_text_relevance(subject, name)
     rows = len(_channels(subject)) * min(_count(_placed(sentence.marks)), _LINES)
     heads = 18 * len(_channels(subject)) if len(_channels(subject)) > 1 else 0
     return (rows * _LINE + heads + 16 * len(notes(subject, sentence))) / 72 + 0.75
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """The shaded text; in modes with two channels also what each of them says."""
-    sentence = read(subject, name)
+    sentence = read_text_relevance(subject, name)
     placed = _placed(sentence.marks)
     lines = min(_count(placed), _LINES)
     parts = _channels(subject)
@@ -69,19 +70,19 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
     _bar(figure, axes[-1], scale, subject)
 
 
-def _title(subject: Subject, channel: int) -> str:
-    target, other = subject.target(), subject.other()
+def _title(subject: ExplainedSample, channel: int) -> str:
+    target, other = explained_answer(subject), rival_answer(subject)
     if channel and target and other:
         return f"what speaks for {(target, other)[channel - 1].name}"
     return ("for minus against", "what the target brings", "what all else brings")[channel]
 
 
-def _channels(subject: Subject) -> list[int]:
+def _channels(subject: ExplainedSample) -> list[int]:
     """Panels: the whole (0), and in modes with two channels each of them (1, 2)."""
     return [0, 1, 2] if len(subject.channels) > 1 else [0]
 
 
-def _values(sentence: Sentence, channel: int) -> list[float]:
+def _values(sentence: TextRelevance, channel: int) -> list[float]:
     sign = -1 if channel == 2 else 1
     return [
         sign * mark.channels[channel - 1] if channel else mark.relevance for mark in sentence.marks
@@ -111,7 +112,7 @@ def _text(
             axis.text(middle, top + 31, f"{value / total:+.0%}", **number)
 
 
-def _placed(marks: Sequence[Mark]) -> list[_Placed]:
+def _placed(marks: Sequence[TokenRelevance]) -> list[_Placed]:
     """The tokens set in lines as wide as the picture."""
     left, line, found = 0.0, 0, []
     for mark in marks:
@@ -149,7 +150,7 @@ def _width(text: str) -> float:
     return max(float(box.width) + 2.0, 5.0)
 
 
-def _bar(figure: FigureBase, axis: Axes, scale: Scale, subject: Subject) -> None:
+def _bar(figure: FigureBase, axis: Axes, scale: Scale, subject: ExplainedSample) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

@@ -2,91 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from backtrace_onnx.errors import RequestError
-from backtrace_onnx.results.groups import Mask, Masks, Members, find_masks
+from backtrace_onnx.results.group_members import Mask, Masks, Members, find_masks
+from backtrace_onnx.results.groups import Group, Groups, Totals
 
 if TYPE_CHECKING:
     from backtrace_onnx.explanation import Explanation
     from backtrace_onnx.inputs.sidecar import Sidecar
 
-Totals = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Entries that are one thing to people, and the sums of their relevance.
-
-    Attributes:
-        members: as they were given; of what is left of an input, its name.
-        entries: int64[samples], how many entries it has.
-        positive, negative: float64[samples], by channel; `negative` is 0 where there is only one.
-    """
-
-    name: str
-    members: tuple[str, ...]
-    entries: npt.NDArray[np.int64]
-    positive: Totals
-    negative: Totals
-
-    @property
-    def relevance(self) -> Totals:
-        """positive - negative: float64[samples]."""
-        return self.positive - self.negative
-
-
-class Groups(Mapping[str, Group]):
-    """Groups by name, and the rest of every input: together all the relevance of the inputs."""
-
-    def __init__(self, groups: Mapping[str, Group], rest: Mapping[str, Group]) -> None:
-        self._groups = dict(groups)
-        self.rest = dict(rest)
-
-    def __getitem__(self, name: str) -> Group:
-        return self._groups[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._groups)
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    @property
-    def total(self) -> Totals:
-        """Relevance of all inputs: float64[samples]."""
-        parts = [*self._groups.values(), *self.rest.values()]
-        total: Totals = np.sum([part.relevance for part in parts], axis=0)
-        return total
-
-    def top(self, n: int = 10, *, sample: int = 0) -> list[tuple[str, float]]:
-        """Names and relevance of the n largest groups and rests of one sample, largest first."""
-        parts = [*self._groups.values(), *self.rest.values()]
-        count = len(parts[0].positive) if parts else 0
-        if not 0 <= sample < count:
-            raise RequestError(f"there is no sample {sample}; there are {count}")
-        rows = [(part.name, float(part.relevance[sample])) for part in parts]
-        return sorted(rows, key=lambda row: -abs(row[1]))[:n]
-
 
 def group(explanation: Explanation, groups: Members, sidecar: Sidecar | None) -> Groups:
     """Sums of an explanation's groups. Raises RequestError for members that are not there."""
-    from backtrace_onnx.report.layouts import layout_of
-    from backtrace_onnx.report.subject import Subject
+    from backtrace_onnx.report.entry_names import entry_names_of
+    from backtrace_onnx.report.explained_sample import ExplainedSample
 
-    first = Subject(explanation, sidecar=sidecar)
-    named = layout_of(first)
+    first = ExplainedSample(explanation, sidecar=sidecar)
+    named = entry_names_of(first)
     everywhere = find_masks(groups, named)
 
     def masks(sample: int) -> dict[str, Masks]:
         if not named.words or not sample:
             return everywhere
-        return find_masks(groups, layout_of(Subject(explanation, sample, sidecar=sidecar)))
+        return find_masks(
+            groups, entry_names_of(ExplainedSample(explanation, sample, sidecar=sidecar))
+        )
 
     each = [masks(sample) for sample in range(first.samples if named.words else 1)]
     made = {

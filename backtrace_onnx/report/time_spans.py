@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
 
 Array = npt.NDArray[Any]
 LINES = 4  # channels that are taken for a series where no sidecar says so
@@ -50,7 +50,7 @@ class Track:
         return seconds(first / self.rate, last / self.rate)
 
 
-def find_track(subject: Subject, name: str) -> Track | None:
+def find_track(subject: ExplainedSample, name: str) -> Track | None:
     """An input as channels over time: the sidecar says so, or it is a few long lines."""
     sample = np.asarray(subject.own(subject.explanation.inputs[name], name))
     entry = subject.series(name)
@@ -64,14 +64,14 @@ def find_track(subject: Subject, name: str) -> Track | None:
     return Track(names, values, None, layout)
 
 
-def ranked_track(subject: Subject, name: str) -> Track | None:
+def ranked_track(subject: ExplainedSample, name: str) -> Track | None:
     """The same where stretches of time are ranked: entries of one line may be features."""
     track = find_track(subject, name)
     line = track is not None and track.layout == "T" and subject.series(name) is None
     return None if line else track
 
 
-def _is_series(subject: Subject, name: str, sample: Array) -> bool:
+def _is_series(subject: ExplainedSample, name: str, sample: Array) -> bool:
     """Whether numbers without a sidecar are a long line, or a few side by side."""
     known = subject.sidecar is not None and name in subject.sidecar.inputs
     if known or name in subject.explanation.names or sample.dtype.kind not in "fiu":

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.canvas import canvas, stretched
-from backtrace_onnx.report.framing import Frame, find_frame
-from backtrace_onnx.report.ranking import pixels
-from backtrace_onnx.report.style import FAINT, INK, Scale, colours, shortened
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.answers import explained_answer, rival_answer
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.input_kinds import pixels
+from backtrace_onnx.report.picture_frame import Frame, find_frame
+from backtrace_onnx.report.picture_shapes import canvas, stretched
+from backtrace_onnx.report.picture_style import FAINT, INK, Scale, colours, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +23,12 @@ SMOOTHED_FROM = 96  # pixels along the shorter side
 _PERCENTILE = 99.9
 
 
-def panels(subject: Subject) -> int:
+def panels(subject: ExplainedSample) -> int:
     """How many panels a picture has: the picture, its relevance, and two channels if there are."""
     return 4 if len(subject.channels) > 1 else 2
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """The picture beside its relevance; in modes with two channels also each of them."""
     frame = shown_frame(subject, name)
     count = panels(subject)
@@ -48,26 +49,26 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
         axis.spines[:].set_visible(False)
 
 
-def _maps(subject: Subject, name: str) -> list[tuple[str, Array]]:
+def _maps(subject: ExplainedSample, name: str) -> list[tuple[str, Array]]:
     """Titles and relevance of the panels; the channels add up to the whole."""
     whole = subject.relevance(name)
     if len(subject.channels) < 2:
         return [("relevance", whole)]
     own = [subject.own(values[name], name) for _, values in subject.channels]
     titles = ("for minus against", "what the target brings", "what all else brings")
-    target, other = subject.target(), subject.other()
+    target, other = explained_answer(subject), rival_answer(subject)
     if target and other:
         sides = [f"what speaks for {shortened(answer.name, 26)}" for answer in (target, other)]
         titles = (titles[0], sides[0], sides[1])
     return list(zip(titles, (whole, own[0], -own[1]), strict=True))
 
 
-def shown_frame(subject: Subject, name: str) -> Frame:
+def shown_frame(subject: ExplainedSample, name: str) -> Frame:
     """What the relevance of an input is drawn on."""
     return find_frame(subject, name, shown_picture(subject, name))
 
 
-def shown_picture(subject: Subject, name: str) -> npt.NDArray[np.uint8]:
+def shown_picture(subject: ExplainedSample, name: str) -> npt.NDArray[np.uint8]:
     """The picture that the model saw, uint8[H, W, 3]; without a sidecar stretched to full range."""
     sample = subject.own(subject.explanation.inputs[name], name)
     entry = subject.image(name)
@@ -111,7 +112,7 @@ def _overlay(axis: Axes, frame: Frame, values: Array) -> tuple[Any, Scale]:
     return drawn, scale
 
 
-def legend(bar: Any, scale: Scale, subject: Subject) -> None:
+def legend(bar: Any, scale: Scale, subject: ExplainedSample) -> None:
     """Words at the ends of a colour bar that shows only the signs that occur."""
     low, high = scale.bounds
     words = [f"speaks against\n{low:.2g}", f"speaks for\n{high:.2g}"]
@@ -127,7 +128,7 @@ def legend(bar: Any, scale: Scale, subject: Subject) -> None:
     bar.outline.set_visible(False)
 
 
-def _outline(axis: Axes, subject: Subject, frame: Frame) -> None:
+def _outline(axis: Axes, subject: ExplainedSample, frame: Frame) -> None:
     """The border of a segmentation's mask, where it lies over the picture."""
     mask = subject.mask
     if mask is None:
@@ -142,7 +143,7 @@ def _outline(axis: Axes, subject: Subject, frame: Frame) -> None:
         axis.contour(columns, rows, flat.astype(float), [0.5], colors=color, linewidths=width)
 
 
-def _boxed(axis: Axes, subject: Subject, frame: Frame) -> None:
+def _boxed(axis: Axes, subject: ExplainedSample, frame: Frame) -> None:
     """The box that is explained."""
     if subject.box is None:
         return

@@ -17,12 +17,10 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import about
-from backtrace_onnx.report import answers
-from backtrace_onnx.report.answers import Answer
 from backtrace_onnx.report.stages import Flow
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.text.inputs import TextInput, companions
-from backtrace_onnx.text.tokenizer import Tokenizer
+from backtrace_onnx.text.tokenizer_file import TokenizerFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +30,7 @@ NAMED = ("classification", "generation", *TASKS)  # tasks that explain an entry 
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedSample:
     """One sample of an explanation, with what the sidecar says about the model.
 
     Attributes:
@@ -147,7 +145,7 @@ class Subject:
         return frozenset(name for name in names if name is not None)
 
     @property
-    def vocabulary(self) -> Tokenizer | None:
+    def vocabulary(self) -> TokenizerFile | None:
         """What the entries of an output [positions, tokens] are called, in a language model."""
         y = self.output
         if y is None or y.ndim != 2:
@@ -188,20 +186,3 @@ class Subject:
     def task(self) -> str:
         """The task, as asked."""
         return self.explanation.task
-
-    def prediction(self) -> Answer | None:
-        """The largest entry of the output; None if the task has no such thing."""
-        return answers.predicted(self)
-
-    def target(self) -> Answer | None:
-        """The entry that is explained; None if it is not a single one."""
-        chosen = answers.chosen_entry(self)
-        return None if chosen is None else self.answer(chosen)
-
-    def other(self) -> Answer | None:
-        """The entry that the explained one is set against, if there is one."""
-        return self.answer(self.entries[1]) if len(self.entries) > 1 else None
-
-    def answer(self, flat: int) -> Answer:
-        """An entry of the flattened output, or one of its two classes."""
-        return answers.answer_at(self, flat)

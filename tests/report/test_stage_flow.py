@@ -12,11 +12,11 @@ import pytest
 from backtrace_onnx.commands.explain import explained
 from backtrace_onnx.commands.explain_options import Asked
 from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.flow import flow, half, idle, input_rows, seat_of
-from backtrace_onnx.report.layers import draw
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.flow_picture import draw
+from backtrace_onnx.report.picture_style import styled
+from backtrace_onnx.report.stage_flow import flow, half, idle, input_rows, seat_of
 from backtrace_onnx.report.stages import Flow, Stage
-from backtrace_onnx.report.style import styled
-from backtrace_onnx.report.subject import Subject
 from tests.detectors import PICTURES, detector
 from tests.report.made import explanation
 
@@ -24,7 +24,7 @@ MODELS = Path(__file__).parents[2] / "models"
 
 
 def test_rows_add_up_and_end_at_the_inputs() -> None:
-    rows = flow(Subject(explanation({"x": np.ones((1, 2))}, nodes=7)))
+    rows = flow(ExplainedSample(explanation({"x": np.ones((1, 2))}, nodes=7)))
     assert [row.name for row in rows] == ["the answer", *(f"node{i}" for i in range(7))]
     before = 1.0
     for row in rows[1:]:
@@ -41,7 +41,9 @@ def test_inputs_tell_what_speaks_for_and_against() -> None:
         "z": np.array([[0.5, 0.0]]),
         "zero": np.zeros((1, 2)),
     }
-    rows = input_rows(Subject(explanation({n: np.ones((1, 2)) for n in relevance}, relevance)))
+    rows = input_rows(
+        ExplainedSample(explanation({n: np.ones((1, 2)) for n in relevance}, relevance))
+    )
     assert [(row.name, row.left) for row in rows] == [("x", (3.0, 1.0)), ("z", (0.5,))]
 
 
@@ -106,7 +108,7 @@ def test_a_map_of_one_of_several_tensors_says_how_much_it_has() -> None:
         Stage("node0", "", ("node0",), ("a", "b", "c")),
         Stage("node1", "", ("node1",), ("b",), ("a",)),
     )
-    rows = flow(Subject(made, flow=Flow(stages, kept)))
+    rows = flow(ExplainedSample(made, flow=Flow(stages, kept)))
     assert rows[1].detail == "hands it to 2" and rows[1].held.endswith("(this has 75% of it)")
     assert rows[2].detail == "hands it to 1" and "this has" not in rows[2].held
 
@@ -140,8 +142,8 @@ def test_a_network_is_drawn_by_its_modules(mode: str) -> None:
 def test_who_takes_most_is_named() -> None:
     made = explanation({"x": np.ones((1, 2))}, nodes=1)
     with styled():
-        title = " ".join(draw(Subject(made)).get_suptitle().split())
+        title = " ".join(draw(ExplainedSample(made)).get_suptitle().split())
     assert title.endswith("70% of the relevance arrives at the input; most is taken in node0")
     lossless = replace(made, ledger=type(made.ledger)({}, made.ledger.total()))
     with styled():
-        assert "most is taken" not in draw(Subject(lossless)).get_suptitle()
+        assert "most is taken" not in draw(ExplainedSample(lossless)).get_suptitle()

@@ -12,16 +12,16 @@ from PIL import Image
 from backtrace_onnx.inputs.series import SeriesInput
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.json_report import record
 from backtrace_onnx.report.pictures import plot_relevance
 from backtrace_onnx.report.ranking import rank
-from backtrace_onnx.report.record import record
-from backtrace_onnx.report.subject import Subject
 from tests.report.made import explanation
 
 
-def subject(x: Any, relevance: Any, entry: Any = None, against: Any = None) -> Subject:
+def subject(x: Any, relevance: Any, entry: Any = None, against: Any = None) -> ExplainedSample:
     made = explanation({"x": x}, {"x": relevance}, {"x": against} if against is not None else None)
-    return Subject(made, sidecar=Sidecar(Path("s"), {"x": entry}) if entry else None)
+    return ExplainedSample(made, sidecar=Sidecar(Path("s"), {"x": entry}) if entry else None)
 
 
 def test_a_wave_is_ranked_by_stretches_of_time() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
-from backtrace_onnx.report.heatmap import legend
-from backtrace_onnx.report.style import FAINT, Scale, colours
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import legend
+from backtrace_onnx.report.picture_style import FAINT, Scale, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +20,12 @@ Array = npt.NDArray[Any]
 _HERTZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000)
 
 
-def height(subject: Subject, name: str) -> float:
+def height(subject: ExplainedSample, name: str) -> float:
     """Inches that a spectrogram and its relevance take."""
     return 5.6
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """The spectrogram above its relevance, laid over a pale copy of it."""
     sound = subject.spectrogram(name)
     assert sound is not None

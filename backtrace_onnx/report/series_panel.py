@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.spans import Track, find_track
-from backtrace_onnx.report.strips import colour_bar, heat
-from backtrace_onnx.report.style import AGAINST, FAINT, FOR, INK, RULE, Scale
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.array_panel import colour_bar, heat
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_style import AGAINST, FAINT, FOR, INK, RULE, Scale
+from backtrace_onnx.report.time_spans import Track, find_track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +22,14 @@ _BINS = 900  # columns of a wave that the eye tells apart
 _STEPS = 300  # columns of its relevance
 
 
-def height(subject: Subject, name: str) -> float:
+def height(subject: ExplainedSample, name: str) -> float:
     """Inches that the waves of an input take."""
     track = _track(subject, name)
     count = len(track.names)
     return 0.6 + 1.9 * max(count, 1.6) if count <= DRAWN else 1.6 + 0.16 * min(count, 48)
 
 
-def draw(figure: FigureBase, subject: Subject, name: str) -> None:
+def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """Every channel above its relevance, over one axis of time; many channels as a map."""
     track = _track(subject, name)
     relevance = track.laid(subject.relevance(name).astype(np.float64))
@@ -49,7 +49,7 @@ def draw(figure: FigureBase, subject: Subject, name: str) -> None:
         axes[0].set_title("relevance: up speaks for, down against", color=FAINT, fontsize=10)
 
 
-def _track(subject: Subject, name: str) -> Track:
+def _track(subject: ExplainedSample, name: str) -> Track:
     track = find_track(subject, name)
     assert track is not None
     return track
@@ -92,7 +92,7 @@ def _limits(relevance: Array) -> tuple[float, float]:
     return low - room * (low < 0), high + room * (high > 0 or low == 0)
 
 
-def _map(figure: FigureBase, subject: Subject, track: Track, relevance: Array) -> None:
+def _map(figure: FigureBase, subject: ExplainedSample, track: Track, relevance: Array) -> None:
     """Many channels: their relevance as a map over time."""
     axis = figure.subplots()
     scale = Scale.of(relevance)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtrace_onnx.report.answers import percent
-from backtrace_onnx.report.flow import Row, flow, idle, input_rows
-from backtrace_onnx.report.style import (
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.headlines import answered
+from backtrace_onnx.report.picture_style import (
     AGAINST,
     CONSTANTS,
     FAINT,
@@ -23,7 +24,7 @@ from backtrace_onnx.report.style import (
     sheet,
     shortened,
 )
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.stage_flow import FlowRow, flow, idle, input_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ _INPUTS = 4  # that get a row each
 _FAR = 4.0  # parts of the start: longer bars are cut, with their number
 
 
-def draw(subject: Subject) -> Figure:
+def draw(subject: ExplainedSample) -> Figure:
     """A bar for what is on its way after each stage and what it took, and where the rest sits."""
     stages, inputs = flow(subject), input_rows(subject)
     rows = [*stages, *inputs[:_INPUTS]]
@@ -60,14 +61,12 @@ def draw(subject: Subject) -> Figure:
     return figure
 
 
-def _two_sided(subject: Subject, rows: Sequence[Row]) -> bool:
+def _two_sided(subject: ExplainedSample, rows: Sequence[FlowRow]) -> bool:
     return len(subject.channels) > 1 or any(len(row.left) > 1 for row in rows)
 
 
-def _title(subject: Subject, stages: Sequence[Row]) -> str:
+def _title(subject: ExplainedSample, stages: Sequence[FlowRow]) -> str:
     """What is seen: how much of the answer's relevance arrives, and who takes most."""
-    from backtrace_onnx.report.text import answered
-
     total = subject.explanation.ledger.total()
     start, ends = total.start[:, subject.sample], total.inputs[:, subject.sample]
     shares = [_amount(float(e / s)) if s else "" for s, e in zip(start, ends, strict=True)]
@@ -81,7 +80,7 @@ def _title(subject: Subject, stages: Sequence[Row]) -> str:
     return "\n".join(wrap(f"From the answer {answer} back to the input: {arrives}{taker}", 80))
 
 
-def _bars(axis: Axes, rows: Sequence[Row], *, two_sided: bool) -> None:
+def _bars(axis: Axes, rows: Sequence[FlowRow], *, two_sided: bool) -> None:
     reach = _reach(rows)
     for y, row in enumerate(rows):
         sides = [(1, 0), (-1, 1)] if two_sided else [(1, 0)]
@@ -100,13 +99,13 @@ def _bars(axis: Axes, rows: Sequence[Row], *, two_sided: bool) -> None:
     )
 
 
-def _reach(rows: Sequence[Row]) -> float:
+def _reach(rows: Sequence[FlowRow]) -> float:
     """Where the longest bar ends."""
     ends = [abs(left) for row in rows for left in row.left]
     return min(max([1.0, *ends]), _FAR)
 
 
-def _bar(axis: Axes, y: int, row: Row, sign: int, channel: int, reach: float) -> None:
+def _bar(axis: Axes, y: int, row: FlowRow, sign: int, channel: int, reach: float) -> None:
     """What is left, then what biases took, then what was lost, outwards from the middle."""
     left = row.left[channel] if channel < len(row.left) else 0.0
     taken = [part[channel] if channel < len(part) else 0.0 for part in (row.biases, row.lost)]
@@ -132,12 +131,12 @@ def _amount(left: float) -> str:
     return f"{left:.0%}" if abs(left) >= 0.1 else percent(left)
 
 
-def _label(row: Row) -> str:
+def _label(row: FlowRow) -> str:
     name = shortened(row.name, 30)
     return f"{name}\n{row.detail}" if row.detail else name
 
 
-def _seats(axis: Axes, rows: Sequence[Row]) -> None:
+def _seats(axis: Axes, rows: Sequence[FlowRow]) -> None:
     """A small map of each row: a picture for places side by side, a strip for those in a row."""
     for y, row in enumerate(rows):
         if row.seat is None or not row.seat.size:
@@ -154,7 +153,7 @@ def _seats(axis: Axes, rows: Sequence[Row]) -> None:
         inner.spines[:].set(visible=True, color=RULE, linewidth=0.6)
 
 
-def _legend(subject: Subject, rows: Sequence[Row]) -> tuple[list[Any], list[str]]:
+def _legend(subject: ExplainedSample, rows: Sequence[FlowRow]) -> tuple[list[Any], list[str]]:
     from matplotlib.patches import Patch
 
     two = _two_sided(subject, rows)

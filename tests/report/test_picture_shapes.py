@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backtrace_onnx.report.canvas import canvas, looks_like_picture, stretched
-from backtrace_onnx.report.heatmap import shown_picture
-from backtrace_onnx.report.ranking import is_picture, pixels, rank
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.input_kinds import is_picture, pixels
+from backtrace_onnx.report.picture_panel import shown_picture
+from backtrace_onnx.report.picture_shapes import canvas, looks_like_picture, stretched
+from backtrace_onnx.report.ranking import rank
 from tests.report.made import explanation
 
 PICTURES = {
@@ -66,7 +67,7 @@ def test_a_bare_matrix_may_be_something_else(
 def test_a_digit_is_a_picture_in_any_shape(shape: tuple[int, ...]) -> None:
     x = np.zeros((28, 28), np.float32)
     x[3, 20] = 2
-    subject = Subject(explanation({"x": x.reshape(shape)}, {"x": x.reshape(shape)}))
+    subject = ExplainedSample(explanation({"x": x.reshape(shape)}, {"x": x.reshape(shape)}))
     assert is_picture(subject, "x")
     assert shown_picture(subject, "x").shape == (28, 28, 3)
     assert np.array_equal(pixels(subject, "x", subject.relevance("x")), x)
@@ -76,8 +77,8 @@ def test_a_digit_is_a_picture_in_any_shape(shape: tuple[int, ...]) -> None:
 
 def test_names_make_a_matrix_features() -> None:
     made = explanation({"x": np.zeros((1, 16, 16))})
-    assert is_picture(Subject(made), "x")
-    assert not is_picture(Subject(replace(made, names={"x": ("a", "b")})), "x")
+    assert is_picture(ExplainedSample(made), "x")
+    assert not is_picture(ExplainedSample(replace(made, names={"x": ("a", "b")})), "x")
 
 
 def test_any_numbers_are_stretched_from_black_to_white() -> None:

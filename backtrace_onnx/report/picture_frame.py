@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.inputs.placement import Placement
-from backtrace_onnx.report.subject import Subject
+from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.targets.boxes import Box
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,7 @@ class Frame:
         return box if self.placement is None else self.placement.back(box)
 
 
-def find_frame(subject: Subject, name: str, seen: npt.NDArray[np.uint8]) -> Frame:
+def find_frame(subject: ExplainedSample, name: str, seen: npt.NDArray[np.uint8]) -> Frame:
     """The frame of an input that shows `seen`: the original where it is known and placed."""
     placement = find_placement(subject, name)
     if placement is None:
@@ -75,7 +75,7 @@ def find_frame(subject: Subject, name: str, seen: npt.NDArray[np.uint8]) -> Fram
     return Frame(np.asarray(small.convert("RGB"), np.uint8), original.size, placement)
 
 
-def find_placement(subject: Subject, name: str) -> Placement | None:
+def find_placement(subject: ExplainedSample, name: str) -> Placement | None:
     """Where an original lies in an input; None where it is not known, or fills it all."""
     entry, original = subject.image(name), subject.originals.get(name)
     if entry is None or original is None or (entry.resize == "stretch" and entry.part is None):

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.layouts import layout_of
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.results.groups import Masks, find_masks
-
-if TYPE_CHECKING:
-    from backtrace_onnx.report.ranking import Part
+from backtrace_onnx.report.entry_names import entry_names_of
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.results.group_members import Masks, find_masks
 
 Array = npt.NDArray[Any]
-Parts = Callable[[Subject, str], Iterable["Part"]]
+Parts = Callable[[ExplainedSample, str], Iterable[Part]]
 
 
-def grouped(subject: Subject, names: Iterable[str], parts: Parts) -> Iterator[Part]:
+def grouped(subject: ExplainedSample, names: Iterable[str], parts: Parts) -> Iterator[Part]:
     """A part for every group, and those of the inputs without the entries of groups.
 
     Parts that groups hold altogether are left out. Raises RequestError for groups that do not fit.
     """
-    masks = find_masks(subject.groups, layout_of(subject))
+    masks = find_masks(subject.groups, entry_names_of(subject))
     yield from (_group(subject, name, own) for name, own in masks.items())
     bare = replace(subject, groups={})
     rest, ones = _without(bare, masks), _without(_counting(bare), masks)
@@ -42,20 +40,18 @@ def grouped(subject: Subject, names: Iterable[str], parts: Parts) -> Iterator[Pa
                     yield part
 
 
-def check_groups(subjects: Sequence[Subject]) -> None:
+def check_groups(subjects: Sequence[ExplainedSample]) -> None:
     """Raise RequestError where the groups do not fit; only texts have words of their own."""
     for subject in subjects if subjects[0].texts else subjects[:1]:
         if subject.groups:
-            find_masks(subject.groups, layout_of(subject))
+            find_masks(subject.groups, entry_names_of(subject))
 
 
 def _key(part: Part) -> tuple[Any, ...]:
     return part.name, part.box, part.index, part.span
 
 
-def _group(subject: Subject, name: str, masks: Masks) -> Part:
-    from backtrace_onnx.report.ranking import Part
-
+def _group(subject: ExplainedSample, name: str, masks: Masks) -> Part:
     e = subject.explanation
     members = tuple(map(str, subject.groups[name]))
     channels = [
@@ -78,7 +74,7 @@ def _held(relevance: Array, mask: Array) -> float:
     return float(relevance[mask].sum(dtype=np.float64))
 
 
-def _without(subject: Subject, masks: Mapping[str, Masks]) -> Subject:
+def _without(subject: ExplainedSample, masks: Mapping[str, Masks]) -> ExplainedSample:
     """The subject of an explanation in which the entries of groups have no relevance."""
     e = subject.explanation
 
@@ -95,7 +91,7 @@ def _without(subject: Subject, masks: Mapping[str, Masks]) -> Subject:
     return replace(subject, explanation=made)
 
 
-def _spread(subject: Subject, place: str, mask: Array) -> Array:
+def _spread(subject: ExplainedSample, place: str, mask: Array) -> Array:
     """A sample's mask, over the axis of the samples."""
     shape = np.shape(subject.explanation.inputs[place])
     if shape == mask.shape:
@@ -104,7 +100,7 @@ def _spread(subject: Subject, place: str, mask: Array) -> Array:
     return mask if axis is None else np.expand_dims(mask, axis)
 
 
-def _counting(subject: Subject) -> Subject:
+def _counting(subject: ExplainedSample) -> ExplainedSample:
     """The subject with a relevance of 1 everywhere, which tells what parts hold anything."""
     e = subject.explanation
     ones = {name: np.ones(np.shape(r)) for name, r in e.positive.items()}

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.report.answers import percent
-from backtrace_onnx.report.heatmap import legend
-from backtrace_onnx.report.shaded import shaded, visible
-from backtrace_onnx.report.style import FAINT, INK, Scale, colours, save, sheet
-from backtrace_onnx.report.subject import Subject
-from backtrace_onnx.report.tokens import Sentence, read
+from backtrace_onnx.report.answers import explained_answer, percent
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.picture_panel import legend
+from backtrace_onnx.report.picture_style import FAINT, INK, Scale, colours, save, sheet
+from backtrace_onnx.report.shaded_text import shaded, visible
+from backtrace_onnx.report.token_relevance import TextRelevance, read_text_relevance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,21 +27,21 @@ _MOST = 60  # tokens along a side that still get their names
 
 
 @dataclass(frozen=True)
-class Row:
+class ContinuedToken:
     """An explained token: what it is called, and the text before it."""
 
-    subject: Subject
+    subject: ExplainedSample
     name: str
-    sentence: Sentence
+    sentence: TextRelevance
 
 
-def continuation(subjects: Sequence[Subject]) -> list[Row]:
+def continuation(subjects: Sequence[ExplainedSample]) -> list[ContinuedToken]:
     """A row for each token, where the subjects are the tokens of one text's continuation."""
     if len(subjects) < 2 or len(subjects[0].texts) != 1:
         return []
     (name,) = subjects[0].texts
     ids = [s.own(s.explanation.inputs[name], name) for s in subjects]
-    targets = [s.target() for s in subjects]
+    targets = [explained_answer(s) for s in subjects]
     same = all(np.array_equal(i, ids[0]) for i in ids)
     if not same or any(s.task != "generation" for s in subjects):
         return []
@@ -51,7 +51,7 @@ def continuation(subjects: Sequence[Subject]) -> list[Row]:
     return [_row(subject, name, place) for subject, place in zip(subjects, places, strict=True)]
 
 
-def print_continuation(to: Console, rows: Sequence[Row]) -> None:
+def print_continuation(to: Console, rows: Sequence[ContinuedToken]) -> None:
     """A shaded line for each token."""
     from rich.text import Text
 
@@ -65,19 +65,19 @@ def print_continuation(to: Console, rows: Sequence[Row]) -> None:
     to.print()
 
 
-def plot_continuation(rows: Sequence[Row], path: Path) -> None:
+def plot_continuation(rows: Sequence[ContinuedToken], path: Path) -> None:
     """Write the heatmap: explained tokens downwards, the tokens that they rest on to the right."""
     save(path, lambda: _drawn(rows))
 
 
-def _row(subject: Subject, name: str, place: int) -> Row:
-    target = subject.target()
-    sentence = read(subject, name)
+def _row(subject: ExplainedSample, name: str, place: int) -> ContinuedToken:
+    target = explained_answer(subject)
+    sentence = read_text_relevance(subject, name)
     marks = tuple(mark for mark in sentence.marks if mark.index <= place)
-    return Row(subject, str(target), replace(sentence, marks=marks))
+    return ContinuedToken(subject, str(target), replace(sentence, marks=marks))
 
 
-def _drawn(rows: Sequence[Row]) -> Figure:
+def _drawn(rows: Sequence[ContinuedToken]) -> Figure:
     columns = max((row.sentence.marks for row in rows), key=len)
     values = np.full((len(rows), len(columns)), np.nan)
     for i, row in enumerate(rows):
@@ -112,7 +112,7 @@ def _labels(axis: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     axis.set_yticks(range(0, len(rows), every), labels=list(rows)[::every])
 
 
-def _note(rows: Sequence[Row]) -> str:
+def _note(rows: Sequence[ContinuedToken]) -> str:
     """Mode, and the share of the tokens that stand around the text."""
     special = sum(abs(mark.relevance) for row in rows for mark in row.sentence.special)
     total = sum(row.sentence.total for row in rows)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.stages import Stage
-from backtrace_onnx.report.subject import Subject
 from backtrace_onnx.targets.entries import CALLED
 
 Array = npt.NDArray[Any]
@@ -19,7 +19,7 @@ _SIGNED = 1e-3  # parts of the start: what has less of the other sign has one si
 
 
 @dataclass(frozen=True)
-class Row:
+class FlowRow:
     """One line of the picture: a stage, the answer, or an input.
 
     Attributes:
@@ -39,11 +39,11 @@ class Row:
     held: str = ""
 
 
-def flow(subject: Subject) -> list[Row]:
+def flow(subject: ExplainedSample) -> list[FlowRow]:
     """From the answer to the inputs."""
     channels = len(subject.channels)
     none = (0.0,) * channels
-    rows = [Row("the answer", "", (1.0,) * channels, none, none)]
+    rows = [FlowRow("the answer", "", (1.0,) * channels, none, none)]
     taken = np.zeros(channels)
     for stage, nodes in _assigned(subject):
         if is_idle(subject, stage):
@@ -52,23 +52,23 @@ def flow(subject: Subject) -> list[Row]:
         taken = taken + biases + lost
         seat, held, signed, detail = _seat(subject, stage)
         left = signed or tuple(1 - taken)
-        rows.append(Row(stage.name, detail, left, tuple(biases), tuple(lost), seat, held))
+        rows.append(FlowRow(stage.name, detail, left, tuple(biases), tuple(lost), seat, held))
     return rows
 
 
-def idle(subject: Subject) -> list[str]:
+def idle(subject: ExplainedSample) -> list[str]:
     """The stages on a branch that carries nothing of what is explained."""
     return [stage.name for stage, _ in _assigned(subject) if is_idle(subject, stage)]
 
 
-def is_idle(subject: Subject, stage: Stage) -> bool:
+def is_idle(subject: ExplainedSample, stage: Stage) -> bool:
     """Whether all that a stage makes is known to carry no relevance."""
     kept = subject.flow.relevance
     known = bool(stage.made) and all(name in kept for name in stage.made)
     return known and not any(np.any(subject.own(kept[name], name)) for name in stage.made)
 
 
-def input_rows(subject: Subject) -> list[Row]:
+def input_rows(subject: ExplainedSample) -> list[FlowRow]:
     """A row for each input that relevance reached, the largest ones."""
     channels = len(subject.channels)
     none, start = (0.0,) * channels, _start(subject)
@@ -80,7 +80,9 @@ def input_rows(subject: Subject) -> list[Row]:
             left = tuple(_share(r, s) for r, s in zip(own, start, strict=True))
         elif left[1] < _SIGNED:
             left = left[:1]
-        rows.append(Row(name, "input", left, none, none, seat_of(whole, boxes), half(whole, boxes)))
+        rows.append(
+            FlowRow(name, "input", left, none, none, seat_of(whole, boxes), half(whole, boxes))
+        )
     return sorted((r for r in rows if any(r.left)), key=lambda r: -sum(map(abs, r.left)))
 
 
@@ -88,7 +90,7 @@ def _share(r: Array, start: float) -> float:
     return float(r.sum(dtype=np.float64)) / start if start else 0.0
 
 
-def _assigned(subject: Subject) -> list[tuple[Stage, list[str]]]:
+def _assigned(subject: ExplainedSample) -> list[tuple[Stage, list[str]]]:
     """The stages with the ledger's nodes; what no stage knows goes with the node before it."""
     stages = subject.flow.stages or tuple(
         Stage(name, "", (name,), ()) for name in subject.explanation.ledger
@@ -102,11 +104,11 @@ def _assigned(subject: Subject) -> list[tuple[Stage, list[str]]]:
     return [(stage, own) for stage, own in zip(stages, nodes, strict=True) if own]
 
 
-def _start(subject: Subject) -> list[float]:
+def _start(subject: ExplainedSample) -> list[float]:
     return [float(s) for s in subject.explanation.ledger.total().start[:, subject.sample]]
 
 
-def _sums(subject: Subject, nodes: Sequence[str], kind: str) -> npt.NDArray[np.float64]:
+def _sums(subject: ExplainedSample, nodes: Sequence[str], kind: str) -> npt.NDArray[np.float64]:
     """What some nodes booked, by channel, in parts of the start."""
     ledger, start = subject.explanation.ledger, np.array(_start(subject))
     rows = [getattr(ledger[name], kind)[:, subject.sample] for name in nodes]
@@ -115,7 +117,7 @@ def _sums(subject: Subject, nodes: Sequence[str], kind: str) -> npt.NDArray[np.f
 
 
 def _seat(
-    subject: Subject, stage: Stage
+    subject: ExplainedSample, stage: Stage
 ) -> tuple[Array | None, str, tuple[float, ...] | None, str]:
     """Where the relevance that a stage hands on sits, in a map and in words; its signs where all
     of it is known; and what tensor that is, of several the one made last.
@@ -144,7 +146,7 @@ def _handing(sample: Array) -> str:
     return f"hands it to {' x '.join(map(str, sample.shape))}" if sample.ndim else ""
 
 
-def entries_of(subject: Subject) -> int:
+def entries_of(subject: ExplainedSample) -> int:
     """How many boxes or steps the explained output has; 0 where it has none."""
     axis, y = subject.explanation.layout.class_axis, subject.output
     if subject.task not in CALLED or axis is None or y is None or y.ndim < 2:

@@ -9,12 +9,15 @@ import numpy as np
 
 from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.console import show, table
-from backtrace_onnx.report.continuing import continuation, print_continuation
-from backtrace_onnx.report.ranking import Part, is_picture, rank, with_relevance
-from backtrace_onnx.report.record import balance
-from backtrace_onnx.report.shaded import lines
-from backtrace_onnx.report.subject import NAMED, Subject
-from backtrace_onnx.report.twins import find_twins, in_words
+from backtrace_onnx.report.continuation import continuation, print_continuation
+from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.headlines import headline
+from backtrace_onnx.report.identical_maps import find_same_maps, in_words
+from backtrace_onnx.report.input_kinds import is_picture
+from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.json_report import balance
+from backtrace_onnx.report.ranking import rank, with_relevance
+from backtrace_onnx.report.shaded_text import lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,16 +25,16 @@ if TYPE_CHECKING:
 SHOWN = 5  # samples that are printed
 
 
-def print_subjects(
-    to: Console, subjects: Sequence[Subject], *, top: int, files: Sequence[str]
+def print_samples(
+    to: Console, subjects: Sequence[ExplainedSample], *, top: int, files: Sequence[str]
 ) -> None:
     """Print the first samples, and which files were written."""
     written = continuation(subjects)
     if written:
         print_continuation(to, written)
     shown = () if written else subjects[:SHOWN]
-    for subject, twin in zip(shown, find_twins(shown), strict=True):
-        _print_subject(to, subject, top, twin)
+    for subject, same_as in zip(shown, find_same_maps(shown), strict=True):
+        _print_subject(to, subject, top, same_as)
     if len(subjects) > SHOWN and not written:
         rest = len(subjects) - SHOWN
         to.print(f"... and {rest} more sample(s); --json prints all, --out DIR keeps all")
@@ -39,58 +42,7 @@ def print_subjects(
         to.print(f"wrote {file}")
 
 
-def headline(subject: Subject) -> str:
-    """One line: the sample, the model's answer, and what is explained."""
-    source = f"{subject.source}: " if subject.source else ""
-    return source + answered(subject)
-
-
-def answered(subject: Subject) -> str:
-    """The model's answer, and what is explained if that is something else."""
-    mask, prediction, target = subject.mask, subject.prediction(), subject.target()
-    if mask is not None:
-        inside = int(mask.sum())
-        share = percent(inside / mask.size)
-        whole = f"{inside} of {mask.size} entries over {subject.threshold:g} ({share})"
-        return whole + _classes(subject)
-    if prediction is None:
-        return f"tensor {subject.explanation.output}"
-    if other := subject.other():
-        return f"{target} rather than {other}; predicted: {prediction}"
-    single = subject.output is not None and subject.output.size == 1
-    if subject.task not in NAMED or (single and not subject.explanation.binary):
-        return _values(subject)
-    if target is None or target.index == prediction.index:
-        return f"{prediction}"
-    return f"{prediction}; explained: {target}"
-
-
-def _classes(subject: Subject) -> str:
-    """The classes of a segmentation's entries, where the sidecar names them: largest first."""
-    counts = subject.masked()
-    return f": {', '.join(f'{name} {count}' for name, count in counts[:3])}" if counts else ""
-
-
-def _values(subject: Subject) -> str:
-    """The entries of the output in numbers, by the sidecar's words where it has some."""
-    y, name = subject.output, subject.explanation.output
-    if y is None:
-        return name
-    target, labels = subject.target(), subject.meaning.labels
-    if target is not None and y.size > 1:
-        return f"{target.label or f'{name}[{_place(target.index)}]'} = {target.value:.5g}"
-    values = [f"{v:.5g}" for v in y.ravel()[:6]]
-    more = ", ..." if y.size > 6 else ""
-    if len(labels) == y.size:
-        return ", ".join(f"{k} = {v}" for k, v in zip(labels, values, strict=False)) + more
-    return f"{name} = {', '.join(values)}{more}"
-
-
-def _place(index: Sequence[int]) -> str:
-    return ", ".join(map(str, index))
-
-
-def _print_subject(to: Console, subject: Subject, top: int, twin: int | None) -> None:
+def _print_subject(to: Console, subject: ExplainedSample, top: int, same_as: int | None) -> None:
     from rich.text import Text
 
     to.print(Text(headline(subject), style="bold"))
@@ -99,10 +51,10 @@ def _print_subject(to: Console, subject: Subject, top: int, twin: int | None) ->
     to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
     for note in subject.notes[len(subject.warnings) :]:
         to.print(Text(f"note: {note}"))
-    if twin is not None:
-        to.print(in_words(twin))
+    if same_as is not None:
+        to.print(in_words(same_as))
     to.print()
-    if twin is not None:
+    if same_as is not None:
         return
     for name in subject.texts:
         for line in lines(subject, name):
@@ -114,7 +66,7 @@ def _print_subject(to: Console, subject: Subject, top: int, twin: int | None) ->
     to.print()
 
 
-def _print_parts(to: Console, subject: Subject, top: int) -> None:
+def _print_parts(to: Console, subject: ExplainedSample, top: int) -> None:
     ranked = rank(subject)
     parts = with_relevance(ranked)
     if not any(np.any(r) for r in subject.explanation.relevance.values()):
@@ -138,7 +90,7 @@ def _print_parts(to: Console, subject: Subject, top: int) -> None:
         to.print("The rest got nothing.")
 
 
-def _kind(subject: Subject) -> str:
+def _kind(subject: ExplainedSample) -> str:
     if subject.groups:
         return "group or part"
     names = list(subject.explanation.inputs)
@@ -152,7 +104,7 @@ def _signed(part: Part) -> str:
     return f"{part.relevance:+.4g}"
 
 
-def _print_balance(to: Console, subject: Subject) -> None:
+def _print_balance(to: Console, subject: ExplainedSample) -> None:
     for channel, amounts in balance(subject).items():
         of = f" ({channel})" if len(subject.channels) > 1 else ""
         rows = table(to, f"where relevance went{of}", "amount", "share", right=(1, 2))
