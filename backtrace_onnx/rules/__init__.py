@@ -1,41 +1,5 @@
 """One file per operator family. Importing this package registers every rule."""
 
-from backtrace_onnx.rules import (
-    classical,
-    convolution,
-    elementwise,
-    linear,
-    microsoft,
-    moving,
-    picking,
-    pooling,
-    recurrent,
-    reducing,
-    regions,
-    resize,
-    sampling,
-    signal,
-    silent,
-    strings,
-    trees,
-)
+from backtrace_onnx.rules.discovery import import_files
 
-__all__ = [
-    "classical",
-    "convolution",
-    "elementwise",
-    "linear",
-    "microsoft",
-    "moving",
-    "picking",
-    "pooling",
-    "recurrent",
-    "reducing",
-    "regions",
-    "resize",
-    "sampling",
-    "signal",
-    "silent",
-    "strings",
-    "trees",
-]
+import_files(__name__, __path__)
