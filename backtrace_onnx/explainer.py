@@ -19,7 +19,8 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Place, Written, places
-from backtrace_onnx.inputs.table_inputs import read_given
+from backtrace_onnx.inputs.sidecar import meaning_of
+from backtrace_onnx.inputs.table_inputs import read_given, read_sidecar
 from backtrace_onnx.model.loading import ModelLike, load
 from backtrace_onnx.model.sessions import Runtime, find_providers
 from backtrace_onnx.policies import find_policy
@@ -121,10 +122,11 @@ class Explainer:
         task: str | None = None,
         start: Any = None,
         scaler: float | None = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         sample_axis: SampleChoice = None,
         class_axis: int | None = None,
         columns: Columns | None = None,
+        labels: Sequence[str] = (),
         keep: Keep = "inputs",
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
@@ -149,15 +151,18 @@ class Explainer:
                 a function (output, channels) that returns it, or a `Contrast`. Or "probability":
                 signed modes then start at the output also where it is a function of scores.
             scaler: total each channel starts from, positive; default: as the task gives it.
-            threshold: of the segmentation task.
+            threshold: of the segmentation task; default 0.5.
             sample_axis: axis of the output along which samples lie, or "none": it is one sample.
                 Default: found in the model; what is assumed is one of the explanation's notes.
             class_axis: axis of the output along which the classes of one entry lie.
             columns: which of an entry's columns are classes, for the tasks "detection" and "ctc";
                 default: as the outputs' shapes tell, with a note.
+            labels: of the classes: how many there are tells which columns of an entry these are,
+                and two that the one entry of an output is a decision between them.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
-            sidecar: a `Sidecar`, or its path: which columns of a table make up the inputs.
+            sidecar: a `Sidecar`, or its path: which columns of a table make up the inputs, and what
+                the output means, where no argument says otherwise.
             progress: called with (nodes done, nodes) as the walk goes on.
 
         Raises:
@@ -169,15 +174,26 @@ class Explainer:
         Warns:
             InputWarning: columns of a table that no input takes.
         """
-        check_amounts(threshold, scaler)
         start, probability = read_start(start, target, task)
         texts: dict[str, TextInput] = {}
         if tokenizer is not None:
             inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
+        sidecar = read_sidecar(sidecar)
         given = read_given(inputs, self.graph, sidecar)
         views, feeds = self._subject.read(given.feeds)
         output = find_output(output, views.graph)
         view = views.view(output)
+        meaning = meaning_of(sidecar, output).under(
+            task=task,
+            threshold=threshold,
+            sample_axis=sample_axis,
+            class_axis=class_axis,
+            columns=columns,
+            labels=tuple(labels),
+        )
+        task = meaning.task if start is None else None
+        threshold = 0.5 if meaning.threshold is None else meaning.threshold
+        check_amounts(threshold, scaler)
         likely, assumed = (
             default_task(view.plan.graph, output) if task is None and start is None else (None, ())
         )
@@ -190,7 +206,7 @@ class Explainer:
             start,
             scaler,
             threshold,
-            Said(sample_axis, class_axis, columns),
+            meaning.said(view.plan.graph.type(output).shape),
             open=likely == "classification" and asks_for_boxes(target),
             probability=probability,
         )
@@ -313,7 +329,7 @@ class Explainer:
         said, _ = declared(task, views.graph, output, said)
         probability = isinstance(start, str)
         how = (find_policy(mode), output, task, scaler, threshold, asked, said)
-        options = Options(*how, probability=probability)
+        options = Options(*how, probability=probability, labels=len(labels))
         write(views.model, path, options, tensors)
 
     def support(self) -> list[Support]:

@@ -17,6 +17,7 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
@@ -56,8 +57,8 @@ class Explanation:
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
-        binary: whether the output's one entry is the probability of class 1 of two, and `target` a
-            class.
+        binary: "probability" where the output's one entry is that of class 1 of two, "decision"
+            where it is its score, and `target` a class; else "".
     """
 
     relevance: Mapping[str, Array]
@@ -75,7 +76,7 @@ class Explanation:
     places: Mapping[str, Place] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)
-    binary: bool = False
+    binary: TwoClasses = ""
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

@@ -1,7 +1,7 @@
-"""From a framework's model to an .onnx file that computes the same; see each function.
+"""From a framework's model to an .onnx file: a module, an estimator or a file enters.
 
-Every export is verified: the framework and onnxruntime run on the example and on fresh random
-inputs, and a file is written only if they agree.
+An `Exported` leaves, whose file answered like the framework on every trial.
+It never knows relevance.
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ def from_sklearn(
         tolerance: largest difference relative to an output's largest value; default 1e-4.
 
     Classifiers have the outputs `label` and `probabilities`; without probabilities the latter are
-    the scores of `decision_function`, of two classes as they are or with their negative before
-    them. Trees get the counts of their training (scikit-learn's and LightGBM's samples, XGBoost's
-    cover), which explanations weigh leaves by.
+    the scores of `decision_function`, of two classes behind their negative. Trees get the counts of
+    their training (scikit-learn's and LightGBM's samples, XGBoost's cover), which explanations
+    weigh leaves by.
 
     Warns:
         ExportWarning where trees are not found again in the estimator.

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.sklearn_graphs import (
     guard_powers,
+    label_by_scores,
     settle_discriminants,
     settle_outputs,
 )
@@ -45,6 +47,7 @@ def convert(model: Any, types: Sequence[Any], opset: int) -> onnx.ModelProto:
         settle_outputs(proto)
         settle_discriminants(proto, model)
         guard_powers(proto, model)
+        label_by_scores(proto)
         if not _lowers_texts(proto) or _loads(proto):
             return proto
         last = proto
@@ -72,11 +75,22 @@ def _choices(model: Any) -> Iterator[dict[int, dict[str, Any]]]:
         id(part): {} for part in parts(model) if hasattr(part, "decision_function")
     }
     zipped: list[dict[int, dict[str, Any]]] = [{}, steps]  # named: pipelines add none of their own
+    scoring = {id(part): {"raw_scores": True, "zipmap": False} for part in _rests(model)}
+    if scoring:
+        zipped.insert(0, {**steps, **scoring})
     if hasattr(model, "predict_proba"):
         zipped.insert(0, {id(model): {"zipmap": False}})
     for locale in _LOCALES if readers else _LOCALES[:1]:
         texts = {id(part): {"locale": locale} for part in readers if locale}
         yield from ({**options, **texts} for options in zipped)
+
+
+def _rests(model: Any) -> Iterator[Any]:
+    """One-vs-rest of estimators without probabilities: converters share out their scores."""
+    for part in parts(model):
+        several = type(part).__name__ == "OneVsRestClassifier" and hasattr(part, "estimators_")
+        if several and not hasattr(part, "predict_proba"):
+            yield part
 
 
 def _lowers_texts(proto: onnx.ModelProto) -> bool:
@@ -105,11 +119,24 @@ def _settings(model: Any) -> Iterator[None]:
             if name and holder is not None and not ordinal:
                 before.append((holder, name, getattr(holder, name)))
                 setattr(holder, name, value)
+    for part in _rests(model):
+        before.append((part, "estimators_", part.estimators_))
+        part.estimators_ = [_plain(inner) for inner in part.estimators_]
     try:
         yield
     finally:
         for holder, name, value in before:
             setattr(holder, name, value)
+
+
+def _plain(estimator: Any) -> Any:
+    """The same scores by another estimator, where skl2onnx expects one column and writes two."""
+    if type(estimator).__name__ != "LinearSVC":
+        return estimator
+    made = import_module("sklearn.linear_model").RidgeClassifier()
+    made.coef_, made.intercept_ = estimator.coef_, np.atleast_1d(estimator.intercept_)
+    made.classes_, made.n_features_in_ = estimator.classes_, estimator.n_features_in_
+    return made
 
 
 @contextmanager

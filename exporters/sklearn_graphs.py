@@ -64,11 +64,13 @@ def correct_shapes(proto: onnx.ModelProto, found: Sequence[Array]) -> None:
 
 
 def turn_scores(proto: onnx.ModelProto, scores: Array, second: Array) -> None:
-    """Scores (s, -s) of two classes as (-s, s), where s speaks for the second class.
+    """Scores (s, -s) or (s) of two classes as (-s, s), where s speaks for the second class.
 
     onnxruntime's SVMClassifier has them the other way round, so that the larger score would be of
-    the class that was not predicted.
+    the class that was not predicted; of one column nobody could ask for the first class.
     """
+    if scores.size == len(second) and np.allclose(scores.ravel(), second, rtol=1e-3, atol=1e-6):
+        _mirror(proto.graph, proto.graph.output[1], standing=scores.ndim > 1)
     if scores.shape != (len(second), 2) or not np.allclose(scores[:, 0], second, rtol=1e-3):
         return
     if np.allclose(scores[:, 1], -second, rtol=1e-3) and np.abs(second).max() > 0:
@@ -76,6 +78,37 @@ def turn_scores(proto: onnx.ModelProto, scores: Array, second: Array) -> None:
         order = f"{value.name}/order"
         proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 0]), order))
         _behind(proto.graph, value, "Gather", order, axis=1)
+
+
+def _mirror(graph: onnx.GraphProto, value: onnx.ValueInfoProto, *, standing: bool) -> None:
+    """A column [rows, 1], or [rows], behind its negative."""
+    name, kind = value.name, value.type.tensor_type.elem_type
+    inner, turned = f"{name}/inner", f"{name}/turned"
+    if not standing:
+        axis = f"{name}/axis"
+        graph.initializer.append(numpy_helper.from_array(np.array([1]), axis))
+        _behind(graph, value, "Unsqueeze", axis)
+    _rename(graph, {name: inner})
+    graph.node.append(helper.make_node("Neg", [inner], [turned], name=turned))
+    graph.node.append(
+        helper.make_node("Concat", [turned, inner], [name], name=f"{name}/Concat", axis=1)
+    )
+    value.CopyFrom(helper.make_tensor_value_info(name, kind, [None, 2]))
+
+
+def label_by_scores(proto: onnx.ModelProto) -> None:
+    """Labels by the scores, as scikit-learn has them, not by the shares that Clip made of them.
+
+    These are alike where all scores are cut off (modified Huber loss of several classes).
+    """
+    producers = {name: node for node in proto.graph.node for name in node.output}
+    for node in proto.graph.node:
+        tensor, way = node.input[0] if node.input else "", list[str]()
+        while node.op_type == "ArgMax" and tensor in producers and way[-1:] != ["Clip"]:
+            way.append(producers[tensor].op_type)
+            tensor = producers[tensor].input[0]
+        if way == ["Div", "Add", "Div", "Add", "Clip"]:
+            node.input[0] = tensor
 
 
 def _behind(

@@ -1,4 +1,5 @@
-"""What each command of the command line does.
+"""What each command of the command line does: options and paths enter.
 
-Options and paths enter; exit codes, files and printed text leave.
+Exit codes, files and printed text leave.
+It never knows how relevance is computed.
 """

@@ -82,6 +82,7 @@ def _all_subjects(
             output=asked.output,
             scaler=asked.scaler,
             threshold=threshold,
+            labels=meaning.labels,
             **axes,
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",

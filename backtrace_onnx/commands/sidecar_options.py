@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from backtrace_onnx.commands.explain_options import Asked
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, Shape
-from backtrace_onnx.inputs.output_meanings import OutputMeaning
-from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.output_meanings import OutputMeaning, labelled_axis
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.targets.tensors import default_output
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
@@ -62,8 +61,7 @@ def find_sidecar(model: Path, given: Path | None) -> Sidecar | None:
 
 def output_meaning(sidecar: Sidecar | None, graph: Graph, output: str | None) -> OutputMeaning:
     """What the sidecar says about the output that is explained."""
-    name = output or default_output(graph) or ""
-    return (sidecar.outputs.get(name) if sidecar else None) or OutputMeaning()
+    return meaning_of(sidecar, output or default_output(graph) or "")
 
 
 def output_axes(
@@ -83,11 +81,5 @@ def output_axes(
             ) from None
     class_axis = meaning.class_axis if classes is None else classes
     if class_axis is None:
-        class_axis = _labelled(meaning.labels, shape)
+        class_axis = labelled_axis(meaning.labels, shape)
     return {"sample_axis": sample_axis, "class_axis": class_axis}
-
-
-def _labelled(labels: Sequence[str], shape: Shape | None) -> int | None:
-    """The only axis, of two or more behind the first, that is as long as there are labels."""
-    found = [axis for axis, n in enumerate(shape or ()) if n == len(labels) and axis]
-    return found[0] if len(found) == 1 and labels and len(shape or ()) > 2 else None

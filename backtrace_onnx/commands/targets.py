@@ -51,7 +51,7 @@ class Wanted:
         asked = (self.contrast.target, self.contrast.other)
         if made.binary:
             rows = made.layout.rows(y)
-            found = [find_target(a, rows, "classification", binary=True) for a in asked]
+            found = [find_target(a, rows, "classification", binary=made.binary) for a in asked]
             both = [entries for entries in found if entries is not None]
         else:
             tokens = find_tokens(graph, made.output)

@@ -1,5 +1,5 @@
-"""The explanation as an ONNX model.
+"""The explanation as an ONNX model: a `Model` and options enter.
 
-A `Model` and options enter; one file that returns prediction and relevance leaves.
-It never computes with numbers of a sample.
+One model that returns prediction and relevance leaves, as a proto or as a file.
+It never computes with the numbers of a sample.
 """

@@ -12,6 +12,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Shape
 from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.entries import TASKS
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[np.int64]
 TARGET = "target"
@@ -47,7 +48,7 @@ class Asked:
         return cls(fixed=tuple(int(i) for i in index))
 
     def constant(
-        self, task: str, shape: Shape | None, sample_axis: int | None, *, binary: bool = False
+        self, task: str, shape: Shape | None, sample_axis: int | None, *, binary: TwoClasses = ""
     ) -> Array:
         """The fixed target as `start_text` reads it. Raises RequestError where it cannot fit."""
         assert self.fixed is not None

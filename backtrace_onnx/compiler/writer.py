@@ -46,6 +46,7 @@ class Options:
         axes: of the output, or what is said of them, where they are found as declared.
         single: whether every entry has one class; None: as declared.
         probability: whether a signed mode starts at the output, not at the scores it is made of.
+        labels: how many classes have names; 0: that is not known.
     """
 
     policy: Policy
@@ -57,6 +58,7 @@ class Options:
     axes: OutputAxes | Said = SEARCH
     single: bool | None = None
     probability: bool = False
+    labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class _Writer:
                 options.policy,
                 options.task,
                 options.probability,
+                options.labels,
             ),
             lambda name: name in plan.graph.tensors or name in model.weights,
         )

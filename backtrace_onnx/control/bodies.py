@@ -9,7 +9,7 @@ import onnx
 from backtrace_onnx.control.scene import Scene
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.model.constant_folding import RANDOM
-from backtrace_onnx.model.topology import name_nodes, subgraphs
+from backtrace_onnx.model.topology import name_nodes, renamed, subgraphs
 from backtrace_onnx.model.weights import read_weights
 
 
@@ -105,34 +105,3 @@ class Body:
             copy.name = scene.inner(owner, node.name)
             scene.add(copy)
         return kept
-
-
-def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
-    """A copy that reads and makes tensors under their new names, in its bodies too."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    del copy.input[:], copy.output[:]
-    copy.input.extend(names.get(name, name) for name in node.input)
-    copy.output.extend(names.get(name, name) for name in node.output)
-    for graph in subgraphs(copy):
-        _recapture(graph, dict(names))
-    return copy
-
-
-def _recapture(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename, in place, what a body reads from around it; its own names shadow those."""
-    for value in (*graph.input, *graph.initializer):
-        names.pop(value.name, None)
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = names.get(name, name)
-        for inner in subgraphs(node):
-            _recapture(inner, dict(names))
-        for name in node.output:
-            names.pop(name, None)
-    _rename_outputs(graph, names)
-
-
-def _rename_outputs(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    for value in graph.output:
-        value.name = names.get(value.name, value.name)

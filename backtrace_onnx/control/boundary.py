@@ -11,7 +11,6 @@ from onnx import ValueInfoProto, helper
 from backtrace_onnx.control.scene import Scene
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.topology import name_nodes, sort_nodes
 
 Kind = Literal["sequence", "optional", "optional sequence"]
 Lengths = tuple[tuple[str, int], ...]
@@ -78,19 +77,11 @@ def _parts(name: str, kind: Kind, inputs: Mapping[str, Any]) -> list[Any] | None
 
 def opened(model: Model, lengths: Lengths) -> Model:
     """The model with an input for every element, of which it makes its lists itself."""
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    types = {x.name: x.type for x in proto.graph.input}
+    graph = model.proto.graph
+    types = {x.name: x.type for x in graph.input}
     made = [node for name, n in lengths for node in _gathering(name, n, types[name])]
-    inputs = [x for old in proto.graph.input for x in _inputs(old, dict(lengths))]
-    nodes = [*made, *proto.graph.node]
-    kept = onnx.GraphProto(node=nodes, input=inputs)  # copies, before the old ones go
-    del proto.graph.node[:], proto.graph.input[:]
-    proto.graph.node.extend(kept.node)
-    proto.graph.input.extend(kept.input)
-    name_nodes(proto.graph)
-    sort_nodes(proto.graph, model.name)
-    return Model(proto, model.weights, model.name, model.folder, model.aside)
+    inputs = [x for old in graph.input for x in _inputs(old, dict(lengths))]
+    return model.with_nodes([*made, *graph.node], inputs=inputs)
 
 
 def _inputs(old: ValueInfoProto, lengths: Mapping[str, int]) -> Iterator[ValueInfoProto]:

@@ -17,9 +17,8 @@ from backtrace_onnx.graph.inference import infer_types
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.graph.shapes import computed_numbers
 from backtrace_onnx.model.constant_folding import fold
-from backtrace_onnx.model.loading import Model, strip
-from backtrace_onnx.model.sessions import stays_inline
-from backtrace_onnx.model.topology import captured, name_nodes, sort_nodes, subgraphs
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.topology import captured, subgraphs
 
 Array = npt.NDArray[Any]
 NODE_LIMIT = 200_000
@@ -107,17 +106,7 @@ class Scene(Paper):
 
     def result(self) -> Model:
         """The model as written so far."""
-        model, proto = self.model, onnx.ModelProto()
-        proto.CopyFrom(model.proto)
-        del proto.graph.node[:], proto.graph.output[:]
-        proto.graph.node.extend(self._living())
-        proto.graph.output.extend(self.outputs)
-        weights = {**model.weights, **self.weights}
-        strip(proto, weights)
-        name_nodes(proto.graph)
-        sort_nodes(proto.graph, model.name)
-        aside = {k: w for k, w in self.weights.items() if not stays_inline(w)}
-        return Model(proto, weights, model.name, model.folder, {**model.aside, **aside})
+        return self.model.with_nodes(self._living(), self.weights, outputs=self.outputs)
 
     def _living(self) -> list[onnx.NodeProto]:
         """The nodes without those written here, or making sequences, that nothing reads."""

@@ -1,4 +1,5 @@
-"""The two ways to run an explanation: eagerly, and compiled.
+"""The two ways to run an explanation: a `Request` and checked inputs enter.
 
-A request and checked inputs enter; an `Outcome` leaves. They never know files or pictures.
+An `Outcome` leaves, and an `Explanation` assembled from it.
+It never knows files or pictures.
 """

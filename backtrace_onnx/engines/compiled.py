@@ -32,6 +32,7 @@ from backtrace_onnx.targets.remarks import remarks
 from backtrace_onnx.targets.request import Outcome, Request, View, one_of_two, relevance_dtype
 from backtrace_onnx.targets.sites import CONTRAST, Readings, Site
 from backtrace_onnx.targets.start import Options as StartOptions
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +49,7 @@ class _Asked:
 
     feeds: dict[str, Array]
     target: Array | None = None
-    binary: bool = False
+    binary: TwoClasses = ""
 
 
 class CompiledRuns:
@@ -68,7 +69,7 @@ class CompiledRuns:
         outputs = {o: arrays[o] for o in view.trace.outputs}
         request, assumed = recognised(request, graph, {**outputs, request.output: y}, shapes)
         axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=shapes)
-        request = one_of_two(request, view.head, axes, y)
+        request = one_of_two(request, view, axes, y)
         single = axes.single(y.shape)
         site = request.site(view)
         compiled = self._compiled(request, tuple(feeds), axes, site.task, single)
@@ -83,7 +84,8 @@ class CompiledRuns:
         found = dict(zip(names, results, strict=True))
         ledger = _ledger(found, compiled.made.books, axes.count(y.shape))
         total, binary = ledger.total().start, asked.binary
-        notes = remarks(site, axes.rows(y), asked.target, total, binary=binary)
+        named = request.target is not None
+        notes = remarks(site, axes.rows(y), asked.target, total, binary=binary, asked=named)
         return Outcome(
             _relevance(found, request, feeds),
             ledger,
@@ -99,9 +101,12 @@ class CompiledRuns:
     ) -> _Loaded:
         tensors = tuple(sorted(request.keep | set(inputs)))
         how = (request.policy, request.output, task, request.scaler, request.threshold)
-        key = (*how, axes, single, request.probability, tensors)
+        labels = request.axes.labels
+        key = (*how, axes, single, request.probability, labels, tensors)
         if key not in self._sessions:
-            options = Options(*how, axes=axes, single=single, probability=request.probability)
+            options = Options(
+                *how, axes=axes, single=single, probability=request.probability, labels=labels
+            )
             made = build(self._loaded, options, tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             try:

@@ -34,6 +34,7 @@ from backtrace_onnx.targets.request import (
 )
 from backtrace_onnx.targets.sites import Site
 from backtrace_onnx.targets.start import Options, raising, start_text
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +55,7 @@ def run_eager(
     shapes = {n: x.shape for n, x in feeds.items()}
     request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
     axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
-    request = one_of_two(request, view.head, axes, y)
+    request = one_of_two(request, view, axes, y)
     site = request.site(view)
     samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
     ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
@@ -81,7 +82,8 @@ def run_eager(
     books.finish(name, start, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
     total, binary = ledger.total().start, started.binary
-    notes = remarks(site, axes.rows(y), started.target, total, binary=binary)
+    named = request.target is not None
+    notes = remarks(site, axes.rows(y), started.target, total, binary=binary, asked=named)
     notes = (*assumed, *axes.notes, *notes)
     return Outcome(relevance, ledger, outputs, started.target, axes, notes, binary)
 
@@ -95,7 +97,7 @@ class _Started:
     channels: Channels
     plan: Plan
     target: Array | None = None
-    binary: bool = False
+    binary: TwoClasses = ""
 
 
 @dataclass(frozen=True)

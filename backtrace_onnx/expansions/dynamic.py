@@ -14,8 +14,7 @@ import onnx
 from onnx import NodeProto, helper
 
 from backtrace_onnx.expansions.quantised import floats
-from backtrace_onnx.model.loading import Model, strip
-from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.weights import Weights
 
 _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
@@ -45,7 +44,7 @@ def floated(model: Model) -> Model:
         if chain is not None and written is not None:
             replaced.update({chain.product.name: [], chain.cast.name: []})
             replaced[chain.scaling.name] = written
-    return _rebuilt(model, replaced, weights) if replaced else model
+    return model.with_nodes(_without_scales(model, replaced), weights) if replaced else model
 
 
 class _Search:
@@ -102,14 +101,9 @@ def _written(chain: _Chain, weights: Weights) -> list[NodeProto] | None:
     return [helper.make_node("DequantizeLinear", given, [data], data), made]
 
 
-def _rebuilt(model: Model, replaced: dict[str, list[NodeProto]], weights: Weights) -> Model:
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    nodes = [new for node in proto.graph.node for new in replaced.get(node.name, [node])]
-    read = {name for node in nodes for name in node.input} | {o.name for o in proto.graph.output}
-    kept = [node for node in nodes if node.op_type != "Mul" or read.intersection(node.output)]
-    del proto.graph.node[:]
-    proto.graph.node.extend(kept)
-    strip(proto, weights)
-    aside = {k: w for k, w in weights.items() if not stays_inline(w)}
-    return Model(proto, weights, model.name, model.folder, aside)
+def _without_scales(model: Model, replaced: dict[str, list[NodeProto]]) -> list[NodeProto]:
+    """The nodes with those in `replaced` in place, without the products of scales left unread."""
+    graph = model.proto.graph
+    nodes = [new for node in graph.node for new in replaced.get(node.name, [node])]
+    read = {name for node in nodes for name in node.input} | {o.name for o in graph.output}
+    return [node for node in nodes if node.op_type != "Mul" or read.intersection(node.output)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.topology import subgraphs
+from backtrace_onnx.model.topology import renamed
 
 _COMPARING = frozenset({"MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize", "Upsample"})
 _NARROW = frozenset({TensorProto.UINT8, TensorProto.INT8})
@@ -31,16 +30,11 @@ def widened(model: Model) -> Model:
     }
     if not narrow:
         return model
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    written = [
+    return model.with_nodes(
         new
-        for node in proto.graph.node
+        for node in nodes
         for new in (_widened(node, narrow[node.name]) if node.name in narrow else [node])
-    ]
-    del proto.graph.node[:]
-    proto.graph.node.extend(written)
-    return Model(proto, model.weights, model.name, model.folder, model.aside)
+    )
 
 
 def read_once(model: Model) -> Model:
@@ -49,7 +43,7 @@ def read_once(model: Model) -> Model:
     What fans out from one tensor is then seen to come from one.
     """
     first: dict[tuple[object, ...], str] = {}
-    renamed: dict[str, str] = {}
+    alike: dict[str, str] = {}
     kept = {o.name for o in model.proto.graph.output}
     for node in model.proto.graph.node:
         if node.op_type != "DequantizeLinear" or node.domain or node.output[0] in kept:
@@ -57,17 +51,11 @@ def read_once(model: Model) -> Model:
         attributes = sorted(a.SerializeToString() for a in node.attribute)
         made = first.setdefault((*node.input, *attributes), node.output[0])
         if made != node.output[0]:
-            renamed[node.output[0]] = made
-    if not renamed or any(True for n in model.proto.graph.node for _ in subgraphs(n)):
+            alike[node.output[0]] = made
+    if not alike:
         return model
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    left = [node for node in proto.graph.node if node.output[0] not in renamed]
-    for node in left:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-    del proto.graph.node[:]
-    proto.graph.node.extend(left)
-    return Model(proto, model.weights, model.name, model.folder, model.aside)
+    left = [node for node in model.proto.graph.node if node.output[0] not in alike]
+    return model.with_nodes(renamed(node, alike) for node in left)
 
 
 def _widened(node: NodeProto, kind: int) -> list[NodeProto]:

@@ -32,13 +32,8 @@ def stated(model: Model) -> Model:
     wanted = [name for name in _foreign(model) if name not in known]
     if not wanted:
         return model
-    types = _types(model, wanted)
-    if types:
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model.proto)
-        proto.graph.value_info.extend(types)
-        model = Model(proto, model.weights, model.name, model.folder, model.aside)
-    return model
+    types, graph = _types(model, wanted), model.proto.graph
+    return model.with_nodes(graph.node, stated=(*graph.value_info, *types)) if types else model
 
 
 def _foreign(model: Model) -> Iterator[str]:

@@ -8,15 +8,14 @@ is then the linear operator that it stands for, with its bias. The numbers are w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from backtrace_onnx.model.loading import Model, strip
-from backtrace_onnx.model.sessions import stays_inline
-from backtrace_onnx.model.topology import subgraphs
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.topology import renamed, subgraphs
+from backtrace_onnx.model.weights import Weights
 
 _PRODUCTS = frozenset(
     {"ConvInteger", "MatMulInteger", "MatMulInteger16", "MulInteger", "ReduceSumInteger"}
@@ -53,7 +52,7 @@ class _Writer:
         self._model, self._casts = model, casts
         self._twins: dict[str, str] = {}
         self._made: dict[str, NodeProto] = {}
-        self._weights = dict(model.weights)
+        self._weights: Weights = {}
 
     def written(self) -> Model:
         """The model with twins; what nobody reads any more is left out, its twin has its name."""
@@ -61,12 +60,14 @@ class _Writer:
         outputs = {o.name for o in self._model.proto.graph.output}
         nodes = _without_unread(nodes, set(self._twins), outputs)
         present = {name for node in nodes for name in node.output}
-        renamed = {twin: name for name, twin in self._twins.items() if name not in present}
-        renamed = {twin: name for twin, name in renamed.items() if twin not in self._model.weights}
-        for node in nodes:
-            node.input[:] = [renamed.get(name, name) for name in node.input]
-            node.output[:] = [renamed.get(name, name) for name in node.output]
-        return self._rebuilt(nodes)
+        final = {
+            twin: name
+            for name, twin in self._twins.items()
+            if name not in present and twin not in self._model.weights
+        }
+        known = (v for v in self._model.proto.graph.value_info if v.name not in self._twins)
+        written = (renamed(node, final) for node in nodes)
+        return self._model.with_nodes(written, self._weights, stated=known)
 
     def _with_twin(self, node: NodeProto) -> Iterator[NodeProto]:
         if node.output[0] in self._casts and node.op_type == "Cast":
@@ -114,18 +115,6 @@ class _Writer:
             made = helper.make_node("Cast", [name], [real], real, to=TensorProto.FLOAT)
             self._made[real] = made
             yield made
-
-    def _rebuilt(self, nodes: Iterable[NodeProto]) -> Model:
-        model, copy = self._model, onnx.ModelProto()
-        copy.CopyFrom(model.proto)
-        del copy.graph.node[:]
-        copy.graph.node.extend(nodes)
-        known = [v for v in copy.graph.value_info if v.name not in self._twins]
-        del copy.graph.value_info[:]
-        copy.graph.value_info.extend(known)
-        strip(copy, self._weights)
-        aside = {k: w for k, w in self._weights.items() if not stays_inline(w)}
-        return Model(copy, self._weights, model.name, model.folder, aside)
 
 
 def _without_unread(nodes: list[NodeProto], twinned: set[str], read: set[str]) -> list[NodeProto]:

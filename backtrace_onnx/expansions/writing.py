@@ -21,10 +21,8 @@ from backtrace_onnx.graph.graph import Graph, Node, TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.graph.node_reading import canonical, read_node
 from backtrace_onnx.model.constant_folding import fold
-from backtrace_onnx.model.loading import Model, strip
+from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.opsets import OLDEST_OPSET, upgraded
-from backtrace_onnx.model.sessions import stays_inline
-from backtrace_onnx.model.topology import name_nodes, sort_nodes
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules import registry
 
@@ -60,7 +58,7 @@ def _expanded(model: Model, wanted: set[str]) -> Model:
     for node in model.proto.graph.node:
         written = writer.written(node) if node.name in wanted else None
         nodes += [node] if written is None else written
-    return _rebuilt(model, nodes, writer.ops.constants)
+    return model.with_nodes(nodes, writer.ops.constants)
 
 
 def refusal(op: Op) -> str | None:
@@ -182,16 +180,3 @@ def _is_wanted(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
     if attribute:
         return any(given.name == attribute and given.i for given in node.attribute)
     return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is None
-
-
-def _rebuilt(model: Model, nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any]) -> Model:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model.proto)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    weights = {**model.weights, **constants}
-    strip(copy, weights)
-    name_nodes(copy.graph)
-    sort_nodes(copy.graph, model.name)
-    aside = {k: w for k, w in weights.items() if not stays_inline(w)}
-    return Model(copy, weights, model.name, model.folder, aside)

@@ -1,5 +1,5 @@
-"""What is known of a graph before it runs.
+"""What is known before anything runs: the nodes of a `Model` enter.
 
-A `Model` enters; a frozen `Graph` with types, sample axes and traits of its tensors leaves.
+A frozen `Graph` leaves: nodes, constants, types, sample axes, and traits of the tensors.
 It never runs a sample and never knows a rule.
 """

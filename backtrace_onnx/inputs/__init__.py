@@ -1,5 +1,5 @@
-"""What people hand over: arrays, tables, pictures, sound, and the sidecar that says what they are.
+"""What people hand over: arrays, tables, pictures, sound and sidecars enter.
 
-Files and frames enter; arrays by input name, and names of their parts, leave.
+Arrays by input name leave, and names for their parts.
 It never knows relevance.
 """

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.graph.graph import Shape
 from backtrace_onnx.inputs.json_object import Settings
+from backtrace_onnx.targets.axis_search import Said
 from backtrace_onnx.targets.boxes import FORMATS, Boxes
+from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import SampleChoice
 from backtrace_onnx.targets.start import TASKS
@@ -46,6 +51,24 @@ class OutputMeaning:
         entry.finish()
         limit = None if np.isnan(threshold) else threshold
         return cls(task or None, labels, limit, samples, classes, columns, boxes)
+
+    def under(self, **asked: Any) -> OutputMeaning:
+        """The same, under what a caller says: arguments by these names, None or () for nothing."""
+        return replace(self, **{k: v for k, v in asked.items() if v is not None and v != ()})
+
+    def said(self, shape: Shape | None) -> Said:
+        """What this says of the axes of an output of that shape."""
+        classes = self.class_axis
+        if classes is None:
+            classes = labelled_axis(self.labels, shape)
+        columns = self.columns if (self.task or "detection") in ENTRY_TASKS else None
+        return Said(self.sample_axis, classes, columns, len(self.labels))
+
+
+def labelled_axis(labels: Sequence[str], shape: Shape | None) -> int | None:
+    """The only axis, of two or more behind the first, that is as long as there are labels."""
+    found = [axis for axis, n in enumerate(shape or ()) if n == len(labels) and axis]
+    return found[0] if len(found) == 1 and labels and len(shape or ()) > 2 else None
 
 
 def _columns(entry: Settings, task: str) -> Columns | None:

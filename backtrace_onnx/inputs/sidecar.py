@@ -131,6 +131,11 @@ class Sidecar:
         }
 
 
+def meaning_of(sidecar: Sidecar | None, output: str) -> OutputMeaning:
+    """What a sidecar says of an output; nothing where there is none."""
+    return (sidecar.outputs.get(output) if sidecar else None) or OutputMeaning()
+
+
 def _parsed(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))

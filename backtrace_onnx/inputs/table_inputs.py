@@ -55,9 +55,16 @@ class Filled:
     unused: tuple[str, ...] = ()
 
 
-def read_given(
-    inputs: Any, graph: Graph, sidecar: Sidecar | str | os.PathLike[str] | None = None
-) -> Filled:
+def read_sidecar(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
+    """A sidecar, read where its path is given. Raises InputError."""
+    if isinstance(sidecar, str | os.PathLike):
+        from backtrace_onnx.inputs.sidecar import Sidecar
+
+        return Sidecar.load(sidecar)
+    return sidecar
+
+
+def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> Filled:
     """What a caller gives, a table or arrays, as arrays by input name.
 
     Tables are data frames, lists of rows by column, and columns by name for a model whose inputs

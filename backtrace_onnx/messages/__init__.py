@@ -1,4 +1,5 @@
-"""What is said to people: notes, names they may have meant, text a terminal may be given.
+"""What is said to people: words, names and values enter.
 
-Words and values enter, sentences leave. It never knows a model.
+Notes, names that may have been meant and text that a terminal may be given leave.
+It never knows a model.
 """

@@ -1,4 +1,5 @@
-"""What a mode is, as data: policies, and what is checked of them.
+"""What a mode is, as data: a function that somebody wrote enters.
 
-A user's function enters; a checked `Policy` leaves. It never knows a layer or an operator.
+A `Policy` leaves that is known to take and return what policies do.
+It never knows a layer or an operator.
 """

@@ -1,5 +1,5 @@
-"""From a file to a model that runs.
+"""From a file to a model that runs: a path, bytes or a `ModelProto` enters.
 
-A path, bytes or a ModelProto enters; a checked `Model` with its weights, and sessions that run it,
-leave. It never knows what relevance is.
+A checked `Model` beside its weights leaves, and onnxruntime sessions that run it.
+It never knows what relevance is.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 import onnx
 from onnx import ValueInfoProto, shape_inference
@@ -24,7 +23,7 @@ def without_contradicted(model: Model) -> Model:
     for output in proto.graph.output:
         if output.name in wrong:
             output.type.tensor_type.ClearField("shape")
-    return replace(model, proto=proto)
+    return model.with_proto(proto)
 
 
 def _contradicted(proto: onnx.ModelProto) -> frozenset[str]:

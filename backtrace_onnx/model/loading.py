@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto, ValueInfoProto
 
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.messages.notes import Note
@@ -27,16 +28,18 @@ _ALWAYS_RUNS = 21
 _PROTO_LIMIT = 1 << 31
 
 
-@dataclass
+@dataclass(frozen=True)
 class Model:
     """A model whose large weights lie beside the proto, memory-mapped where the file has them so.
 
+    It is never changed: what rewrites it takes another one of `with_nodes` or `with_proto`.
+
     Attributes:
-        proto: structure; weights over a kilobyte are placeholders.
+        proto: the structure; weights over a kilobyte are placeholders in it. Its nodes have names
+            of their own and are in topological order.
         weights: array of every initializer of the main graph, by name.
         name: how messages call it.
         folder: where external data of subgraphs lies.
-        aside: the weights that are placeholders in the proto.
         notes: how it was read, where that is not as it was written.
     """
 
@@ -44,13 +47,65 @@ class Model:
     weights: Weights
     name: str
     folder: str | None = None
-    aside: Weights = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
     @property
     def opsets(self) -> dict[str, int]:
         """Version of every imported domain; ai.onnx is ""."""
         return {_domain(o.domain): o.version for o in self.proto.opset_import}
+
+    @cached_property
+    def aside(self) -> Weights:
+        """The weights that are placeholders in the proto."""
+        return {name: w for name, w in self.weights.items() if not stays_inline(w)}
+
+    def with_nodes(
+        self,
+        nodes: Iterable[NodeProto],
+        weights: Mapping[str, npt.NDArray[Any]] | None = None,
+        *,
+        inputs: Iterable[ValueInfoProto] | None = None,
+        outputs: Iterable[ValueInfoProto] | None = None,
+        stated: Iterable[ValueInfoProto] | None = None,
+    ) -> Model:
+        """The model with these nodes in place of its own, in any order.
+
+        Args:
+            weights: initializers that come to its own, by name.
+            inputs, outputs: what it takes and returns, where that changes.
+            stated: types of inner tensors, in place of those that it states.
+
+        Raises:
+            ModelError: two nodes make one tensor, or one reads what nothing makes.
+        """
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        graph = proto.graph
+        changes: tuple[tuple[Any, Iterable[Any] | None], ...] = (
+            (graph.node, nodes),
+            (graph.input, inputs),
+            (graph.output, outputs),
+            (graph.value_info, stated),
+        )
+        for old, new in changes:
+            if new is not None:
+                del old[:]
+                old.extend(new)
+        return self.with_proto(proto, weights)
+
+    def with_proto(
+        self, proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> Model:
+        """The model with the structure `proto`, which it takes over, names and sorts.
+
+        `weights` come to its own. Raises ModelError as `with_nodes` does.
+        """
+        every = {**self.weights, **(weights or {})}
+        if weights:
+            strip(proto, every)
+        name_nodes(proto.graph)
+        sort_nodes(proto.graph, self.name)
+        return replace(self, proto=proto, weights=every)
 
 
 def load(model: ModelLike | Model) -> Model:
@@ -70,8 +125,7 @@ def load(model: ModelLike | Model) -> Model:
     proto = _bare(proto, weights)
     name_nodes(proto.graph)
     sort_nodes(proto.graph, name)
-    aside = {k: w for k, w in weights.items() if not stays_inline(w)}
-    return Model(proto, weights, name, folder, aside, (NOTE,) if is_narrow else ())
+    return Model(proto, weights, name, folder, (NOTE,) if is_narrow else ())
 
 
 def strip(proto: onnx.ModelProto, weights: Mapping[str, npt.NDArray[Any]]) -> None:

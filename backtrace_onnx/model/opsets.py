@@ -7,7 +7,6 @@ from onnx import helper, numpy_helper, version_converter
 
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.topology import name_nodes, sort_nodes
 
 OLDEST_OPSET = 18
 _FOREIGN = "onnxruntime.foreign"
@@ -38,11 +37,8 @@ def upgraded(loaded: Model, opset: int = OLDEST_OPSET) -> Model:
     if version < _RESIZE_STATES_ITS_PLACES:
         _state_places(proto.graph)
     _show_foreign(proto)
-    name_nodes(proto.graph)
-    sort_nodes(proto.graph, loaded.name)
     added = [t for t in proto.graph.initializer if t.name not in loaded.weights]
-    weights = {**loaded.weights, **{t.name: numpy_helper.to_array(t) for t in added}}
-    return Model(proto, weights, loaded.name, loaded.folder, loaded.aside)
+    return loaded.with_proto(proto, {t.name: numpy_helper.to_array(t) for t in added})
 
 
 def _hide_foreign(proto: onnx.ModelProto, version: int) -> None:

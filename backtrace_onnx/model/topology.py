@@ -30,6 +30,34 @@ def captured(node: onnx.NodeProto) -> set[str]:
     return names
 
 
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """A copy of a node that reads and makes tensors under their new names, in its bodies too.
+
+    `names` gives the new name of a tensor; those that it does not hold keep theirs.
+    """
+    copy = _copy(node)
+    copy.input[:] = [names.get(name, name) for name in node.input]
+    copy.output[:] = [names.get(name, name) for name in node.output]
+    for graph in subgraphs(copy):
+        _recapture(graph, dict(names))
+    return copy
+
+
+def _recapture(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename, in place, what a body reads from around it; its own names shadow those."""
+    for value in (*graph.input, *graph.initializer):
+        names.pop(value.name, None)
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+        for inner in subgraphs(node):
+            _recapture(inner, dict(names))
+        for name in node.output:
+            names.pop(name, None)
+    for value in graph.output:
+        value.name = names.get(value.name, value.name)
+
+
 def living(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
     """The nodes that the wanted tensors depend on."""
     alive = []

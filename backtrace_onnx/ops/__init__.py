@@ -1,4 +1,5 @@
-"""The words that rules are written in, and both backends understand.
+"""The words of rules and policies: ONNX's operators, named passes, arithmetic enter.
 
-ONNX's operators and a few named passes. They never know who asks, nor how they are carried out.
+Calls leave that each backend carries out in its own way.
+It never knows who asks, nor how a call is carried out.
 """

@@ -1,5 +1,5 @@
-"""What is one operator is read as one.
+"""What is one operator is read as one: a loaded `Model` enters.
 
-A `Model` and its `Graph` enter; the same model prepared and the graph that rules read leave.
-A pass never knows relevance, and changes only what the rules see.
+The same model, prepared to run, leaves, and the `Graph` that rules read.
+It never knows relevance; reading nodes as one changes what rules see, not what runs.
 """

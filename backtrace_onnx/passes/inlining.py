@@ -16,7 +16,7 @@ from backtrace_onnx.expansions.whole_numbers import integer_products, on_floats
 from backtrace_onnx.expansions.writing import expand
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.topology import name_nodes, sort_nodes, subgraphs
+from backtrace_onnx.model.topology import subgraphs
 from backtrace_onnx.passes.function_opsets import levelled, other_opsets
 from backtrace_onnx.rules import registry
 
@@ -37,7 +37,7 @@ def inlined(model: Model) -> Model:
     proto = levelled(model.proto)
     kept = [f for f in proto.functions if registry.lookup(f.domain, f.name, 1 << 30)]
     try:
-        return _replaced(model, _inline(proto, kept))
+        return model.with_proto(_inline(proto, kept))
     except Exception as error:  # the inliner raises its own C++ exceptions
         reason = str(error).strip().split("\n")[0]
         others = other_opsets(proto)
@@ -81,7 +81,7 @@ def _expanded(model: Model) -> Model:
             return model
         del proto.graph.value_info[:]
         proto.graph.value_info.extend(model.proto.graph.value_info)
-        model = _replaced(model, proto)
+        model = model.with_proto(proto)
     return model
 
 
@@ -105,12 +105,6 @@ def _inline(proto: onnx.ModelProto, kept: Iterable[onnx.FunctionProto]) -> onnx.
     if ids:
         return inliner.inline_selected_functions(proto, ids, exclude=True)
     return inliner.inline_local_functions(proto, convert_version=True)
-
-
-def _replaced(model: Model, proto: onnx.ModelProto) -> Model:
-    name_nodes(proto.graph)
-    sort_nodes(proto.graph, model.name)
-    return Model(proto, model.weights, model.name, model.folder, model.aside)
 
 
 def is_known(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:

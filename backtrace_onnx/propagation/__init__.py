@@ -1,5 +1,5 @@
-"""The plan, the forward run, the walk back and the ledger.
+"""Plan, forward run, walk back and books: a `Graph`, arrays and a start enter.
 
-A `Graph` and arrays enter; relevance of every tensor and a `Ledger` leave.
-It never names an operator.
+Relevance by tensor leaves, and a `Ledger` that closes.
+Its walk never names an operator.
 """

@@ -1,1 +1,5 @@
-"""What people look at: pictures, tables and text."""
+"""What people look at: an `Explanation` and its sidecar enter.
+
+Pictures, pages, tables and sentences leave.
+It never computes relevance.
+"""

@@ -11,6 +11,7 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.report.entry_answers import best_answer, entry_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.targets.entries import TASKS
+from backtrace_onnx.targets.two_classes import boundary, of_class
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def predicted_answer(subject: ExplainedSample) -> Answer | None:
     if y is None or y.size == 0 or subject.task == "segmentation":
         return None
     if subject.explanation.binary:
-        return _of_two(subject, int(y.ravel()[0] >= 0.5))
+        return _of_two(subject, int(y.ravel()[0] >= boundary(subject.explanation.binary)))
     if subject.task in TASKS and subject.explanation.layout.class_axis is not None:
         return answer_at(subject, best_answer(subject.explanation, chosen_entry(subject), y))
     chosen = chosen_entry(subject)
@@ -113,10 +114,11 @@ def answer_at(subject: ExplainedSample, flat: int) -> Answer:
 
 
 def _of_two(subject: ExplainedSample, place: int) -> Answer:
-    """Class 1, whose probability is the output's one entry, or class 0, which has the rest."""
-    one = float(np.asarray(subject.output, np.float64).ravel()[0])
-    value, labels = (one if place else 1 - one), subject.meaning.labels
-    return Answer((place,), labels[place] if len(labels) == 2 else None, value, value)
+    """Class 1, of which the output's one entry tells, or class 0, which has the rest."""
+    two, labels = subject.explanation.binary, subject.meaning.labels
+    value = of_class(two, float(np.asarray(subject.output, np.float64).ravel()[0]), place)
+    share = value if two == "probability" else None
+    return Answer((place,), labels[place] if len(labels) == 2 else None, value, share)
 
 
 def _classes(

@@ -1,4 +1,5 @@
-"""What comes out and how it is kept: archives, modules, groups, stages, support.
+"""What comes out and how it is kept: relevance, ledgers and plans enter.
 
-Relevance and ledgers enter; summaries leave. They never draw.
+Archives, sums by module and by group, doubts, and tables of support leave.
+It never draws.
 """

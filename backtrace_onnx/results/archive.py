@@ -17,6 +17,7 @@ from backtrace_onnx.graph.module_scopes import Place
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 Fields = dict[str, Any]
@@ -89,6 +90,11 @@ def _place(outputs: list[str], scopes: list[list[str]]) -> Place:
     return Place(tuple(outputs), tuple((path, kind) for path, kind in scopes))
 
 
+def _two(binary: bool | TwoClasses) -> TwoClasses:
+    """What the one entry is; older files say only whether it is a probability."""
+    return ("probability" if binary else "") if isinstance(binary, bool) else binary
+
+
 def _entry(name: str, row: Mapping[str, Any], get: Callable[[str], Array]) -> Entry:
     """A node's books; files of earlier versions do not tell which tensor got how much."""
     books = get(row["books"])
@@ -119,7 +125,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "axes": about["axes"],
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
-        "binary": about.get("binary", False),
+        "binary": _two(about.get("binary", "")),
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
     }
 

@@ -10,7 +10,13 @@ from backtrace_onnx.structures.linear import Linear, Shifted
 
 
 def biased(op: Op, linear: Linear, shape: tuple[int, ...] = (), scale: float = 1.0) -> Structure:
-    """`linear` plus scale * input 2, laid in `shape` (if given) and broadcast."""
+    """The structure of `linear` with `scale` times input 2 added, where the operator has that.
+
+    A constant becomes the bias, which absorbs its share; data become one more term.
+
+    Args:
+        shape: in which the input is broadcast against the output; () as it is.
+    """
     if not op.has(2):
         return linear
     bias = op.constant(2)

@@ -18,11 +18,11 @@ def passes(op: Op) -> Structure:
 
 @rule("OneHotEncoder", domain=ML)
 def one_hot_encoder(op: Op) -> Structure:
-    """The sum over the categories is the relevance of what they encode."""
+    """An element gets the sum of what its categories received."""
     return Adjoint(lambda step, r: step.ops.ReduceSum(r, ints(-1), keepdims=0))
 
 
 @rule("ZipMap", domain=ML, coverage="nothing")
 def zip_map(op: Op) -> Structure:
-    """Carries none: a map is no tensor; what it names is explained instead."""
+    """A map is no tensor and carries no relevance; the tensor that it names is explained."""
     return Nothing()

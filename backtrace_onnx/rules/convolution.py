@@ -31,7 +31,7 @@ def _kernel_shape(op: Op) -> tuple[int, ...]:
 
 @rule("Conv")
 def conv(op: Op) -> Structure:
-    """Linear, with a bias per channel."""
+    """Shared by contribution; the bias of each channel absorbs its share."""
     window = Window(op, _kernel_shape(op))
 
     def forward(e: Ops, x: Value, w: Value) -> Value:
@@ -46,14 +46,14 @@ def conv(op: Op) -> Structure:
 
 
 def per_channel(rank: int) -> tuple[int, ...]:
-    """Shape in which a bias [channels] is broadcast against the output."""
+    """The shape [channels, 1, ...] in which a bias per channel is broadcast against the output."""
     return (-1, *[1] * rank)
 
 
 def conv_adjoint(e: Ops, g: Value, w: Value, shape: Value, window: Window) -> Value:
-    """Adjoint of Conv in its input, cut or padded to `shape`.
+    """The adjoint of Conv in its input: `g`, shaped like the output, carried back to `shape`.
 
-    A Conv with the turned kernel where there is no stride, and for groups: onnxruntime's
+    It is a Conv with the turned kernel where there is no stride, and for groups: onnxruntime's
     transposed convolution takes 10 to 40 times as long there.
     """
     if set(window.strides) == {1} and window.auto_pad == "NOTSET":
@@ -95,7 +95,11 @@ def _turned(e: Ops, w: Value, window: Window) -> Value:
 
 
 def kernel_adjoint(e: Ops, g: Value, x: Value, shape: Value, window: Window) -> Value:
-    """Adjoint of Conv in its kernel: input and g trade samples for channels and are convolved."""
+    """The adjoint of Conv in its kernel, for kernels that are data: a tensor of `shape`.
+
+    A kernel's entry meets the input once per sample and place of the output. To sum over these is
+    a convolution, too: of the input with `g`, in which samples and channels trade their roles.
+    """
     group, spatial = window.group, window.spatial
     before, after = window.exact_pads(e, e.Shape(x), e.Shape(g))
     padded = window.padded(e, x, before, after, e.zero())
@@ -144,7 +148,7 @@ def fitted(e: Ops, x: Value, shape: Value, first: Value, rank: int) -> Value:
 
 @rule("ConvTranspose")
 def conv_transpose(op: Op) -> Structure:
-    """Linear, with a bias per channel."""
+    """Shared by contribution; the bias of each channel absorbs its share."""
     window = Window(op, _kernel_shape(op))
     sizes = {name: op.attribute(name) for name in ("output_shape", "output_padding")}
 

@@ -34,7 +34,7 @@ table(dict.fromkeys(_PASS.split(), passes))
 
 @rule("BatchNormalization")
 def batch_normalization(op: Op) -> Structure:
-    """The affine map that it is at inference: the scale passes, a constant shift is a bias."""
+    """An affine map at inference: its scale passes relevance, its constant shift is a bias."""
     node = op.node
     if op.attribute("training_mode", 0):
         raise RuleError(
@@ -59,7 +59,7 @@ def batch_normalization(op: Op) -> Structure:
 
 
 def _of_ids(op: Op) -> Structure:
-    """Ids share alike; what is added to them, or masks them, takes none."""
+    """Arithmetic of ids: these share in equal parts; a mask, and what is added, takes none."""
     operands = range(len(op.node.inputs))
     carrying = tuple(i for i in operands if op.carries(i))
     ids = tuple(i for i in carrying if not is_mask(op.graph, op.node.inputs[i]))
@@ -79,19 +79,23 @@ def _terms(op: Op, signs: tuple[int, ...]) -> Structure:
 
 @rule("Add", "Sum", "Mean")
 def add(op: Op) -> Structure:
-    """Shared by contribution, constants are a bias; what is added to ids takes none."""
+    """Shared among the terms by contribution; a constant is a bias, and added to ids takes none."""
     return _terms(op, op.attribute("signs") or (1,) * len(op.node.inputs))
 
 
 @rule("Sub")
 def sub(op: Op) -> Structure:
-    """Shared by contribution x_0 and -x_1, constants are a bias; as for Add where it makes ids."""
+    """Shared between x0 and -x1 by contribution, constants are a bias; ids as in Add."""
     return _terms(op, (1, -1))
 
 
 @rule("Mul")
 def mul(op: Op) -> Structure:
-    """Half each; a constant or a gate takes none, and a place that was counted carries none."""
+    """Two factors that are data get half each; a constant or a gate takes none.
+
+    Integers are ids, which share in equal parts; but a product with a count, such as a running
+    number of tokens, is a place and carries none.
+    """
     if op.output_type().is_float:
         return _of_ids(op) if op.makes_ids else Halves()
     if any(is_count(op.graph, name) for name in op.node.inputs):
@@ -101,19 +105,22 @@ def mul(op: Op) -> Structure:
 
 @rule("Div", "Mod")
 def div(op: Op) -> Structure:
-    """The numerator takes all; a data divisor is a gate."""
+    """The numerator takes all relevance; a divisor that is data is a gate and takes none."""
     return Halves((0,)) if op.carries(0) else Halves((1,))
 
 
 @rule("Pow")
 def power(op: Op) -> Structure:
-    """The base takes all; a data exponent is a gate."""
+    """The base takes all relevance; an exponent that is data is a gate and takes none."""
     return Halves((0,)) if op.carries(0) else Halves((1,))
 
 
 @rule("Max", "Min")
 def extreme(op: Op) -> Structure:
-    """To the winner; ties share alike; what a constant wins is booked to it, but not from ids."""
+    """The largest or smallest operand takes all, ties share equally; a constant keeps what it wins.
+
+    Where ids are bounded by constants, the ids take all: a bound says nothing about which row.
+    """
     count = len(op.node.inputs)
     if op.makes_ids and sum(op.carries(i) for i in range(count)) == 1:
         return _of_ids(op)
@@ -121,7 +128,7 @@ def extreme(op: Op) -> Structure:
 
 
 def bits(op: Op) -> Structure:
-    """Carries none, unless it computes ids: these share alike."""
+    """Bits carry no relevance, unless ids are computed with them: these share in equal parts."""
     return _of_ids(op) if op.makes_ids else Nothing()
 
 

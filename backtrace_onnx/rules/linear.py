@@ -16,7 +16,7 @@ from backtrace_onnx.structures.linear import Linear
 
 @rule("MatMul")
 def matmul(op: Op) -> Structure:
-    """Linear in each factor; two data factors share alike."""
+    """Shared by contribution; two factors that are data get half each."""
     ranks = op.rank(0), op.rank(1)
     whole = tuple(_spans_batch(op, i) for i in (0, 1))
 
@@ -63,7 +63,10 @@ def _as_row(e: Ops, x: Value, rank: int, other: int) -> Value:
 
 @rule("Gemm")
 def gemm(op: Op) -> Structure:
-    """Linear in each factor, with a bias."""
+    """Shared by contribution; two factors that are data get half each, and C is the bias.
+
+    C that is data is one more term of the sum instead.
+    """
     turned = bool(op.attribute("transA", 0)), bool(op.attribute("transB", 0))
     alpha = float(op.attribute("alpha", 1.0))
 
@@ -88,7 +91,7 @@ def gemm(op: Op) -> Structure:
 
 @rule("Einsum")
 def einsum(op: Op) -> Structure:
-    """Linear in each factor; data factors share alike."""
+    """Shared by contribution; factors that are data get equal parts."""
     terms, result = _subscripts(op)
     _check_einsum(op, terms, result)
     equation = f"{','.join(terms)}->{result}"

@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def reshaped(op: Op) -> Structure:
-    """The same elements in another shape."""
+    """Relevance goes back to the same elements in their former shape."""
     return Reshaped()
 
 
@@ -40,7 +40,7 @@ def bit_cast(op: Op) -> Structure:
 
 @rule("Transpose")
 def transpose(op: Op) -> Structure:
-    """Back by the inverse permutation."""
+    """Relevance goes back by the inverse permutation."""
     perm = op.attribute("perm")
     back = None if perm is None else tuple(int(i) for i in np.argsort(perm))
     return Adjoint(lambda step, r: step.ops.Transpose(r, perm=back))
@@ -48,13 +48,13 @@ def transpose(op: Op) -> Structure:
 
 @rule("Expand")
 def expand(op: Op) -> Structure:
-    """Copies are summed."""
+    """An element gets the sum of what its copies received."""
     return Adjoint(lambda step, r: step.ops.unbroadcast(r, step.shape(0)), shapes=(0,))
 
 
 @rule("Tile")
 def tile(op: Op) -> Structure:
-    """Copies are summed."""
+    """An element gets the sum of what its copies received."""
     rank = op.type(0).rank
     if rank is None or op.version < 6:
         return Moves((0,), steering=tuple(range(1, len(op.node.inputs))))
@@ -74,13 +74,13 @@ def tile(op: Op) -> Structure:
 
 @rule("Concat")
 def concat(op: Op) -> Structure:
-    """Cut apart again; what lay on a constant is booked to it."""
+    """Relevance is cut apart as the inputs were joined; a constant keeps what lay on it."""
     return Joined(len(op.node.inputs), int(op.attribute("axis", 1)))
 
 
 @rule("Split")
 def split(op: Op) -> Structure:
-    """Joined again."""
+    """The relevance of the parts is joined again."""
     axis, given = int(op.attribute("axis", 0)), op.attribute("split")
     if given is not None:
         return Parted(axis, lambda step: ints(*given))
@@ -100,7 +100,7 @@ def _even(e: Ops, shape: Value, axis: int, count: int) -> Value:
 
 @rule("Slice")
 def cut(op: Op) -> Structure:
-    """Put back where it was cut out."""
+    """Relevance goes back to the place that was cut out; all else gets none."""
     if _steps(op) != {1}:
         return Moves((0,), steering=tuple(range(1, len(op.node.inputs))))
 
@@ -139,14 +139,17 @@ def _length(op: Op, i: int) -> int:
 
 
 def counted(e: Ops, places: Value, sizes: Value) -> Value:
-    """Places along axes of these sizes, counted from the front and kept inside."""
+    """Places along axes of `sizes`, counted from the front (-1 is the last) and kept inside."""
     front = e.Where(e.Less(places, ints(0)), e.Add(places, sizes), places)
     return e.Min(e.Max(front, ints(0)), sizes)
 
 
 @rule("Pad")
 def pad(op: Op) -> Structure:
-    """Padding is booked as constant, or follows the elements it repeats."""
+    """Elements get their relevance back; constant padding keeps its own.
+
+    What lies on padding that repeats elements (reflect, edge, wrap) goes to these.
+    """
     if op.attribute("mode", "constant") != "constant":
         numbers = np.float64 if op.version < 11 else np.int64
         return Moves((0,), steering=(1, 3), fill=(2,), dtype=numbers)
@@ -170,7 +173,7 @@ def pad(op: Op) -> Structure:
 
 @rule("Trilu")
 def trilu(op: Op) -> Structure:
-    """Follows the elements back; the emptied triangle is booked as constant."""
+    """Elements get their relevance back; the triangle that was emptied keeps its own."""
     upper = int(op.attribute("upper", 1))
 
     def back(step: Step, r: Value) -> Value:
@@ -181,7 +184,7 @@ def trilu(op: Op) -> Structure:
 
 @rule("ReverseSequence")
 def reverse_sequence(op: Op) -> Structure:
-    """Reversed again."""
+    """Relevance is reversed again, sequence by sequence."""
     axes = {k: op.attribute(k, v) for k, v in (("batch_axis", 1), ("time_axis", 0))}
     return Adjoint(lambda step, r: step.ops.ReverseSequence(r, step.value(1), **axes), values=(1,))
 
@@ -192,7 +195,7 @@ _TO_SPACE = {"DCR": (0, 3, 4, 1, 5, 2), "CRD": (0, 1, 4, 2, 5, 3)}
 
 @rule("DepthToSpace")
 def depth_to_space(op: Op) -> Structure:
-    """Follows the elements back."""
+    """Relevance follows the elements back to where they came from."""
     block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
 
     def back(step: Step, r: Value) -> Value:
@@ -208,7 +211,7 @@ def depth_to_space(op: Op) -> Structure:
 
 @rule("SpaceToDepth")
 def space_to_depth(op: Op) -> Structure:
-    """Follows the elements back."""
+    """Relevance follows the elements back to where they came from."""
     block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
 
     def back(step: Step, r: Value) -> Value:
@@ -226,7 +229,7 @@ def space_to_depth(op: Op) -> Structure:
 
 @rule("Col2Im")
 def col2im(op: Op) -> Structure:
-    """Linear: overlapping blocks share by contribution."""
+    """Blocks that overlap at a place share its relevance by contribution."""
     image, block = op.constant(1), op.constant(2)
     if image is None or block is None:
         raise RuleError(f"Col2Im node {op.node.name!r}: image and block shape must be constants")

@@ -19,7 +19,7 @@ from backtrace_onnx.structures.scatters import Combined, Scatter, elements, slic
 
 @rule("Gather")
 def gather(op: Op) -> Structure:
-    """Follows the elements back; a looked-up row goes to the position of its id."""
+    """Relevance follows the elements back; that of a row looked up in a table goes to its id."""
     axis = int(op.attribute("axis", 0))
     if not op.carries(0):
         table_rank, ids_rank = op.rank(0), op.rank(1)
@@ -40,13 +40,13 @@ def gather(op: Op) -> Structure:
 
 @rule("GatherElements")
 def gather_elements(op: Op) -> Structure:
-    """Follows the elements back; a looked-up element goes to its id."""
+    """Relevance follows the elements back; that of an entry looked up in a table goes to its id."""
     return Moves((0,), steering=(1,)) if op.carries(0) else LookUp(())
 
 
 @rule("GatherND")
 def gather_nd(op: Op) -> Structure:
-    """Follows the elements back; a looked-up row goes to its id, whose parts share alike."""
+    """Relevance follows the elements back; a looked-up row's goes to the parts of its id alike."""
     if op.carries(0):
         return Moves((0,), steering=(1,))
     parts = op.type(1).shape
@@ -62,7 +62,7 @@ def gather_nd(op: Op) -> Structure:
 
 @rule("OneHot")
 def one_hot(op: Op) -> Structure:
-    """To the position of the id; where on and off values are data, to these."""
+    """A row's relevance goes to its id; where the on and off values are data, to these."""
     axis = int(op.attribute("axis", -1))
     if not op.carries(2):
         return LookUp((axis % (op.rank(0) + 1),), ids=0)
@@ -78,26 +78,26 @@ def one_hot(op: Op) -> Structure:
 
 @rule("Equal")
 def equal(op: Op) -> Structure:
-    """Carries none; ids compared with a range of constants are one-hot: to the id's position."""
+    """A comparison carries no relevance, unless it encodes ids one-hot: then they take it."""
     ids = one_hot_ids(op.node, op.graph)
     return Nothing() if ids is None else Halves((ids,))
 
 
 @rule("Where")
 def where(op: Op) -> Structure:
-    """To the chosen one; the condition takes none."""
+    """Relevance goes to the input that was chosen, place by place; the condition takes none."""
     return Chosen()
 
 
 @rule("Compress")
 def compress(op: Op) -> Structure:
-    """Follows the elements back."""
+    """Relevance follows the elements back to where they came from."""
     return Moves((0,), steering=(1,))
 
 
 @rule("TopK")
 def top_k(op: Op) -> Structure:
-    """Follows the elements back."""
+    """Relevance follows the elements back to where they came from."""
     axis = int(op.attribute("axis", -1))
 
     def back(step: Step, r: Value) -> Value:
@@ -109,7 +109,7 @@ def top_k(op: Op) -> Structure:
 
 @rule("Unique")
 def unique(op: Op) -> Structure:
-    """Equal elements share alike."""
+    """Elements that are equal share the relevance of their one value in equal parts."""
     axis = op.attribute("axis")
     after = 0 if axis is None else op.rank(0) - 1 - axis % op.rank(0)
 
@@ -131,17 +131,17 @@ def _scattered(op: Op, way: Scatter) -> Structure:
 
 @rule("Scatter", "ScatterElements")
 def scatter_elements(op: Op) -> Structure:
-    """Follows the elements back; what falls on one place shares as the reduction says."""
+    """Relevance follows the elements back; what fell on one place shares as the reduction says."""
     return _scattered(op, elements(int(op.attribute("axis", 0))))
 
 
 @rule("ScatterND")
 def scatter_nd(op: Op) -> Structure:
-    """Follows the elements back; what falls on one place shares as the reduction says."""
+    """Relevance follows the elements back; what fell on one place shares as the reduction says."""
     return _scattered(op, slices())
 
 
 @rule("TensorScatter")
 def tensor_scatter(op: Op) -> Structure:
-    """Follows the elements back."""
+    """Relevance follows the elements back to where they came from."""
     return Moves((0, 1), steering=(2,))

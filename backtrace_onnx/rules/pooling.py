@@ -22,13 +22,13 @@ def _window(op: Op) -> Window:
 
 @rule("MaxPool")
 def max_pool(op: Op) -> Structure:
-    """To the winner of each window; ties share alike; padding never wins."""
+    """The largest element of each window takes all, ties share equally; padding never wins."""
     return WindowWinner(_window(op))
 
 
 @rule("MaxRoiPool")
 def max_roi_pool(op: Op) -> Structure:
-    """To the winner of each bin of a region; ties share alike; the regions are gates."""
+    """The largest element of each bin takes all, ties share equally; regions are gates."""
     name, scale = op.node.name, float(op.attribute("spatial_scale", 1.0))
     if not op.carries(0):
         raise RuleError(f"MaxRoiPool node {name!r}: only its regions depend on an input")
@@ -69,7 +69,7 @@ def _rounded(e: Ops, x: Value) -> Value:
 
 @rule("AveragePool")
 def average_pool(op: Op) -> Structure:
-    """Linear: shared by contribution within each window."""
+    """Shared by contribution among the elements of each window."""
     window = _window(op)
     attributes = dict(
         window.attributes,
@@ -92,7 +92,7 @@ def average_pool(op: Op) -> Structure:
 
 @rule("LpPool")
 def lp_pool(op: Op) -> Structure:
-    """Shared by |x|^p within each window."""
+    """Shared by |x|^p among the elements of each window."""
     window = _window(op)
     attributes = dict(window.attributes, kernel_shape=window.kernel, p=1)
     if op.attribute("ceil_mode", 0):
@@ -111,7 +111,7 @@ def lp_pool(op: Op) -> Structure:
 
 @rule("GlobalLpPool")
 def global_lp_pool(op: Op) -> Structure:
-    """Shared by |x|^p."""
+    """Shared by |x|^p among the elements of each channel."""
     axes = ints(*range(2, op.rank(0)))
     return Linear(
         forward=lambda e, x: e.ReduceSum(x, axes, keepdims=1),
@@ -123,7 +123,7 @@ def global_lp_pool(op: Op) -> Structure:
 
 @rule("MaxUnpool")
 def max_unpool(op: Op) -> Structure:
-    """Follows the elements back to the places they were put from."""
+    """Relevance goes from the places back to the elements that were put there."""
     return Adjoint(
         lambda step, r: step.ops.Reshape(
             step.ops.Gather(step.ops.Reshape(r, ints(-1)), step.value(1)), step.shape(0)

@@ -22,7 +22,7 @@ MakeCell = Callable[[tuple[Activation, ...], int, float | None], Cell]
 
 @rule("LSTM")
 def lstm(op: Op) -> Structure:
-    """Its equations, step by step backwards."""
+    """Relevance goes through the equations of the cell, from the last step to the first."""
     coupled = bool(op.attribute("input_forget", 0))
 
     def make(functions: tuple[Activation, ...], hidden: int, clip: float | None) -> Cell:
@@ -33,7 +33,7 @@ def lstm(op: Op) -> Structure:
 
 @rule("GRU")
 def gru(op: Op) -> Structure:
-    """Its equations, step by step backwards."""
+    """Relevance goes through the equations of the cell, from the last step to the first."""
     after = bool(op.attribute("linear_before_reset", 0))
 
     def make(functions: tuple[Activation, ...], hidden: int, clip: float | None) -> Cell:
@@ -44,7 +44,7 @@ def gru(op: Op) -> Structure:
 
 @rule("RNN")
 def rnn(op: Op) -> Structure:
-    """Its equations, step by step backwards."""
+    """Relevance goes through the equations of the cell, from the last step to the first."""
     return _recurrent(op, ("Tanh",), RNN, ("h",))
 
 

@@ -121,31 +121,31 @@ def _count(e: Ops, g: Value, shape: Value) -> Value:
 
 @rule("ReduceSum", "ReduceLogSum")
 def reduce_sum(op: Op) -> Structure:
-    """Linear: shared by contribution."""
+    """Shared by contribution among the elements that are summed."""
     return _sum(op)
 
 
 @rule("ReduceMean")
 def reduce_mean(op: Op) -> Structure:
-    """Linear: shared by contribution."""
+    """Shared by contribution among the elements that are averaged."""
     return _reduced(op, "ReduceMean", _mean_back)
 
 
 @rule("ReduceL1")
 def reduce_l1(op: Op) -> Structure:
-    """Shared by |x|."""
+    """Shared by |x| among the elements."""
     return _sum(op, lambda e, x, *axes: e.Abs(x))
 
 
 @rule("ReduceL2", "ReduceSumSquare")
 def reduce_l2(op: Op) -> Structure:
-    """Shared by x^2."""
+    """Shared by x^2 among the elements."""
     return _sum(op, lambda e, x, *axes: e.Mul(x, x))
 
 
 @rule("ReduceLogSumExp")
 def reduce_log_sum_exp(op: Op) -> Structure:
-    """Shared by exp(x), which is taken relative to the largest."""
+    """Shared by exp(x) among the elements, relative to the largest so that none overflows."""
     over = _over(op)
 
     def relative(e: Ops, x: Value, *axes: Value) -> Value:
@@ -157,7 +157,7 @@ def reduce_log_sum_exp(op: Op) -> Structure:
 
 @rule("ReduceProd")
 def reduce_product(op: Op) -> Structure:
-    """Every factor of a product shares alike."""
+    """Every factor of a product gets an equal part."""
     over = _over(op)
 
     def back(step: Step, r: Value) -> Value:
@@ -169,7 +169,7 @@ def reduce_product(op: Op) -> Structure:
 
 @rule("ReduceMax", "ReduceMin")
 def reduce_extreme(op: Op) -> Structure:
-    """To the winner; ties share alike."""
+    """The largest or smallest element takes all; ties share equally."""
     over = _over(op)
 
     def kept(step: Step) -> Value:
@@ -182,7 +182,7 @@ def reduce_extreme(op: Op) -> Structure:
 
 @rule("CumSum")
 def cumulated_sum(op: Op) -> Structure:
-    """Linear: shared by contribution."""
+    """Each sum is shared by contribution among the elements in it."""
     if not op.output_type().is_float:
         return Nothing()
     exclusive, reverse = int(op.attribute("exclusive", 0)), int(op.attribute("reverse", 0))
@@ -200,7 +200,7 @@ def cumulated_sum(op: Op) -> Structure:
 
 @rule("CumProd")
 def cumulated_product(op: Op) -> Structure:
-    """Every factor of a product shares alike; the 1 that begins an exclusive one is a constant."""
+    """Every factor of a product gets an equal part; the 1 before an exclusive one is a constant."""
     if not op.output_type().is_float:
         return Nothing()
     exclusive, reverse = int(op.attribute("exclusive", 0)), int(op.attribute("reverse", 0))
@@ -217,13 +217,13 @@ def cumulated_product(op: Op) -> Structure:
 
 @rule("GlobalMaxPool")
 def global_max_pool(op: Op) -> Structure:
-    """To the winner; ties share alike."""
+    """The largest element of each channel takes all; ties share equally."""
     return Winner(tuple(range(2, op.rank(0))))
 
 
 @rule("GlobalAveragePool")
 def global_average_pool(op: Op) -> Structure:
-    """Linear: shared by contribution."""
+    """Shared by contribution among the elements of each channel."""
     axes = ints(*range(2, op.rank(0)))
     return Linear(
         forward=lambda e, x: e.ReduceMean(x, axes, keepdims=1),

@@ -10,11 +10,11 @@ from backtrace_onnx.structures.base import Passes, Structure
 
 @rule(REGION, domain=DOMAIN)
 def region(op: Op) -> Structure:
-    """One pointwise function or normalisation of its input: relevance passes."""
+    """Nodes that are one function of one tensor together: relevance passes unchanged."""
     return Passes()
 
 
 @rule(SCALE, domain=DOMAIN)
 def scale(op: Op) -> Structure:
-    """Constant scale and shift of the normalisation before: relevance passes."""
+    """Constant scale and shift of a normalisation: relevance passes unchanged, as through it."""
     return Passes()

@@ -44,8 +44,15 @@ def rule(
 ) -> Callable[[Build], Build]:
     """Register the decorated function as the rule of operators of `domain` from opset `since`.
 
-    The function gets an `Op` and returns a structure (`passes()`, `linear(...)`, ...).
-    Raises RuleError if such a rule exists.
+    The function gets an `Op`, a node with what is known of it before the model runs, and returns a
+    structure of `backtrace_onnx.structures` (`Passes()`, `Linear(...)`, ...); it raises RuleError
+    where it cannot say what the node is.
+
+    Args:
+        summary: a sentence for `backtrace-onnx ops`; default: the first line of the docstring.
+        coverage: "exact", or "nothing" for operators whose outputs never carry relevance.
+
+    Raises RuleError if there is such a rule.
     """
 
     def register(build: Build) -> Build:
@@ -61,7 +68,7 @@ def rule(
 
 
 def table(entries: Mapping[str, Build], *, domain: str = "", coverage: Coverage = "exact") -> None:
-    """Register one-line rules: operator -> build."""
+    """Register rules by operator, for those that need no function of their own."""
     for op_type, build in entries.items():
         rule(op_type, domain=domain, coverage=coverage)(build)
 

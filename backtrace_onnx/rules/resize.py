@@ -25,7 +25,7 @@ _FLOAT = int(TensorProto.FLOAT)
 
 @rule("Resize", "Upsample")
 def resize(op: Op) -> Structure:
-    """Nearest follows the elements back; linear and cubic are linear with their own weights."""
+    """Nearest follows the elements back; linear and cubic share by contribution."""
     places = _places(op)
     if op.attribute("mode", "nearest") == "nearest":
         floats = {i: _FLOAT for i in (1, 2) if op.has(i)}

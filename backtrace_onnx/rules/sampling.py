@@ -21,7 +21,7 @@ _CUBIC = -0.75
 
 @rule("GridSample")
 def grid_sample(op: Op) -> Structure:
-    """Linear in the image; the grid is a gate."""
+    """Shared by contribution among the pixels that are read; the grid is a gate and takes none."""
     if not op.carries(0):
         raise RuleError(f"GridSample node {op.node.name!r}: only its grid depends on an input")
     rank = op.rank(0)
@@ -173,7 +173,10 @@ def _folded(e: Ops, at: Value, low: Value, high: Value, n: Value, padding: str) 
 
 @rule("RoiAlign")
 def roi_align(op: Op) -> Structure:
-    """Linear in the image: one matrix for the rows and one for the columns of every region."""
+    """Shared by contribution among the pixels of each region; the regions are gates.
+
+    Linear in the image: one matrix goes along the rows and one along the columns of every region.
+    """
     node = op.node
     if op.attribute("mode", "avg") != "avg":
         raise RuleError(f"RoiAlign node {node.name!r}: mode 'max' has no rule")
@@ -223,7 +226,10 @@ def _roi_matrix(step: Step, op: Op, axis: int) -> Value:
 
 @rule("AffineGrid")
 def affine_grid(op: Op) -> Structure:
-    """Linear in theta: the places it maps are what the operator makes of no motion at all."""
+    """Shared by contribution among the entries of theta.
+
+    The grid is theta times places [x, y, 1]: those that the operator makes of no motion at all.
+    """
     shape = op.type(0).shape
     if shape is None or not isinstance(shape[1], int):
         raise RuleError(f"AffineGrid node {op.node.name!r}: the shape of its theta is not known")

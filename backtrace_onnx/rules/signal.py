@@ -20,7 +20,7 @@ from backtrace_onnx.structures.linear import Linear
 
 @rule("DFT")
 def dft(op: Op) -> Structure:
-    """Linear: shared by contribution."""
+    """Shared by contribution among the samples of the signal."""
     rank, axis = op.rank(0), _dft_axis(op)
     rest = [a for a in range(rank) if a not in (axis, rank - 1)]
     perm = [*rest, axis, rank - 1]
@@ -81,7 +81,10 @@ def _along_one(op: Op) -> Node:
 
 @rule("STFT")
 def stft(op: Op) -> Structure:
-    """Linear: a convolution whose kernel is the operator's answer to single impulses."""
+    """Shared by contribution among the samples of each frame.
+
+    A convolution: its kernel is what the operator makes of single impulses.
+    """
     stride, length = _frames(op)
     window = Window(op, (length,), (stride,))
 

@@ -8,7 +8,7 @@ from backtrace_onnx.structures.base import Nothing, Structure
 
 
 def carries_nothing(op: Op) -> Structure:
-    """Carries none."""
+    """Its output carries no relevance."""
     return Nothing()
 
 

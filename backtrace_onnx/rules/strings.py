@@ -18,7 +18,7 @@ from backtrace_onnx.structures.occurrences import Grams, Occurrences
 
 @rule("StringConcat")
 def string_concat(op: Op) -> Structure:
-    """The two strings share alike; a constant takes none."""
+    """Each of the two strings gets half; a constant takes none."""
     return Halves()
 
 
@@ -39,13 +39,13 @@ def _summed_back(step: Step, r: Value) -> Value:
 
 @rule("StringSplit")
 def string_split(op: Op) -> Structure:
-    """The relevance of its parts, summed, is a string's."""
+    """A string gets the sum of what its parts received."""
     return Adjoint(_summed_back)
 
 
 @rule("TfIdfVectorizer")
 def tf_idf_vectorizer(op: Op) -> Structure:
-    """A gram's relevance is shared alike by its occurrences, and by the terms of each."""
+    """The occurrences of a gram get equal parts of its relevance, and so do the terms of each."""
     return Occurrences(tuple(_grams(op)), max(op.attribute("ngram_indexes")) + 1, op.rank(0) == 1)
 
 

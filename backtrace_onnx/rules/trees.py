@@ -28,7 +28,7 @@ _MOST_LEAVES = 1 << 24  # numbers that float32 tells apart
 
 @rule("TreeEnsembleRegressor", domain=ML)
 def regressor(op: Op) -> Structure:
-    """Expectation at the roots is the bias, the changes along the paths are contributions."""
+    """A split's change is its feature's contribution; what is expected at the roots is a bias."""
     forest = read_listed(op.node, "target")
     targets = int(op.attribute("n_targets", 1))
     aggregate = op.attribute("aggregate_function", "SUM")
@@ -40,7 +40,7 @@ def regressor(op: Op) -> Structure:
 
 @rule("TreeEnsemble", domain=ML)
 def ensemble(op: Op) -> Structure:
-    """Expectation at the roots is the bias, the changes along the paths are contributions."""
+    """A split's change is its feature's contribution; what is expected at the roots is a bias."""
     forest = read_rooted(op.node)
     targets = int(op.attribute("n_targets", 1))
     aggregate = _named(op, "aggregate_function", _AGGREGATES, 1)
@@ -54,7 +54,7 @@ def ensemble(op: Op) -> Structure:
 
 @rule("TreeEnsembleClassifier", domain=ML)
 def classifier(op: Op) -> Structure:
-    """Scores as a regressor's targets; the labels carry none."""
+    """Scores are shared as a regressor's targets are; the labels carry no relevance."""
     forest = read_listed(op.node, "class")
     labels = op.attribute("classlabels_int64s") or op.attribute("classlabels_strings") or ()
     classes = len(labels)

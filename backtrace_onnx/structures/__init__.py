@@ -1,4 +1,8 @@
-"""What an operator is, as far as relevance is concerned: the structures rules return."""
+"""What an operator is to relevance: a `Step` enters, with its values and what it received.
+
+What each of its inputs is sent leaves, and totals for the ledger.
+It never knows which backend computes, nor which policy shares.
+"""
 
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Pieces, Step, Structure
 from backtrace_onnx.structures.linear import Linear, Terms

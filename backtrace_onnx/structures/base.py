@@ -1,4 +1,4 @@
-"""The step a structure is asked to make, and the two simplest structures."""
+"""What a structure is, the step it is asked to make, and the simplest structures."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ class Step(Protocol):
 
 
 class Structure:
-    """How relevance passes an operator.
+    """What an operator is to relevance, whatever its name.
+
+    A subclass says with `propagate` what the inputs are sent, and with the attributes below what it
+    reads for that: the forward run keeps nothing else.
 
     Attributes:
         values, results, shapes: indices of the inputs and outputs whose values, and of the inputs
@@ -97,26 +100,33 @@ class Structure:
     squashes: str = ""
 
     def masses(self, step: Step) -> tuple[Value, Value | None] | None:
-        """(p, n) of the units, each of them exactly 0 where it has no terms; n None where it is 0
-        for all. None where the operator has no units that share by mass."""
+        """The positive and negative mass (p, n) of every unit, 0 exactly where it has no terms.
+
+        n is None where no unit has a negative one. None in place of both where the operator has no
+        units that share by mass.
+        """
         return None
 
     def raised(self, ops: Ops, constant: Value) -> Structure:
-        """The structure whose units have a bias that is more by `constant`, broadcast to them."""
+        """The same structure with `constant`, broadcast to its units, added to their bias."""
         raise NotImplementedError
 
     def raw_scores(self, step: Step) -> Value:
-        """Values of the units of an operator that squashes them, before it does."""
+        """Values of the units, before the operator's own softmax or sigmoid (`squashes`)."""
         raise NotImplementedError
 
     def propagate(self, step: Step) -> Pieces:
-        """What each input is sent of the relevance at the outputs."""
+        """What each input is sent, by its index, of the relevance that the outputs received.
+
+        What constants absorb and what nobody is given is booked with `step.book`; the engine books
+        what is sent.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Passes(Structure):
-    """Relevance passes unchanged to input `data`."""
+    """Relevance passes unchanged to the input with index `data`."""
 
     data: int = 0
 
@@ -137,7 +147,11 @@ class Nothing(Structure):
 
 @dataclass(frozen=True)
 class Halves(Structure):
-    """Several data operands share alike (the average of a product's linear readings)."""
+    """Operands that are data get equal parts of the relevance; constants and gates get none.
+
+    A product of two tensors is linear in each of them while the other is held. Either reading would
+    give all relevance to one operand; their average gives each half.
+    """
 
     operands: tuple[int, ...] = (0, 1)
 
@@ -158,7 +172,9 @@ class Halves(Structure):
 
 @dataclass(frozen=True)
 class AsFloats(Structure):
-    """A structure of operands that are integers: they are weighed as floats."""
+    """The structure `inner` of operands that are integers: these and the result are read as
+    floats.
+    """
 
     inner: Structure
     operands: tuple[int, ...]

@@ -18,13 +18,23 @@ from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Structure):
-    """y = forward(factors) + bias, linear in every factor (method: notation).
+    """y = forward(factors) + bias, linear in every factor.
+
+    With x the factor that is read as input and W all others, a unit's contributions are products of
+    entries of x and W. Its masses are p = `forward` of the parts x+ W+ and x- W-, n = `forward` of
+    x+ W- and x- W+, where x+ and x- are magnitudes: exact where a difference would cancel. A policy
+    makes coefficients aP and aN of them, and x is sent, with `adjoint` written F',
+
+        x+ (F'(aP, W+) + F'(aN, W-)) + x- (F'(aP, W-) + F'(aN, W+))
+
+    A policy that reads p + n or p - n alone needs one `forward` and one `adjoint`. Several factors
+    that carry relevance are read as input one after another, each with an equal part of it.
 
     Attributes:
         forward: `(ops, *factors) -> y` without the bias, in ONNX's words.
-        adjoint: `(ops, k, g, factors, shape) -> `: the adjoint of `forward` in factor k, applied
-            to g; `factors[k]` is None, `shape` is that factor's shape.
-        factors: indices of the inputs that are multiplied; those that carry share alike.
+        adjoint: `(ops, k, g, factors, shape) -> `: the adjoint of `forward` in factor k, applied to
+            g, which is shaped like y; `factors[k]` is None, `shape` is that factor's shape.
+        factors: indices of the inputs that are multiplied.
         bias: what absorbs its share, broadcast against y; a constant, mostly.
         inner: `(ops, x, *steering) -> `: applied to factor 0 first, elementwise (x**2 of a sum of
             squares, say).
@@ -127,7 +137,7 @@ class Linear(Structure):
         reading: Reading,
         key: str,
     ) -> Value:
-        """PULL of the method for factor k: part(x) * adjoint(coefficients) over all signs."""
+        """What factor k is sent: its parts times the adjoint of the coefficients, as above."""
         a_p, a_n = coefficients
         x = factors[k]
         signs = (1,) if reading != "split" or known[k] else (1, -1)
@@ -168,7 +178,10 @@ def signed_masses(
     forward: Callable[..., Value],
     steering: Sequence[Value],
 ) -> Value:
-    """(p, n): forward on every combination of signs, added by the sign of the product."""
+    """(p, n), or p alone: `forward` of every combination of parts, added by its sign.
+
+    `parts` has, for each factor, its parts by sign, as `Ops.parts` makes them.
+    """
     sides: dict[int, list[Value]] = {1: [], -1: []}
     for combo in product(*parts):
         signed = [part[sign] for part, sign in zip(parts, combo, strict=True)]
@@ -186,7 +199,10 @@ def _is_nonnegative(weight: Value) -> bool:
 
 @dataclass(frozen=True)
 class Shifted(Structure):
-    """y = linear + scale * input `shift`, which is data: two terms, and the first one's own way.
+    """y = linear + scale * input `shift`, where the shift is data and no bias.
+
+    Relevance is shared as in a sum of two terms first; what the linear one got is then handed on by
+    its own structure.
 
     Attributes:
         laid: shape in which the shift is broadcast against y; () as it is.
@@ -223,7 +239,7 @@ class Shifted(Structure):
 
 
 class _Handed:
-    """A step whose node was left this relevance; no activation follows it directly."""
+    """A step of the same node with other relevance; no activation follows it directly."""
 
     gate = None
 

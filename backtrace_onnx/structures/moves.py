@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reshaped(Structure):
-    """The same elements in another shape."""
+    """The elements stay in their order and get another shape; relevance is shaped back."""
 
     shapes: tuple[int, ...] = (0,)
 
@@ -30,9 +30,13 @@ class Reshaped(Structure):
 
 @dataclass(frozen=True)
 class Adjoint(Structure):
-    """A movement whose way back is ONNX text: `back(step, r) -> relevance of input data`.
+    """A movement of elements whose way back is ONNX text.
 
-    What `back` leaves out, where `fills` says so, lay on places the operator filled.
+    Attributes:
+        back: `(step, r) -> ` what the input is sent of the relevance r of the first output.
+        data: index of the input that moves.
+        fills: whether the operator also fills places of its own (padding). Relevance that `back`
+            leaves out lay there, and is booked as a constant's.
     """
 
     back: Callable[[Step, Value], Value]
@@ -53,7 +57,7 @@ class Adjoint(Structure):
 
 @dataclass(frozen=True)
 class Joined(Structure):
-    """`count` inputs laid end to end along `axis`: cut apart again."""
+    """`count` inputs are laid end to end along `axis` (Concat); relevance is cut apart again."""
 
     count: int
     axis: int
@@ -71,10 +75,12 @@ class Joined(Structure):
 
 @dataclass(frozen=True)
 class Parted(Structure):
-    """Input 0 cut along `axis`: joined again, zeros where a part has no relevance.
+    """Input 0 is cut along `axis` (Split); the parts' relevance is joined again.
+
+    A part that received none counts as zeros.
 
     Attributes:
-        sizes: `(step) -> int64[parts]`.
+        sizes: `(step) -> ` sizes of the parts, int64[parts].
     """
 
     axis: int
@@ -100,7 +106,7 @@ class Parted(Structure):
 
 @dataclass(frozen=True)
 class Chosen(Structure):
-    """Elementwise one input or the other, by the condition: back the same way."""
+    """Input 1 where input 0, the condition, holds, else input 2; relevance goes likewise."""
 
     values: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (1, 2)
@@ -116,7 +122,10 @@ class Chosen(Structure):
 
 @dataclass(frozen=True)
 class Moves(Structure):
-    """Any movement: the operator itself, run on element numbers, tells where each came from.
+    """Any movement of elements, copying and dropping among them.
+
+    The operator itself, run on numbered elements in place of the data, tells where each entry of an
+    output came from; there its relevance is added up.
 
     Attributes:
         data: indices of the inputs whose elements move.
@@ -173,7 +182,7 @@ class Moves(Structure):
     def _origin(
         self, step: Step, shapes: Mapping[int, Value], starts: Mapping[int, Value]
     ) -> Sequence[Value]:
-        """For every output, the number of the element each of its own came from."""
+        """For every output, the number of the data element each entry came from; -1 for none."""
         ops, node = step.ops, step.node
         inputs: list[Value] = []
         for i, name in enumerate(node.inputs):
@@ -209,7 +218,7 @@ def _overridden(node: Node, overrides: Mapping[str, object]) -> Node:
 
 @dataclass(frozen=True)
 class Winner(Structure):
-    """To the elements that equal the result along some axes; ties share alike.
+    """The elements that equal the result along some axes take its relevance; ties share equally.
 
     Attributes:
         axes: these axes; None: those along which the result has size 1.
@@ -232,7 +241,7 @@ class Winner(Structure):
 
 @dataclass(frozen=True)
 class ElementwiseWinner(Structure):
-    """To the operands that equal the result, elementwise; ties share alike."""
+    """Entry by entry, the operands that equal the result take its relevance; ties share equally."""
 
     count: int
     results: tuple[int, ...] = (0,)
@@ -254,11 +263,12 @@ class ElementwiseWinner(Structure):
 
 @dataclass(frozen=True)
 class LookUp(Structure):
-    """A fixed table looked up by ids: they are sent their row's relevance, summed over `over`.
+    """A row of a fixed table is looked up by its id, which is sent the relevance of the row.
 
     Attributes:
-        ids: index of the input that holds them.
-        parts: whether the last axis of the ids holds the parts of one id, which share alike.
+        over: axes of the output that a row spans; its relevance is summed over them.
+        ids: index of the input that holds the ids.
+        parts: whether the last axis of the ids holds the parts of one id, which get equal shares.
     """
 
     over: tuple[int, ...]
@@ -285,7 +295,7 @@ class LookUp(Structure):
 
 @dataclass(frozen=True)
 class WindowWinner(Structure):
-    """To the elements of each window that equal its maximum; ties share alike."""
+    """The elements of each window that equal its maximum take its relevance; ties share equally."""
 
     window: Window
     values: tuple[int, ...] = (0,)

@@ -1,4 +1,4 @@
-"""Sequences of which an operator counts what occurs."""
+"""Operators that count how often short sequences (n-grams) occur in a longer one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 
 @dataclass(frozen=True)
 class Grams:
-    """The grams of one length.
+    """The n-grams of one length that are counted.
 
     Attributes:
-        terms: [grams, length].
-        columns: where the output counts them, int64[grams].
-        strides: distances at which a gram's terms may stand: 1 + skipped terms.
+        terms: strings or numbers [grams, length].
+        columns: place of the output where each is counted, int64[grams].
+        strides: distances at which the terms of one may stand, 1 + the terms skipped between.
     """
 
     terms: npt.NDArray[Any]
@@ -37,10 +37,12 @@ class Grams:
 class Occurrences(Structure):
     """Columns count, perhaps weighted, how often grams occur in x[length] or x[samples, length].
 
-    Memory is samples x grams x length.
+    A column's relevance is shared in equal parts by the occurrences of its gram, and by the terms
+    of each; a gram that does not occur leaves it unassigned. It takes memory for samples x grams x
+    length numbers.
 
     Attributes:
-        columns: their number.
+        columns: how many there are.
         alone: whether x is one sample without an axis for it.
     """
 
@@ -71,9 +73,9 @@ class Occurrences(Structure):
         return e.MatMul(e.Unsqueeze(per_gram, ints(1)), cover)
 
     def _cover(self, e: Ops, x: Value) -> Value:
-        """Share of every place in the occurrences of a column's grams [samples, columns, length].
+        """Share of every place in the occurrences of a column's gram, [samples, columns, length].
 
-        Their sum over the places is the number of occurrences.
+        Over the places of a column they sum to the number of occurrences.
         """
         if self.grams[0].terms.dtype.kind == "i":
             x = e.Cast(x, to=TensorProto.INT64)

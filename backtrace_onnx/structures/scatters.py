@@ -13,7 +13,7 @@ DATA, INDICES, UPDATES = range(3)
 
 
 class Scatter(NamedTuple):
-    """How indices address places.
+    """How the indices of a scatter operator address places of its data.
 
     Attributes:
         add: `(ops, data, indices, updates) -> ` data with the updates added in.
@@ -25,7 +25,7 @@ class Scatter(NamedTuple):
 
 
 def elements(axis: int) -> Scatter:
-    """Indices along one axis (ScatterElements)."""
+    """Indices number the places along one axis (ScatterElements)."""
     return Scatter(
         lambda e, x, i, u: e.ScatterElements(x, i, u, axis=axis, reduction="add"),
         lambda e, x, i: e.GatherElements(x, i, axis=axis),
@@ -33,7 +33,7 @@ def elements(axis: int) -> Scatter:
 
 
 def slices() -> Scatter:
-    """Indices of slices (ScatterND)."""
+    """Indices number whole slices, along the first axes (ScatterND)."""
     return Scatter(
         lambda e, x, i, u: e.ScatterND(x, i, u, reduction="add"),
         lambda e, x, i: e.GatherND(x, i),
@@ -42,10 +42,11 @@ def slices() -> Scatter:
 
 @dataclass(frozen=True)
 class Combined(Structure):
-    """Data and updates that meet on one place are its terms, its rivals or its factors.
+    """Data and updates meet on places of the result and are combined there.
 
-    "add": terms, shared as the policy says; a constant operand is a bias. "max", "min": to the
-    winners alike. "mul": all that carry share alike.
+    With the reduction "add" they are the terms of a sum, shared as the policy says; a constant
+    operand is its bias. With "max" and "min" those that equal the result take its relevance, ties
+    equally. With "mul" all that carry relevance get equal parts.
     """
 
     reduction: str
@@ -98,7 +99,7 @@ class Combined(Structure):
         }
 
     def _factors(self, step: Step) -> dict[int, Value]:
-        """1 where an operand takes a share: those that carry, and data that nothing multiplies."""
+        """1 where an operand takes a part: where it carries, and where data meet no update."""
         ops = step.ops
         ones = {
             i: ops.Expand(ops.scalar(float(step.carries(i))), step.shape(i))
@@ -108,7 +109,7 @@ class Combined(Structure):
         return {**ones, DATA: ops.Where(alone, ops.scalar(1), ones[DATA])}
 
     def _laid(self, step: Step, operands: Mapping[int, Value]) -> Value:
-        """The sum of the operands on every place of the result."""
+        """The sum, on every place of the result, of the operands given; others count as zeros."""
         data, updates = (
             operands[i] if i in operands else step.ops.Expand(step.ops.zero(), step.shape(i))
             for i in (DATA, UPDATES)

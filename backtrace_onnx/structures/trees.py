@@ -1,4 +1,4 @@
-"""Ensembles of decision trees: units whose contributions are the changes along their paths."""
+"""Ensembles of decision trees: contributions are what splits change on the way to a leaf."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from backtrace_onnx.trees.paths import Paths
 
 @dataclass(frozen=True, eq=False)
 class Trees(Structure):
-    """y = base + sum over trees, read as expectation + changes by feature (`paths`).
+    """y = base + the sum of what the trees answer.
+
+    A tree's answer is what is expected at its root plus what each split on the way to the leaf
+    changes (`trees.paths`). The changes, added by feature, are the contributions of the features;
+    the expectations at the roots and the base are the bias.
 
     Attributes:
-        op_type, numbered: the operator that tells which leaf a sample falls into.
-        base: float64[units], added to what the trees say.
-        whole: whether inputs are integers, which operators of that type take as float32.
+        op_type, numbered: an operator and its attributes that answer with the number of the leaf
+            that a sample falls into.
+        base: float64[units], added to what the trees answer.
+        whole: whether inputs are integers; such operators compare them as float32.
         scores: index of the output that holds the units.
         gate: saturation gate of the activation that the operator itself applies.
-        constant: what is added to the units' bias; None: nothing.
-        squashes: the function of the units that the operator's output is, "" if none.
+        constant: what `raised` added to the bias; None: nothing.
+        squashes: "softmax" or "sigmoid" where the operator's output is that of the units; or "".
         chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
-        changes: the paths' changes, by the dtype they were wanted in.
+        changes: those of the paths, by the dtype they were asked for in.
     """
 
     op_type: str
@@ -63,7 +68,7 @@ class Trees(Structure):
         return {0: [self._placed(step, x) for x in pulled]}
 
     def _nothing(self, step: Step) -> Pieces:
-        """Labels, which carry nothing: what a table looked up by them sent stays there."""
+        """Only the labels received relevance, from a table looked up by them; it stays there."""
         axis = step.sample_axis(step.node.outputs[0])
         for channel, got in enumerate(step.outgoing[0] or ()):
             step.book("unassigned", channel, step.ops.total(got, axis))

@@ -1,4 +1,5 @@
-"""What is being explained: which output, which entry of it, and what relevance starts there.
+"""What is explained: a `Request` and what the model answered enter.
 
-A request and a run's outputs enter; the start leaves. It never knows how relevance travels.
+The entry, its axes and the relevance that it starts with leave.
+It never knows how relevance travels on.
 """

@@ -13,6 +13,7 @@ from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns, find_pairs, flat_targets
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.two_classes import TwoClasses, boundary
 
 Array = npt.NDArray[Any]
 
@@ -77,11 +78,11 @@ def find_target(
     axes: OutputAxes | None = None,
     ends: npt.NDArray[np.int64] | None = None,
     *,
-    binary: bool = False,
+    binary: TwoClasses = "",
 ) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
-    Where the one entry is a probability of `binary` classes: the class, 0 or 1, by default the
+    Where the one entry stands for two classes (`binary`): the class, 0 or 1, by default the
     likelier one; an index in a tuple is one of the entry, which is class 1.
 
     For generation int64[samples, 2], or [samples, positions, 2], of (position, token); `ends` is
@@ -101,7 +102,7 @@ def find_target(
     if task == "segmentation" or (task == "regression" and target is None):
         return None
     if binary and (target is None or isinstance(target, tuple)):
-        likelier = y.reshape(len(y)) >= 0.5
+        likelier = y.reshape(len(y)) >= boundary(binary)
         if target is not None:
             _flat_index(target, y.shape[1:])
             likelier[:] = True
@@ -123,11 +124,18 @@ def _entries(target: Any, y: Array, entries: int) -> Array:
             f"target is a class index, or one per sample ({len(y)}); got {asked.size} of them"
         )
     if ((asked < -entries) | (asked >= entries)).any():
-        raise RequestError(
-            f"target {target!r} is out of range: the output has {entries} "
-            f"{'entries' if entries == y[0].size else 'classes'} per sample"
-        )
+        raise RequestError(f"target {target!r} is out of range: {_held(entries, y[0].size)}")
     return np.broadcast_to(np.where(asked < 0, asked + entries, asked).reshape(-1), (len(y),))
+
+
+def _held(entries: int, size: int) -> str:
+    """What a sample of an output holds, for who asked for something else."""
+    if entries == 1:
+        return (
+            "the output has one entry per sample, a number that is explained as it is; where it is "
+            "the score of the second of two classes, name both: labels=, or the sidecar's labels"
+        )
+    return f"the output has {entries} {'entries' if entries == size else 'classes'} per sample"
 
 
 def _flat_index(target: tuple[Any, ...], shape: tuple[int, ...]) -> int:

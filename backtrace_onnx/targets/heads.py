@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -20,25 +19,11 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.passes.regions.identification import Native, native_of
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
-
-Way: TypeAlias = Literal["move", "pass", "mirror", "squash"]
-"""What a node of the head does to scores: "mirror" is 1 - p, which turns their sign."""
+from backtrace_onnx.targets.two_classes import TwoClasses
+from backtrace_onnx.targets.ways import Parts, Way, beneath, is_decision, way_of
 
 StepOf = Callable[[Node], Step]
 
-_PASSING = frozenset(
-    [
-        "Cast",
-        "CastLike",
-        "DequantizeLinear",
-        "Dropout",
-        "Identity",
-        "QuantizeLinear",
-        "ai.onnx.ml::Normalizer",
-        "ai.onnx.ml::ZipMap",
-    ]
-)
-_MOVING = frozenset(["Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"])
 _SQUASHING = {
     "Softmax": "softmax",
     "LogSoftmax": "log-softmax",
@@ -61,14 +46,16 @@ class Head:
         parts: the nodes from the scores to the output, in order, and what they do.
         maker: the node whose units the scores are, if that is one.
         below: the nodes from its output to the scores.
+        decided: whether the output is the second of two scores, and the first its negative.
     """
 
     output: str
     function: str = ""
     scores: str = ""
-    parts: tuple[tuple[Way, Node], ...] = ()
+    parts: Parts = ()
     maker: Node | None = None
-    below: tuple[tuple[Way, Node], ...] = ()
+    below: Parts = ()
+    decided: bool = False
 
     @property
     def squashing(self) -> Node | None:
@@ -81,9 +68,9 @@ class Head:
         return self.function in _LOGARITHMS.values()
 
     @property
-    def binary(self) -> bool:
-        """Whether one entry alone is the probability of a class; the other class has the rest."""
-        return self.function == "sigmoid"
+    def two(self) -> TwoClasses:
+        """What one entry alone says of two classes."""
+        return "probability" if self.function == "sigmoid" else "decision" if self.decided else ""
 
     @property
     def made(self) -> str:
@@ -114,7 +101,8 @@ class Head:
     def is_raisable(self, plan: Plan) -> bool:
         """Whether a constant can be added to the scores."""
         known = plan.structures.get(self.maker.name) if self.maker else None
-        return known is not None and known.raises
+        turns = any(way == "turn" for way, _ in self.below)
+        return known is not None and known.raises and not turns
 
     def raised(self, plan: Plan, constant: Value, ops: Ops) -> Plan:
         """The plan in which the units of the scores have another bias, `constant` more."""
@@ -158,8 +146,8 @@ def _moved(
             inputs = [made[x] if x in made else step(node).tensor(x) for x in node.inputs if x]
             made[node.outputs[0]] = ops.op(node.op_type, inputs, dict(node.attributes))
         elif node.outputs[0] not in made and node.outputs[-1] not in made:
-            value = made[node.inputs[1 if way == "mirror" else 0]]
-            made[node.outputs[0]] = ops.Neg(value) if way == "mirror" else value
+            value = next(made[x] for x in node.inputs if x in made)
+            made[node.outputs[0]] = ops.Neg(value) if way in ("mirror", "turn") else value
     return made[output]
 
 
@@ -199,20 +187,14 @@ def find_head(plan: Plan, output: str) -> Head:
     """The head that makes `output`."""
     graph = plan.graph
     found = _back(plan, output) or Head(output, "", output)
-    below: list[tuple[Way, Node]] = []
-    tensor, maker = _source(found, plan), None
     if found.function and not found.scores:  # inside of the node
         squashing = [node for way, node in found.parts if way == "squash"]
         return replace(found, output=output, maker=squashing[0] if len(squashing) == 1 else None)
-    while (maker := graph.producers.get(tensor)) is not None:
-        way = _way(maker)
-        if way is None:
-            break
-        below.insert(0, (way, maker))
-        tensor = maker.inputs[0]
+    below, maker = beneath(_source(found, plan), graph)
     if any(way == "mirror" for way, _ in found.parts) or maker is None:
         return replace(found, output=output)
-    return replace(found, output=output, maker=maker, below=tuple(below))
+    decided = not found.function and is_decision(maker, below, graph)
+    return replace(found, output=output, maker=maker, below=below, decided=decided)
 
 
 def _source(head: Head, plan: Plan) -> str:
@@ -222,18 +204,12 @@ def _source(head: Head, plan: Plan) -> str:
     return "" if native is not None and native.scale <= 0 else head.scores
 
 
-def _way(node: Node) -> Way | None:
-    if node.operator in _PASSING:
-        return "pass"
-    return "move" if node.operator in _MOVING else None
-
-
 def _back(plan: Plan, tensor: str) -> Head | None:
     """The head that ends in a tensor; None where no function of scores is met."""
     node = plan.graph.producers.get(tensor)
     if node is None:
         return None
-    way = _way(node)
+    way = way_of(node)
     if way is not None:
         return _then(_back(plan, node.inputs[0]), way, node)
     function, scores = _function(node, plan)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
 Array = npt.NDArray[Any]
 FEW = 1e-3
@@ -18,22 +19,31 @@ _SHOWN = 4
 
 
 def remarks(
-    site: Site, y: Array, target: Array | None, start: Array, *, binary: bool = False
+    site: Site,
+    y: Array,
+    target: Array | None,
+    start: Array,
+    *,
+    binary: TwoClasses = "",
+    asked: bool = False,
 ) -> tuple[Note, ...]:
     """Notes about the start of an output y[samples, ...].
 
     Args:
         target: as `find_target` gives it.
         start: [channels, samples], the totals.
-        binary: whether targets are classes 0 and 1 of one entry.
+        binary: whether targets are classes 0 and 1 of one entry, and what that is.
+        asked: whether the caller named the target.
     """
     if site.task == "start":
         return tuple(_empty(start))
     found = list(_where(site, binary))
+    if asked and not binary and site.task == "classification" and y[0].size == 1:
+        found.append(Note(_alone(site.head.output)))
     return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
 
 
-def _where(site: Site, binary: bool) -> Iterator[Note]:
+def _where(site: Site, binary: TwoClasses) -> Iterator[Note]:
     head = site.head
     if site.at_scores:
         yield Note(f"relevance starts at {_scores(head)}")
@@ -42,11 +52,23 @@ def _where(site: Site, binary: bool) -> Iterator[Note]:
             f"{head.output!r} holds logarithms of probabilities; relevance starts at the "
             "probabilities"
         )
-    if binary:
+    if binary == "probability":
         yield Note(
             f"the one entry of {head.output!r} is read as the probability of class 1; class 0 has "
             "the rest"
         )
+    if binary == "decision":
+        yield Note(
+            f"the one entry of {head.output!r} is read as the score of class 1, its negative as "
+            "that of class 0"
+        )
+
+
+def _alone(output: str) -> str:
+    return (
+        f"output {output!r} has one entry per sample, which is explained as a number: no class 0; "
+        "where it is the score of the second of two classes, name both (labels)"
+    )
 
 
 def _scores(head: Head) -> str:
@@ -67,17 +89,18 @@ def _empty(start: Array) -> Iterator[Note]:
 
 
 def _doubtful(
-    site: Site, y: Array, target: Array | None, start: Array, binary: bool
+    site: Site, y: Array, target: Array | None, start: Array, binary: TwoClasses
 ) -> Iterator[Note]:
     """Samples whose explained entry is negative without a sign, or next to nothing."""
-    if target is None or target.ndim > 1 or site.signed or binary:
+    if target is None or target.ndim > 1 or site.signed or binary == "probability":
         return
     values = y.reshape(len(y), -1).astype(np.float64)
     values = np.exp(values) if site.head.logarithmic else values
     for sample, (row, entry) in enumerate(zip(values, target, strict=True)):
         if not np.abs(start[:, sample]).any():
             continue
-        value, most = float(row[entry]), float(np.abs(row).max())
+        value = of_class(binary, float(row[0]), int(entry)) if binary else float(row[entry])
+        most = float(np.abs(row).max())
         if value < 0:
             yield Note(_negative(site, value), sample)
         elif value < FEW * most:

@@ -22,6 +22,7 @@ from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.sites import CONTRAST, Site
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -53,20 +54,22 @@ class Request:
         task = self.task if self.start is None else "start"
         contrast = hasattr(self.start, "between")
         task = CONTRAST if contrast else task
-        return Site(view.head, view.plan, self.policy, task, self.probability)
+        how = (self.policy, task, self.probability, self.axes.labels)
+        return Site(view.head, view.plan, *how)
 
 
-def one_of_two(request: Request, head: Head, axes: OutputAxes, y: Array) -> Request:
+def one_of_two(request: Request, view: View, axes: OutputAxes, y: Array) -> Request:
     """The request; where one entry holds two classes, why one rather than the other is why it.
 
     Raises RequestError where a contrast sets a class against itself, or names another than these.
     """
     contrast = request.start
-    if not (hasattr(contrast, "between") and head.binary and axes.alone(y.shape)):
+    two = request.site(view).two
+    if not (hasattr(contrast, "between") and two and axes.alone(y.shape)):
         return request
     rows = axes.rows(y)
     good, other = (
-        find_target(asked, rows, "classification", binary=True)
+        find_target(asked, rows, "classification", binary=two)
         for asked in (contrast.target, contrast.other)
     )
     if good is None or other is None or (good == other).any():
@@ -79,7 +82,7 @@ class Outcome:
     """What an engine returns.
 
     Attributes:
-        binary: whether targets are classes 0 and 1 of an output with one entry.
+        binary: whether targets are classes 0 and 1, for which the output's one entry stands.
     """
 
     relevance: dict[str, Channels]
@@ -88,7 +91,7 @@ class Outcome:
     target: Array | None
     axes: OutputAxes
     notes: tuple[Note, ...] = ()
-    binary: bool = False
+    binary: TwoClasses = ""
 
 
 @dataclass

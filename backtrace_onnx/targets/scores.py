@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.targets.entries import Columns, own_classes
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 _FEW = 1e-3
 """Share of the largest score below which a score says nothing by itself."""
@@ -25,7 +26,7 @@ class Options:
         signed: whether the mode's relevance has a sign; it starts with the scores, not with what
             the output makes of them.
         logarithmic: whether the output holds logarithms of probabilities.
-        binary: whether its one entry is the probability of class 1; class 0 has the rest.
+        binary: whether its one entry stands for two classes.
         constant: whether scores are defined up to a constant, and that of the target is raised by
             one where it is negative (`raising`).
     """
@@ -38,7 +39,7 @@ class Options:
     pairs: bool = False
     signed: bool = False
     logarithmic: bool = False
-    binary: bool = False
+    binary: TwoClasses = ""
     constant: bool = False
 
 

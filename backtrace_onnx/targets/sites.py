@@ -22,6 +22,7 @@ from backtrace_onnx.structures.base import Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.start import Options
+from backtrace_onnx.targets.two_classes import TwoClasses
 
 _SIDED = frozenset({"classification", "detection", "ctc", "contrast"})
 _RAISED = {
@@ -52,6 +53,7 @@ class Site:
         whole: the plan of the way from the output to the inputs.
         task: the task, `CONTRAST`, or "start" where the caller gives relevance of his own.
         probability: whether the output itself was asked for.
+        labels: how many classes have names; 0: that is not known.
     """
 
     head: Head
@@ -59,6 +61,13 @@ class Site:
     policy: Policy
     task: str
     probability: bool = False
+    labels: int = 0
+
+    @property
+    def two(self) -> TwoClasses:
+        """What one entry alone says of two classes, as the graph or their names tell."""
+        named = self.labels == 2 and not self.head.function
+        return self.head.two or ("decision" if named else "")
 
     @property
     def signed(self) -> bool:
@@ -104,7 +113,7 @@ class Site:
             how,
             signed=self.signed,
             logarithmic=self.head.logarithmic,
-            binary=alone and self.head.binary and self.task == "classification",
+            binary=self.two if alone and self.task == "classification" else "",
             constant=raises,
         )
 

@@ -17,6 +17,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.targets.entries import Columns, best_entry
 from backtrace_onnx.targets.scores import Options, Scores, below, read_scores, sizes_of
+from backtrace_onnx.targets.two_classes import boundary
 
 Task = Literal[
     "classification", "regression", "bbox", "segmentation", "generation", "detection", "ctc"
@@ -108,13 +109,14 @@ def _classification(e: Ops, read: Scores, target: Value | None, options: Options
 
 
 def _one_of_two(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
-    """The class asked for, 0 or 1, of which y is the second one's probability."""
-    second = e.GreaterOrEqual(read.y, e.scalar(0.5))
+    """The class asked for, 0 or 1, of which y is the second one's probability or score."""
+    second = e.GreaterOrEqual(read.y, e.scalar(boundary(options.binary)))
     if target is not None:
         asked = e.Reshape(target, ints(-1, 1))
         open_ = e.Less(asked, np.int64(0))
         second = e.Or(e.And(open_, second), e.Greater(asked, np.int64(0)))
-    rest = e.Neg(read.start) if options.signed else e.Sub(e.scalar(1), read.start)
+    score = options.signed or options.binary == "decision"
+    rest = e.Neg(read.start) if score else e.Sub(e.scalar(1), read.start)
     return e.Where(second, read.start, rest), e.Where(second, rest, read.start)
 
 

@@ -1,4 +1,5 @@
-"""Texts, tokenizers, caches and generation.
+"""Texts and tokenizers: texts and the inputs of a language model enter.
 
-Texts enter; ids, masks and positions leave, and tokens for what comes back.
+Ids, masks, positions and empty caches leave, and tokens to name what comes back.
+It never knows relevance.
 """

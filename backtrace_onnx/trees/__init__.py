@@ -1,4 +1,5 @@
-"""Decision trees as arrays, whichever of ONNX's operators they were written in.
+"""Decision trees, in whichever of ONNX's three operators: a node enters.
 
-A node enters; trees and what every split changes leave. They never know how relevance is handed on.
+Arrays leave: the trees, and what every split on the way to a leaf changes.
+It never knows how relevance is handed on.
 """

@@ -28,6 +28,7 @@ from sklearn import (
     feature_selection,
     linear_model,
     mixture,
+    model_selection,
     multiclass,
     naive_bayes,
     preprocessing,
@@ -75,6 +76,11 @@ SCORING: dict[str, Callable[[], Any]] = {
     "perceptron": linear_model.Perceptron,
     "passive aggressive": linear_model.PassiveAggressiveClassifier,
     "ridge": linear_model.RidgeClassifier,
+    "one against all, of vectors": lambda: multiclass.OneVsRestClassifier(svm.LinearSVC()),
+    "one against all, of ridges": lambda: multiclass.OneVsRestClassifier(
+        linear_model.RidgeClassifier()
+    ),
+    "searched": lambda: model_selection.GridSearchCV(svm.LinearSVC(), {"C": [0.1, 1]}, cv=2),
     "one against one": lambda: multiclass.OneVsOneClassifier(svm.LinearSVC()),
 }
 
@@ -90,8 +96,64 @@ def test_scores_are_those_of_the_estimator_class_by_class(
     wanted = model.decision_function(X[:6])
     assert label.tolist() == model.predict(X[:6]).tolist()
     np.testing.assert_allclose(scores[:, -1], wanted if classes == 2 else wanted[:, -1], rtol=1e-3)
-    if scores.shape[1] > 1:
-        assert scores.argmax(axis=1).tolist() == label.tolist()
+    assert scores.argmax(axis=1).tolist() == label.tolist()
+
+
+LINEAR: dict[str, Callable[[], Any]] = {
+    "linear vectors": svm.LinearSVC,
+    "ridge": linear_model.RidgeClassifier,
+    "gradient descent": lambda: linear_model.SGDClassifier(random_state=0),
+    "in a pipeline": lambda: make_pipeline(preprocessing.MaxAbsScaler(), svm.LinearSVC()),
+    "one against all": lambda: multiclass.OneVsRestClassifier(svm.LinearSVC()),
+}
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("name", LINEAR)
+def test_both_of_two_classes_are_asked_for_by_their_own_scores(
+    name: str, engine: Any, tmp_path: Path
+) -> None:
+    """The map of class 1 is x w, that of class 0 its negative."""
+    model = LINEAR[name]().fit(X, TWO)
+    from_sklearn(model, X[:12], tmp_path / "m.onnx")
+    last = model[-1] if hasattr(model, "steps") else model
+    w = (last.estimators_[0] if hasattr(last, "estimators_") else last).coef_.ravel()
+    scaled = model[:-1].transform(X[:6]) if hasattr(model, "steps") else X[:6]
+    explainer = bt.Explainer(tmp_path / "m.onnx", engine=engine)
+    one, zero = (explainer.explain(X[:6], mode="epsilon", target=t) for t in (1, 0))
+    np.testing.assert_allclose(one.relevance["features"], scaled * w, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(zero.relevance["features"], -one.relevance["features"])
+    for sample, score in enumerate(model.decision_function(X[:6])):
+        both = explainer.explain(X[sample : sample + 1], mode="contrastive", target=int(score > 0))
+        other = explainer.explain(X[sample : sample + 1], mode="contrastive", target=int(score < 0))
+        np.testing.assert_allclose(both.relevance["features"], -other.relevance["features"])
+        assert both.ledger.total().start[:, 0] == pytest.approx([2 * abs(score), 0], rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_a_score_that_its_bias_made_negative_is_spoken_for_by_what_it_is_made_of(
+    engine: Any, tmp_path: Path
+) -> None:
+    """x >= 0, w >= 0, b < 0: all features speak for class 1, also where the answer is class 0."""
+    rows, maps = np.abs(X), []
+    for kind in (svm.LinearSVC(), linear_model.SGDClassifier(random_state=0)):
+        model = kind.fit(rows, TWO)
+        model.coef_[:], model.intercept_[:] = [[1, 2, 0.5, 1]], [-100]
+        from_sklearn(model, rows[:12], tmp_path / "m.onnx")
+        explainer = bt.Explainer(tmp_path / "m.onnx", engine=engine)
+        made = explainer.explain(rows[:3], mode="contrastive", target=1)
+        maps.append(made.relevance["features"])
+        assert (maps[-1] > 0).all()
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-5)
+
+
+def test_shares_that_are_alike_do_not_decide_the_label(tmp_path: Path) -> None:
+    """Modified Huber loss cuts off scores: all at -1 make thirds, of which the score tells."""
+    model = linear_model.SGDClassifier(loss="modified_huber", random_state=0).fit(X, THREE)
+    assert np.isclose(model.predict_proba(X[:6]), 1 / 3).all(axis=1).any()
+    label, shares = exported(model, X, tmp_path / "m.onnx")
+    assert label.tolist() == model.predict(X[:6]).tolist()
+    np.testing.assert_allclose(shares, model.predict_proba(X[:6]), atol=1e-5)
 
 
 ANSWERING: dict[str, tuple[Callable[[], Any], Any]] = {
@@ -181,10 +243,10 @@ def test_what_a_table_of_leaves_is_asked_for_carries_nothing(tmp_path: Path) -> 
 
 
 def test_sizes_are_stated_as_they_are(tmp_path: Path) -> None:
-    """skl2onnx says two columns where two classes have one score; onnxruntime then miscounts."""
+    """skl2onnx says two columns where it writes one; onnxruntime then miscounts."""
     model = linear_model.RidgeClassifier().fit(X, TWO)
     made = from_sklearn(model, X[:12], tmp_path / "m.onnx")
-    assert made.outputs["probabilities"].endswith(", 1]")
+    assert made.outputs["probabilities"].endswith(", 2]")
     engines = [bt.Explainer(tmp_path / "m.onnx", engine=e) for e in ("numba", "onnxruntime")]  # type: ignore[arg-type]
     eager, compiled = (e.explain(X[:4], mode="contrastive").relevance["features"] for e in engines)
     np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-6)

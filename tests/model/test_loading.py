@@ -14,6 +14,7 @@ from onnx import TensorProto
 from backtrace_onnx import BacktraceError, Explainer, ModelError, explain
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import newest_opset
+from backtrace_onnx.model.topology import renamed, subgraphs
 from tests.graphs import changed, mlp, normal
 
 X = normal(2, 4, seed=5)
@@ -168,3 +169,39 @@ def test_external_data_inside_a_constant_are_refused_outside_the_folder(path: Pa
     path.write_bytes(changed(constant).SerializeToString())
     with pytest.raises(ModelError, match="outside the model's folder"):
         load(path)
+
+
+def test_a_model_with_other_nodes_is_another_one() -> None:
+    before = load(mlp())
+    text, nodes = before.proto.SerializeToString(), list(before.proto.graph.node)
+    more = onnx.helper.make_node("Mul", [nodes[-1].output[0], "two"], ["twice"])
+    outputs = [onnx.helper.make_tensor_value_info("twice", TensorProto.FLOAT, None)]
+    after = before.with_nodes(
+        [more, *nodes], {"two": np.full(2000, 2, np.float32)}, outputs=outputs
+    )
+    assert before.proto.SerializeToString() == text
+    assert [n.name for n in after.proto.graph.node] == [*(n.name for n in nodes), "twice"]
+    assert (
+        after.weights.keys() - before.weights.keys()
+        == {"two"}
+        == after.aside.keys() - before.aside.keys()
+    )
+    stored = {t.name: t.data_location for t in after.proto.graph.initializer}
+    assert stored["two"] == TensorProto.EXTERNAL
+    with pytest.raises(ModelError, match="makes the tensor 'twice', which exists already"):
+        after.with_nodes([more, *nodes, more])
+
+
+def test_a_renamed_node_reads_new_names_in_its_bodies() -> None:
+    inner = onnx.helper.make_node("Add", ["x", "own"], ["sum"])
+    own = onnx.helper.make_node("Neg", ["x"], ["own"])
+    body = onnx.helper.make_graph(
+        [own, inner], "body", [], [onnx.helper.make_empty_tensor_value_info("sum")]
+    )
+    given = onnx.helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
+    made = renamed(given, {"x": "a", "own": "b", "y": "z", "sum": "s"})
+    assert [*made.input, *made.output] == ["c", "z"]
+    for graph in subgraphs(made):
+        assert [list(n.input) for n in graph.node] == [["a"], ["a", "own"]]
+        assert [o.name for o in graph.output] == ["sum"]
+    assert given.output[0] == "y"

@@ -80,6 +80,46 @@ def test_labels_tell_which_columns_are_classes(layout: str, tmp_path: Path, caps
     assert sample["target"]["label"] == f"{plain[int(label)]}, box {entry}"
 
 
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("layout", ["yolo8", "rows", "yolo5", "shared"])
+def test_labels_tell_the_same_in_python(layout: str, engine: Any, tmp_path: Path) -> None:
+    """By a sidecar or by `labels`; what an argument says goes above the sidecar."""
+    proto = _shared() if layout == "shared" else detector(layout)
+    labels = ["a", "b", "c", "d"] if layout == "shared" else ["a", "b", "c"]
+    meaning: dict[str, Any] = {"task": "detection", "labels": labels}
+    sidecar = tmp_path / "d.sidecar.json"
+    sidecar.write_text(json.dumps({"outputs": {"y": meaning}}))
+    explainer = bt.Explainer(proto, engine=engine)
+    wanted = Columns(5, objectness=4) if layout == "yolo5" else Columns(4)
+    made = explainer.explain(PICTURES, sidecar=sidecar)
+    assert made.layout.columns == wanted and made.task == "detection"
+    assert any(f"as there are {len(labels)} labels" in note.text for note in made.notes)
+    named = explainer.explain(PICTURES, labels=labels)
+    assert named.layout.columns == wanted
+    np.testing.assert_array_equal(named.relevance["x"], made.relevance["x"])
+    own = explainer.explain(PICTURES, sidecar=sidecar, columns=Columns(5), class_axis=None)
+    assert own.layout.columns == Columns(5)
+    plain = explainer.explain(PICTURES, sidecar=sidecar, task="regression")
+    assert plain.task == "regression" and plain.layout.columns is None
+    with pytest.raises(bt.BacktraceError, match="there are 5 labels"):
+        explainer.explain(PICTURES, task="detection", labels="abcde")
+
+
+def test_a_sidecar_says_task_threshold_and_axes_in_python(tmp_path: Path) -> None:
+    proto = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, [2, 3])}, {"y": (FLOAT, [2, 3])}, {})
+    x, sidecar = np.array([[1, 2, 3], [4, 5, 6]], np.float32), tmp_path / "m.sidecar.json"
+    meaning = {"task": "segmentation", "threshold": 2.5, "sample_axis": "none"}
+    sidecar.write_text(json.dumps({"outputs": {"y": meaning}}))
+    made = bt.explain(proto, x, sidecar=sidecar)
+    assert made.task == "segmentation" and made.layout.samples is None
+    np.testing.assert_array_equal(made.relevance["x"], np.where(x > 2.5, x, 0))
+    made = bt.explain(proto, x, sidecar=sidecar, threshold=4.5)
+    np.testing.assert_array_equal(made.relevance["x"], np.where(x > 4.5, x, 0))
+    start = np.ones((2, 3), np.float32)
+    made = bt.explain(proto, x, sidecar=sidecar, start=start)
+    np.testing.assert_array_equal(made.relevance["x"], start)
+
+
 @pytest.mark.parametrize("task", [(), ("--task", "detection")])
 def test_labels_that_fit_no_reading_are_refused(
     task: tuple[str, ...], tmp_path: Path, capsys: Any

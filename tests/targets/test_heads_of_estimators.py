@@ -14,7 +14,8 @@ skl2onnx = pytest.importorskip("skl2onnx")
 
 from sklearn.datasets import load_breast_cancer  # noqa: E402
 from sklearn.ensemble import GradientBoostingClassifier  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.linear_model import LogisticRegression, RidgeClassifier  # noqa: E402
+from sklearn.svm import LinearSVC  # noqa: E402
 
 ENGINES = ("numba", "onnxruntime")
 X, Y = load_breast_cancer(return_X_y=True)
@@ -39,6 +40,20 @@ def test_nobody_of_a_logistic_regression_is_explained_the_wrong_way_round(
         assert np.allclose(made.relevance[name], sign * X * model.coef_[0], atol=1e-4)
         assert made.relevance[name].any(1).all()
         assert any("the input of Sigmoid" in note.text for note in made.notes)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", [LinearSVC, RidgeClassifier])
+def test_the_one_column_of_two_classes_is_asked_for_both(engine: str, kind: Any) -> None:
+    """skl2onnx takes the second of two columns [-d, d]."""
+    model = kind().fit(X, Y)
+    built = explainer(model, engine)
+    (name,) = built.graph.inputs
+    for target, sign in ((1, 1), (0, -1)):
+        made = built.explain(X, mode="epsilon", target=target)
+        assert np.allclose(made.relevance[name], sign * X * model.coef_.ravel(), 1e-2, 1e-3)
+        assert any("read as the score of class 1" in note.text for note in made.notes)
+    assert built.explain(X).target.tolist() == model.predict(X).tolist()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -92,11 +92,105 @@ def test_targets_that_are_no_class() -> None:
 def test_a_number_that_is_no_probability_keeps_its_meaning() -> None:
     plain = net([node("Identity", ["z"], ["y"])])
     made = explained("epsilon", 0, plain)
-    assert not made.binary and not made.notes
+    assert not made.binary and "explained as a number: no class 0" in made.notes[0].text
+    assert not explained("epsilon", None, plain).notes
+    with pytest.raises(RequestError, match=r"one entry per sample, a number.* name both"):
+        explained("epsilon", 1, plain)
     assert np.allclose(made.relevance["x"], X * W[:, 0], rtol=1e-3, atol=1e-4)
     regression = explained("default", task="regression")
     assert not regression.binary
     assert regression.ledger.total().start[0] == pytest.approx(regression.outputs["y"].ravel())
+
+
+def decision(*, shown: bool) -> onnx.ModelProto:
+    """x -> y[N, 1], the score of class 1; shown: as the second of two columns [-s, s]."""
+    weights: dict[str, Any] = {"w": W, "b": np.array([-0.3], np.float32)}
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"], "fc")]
+    if shown:
+        weights = {k: np.concatenate([-v, v], axis=-1) for k, v in weights.items()}
+        weights["one"] = np.array([1])
+        nodes = [
+            node("Gemm", ["x", "w", "b"], ["z"], "fc"),
+            node("Gather", ["z", "one"], ["y"], axis=1),
+        ]
+    return model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 1])}, weights)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_decision_is_two_classes_where_the_graph_or_the_labels_say_so(shown: bool) -> None:
+    """The map of class 1 is x w, that of class 0 its negative; the answer is by the sign."""
+    proto, how = decision(shown=shown), {} if shown else {"labels": ["no", "yes"]}
+    s = (X @ W - 0.3).ravel()
+    assert 0 < (s >= 0).sum() < len(s)
+    one, zero, best = (explained("epsilon", t, proto, **how) for t in (1, 0, None))
+    assert np.allclose(one.relevance["x"], X * W[:, 0], rtol=1e-3, atol=1e-4)
+    assert np.array_equal(zero.relevance["x"], -one.relevance["x"])
+    assert best.target is not None and best.target.tolist() == (s >= 0).astype(int).tolist()
+    assert one.binary == "decision" and any("its negative as that of" in n.text for n in one.notes)
+    one, zero = (explained("contrastive", t, proto, **how) for t in (1, 0))
+    assert np.array_equal(one.positive["x"], zero.negative["x"])
+    assert one.ledger.total().start[0] == pytest.approx(np.where(s > 0, 2 * s, 0), abs=1e-5)
+    one, zero = (explained("default", t, proto, **how) for t in (1, 0))
+    assert np.array_equal(one.relevance["x"], zero.relevance["x"])
+    against = {n.sample for n in zero.notes if "is negative" in n.text}
+    assert against == set(np.flatnonzero(s > 0).tolist())
+    rather = explained("epsilon", None, proto, start=Contrast(0, 1), **how)
+    assert np.array_equal(
+        rather.relevance["x"], explained("epsilon", 0, proto, **how).relevance["x"]
+    )
+
+
+def test_a_column_that_is_not_the_negative_of_the_other_is_no_decision() -> None:
+    """Nor is the first of the two."""
+    proto = decision(shown=True)
+    (place,) = (w for w in proto.graph.initializer if w.name == "one")
+    place.CopyFrom(onnx.numpy_helper.from_array(np.array([0]), "one"))
+    assert not explained("epsilon", 0, proto).binary
+    proto = decision(shown=True)
+    (bias,) = (w for w in proto.graph.initializer if w.name == "b")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 2], np.float32), "b"))
+    assert not explained("epsilon", 0, proto).binary
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_compiled_file_takes_both_classes_of_a_decision(
+    mode: str, shown: bool, tmp_path: Path
+) -> None:
+    explainer, labels = Explainer(decision(shown=shown)), () if shown else ("no", "yes")
+    explainer.compile(tmp_path / "m.onnx", mode=mode, labels=labels, target="required")
+    session = ort.InferenceSession(str(tmp_path / "m.onnx"))
+    for target in (None, 0, 1):
+        asked = np.array([-1 if target is None else target])
+        (got,) = session.run(["relevance/x"], {"x": X, "target": asked})
+        want = explainer.explain(X, mode=mode, target=target, labels=labels).relevance["x"]
+        assert np.allclose(got, want, atol=1e-5)
+
+
+def test_an_archive_keeps_what_the_entry_is(tmp_path: Path) -> None:
+    for proto, kind in ((net(), "probability"), (decision(shown=True), "decision")):
+        explained("default", 1, proto).save(tmp_path / "e.npz")
+        assert Explanation.load(tmp_path / "e.npz").binary == kind
+
+
+def test_the_command_line_calls_the_classes_of_a_decision_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, x = tmp_path / "m.onnx", tmp_path / "x.npy"
+    onnx.save(decision(shown=False), path)
+    np.save(x, X[:1])
+    s = float((X[0] @ W - 0.3)[0])
+    (tmp_path / "m.sidecar.json").write_text(
+        json.dumps({"outputs": {"y": {"task": "classification", "labels": ["good", "bad"]}}})
+    )
+    for target, value in (("good", -s), ("bad", s)):
+        assert main(["explain", str(path), str(x), "--target", target, "--json"]) == 0
+        (sample,) = json.loads(capsys.readouterr().out)["samples"]
+        assert sample["target"]["label"] == target
+        assert sample["target"]["value"] == pytest.approx(value, rel=1e-5)
+        assert sample["prediction"]["label"] == ("bad" if s >= 0 else "good")
+    sidecar = tmp_path / "m.sidecar.json"
+    assert Explainer(path).explain(X, target=1, sidecar=sidecar).binary == "decision"
 
 
 @pytest.mark.parametrize("mode", MODES)
