@@ -143,7 +143,7 @@ class Explainer:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
                 axes; for generation (position, token), where negative positions count from the end
-                of each text, without its padding. Default: the largest.
+                of each text, without its padding. Default: the largest, where there are tokens.
             task: "classification", "regression", "bbox", "segmentation", "generation" (the default
                 for a language model's output), "detection" (for a detector's) or "ctc"; the last
                 two explain one box or step, target (entry, class), by default the best.

@@ -15,6 +15,7 @@ from backtrace_onnx.commands.targets import (
 )
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.files import Batch, Reader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
@@ -29,7 +30,7 @@ from backtrace_onnx.targets.detector_columns import end_to_end
 from backtrace_onnx.targets.detectors import sees_pictures
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.entry_reading import Entries
-from backtrace_onnx.targets.language_models import default_task, speaking
+from backtrace_onnx.targets.language_models import default_task, find_tokens, speaking
 from backtrace_onnx.targets.tensors import default_output
 from backtrace_onnx.text.inputs import find_ids
 
@@ -95,9 +96,15 @@ def _all_subjects(
         names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
         made = replace(made, names=names, notes=notes)
         common = ExplainedSample(made, sidecar=sidecar, threshold=threshold, words=asked.words)
-        common = replace(common, flow=Flow(stages, inner))
+        common = replace(common, flow=Flow(stages, inner), real=_real(made, graph))
         subjects += _subjects(common, part, wanted.entries(made, graph), picked)
     return subjects
+
+
+def _real(made: Explanation, graph: Graph) -> Any:
+    """Which positions of the output are no padding; None where nothing tells."""
+    tokens, y = find_tokens(graph, made.output), made.outputs.get(made.output)
+    return None if tokens is None or y is None else tokens.real(made.inputs, y.shape[1])
 
 
 def _spoken(output: str, graph: Graph) -> tuple[Note, ...]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from backtrace_onnx.compiler.writer import Options
 
 _ALL = np.iinfo(np.int64).max
+_LEAST = -3.0e38
+_LARGEST = frozenset({"classification", "bbox"})  # tasks whose open target is the largest entry
 
 
 class StartWriter:
@@ -70,6 +72,8 @@ class StartWriter:
         rows, target = self._rows(y), self._target(kind)
         if options.task in PAIRS and target is not None:
             target = self._placed(target, y)
+        elif options.task in _LARGEST and target is not None:
+            target = self._among_tokens(target, y)
         parts = text(self.ops, rows, target, scores, sides)
         if raises:
             constant = raising(options.task, self._how(kind))(self.ops, rows, target, scores)
@@ -135,14 +139,37 @@ class StartWriter:
         pair = (e.Unsqueeze(part, ints(2)) for part in (place, e.Expand(token, e.Shape(place))))
         return e.Concat(*pair, axis=2)
 
+    def _among_tokens(self, target: Value, y: Value) -> Value:
+        """Targets of [samples, tokens, classes] that are open, at the best position of a token."""
+        kind, e = self.graph.type(self.options.output), self.ops
+        tokens = find_tokens(self.graph, self.options.output)
+        if tokens is None or self.axes.samples != 0 or kind.rank != 3:
+            return target
+        count = e.Shape(y, start=1, end=2)
+        ends = self._ends(tokens, count)
+        if ends is None:
+            return target
+        real = e.Less(e.Range(np.int64(0), e.Squeeze(count), np.int64(1)), ends)
+        if tokens.mask is not None:
+            present = self._mask(tokens.mask, count)
+            some = e.ReduceMax(e.Cast(present, to=TensorProto.INT64), ints(1), keepdims=1)
+            real = e.Or(present, e.Equal(some, np.int64(0)))
+        own = e.Where(e.Unsqueeze(real, ints(2)), y, e.scalar(_LEAST))
+        best = e.ArgMax(e.Reshape(own, ints(0, -1)), axis=1, keepdims=0)
+        return e.Where(e.Less(target, np.int64(0)), best, target)
+
+    def _mask(self, name: str, count: Value) -> Value:
+        """Boolean [samples, count]: the mask of the last positions."""
+        mask = self.ops.Slice(self.values.exact(name), self.ops.Neg(count), ints(_ALL), ints(1))
+        return self.ops.Cast(mask, to=TensorProto.BOOL)
+
     def _ends(self, tokens: Tokens, count: Value) -> Value | None:
         """int64[samples, 1], the place after each text's last token (`Tokens.ends`)."""
         e = self.ops
         if tokens.mask is not None:
-            mask = e.Slice(self.values.exact(tokens.mask), e.Neg(count), ints(_ALL), ints(1))
             one = np.int64(1)
             places = e.Range(one, e.Add(e.Squeeze(count), one), one)
-            present = e.Cast(e.Cast(mask, to=TensorProto.BOOL), to=TensorProto.INT64)
+            present = e.Cast(self._mask(tokens.mask, count), to=TensorProto.INT64)
             found = e.ReduceMax(e.Mul(present, places), ints(1), keepdims=1)
         elif tokens.lengths is not None:
             lengths = e.Cast(self.values.exact(tokens.lengths), to=TensorProto.INT64)

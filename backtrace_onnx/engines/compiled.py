@@ -75,7 +75,8 @@ class CompiledRuns:
         compiled = self._compiled(request, tuple(feeds), axes, site.task, single)
         tokens = find_tokens(graph, request.output)
         ends = tokens.ends(feeds, y.shape[1]) if tokens else None
-        asked = self._asked(site, request, y, axes, arrays, ends)
+        real = tokens.real(feeds, y.shape[1]) if tokens else None
+        asked = self._asked(site, request, y, axes, arrays, ends, real)
         names = [o.name for o in compiled.made.proto.graph.output]
         try:
             results = compiled.session.run(names, {**feeds, **asked.feeds})
@@ -127,6 +128,7 @@ class CompiledRuns:
         axes: OutputAxes,
         arrays: dict[str, Array],
         ends: Array | None,
+        real: Array | None,
     ) -> _Asked:
         """What the compiled file is told beside the model's own inputs."""
         dtype = relevance_dtype(y.dtype)
@@ -137,7 +139,8 @@ class CompiledRuns:
         rows = axes.rows(y)
         options = site.options(StartOptions(), alone=rows[0].size == 1, raises=False)
         binary = options.binary
-        target = find_target(request.target, rows, request.task, axes, ends, binary=binary)
+        told = (rows, request.task, axes, ends)
+        target = find_target(request.target, *told, binary=binary, real=real)
         if target is None:
             return _Asked({})
         if request.task in ENTRY_TASKS:

@@ -62,7 +62,8 @@ def run_eager(
     tokens = find_tokens(plan.graph, name)
     ends = tokens.ends(feeds, y.shape[1]) if tokens else None
     values = TracedValues(arrays, dtype)
-    starter = _Starter(ops, axes, samples, request, site, ends)
+    real = tokens.real(feeds, y.shape[1]) if tokens else None
+    starter = _Starter(ops, axes, samples, request, site, ends, real)
     started = starter.start(y.astype(dtype, copy=False), values)
     start = started.channels
     books = Books(ops, samples)
@@ -110,6 +111,7 @@ class _Starter:
     request: Request
     site: Site
     ends: Array | None
+    real: Array | None
 
     def start(self, y: Array, values: Values) -> _Started:
         """The start at the output y."""
@@ -123,8 +125,8 @@ class _Starter:
         single, axes = self.axes.single(y.shape), self.axes
         how = Options(request.threshold, request.scaler, single, axes.class_axis, axes.columns)
         options = self.site.options(how, alone=rows[0].size == 1, raises=raises)
-        binary = options.binary
-        target = find_target(request.target, rows, request.task, axes, self.ends, binary=binary)
+        told = (rows, request.task, axes, self.ends)
+        target = find_target(request.target, *told, binary=options.binary, real=self.real)
         text = start_text(request.task, request.policy.channels, options)
         key = f"start/{request.task}/{request.policy.channels}/{options}"
         made = self.ops.apply(key, text, rows, target, scores, sides)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.report.entry_answers import best_answer, entry_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.targets.checking import largest
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.two_classes import boundary, of_class
 
@@ -64,7 +65,8 @@ def predicted_answer(subject: ExplainedSample) -> Answer | None:
     if y.ndim == 2 and chosen is not None and (subject.task == "generation" or subject.vocabulary):
         place = chosen // y.shape[1]
         return answer_at(subject, place * y.shape[1] + int(np.argmax(y[place])))
-    return answer_at(subject, int(np.argmax(y)))
+    real = None if subject.real is None else subject.real[None, subject.sample % len(subject.real)]
+    return answer_at(subject, int(largest(np.asarray(y)[None], real)[0]))
 
 
 def explained_answer(subject: ExplainedSample) -> Answer | None:

@@ -43,6 +43,7 @@ class ExplainedSample:
         box: of a detector: left, top, right and bottom in pixels of the input.
         originals: the pictures that inputs were made of, as they were opened.
         flow: stages of the network, and relevance inside it, where that was kept.
+        real: boolean [samples, tokens]: which positions of the output are no padding, where known.
     """
 
     explanation: Explanation
@@ -56,6 +57,7 @@ class ExplainedSample:
     box: tuple[float, float, float, float] | None = None
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
+    real: Array | None = None
 
     @property
     def samples(self) -> int:

@@ -79,6 +79,7 @@ def find_target(
     ends: npt.NDArray[np.int64] | None = None,
     *,
     binary: TwoClasses = "",
+    real: npt.NDArray[np.bool_] | None = None,
 ) -> Array | None:
     """int64[samples] of entries of each flattened sample of y[samples, ...], or None.
 
@@ -86,7 +87,8 @@ def find_target(
     likelier one; an index in a tuple is one of the entry, which is class 1.
 
     For generation int64[samples, 2], or [samples, positions, 2], of (position, token); `ends` is
-    the place after the last token of each text, int64[samples], where padding may follow it.
+    the place after the last token of each text, int64[samples], where padding may follow it. Of an
+    output [samples, tokens, classes] the default lies where `real`[samples, tokens] is true.
     Raises RequestError where it does not fit the output.
     """
     if task == "generation":
@@ -108,11 +110,18 @@ def find_target(
             likelier[:] = True
         return likelier.astype(np.int64)
     if target is None:
-        best: Array = y.reshape(len(y), -1).argmax(1).astype(np.int64)
-        return best
+        return largest(y, real)
     if isinstance(target, tuple):
         return np.full(len(y), _flat_index(target, y.shape[1:]), np.int64)
     return _entries(target, y, 2 if binary else y[0].size)
+
+
+def largest(y: Array, real: npt.NDArray[np.bool_] | None = None) -> Array:
+    """int64[samples]: the largest entry of each flattened sample; as in `find_target`."""
+    if real is not None and y.ndim == 3 and real.shape in (y.shape[:2], (1, y.shape[1])):
+        y = np.where(real[..., None], y, -np.inf)
+    best: Array = y.reshape(len(y), -1).argmax(1).astype(np.int64)
+    return best
 
 
 def _entries(target: Any, y: Array, entries: int) -> Array:

@@ -53,6 +53,19 @@ class Tokens:
             return np.where((lengths > 0) & (lengths <= count), lengths, count)
         return None
 
+    def real(self, feeds: Mapping[str, Array], count: int) -> npt.NDArray[np.bool_] | None:
+        """Boolean [samples, count]: which of the output's positions are no padding.
+
+        None where nothing tells; a text without any token is all padding, and taken as it is.
+        """
+        ends = self.ends(feeds, count)
+        if ends is None:
+            return None
+        if self.mask is None or self.mask not in feeds:
+            return np.asarray(np.arange(count) < ends[:, None])
+        present = np.asarray(feeds[self.mask][:, -count:] != 0)
+        return present | ~present.any(1, keepdims=True)
+
 
 def find_tokens(graph: Graph, output: str) -> Tokens | None:
     """The tokens that an output has one row for; None where it shares no axis with integer ids."""
@@ -65,10 +78,10 @@ def find_tokens(graph: Graph, output: str) -> Tokens | None:
     )
     if ids is None:
         return None
-    mask = companions(ids, graph.inputs).mask or next(
-        (n for n in graph.inputs if n != ids and "mask" in n.lower() and _same(graph, n, shape[1])),
-        None,
-    )
+    mask = companions(ids, graph.inputs).mask
+    if mask is None or graph.type(mask).rank not in (2, None):
+        others = (n for n in graph.inputs if n != ids and "mask" in n.lower())
+        mask = next((n for n in others if _same(graph, n, shape[1])), None)
     vectors = (n for n in graph.inputs if graph.type(n).dtype in _INTEGERS)
     lengths = next((n for n in vectors if "len" in n.lower() and _is_vector(graph, n)), None)
     return Tokens(ids, mask, None if mask else lengths)

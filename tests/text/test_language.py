@@ -156,6 +156,80 @@ def test_masks_of_other_names_and_lengths(second: str, engine: Any) -> None:
     assert np.argwhere(made.relevance["ids"]).tolist() == [[0, 2], [1, 4], [2, 0], [3, 4]]
 
 
+TABLE, HEAD = normal(50, 4), normal(4, 9, seed=1)
+PAD = int((TABLE @ HEAD).max(1).argmax())  # an id whose label is surer than that of any other
+IDS = np.array([[1, 2, 3, PAD, PAD], [4, 5, 6, 7, 8], [PAD, PAD, 9, 10, PAD], [PAD] * 5])
+MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
+
+
+def tags(second: str) -> tuple[dict[str, Array], Array]:
+    """Feeds of texts padded at either side, and the best entries [samples] of their tokens."""
+    mask = MASK if second == "mask" else (np.arange(5) < MASK.sum(1)[:, None]) * 1
+    more = {"padding_mask": mask.astype(np.float32)} if second == "mask" else {}
+    more = more or {"lengths": mask.sum(1)}
+    real = mask.astype(bool) | ~mask.astype(bool).any(1, keepdims=True)
+    y = np.where(real[:, :, None], TABLE[IDS] @ HEAD, -np.inf)
+    return {"ids": IDS, **more}, y.reshape(4, -1).argmax(1)
+
+
+@pytest.mark.parametrize("second", ["mask", "lengths"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_surest_label_is_that_of_a_token(second: str, mode: str, engine: Any) -> None:
+    explainer = Explainer(reader(50, 9, second=second), engine=engine)
+    feeds, best = tags(second)
+    made = explainer.explain(feeds, mode=mode)
+    assert made.task == "classification" and made.target is not None
+    assert made.target.tolist() == best.tolist()
+    assert [at.tolist() for at in np.argwhere(made.relevance["ids"])] == [
+        [k, int(entry) // 9] for k, entry in enumerate(best)
+    ]
+    named = explainer.explain(feeds, mode=mode, target=best)
+    assert np.array_equal(named.relevance["ids"], made.relevance["ids"])
+    padding = explainer.explain(feeds, mode=mode, target=(4, 2))  # may be asked for all the same
+    assert np.argwhere(padding.relevance["ids"])[:, 1].tolist() == [4] * 4
+    for k in range(4):
+        one = {name: x[k : k + 1] for name, x in feeds.items()}
+        alone = explainer.explain(one, mode=mode)
+        assert np.array_equal(alone.relevance["ids"][0], made.relevance["ids"][k])
+
+
+@pytest.mark.parametrize("second", ["mask", "lengths"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("task", [None, "bbox"])
+def test_a_compiled_file_explains_the_surest_label_of_a_token(
+    second: str, mode: str, task: str | None, tmp_path: Path
+) -> None:
+    explainer, (feeds, best) = Explainer(reader(50, 9, second=second)), tags(second)
+    explainer.compile(tmp_path / "c.onnx", mode=mode, task=task, target="required")
+    explainer.compile(tmp_path / "n.onnx", mode=mode, task=task, target=None)
+    want = explainer.explain(feeds, mode=mode, task=task)
+    assert want.target is not None and want.target.tolist() == best.tolist()
+    session = ort.InferenceSession(tmp_path / "c.onnx")
+    for target, entry in ((np.array([-1]), None), (np.array([-1, 40, -1, 3]), [40, 3])):
+        (got,) = session.run(["relevance/ids"], {**feeds, "target": target})
+        asked = best if entry is None else np.array([best[0], 40, best[2], 3])
+        made = explainer.explain(feeds, mode=mode, task=task, target=asked)
+        assert np.abs(got - made.relevance["ids"]).max() < 1e-6
+    (got,) = ort.InferenceSession(tmp_path / "n.onnx").run(["relevance/ids"], feeds)
+    assert np.abs(got - want.relevance["ids"]).max() < 1e-6
+
+
+def test_the_report_predicts_the_label_of_a_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(reader(50, 9, second="mask"), tmp_path / "m.onnx")
+    feeds, best = tags("mask")
+    asked = ["explain", str(tmp_path / "m.onnx"), "--json"]
+    for name, array in feeds.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        asked.append(f"{name}={tmp_path / f'{name}.npy'}")
+    assert main(asked) == 0
+    for sample, entry in zip(json.loads(capsys.readouterr().out)["samples"], best, strict=True):
+        place = [int(entry) // 9, int(entry) % 9]
+        assert sample["prediction"]["index"] == sample["target"]["index"] == place
+
+
 def test_the_report_says_so_with_and_without_a_tokenizer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
