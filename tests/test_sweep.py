@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from backtrace_onnx.propagation.ledger import Balance, Ledger, Sizes
+from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes
 from tests.graphs import model, node
 
 MATRIX = Path(__file__).parents[1] / "scripts" / "matrix"
@@ -116,3 +116,10 @@ def test_what_cancels_counts_in_what_moved(part: Any) -> None:
     assert part("checking")._residual(Ledger({}, balance)) == 0.4
     sizes = Sizes(3 * one, 1e8 * one)
     assert part("checking")._residual(Ledger({}, balance, sizes=sizes)) == 2e-8
+    node = Entry("n", "Add", -1e8 * one, -1e8 * one, 0 * one, 0 * one)
+    assert part("checking")._residual(Ledger({"n": node}, balance)) == 2e-8
+
+
+def test_reasons_are_plain_text(part: Any) -> None:
+    error = ValueError("\x1b[96mfailed\x1b[0m:\n  /tmp/folder/model.onnx | x")
+    assert part("checking")._words(error) == "failed: model.onnx | x"

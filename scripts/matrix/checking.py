@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,13 @@ def _compile(record: Record, explainer: bt.Explainer, path: Path, feeds: Feeds) 
 
 
 def _residual(ledger: Ledger) -> float:
-    """The largest residual, relative to what moved whatever its sign: what cancels is rounded too.
+    """The largest residual, relative to what moved at either end or through any node.
 
-    In epsilon, sums of 1e13 may leave a total of 1e5.
+    What cancels is rounded, too: in epsilon, 1e7 at a node may leave a total of 10.
     """
     total, sizes = ledger.total(), ledger.sizes
-    books = (total.start, total.constants, total.unassigned, sizes.start, sizes.inputs)
+    ends = (total.start, total.constants, total.unassigned, sizes.start, sizes.inputs)
+    books = (*ends, *(entry.incoming for entry in ledger.values()))
     moved = np.maximum.reduce([np.abs(x) for x in books])
     return float(np.max(np.abs(total.residual) / np.where(moved > 0, moved, 1), initial=0.0))
 
@@ -151,7 +153,7 @@ def _session(path: Path) -> ort.InferenceSession:
 
 
 def _words(error: Exception) -> str:
-    """An error's text on one line, of bounded length, without paths of this machine."""
-    text = " ".join(str(error).split())
+    """An error's text on one line, of bounded length, without colours and this machine's paths."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
     words = [Path(w).name if w.startswith("/") else w for w in text.split(" ")]
     return " ".join(words)[:400]
