@@ -330,7 +330,7 @@ class Explainer:
         probability = isinstance(start, str)
         how = (find_policy(mode), output, task, scaler, threshold, asked, said)
         options = Options(*how, probability=probability, labels=len(labels))
-        write(views.model, path, options, tensors)
+        write(views.prepared, path, options, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""

@@ -17,13 +17,17 @@ from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import stays_inline
+from backtrace_onnx.passes.pipeline import Prepared
 
 Weights = dict[str, npt.NDArray[Any]]
 _EMBED_BYTES = 1_800_000_000
 
 
 def write(
-    loaded: Model, path: str | os.PathLike[str], options: Options, tensors: Sequence[str] | None
+    prepared: Prepared,
+    path: str | os.PathLike[str],
+    options: Options,
+    tensors: Sequence[str] | None,
 ) -> None:
     """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
 
@@ -31,8 +35,8 @@ def write(
     where the file cannot be put there.
     """
     path = Path(path)
-    _check_place(path, loaded)
-    made = build(loaded, options, tensors)
+    _check_place(path, prepared.model)
+    made = build(prepared, options, tensors)
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]
@@ -48,13 +52,13 @@ def write(
     _replace(path, lambda part: part.write_bytes(embedded.SerializeToString()))
 
 
-def _check_place(path: Path, loaded: Model) -> None:
+def _check_place(path: Path, model: Model) -> None:
     """Say at once what would fail after minutes, or destroy the model itself."""
     if path.is_dir():
         raise RequestError(f"{path}: is a folder; name a file in it")
     if not path.parent.is_dir():
         raise RequestError(f"{path}: cannot be written (there is no folder {path.parent})")
-    if loaded.folder is not None and path.exists() and path.samefile(loaded.name):
+    if model.folder is not None and path.exists() and path.samefile(model.name):
         raise RequestError(f"{path}: is the model itself; choose another name")
 
 

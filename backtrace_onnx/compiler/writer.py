@@ -18,11 +18,10 @@ from backtrace_onnx.compiler.target_input import OPTIONAL, Asked
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
-from backtrace_onnx.model.opsets import upgraded
 from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Value
-from backtrace_onnx.passes.pipeline import prepare
+from backtrace_onnx.passes.pipeline import Prepared
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
@@ -77,7 +76,11 @@ class Compiled:
 
 
 def build(
-    loaded: Model, options: Options, tensors: Sequence[str] | None = None, *, ledger: bool = False
+    prepared: Prepared,
+    options: Options,
+    tensors: Sequence[str] | None = None,
+    *,
+    ledger: bool = False,
 ) -> Compiled:
     """The model that returns prediction and relevance.
 
@@ -86,13 +89,14 @@ def build(
     and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
     two channels also `positive/T` and `negative/T`.
     """
-    model, whole = prepare(upgraded(loaded), frozenset({options.output}))
+    writable = prepared.writable
+    whole = writable.graph({options.output})
     part = _reaching(whole, options.output)
     plan = make_plan(part)
     plan.check(options.output)
     wanted = whole.inputs if tensors is None else tensors
     found = find_reached("tensors", wanted, whole, options.output)
-    return _Writer(model, plan, options, ledger).compile(found)
+    return _Writer(writable.model, plan, options, ledger).compile(found)
 
 
 class _Writer:

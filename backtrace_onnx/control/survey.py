@@ -9,12 +9,12 @@ import onnx
 
 from backtrace_onnx.control.writing import WRITTEN_OUT
 from backtrace_onnx.errors import RuleError, Unsupported
-from backtrace_onnx.expansions.writing import refusal
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.model.topology import name_nodes
 from backtrace_onnx.ops.op import Op
-from backtrace_onnx.passes.inlining import is_known
+from backtrace_onnx.passes.expanding import refusal
+from backtrace_onnx.passes.schema_bodies import is_known
 from backtrace_onnx.propagation.plan import Plan, remedy
 from backtrace_onnx.rules import registry
 from backtrace_onnx.structures.base import Structure

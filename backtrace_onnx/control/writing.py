@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from backtrace_onnx.control.questions import Question
 from backtrace_onnx.control.scans import write_scan
 from backtrace_onnx.control.scene import Scene, is_standard
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.passes.inlining import expanded, inlined
+from backtrace_onnx.passes.pipeline import rewritten
 
 Array = npt.NDArray[Any]
 Writer = Callable[[Scene, onnx.NodeProto], bool]
@@ -45,33 +45,22 @@ _NOTES: dict[str, Note] = {
 }
 WRITTEN_OUT = frozenset([*_WRITERS, *_NOTES, "SequenceMap"]) - {"Identity"}
 """Operators of ai.onnx that are replaced by what they did in a run."""
-_HIDING = frozenset({"AffineGrid", "LinearAttention"})
-"""Operators whose ONNX body has control flow in it."""
 
 
 def straightened(
     model: Model, answers: Mapping[str, Array] | None = None
 ) -> tuple[Model, dict[str, Question]]:
-    """The model with all written out that is known, and what only a run can tell."""
-    if not any(node.op_type in WRITTEN_OUT | _HIDING for node in _nodes(model.proto)):
-        return model, {}
-    plain = expanded(inlined(model))
-    if not any(node.op_type in WRITTEN_OUT for node in plain.proto.graph.node):
-        return model, {}
-    model = plain
-    while True:
+    """The model with all written out that is known, and what only a run can tell.
+
+    What is written out comes out of bodies, and is rewritten as the model around it was.
+    """
+    while any(node.op_type in WRITTEN_OUT for node in model.proto.graph.node):
         scene = Scene(model, answers or {})
         changed = [_write(scene, node) for node in model.proto.graph.node]
         if not any(changed) and (scene.questions or not close_outputs(scene)):
             return model, scene.questions
-        model = expanded(scene.result())
-
-
-def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Nodes of the main graph and of local functions."""
-    yield from proto.graph.node
-    for function in proto.functions:
-        yield from function.node
+        model = rewritten(scene.result())
+    return model, {}
 
 
 def _write(scene: Scene, node: onnx.NodeProto) -> bool:

@@ -16,8 +16,8 @@ from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.compiler.writer import Compiled, Options, build
 from backtrace_onnx.errors import CompileError, InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line, make_session, stays_inline
+from backtrace_onnx.passes.pipeline import Prepared
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.propagation.trace import TracedValues
@@ -55,8 +55,8 @@ class _Asked:
 class CompiledRuns:
     """Compiles once per kind of request, and runs what it compiled."""
 
-    def __init__(self, loaded: Model, runtime: Runtime = CPU) -> None:
-        self._loaded, self._runtime = loaded, runtime
+    def __init__(self, prepared: Prepared, runtime: Runtime = CPU) -> None:
+        self._prepared, self._runtime = prepared, runtime
         self._texts = Sessions(runtime)
         self._sessions: dict[tuple[Any, ...], _Loaded] = {}
 
@@ -108,14 +108,15 @@ class CompiledRuns:
             options = Options(
                 *how, axes=axes, single=single, probability=request.probability, labels=labels
             )
-            made = build(self._loaded, options, tensors, ledger=True)
+            made = build(self._prepared, options, tensors, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             try:
                 session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
             except Exception as error:  # onnxruntime raises many types
                 raise CompileError(
-                    f"{self._loaded.name}: onnxruntime does not load the compiled explanation of "
-                    f"output {request.output!r} ({first_line(error)}); engine='numba' needs none"
+                    f"{self._prepared.model.name}: onnxruntime does not load the compiled "
+                    f"explanation of output {request.output!r} ({first_line(error)}); "
+                    "engine='numba' needs none"
                 ) from None
             self._sessions[key] = _Loaded(made, session)
         return self._sessions[key]

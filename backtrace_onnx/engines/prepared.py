@@ -19,7 +19,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime
-from backtrace_onnx.passes.pipeline import prepare, read_graph
+from backtrace_onnx.passes.pipeline import Prepared, read, rewritten
 from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.heads import find_head
@@ -34,8 +34,6 @@ Array = npt.NDArray[Any]
 
 class Subject(Protocol):
     """A model that can be explained."""
-
-    model: Model
 
     @property
     def plan(self) -> Plan:
@@ -53,19 +51,19 @@ class Subject(Protocol):
 
 
 class Views:
-    """A model without control flow, and its views by explained tensor.
+    """A rewritten model without control flow, and its views by explained tensor.
 
     Raises UnsupportedError where the way from the default output meets operators without a rule.
     """
 
     def __init__(self, model: Model, on_unsupported: OnUnsupported, runtime: Runtime = CPU) -> None:
-        self.model, self.on_unsupported, self._runtime = model, on_unsupported, runtime
-        prepared, graph = prepare(model)
+        self.prepared, self.on_unsupported, self._runtime = Prepared(model), on_unsupported, runtime
+        graph = self.prepared.graph()
         plan = make_plan(graph, on_unsupported)
         output = default_output(graph)
         if output is not None:
             self._check(plan, output)
-        self.main = self._made(prepared, plan, output or "", ())
+        self.main = self._made(plan, output or "", ())
         self._by_output: dict[str, View] = {}
         self._lock = Lock()
 
@@ -92,7 +90,7 @@ class Views:
         """Runs of the compiled explanation."""
         from backtrace_onnx.engines.compiled import CompiledRuns
 
-        return CompiledRuns(self.model, self._runtime)
+        return CompiledRuns(self.prepared, self._runtime)
 
     def view(self, output: str) -> View:
         """The view that explains `output`, made once."""
@@ -113,21 +111,22 @@ class Views:
         head = find_head(plan, output)
         if head.needs(plan.graph) <= {*self.main.trace.values, *self.main.trace.outputs}:
             return replace(self.main, plan=plan, head=head)
-        return self._made(self.main.model, plan, output, ())
+        return self._made(plan, output, ())
 
     def _inner_view(self, output: str) -> View:
-        model, whole = prepare(self.model, frozenset({output}))
+        whole = self.prepared.graph({output})
         nodes = tuple(whole.ancestors(output))[::-1]
         plan = make_plan(
             replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
         )
         self._check(plan, output)
-        return self._made(model, plan, output, (output,))
+        return self._made(plan, output, (output,))
 
-    def _made(self, model: Model, plan: Plan, output: str, extra: Sequence[str]) -> View:
+    def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> View:
         head = find_head(plan, output)
-        read = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
-        return View(model, plan, Trace(model, plan, read, self._runtime), head)
+        asked = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
+        model = self.prepared.model
+        return View(model, plan, Trace(model, plan, asked, self._runtime), head)
 
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":
@@ -144,8 +143,7 @@ class SpecialisedViews:
         self, specialiser: Specialiser, on_unsupported: OnUnsupported, runtime: Runtime = CPU
     ) -> None:
         self._specialiser, self._how = specialiser, (on_unsupported, runtime)
-        self.model = specialiser.model
-        self.plan = survey(read_graph(self.model)[1])
+        self.plan = survey(read(specialiser.model))
         output = default_output(self.graph)
         if output is not None and on_unsupported == "error":
             self.plan.check(output)
@@ -169,16 +167,16 @@ class SpecialisedViews:
 
 
 def subject(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> Subject:
-    """What is explained: the model, or the models that it is for different inputs."""
-    specialiser = Specialiser(model, runtime)
+    """What is explained: a loaded model, or the models that it is for different inputs."""
+    specialiser = Specialiser(rewritten(model), runtime)
     if specialiser.questions:
         return SpecialisedViews(specialiser, on_unsupported, runtime)
     return Views(specialiser.model, on_unsupported, runtime)
 
 
 def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:
-    """What is known of a model without running it."""
-    model, questions = straightened(model)
+    """What is known of a loaded model without running it."""
+    model, questions = straightened(rewritten(model))
     if questions or list_inputs(model):
-        return survey(read_graph(model)[1])
-    return make_plan(prepare(model)[1], on_unsupported)
+        return survey(read(model))
+    return make_plan(Prepared(model).graph(), on_unsupported)

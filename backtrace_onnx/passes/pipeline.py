@@ -1,8 +1,18 @@
-"""From a loaded model to the graph rules read: inline, expand, fold, infer, read as one, join."""
+"""From a loaded model to the graph that rules read: the passes, in order.
+
+There are two stages, as there are two things that a pass may change. What *runs* is a `Model`:
+ONNX's own inliner, converter and inference work on its proto, and so do the passes over it, which
+rewrite it by `Model.with_nodes`. What rules *read* is a `Graph`: its passes read as one what is
+one, and what runs stays as it is.
+
+A new pass is one more line here: `Model -> Model` where it changes what runs, else the other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cached_property
 
 from backtrace_onnx.graph.class_axes import class_axes
 from backtrace_onnx.graph.graph import Graph
@@ -13,29 +23,48 @@ from backtrace_onnx.graph.validity import blaming
 from backtrace_onnx.model.constant_folding import fold
 from backtrace_onnx.model.declared_shapes import without_contradicted
 from backtrace_onnx.model.loading import Model
+from backtrace_onnx.model.opsets import upgraded
 from backtrace_onnx.passes.affine_joining import join
-from backtrace_onnx.passes.inlining import expanded, inlined
+from backtrace_onnx.passes.expanding import expanded
+from backtrace_onnx.passes.inlining import inlined
 from backtrace_onnx.passes.interpolations import read_interpolations
+from backtrace_onnx.passes.narrow_integers import read_once, widened
 from backtrace_onnx.passes.nested_sums import read_sums
 from backtrace_onnx.passes.regions import read_regions
 
+MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
+    inlined,  # local functions become their nodes; first, as all others look at nodes
+    expanded,  # operators without a rule become others that have one
+    read_once,  # equal dequantisations become one; after expanding, which writes such
+    widened,  # pools of 8-bit numbers weigh floats; after those that read the numbers are one
+    without_contradicted,  # wrong shapes of outputs go; last, as inference knows most here
+)
 
-def prepare(model: Model, protect: frozenset[str] = frozenset()) -> tuple[Model, Graph]:
-    """The model that runs (functions inlined, operators expanded) and the graph rules read.
+GRAPH_PASSES: tuple[Callable[[Graph, frozenset[str]], Graph], ...] = (
+    read_regions,  # one function of one tensor; first, as it takes what its nodes would join
+    join,  # a linear operator with its scale and shift
+    read_interpolations,  # n + z (h - n) is two products; its own factors are joined by now
+    read_sums,  # sums of sums, with the constants that no linear operator has taken
+)
 
-    Tensors in `protect` keep a relevance of their own: nothing is joined across them.
-    Raises ModelError where the model cannot be prepared.
+
+def rewritten(model: Model) -> Model:
+    """The model as it runs: `model` after every pass of MODEL_PASSES.
+
+    Raises ModelError where it cannot be. What is rewritten already stays as it is.
     """
-    model, graph = read_graph(model)
-    graph = replace(graph, classes=class_axes(graph))
-    with blaming(graph.nodes, graph.opsets):
-        graph = join(read_regions(graph, protect), protect)
-        return model, read_sums(read_interpolations(graph, protect), protect)
+    for rewrite in MODEL_PASSES:
+        model = rewrite(model)
+    return model
 
 
-def read_graph(model: Model) -> tuple[Model, Graph]:
-    """The model that runs and its graph, node by node: nothing is read as one."""
-    model = without_contradicted(expanded(inlined(model)))
+def prepare(model: Model) -> Prepared:
+    """A loaded model, rewritten and ready to be read. Raises ModelError where it cannot be."""
+    return Prepared(rewritten(model))
+
+
+def read(model: Model) -> Graph:
+    """The graph of a model, node by node, without what depends on no input: nothing is one yet."""
     constants, folded = fold(model)
     graph, types = model.proto.graph, infer(model)
     inputs = tuple(x.name for x in graph.input if x.name not in model.weights)
@@ -48,4 +77,45 @@ def read_graph(model: Model) -> tuple[Model, Graph]:
         model.opsets,
         samples=find_samples(model.proto, types, inputs),
     )
-    return model, found
+    return replace(found, classes=class_axes(found))
+
+
+class Prepared:
+    """A rewritten model and its graphs, each made once and when it is asked for first.
+
+    Attributes:
+        model: what runs; `rewritten` has made it.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._graphs: dict[frozenset[str], Graph] = {}
+
+    @cached_property
+    def nodes(self) -> Graph:
+        """The graph, node by node."""
+        return read(self.model)
+
+    def graph(self, protect: Collection[str] = ()) -> Graph:
+        """The graph as rules read it, after every pass of GRAPH_PASSES.
+
+        Tensors in `protect`, like the outputs, keep a relevance of their own: nothing is read as
+        one across them. Raises ModelError naming a node that is no valid ONNX.
+        """
+        kept = frozenset(protect) - {*self.nodes.outputs}
+        if kept not in self._graphs:
+            graph = self.nodes
+            with blaming(graph.nodes, graph.opsets):
+                for read_as_one in GRAPH_PASSES:
+                    graph = read_as_one(graph, kept)
+            self._graphs[kept] = graph
+        return self._graphs[kept]
+
+    @cached_property
+    def writable(self) -> Prepared:
+        """The same in an operator set that nodes written by this package can stand beside.
+
+        It is itself where its set is new enough. Raises CompileError where ONNX's converter fails.
+        """
+        modern = upgraded(self.model)
+        return self if modern is self.model else Prepared(rewritten(modern))

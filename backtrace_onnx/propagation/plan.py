@@ -9,7 +9,6 @@ from typing import Literal
 import onnx
 
 from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
-from backtrace_onnx.expansions.writing import refusal
 from backtrace_onnx.graph import traits
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.ids import find_ids
@@ -17,6 +16,7 @@ from backtrace_onnx.graph.undefined_values import undefined
 from backtrace_onnx.graph.validity import blaming
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.op import Op
+from backtrace_onnx.passes.expanding import refusal
 from backtrace_onnx.passes.saturation import gates
 from backtrace_onnx.rules import registry
 from backtrace_onnx.structures.base import Structure

@@ -13,7 +13,7 @@ from backtrace_onnx import rules
 from backtrace_onnx.control.writing import WRITTEN_OUT
 from backtrace_onnx.expansions.optimised import OPTIMISED
 from backtrace_onnx.expansions.registry import expansions, refusals
-from backtrace_onnx.passes.inlining import has_body
+from backtrace_onnx.passes.schema_bodies import has_body
 from backtrace_onnx.rules import registry
 
 _ = rules  # registers the rules

@@ -35,7 +35,7 @@ def captured(name: str) -> None:
     from backtrace_onnx.propagation.plan import make_plan
     from backtrace_onnx.propagation.trace import needs
 
-    values, _ = needs(make_plan(prepare(load(NETWORKS[name]().model))[1]))
+    values, _ = needs(make_plan(prepare(load(NETWORKS[name]().model)).graph()))
     print("\n".join(values))
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 
 from backtrace_onnx import Explainer, InputError, ModelError, RequestError, UnsupportedError
 from backtrace_onnx.model.loading import load
-from backtrace_onnx.passes.pipeline import prepare
+from backtrace_onnx.passes import pipeline
+from backtrace_onnx.passes.pipeline import prepare, rewritten
 from tests.graphs import FLOAT, INT64, STRING, changed, mlp, model, node, normal, unary
 
 
@@ -19,9 +24,10 @@ def test_what_runs_is_not_changed_by_joining() -> None:
         {"y": (FLOAT, ["N", 3])},
         {"w": normal(4, 3), "b": normal(3)},
     )
-    running, graph = prepare(load(proto))
-    assert [n.op_type for n in running.proto.graph.node] == ["MatMul", "Add"]
-    assert [n.op_type for n in graph.nodes] == ["MatMul"]
+    prepared = prepare(load(proto))
+    assert [n.op_type for n in prepared.model.proto.graph.node] == ["MatMul", "Add"]
+    assert [n.op_type for n in prepared.graph().nodes] == ["MatMul"]
+    assert [n.op_type for n in prepared.graph({"h"}).nodes] == ["MatMul", "Add"]
 
 
 def test_inputs_nobody_reads_and_weights_nobody_reads_are_no_problem() -> None:
@@ -113,3 +119,55 @@ def test_a_dead_branch_may_hold_what_has_no_rule() -> None:
     proto.graph.output.append(onnx.helper.make_tensor_value_info("odd", FLOAT, None))
     with pytest.raises(ModelError, match="Odd"):  # onnxruntime does not know it either
         Explainer(proto)
+
+
+@pytest.mark.parametrize(("opset", "times"), [(18, 1), (13, 2)])  # older files are converted once
+def test_a_model_is_rewritten_and_folded_once(
+    opset: int, times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def counting(name: str) -> None:
+        function = getattr(pipeline, name)
+
+        def counted(given: Any) -> Any:
+            calls[name] += 1
+            return function(given)
+
+        monkeypatch.setattr(pipeline, name, counted)
+
+    for name in ("rewritten", "fold", "infer"):
+        counting(name)
+    monkeypatch.setattr("backtrace_onnx.engines.prepared.rewritten", pipeline.rewritten)
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Add", ["h", "b"], ["z"]),
+            node("Relu", ["z"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": normal(4, 3), "b": normal(3)},
+        opset=opset,
+    )
+    for engine in ("numba", "onnxruntime"):
+        calls.clear()
+        explainer = Explainer(proto, engine=engine)  # type: ignore[arg-type]
+        for output in ("y", "h", "z"):
+            explainer.explain(normal(2, 4), output=output)
+            explainer.explain(normal(2, 4), output=output, mode="contrastive")
+            explainer.compile(tmp_path / "made.onnx", output=output)
+        assert calls == dict.fromkeys(("rewritten", "fold", "infer"), times)
+
+
+def test_what_is_rewritten_stays_as_it_is() -> None:
+    proto = model(
+        [node("Mish", ["x"], ["m"]), node("Gelu", ["m"], ["y"], approximate="tanh")],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 4])},
+        opset=20,
+    )
+    once = rewritten(load(proto))
+    again = rewritten(once)
+    assert again.proto.SerializeToString() == once.proto.SerializeToString()
+    assert again.weights.keys() == once.weights.keys()

@@ -49,7 +49,7 @@ def written(
 
 
 def read(proto: onnx.ModelProto, *protect: str) -> Graph:
-    return prepare(load(proto), frozenset(protect))[1]
+    return prepare(load(proto)).graph(protect)
 
 
 def regions(graph: Graph) -> list[Node]:

@@ -22,7 +22,7 @@ W = normal(4, 4)
 
 
 def _plan(proto: onnx.ModelProto) -> Any:
-    return make_plan(prepare(load(proto))[1])
+    return make_plan(prepare(load(proto)).graph())
 
 
 def _custom() -> onnx.ModelProto:
@@ -201,7 +201,7 @@ def test_masks_are_integral_and_embeddings_are_not() -> None:
 def test_planning_a_long_chain_is_quick() -> None:
     names = ["x", *(f"t{i}" for i in range(7999)), "y"]
     nodes = [node("Relu", [a], [b]) for a, b in pairwise(names)]
-    graph = prepare(load(model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 4])})))[1]
+    graph = prepare(load(model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 4])}))).graph()
     start = time.perf_counter()
     plan = make_plan(graph)
     assert time.perf_counter() - start < 2

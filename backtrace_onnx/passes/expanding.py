@@ -1,4 +1,4 @@
-"""Putting what operators stand for in their place."""
+"""Operators without a rule replaced by what they stand for: a text of expansions/ or a body."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from onnx import helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
-from backtrace_onnx.expansions.dynamic import floated
 from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by
-from backtrace_onnx.expansions.runtime_types import stated
 from backtrace_onnx.graph.graph import Graph, Node, TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.graph.node_reading import canonical, read_node
@@ -24,14 +22,34 @@ from backtrace_onnx.model.constant_folding import fold
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.opsets import OLDEST_OPSET, upgraded
 from backtrace_onnx.ops.op import Op
+from backtrace_onnx.passes.dynamic_quantisation import floated
+from backtrace_onnx.passes.runtime_types import stated
+from backtrace_onnx.passes.schema_bodies import with_bodies
+from backtrace_onnx.passes.whole_numbers import integer_products, on_floats
 from backtrace_onnx.rules import registry
 
+_ROUNDS = 8  # bodies of bodies
 
-def expand(model: Model) -> Model:
-    """The model with every operator that has no rule but an expansion replaced by that.
 
-    Again and again, as the inputs of one may be known only by what another one stands for. A node
-    whose text refuses it stays; `refusal` tells why.
+def expanded(model: Model) -> Model:
+    """The model with every operator that has no rule, but a text or a body, replaced by that.
+
+    Sums of whole numbers behind products that are now products of floats become floats, too. An
+    operator whose text refuses it stays; `refusal` tells why.
+    """
+    products = integer_products(model)
+    for _ in range(_ROUNDS):
+        written = _with_texts(model)
+        model = with_bodies(written)
+        if model is written:
+            break
+    return on_floats(model, products)
+
+
+def _with_texts(model: Model) -> Model:
+    """The model with every operator that stands for a text replaced by that.
+
+    Again and again, as the inputs of one may be known only by what another one stands for.
     """
     left: set[str] = set()
     while True:
@@ -40,10 +58,10 @@ def expand(model: Model) -> Model:
         wanted = {node.name for node in nodes if _is_wanted(node, model.opsets)}
         if not wanted or wanted == left:
             return model
-        model, left = _expanded(model, wanted), wanted
+        model, left = _written(model, wanted), wanted
 
 
-def _expanded(model: Model, wanted: set[str]) -> Model:
+def _written(model: Model, wanted: set[str]) -> Model:
     """The model with the nodes of these names replaced, but for those whose text refuses them."""
     nodes_of = model.proto.graph.node
     keys = {(canonical(n.domain), n.op_type) for n in nodes_of if n.name in wanted}
