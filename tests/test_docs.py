@@ -88,9 +88,10 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not dead
 
 
-@pytest.mark.parametrize("document", [ROOT / "docs" / "architecture.md"], ids=lambda f: f.name)
-def test_files_that_are_named_exist(document: Path) -> None:
-    named = re.findall(r"`((?:[\w.]+/)*[\w.]+\.(?:py|toml|md))`", document.read_text("utf-8"))
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_are_named_exist(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
+    named = re.findall(r"`((?:[\w.]+/)*[\w.]+\.(?:py|toml|md))`", text)
     assert named
     roots = (ROOT, PACKAGE, ROOT / "docs")
     assert not [name for name in named if not any((root / name).is_file() for root in roots)]

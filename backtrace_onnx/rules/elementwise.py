@@ -6,6 +6,13 @@ import numpy as np
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.graph.ids import is_count, is_mask
+from backtrace_onnx.graph.operator_families import (
+    EXPONENTIAL,
+    LOGICAL,
+    NEUTRAL,
+    NORMALISING,
+    POINTWISE,
+)
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Constant
 from backtrace_onnx.rules.registry import rule, table
@@ -20,16 +27,9 @@ def passes(op: Op) -> Structure:
     return Passes()
 
 
-_PASS = """
-Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear
-Dropout DynamicQuantizeLinear Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish
-Hardmax Identity InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax
-LpNormalization MeanVarianceNormalization Mish Neg PRelu QuantizeLinear RMSNormalization Reciprocal
-Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh
-ThresholdedRelu
-"""
+_PASS = (POINTWISE - LOGICAL) | NEUTRAL | EXPONENTIAL | NORMALISING
 
-table(dict.fromkeys(_PASS.split(), passes))
+table(dict.fromkeys((*_PASS, "DynamicQuantizeLinear", "Neg"), passes))
 
 
 @rule("BatchNormalization")
