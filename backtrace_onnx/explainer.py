@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from backtrace_onnx import rules
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.compiler.task import undeclared_task
-from backtrace_onnx.engines.assembling import assembled
-from backtrace_onnx.engines.prepared import subject
+from backtrace_onnx.engines.explanation_maker import make_explanation
+from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.prepared import Views, subject
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
@@ -30,9 +30,9 @@ from backtrace_onnx.results.support import Support, support_rows
 from backtrace_onnx.targets.axis_search import Said
 from backtrace_onnx.targets.detectors import asks_for_boxes, declared
 from backtrace_onnx.targets.entries import Columns
-from backtrace_onnx.targets.language_models import default_task
 from backtrace_onnx.targets.output_axes import SampleChoice
-from backtrace_onnx.targets.request import Progress, Request, View
+from backtrace_onnx.targets.prepared_output import PreparedOutput
+from backtrace_onnx.targets.question import OWN_START, Question, settled
 from backtrace_onnx.targets.tensors import Keep, check_amounts, find_kept, find_output, read_start
 from backtrace_onnx.text import inputs as text_inputs
 
@@ -182,7 +182,8 @@ class Explainer:
         given = read_given(inputs, self.graph, sidecar)
         views, feeds = self._subject.read(given.feeds)
         output = find_output(output, views.graph)
-        view = views.view(output)
+        prepared = views.view(output)
+        graph = prepared.plan.graph
         meaning = meaning_of(sidecar, output).under(
             task=task,
             threshold=threshold,
@@ -191,37 +192,42 @@ class Explainer:
             columns=columns,
             labels=tuple(labels),
         )
-        task = meaning.task if start is None else None
         threshold = 0.5 if meaning.threshold is None else meaning.threshold
         check_amounts(threshold, scaler)
-        likely, assumed = (
-            default_task(view.plan.graph, output) if task is None and start is None else (None, ())
-        )
-        request = Request(
+        asked = Question(
             find_policy(mode),
             output,
-            find_kept(keep, view.plan.graph, output),
-            task or likely or "classification",
-            target,
-            start,
-            scaler,
-            threshold,
-            meaning.said(view.plan.graph.type(output).shape),
-            open=likely == "classification" and asks_for_boxes(target),
+            target=target,
+            start=start,
+            scaler=scaler,
+            threshold=threshold,
+            axes=meaning.said(graph.type(output).shape),
+            keep=find_kept(keep, graph, output),
             probability=probability,
         )
-        if self.engine == "numba":
-            from backtrace_onnx.engines.eager import run_eager  # imports Numba
-
-            outcome = run_eager(view, request, feeds, self._sessions, progress)
-        else:
-            outcome = views.compiled.run(view, request, feeds)
+        question, assumed = settled(asked, meaning.task, graph, boxes=asks_for_boxes(target))
+        outcome = self._run(views, prepared, question, feeds, progress)
         check_finite(outcome.ledger, mode)
-        made = assembled(request, outcome, feeds, view)
+        made = make_explanation(question, outcome, feeds, prepared)
         names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
-        places = self._places(view, made.ledger)
         notes = (*self._loaded.notes, *given.notes, *made.notes, *assumed)
+        places = self._places(prepared, made.ledger)
         return replace(made, places=places, names=names, notes=notes)
+
+    def _run(
+        self,
+        views: Views,
+        prepared: PreparedOutput,
+        question: Question,
+        feeds: Mapping[str, Array],
+        progress: Progress | None,
+    ) -> Outcome:
+        """What the engine that was chosen returns."""
+        if self.engine == "onnxruntime":
+            return views.compiled.run(prepared, question, feeds)
+        from backtrace_onnx.engines.eager import run_eager  # imports Numba
+
+        return run_eager(prepared, question, feeds, self._sessions, progress)
 
     def entries(
         self,
@@ -244,25 +250,23 @@ class Explainer:
 
         views, feeds = self._subject.read(inputs)
         output = find_output(output, views.graph)
-        said = Said(sample_axis, class_axis, columns, len(labels))
-        asked = task or "classification"
-        request = Request(
-            find_policy("default"), output, frozenset(), asked, axes=said, open=task is None
-        )
-        view = views.view(output)
-        arrays = view.trace.run(feeds)
-        outputs = {name: arrays[name] for name in (*view.trace.outputs, output)}
-        return read_entries(request, view.plan.graph, outputs, feeds, tuple(labels), boxes)
+        axes = Said(sample_axis, class_axis, columns, len(labels))
+        named = task or "classification"
+        question = Question(find_policy("default"), output, named, axes=axes, open=task is None)
+        prepared = views.view(output)
+        arrays = prepared.trace.run(feeds)
+        outputs = {name: arrays[name] for name in (*prepared.trace.outputs, output)}
+        return read_entries(question, prepared.plan.graph, outputs, feeds, tuple(labels), boxes)
 
     @cached_property
     def _written(self) -> Written:
         return Written(self._loaded.proto)
 
-    def _places(self, view: View, nodes: Iterable[str]) -> dict[str, Place]:
+    def _places(self, prepared: PreparedOutput, nodes: Iterable[str]) -> dict[str, Place]:
         """The modules around these nodes, where the file tells."""
         if not self._written.by_name:
             return {}
-        found = places(self._written, view.model.proto, view.plan.graph)
+        found = places(self._written, prepared.model.proto, prepared.plan.graph)
         return {name: found[name] for name in nodes if name in found}
 
     def compile(
@@ -307,30 +311,28 @@ class Explainer:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
         """
+        from backtrace_onnx.compiler.likely_task import likely_task
         from backtrace_onnx.compiler.saving import write
-        from backtrace_onnx.compiler.target_input import OPTIONAL, Asked
-        from backtrace_onnx.compiler.writer import Options
+        from backtrace_onnx.compiler.target_input import TargetInput, takes_start
 
         check_amounts(threshold, scaler)
         views = self._subject.straight()
         output = find_output(output, views.graph)
-        view = views.view(output)
-        asked = Asked.of(target)
-        if isinstance(start, str) and start != "probability":
-            raise RequestError(f'start is True, False or "probability", not {start!r}')
-        given = start is True
-        if given and (task is not None or scaler is not None or asked != OPTIONAL):
-            raise RequestError("give either start, or task, target and scaler")
-        said = Said(sample_axis, class_axis, columns, len(labels))
-        if task is None and not given:
-            pinned = not asks_for_boxes(asked.fixed or None)
-            task = undeclared_task(view, output, find_policy(mode), said, pinned=pinned)
-        task = task or "start"
-        said, _ = declared(task, views.graph, output, said)
-        probability = isinstance(start, str)
-        how = (find_policy(mode), output, task, scaler, threshold, asked, said)
-        options = Options(*how, probability=probability, labels=len(labels))
-        write(views.prepared, path, options, tensors)
+        prepared, told = views.view(output), TargetInput.of(target)
+        question = Question(
+            find_policy(mode),
+            output,
+            task or OWN_START,
+            scaler=scaler,
+            threshold=threshold,
+            axes=Said(sample_axis, class_axis, columns, len(labels)),
+            probability=isinstance(start, str),
+        )
+        if not takes_start(start, told, task, scaler) and task is None:
+            pinned = not asks_for_boxes(told.fixed or None)
+            question = replace(question, task=likely_task(prepared, question, pinned=pinned))
+        axes, _ = declared(question.task, views.graph, output, question.axes)
+        write(views.prepared, path, replace(question, axes=axes), told, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""

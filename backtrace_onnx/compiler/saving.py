@@ -12,12 +12,14 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from backtrace_onnx.compiler.writer import Options, build
+from backtrace_onnx.compiler.target_input import TargetInput
+from backtrace_onnx.compiler.writer import build
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import stays_inline
 from backtrace_onnx.passes.pipeline import Prepared
+from backtrace_onnx.targets.question import Question
 
 Weights = dict[str, npt.NDArray[Any]]
 _EMBED_BYTES = 1_800_000_000
@@ -26,7 +28,8 @@ _EMBED_BYTES = 1_800_000_000
 def write(
     prepared: Prepared,
     path: str | os.PathLike[str],
-    options: Options,
+    question: Question,
+    target: TargetInput,
     tensors: Sequence[str] | None,
 ) -> None:
     """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
@@ -36,7 +39,7 @@ def write(
     """
     path = Path(path)
     _check_place(path, prepared.model)
-    made = build(prepared, options, tensors)
+    made = build(prepared, question, tensors, target=target)
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]

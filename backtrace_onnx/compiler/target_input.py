@@ -21,20 +21,20 @@ _CHOICES = 'compile takes target="optional", "required", None, or one entry of t
 
 
 @dataclass(frozen=True)
-class Asked:
+class TargetInput:
     """Whether `target` is an input of the file, and what it is otherwise.
 
     Attributes:
-        default: of an input: whether it may be left out.
+        optional: of an input: whether it may be left out.
         fixed: no input: the target of every sample, an index or one per axis; () for the one that
             is explained where nothing is asked for.
     """
 
-    default: bool = True
+    optional: bool = True
     fixed: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, target: Any) -> Asked:
+    def of(cls, target: Any) -> TargetInput:
         """What the argument `target` of `compile` says. Raises RequestError."""
         if isinstance(target, str):
             if target not in ("optional", "required"):
@@ -89,7 +89,20 @@ class Asked:
         )
 
 
-OPTIONAL = Asked()
+OPTIONAL = TargetInput()
+
+
+def takes_start(start: Any, target: TargetInput, task: str | None, scaler: float | None) -> bool:
+    """Whether the file takes relevance to start from, as the argument `start` of `compile` says.
+
+    Raises RequestError where it says nothing that is known, or is given beside what it replaces.
+    """
+    if isinstance(start, str) and start != "probability":
+        raise RequestError(f'start is True, False or "probability", not {start!r}')
+    own = start is True
+    if own and (task is not None or scaler is not None or target != OPTIONAL):
+        raise RequestError("give either start, or task, target and scaler")
+    return own
 
 
 def target_dims(task: str) -> list[str | int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,51 +13,26 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.compiler.start import StartWriter, Symbols
-from backtrace_onnx.compiler.target_input import OPTIONAL, Asked
+from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.start_writer import StartWriter
+from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.topology import captured, living, sort_nodes
-from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.passes.pipeline import Prepared
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.targets.axis_search import SEARCH, Said, resolved
+from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.heads import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.request import relevance_dtype
-from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.question import Question, relevance_dtype
 from backtrace_onnx.targets.tensors import find_reached
 
 MAX_IR = 13
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is explained, as in `Explainer.explain`; task "start": arrays given at run time.
-
-    Attributes:
-        asked: how the file is told what to explain.
-        axes: of the output, or what is said of them, where they are found as declared.
-        single: whether every entry has one class; None: as declared.
-        probability: whether a signed mode starts at the output, not at the scores it is made of.
-        labels: how many classes have names; 0: that is not known.
-    """
-
-    policy: Policy
-    output: str
-    task: str = "classification"
-    scaler: float | None = None
-    threshold: float = 0.5
-    asked: Asked = OPTIONAL
-    axes: OutputAxes | Said = SEARCH
-    single: bool | None = None
-    probability: bool = False
-    labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,37 +52,54 @@ class Compiled:
 
 def build(
     prepared: Prepared,
-    options: Options,
+    question: Question,
     tensors: Sequence[str] | None = None,
     *,
+    target: TargetInput = OPTIONAL,
+    axes: OutputAxes | None = None,
+    single: bool | None = None,
     ledger: bool = False,
 ) -> Compiled:
     """The model that returns prediction and relevance.
 
-    Its inputs are the model's, and `target` (see `asking`; not for a segmentation) or, for task
-    "start", `start` and with two channels `start_negative`. Its outputs are the model's
+    Its inputs are the model's, and `target` (see `target_input`; not for a segmentation) or, for
+    task "start", `start` and with two channels `start_negative`. Its outputs are the model's
     and `relevance/T` for every tensor T of `tensors` (default: the model's inputs), in modes with
     two channels also `positive/T` and `negative/T`.
+
+    Args:
+        target: how the file is told which entry it explains.
+        axes: of the explained output; default: as the shapes that the file declares tell.
+        single: whether every entry of the output has one class; default: as declared.
+        ledger: whether the totals of the ledger are outputs, too.
     """
     writable = prepared.writable
-    whole = writable.graph({options.output})
-    part = _reaching(whole, options.output)
-    plan = make_plan(part)
-    plan.check(options.output)
+    whole = writable.graph({question.output})
+    plan = make_plan(_reaching(whole, question.output))
+    plan.check(question.output)
     wanted = whole.inputs if tensors is None else tensors
-    found = find_reached("tensors", wanted, whole, options.output)
-    return _Writer(writable.model, plan, options, ledger).compile(found)
+    found = find_reached("tensors", wanted, whole, question.output)
+    axes = axes or find_axes(plan.graph, question.output, question.axes)
+    return _Writer(writable.model, plan, question, target, axes, single, ledger).compile(found)
 
 
 class _Writer:
     """Appends start, walk and outputs to a copy of the model."""
 
-    def __init__(self, model: Model, plan: Plan, options: Options, ledger: bool) -> None:
-        self.model, self.plan, self.options = model, plan, options
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        question: Question,
+        target: TargetInput,
+        axes: OutputAxes,
+        single: bool | None,
+        ledger: bool,
+    ) -> None:
+        self.model, self.plan, self.question, self.axes = model, plan, question, axes
         self.proto = onnx.ModelProto()
         self.proto.CopyFrom(model.proto)
-        kind = plan.graph.type(options.output)
-        self.dtype = relevance_dtype(_numpy_type(kind))
+        self.dtype = relevance_dtype(_numpy_type(plan.graph.type(question.output)))
         taken = {n for node in model.proto.graph.node for n in (*node.output, node.name)}
         taken |= set(plan.graph.inputs) | model.weights.keys()
         known = frozenset(model.weights.keys() | (plan.graph.constants.keys() & taken))
@@ -120,45 +112,39 @@ class _Writer:
             opset=model.opsets[""],
         )
         self.values = Symbols(self.ops, plan.graph)
-        self.axes = resolved(plan.graph, options.output, options.axes)
-        self.samples = SampleAxes(plan.graph, self.axes.known(options.output))
+        self.samples = SampleAxes(plan.graph, axes.known(question.output))
         self.books = Books(self.ops, self.samples)
         self.ledger = ledger
+        head = find_head(plan, question.output)
         self.start = StartWriter(
             self.ops,
             self.values,
-            plan.graph,
-            options,
-            self.axes,
+            question,
+            target,
+            axes,
             self.samples,
-            Site(
-                find_head(plan, options.output),
-                plan,
-                options.policy,
-                options.task,
-                options.probability,
-                options.labels,
-            ),
+            question.site(head, plan),
             lambda name: name in plan.graph.tensors or name in model.weights,
+            single=single,
         )
         self.outputs: list[onnx.ValueInfoProto] = []
         self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Everything, in order."""
-        graph, options = self.plan.graph, self.options
+        graph, question = self.plan.graph, self.question
         axis = self.axes.samples
         if axis is not None:
-            y = self.values.value(options.output)
+            y = self.values.value(question.output)
             self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self.start.write()
         relevance = propagate(
             self.start.plan,
-            {options.output: start},
+            {question.output: start},
             ops=self.ops,
-            policy=options.policy,
+            policy=question.policy,
             values=self.values,
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
@@ -168,7 +154,7 @@ class _Writer:
             self._return(tensor, relevance.get(source))
         if self.ledger:
             fed = {name: relevance[name] for name in graph.inputs if name in relevance}
-            self.books.finish(options.output, start, fed)
+            self.books.finish(question.output, start, fed)
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
@@ -184,7 +170,7 @@ class _Writer:
         """Outputs for a tensor's relevance; zeros where relevance does not reach it."""
         if channels is None:
             zeros = self.ops.Expand(self.ops.zero(), self.values.shape(tensor))
-            channels = [zeros] * self.options.policy.channels
+            channels = [zeros] * self.question.policy.channels
         if len(channels) == 1:
             self._output(f"relevance/{tensor}", channels[0], tensor)
             return
@@ -218,9 +204,9 @@ class _Writer:
             self.proto,
             {
                 **{p.key: p.value for p in self.proto.metadata_props},
-                "backtrace.mode": self.options.policy.name,
-                "backtrace.output": self.options.output,
-                "backtrace.task": self.options.task,
+                "backtrace.mode": self.question.policy.name,
+                "backtrace.output": self.question.output,
+                "backtrace.task": self.question.task,
             },
         )
         return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
@@ -247,8 +233,6 @@ class _Writer:
 
 
 def _reaching(graph: Graph, output: str) -> Graph:
-    from dataclasses import replace
-
     nodes = tuple(graph.ancestors(output))[::-1]
     outputs = graph.outputs if output in graph.outputs else (output,)
     return replace(graph, nodes=nodes, outputs=outputs)

@@ -12,27 +12,17 @@ import numpy.typing as npt
 from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
+from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import Values, propagate
 from backtrace_onnx.propagation.trace import TracedValues
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.targets.axis_search import find_axes
-from backtrace_onnx.targets.checking import explainable, find_target, given_start
-from backtrace_onnx.targets.detectors import recognised
-from backtrace_onnx.targets.language_models import find_tokens
-from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.remarks import remarks
-from backtrace_onnx.targets.request import (
-    Outcome,
-    Progress,
-    Request,
-    View,
-    one_of_two,
-    relevance_dtype,
-)
-from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.checking import given_start
+from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
+from backtrace_onnx.targets.prepared_output import PreparedOutput
+from backtrace_onnx.targets.question import Question
 from backtrace_onnx.targets.start import Options, raising, start_text
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -40,59 +30,52 @@ Array = npt.NDArray[Any]
 
 
 def run_eager(
-    view: View,
-    request: Request,
+    prepared: PreparedOutput,
+    question: Question,
     feeds: Mapping[str, Array],
     sessions: Sessions,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run the model, start, walk back and close the books."""
-    plan, name, policy = view.plan, request.output, request.policy
-    arrays = view.trace.run(feeds)
-    outputs = {o: arrays[o] for o in view.trace.outputs}
-    y = explainable(name, arrays[name])
-    dtype = relevance_dtype(y.dtype)
-    shapes = {n: x.shape for n, x in feeds.items()}
-    request, assumed = recognised(request, plan.graph, {**outputs, name: y}, shapes)
-    axes = find_axes(plan.graph, name, request.axes, shape=y.shape, fed=shapes)
-    request = one_of_two(request, view, axes, y)
-    site = request.site(view)
-    samples, count = SampleAxes(plan.graph, axes.known(name)), axes.count(y.shape)
-    ops = EagerOps(dtype, Samples(count), sessions, dict(plan.graph.opsets))
-    tokens = find_tokens(plan.graph, name)
-    ends = tokens.ends(feeds, y.shape[1]) if tokens else None
+    graph, name = prepared.plan.graph, question.output
+    arrays = prepared.trace.run(feeds)
+    outputs = {o: arrays[o] for o in prepared.trace.outputs}
+    explained = read_output(prepared, question, arrays, feeds)
+    policy, dtype, count = question.policy, explained.dtype, explained.count
+    samples = SampleAxes(graph, explained.axes.known(name))
+    ops = EagerOps(dtype, Samples(count), sessions, dict(graph.opsets))
     values = TracedValues(arrays, dtype)
-    real = tokens.real(feeds, y.shape[1]) if tokens else None
-    starter = _Starter(ops, axes, samples, request, site, ends, real)
-    started = starter.start(y.astype(dtype, copy=False), values)
-    start = started.channels
+    start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples)
     relevance = propagate(
-        started.plan,
-        {name: start},
+        start.plan,
+        {name: start.channels},
         ops=ops,
         policy=policy,
         values=values,
-        keep={plan.graph.aliases.get(n, n) for n in request.keep} | set(feeds),
+        keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
         enter=books.enter,
-        advance=_counting(progress, len(plan.graph.nodes)),
+        advance=_counting(progress, len(graph.nodes)),
     )
     for n, x in feeds.items():
         relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
-    books.finish(name, start, {n: relevance[n] for n in feeds})
+    books.finish(name, start.channels, {n: relevance[n] for n in feeds})
     ledger = books.ledger(count)
-    total, binary = ledger.total().start, started.binary
-    named = request.target is not None
-    notes = remarks(site, axes.rows(y), started.target, total, binary=binary, asked=named)
-    notes = (*assumed, *axes.notes, *notes)
-    return Outcome(relevance, ledger, outputs, started.target, axes, notes, binary)
+    notes = explained.notes(start.target, ledger.total().start, start.binary)
+    axes = explained.axes
+    return Outcome(relevance, ledger, outputs, start.target, axes, notes, start.binary)
 
 
 @dataclass(frozen=True)
-class _Started:
-    """Relevance at the output and the plan of its walk, what was asked for, and whether targets are
-    classes of one entry.
+class _Start:
+    """Relevance at the output, and what the walk back from there takes.
+
+    Attributes:
+        channels: one array per channel, shaped like the output.
+        plan: of the walk.
+        target: the entries that are explained; None where relevance was given, or all are.
+        binary: whether targets are classes 0 and 1, for which the output's one entry stands.
     """
 
     channels: Channels
@@ -106,45 +89,45 @@ class _Starter:
     """What a start is made with."""
 
     ops: EagerOps
-    axes: OutputAxes
     samples: SampleAxes
-    request: Request
-    site: Site
-    ends: Array | None
-    real: Array | None
+    explained: ExplainedOutput
 
-    def start(self, y: Array, values: Values) -> _Started:
-        """The start at the output y."""
-        request, read = self.request, self.site.read(self.ops, values, self.samples)
-        if request.start is not None:
-            given = given_start(request.start, y, request.policy, self.ops.dtype, self.ends, *read)
-            return _Started(given, self._plan(None))
+    def start(self, values: Values) -> _Start:
+        """The start at the explained output."""
+        explained, question, axes = self.explained, self.explained.question, self.explained.axes
+        y = explained.y.astype(explained.dtype, copy=False)
+        read = explained.site.read(self.ops, values, self.samples)
+        if question.start is not None:
+            given = given_start(
+                question.start, y, question.policy, self.ops.dtype, explained.ends, *read
+            )
+            return _Start(given, self._plan(None))
         rows, scores, sides = (None if x is None else self._rows(x) for x in (y, *read))
         assert rows is not None
-        raises = self.site.raises(self.samples, self.axes)
-        single, axes = self.axes.single(y.shape), self.axes
-        how = Options(request.threshold, request.scaler, single, axes.class_axis, axes.columns)
-        options = self.site.options(how, alone=rows[0].size == 1, raises=raises)
-        told = (rows, request.task, axes, self.ends)
-        target = find_target(request.target, *told, binary=options.binary, real=self.real)
-        text = start_text(request.task, request.policy.channels, options)
-        key = f"start/{request.task}/{request.policy.channels}/{options}"
+        raises = explained.site.raises(self.samples, axes)
+        single = axes.single(y.shape)
+        how = Options(question.threshold, question.scaler, single, axes.class_axis, axes.columns)
+        options = explained.site.options(how, alone=rows[0].size == 1, raises=raises)
+        target = explained.find_target(rows, options.binary)
+        text = start_text(question.task, question.policy.channels, options)
+        key = f"start/{question.task}/{question.policy.channels}/{options}"
         made = self.ops.apply(key, text, rows, target, scores, sides)
         parts = made if isinstance(made, tuple) else (made,)
         constant = self._constant(options, rows, target, scores) if raises else None
-        channels = [self.axes.back(part, y.shape) for part in parts]
-        return _Started(channels, self._plan(constant), target, options.binary)
+        channels = [axes.back(part, y.shape) for part in parts]
+        return _Start(channels, self._plan(constant), target, options.binary)
 
     def _rows(self, y: Array) -> Array:
-        return np.ascontiguousarray(self.axes.rows(y))
+        return np.ascontiguousarray(self.explained.axes.rows(y))
 
     def _plan(self, constant: Array | None) -> Plan:
-        return self.site.plan(self.ops, constant, self.samples, self.axes)
+        return self.explained.site.plan(self.ops, constant, self.samples, self.explained.axes)
 
     def _constant(
         self, options: Options, rows: Array, target: Array | None, scores: Array | None
     ) -> Array:
-        task = self.request.task
+        """What is added to the scores of each sample so that none is negative: [samples]."""
+        task = self.explained.question.task
         text, key = raising(task, options), f"raising/{task}/{options}"
         made: Array = self.ops.apply(key, text, rows, target, scores)
         return made

@@ -23,7 +23,7 @@ from backtrace_onnx.passes.pipeline import Prepared, read, rewritten
 from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.heads import find_head
-from backtrace_onnx.targets.request import View
+from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.tensors import default_output
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Views:
         if output is not None:
             self._check(plan, output)
         self.main = self._made(plan, output or "", ())
-        self._by_output: dict[str, View] = {}
+        self._by_output: dict[str, PreparedOutput] = {}
         self._lock = Lock()
 
     @property
@@ -92,7 +92,7 @@ class Views:
 
         return CompiledRuns(self.prepared, self._runtime)
 
-    def view(self, output: str) -> View:
+    def view(self, output: str) -> PreparedOutput:
         """The view that explains `output`, made once."""
         with self._lock:
             if output not in self._by_output:
@@ -101,7 +101,7 @@ class Views:
                 self._by_output[output] = make(output)
             return self._by_output[output]
 
-    def _output_view(self, output: str) -> View:
+    def _output_view(self, output: str) -> PreparedOutput:
         """The main view without the nodes behind `output`: no activation there is a gate."""
         nodes = tuple(self.graph.ancestors(output))[::-1]
         if len(nodes) == len(self.graph.nodes) and self.main.head.output == output:
@@ -113,7 +113,7 @@ class Views:
             return replace(self.main, plan=plan, head=head)
         return self._made(plan, output, ())
 
-    def _inner_view(self, output: str) -> View:
+    def _inner_view(self, output: str) -> PreparedOutput:
         whole = self.prepared.graph({output})
         nodes = tuple(whole.ancestors(output))[::-1]
         plan = make_plan(
@@ -122,11 +122,11 @@ class Views:
         self._check(plan, output)
         return self._made(plan, output, (output,))
 
-    def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> View:
+    def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> PreparedOutput:
         head = find_head(plan, output)
         asked = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
         model = self.prepared.model
-        return View(model, plan, Trace(model, plan, asked, self._runtime), head)
+        return PreparedOutput(model, plan, Trace(model, plan, asked, self._runtime), head)
 
     def _check(self, plan: Plan, output: str) -> None:
         if self.on_unsupported == "error":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.graph.module_scopes import Place, places
+from backtrace_onnx.graph.module_scopes import Place
 from backtrace_onnx.targets.tensors import find_output
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def stages_of(explainer: Explainer, output: str | None) -> tuple[Stage, ...]:
         view = views.view(name)
     except BacktraceError:
         return ()
-    graph, written = view.plan.graph, explainer._written
-    found = places(written, view.model.proto, graph) if written.by_name else {}
+    graph = view.plan.graph
+    found = explainer._places(view, (node.name for node in graph.nodes))
     return find_stages(graph, name, found)
 
 

@@ -69,11 +69,6 @@ def find_axes(
     return OutputAxes(samples, classes, rank, tuple(notes), said.columns)
 
 
-def resolved(graph: Graph, output: str, axes: OutputAxes | Said) -> OutputAxes:
-    """The axes, found as declared where they are not known yet."""
-    return axes if isinstance(axes, OutputAxes) else find_axes(graph, output, axes)
-
-
 def _checked(what: str, axis: int, output: str, rank: int | None) -> int:
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise RequestError(f"{what} is the number of an axis, not {axis!r}")

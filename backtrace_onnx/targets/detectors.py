@@ -27,7 +27,7 @@ from backtrace_onnx.targets.entry_reading import Entries
 from backtrace_onnx.targets.output_axes import OutputAxes
 
 if TYPE_CHECKING:
-    from backtrace_onnx.targets.request import Request
+    from backtrace_onnx.targets.question import Question
 
 Array = npt.NDArray[Any]
 _BOXES = re.compile(r"box|loc|reg|coord", re.IGNORECASE)
@@ -188,8 +188,8 @@ def asks_for_boxes(target: Any) -> bool:
 
 
 def recognised(
-    request: Request, graph: Graph, outputs: Mapping[str, Any], fed: Mapping[str, tuple[int, ...]]
-) -> tuple[Request, tuple[Note, ...]]:
+    request: Question, graph: Graph, outputs: Mapping[str, Any], fed: Mapping[str, tuple[int, ...]]
+) -> tuple[Question, tuple[Note, ...]]:
     """The request, with what the outputs of a run tell of a detector, and what was assumed."""
     if request.start is not None:
         return request, ()
@@ -239,7 +239,7 @@ def _is_detector(
 
 
 def read_entries(
-    request: Request,
+    request: Question,
     graph: Graph,
     outputs: Mapping[str, Any],
     feeds: Mapping[str, Array],

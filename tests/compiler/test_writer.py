@@ -13,10 +13,11 @@ from onnx import helper
 
 import backtrace_onnx as bt
 from backtrace_onnx.compiler import saving
-from backtrace_onnx.compiler.writer import Options, build
+from backtrace_onnx.compiler.writer import build
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.passes.pipeline import prepare
 from backtrace_onnx.policies import find_policy
+from backtrace_onnx.targets.question import Question
 from tests.graphs import FLOAT, mlp, model, normal
 
 X = normal(5, 4, seed=3)
@@ -129,8 +130,8 @@ def test_onnxruntime_engine_keeps_the_same_books(mode: str) -> None:
 def test_a_ledger_takes_few_nodes_for_each_of_its_totals() -> None:
     prepared = prepare(load(ROOT / "models/mnist_cnn.onnx"))
     output = prepared.nodes.outputs[0]
-    options = Options(find_policy("default"), output)
-    plain, booked = (build(prepared, options, ledger=ledger) for ledger in (False, True))
+    question = Question(find_policy("default"), output)
+    plain, booked = (build(prepared, question, ledger=ledger) for ledger in (False, True))
     totals = len(booked.proto.graph.output) - len(plain.proto.graph.output)
     more = len(booked.proto.graph.node) - len(plain.proto.graph.node)
     assert totals > len(booked.books.rows)

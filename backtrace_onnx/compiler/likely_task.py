@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,17 @@ from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.ops.policy import Policy
-from backtrace_onnx.targets.axis_search import Said
 from backtrace_onnx.targets.detector_columns import end_to_end
 from backtrace_onnx.targets.detectors import may_hold_boxes, recognised
 from backtrace_onnx.targets.language_models import default_task
-from backtrace_onnx.targets.request import Request, View
+from backtrace_onnx.targets.prepared_output import PreparedOutput
+from backtrace_onnx.targets.question import Question
 
 _SIDE = 256  # of a picture whose size is known only when the file runs
 
 
-def undeclared_task(
-    view: View, output: str, policy: Policy, said: Said, *, pinned: bool = False
-) -> str:
-    """What `explain` would explain `output` as, where its shape or a trial run tells.
+def likely_task(prepared: PreparedOutput, question: Question, *, pinned: bool = False) -> str:
+    """What `explain` would explain the output as, where its shape or a trial run tells.
 
     Args:
         pinned: whether the file explains one given entry, which is no box's.
@@ -31,15 +29,15 @@ def undeclared_task(
     Raises:
         RequestError: it may hold a detector's boxes, and nothing tells before it runs.
     """
-    graph = view.plan.graph
+    graph, output = prepared.plan.graph, question.output
     task, _ = default_task(graph, output)
     if task == "classification" and not pinned and end_to_end(graph, output):
         return "detection"
     if task != "classification" or pinned or not may_hold_boxes(graph, output):
         return task
     feeds = _picture(graph)
-    request = Request(policy, output, frozenset(), task, axes=said, open=True)
-    found = None if feeds is None else _tried(view, request, feeds)
+    question = replace(question, task=task, open=True)
+    found = None if feeds is None else _tried(prepared, question, feeds)
     if found == task or (found is not None and _is_fixed(graph, output)):
         return found
     shape = graph.type(output).shape
@@ -69,12 +67,14 @@ def _picture(graph: Graph) -> dict[str, npt.NDArray[Any]] | None:
     return {name: (noise * 255 if dtype.kind in "iu" else noise).astype(dtype)}
 
 
-def _tried(view: View, request: Request, feeds: dict[str, npt.NDArray[Any]]) -> str | None:
+def _tried(
+    prepared: PreparedOutput, question: Question, feeds: dict[str, npt.NDArray[Any]]
+) -> str | None:
     """The task that the outputs of a run tell; None where the model does not run on this."""
     try:
-        arrays = view.trace.run(feeds)
+        arrays = prepared.trace.run(feeds)
     except InputError:
         return None
-    outputs = {name: arrays[name] for name in (*view.trace.outputs, request.output)}
+    outputs = {name: arrays[name] for name in (*prepared.trace.outputs, question.output)}
     fed = {name: x.shape for name, x in feeds.items()}
-    return recognised(request, view.plan.graph, outputs, fed)[0].task
+    return recognised(question, prepared.plan.graph, outputs, fed)[0].task

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,21 +11,25 @@ from onnx import TensorProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.compiler.target_input import PAIRS, TARGET, largest, target_dims
+from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.target_input import (
+    PAIRS,
+    TARGET,
+    TargetInput,
+    largest,
+    target_dims,
+)
 from backtrace_onnx.errors import CompileError
-from backtrace_onnx.graph.graph import Graph, TensorType
+from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Value, ints
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.language_models import Tokens, find_tokens
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.question import OWN_START, Question
 from backtrace_onnx.targets.sites import CONTRAST, Site
-from backtrace_onnx.targets.start import Options as StartOptions
-from backtrace_onnx.targets.start import raising, start_text
-
-if TYPE_CHECKING:
-    from backtrace_onnx.compiler.writer import Options
+from backtrace_onnx.targets.start import Options, raising, start_text
 
 _ALL = np.iinfo(np.int64).max
 _LEAST = -3.0e38
@@ -34,6 +38,16 @@ _LARGEST = frozenset({"classification", "bbox"})  # tasks whose open target is t
 
 class StartWriter:
     """Writes the start behind the model, and the inputs that steer it.
+
+    Args:
+        ops: appends nodes to the file.
+        values: the tensors of the forward run.
+        question: what the file explains.
+        target: how the file is told which entry.
+        axes, samples: where the samples of the output, and of any tensor, lie.
+        single: whether every entry of the output has one class.
+        site: where relevance starts.
+        taken: whether the model has a tensor of a name.
 
     Attributes:
         inputs: those that the file has beside the model's.
@@ -44,55 +58,58 @@ class StartWriter:
         self,
         ops: EmitOps,
         values: Symbols,
-        graph: Graph,
-        options: Options,
+        question: Question,
+        target: TargetInput,
         axes: OutputAxes,
         samples: SampleAxes,
         site: Site,
         taken: Callable[[str], bool],
+        *,
+        single: bool | None = None,
     ) -> None:
-        """`taken` tells whether the model has a tensor of a name."""
-        self.ops, self.values, self.graph, self.taken = ops, values, graph, taken
-        self.options, self.axes, self.samples, self.site = options, axes, samples, site
+        self.ops, self.values, self.taken = ops, values, taken
+        self.question, self.target, self.site = question, target, site
+        self.axes, self.samples, self.single = axes, samples, single
         self.plan = site.whole
+        self.graph = site.whole.graph
         self.inputs: list[onnx.ValueInfoProto] = []
 
     def write(self) -> Channels:
         """The start at the output, one symbol per channel."""
-        options, kind = self.options, self.graph.type(self.options.output)
-        channels = options.policy.channels
+        question, kind = self.question, self.graph.type(self.question.output)
+        channels = question.policy.channels
         self.plan = self.site.plan(self.ops, None, self.samples, self.axes)
-        if options.task in ("start", CONTRAST):
+        if question.task in (OWN_START, CONTRAST):
             names = ["start", "start_negative"][:channels]
             return [self._input(name, kind.shape) for name in names]
-        y = self.values.value(options.output)
-        text, raises = start_text(options.task, channels, self._how(kind)), self._raises()
+        y = self.values.value(question.output)
+        text, raises = start_text(question.task, channels, self._how(kind)), self._raises()
         read = self.site.read(self.ops, self.values, self.samples)
         scores, sides = (None if x is None else self._rows(x) for x in read)
         rows, target = self._rows(y), self._target(kind)
-        if options.task in PAIRS and target is not None:
+        if question.task in PAIRS and target is not None:
             target = self._placed(target, y)
-        elif options.task in _LARGEST and target is not None:
+        elif question.task in _LARGEST and target is not None:
             target = self._among_tokens(target, y)
         parts = text(self.ops, rows, target, scores, sides)
         if raises:
-            constant = raising(options.task, self._how(kind))(self.ops, rows, target, scores)
+            constant = raising(question.task, self._how(kind))(self.ops, rows, target, scores)
             self.plan = self.site.plan(self.ops, constant, self.samples, self.axes)
         return [self._in_place(part, y) for part in parts]
 
     def _raises(self) -> bool:
         return self.site.raises(self.samples, self.axes)
 
-    def _how(self, kind: TensorType) -> StartOptions:
+    def _how(self, kind: TensorType) -> Options:
         single = self.axes.single(kind.shape) if kind.shape is not None else False
-        single = single if self.options.single is None else self.options.single
-        how = StartOptions(
-            self.options.threshold,
-            self.options.scaler,
+        single = single if self.single is None else self.single
+        how = Options(
+            self.question.threshold,
+            self.question.scaler,
             single,
             self.axes.class_axis,
             self.axes.columns,
-            pairs=self.options.task in TASKS,
+            pairs=self.question.task in TASKS,
         )
         alone = single and kind.shape is not None and self.axes.alone(kind.shape)
         return self.site.options(how, alone=alone, raises=self._raises())
@@ -114,22 +131,22 @@ class StartWriter:
         return self.ops.Transpose(part, perm=np.argsort(_to_front(axis, rank)).tolist())
 
     def _target(self, kind: TensorType) -> Value | None:
-        asked, task = self.options.asked, self.options.task
-        if task == "segmentation" and not asked.fixed:
+        given, task = self.target, self.question.task
+        if task == "segmentation" and not given.fixed:
             return None
-        if asked.fixed is not None:
+        if given.fixed is not None:
             binary = self._how(kind).binary
-            return asked.constant(task, kind.shape, self.axes.samples, binary=binary)
+            return given.constant(task, kind.shape, self.axes.samples, binary=binary)
         name = self._free(TARGET)
         dims = target_dims(task)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
-        if asked.default:
+        if given.optional:
             self.ops.constants[name] = largest(task)
         return Symbol(self.ops, name)
 
     def _placed(self, target: Value, y: Value) -> Value:
         """Targets whose negative positions count from the end of each text, as those of `y`."""
-        tokens = find_tokens(self.graph, self.options.output)
+        tokens = find_tokens(self.graph, self.question.output)
         ends = None if tokens is None else self._ends(tokens, self.ops.Shape(y, start=1, end=2))
         if ends is None:
             return target
@@ -141,8 +158,8 @@ class StartWriter:
 
     def _among_tokens(self, target: Value, y: Value) -> Value:
         """Targets of [samples, tokens, classes] that are open, at the best position of a token."""
-        kind, e = self.graph.type(self.options.output), self.ops
-        tokens = find_tokens(self.graph, self.options.output)
+        kind, e = self.graph.type(self.question.output), self.ops
+        tokens = find_tokens(self.graph, self.question.output)
         if tokens is None or self.axes.samples != 0 or kind.rank != 3:
             return target
         count = e.Shape(y, start=1, end=2)
@@ -189,35 +206,6 @@ class StartWriter:
         if self.taken(name):
             raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
         return name
-
-
-class Symbols:
-    """Values of the forward run, as tensors of the graph."""
-
-    def __init__(self, ops: EmitOps, graph: Graph) -> None:
-        self._ops, self._graph = ops, graph
-
-    def value(self, name: str) -> Value:
-        """The tensor; floats cast to the dtype of the relevance where they have another."""
-        kind = self._graph.type(name)
-        symbol = Symbol(self._ops, name)
-        if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
-            return self._ops.Cast(symbol, to=self._ops.float_type)
-        return symbol
-
-    def exact(self, name: str) -> Value:
-        """The tensor, not cast."""
-        return Symbol(self._ops, name)
-
-    def shape(self, name: str) -> Value:
-        """Shape of the tensor; a constant where it is known."""
-        shape = self._graph.type(name).shape
-        if shape is not None and all(isinstance(n, int) for n in shape):
-            return np.array(shape, np.int64)
-        return self._ops.Shape(Symbol(self._ops, name))
-
-    def release(self, names: Sequence[str]) -> None:
-        """Nothing to forget."""
 
 
 def _to_front(axis: int, rank: int) -> list[int]:

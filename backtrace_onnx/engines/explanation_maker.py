@@ -8,27 +8,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.results.reach import is_one_sum, reach_notes
-from backtrace_onnx.targets.request import Outcome, Request, View
+from backtrace_onnx.targets.prepared_output import PreparedOutput
+from backtrace_onnx.targets.question import OWN_START, Question
 
 Array = npt.NDArray[Any]
 
 
-def assembled(
-    request: Request, outcome: Outcome, feeds: Mapping[str, Array], view: View
+def make_explanation(
+    question: Question, outcome: Outcome, feeds: Mapping[str, Array], prepared: PreparedOutput
 ) -> Explanation:
-    """What a caller gets of a request and its outcome."""
-    graph, ledger, mode = view.plan.graph, outcome.ledger, request.policy.name
-    one_sum = is_one_sum(view.plan, ledger, view.head)
+    """What a caller gets of a question and its outcome."""
+    graph, ledger, mode = prepared.plan.graph, outcome.ledger, question.policy.name
+    one_sum = is_one_sum(prepared.plan, ledger, prepared.head)
     doubts = reach_notes(ledger, feeds, mode, one_sum=one_sum)
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
-        if name in request.keep and shared in relevance:
+        if name in question.keep and shared in relevance:
             relevance[name] = relevance[shared]
-    inner = [name for name in relevance if name in request.keep and name not in feeds]
+    inner = [name for name in relevance if name in question.keep and name not in feeds]
     relevance = {name: relevance[name] for name in (*feeds, *inner)}
     positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
     negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}
@@ -38,9 +40,9 @@ def assembled(
         negative=negative,
         inputs=feeds,
         outputs=outcome.outputs,
-        output=request.output,
+        output=question.output,
         mode=mode,
-        task=_task(request, outcome),
+        task=_task(question, outcome),
         target=outcome.target,
         ledger=ledger,
         axes=_input_axes(feeds, graph, outcome),
@@ -50,11 +52,11 @@ def assembled(
     )
 
 
-def _task(request: Request, outcome: Outcome) -> str:
+def _task(question: Question, outcome: Outcome) -> str:
     """The task as asked, or as the outputs told where nobody asked."""
-    if request.start is not None:
-        return "start"
-    return "detection" if request.open and outcome.axes.columns is not None else request.task
+    if question.start is not None:
+        return OWN_START
+    return "detection" if question.open and outcome.axes.columns is not None else question.task
 
 
 def _input_axes(

@@ -1,0 +1,42 @@
+"""Values of the forward run in a compiled file: the tensors of the graph, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import TensorProto
+
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.ops.vocabulary import Value
+
+
+class Symbols:
+    """Values of the forward run, as tensors of the graph."""
+
+    def __init__(self, ops: EmitOps, graph: Graph) -> None:
+        self._ops, self._graph = ops, graph
+
+    def value(self, name: str) -> Value:
+        """The tensor; floats cast to the dtype of the relevance where they have another."""
+        kind = self._graph.type(name)
+        symbol = Symbol(self._ops, name)
+        if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
+            return self._ops.Cast(symbol, to=self._ops.float_type)
+        return symbol
+
+    def exact(self, name: str) -> Value:
+        """The tensor, not cast."""
+        return Symbol(self._ops, name)
+
+    def shape(self, name: str) -> Value:
+        """Shape of the tensor; a constant where it is known."""
+        shape = self._graph.type(name).shape
+        if shape is not None and all(isinstance(n, int) for n in shape):
+            return np.array(shape, np.int64)
+        return self._ops.Shape(Symbol(self._ops, name))
+
+    def release(self, names: Sequence[str]) -> None:
+        """Nothing to forget."""

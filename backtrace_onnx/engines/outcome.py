@@ -1,0 +1,41 @@
+"""What an engine returns, whichever of the two ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.propagation.ledger import Ledger
+from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.two_classes import TwoClasses
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+"""Called with (nodes done, nodes) as the walk back goes on."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Relevance of the tensors, the ledger, and what was explained.
+
+    Attributes:
+        relevance: one array per channel, shaped like the tensor, by tensor name.
+        outputs: the model's outputs, by name.
+        target: int64[samples], the entries that were explained; None where it is no such entry.
+        axes: where samples and classes of the explained output lie.
+        notes: what was assumed or is doubtful.
+        binary: whether targets are classes 0 and 1, for which the output's one entry stands.
+    """
+
+    relevance: dict[str, Channels]
+    ledger: Ledger
+    outputs: dict[str, Any]
+    target: Array | None
+    axes: OutputAxes
+    notes: tuple[Note, ...] = ()
+    binary: TwoClasses = ""

@@ -1,0 +1,27 @@
+"""A model as it is prepared for explaining one of its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backtrace_onnx.model.loading import Model
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.trace import Trace
+from backtrace_onnx.targets.heads import Head
+
+
+@dataclass
+class PreparedOutput:
+    """What explaining one tensor needs of the model.
+
+    Attributes:
+        model: the model that runs, which returns every tensor that the walk back reads.
+        plan: how relevance is handed on by each node on the way from the tensor to the inputs.
+        trace: runs the model and keeps these tensors.
+        head: the function of scores that the tensor is.
+    """
+
+    model: Model
+    plan: Plan
+    trace: Trace
+    head: Head
