@@ -1,4 +1,8 @@
-"""Where channels lie after their elements have moved; None where they are not kept together."""
+"""Where the channels of a linear operator lie after reshapes, transpositions and slices.
+
+A constant scale or shift somewhere behind the operator is read as part of it if it varies along the
+channels only; so they are followed. A move that does not keep them together gives None.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from backtrace_onnx.graph.graph import Graph, Node, Shape
 
 
 class Place(NamedTuple):
-    """The channels' axis; several where a reshape has split it, as into heads.
+    """The axes along which channels lie: one, or several where a reshape split it, as into heads.
 
     Attributes:
-        axes: they, the slowest first. rank: that of the tensor.
-        sizes: their sizes; the product is the number of channels.
+        axes: these axes, the slowest first. rank: number of axes of the tensor.
+        sizes: sizes of `axes`; their product is the number of channels.
     """
 
     axes: tuple[int, ...]

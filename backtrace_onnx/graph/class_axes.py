@@ -18,7 +18,16 @@ _FEW = 4  # times as many anchors as rows: then the rows are box and classes
 def find_class_axis(
     graph: Graph, output: str, shape: Shape | None, samples: int | None, notes: list[Note]
 ) -> int | None:
-    """The class axis; None where all entries of a sample lie along one, or nothing is known."""
+    """The axis of an output along which the classes of one entry lie.
+
+    It is that of a softmax or choice nearby, else that of the last layer's channels, else the usual
+    one, with a note where that is a guess. None where the shape is not known or a sample has no
+    axis.
+
+    Args:
+        samples: sample axis of the output, if it has one.
+        notes: what is assumed is appended here.
+    """
     if shape is None:
         return None
     own = [axis for axis in range(len(shape)) if axis != samples]
@@ -49,7 +58,9 @@ def _layer_axis(graph: Graph, output: str, rank: int) -> int | None:
 
 
 def class_axes(graph: Graph) -> dict[str, int]:
-    """The axis of a softmax or choice, by the tensors that it reads and makes."""
+    """Axes along which a softmax or a choice goes, by the tensors around it that have the same
+    entries.
+    """
     found: dict[str, int] = {}
     for node in graph.nodes:
         axis = _axis(node, graph.type(node.inputs[0]).rank) if node.operator in _CHOOSING else None

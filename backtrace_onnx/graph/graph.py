@@ -92,9 +92,11 @@ class Node:
 class Computed:
     """A tensor that the rules read, though the model does not make it.
 
+    Such as the output of a linear operator with the constant that another node adds to it later.
+
     Attributes:
         op_type, inputs: the elementwise operator it is computed with.
-        like: a tensor of its type and shape.
+        like: a tensor of the model with the same type and shape.
     """
 
     op_type: str

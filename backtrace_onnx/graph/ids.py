@@ -33,9 +33,9 @@ _COUNTING = frozenset({"CumSum", "ReduceSum"})
 
 
 def find_ids(graph: Graph) -> frozenset[str]:
-    """Tensors that fixed tables are looked up by, and what these are computed from in turn.
+    """Tensors by which fixed tables are looked up, and what these are computed from in turn.
 
-    Up to what is no arithmetic, element by element, and moves none of the elements.
+    They are followed back through arithmetic, element by element, and through moves of elements.
     """
     found: set[str] = set()
     for node in reversed(graph.nodes):
@@ -56,12 +56,14 @@ def _looked_up_by(node: Node, graph: Graph) -> tuple[str, ...]:
 
 
 def is_mask(graph: Graph, tensor: str) -> bool:
-    """Whether a tensor is made of booleans, perhaps as numbers and moved."""
+    """Whether a tensor holds booleans, perhaps converted to numbers and moved."""
     return graph.type(_origin(graph, tensor, lambda t: _is_bool(graph, t))).dtype == _BOOL
 
 
 def is_count(graph: Graph, tensor: str) -> bool:
-    """Whether a tensor counts what came before it, perhaps from another number on."""
+    """Whether a tensor is a running or whole sum (CumSum, ReduceSum), perhaps with a constant
+    added.
+    """
 
     def counts(name: str) -> bool:
         maker = graph.producers.get(name)

@@ -40,7 +40,9 @@ def describe(graph: Graph) -> str:
 
 
 def is_cache(name: str, kind: TensorType) -> bool:
-    """Whether an input says, by its name or an axis's, that it holds what was read before."""
+    """Whether an input is a language model's cache of what was read before, by its name or an
+    axis's.
+    """
     words = (name, *(n for n in kind.shape or () if isinstance(n, str)))
     is_named = any(word in text.lower() for text in words for word in ("past", "cache"))
     return is_named and kind.is_float and (kind.rank or 0) > 2

@@ -30,7 +30,11 @@ _MOVES = frozenset(
 
 
 def takes_missing(graph: Graph, tensor: str) -> bool:
-    """Whether the model asks where a tensor is NaN, or trees and imputers are all that reads it."""
+    """Whether NaN in a tensor stands for a missing value.
+
+    It does where the model asks for it (IsNaN), or where trees and imputers are all that reads the
+    tensor.
+    """
     return _asks(graph, tensor) or _answers(graph, tensor)
 
 

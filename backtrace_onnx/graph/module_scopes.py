@@ -40,7 +40,7 @@ class Place:
 
 
 class Written:
-    """What a file says of its nodes, by their names and by the tensors they make."""
+    """The modules that a file names for its nodes, by node and by tensor."""
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         nodes = proto.graph.node
@@ -56,7 +56,9 @@ class Written:
         }
 
     def find(self, node: Node) -> Scopes:
-        """The modules of a node that was written, or stands for a written one; () if not told."""
+        """The modules around a node, or around a written node that it stands for; () if not
+        told.
+        """
         for name in node.sources:
             for prefix in _prefixes(name):
                 if prefix in self.by_name:
@@ -65,13 +67,14 @@ class Written:
 
 
 def places(written: Written, proto: onnx.ModelProto, graph: Graph) -> dict[str, Place]:
-    """The place of every node; empty if the file tells of no modules.
-
-    Args:
-        proto: the model as prepared; its nodes may tell more than those that were written.
+    """The place of every node of `graph`; empty if the file tells of no modules.
 
     A node that nobody tells of belongs where its readers are, else where its inputs come from. A
     joined one belongs to the module of its first part.
+
+    Args:
+        written: what the file tells.
+        proto: the model as prepared; its nodes may tell more than those that were written.
     """
     own = {node.name: metadata_scopes(node) for node in proto.graph.node}
     found: dict[str, Scopes] = {}

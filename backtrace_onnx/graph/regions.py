@@ -9,7 +9,7 @@ from backtrace_onnx.graph.operator_families import DOMAIN, REGION
 
 
 def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes as they were before any were merged."""
+    """The nodes of the model that these stand for, in order: regions are taken apart."""
     waiting, found = list(nodes)[::-1], []
     while waiting:
         node = waiting.pop()
@@ -21,7 +21,7 @@ def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def kinds(node: Node) -> frozenset[str]:
-    """Operators that a node is made of."""
+    """Types of the operators that a node stands for: its own, or those inside of a region."""
     return node.attributes["kinds"] if is_region(node) else frozenset({node.op_type})
 
 

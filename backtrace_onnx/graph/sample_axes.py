@@ -21,13 +21,15 @@ _ROUNDS = 32  # merges one after another; later ones are taken for sample-major
 
 
 class SampleAxes:
-    """Axis of the samples, by tensor.
+    """Looks up the axis of a tensor along which samples lie: `axes(name)`.
 
-    Where it is not known it is taken to be the first, sample by sample; vectors have none.
+    Where nothing is known it is the first axis, sample after sample; vectors and numbers have none.
     """
 
     def __init__(self, graph: Graph, known: Mapping[str, SampleAxis] | None = None) -> None:
-        """`known`, of the explained output, goes above what the graph tells."""
+        """`known` holds what is known of the explained output; it goes above what the graph
+        tells.
+        """
         self._graph = graph
         followed, known = graph.samples, known or {}
         if not all(_followed(graph, name, axis) for name, axis in known.items()):
@@ -54,7 +56,10 @@ def _followed(graph: Graph, output: str, axis: SampleAxis) -> bool:
 
 
 def data_sized(graph: Graph, tensor: str) -> bool:
-    """Whether the first axis is as long as the values make it: detections, not samples."""
+    """Whether values decide how long the first axis of a tensor is.
+
+    What lies along it are detections or hits then (NonMaxSuppression, NonZero), not samples.
+    """
     shape = graph.type(tensor).shape
     nodes = ((node.op_type, node.inputs, node.outputs) for node in graph.nodes)
     return bool(shape and shape[0] in _data_symbols(nodes, graph.types))

@@ -83,7 +83,8 @@ _SIZES = frozenset({"Shape", "Size"})  # integers whatever they are the size of
 def integral(graph: Graph) -> frozenset[str]:
     """Tensors whose every dependence on the inputs goes through integers or booleans.
 
-    An embedding (a float table looked up by integers) is data of its own, angles are not.
+    A float table looked up by integers, an embedding, is data of its own. A table of cosines and
+    sines is not: it says where something stands, like the position that it is looked up by.
     """
     found = {name for name in graph.inputs if not graph.type(name).is_float}
     for node in _written(graph):
@@ -147,7 +148,9 @@ def is_head(tensor: str, graph: Graph) -> bool:
 
 
 def one_hot_ids(node: Node, graph: Graph) -> int | None:
-    """Which input of an Equal holds ids that a range of constants encodes one-hot, if so."""
+    """Index of the input of an Equal that holds ids, if it compares them with distinct
+    constants.
+    """
     if node.operator != "Equal":
         return None
     for i, other in ((0, 1), (1, 0)):

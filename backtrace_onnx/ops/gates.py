@@ -1,4 +1,9 @@
-"""Saturation gates (l, u) of activations that follow a linear operator (method: mode default)."""
+"""Saturation gates (l, u) of activations that directly follow a linear operator, in *default*.
+
+With t the operator's value, its positive contributions are silent where t < l, its negative ones
+where t > u: the activation is flat there, and they change nothing. A softmax has one only at the
+model's output (`HEAD_GATES`).
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,10 @@ class Op:
         return i < len(self.node.inputs) and self.node.inputs[i] != ""
 
     def names(self, i: int) -> bool:
-        """Whether output `i` has a name; for a text only those that are read have one."""
+        """Whether the node names output `i`.
+
+        For the text of an expansion, outputs that nobody reads have no name: it need not make them.
+        """
         return i < len(self.node.outputs) and self.node.outputs[i] != ""
 
     def constant(self, i: int) -> np.ndarray | None:
@@ -53,7 +56,9 @@ class Op:
 
     @property
     def makes_ids(self) -> bool:
-        """Whether the node computes ids."""
+        """Whether the node computes ids: what a table is looked up by, or comes from
+        (`graph.ids`).
+        """
         return not self.ids.isdisjoint(self.node.outputs)
 
     def type(self, i: int) -> TensorType:

@@ -72,7 +72,7 @@ class Text:
         return self.append(f"abs({self.name})")
 
     def append(self, expression: str) -> Text:
-        """A line that gives an expression a name."""
+        """Write a line that gives an expression a name; that is returned."""
         name = f"t{len(self.lines)}"
         self.lines.append(f"{name} = {expression}")
         return Text(name, self.lines)

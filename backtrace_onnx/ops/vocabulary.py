@@ -111,16 +111,19 @@ class Ops:
         raise NotImplementedError
 
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        """The node itself on other inputs."""
+        """Outputs of the node itself, run on other inputs; None for outputs without a name."""
         raise NotImplementedError
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """What is done meanwhile belongs to the node `name`."""
+        """What is computed or written meanwhile belongs to the node `name`."""
         yield
 
     def require(self, opset: int, what: str) -> None:
-        """What follows is text of at least this opset. Raises CompileError where it is older."""
+        """State that what follows takes operators of this opset.
+
+        Raises CompileError, naming `what`, where the graph that is written has an older one.
+        """
 
     def same_shape(self, a: Value, b: Value) -> bool:
         """Whether two shapes are equal, if that can be told now."""
@@ -151,7 +154,16 @@ class Ops:
         gate: Gate | None,
         sample_axis: int | None,
     ) -> Shared:
-        """Apply a policy to every unit: masses p, n, bias b (broadcast), relevance r by channel."""
+        """Share the relevance of units as the policy says.
+
+        Args:
+            p, n: their masses; n is None where none has a negative one, or the policy does not read
+                it.
+            b: their bias, broadcast to them; None: they have none.
+            r: their relevance, by channel.
+            gate: saturation gate of the activation that follows, if it counts.
+            sample_axis: axis of the units along which samples lie, for the totals.
+        """
         raise NotImplementedError
 
     def share_terms(
@@ -162,7 +174,10 @@ class Ops:
         r: list[Value],
         sample_axis: int | None,
     ) -> tuple[list[list[Value]], Shared]:
-        """Units that are sums of terms. Returns what each is sent, per channel, shaped like r."""
+        """Share the relevance of units that are sums of terms and a bias, as the policy says.
+
+        Returns what each term is sent, by term and channel, shaped like r, and the totals.
+        """
         signed = [t if t.sign > 0 else Term(1, self.Neg(t.x), False, t.infinite) for t in terms]
         masses: dict[int, list[Value]] = {1: [], -1: []}
         for term in signed:
@@ -224,7 +239,11 @@ class Ops:
     def walk(
         self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
     ) -> tuple[Value, ...]:
-        """The steps of a recurrent cell from the last to the first: `walk(ops, *arguments)`."""
+        """All steps of a recurrent cell, from the last to the first: `walk(ops, *arguments)`.
+
+        `walk` is a text (`structures.walk.Walk`), `groups` are its arguments, by what they are; the
+        eager backend has loops that do the same.
+        """
         made: tuple[Value, ...] = self.apply(key, walk, *(x for group in groups for x in group))
         return made
 
@@ -316,9 +335,9 @@ class Ops:
         return self.ScatterND(zeros, at, parts, reduction="add")
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
-        """Share r among the elements of x that equal `best` along `axes` (kept with size 1).
+        """Share r equally among the elements of x that equal `best` along `axes`.
 
-        Axes None: those along which `best` has size 1.
+        `best` and r have size 1 along these axes. Axes None: those along which `best` has size 1.
         """
         wins = self.Cast(self.Equal(x, best), to=self.float_type)
         if axes is None:
@@ -328,7 +347,8 @@ class Ops:
         return self.Mul(wins, self.Div(r, self.Max(count, self.scalar(1))))
 
     def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
-        """Share r among the elements of each window of x[samples, channels, ...] equal to `best`.
+        """Share r equally among the elements of each window of x[samples, channels, ...] equal to
+        `best`.
 
         The windows are read out, and added back, by convolutions whose kernels pick one element.
         """
@@ -346,7 +366,7 @@ class Ops:
         return self.Reshape(window.cut(self, back, before, after), shape)
 
     def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
-        """Share r[regions, channels, *bins] among the largest elements of every bin of x.
+        """Share r[regions, channels, *bins] equally among the largest elements of every bin of x.
 
         Region k lies in x[batch[k]]; rows, columns int64[2, regions, bins along the axis] are the
         first and the last + 1 of a bin. The relevance of empty bins is left out.

@@ -11,7 +11,10 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 
 
 class Window:
-    """Attributes of a windowed operator, for the way back."""
+    """The geometry of a convolution or pool, as its way back needs it.
+
+    Spatial sizes may be known only when the model runs; they are computed in ONNX's words then.
+    """
 
     def __init__(self, op: Op, kernel: Sequence[int], strides: Sequence[int] | None = None) -> None:
         rank = len(kernel)

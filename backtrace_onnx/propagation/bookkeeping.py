@@ -1,4 +1,4 @@
-"""Keeping the books of a walk."""
+"""Keeping the books of a walk: totals of what every node received, sent on, absorbed and lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOOKED = ("data", "constants", "unassigned")
 
 
 class Books:
-    """Collects totals, as arrays or as symbols, node by node.
+    """Collects totals node by node, as arrays or, while a graph is written, as symbols.
 
     Attributes:
         rows: by node: kind -> totals per channel; "incoming" beside the booked kinds.
@@ -37,7 +37,7 @@ class Books:
         self.ends: dict[str, list[list[Any]]] = {}
 
     def enter(self, step: NodeStep) -> None:
-        """A node is done."""
+        """Enter a node that is done: what it received, and what it booked of that."""
         with self._ops.scope(step.node.name):
             incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
             for name, r in zip(step.node.outputs, step.outgoing, strict=True):
@@ -51,7 +51,7 @@ class Books:
             self.dropping.add(step.node.name)
 
     def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
-        """The walk from `output` to the inputs is over."""
+        """Enter both ends of the walk: the start at `output`, and what reached the inputs."""
         reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
         sizes = [self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()]
         channels = range(len(start))
@@ -74,7 +74,7 @@ class Books:
         return close(rows, self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
 
     def every(self) -> Iterator[Any]:
-        """All totals there are."""
+        """All totals that were entered; the compiler makes an output of each."""
         for table in ({"": self.ends}, self.rows, self.sent):
             for row in table.values():
                 for kind in row.values():
@@ -95,7 +95,9 @@ def close(
     sent: Mapping[str, Mapping[str, Totals]],
     sizes: Sizes | None = None,
 ) -> Ledger:
-    """The ledger of the nodes' totals, float64[channel, sample] by kind and by tensor."""
+    """The ledger that follows from totals of the nodes, float64[channel, sample] by kind and
+    tensor.
+    """
     entries: dict[str, Entry] = {}
     for name, books in rows.items():
         kinds = {kind: books[kind] for kind in BOOKED}

@@ -36,7 +36,7 @@ class Entry:
         return self.incoming - self.data - self.constants - self.unassigned
 
     def evened(self) -> Entry:
-        """The same with an even part of the batch's books for every sample."""
+        """The same books, with an even part of the batch's for every sample."""
         return Entry(
             self.node,
             self.operator,
@@ -59,7 +59,7 @@ class Balance:
 
     @property
     def residual(self) -> Totals:
-        """start - inputs - constants - unassigned."""
+        """start - inputs - constants - unassigned: rounding only."""
         return self.start - self.inputs - self.constants - self.unassigned
 
     @property
@@ -70,7 +70,7 @@ class Balance:
         return float(np.max(np.abs(self.residual) / np.where(moved > 0, moved, 1), initial=0.0))
 
     def evened(self) -> Balance:
-        """The same with an even part of the batch's books for every sample."""
+        """The same balance, with an even part of the batch's for every sample."""
         return Balance(*map(_even, (self.start, self.inputs, self.constants, self.unassigned)))
 
 
@@ -82,7 +82,7 @@ class Sizes:
     inputs: Totals
 
     def evened(self) -> Sizes:
-        """The same with an even part of the batch's for every sample."""
+        """The same sizes, with an even part of the batch's for every sample."""
         return Sizes(_even(self.start), _even(self.inputs))
 
 
@@ -121,7 +121,11 @@ class Ledger(Mapping[str, Entry]):
 
 
 def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None = None) -> Ledger:
-    """The ledger; of the whole batch where it closes only so, the model's or a node's books."""
+    """The ledger of these books, sample by sample where they close so.
+
+    Where samples hand relevance to each other, books close for the whole batch only: of a node, or
+    of the model. Every sample then has an even part of them, rather than numbers that mean nothing.
+    """
     even = balance.evened()
     closes = not balance.relative_residual > CLOSED  # NaN is no reason to mix
     if closes or even.relative_residual > CLOSED:
@@ -134,7 +138,7 @@ def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None 
 
 
 def _told(entry: Entry, rounding: float) -> Entry:
-    """A node's books; of the batch where samples can be told apart on one side of it only."""
+    """A node's books, evened where they close for the batch but not for every sample."""
     if not np.abs(entry.residual).max(initial=0) > rounding:
         return entry
     even = entry.evened()

@@ -1,4 +1,4 @@
-"""What is known before anything runs: the structure of every node, and what each tensor is."""
+"""What is known before anything runs: the structure of every node, and what every tensor is."""
 
 from __future__ import annotations
 
@@ -95,7 +95,11 @@ class Plan:
 
 
 def make_plan(graph: Graph, on_unsupported: OnUnsupported = "error") -> Plan:
-    """Look up every node's rule; what has none stays in `missing` with the remedy."""
+    """The plan of a graph: asks the rule of every node that an input reaches what the node is.
+
+    A node without a rule is kept in `missing`, with what to do about it; in its place relevance
+    stops, or passes, as `on_unsupported` says.
+    """
     carriers = set(graph.inputs)
     structures: dict[str, Structure] = {}
     missing: dict[str, str] = {}

@@ -1,4 +1,8 @@
-"""The reverse walk. It names no operator."""
+"""The walk back: from the last node to the first, each hands on the relevance that it received.
+
+It names no operator. What a node sends is asked of its structure; here the pieces that a tensor is
+sent by all its readers are summed back where it was broadcast, added, and booked.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ class Values(Protocol):
         """A tensor's shape, int64[rank]."""
 
     def release(self, names: Sequence[str]) -> None:
-        """No earlier node asks for these."""
+        """Forget these tensors: no node that is still to come reads them."""
 
 
 class NodeStep:
@@ -152,6 +156,14 @@ def propagate(
     """Hand relevance back from `start` (by tensor) to the inputs.
 
     Returns the channels of every tensor in `keep` that relevance reached.
+
+    Args:
+        plan: its nodes are walked, and its structures asked.
+        ops: the backend, which computes or writes down.
+        values: those of the forward run.
+        sample_axes: by tensor, for the totals.
+        enter: called with every node that received relevance, when it is done.
+        advance: called once per node, for progress.
     """
     relevance: dict[str, Channels] = dict(start)
     kept: dict[str, Channels] = {}
@@ -175,7 +187,7 @@ def propagate(
 
 
 def _beneath(node: Node, plan: Plan) -> list[str]:
-    """Tensors of the model in whose place a node makes computed ones."""
+    """Tensors of the model that a node's computed ones stand for, and that go with them."""
     graph = plan.graph
     like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
     return [under for name, under in like.items() if graph.aliases.get(under) == name]

@@ -87,7 +87,7 @@ def _outside(error: str) -> str | None:
 
 
 class TracedValues:
-    """Arrays of one forward run, released as the walk passes them."""
+    """The arrays of one forward run, converted when they are read and released behind the walk."""
 
     def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
         self._arrays, self._dtype = arrays, np.dtype(dtype)
@@ -103,7 +103,7 @@ class TracedValues:
         return array
 
     def exact(self, name: str) -> Value:
-        """A tensor's value, as exact as it was."""
+        """A tensor's value in its own dtype, before it was converted."""
         return self._wide.get(name, self._arrays[name])
 
     def shape(self, name: str) -> Value:

@@ -22,7 +22,7 @@ EQ, MEMBER, LEAF = MODES.index("EQ"), MODES.index("MEMBER"), MODES.index("LEAF")
 
 @dataclass(frozen=True)
 class Votes:
-    """What leaves say: `weight` for `target`, float64 and int64 [votes], at node `at`."""
+    """What leaves answer: `weight` for `target`, float64 and int64 [votes], cast at node `at`."""
 
     at: Ints
     target: Ints

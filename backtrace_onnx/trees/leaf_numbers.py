@@ -1,4 +1,4 @@
-"""Ensembles whose trees answer with the number of the leaf that a sample reaches."""
+"""Attributes of an ensemble whose trees answer with the number of the leaf that is reached."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def listed_numbers(given: Mapping[str, Any], paths: Paths, kind: str) -> dict[st
 
 
 def rooted_numbers(given: Mapping[str, Any], paths: Paths) -> dict[str, Any]:
-    """The same of a TreeEnsemble."""
+    """The same attributes of a TreeEnsemble (ai.onnx.ml 5), of those that are `given`."""
     made = {
         k: v
         for k, v in given.items()

@@ -23,16 +23,16 @@ _MOST_STEPS = 200_000_000  # from all leaves to their roots
 
 @dataclass(frozen=True)
 class Paths:
-    """Forest's leaves, numbered, and what leads to them.
+    """A forest's leaves, numbered, and what the splits on the way to each change.
 
     Attributes:
         leaves, trees: node and tree of every leaf that can be reached.
-        features: int64[used]: the features any split asks for.
+        features: int64[used]: the features that any split asks for.
         slots: int64[leaves, asked]: places in `features` of what a path asks for, then -1.
-        changes: float64[leaves, asked, votes]: the change that is credited to each.
+        changes: float64[leaves, asked, votes]: the change in expectation that is credited to each.
         targets: int64[trees, votes]: what the votes of a tree's leaves are for.
         roots: float64[trees, votes]: expectation at the root.
-        values: float64[leaves, votes]: what the leaf says, the sum of all that.
+        values: float64[leaves, votes]: what the leaf answers: expectation at the root plus changes.
     """
 
     leaves: Ints
@@ -168,7 +168,7 @@ def _usable_hits(forest: Forest) -> Floats | None:
 
 
 def find_visits(forest: Forest, leaves: Ints, counts: Floats, who: str) -> Floats:
-    """float64[nodes]: how often each was visited, from how often each leaf was reached."""
+    """float64[nodes]: how often each node was visited, from how often each leaf was reached."""
     levels = _levels(forest, who)
     last = _chain_ends(forest, levels)
     visits = np.zeros(len(forest.mode))
