@@ -34,11 +34,11 @@ def policy(
     signed: bool | None = None,
     sided: bool = False,
 ) -> Callable[[Coefficients], Coefficients]:
-    """Register the decorated scalar function as `mode=name`.
+    """Register the decorated scalar function as `mode=name`; the other arguments are `Policy`'s.
 
-    `signed` is True where nothing else is said of a reading "signed".
-    Raises RuleError if the name is taken, or an argument, or what the function takes and returns,
-    is not what a policy's must be.
+    `signed` is True where nothing else is said of a reading "signed". Raises RuleError if the name
+    is taken, or if an argument, or what the function takes and returns, is not what a policy's must
+    be.
     """
 
     def register(coefficients: Coefficients) -> Coefficients:
@@ -63,9 +63,10 @@ def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
 
 
 def find_policy(mode: str) -> Policy:
-    """The policy registered as `mode`, as it is now: with the identity of its function.
+    """The policy registered as `mode`, with the identity of what its function computes now.
 
-    Raises RequestError listing those that exist, RuleError where it computes nothing any more.
+    Raises RequestError listing those that exist, RuleError where the function computes nothing any
+    more.
     """
     try:
         found = POLICIES[mode]
@@ -81,14 +82,19 @@ def find_policy(mode: str) -> Policy:
 
 @_own("default", reading="absolute", gated=True)
 def default(p: Any, n: Any, b: Any, r: Any) -> Any:
-    """Shares by absolute contribution; |b| absorbs its share (method: mode default)."""
+    """Shares by the size of contributions, whatever their sign; |b| absorbs its share."""
     a = divide(r, p + n + abs(b))
     return ((a, a, a * abs(b)),)
 
 
 @_own("contrastive", channels=2, sided=True)
 def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
-    """R+ and R- travel apart; the sign of the unit decides which side carries which."""
+    """R+ and R- travel apart; the sign T of a unit's value decides which side carries which.
+
+    Where T > 0 and R+ prevails, or T < 0 and R- does, positive contributions carry R+ and negative
+    ones R-; else the other way round. Where one side has no contributions the other one carries
+    both, where T is 0 nothing is sent. Biases absorb nothing.
+    """
     above, below = p - n > -b, p - n < -b  # the sign of T, without its rounding
     keep = (above & (rp > rn)) | (below & (rp < rn))
     alone = (p == 0) | (n == 0)

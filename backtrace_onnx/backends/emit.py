@@ -115,7 +115,7 @@ class EmitOps(Ops):
         return symbols if outputs > 1 else symbols[0]
 
     def forget(self) -> None:
-        """Write nodes again that equal earlier ones."""
+        """Forget what was written so far: equal nodes are written again from here on."""
         self._written.clear()
 
     def output(self, x: Value, name: str) -> str:
@@ -135,7 +135,7 @@ class EmitOps(Ops):
         return name
 
     def symbol(self, x: Value) -> Symbol:
-        """The tensor for a value: symbols as they are, arrays and numbers as constants."""
+        """The tensor for a value: symbols as they are; arrays and numbers become constants."""
         if isinstance(x, Symbol):
             return x
         if isinstance(x, Constant):

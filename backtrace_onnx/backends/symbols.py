@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Sign(IntEnum):
-    """What is known of a tensor's entries; order matters to sums of magnitudes."""
+    """What is known of the entries of a tensor, so that dividing by it takes no more nodes than
+    needed.
+
+    In this order: a sum of what is not negative has the greater sign of the two.
+    """
 
     ANY = 0
     NONZERO = 1  # no smaller than the smallest mass
@@ -133,7 +137,11 @@ class Symbol:
         return self.ops.symbol(self.ops.Where(self, yes, no))
 
     def safe_divide(self, r: Value) -> Symbol:
-        """r / self. Without mass the quotient is next to 0, or multiplies only zeros."""
+        """r / self, and next to 0 where there is no mass.
+
+        A branch would cost a node more; where there is no mass the quotient is so small, or
+        multiplies only zeros, that none is sent.
+        """
         ops = self.ops
         if self.sign == Sign.POSITIVE:
             mass: Value = self

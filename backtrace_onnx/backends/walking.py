@@ -1,4 +1,4 @@
-"""Recurrent cells backwards by kernels."""
+"""Recurrent cells backwards by loops of `kernels.cells`, in place of the text of their steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ _VALUES = {
 
 
 def walk_by_kernel(name: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Array, ...]:
-    """What the text of the walk returns, from the same groups of arguments."""
+    """The same as the text `walk` returns for these groups of arguments, by the loop called
+    `name`.
+    """
     arrived, *last, values, (weight, bias, _), (valid,) = groups
     v = {k: np.ascontiguousarray(x) for k, x in zip(walk.names, values, strict=True)}
     before = v["before"]

@@ -11,7 +11,7 @@ from backtrace_onnx.model.loading import Model
 
 
 def without_contradicted(model: Model) -> Model:
-    """The model without the shapes that it declares for outputs and inference contradicts.
+    """The model without those declared shapes of outputs that shape inference contradicts.
 
     Some exporters declare the width of the inputs for an output of one column.
     """

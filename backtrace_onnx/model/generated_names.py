@@ -1,4 +1,4 @@
-"""Names of constants that onnxruntime's optimiser gave, and would give once more."""
+"""Names of constants that onnxruntime's optimiser made up, and would make up once more."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CPU = Runtime()
 
 
 def find_providers(names: Any) -> tuple[str, ...]:
-    """Execution providers by name; the CPU's for none.
+    """Execution providers by name; the CPU's where none is named.
 
     Raises RequestError for one that this onnxruntime lacks: it would take another in silence.
     """

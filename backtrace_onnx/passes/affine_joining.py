@@ -24,7 +24,15 @@ _SHAPES = frozenset({"Shape", "Size"})  # they read no value
 
 @dataclass
 class Tail:
-    """The walk down from a linear node: tensor and place reached, scale and shift so far."""
+    """What follows a linear node and is read as part of it, as far as it has been followed.
+
+    Attributes:
+        tensor: the tensor that was reached, whose channels lie at `place`.
+        scale, shift: [channels]: what the nodes so far make of the product.
+        sources: names of the model's nodes that these stand for.
+        absorbed: nodes that scale or shift.
+        moves: nodes between them that move the channels.
+    """
 
     tensor: str
     place: Place
@@ -79,7 +87,7 @@ def _scaled(
 
 
 def joined(node: Node, weight: str, bias: str, tail: Tail) -> Node:
-    """A linear node with this weight and bias."""
+    """The linear node with the weight and bias that its tail makes of its own."""
     attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
     return replace(
         node,
@@ -95,7 +103,12 @@ def rewired(
     renamed: dict[str, str],
     replaced: dict[str, Node | None],
 ) -> Graph:
-    """The graph with tensors renamed, which become aliases, and nodes replaced by name."""
+    """The graph with nodes replaced, and inner tensors that share the relevance of others.
+
+    Args:
+        renamed: inner tensor -> the tensor whose relevance it has; it becomes an alias.
+        replaced: by name, what stands in a node's place; None: nothing.
+    """
     last: dict[str, str] = {}
     for name in reversed(renamed):
         last[name] = last.get(renamed[name], renamed[name])
@@ -120,7 +133,11 @@ def rewired(
 
 
 def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | None:
-    """Follow single consumers while they are moves, scales or shifts of the channels."""
+    """The tail of a linear node: its only reader, the only reader of that, and so on.
+
+    They are followed while they move, scale or shift the channels. None where the weight or the
+    bias is no constant, or it is not known where the channels lie.
+    """
     weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     if weight is None or weight.ndim < 2:
         return None
@@ -154,7 +171,7 @@ def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | N
 
 
 def only_reader(graph: Graph, tensor: str, kept: Set[str]) -> Node | None:
-    """The one node that uses a tensor's values, once; None if there are others, or it is kept."""
+    """The one node that reads a tensor's values, once; None where others do, or it is kept."""
     users = [u for u in graph.consumers.get(tensor, ()) if u.operator not in _SHAPES]
     if tensor in kept or len(users) != 1 or users[0].inputs.count(tensor) != 1:
         return None

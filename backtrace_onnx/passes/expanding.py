@@ -80,7 +80,10 @@ def _written(model: Model, wanted: set[str]) -> Model:
 
 
 def refusal(op: Op) -> str | None:
-    """Why an operator with an expansion was not expanded, or none is; None for all others."""
+    """Why an operator is not expanded: it is refused, or its expansion refuses this node.
+
+    None for operators that nobody says anything of.
+    """
     reason = refused(op.node.domain, op.node.op_type)
     if reason is not None:
         return reason

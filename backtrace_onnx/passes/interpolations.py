@@ -37,7 +37,10 @@ class _Written(NamedTuple):
 
 
 def read_interpolations(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
-    """The graph with every interpolation as the sum of two products."""
+    """The graph with every interpolation as the sum of two products.
+
+    Tensors in `protect` and outputs stay what they are.
+    """
     kept = protect | set(graph.outputs)
     written: dict[str, _Written] = {}
     parts: dict[str, Node] = {}

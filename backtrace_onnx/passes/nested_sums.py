@@ -29,7 +29,10 @@ _PASSING = {"Identity": 1, "Neg": -1}
 
 
 def read_sums(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
-    """The graph with every sum of sums as one Sum, its terms' signs in the attribute `signs`."""
+    """The graph with every sum of sums as one Sum, the signs of its terms in the attribute `signs`.
+
+    Tensors in `protect` and outputs keep a relevance of their own: no sum is read across them.
+    """
     kept = protect | set(graph.outputs)
     nodes: list[Node] = []
     hidden: dict[str, str] = {}

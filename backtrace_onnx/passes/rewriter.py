@@ -1,4 +1,4 @@
-"""A graph while its nodes are being read as one: who makes and who reads each tensor."""
+"""A graph while its nodes are being read as one: who makes and who uses each tensor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _RANDOM = ("Bernoulli", "Multinomial", "Random")
 
 
 class Draft:
-    """The nodes by position, some of them merged.
+    """A graph's nodes by position, of which a pass merges some.
 
-    Reading a tensor's shape is no use of it, and neither is what leads to no output.
+    To read the shape of a tensor is no use of it, and what leads to no output uses nothing.
 
     Attributes:
         nodes: by position; None where a node has become part of another one.
@@ -24,6 +24,7 @@ class Draft:
         readers: positions of the nodes that use each tensor.
         living: positions of the nodes that lead to a kept tensor.
         kept: tensors that keep a relevance of their own.
+        aliases, hidden: what became of inner tensors, as in `Graph`.
     """
 
     def __init__(self, graph: Graph, kept: Iterable[str]) -> None:
@@ -64,8 +65,10 @@ class Draft:
     def merge(
         self, members: Sequence[Node], alike: Iterable[str], normalised: Sequence[int] = ()
     ) -> Node:
-        """Put a region in the place of these nodes, in topological order; the last one's output
-        stays, and tensors between them that are `alike` share its relevance.
+        """Put a region in the place of these nodes, which are in topological order.
+
+        The output of the last one stays. Tensors between them that are `alike` share its relevance;
+        the others have none of their own.
 
         Args:
             normalised: axes that the region goes over, if it is a normalisation.
@@ -73,7 +76,7 @@ class Draft:
         return self.replace(members, self.region(members, normalised), alike)
 
     def region(self, members: Sequence[Node], normalised: Sequence[int] = ()) -> Node:
-        """One node for these, whose only use is that of the first."""
+        """The region that stands for these nodes; it uses what the first of them uses."""
         last = members[-1]
         attributes = {
             "members": tuple(members),
@@ -96,7 +99,10 @@ class Draft:
         return node.op_type == "Reciprocal"
 
     def replace(self, members: Sequence[Node], made: Node, alike: Iterable[str]) -> Node:
-        """Put `made`, whose output is the last member's, in the place of these nodes."""
+        """Put `made`, whose output is the last member's, in the place of these nodes.
+
+        Inner tensors that are `alike` become aliases of that output, all others are hidden.
+        """
         positions = [self.makers[node.outputs[0]] for node in members]
         for at, node in zip(positions, members, strict=True):
             self.nodes[at] = None
@@ -115,7 +121,7 @@ class Draft:
         return made
 
     def finished(self) -> Graph:
-        """The graph as it is read now."""
+        """The graph with what was merged, and what became of the tensors inside."""
         aliases, hidden = dict(self.graph.aliases), dict(self.hidden)
         for name in reversed(self.aliases):
             shared = self.aliases[name]

@@ -1,4 +1,6 @@
-"""Saturation gates: linear nodes that a saturating activation follows (method: mode default)."""
+"""Which linear nodes have a saturation gate: those that a saturating activation directly
+follows.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from backtrace_onnx.passes.regions.identification import function_of, may_satura
 
 
 def gates(graph: Graph) -> Mapping[str, Gate]:
-    """Gate of every node whose output goes, perhaps reshaped, into a saturating activation only."""
+    """The gate of every node whose output goes, perhaps reshaped, into a saturating activation
+    only.
+    """
     found: dict[str, Gate] = {}
     for node in graph.nodes:
         source = _followed(node, graph) if _may_saturate(node) else None

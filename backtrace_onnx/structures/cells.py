@@ -50,10 +50,13 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class Sharing:
-    """The method's rules for what occurs inside a cell, on relevance with any axes before.
+    """How relevance is handed on inside of a cell: sums share by the policy, products in halves.
+
+    It works on relevance of one step [batch, width] and of all of them [steps, batch, width].
 
     Attributes:
-        book: `(shared) -> `: enters what constants absorbed; None inside a Scan.
+        book: `(shared) -> `: enters what constants absorbed; None inside a Scan, where no books are
+            kept.
     """
 
     ops: Ops
@@ -74,20 +77,20 @@ class Sharing:
         return [self.ops.Mul(x, self.ops.scalar(0.5)) for x in r]
 
     def plus(self, a: Channels, *others: Channels | None) -> Channels:
-        """Sum of relevance by channel."""
+        """The sum of relevance, by channel; None counts as 0."""
         for b in others:
             if b is not None:
                 a = [self.ops.Add(x, y) for x, y in zip(a, b, strict=True)]
         return a
 
     def beside(self, *parts: Channels) -> Channels:
-        """Gates side by side."""
+        """Relevance of several gates, laid side by side along the last axis."""
         if len(parts) == 1:
             return parts[0]
         return [self.ops.Concat(*gates, axis=-1) for gates in zip(*parts, strict=True)]
 
     def apart(self, r: Channels, sizes: Sequence[int]) -> list[Channels]:
-        """Gates of `sizes` apart."""
+        """Relevance of gates that lie side by side, cut apart; `sizes` are their widths."""
         parts = [self.ops.split(x, [ints(n) for n in sizes], -1) for x in r]
         return [list(channel) for channel in zip(*parts, strict=True)]
 
@@ -108,7 +111,7 @@ class Sharing:
         return to_x, to_state, *rest
 
     def pull(self, key: str, r: Channels, state: State) -> Channels:
-        """What the state is sent through its product."""
+        """What a state is sent of the relevance r of its product with the weight."""
         ops, reading = self.ops, self.policy.reading
         bias = state.bias
         if bias is not None and not isinstance(bias, Constant):
@@ -207,7 +210,10 @@ class Cell:
         return None
 
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
-        """Values that `back` reads, stacked; `before`, `p` and `n` of the state's product."""
+        """Values by name that `back` reads, each stacked [steps, batch, ...].
+
+        Among them `before`, the state before every step, and the masses `p` and `n` of its product.
+        """
         raise NotImplementedError
 
     def back(
@@ -237,7 +243,7 @@ class Cell:
         return self.activations[i](e, z)
 
     def split(self, e: Ops, x: Value) -> tuple[Value, ...]:
-        """Gates apart."""
+        """The gates that lie side by side along the last axis, apart."""
         return e.split(x, [ints(self.hidden)] * self.gates, -1)
 
 

@@ -65,7 +65,10 @@ class Segment(NamedTuple):
 
 
 class Direction:
-    """Computes in the order in which the direction goes through time."""
+    """One direction of a node: the walk over its steps, then what each of its inputs is sent.
+
+    All is computed in the order in which the direction goes through time.
+    """
 
     def __init__(self, node: Node, cell: Cell) -> None:
         self.node, self.cell, self.key = node, cell, node.key
@@ -74,7 +77,7 @@ class Direction:
         self.sharing = Sharing(self.ops, self.policy, self.axis, self._book)
 
     def sent(self) -> dict[int, Channels]:
-        """Pieces by input."""
+        """What the node's inputs are sent by this direction, by input."""
         o = self._operands()
         v = self.cell.forward(self.ops, self.key, self.policy.reading, o)
         after, begun = self._walk(v, o)

@@ -20,7 +20,9 @@ class Stops(Structure):
 
 @dataclass(frozen=True)
 class PassesWhereAlike(Structure):
-    """Relevance is shared alike by the carrying inputs of the output's shape."""
+    """Inputs that carry and have the output's shape get equal parts; without any, nothing
+    is sent.
+    """
 
     count: int
     drops: bool = True

@@ -1,4 +1,4 @@
-"""x W^T + b inside of a node, asked as if it were a node of its own."""
+"""The products x W^T + b inside of a cell, each asked as if it were a node of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backtrace_onnx.structures.linear import Linear, Shifted
 
 
 class _Named(NamedTuple):
-    """Stands for a node: texts are known by its name."""
+    """Stands for a node, of which only the name is asked: texts are known by it."""
 
     name: str
 
@@ -55,35 +55,35 @@ class Product:
 
     @property
     def node(self) -> _Named:
-        """Stands for the node."""
+        """What stands for the product's node."""
         return _Named(self.key)
 
     @property
     def ops(self) -> Ops:
-        """The backend."""
+        """The backend of the step."""
         return self.step.ops
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.step, name)
 
     def value(self, i: int) -> Value:
-        """x, weight or bias."""
+        """The value of x (0), weight (1) or bias (2)."""
         return (self.x, self.weight, self.bias)[i]
 
     def shape(self, i: int) -> Value:
-        """Its shape."""
+        """The shape of x (0), weight (1) or bias (2), int64[rank]."""
         return self.ops.shape(self.value(i))
 
     def result(self, i: int = 0) -> Value:
-        """z."""
+        """The value of the product, z."""
         return self.z
 
     def carries(self, i: int) -> bool:
-        """Whether it takes relevance."""
+        """Whether x (0), weight (1) or bias (2) takes relevance."""
         return self.takes[i]
 
     def nonnegative(self, i: int) -> bool:
-        """Nothing is known."""
+        """False: nothing is known of signs inside of a cell."""
         return False
 
     def sample_axis(self, tensor: str | None = None) -> int | None:

@@ -50,7 +50,7 @@ class Recurrent(Structure):
 
 
 class _Inputs:
-    """The inputs and outputs of one node."""
+    """The inputs and outputs of one node, cut into those of its directions."""
 
     def __init__(self, step: Step, kind: Recurrent) -> None:
         self.step, self.ops, self.kind = step, step.ops, kind
