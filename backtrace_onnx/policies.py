@@ -65,8 +65,7 @@ def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
 def find_policy(mode: str) -> Policy:
     """The policy registered as `mode`, with the identity of what its function computes now.
 
-    Raises RequestError listing those that exist, RuleError where the function computes nothing any
-    more.
+    Raises RequestError listing those that exist, RuleError where the function computes nothing.
     """
     try:
         found = POLICIES[mode]

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sign(IntEnum):
-    """What is known of the entries of a tensor, so that dividing by it takes no more nodes than
-    needed.
+    """What is known of the signs of a tensor, so that to divide by it takes as few nodes as can be.
 
     In this order: a sum of what is not negative has the greater sign of the two.
     """

@@ -36,9 +36,7 @@ _VALUES = {
 
 
 def walk_by_kernel(name: str, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Array, ...]:
-    """The same as the text `walk` returns for these groups of arguments, by the loop called
-    `name`.
-    """
+    """What the text `walk` returns for these groups of arguments, by the loop called `name`."""
     arrived, *last, values, (weight, bias, _), (valid,) = groups
     v = {k: np.ascontiguousarray(x) for k, x in zip(walk.names, values, strict=True)}
     before = v["before"]

@@ -1,6 +1,4 @@
-"""Which linear nodes have a saturation gate: those that a saturating activation directly
-follows.
-"""
+"""Which linear nodes have a saturation gate: those before a saturating activation."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ from backtrace_onnx.passes.regions.identification import function_of, may_satura
 
 
 def gates(graph: Graph) -> Mapping[str, Gate]:
-    """The gate of every node whose output goes, perhaps reshaped, into a saturating activation
-    only.
+    """The gate of every node whose output goes into a saturating activation and nowhere else.
+
+    Between the two may lie reshapes, transpositions and changes of scale.
     """
     found: dict[str, Gate] = {}
     for node in graph.nodes:

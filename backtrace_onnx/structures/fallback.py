@@ -20,9 +20,7 @@ class Stops(Structure):
 
 @dataclass(frozen=True)
 class PassesWhereAlike(Structure):
-    """Inputs that carry and have the output's shape get equal parts; without any, nothing
-    is sent.
-    """
+    """Inputs that carry and have the output's shape get equal parts of its relevance."""
 
     count: int
     drops: bool = True
