@@ -121,3 +121,73 @@ def end_to_end(form: str) -> onnx.ModelProto:
     nodes.append(node("Concat", parts, ["y"], axis=axis))
     first = 1 if form == "kept" else "N"
     return model(nodes, {"x": (FLOAT, [first, 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)
+
+
+def chosen(form: str) -> onnx.ModelProto:
+    """x[1, 3, 16, 16] -> the rows that NonMaxSuppression keeps of boxes and classes' scores.
+
+    Forms: "joined" y[n, 4 + C]; "multiplied" the same, scores times objectness; "both" y[n, 5 + C],
+    objectness beside these; "written" the same, in place; "apart" boxes[n, 4], scores[n, C].
+    """
+    whole = detector("yolo5")
+    made = list(whole.graph.node)[:-2]  # up to b, o and s, [1, columns, cells]
+    weights: dict[str, Any] = {
+        w.name: onnx.numpy_helper.to_array(w) for w in whole.graph.initializer
+    }
+    grid = np.stack([np.arange(CELLS) * 10] * 4, 0) + np.array([[0], [0], [5], [5]])
+    weights |= {
+        "grid": grid.astype(np.float32)[None],
+        "most": np.array([2]),
+        "over": np.array([0.5], np.float32),
+        "at": np.array([1e-6], np.float32),
+        "two": np.array([2]),
+        "none": np.array([0]),
+        "minus": np.array([1]),
+        "last": np.arange(CLASSES) + 5,
+    }
+    nodes: list[Any] = [
+        *made,
+        node("Add", ["b", "grid"], ["placed"]),
+        node("Transpose", ["placed"], ["corners"], perm=[0, 2, 1]),
+        node("Mul", ["s", "o"], ["so"]),
+        node("NonMaxSuppression", ["corners", "so", "most", "over", "at"], ["kept"]),
+        node("Gather", ["kept", "two"], ["which1"], axis=1),
+        node("Squeeze", ["which1", "minus"], ["which"]),
+    ]
+    joined = {"joined": ["placed", "s"], "multiplied": ["placed", "so"]}
+    parts = joined.get(form, ["placed", "o", "s" if form == "written" else "so"])
+    outputs: dict[str, Any] = {"y": (FLOAT, ["n", 4 + CLASSES + (form in ("both", "written"))])}
+    nodes += [
+        node("Concat", parts, ["t"], axis=1),
+        node("Transpose", ["t"], ["rows3"], perm=[0, 2, 1]),
+        node("Squeeze", ["rows3", "none"], ["rows"]),
+    ]
+    source = "rows"
+    if form == "written":
+        places = np.stack(
+            np.meshgrid(np.arange(CELLS), np.arange(5, 5 + CLASSES), indexing="ij"), 2
+        )
+        weights |= {
+            "places": places,
+            "from": np.array([4]),
+            "to": np.array([5]),
+            "end": np.array([99]),
+        }
+        nodes += [
+            node("Slice", ["rows", "from", "to", "minus"], ["own"]),
+            node("Slice", ["rows", "to", "end", "minus"], ["classes_only"]),
+            node("Mul", ["classes_only", "own"], ["product"]),
+            node("ScatterND", ["rows", "places", "product"], ["written"]),
+        ]
+        source = "written"
+    nodes.append(node("Gather", [source, "which"], ["y"], axis=0))
+    if form == "apart":
+        nodes[-1] = node("Transpose", ["so"], ["scores3"], perm=[0, 2, 1])
+        nodes += [
+            node("Squeeze", ["scores3", "none"], ["flat_scores"]),
+            node("Squeeze", ["corners", "none"], ["flat_boxes"]),
+            node("Gather", ["flat_boxes", "which"], ["boxes"], axis=0),
+            node("Gather", ["flat_scores", "which"], ["scores"], axis=0),
+        ]
+        outputs = {"boxes": (FLOAT, ["n", 4]), "scores": (FLOAT, ["n", CLASSES])}
+    return model(nodes, {"x": (FLOAT, [1, 3, SIZE, SIZE])}, outputs, weights)

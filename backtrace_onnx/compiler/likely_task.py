@@ -11,8 +11,7 @@ from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.targets.detector_columns import end_to_end
-from backtrace_onnx.targets.detectors import may_hold_boxes, recognised
+from backtrace_onnx.targets.detectors import is_shown, may_hold_boxes, recognised
 from backtrace_onnx.targets.language_models import default_task
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
@@ -31,7 +30,7 @@ def likely_task(prepared: PreparedOutput, question: Question, *, pinned: bool = 
     """
     graph, output = prepared.plan.graph, question.output
     task, _ = default_task(graph, output)
-    if task == "classification" and not pinned and end_to_end(graph, output):
+    if task == "classification" and not pinned and is_shown(graph, output):
         return "detection"
     if task != "classification" or pinned or not may_hold_boxes(graph, output):
         return task
@@ -76,5 +75,7 @@ def _tried(
     except InputError:
         return None
     outputs = {name: arrays[name] for name in (*prepared.trace.outputs, question.output)}
+    if not outputs[question.output].size:  # nothing was found in noise
+        return None
     fed = {name: x.shape for name, x in feeds.items()}
     return recognised(question, prepared.plan.graph, outputs, fed)[0].task

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from backtrace_onnx.errors import LabelsError
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.targets.entries import Columns
 
 COORDINATES = 4
-_MOVES = frozenset(
-    [
-        *("Identity", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Expand"),
-        *("Slice", "Gather", "GatherElements", "GatherND", "Cast"),
-    ]
-)  # what comes out is some of the first input's values
+_LAYS = frozenset(
+    {"Identity", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Cast"}
+)  # what comes out is the first input's values
+_MOVES = _LAYS | {"Expand", "Slice", "Gather", "GatherElements", "GatherND"}  # some of them
+_WRITES = frozenset({"ScatterND", "ScatterElements"})
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,13 @@ def _numbered(found: list[Piece], marks: list[int]) -> Columns | None:
     return Columns(score.first, score.first + 1, label=marks[-1])
 
 
+def keeps_boxes(graph: Graph, output: str) -> bool:
+    """Whether the rows of an output are a choice of NonMaxSuppression: boxes, not samples."""
+    if graph.type(output).rank not in (2, 3):
+        return False
+    return any(node.operator == "NonMaxSuppression" for node in graph.ancestors(output))
+
+
 def joins_boxes(graph: Graph, output: str, axis: int) -> bool:
     """Whether four columns are joined with others along this axis of an output."""
     found = pieces(graph, output, axis)
@@ -157,22 +165,23 @@ def class_columns(
     Raises:
         LabelsError: there are as many labels as no reading of the columns has classes.
     """
+    holds = _holds_objectness(graph, output, axis, size)
     if labels:
-        return _by_labels(output, size, labels)
+        return _by_labels(output, size, labels, holds=holds)
     shown = _shown(graph, output, axis, size)
     has = last and size > COORDINATES + 1 if shown is None else shown
     how = "" if shown is None else ", as they are joined in the graph"
-    columns, told = _with(objectness=has)
+    columns, told = _with(objectness=has, holds=holds)
     return columns, told + how
 
 
-def _by_labels(output: str, size: int, labels: int) -> tuple[Columns, str]:
+def _by_labels(output: str, size: int, labels: int, *, holds: bool) -> tuple[Columns, str]:
     how = f", as there are {labels} labels"
     if labels == size:
         return Columns(), f"all of them classes{how}"
     for extra in (0, 1):
         if labels == size - COORDINATES - extra:
-            columns, told = _with(objectness=bool(extra))
+            columns, told = _with(objectness=bool(extra), holds=holds)
             return columns, told + how
     several = f"{size - COORDINATES}, or {size - COORDINATES - 1} beside objectness"
     raise LabelsError(
@@ -181,7 +190,11 @@ def _by_labels(output: str, size: int, labels: int) -> tuple[Columns, str]:
     )
 
 
-def _with(*, objectness: bool) -> tuple[Columns, str]:
+def _with(*, objectness: bool, holds: bool) -> tuple[Columns, str]:
+    """Args: holds: whether the classes' scores are multiplied by objectness already."""
+    if objectness and holds:
+        told = "0 to 3 coordinates, 4 objectness, those from 5 on classes, multiplied by it already"
+        return Columns(COORDINATES + 1), told
     if objectness:
         told = "0 to 3 coordinates, 4 objectness, those from 5 on classes"
         return Columns(COORDINATES + 1, objectness=COORDINATES), told
@@ -202,3 +215,56 @@ def _shown(graph: Graph, output: str, axis: int, size: int) -> bool | None:
         return None
     maker = graph.producers.get(found[-1].tensor)
     return None if maker is None or maker.op_type in ("Split", "Slice") else False
+
+
+def _holds_objectness(graph: Graph, output: str, axis: int, size: int) -> bool:
+    """Whether a column of objectness is a factor of the classes' scores beside it.
+
+    They are joined behind the product, or it is written into the rows in place.
+    """
+    found = {piece.first: piece for piece in pieces(graph, output, axis)}
+    first = COORDINATES + 1
+    if {COORDINATES, first} <= found.keys():
+        factors = _factors(graph, found[first].tensor)
+        return any(_alike(graph, x, found[COORDINATES].tensor) for x in factors)
+    whole = found.get(0)
+    node = graph.producers.get(whole.tensor) if whole is not None and whole.size == size else None
+    if node is None or node.operator not in _WRITES:
+        return False
+    sizes = [(graph.type(x).shape or (None,))[-1] for x in _factors(graph, node.inputs[2])]
+    return sorted(n for n in sizes if isinstance(n, int)) == sorted((1, size - first))
+
+
+def _factors(graph: Graph, tensor: str) -> tuple[str, ...]:
+    """The two tensors whose product is only moved into this one; () where there are none."""
+    node = graph.producers.get(tensor)
+    while node is not None and not node.domain and node.op_type in _MOVES:
+        node = graph.producers.get(node.inputs[0])
+    both = node is not None and node.operator == "Mul"
+    return node.inputs if node is not None and both else ()
+
+
+def _bare(graph: Graph, tensor: str) -> str:
+    """The tensor whose values are only laid out otherwise in this one."""
+    node = graph.producers.get(tensor)
+    while node is not None and not node.domain and node.op_type in _LAYS:
+        tensor = node.inputs[0]
+        node = graph.producers.get(tensor)
+    return tensor
+
+
+def _alike(graph: Graph, one: str, other: str) -> bool:
+    """Whether two tensors hold the same values in some layout, computed alike of the same."""
+    one, other = _bare(graph, one), _bare(graph, other)
+    if one == other:
+        return True
+    known = [graph.constants.get(name) for name in (one, other)]
+    if known[0] is not None and known[1] is not None:
+        return bool(np.array_equal(known[0], known[1]))
+    made = [graph.producers.get(name) for name in (one, other)]
+    if made[0] is None or made[1] is None or made[0].operator != made[1].operator:
+        return False
+    same = made[0].attributes == made[1].attributes and len(made[0].inputs) == len(made[1].inputs)
+    same = same and made[0].outputs.index(one) == made[1].outputs.index(other)
+    pairs = zip(made[0].inputs, made[1].inputs, strict=False)
+    return same and all(_alike(graph, x, y) for x, y in pairs)

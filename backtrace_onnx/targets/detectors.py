@@ -21,6 +21,7 @@ from backtrace_onnx.targets.detector_columns import (
     class_columns,
     end_to_end,
     joins_boxes,
+    keeps_boxes,
 )
 from backtrace_onnx.targets.entries import TASKS, Columns, as_grid
 from backtrace_onnx.targets.entry_reading import Entries
@@ -126,6 +127,8 @@ def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape
         return numbered[0]
     if output in graph.classes or not shape:
         return None
+    if task == "detection" and len(shape) == 2 and keeps_boxes(graph, output):
+        return 1
     if task == "ctc":
         return len(shape) - 1
     if len(shape) != 3:
@@ -153,8 +156,7 @@ def declared(
         return said, ()
     known = shapes or {name: graph.type(name).shape or () for name in (*graph.outputs, output)}
     shape = known.get(output) or ()
-    if said.classes is None:
-        said = replace(said, classes=_class_axis(task, graph, output, known))
+    said = _about_boxes(said, graph, output, known, task)
     sizes = tuple(n if isinstance(n, int) else None for n in shape)
     fixed = None if None in sizes else tuple(n for n in sizes if n is not None)
     axes = find_axes(graph, output, said, shape=fixed)
@@ -196,16 +198,38 @@ def recognised(
     y = outputs[request.output]
     shapes = {n: x.shape for n, x in outputs.items() if isinstance(x, np.ndarray)}
     task = request.task
-    if task == "classification" and request.open and end_to_end(graph, request.output):
+    if task == "classification" and request.open and is_shown(graph, request.output):
         task = "detection"
     elif task == "classification" and request.open and sees_pictures(graph):
-        said = request.axes
-        if said.classes is None:
-            said = replace(said, classes=_class_axis("detection", graph, request.output, shapes))
+        said = _about_boxes(request.axes, graph, request.output, shapes)
         axes = find_axes(graph, request.output, said, shape=y.shape, fed=fed)
         task = "detection" if _is_detector(graph, request.output, axes, y, shapes) else task
     said, notes = declared(task, graph, request.output, request.axes, shapes)
     return replace(request, task=task, axes=said), notes
+
+
+def _about_boxes(
+    said: Said, graph: Graph, output: str, shapes: Mapping[str, Shape], task: str = "detection"
+) -> Said:
+    """What is said of an output, with the axes that a task of entries suggests."""
+    rows = task == "detection" and len(shapes.get(output) or ()) == 2 and keeps_boxes(graph, output)
+    if rows and said.samples is None:
+        said = replace(said, samples="none")
+    if said.classes is None:
+        said = replace(said, classes=_class_axis(task, graph, output, shapes))
+    return said
+
+
+def is_shown(graph: Graph, output: str) -> bool:
+    """Whether the graph alone shows a detector: boxes beside the numbers of their classes, or
+    joined with scores, or beside these, and chosen by NonMaxSuppression."""
+    if end_to_end(graph, output):
+        return True
+    if not (sees_pictures(graph) and keeps_boxes(graph, output)):
+        return False
+    shapes = {name: graph.type(name).shape or () for name in graph.outputs}
+    beside = boxes_beside(graph, output, shapes) is not None
+    return beside or joins_boxes(graph, output, (graph.type(output).rank or 0) - 1)
 
 
 def may_hold_boxes(graph: Graph, output: str) -> bool:
@@ -217,25 +241,27 @@ def may_hold_boxes(graph: Graph, output: str) -> bool:
     if shape is None or boxes_beside(graph, output, shapes) is not None:
         return True
     known = [n if isinstance(n, int) else COORDINATES + 2 for n in shape[1:]]
-    return len(shape) == 3 and output not in graph.classes and min(known) > COORDINATES
+    rows = len(shape) == 2 and keeps_boxes(graph, output)
+    return (len(shape) == 3 or rows) and output not in graph.classes and min(known) > COORDINATES
 
 
 def _is_detector(
     graph: Graph, output: str, axes: OutputAxes, y: Array, shapes: Mapping[str, Shape]
 ) -> bool:
     """Whether an output holds boxes' scores: boxes lie beside it, or coordinates before them."""
-    if axes.class_axis is None or axes.classes is None or y.ndim < 3:
+    chosen = keeps_boxes(graph, output)
+    if axes.class_axis is None or axes.classes is None or (y.ndim < 3 and not chosen):
         return False
     if boxes_beside(graph, output, shapes) is not None:
         return True
     size = y.shape[axes.classes]
-    if y.ndim != 3 or size <= COORDINATES or output in graph.classes or not y.size:
+    if y.ndim > 3 or size <= COORDINATES or output in graph.classes or not y.size:
         return False
     grid = as_grid(y, axes.classes)
     entries = len(grid) // axes.count(y.shape)
     boxes, rest = grid[:, :COORDINATES], grid[:, COORDINATES:]
     scores = bool((rest >= 0).all() and (rest <= 1).all())
-    return entries > size and scores and float(np.abs(boxes).max()) > 1.5
+    return (entries > size or chosen) and scores and float(np.abs(boxes).max()) > 1.5
 
 
 def read_entries(
