@@ -247,6 +247,7 @@ class EmitOps(Ops):
         if not self._ledger:
             return Shared(coefficients, [None] * len(r), [None] * len(r))
         to_bias = [
+            # 0 * r + z: a share of every unit, also where the policy gave one number for all
             None if is_zero(z) else self.total(self.Mul(x, self.scalar(0)) + z, sample_axis)
             for x, (_, _, z) in zip(r, result, strict=True)
         ]

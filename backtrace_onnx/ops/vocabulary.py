@@ -196,6 +196,7 @@ class Ops:
         return pieces, shared
 
     def _finite(self, term: Term, piece: Value) -> Value:
+        # An infinite mass makes coefficients of 0, and infinity times 0 is NaN.
         return self.Where(self.IsInf(term.x), self.zero(), piece) if term.infinite else piece
 
     def parts(self, x: Value, reading: Reading, nonnegative: bool) -> dict[int, Value]:

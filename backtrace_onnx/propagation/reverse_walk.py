@@ -76,6 +76,7 @@ class NodeStep:
         if name in graph.constants:
             array = graph.constants[name]
             wide = array.astype(self.ops.dtype, copy=False) if array.dtype.kind in "fV" else array
+            # Another name: a compiled file holds the constant in its own dtype as well.
             return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
         if name in graph.computed:
             made = graph.computed[name]

@@ -105,6 +105,7 @@ def einsum(op: Op) -> Structure:
         alone = [at for at, letter in enumerate(terms[k]) if letter not in met]
         if alone:
             made = e.Unsqueeze(made, ints(*alone))
+        # Where this operand has size 1 along an axis and another one has not, Einsum broadcasts it.
         return e.Expand(e.unbroadcast(made, e.Min(shape, e.Shape(made))), shape)
 
     return Linear(

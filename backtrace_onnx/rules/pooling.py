@@ -84,6 +84,7 @@ def average_pool(op: Op) -> Structure:
     def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
         ones = e.Expand(e.scalar(1), e.Concat(ints(1, 1), window.size(e, shape), axis=0))
         counted = _summed(e, ones, shape, e.Shape(g), window)
+        # What a window divides by depends on padding and rounding; the operator itself tells.
         weight = e.Div(e.AveragePool(ones, **attributes), e.Max(counted, e.scalar(1)))
         return _spread(e, e.Mul(g, weight), shape, window)
 

@@ -30,6 +30,7 @@ def resize(op: Op) -> Structure:
     if op.attribute("mode", "nearest") == "nearest":
         floats = {i: _FLOAT for i in (1, 2) if op.has(i)}
         steering = tuple(range(1, len(op.node.inputs)))
+        # Elements are numbered from 0: -1 marks what comes from outside of the image.
         return Moves((0,), steering, types=floats, overrides=_outside(op, -1.0), dtype=np.int32)
     _check(op)
     axes = _resized(op)

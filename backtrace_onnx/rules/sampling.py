@@ -16,7 +16,7 @@ from backtrace_onnx.structures.base import Step, Structure
 from backtrace_onnx.structures.linear import Linear
 
 Taps = list[tuple[Value, Value]]
-_CUBIC = -0.75
+_CUBIC = -0.75  # the coefficient that ONNX prescribes
 
 
 @rule("GridSample")
@@ -118,6 +118,7 @@ def _taps(e: Ops, op: Op, at: Value, size: Value) -> Taps:
         _tap(e, e.Add(first, e.scalar(k)), weight, low, high, n, padding)
         for k, weight in offsets.items()
     ]
+    # What one pixel contributes through several taps is one contribution, with one sign.
     return taps if padding == "zeros" else _merged(e, taps)
 
 

@@ -163,7 +163,7 @@ class Halves(Structure):
 
     def propagate(self, step: Step) -> Pieces:
         data = [i for i in self.operands if step.carries(i)]
-        takers = [i for i in data if not step.is_gate(i)] or data
+        takers = [i for i in data if not step.is_gate(i)] or data  # a product of masks, say
         if len(takers) == 1:
             return {takers[0]: step.r}
         share = [step.ops.Mul(r, step.ops.scalar(1 / len(takers))) for r in step.r]

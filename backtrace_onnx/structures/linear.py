@@ -65,6 +65,7 @@ class Linear(Structure):
 
     def propagate(self, step: Step) -> Pieces:
         ops: Ops = step.ops
+        # A gate shuts one side of the contributions, so that both sides must be known apart.
         reading: Reading = "split" if step.gate else step.policy.reading
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
         steering = [step.value(i) for i in self.steering]
@@ -76,7 +77,7 @@ class Linear(Structure):
             r = [ops.Mul(x, ops.scalar(1 / len(readings))) for x in r]
         shared = ops.share(step.policy, p, n, self._bias(ops), r, step.gate, step.sample_axis())
         for channel in range(len(r)):
-            for _ in readings:
+            for _ in readings:  # each has its own part of r, and loses as much of it
                 step.book("constants", channel, shared.to_bias[channel])
                 step.book("unassigned", channel, shared.unassigned[channel])
         return {
