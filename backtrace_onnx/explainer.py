@@ -23,7 +23,7 @@ from backtrace_onnx.inputs.sidecar import meaning_of
 from backtrace_onnx.inputs.table_inputs import read_given, read_sidecar
 from backtrace_onnx.model.loading import ModelLike, load
 from backtrace_onnx.model.sessions import Runtime, find_providers
-from backtrace_onnx.policies import find_policy
+from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.results.reach import check_finite
 from backtrace_onnx.results.support import Support, support_rows
@@ -195,7 +195,7 @@ class Explainer:
         threshold = 0.5 if meaning.threshold is None else meaning.threshold
         check_amounts(threshold, scaler)
         asked = Question(
-            find_policy(mode),
+            find_method(mode),
             output,
             target=target,
             start=start,
@@ -252,7 +252,7 @@ class Explainer:
         output = find_output(output, views.graph)
         axes = Said(sample_axis, class_axis, columns, len(labels))
         named = task or "classification"
-        question = Question(find_policy("default"), output, named, axes=axes, open=task is None)
+        question = Question(find_method("default"), output, named, axes=axes, open=task is None)
         prepared = views.view(output)
         arrays = prepared.trace.run(feeds)
         outputs = {name: arrays[name] for name in (*prepared.trace.outputs, output)}
@@ -320,7 +320,7 @@ class Explainer:
         output = find_output(output, views.graph)
         prepared, told = views.view(output), TargetInput.of(target)
         question = Question(
-            find_policy(mode),
+            find_method(mode),
             output,
             task or OWN_START,
             scaler=scaler,

@@ -16,7 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError, RuleError
+from backtrace_onnx.methods.named import METHODS, named_method
 from backtrace_onnx.methods.policy_checks import check_policy
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Coefficients, Policy, Reading, divide, where
 from backtrace_onnx.ops.policy_text import identify
 
@@ -51,7 +53,7 @@ def policy(
 
 
 def _registered(policy: Policy) -> Policy:
-    if policy.name in POLICIES:
+    if policy.name in POLICIES or policy.name in METHODS:
         raise RuleError(f"a policy named {policy.name!r} exists already; choose another name")
     POLICIES[policy.name] = policy
     return policy
@@ -60,6 +62,14 @@ def _registered(policy: Policy) -> Policy:
 def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
     """Register one of this package's policies, which its tests check."""
     return lambda coefficients: _registered(Policy(name, coefficients, **how)).coefficients
+
+
+def find_method(mode: str) -> Method:
+    """The method that a mode names: a signed one, or the sharing by a policy.
+
+    Raises RequestError listing those that exist.
+    """
+    return named_method(mode) or Method(mode, find_policy(mode))
 
 
 def find_policy(mode: str) -> Policy:
@@ -71,7 +81,7 @@ def find_policy(mode: str) -> Policy:
         found = POLICIES[mode]
     except (KeyError, TypeError):
         raise RequestError(
-            f"unknown mode {mode!r}; there are: {', '.join(sorted(POLICIES))}"
+            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *METHODS}))}"
         ) from None
     try:
         return replace(found, identity=identify(found.coefficients, found.channels))

@@ -100,6 +100,10 @@ class EagerOps(Ops):
         )
         return tuple(next(results) if name else None for name in node.outputs)
 
+    @property
+    def sample_count(self) -> Value:
+        return np.array([self.samples.count], np.int64)
+
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         x = self.array(x)
         axis = sample_axis, getattr(sample_axis, "inner", 0)

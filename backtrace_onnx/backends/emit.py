@@ -188,6 +188,10 @@ class EmitOps(Ops):
         )
         return made if isinstance(made, tuple) else (made,)
 
+    @property
+    def sample_count(self) -> Value:
+        return ints(1) if self.samples is None else self.Reshape(self.samples, ints(1))
+
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         if not self._ledger:
             return None

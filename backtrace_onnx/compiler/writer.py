@@ -25,11 +25,13 @@ from backtrace_onnx.passes.pipeline import Prepared
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
+from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.heads import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Question, relevance_dtype
+from backtrace_onnx.targets.sites import Site
 from backtrace_onnx.targets.tensors import find_reached
 
 MAX_IR = 13
@@ -77,6 +79,8 @@ def build(
     whole = writable.graph({question.output})
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)
+    if question.method.carrier == "slope":
+        plan.check_slopes(question.output, question.method.name)
     wanted = whole.inputs if tensors is None else tensors
     found = find_reached("tensors", wanted, whole, question.output)
     axes = axes or find_axes(plan.graph, question.output, question.axes)
@@ -140,24 +144,34 @@ class _Writer:
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self.start.write()
-        relevance = propagate(
+        method, site = question.method, self.start.site
+        slopes = method.carrier == "slope"
+        begun = [self._worth(site, part) for part in start] if slopes else start
+        parts = {node.name for _, node in site.head.parts} if slopes else set()
+        walked = propagate(
             self.start.plan,
             {question.output: start},
             ops=self.ops,
-            policy=question.policy,
+            method=method,
             values=self.values,
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
-            enter=self._enter,
+            enter=lambda step: None if step.node.name in parts else self._enter(step),
+            steps=steps_of(method),
         )
+        relevance = walked.carried if method.reported == "slope" else walked.relevance
         for tensor, source in representative.items():
             self._return(tensor, relevance.get(source))
         if self.ledger:
-            fed = {name: relevance[name] for name in graph.inputs if name in relevance}
-            self.books.finish(question.output, start, fed)
+            fed = {n: walked.relevance[n] for n in graph.inputs if n in walked.relevance}
+            self.books.finish(question.output, begun, fed)
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
+
+    def _worth(self, site: Site, start: Value) -> Value:
+        with self.ops.scope("start"):
+            return site.worth(self.ops, self.values, self.samples, start)
 
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""
@@ -204,7 +218,7 @@ class _Writer:
             self.proto,
             {
                 **{p.key: p.value for p in self.proto.metadata_props},
-                "backtrace.mode": self.question.policy.name,
+                "backtrace.mode": self.question.method.name,
                 "backtrace.output": self.question.output,
                 "backtrace.task": self.question.task,
             },

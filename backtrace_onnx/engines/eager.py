@@ -17,6 +17,7 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import Values, propagate
+from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import TracedValues
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.checking import given_start
@@ -38,7 +39,10 @@ def run_eager(
 ) -> Outcome:
     """Run the model, start, walk back and close the books."""
     graph, name = prepared.plan.graph, question.output
-    arrays = prepared.trace.run(feeds)
+    slopes = question.method.carrier == "slope"
+    if slopes:
+        prepared.plan.check_slopes(name, question.method.name)
+    arrays = (prepared.trace.of_slopes if slopes else prepared.trace).run(feeds)
     outputs = {o: arrays[o] for o in prepared.trace.outputs}
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
@@ -47,20 +51,27 @@ def run_eager(
     values = TracedValues(arrays, dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples)
-    relevance = propagate(
+    begun = start.channels
+    if slopes:
+        begun = [explained.site.worth(ops, values, samples, part) for part in begun]
+    silent = {node.name for _, node in prepared.head.parts} if slopes else set()
+    walked = propagate(
         start.plan,
         {name: start.channels},
         ops=ops,
-        policy=policy,
+        method=question.method,
         values=values,
         keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
-        enter=books.enter,
+        enter=lambda step: None if step.node.name in silent else books.enter(step),
+        steps=steps_of(question.method),
         advance=_counting(progress, len(graph.nodes)),
     )
     for n, x in feeds.items():
-        relevance.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
-    books.finish(name, start.channels, {n: relevance[n] for n in feeds})
+        for kind in (walked.relevance, walked.carried):
+            kind.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
+    books.finish(name, begun, {n: walked.relevance[n] for n in feeds})
+    relevance = walked.carried if question.method.reported == "slope" else walked.relevance
     ledger = books.ledger(count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     axes = explained.axes

@@ -142,6 +142,11 @@ class Ops:
         """Whether totals are wanted."""
         raise NotImplementedError
 
+    @property
+    def sample_count(self) -> Value:
+        """How many samples there are, int64[1]."""
+        raise NotImplementedError
+
     # Named passes -----------------------------------------------------------------------------
 
     def share(

@@ -40,7 +40,7 @@ class Books:
         """Enter a node that is done: what it received, and what it booked of that."""
         with self._ops.scope(step.node.name):
             incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
-            for name, r in zip(step.node.outputs, step.outgoing, strict=True):
+            for name, r in zip(step.node.outputs, step.handed(), strict=True):
                 if r is not None:
                     for channel, total in enumerate(self.totals(r, name)):
                         incoming[channel].append(total)

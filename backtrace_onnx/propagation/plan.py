@@ -80,6 +80,21 @@ class Plan:
         rows = ((op, tuple(names[::-1]), why) for (op, why), names in sorted(met.items()))
         return tuple(Unsupported(*row) for row in rows)
 
+    def check_slopes(self, output: str, mode: str) -> None:
+        """Raises UnsupportedError listing every operator behind `output` that has no slope."""
+        met: dict[str, list[str]] = {}
+        for node in tuple(self.graph.ancestors(output))[::-1]:
+            structure = self.structures.get(node.name)
+            if structure is None or not structure.carries or structure.has_slopes:
+                continue
+            if not structure.converts and any(self.graph.type(n).is_float for n in node.outputs):
+                met.setdefault(node.operator, []).append(node.name)
+        why = f"mode {mode!r} knows no slope of it; modes default and contrastive explain it"
+        if met:
+            raise UnsupportedError(
+                tuple(Unsupported(op, tuple(names), why) for op, names in sorted(met.items()))
+            )
+
     def check(self, output: str) -> None:
         """Raises UnsupportedError listing every operator without a rule behind `output`."""
         rows = self.unsupported(output)

@@ -7,17 +7,18 @@ sent by all its readers are summed back where it was broadcast, added, and booke
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
-from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.base import Channels, Pieces, Structure
 
 
 class Values(Protocol):
@@ -36,6 +37,16 @@ class Values(Protocol):
         """Forget these tensors: no node that is still to come reads them."""
 
 
+class Steps(Protocol):
+    """How a walk sees nodes, and what travels there."""
+
+    def __call__(self, *given: Any) -> NodeStep:
+        """A node of the walk."""
+
+    def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+
+
 class NodeStep:
     """A node of the walk, as its structure sees it (`structures.base.Step`)."""
 
@@ -44,12 +55,14 @@ class NodeStep:
         node: Node,
         plan: Plan,
         ops: Ops,
-        policy: Policy,
+        method: Method,
         values: Values,
         outgoing: Sequence[Channels | None],
         sample_axes: Callable[[str], int | None],
     ) -> None:
-        self.node, self.ops, self.policy, self.outgoing = node, ops, policy, outgoing
+        policy = method.policy
+        self.node, self.ops, self.outgoing = node, ops, outgoing
+        self.method, self.policy = method, policy
         self._plan, self._values, self._sample_axes = plan, values, sample_axes
         self.gate: Gate | None = plan.gates.get(node.name) if policy.gated else None
         self.drops = node.name in plan.structures and plan.structures[node.name].drops
@@ -72,22 +85,7 @@ class NodeStep:
 
     def tensor(self, name: str) -> Value:
         """Value of a tensor by name."""
-        graph = self._plan.graph
-        if name in graph.constants:
-            array = graph.constants[name]
-            wide = array.astype(self.ops.dtype, copy=False) if array.dtype.kind in "fV" else array
-            # Another name: a compiled file holds the constant in its own dtype as well.
-            return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
-        if name in graph.computed:
-            made = graph.computed[name]
-            return self.ops.op(made.op_type, [self.tensor(x) for x in made.inputs])
-        value = self._values.value(name)
-        return self._defined(value) if name in self._plan.undefined else value
-
-    def _defined(self, x: Value) -> Value:
-        """x, and 0 where it is NaN or infinite."""
-        ops = self.ops
-        return ops.Where(ops.Less(ops.Abs(x), ops.scalar(np.inf)), x, ops.zero())
+        return read_tensor(name, self._plan, self.ops, self._values)
 
     def exact(self, i: int) -> Value:
         """Value of input `i`, which is no constant, in its own dtype."""
@@ -130,6 +128,30 @@ class NodeStep:
         """Axis of a tensor, the first output unless named, along which samples lie."""
         return self._sample_axes(tensor or self.node.outputs[0])
 
+    @property
+    def holds(self) -> bool:
+        """Whether what divides is taken as a constant."""
+        return self.method.statistics == "held"
+
+    def stabilised(self) -> Value:
+        """The slope of the first output: relevance has none."""
+        raise NotImplementedError
+
+    def pieces(self, structure: Structure) -> Pieces:
+        """What the inputs are sent."""
+        return structure.propagate(self)
+
+    def settle(self, structure: Structure) -> None:
+        """Everything is sent: book what is left, if that is allowed."""
+
+    def worth(self, name: str, carried: Channels) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+        return carried
+
+    def handed(self) -> Sequence[Channels | None]:
+        """Relevance of the outputs."""
+        return self.outgoing
+
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total under "data", "constants" or "unassigned"."""
         if total is not None:
@@ -142,21 +164,64 @@ class NodeStep:
         rows[channel].append(total)
 
 
+class RelevanceSteps:
+    """Relevance itself travels."""
+
+    def __call__(self, *given: Any) -> NodeStep:
+        """A node of the walk."""
+        return NodeStep(*given)
+
+    def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
+        """What travels, as it is."""
+        return carried
+
+
+def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
+    """A tensor's value: a constant, one that is computed of others, or one of the run."""
+    graph = plan.graph
+    if name in graph.constants:
+        array = graph.constants[name]
+        wide = array.astype(ops.dtype, copy=False) if array.dtype.kind in "fV" else array
+        # Another name: a compiled file holds the constant in its own dtype as well.
+        return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
+    if name in graph.computed:
+        made = graph.computed[name]
+        return ops.op(made.op_type, [read_tensor(x, plan, ops, values) for x in made.inputs])
+    x = values.value(name)
+    if name not in plan.undefined:
+        return x
+    return ops.Where(ops.Less(ops.Abs(x), ops.scalar(np.inf)), x, ops.zero())
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What a walk brought to the tensors that were asked for, by name.
+
+    Attributes:
+        relevance: channels of relevance.
+        carried: what travelled: the same, or slopes.
+    """
+
+    relevance: dict[str, Channels] = field(default_factory=dict)
+    carried: dict[str, Channels] = field(default_factory=dict)
+
+
 def propagate(
     plan: Plan,
     start: Mapping[str, Channels],
     *,
     ops: Ops,
-    policy: Policy,
+    method: Method,
     values: Values,
     keep: Collection[str],
     sample_axes: Callable[[str], int | None],
     enter: Callable[[NodeStep], None],
+    steps: Steps,
     advance: Callable[[], None] = lambda: None,
-) -> dict[str, Channels]:
-    """Hand relevance back from `start` (by tensor) to the inputs.
+) -> Walked:
+    """Hand what travels back from `start` (by tensor) to the inputs.
 
-    Returns the channels of every tensor in `keep` that relevance reached.
+    Returns the channels of every tensor in `keep` that was reached.
 
     Args:
         plan: its nodes are walked, and its structures asked.
@@ -166,24 +231,32 @@ def propagate(
         enter: called with every node that received relevance, when it is done.
         advance: called once per node, for progress.
     """
-    relevance: dict[str, Channels] = dict(start)
-    kept: dict[str, Channels] = {}
+    carried: dict[str, Channels] = dict(start)
+    kept = Walked()
+
+    def arrived(found: Mapping[str, Channels | None]) -> None:
+        for name, r in found.items():
+            if r and name in keep:
+                kept.carried[name] = r
+                kept.relevance[name] = steps.worth(name, r, plan, ops, values)
+
     for node in reversed(plan.graph.nodes):
         advance()
-        outgoing = [relevance.pop(name, None) if name else None for name in node.outputs]
-        kept.update({n: r for n, r in zip(node.outputs, outgoing, strict=True) if r and n in keep})
+        outgoing = [carried.pop(name, None) if name else None for name in node.outputs]
+        arrived(dict(zip(node.outputs, outgoing, strict=True)))
         structure = plan.structures.get(node.name)
         if any(r is not None for r in outgoing):
-            step = NodeStep(node, plan, ops, policy, values, outgoing, sample_axes)
+            step = steps(node, plan, ops, method, values, outgoing, sample_axes)
             taking = [n for n, r in zip(node.outputs, outgoing, strict=True) if r]
             if structure is not None and plan.carriers.intersection(taking):
                 with ops.scope(node.name):
-                    _send(step, structure.propagate(step), relevance, plan)
+                    _send(step, step.pieces(structure), carried, plan)
+                    step.settle(structure)
             else:
                 step.drops = True
             enter(step)
         values.release([*node.outputs, *_beneath(node, plan)])
-    kept.update({name: r for name, r in relevance.items() if name in keep})
+    arrived(carried)
     return kept
 
 
@@ -195,16 +268,16 @@ def _beneath(node: Node, plan: Plan) -> list[str]:
 
 
 def _send(
-    step: NodeStep, pieces: Mapping[int, Channels], relevance: dict[str, Channels], plan: Plan
+    step: NodeStep, pieces: Mapping[int, Channels], carried: dict[str, Channels], plan: Plan
 ) -> None:
-    """Add what a node sends to its inputs' relevance, and book it."""
+    """Add what a node sends to what its inputs have, and book it."""
     for i, channels in pieces.items():
         name = step.node.inputs[i]
         carries = step.carries(i)
         kind = "constants" if step.is_constant(i) else "unassigned"
         alike = _alike(step, i, plan)
         axis = step.sample_axis(name if alike else None)
-        for channel, piece in enumerate(channels):
+        for channel, piece in enumerate(step.worth(name, channels)):
             total = step.ops.total(piece, axis)
             if carries:
                 step.book_sent(name, channel, total)
@@ -214,8 +287,8 @@ def _send(
             continue
         if not alike:
             channels = [step.ops.unbroadcast(piece, step.shape(i)) for piece in channels]
-        present = relevance.get(name)
-        relevance[name] = (
+        present = carried.get(name)
+        carried[name] = (
             channels
             if present is None
             else [step.ops.Add(a, b) for a, b in zip(present, channels, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,11 @@ class Trace:
         plan: Plan,
         extra: Sequence[str] = (),
         runtime: Runtime = CPU,
+        *,
+        slopes: bool = False,
     ) -> None:
-        values, shapes = needs(plan)
+        values, shapes = slope_needs(plan) if slopes else needs(plan)
+        self._made_of = (model, plan, extra, runtime)
         self._fed = set(plan.graph.inputs)
         self._graph = plan.graph
         self.values = sorted((values | set(extra)) - self._fed)
@@ -50,6 +54,11 @@ class Trace:
         fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
         fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
         self._names, self._fetched = list(fetched), list(fetched.values())
+
+    @cached_property
+    def of_slopes(self) -> Trace:
+        """The same run, returning what methods that carry slopes read."""
+        return Trace(*self._made_of, slopes=True)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every exposed tensor, by name. Raises InputError where the model cannot run on them."""
@@ -138,6 +147,18 @@ def needs(plan: Plan) -> tuple[set[str], set[str]]:
         shapes.update([made.like] if name in shapes else ())
     fixed = graph.constants.keys() | graph.computed.keys() | {""}
     return values - fixed, shapes - fixed
+
+
+def slope_needs(plan: Plan) -> tuple[set[str], set[str]]:
+    """As `needs`: a slope at a tensor is worth its value, so that all are read."""
+    values, shapes = needs(plan)
+    graph = plan.graph
+    for node in graph.nodes:
+        structure = plan.structures.get(node.name)
+        if structure is not None and structure.carries:
+            values |= {*node.inputs, *node.outputs}
+    values |= {name for made in graph.computed.values() for name in made.inputs}
+    return values - (graph.constants.keys() | graph.computed.keys() | {""}), shapes
 
 
 def _session(

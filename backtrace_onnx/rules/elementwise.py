@@ -1,4 +1,4 @@
-"""Elementwise operators: activations pass, sums share by contribution, products share alike."""
+"""Elementwise operators of several inputs: sums share by contribution, products share alike."""
 
 from __future__ import annotations
 
@@ -6,30 +6,14 @@ import numpy as np
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.graph.ids import is_count, is_mask
-from backtrace_onnx.graph.operator_families import (
-    EXPONENTIAL,
-    LOGICAL,
-    NEUTRAL,
-    NORMALISING,
-    POINTWISE,
-)
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Constant
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.affine import Affine
-from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Passes, Structure
+from backtrace_onnx.structures.arithmetic import Power, Product, Quotient, Remainder
+from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Structure
 from backtrace_onnx.structures.linear import Linear, Terms
 from backtrace_onnx.structures.moves import ElementwiseWinner
-
-
-def passes(op: Op) -> Structure:
-    """Relevance passes unchanged."""
-    return Passes()
-
-
-_PASS = (POINTWISE - LOGICAL) | NEUTRAL | EXPONENTIAL | NORMALISING
-
-table(dict.fromkeys((*_PASS, "DynamicQuantizeLinear", "Neg"), passes))
 
 
 @rule("BatchNormalization")
@@ -73,11 +57,18 @@ def _numbers(op: Op, structure: Structure, operands: tuple[int, ...]) -> Structu
     return structure if op.output_type().is_float else AsFloats(structure, operands)
 
 
-def _terms(op: Op, signs: tuple[int, ...]) -> Structure:
-    return _numbers(op, Terms(signs), tuple(range(len(signs))))
+def _terms(op: Op, signs: tuple[int, ...], scale: float = 1.0) -> Structure:
+    return _numbers(op, Terms(signs, scale), tuple(range(len(signs))))
 
 
-@rule("Add", "Sum", "Mean")
+@rule("Mean")
+def mean(op: Op) -> Structure:
+    """Shared by contribution, constants are a bias."""
+    count = len(op.node.inputs)
+    return _terms(op, (1,) * count, 1 / count)
+
+
+@rule("Add", "Sum")
 def add(op: Op) -> Structure:
     """Shared among the terms by contribution; a constant is a bias, and added to ids takes none."""
     return _terms(op, op.attribute("signs") or (1,) * len(op.node.inputs))
@@ -97,22 +88,28 @@ def mul(op: Op) -> Structure:
     number of tokens, is a place and carries none.
     """
     if op.output_type().is_float:
-        return _of_ids(op) if op.makes_ids else Halves()
+        return _of_ids(op) if op.makes_ids else Product()
     if any(is_count(op.graph, name) for name in op.node.inputs):
         return Nothing()
     return _of_ids(op)
 
 
-@rule("Div", "Mod")
+@rule("Mod")
+def modulo(op: Op) -> Structure:
+    """The dividend takes all; a data divisor is a gate."""
+    return Remainder() if op.carries(0) else Halves((1,))
+
+
+@rule("Div")
 def div(op: Op) -> Structure:
     """The numerator takes all relevance; a divisor that is data is a gate and takes none."""
-    return Halves((0,)) if op.carries(0) else Halves((1,))
+    return Quotient((0,) if op.carries(0) else (1,))
 
 
 @rule("Pow")
 def power(op: Op) -> Structure:
     """The base takes all relevance; an exponent that is data is a gate and takes none."""
-    return Halves((0,)) if op.carries(0) else Halves((1,))
+    return Power((0,) if op.carries(0) else (1,))
 
 
 @rule("Max", "Min")

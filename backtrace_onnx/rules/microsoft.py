@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.rules.elementwise import passes
+from backtrace_onnx.rules.functions import gelu, passes
 from backtrace_onnx.rules.registry import table
 from backtrace_onnx.rules.silent import carries_nothing
 
@@ -11,5 +11,5 @@ BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range Tokeni
 VarlenNGramHashMapping
 """
 
-table(dict.fromkeys(["Gelu", "SampleOp"], passes), domain="com.microsoft")
+table({"Gelu": gelu, "SampleOp": passes}, domain="com.microsoft")
 table(dict.fromkeys(_SILENT.split(), carries_nothing), domain="com.microsoft")

@@ -107,6 +107,7 @@ def lp_pool(op: Op) -> Structure:
         adjoint=adjoint,
         factors=(0,),
         inner=_power(op.attribute("p", 2)),
+        chain=_norm(op.attribute("p", 2)),
     )
 
 
@@ -119,6 +120,7 @@ def global_lp_pool(op: Op) -> Structure:
         adjoint=lambda e, k, g, factors, shape: e.Expand(g, shape),
         factors=(0,),
         inner=_power(op.attribute("p", 2)),
+        chain=_norm(op.attribute("p", 2)),
     )
 
 
@@ -137,6 +139,18 @@ def max_unpool(op: Op) -> Structure:
 
 def _power(p: float) -> Callable[[Ops, Value], Value]:
     return lambda e, x: e.Pow(e.Abs(x), e.scalar(p))
+
+
+def _norm(p: float) -> Callable[..., Value]:
+    """The slope of (sum |x|^p)^(1/p): sign(x) |x|^(p - 1) y^(1 - p)."""
+
+    def chain(e: Ops, x: Value, y: Value, m: Value, back: Callable[..., Value]) -> Value:
+        none = e.Equal(y, e.zero())
+        root = e.Pow(e.Where(none, e.scalar(1), y), e.scalar(1 - p))
+        grown = e.Mul(e.Sign(x), e.Pow(e.Abs(x), e.scalar(p - 1)))
+        return e.Mul(grown, back(e.Where(none, e.zero(), e.Mul(m, root))))
+
+    return chain
 
 
 def _summed(e: Ops, x: Value, shape: Value, made: Value, window: Window) -> Value:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.rules.registry import rule
+from backtrace_onnx.structures.arithmetic import Factors
 from backtrace_onnx.structures.base import Nothing, Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import Adjoint, Winner
+from backtrace_onnx.structures.moves import Winner
 
 Axes = tuple[int, ...] | None
 Inner = Callable[..., Value]
@@ -82,12 +84,12 @@ def _unreduced(op: Op) -> Structure | None:
     return Passes() if _over(op).axes == () else None
 
 
-def _sum(op: Op, inner: Inner | None = None) -> Structure:
-    return _reduced(op, "ReduceSum", _back, inner)
+def _sum(op: Op, inner: Inner | None = None, **how: Any) -> Structure:
+    return _reduced(op, "ReduceSum", _back, inner, **how)
 
 
 def _reduced(
-    op: Op, op_type: str, back: Callable[..., Value], inner: Inner | None = None
+    op: Op, op_type: str, back: Callable[..., Value], inner: Inner | None = None, **how: Any
 ) -> Structure:
     """A linear reduction `op_type` of inner(x)."""
     over = _over(op)
@@ -101,7 +103,7 @@ def _reduced(
         return back(e, over.kept(e, g, shape, *axes), shape)
 
     return _unreduced(op) or Linear(
-        forward=forward, adjoint=adjoint, factors=(0,), inner=inner, steering=over.inputs
+        forward=forward, adjoint=adjoint, factors=(0,), inner=inner, steering=over.inputs, **how
     )
 
 
@@ -119,10 +121,16 @@ def _count(e: Ops, g: Value, shape: Value) -> Value:
     return e.Cast(e.Div(e.ReduceProd(shape, keepdims=0), made), to=e.float_type)
 
 
-@rule("ReduceSum", "ReduceLogSum")
+@rule("ReduceSum")
 def reduce_sum(op: Op) -> Structure:
     """Shared by contribution among the elements that are summed."""
     return _sum(op)
+
+
+@rule("ReduceLogSum")
+def reduce_log_sum(op: Op) -> Structure:
+    """Shared by contribution to the sum."""
+    return _sum(op, chain=lambda e, x, y, m, back: back(e.Mul(m, e.Exp(e.Neg(y)))), degree=None)
 
 
 @rule("ReduceMean")
@@ -134,13 +142,36 @@ def reduce_mean(op: Op) -> Structure:
 @rule("ReduceL1")
 def reduce_l1(op: Op) -> Structure:
     """Shared by |x| among the elements."""
-    return _sum(op, lambda e, x, *axes: e.Abs(x))
+    return _sum(
+        op, lambda e, x, *axes: e.Abs(x), chain=lambda e, x, y, m, back: e.Mul(e.Sign(x), back(m))
+    )
 
 
-@rule("ReduceL2", "ReduceSumSquare")
+def _square(e: Ops, x: Value, *axes: Value) -> Value:
+    return e.Mul(x, x)
+
+
+@rule("ReduceL2")
 def reduce_l2(op: Op) -> Structure:
     """Shared by x^2 among the elements."""
-    return _sum(op, lambda e, x, *axes: e.Mul(x, x))
+
+    def chain(e: Ops, x: Value, y: Value, m: Value, back: Callable[..., Value]) -> Value:
+        none = e.Equal(y, e.zero())
+        return e.Mul(x, back(e.Where(none, e.zero(), e.Div(m, e.Where(none, e.scalar(1), y)))))
+
+    return _sum(op, _square, chain=chain)
+
+
+@rule("ReduceSumSquare")
+def reduce_sum_square(op: Op) -> Structure:
+    """Shared by x^2."""
+    double = 2.0
+    return _sum(
+        op,
+        _square,
+        chain=lambda e, x, y, m, back: e.Mul(e.Mul(x, e.scalar(double)), back(m)),
+        degree=2,
+    )
 
 
 @rule("ReduceLogSumExp")
@@ -152,7 +183,10 @@ def reduce_log_sum_exp(op: Op) -> Structure:
         top = over.reduce(e, "ReduceMax", x, *axes, keepdims=True)
         return e.Exp(e.Sub(x, e.Max(top, e.scalar(np.finfo(e.dtype).min))))
 
-    return _sum(op, relative)
+    def chain(e: Ops, x: Value, y: Value, m: Value, back: Callable[..., Value]) -> Value:
+        return e.Mul(e.Exp(e.Sub(x, back(y))), back(m))
+
+    return _sum(op, relative, chain=chain, degree=None)
 
 
 @rule("ReduceProd")
@@ -164,7 +198,11 @@ def reduce_product(op: Op) -> Structure:
         shape, axes = step.shape(0), [step.value(i) for i in over.inputs]
         return _mean_back(step.ops, over.kept(step.ops, r, shape, *axes), shape)
 
-    return _unreduced(op) or Adjoint(back, shapes=(0,), values=over.inputs)
+    def spread(step: Step, g: Value) -> Value:
+        shape, axes = step.shape(0), [step.value(i) for i in over.inputs]
+        return step.ops.Expand(over.kept(step.ops, g, shape, *axes), shape)
+
+    return _unreduced(op) or Factors(back, shapes=(0,), values=over.inputs, spread=spread)
 
 
 @rule("ReduceMax", "ReduceMin")
@@ -212,7 +250,10 @@ def cumulated_product(op: Op) -> Structure:
         share = ops.Div(r, ops.Max(count, one))
         return ops.CumSum(share, axis, exclusive=exclusive, reverse=1 - reverse)
 
-    return Adjoint(back, shapes=(0,), values=(1,), fills=bool(exclusive))
+    def spread(step: Step, g: Value) -> Value:
+        return step.ops.CumSum(g, step.value(1), exclusive=exclusive, reverse=1 - reverse)
+
+    return Factors(back, shapes=(0,), values=(1,), fills=bool(exclusive), spread=spread)
 
 
 @rule("GlobalMaxPool")

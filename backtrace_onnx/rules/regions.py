@@ -2,19 +2,64 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.graph.operator_families import DOMAIN, REGION, SCALE
+from collections.abc import Sequence
+from dataclasses import replace
+
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.operator_families import DOMAIN, REDUCING, REGION, SCALE
+from backtrace_onnx.graph.regions import body, kinds
 from backtrace_onnx.ops.op import Op
-from backtrace_onnx.rules.registry import rule
-from backtrace_onnx.structures.base import Passes, Structure
+from backtrace_onnx.rules.registry import lookup, rule
+from backtrace_onnx.structures.base import Nothing, Structure
+from backtrace_onnx.structures.fallback import Stops
+from backtrace_onnx.structures.region import Kind, Region
+
+_SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
 
 
 @rule(REGION, domain=DOMAIN)
 def region(op: Op) -> Structure:
     """Nodes that are one function of one tensor together: relevance passes unchanged."""
-    return Passes()
+    made = read_region(op, body([op.node]), _kind(op.node))
+    return replace(made, multiple=op.attribute("multiple", (1.0, 0.0)))
 
 
 @rule(SCALE, domain=DOMAIN)
 def scale(op: Op) -> Structure:
     """Constant scale and shift of a normalisation: relevance passes unchanged, as through it."""
-    return Passes()
+    return read_region(op, op.attribute("members"), "linear")
+
+
+def _kind(node: Node) -> Kind:
+    native = node.attributes.get("native")
+    if native is not None:
+        return "softmax" if native.name in _SOFTMAX else "pointwise"
+    if node.attributes["normalised"]:
+        return "normalisation"
+    within = kinds(node)
+    if within & _SOFTMAX or within >= {"Exp", "ReduceSum"}:
+        return "softmax"
+    return "other" if within & REDUCING else "pointwise"
+
+
+def read_region(op: Op, members: Sequence[Node], kind: Kind) -> Region:
+    """The structure of a node that stands for these."""
+    graph = op.graph
+    carriers = {_entry(members, graph)}
+    structures: dict[str, Structure] = {}
+    for node in members:
+        if carriers.intersection(node.inputs):
+            found = lookup(node.domain, node.op_type, node.version)
+            made = Stops() if found is None else found.build(Op(node, graph, carriers))
+            structures[node.name] = made
+            carriers.update(() if isinstance(made, Nothing) else node.outputs)
+    read = {name for node in members for name in node.inputs}
+    constants = {name: graph.constants[name] for name in read & graph.constants.keys()}
+    return Region(tuple(members), structures, constants, kind)
+
+
+def _entry(members: Sequence[Node], graph: Graph) -> str:
+    """What the members read that none of them makes and that is no constant."""
+    made = {name for node in members for name in node.outputs}
+    read = (name for node in members for name in node.inputs if name and name not in made)
+    return next((name for name in read if name not in graph.constants), "")

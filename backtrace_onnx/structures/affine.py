@@ -25,6 +25,7 @@ class Affine(Structure):
     epsilon: float
     values: tuple[int, ...] = (X, GAMMA, BETA, MEAN, VARIANCE)
     shapes: tuple[int, ...] = _TERMS
+    has_slopes: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         ops, terms = step.ops, self._terms(step)
@@ -44,6 +45,27 @@ class Affine(Structure):
             i: [self._unlaid(step, i, r) for r in piece]
             for i, piece in zip(data, pieces, strict=True)
         }
+
+    def slopes(self, step: Step) -> Pieces:
+        ops, m = step.ops, step.stabilised()
+
+        def text(e: Ops, m: Value, gamma: Value, variance: Value) -> tuple[Value, Value]:
+            gamma, variance = (e.Reshape(s, ints(*self.laid)) for s in (gamma, variance))
+            scaled = e.Mul(m, e.Div(gamma, e.Sqrt(e.Add(variance, e.scalar(self.epsilon)))))
+            return scaled, e.Neg(scaled)
+
+        to_x, to_mean = ops.apply(
+            f"{step.node.name}/slope", text, m, step.value(GAMMA), step.value(VARIANCE)
+        )
+        made = {X: to_x, BETA: m, MEAN: to_mean}
+        for i in _TERMS:
+            if not step.carries(i):
+                term = ops.Mul(made[i], ops.Reshape(step.value(i), ints(*self.laid)))
+                step.book("constants", 0, ops.total(term, step.sample_axis()))
+        return {i: [self._unlaid(step, i, made[i])] for i in _TERMS if step.carries(i)}
+
+    def leaves(self, step: Step) -> bool:
+        return step.carries(GAMMA) or step.carries(VARIANCE)
 
     def _terms(self, step: Step) -> dict[int, Value]:
         def text(e: Ops, x: Value, *statistics: Value) -> tuple[Value, ...]:

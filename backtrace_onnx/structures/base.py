@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
@@ -24,6 +25,7 @@ class Step(Protocol):
     node: Node
     ops: Ops
     policy: Policy
+    method: Method
     gate: Gate | None
     outgoing: Sequence[Channels | None]
 
@@ -64,6 +66,14 @@ class Step(Protocol):
     def sample_axis(self, tensor: str | None = None) -> int | None:
         """Axis of a tensor, the first output unless named, along which samples lie."""
 
+    def stabilised(self) -> Value:
+        """The slope of the first output, damped where the output is next to 0 (LRP-epsilon); what
+        it is worth less is booked as unassigned."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether what divides is held, that is taken as a constant."""
+
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total per sample under "constants" or "unassigned"."""
 
@@ -86,6 +96,9 @@ class Structure:
         scores: index of the output that holds the units.
         raises: whether there is a way to give its units another bias, `raised`.
         squashes: "softmax" or "sigmoid" where the operator makes probabilities of them itself.
+        has_slopes: whether `slopes` is there.
+        converts: whether inputs are ids, words or other things that have no slope: they are sent
+            relevance, that of the output's slope times its value.
     """
 
     values: tuple[int, ...] = ()
@@ -98,6 +111,8 @@ class Structure:
     scores: int = 0
     raises: bool = False
     squashes: str = ""
+    has_slopes: bool = False
+    converts: bool = False
 
     def masses(self, step: Step) -> tuple[Value, Value | None] | None:
         """The positive and negative mass (p, n) of every unit, 0 exactly where it has no terms.
@@ -123,12 +138,31 @@ class Structure:
         """
         raise NotImplementedError
 
+    def slopes(self, step: Step) -> Pieces:
+        """Slopes of the inputs; `step.r` is that of the first output."""
+        raise NotImplementedError
+
+    def leaves(self, step: Step) -> bool:
+        """Whether inputs times slopes need not add up to outputs times slopes, but for what is
+        booked: the rest is unassigned."""
+        return False
+
+
+class Movement(Structure):
+    """An operator that is linear and has no weights: slopes go back the way relevance does."""
+
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        return self.propagate(step)
+
 
 @dataclass(frozen=True)
-class Passes(Structure):
+class Passes(Movement):
     """Relevance passes unchanged to the input with index `data`."""
 
     data: int = 0
+    converts: bool = False
 
     def propagate(self, step: Step) -> Pieces:
         return {self.data: step.r}
@@ -161,9 +195,13 @@ class Halves(Structure):
 
     broadcasts = shapes
 
-    def propagate(self, step: Step) -> Pieces:
+    def takers(self, step: Step) -> list[int]:
+        """The operands that share: those that carry, gates only where all of them are."""
         data = [i for i in self.operands if step.carries(i)]
-        takers = [i for i in data if not step.is_gate(i)] or data  # a product of masks, say
+        return [i for i in data if not step.is_gate(i)] or data  # a product of masks, say
+
+    def propagate(self, step: Step) -> Pieces:
+        takers = self.takers(step)
         if len(takers) == 1:
             return {takers[0]: step.r}
         share = [step.ops.Mul(r, step.ops.scalar(1 / len(takers))) for r in step.r]

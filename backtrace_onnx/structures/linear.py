@@ -42,6 +42,9 @@ class Linear(Structure):
         positive: whether `weights` are known to have no negative entry.
         steering: indices of inputs that `forward` and `adjoint` get after all else, as they are.
         reads: indices of inputs whose values `weights` asks the step for.
+        chain: of an operator that is a function of the sum of `inner`: `(ops, x, y, m, back) -> `
+            the slope of x, where `back` is the adjoint.
+        degree: the operator's value grows with this power of x.
     """
 
     forward: Callable[..., Value]
@@ -54,6 +57,9 @@ class Linear(Structure):
     steering: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
     raises: bool = True
+    chain: Callable[..., Value] | None = None
+    degree: int | None = 1
+    has_slopes: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -87,6 +93,46 @@ class Linear(Structure):
             ]
             for k in readings
         }
+
+    def slopes(self, step: Step) -> Pieces:
+        ops, shared = step.ops, step.method.products == "shared"
+        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        steering = [step.value(i) for i in self.steering]
+        factors, _ = self._factors(step, steering)
+        m = step.stabilised()
+        if self.bias is not None:
+            absorbed = ops.Mul(m, self._bias(ops))
+            step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
+        part = 1 / len(readings) if shared else 1.0
+        if shared and self.degree:
+            part /= self.degree
+        m = ops.Mul(m, ops.scalar(part)) if part != 1 else m
+        return {self.factors[k]: [self._slope(step, k, m, factors, steering)] for k in readings}
+
+    def leaves(self, step: Step) -> bool:
+        several = sum(step.carries(i) for i in self.factors) > 1
+        return self.degree is None or (
+            step.method.products == "whole" and (several or self.degree > 1)
+        )
+
+    def _slope(
+        self, step: Step, k: int, m: Value, factors: Sequence[Value], steering: Sequence[Value]
+    ) -> Value:
+        """The adjoint in factor k, whole."""
+        shape, chain, key = step.shape(self.factors[k]), self.chain, f"{step.node.name}/slope{k}"
+        others = [None if j == k else x for j, x in enumerate(factors)]
+
+        def adjoint(e: Ops, m: Value, shape: Value, *xs: Value) -> Value:
+            return self.adjoint(e, k, m, xs[: len(factors)], shape, *xs[len(factors) :])
+
+        if chain is None:
+            return step.ops.apply(key, adjoint, m, shape, *others, *steering)
+
+        def chained(e: Ops, m: Value, shape: Value, x: Value, y: Value, *xs: Value) -> Value:
+            return chain(e, x, y, m, lambda g: adjoint(e, g, shape, *xs))
+
+        x, y = step.value(self.factors[k]), step.result()
+        return step.ops.apply(key, chained, m, shape, x, y, *others, *steering)
 
     def masses(self, step: Step) -> tuple[Value, Value | None]:
         steering = [step.value(i) for i in self.steering]
@@ -214,6 +260,7 @@ class Shifted(Structure):
     laid: tuple[int, ...] = ()
     scale: float = 1.0
     results: tuple[int, ...] = (0,)
+    has_slopes: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -234,6 +281,15 @@ class Shifted(Structure):
         back = [ops.Reshape(ops.unbroadcast(r, laid), step.shape(self.shift)) for r in pieces[1]]
         return {**self.linear.propagate(cast(Step, _Handed(step, pieces[0]))), self.shift: back}
 
+    def slopes(self, step: Step) -> Pieces:
+        ops, laid = step.ops, step.ops.shape(self._shift(step))
+        m = ops.Mul(step.r[0], ops.scalar(self.scale))
+        back = ops.Reshape(ops.unbroadcast(m, laid), step.shape(self.shift))
+        return {**self.linear.slopes(step), self.shift: [back]}
+
+    def leaves(self, step: Step) -> bool:
+        return self.linear.leaves(step)
+
     def _shift(self, step: Step) -> Value:
         value = step.ops.Mul(step.value(self.shift), step.ops.scalar(self.scale))
         return step.ops.Reshape(value, ints(*self.laid)) if self.laid else value
@@ -253,9 +309,15 @@ class _Handed:
 
 @dataclass(frozen=True)
 class Terms(Structure):
-    """y = a sum of signed terms; constants among them are its bias (Add, Sub, Sum, Mean)."""
+    """y = a sum of signed terms; constants among them are its bias (Add, Sub, Sum, Mean).
+
+    Attributes:
+        scale: of the sum, which divides a mean.
+    """
 
     signs: tuple[int, ...]
+    scale: float = 1.0
+    has_slopes: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -280,6 +342,21 @@ class Terms(Structure):
             step.book("constants", channel, shared.to_bias[channel])
             step.book("unassigned", channel, shared.unassigned[channel])
         return dict(zip(data, pieces, strict=True))
+
+    def slopes(self, step: Step) -> Pieces:
+        ops, m = step.ops, step.stabilised()
+        m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
+        sides = {1: m, -1: ops.Neg(m)}
+        for i in self.values:
+            if not step.carries(i):
+                absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
+                step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
+        return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
+
+    def _finite(self, step: Step, i: int) -> Value:
+        """A term; 0 where it is infinite, as masks are."""
+        x, ops = step.value(i), step.ops
+        return ops.Where(ops.IsInf(x), ops.zero(), x) if step.infinite(i) else x
 
     def masses(self, step: Step) -> tuple[Value, Value | None]:
         ops = step.ops

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import Channels, Movement, Pieces, Step, Structure
 
 if TYPE_CHECKING:
     from backtrace_onnx.ops.windows import Window
 
 
 @dataclass(frozen=True)
-class Reshaped(Structure):
+class Reshaped(Movement):
     """The elements stay in their order and get another shape; relevance is shaped back."""
 
     shapes: tuple[int, ...] = (0,)
@@ -29,7 +29,7 @@ class Reshaped(Structure):
 
 
 @dataclass(frozen=True)
-class Adjoint(Structure):
+class Adjoint(Movement):
     """A movement of elements whose way back is ONNX text.
 
     Attributes:
@@ -56,7 +56,7 @@ class Adjoint(Structure):
 
 
 @dataclass(frozen=True)
-class Joined(Structure):
+class Joined(Movement):
     """`count` inputs are laid end to end along `axis` (Concat); relevance is cut apart again."""
 
     count: int
@@ -74,7 +74,7 @@ class Joined(Structure):
 
 
 @dataclass(frozen=True)
-class Parted(Structure):
+class Parted(Movement):
     """Input 0 is cut along `axis` (Split); the parts' relevance is joined again.
 
     A part that received none counts as zeros.
@@ -105,7 +105,7 @@ class Parted(Structure):
 
 
 @dataclass(frozen=True)
-class Chosen(Structure):
+class Chosen(Movement):
     """Input 1 where input 0, the condition, holds, else input 2; relevance goes likewise."""
 
     values: tuple[int, ...] = (0,)
@@ -121,7 +121,7 @@ class Chosen(Structure):
 
 
 @dataclass(frozen=True)
-class Moves(Structure):
+class Moves(Movement):
     """Any movement of elements, copying and dropping among them.
 
     The operator itself, run on numbered elements in place of the data, tells where each entry of an
@@ -217,7 +217,7 @@ def _overridden(node: Node, overrides: Mapping[str, object]) -> Node:
 
 
 @dataclass(frozen=True)
-class Winner(Structure):
+class Winner(Movement):
     """The elements that equal the result along some axes take its relevance; ties share equally.
 
     Attributes:
@@ -240,7 +240,7 @@ class Winner(Structure):
 
 
 @dataclass(frozen=True)
-class ElementwiseWinner(Structure):
+class ElementwiseWinner(Movement):
     """Entry by entry, the operands that equal the result take its relevance; ties share equally."""
 
     count: int
@@ -274,6 +274,7 @@ class LookUp(Structure):
     over: tuple[int, ...]
     ids: int = 1
     parts: bool = False
+    converts: bool = True
 
     @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -294,7 +295,7 @@ class LookUp(Structure):
 
 
 @dataclass(frozen=True)
-class WindowWinner(Structure):
+class WindowWinner(Movement):
     """The elements of each window that equal its maximum take its relevance; ties share equally."""
 
     window: Window

@@ -51,6 +51,7 @@ class Occurrences(Structure):
     alone: bool
     values: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
+    converts: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         ops = step.ops

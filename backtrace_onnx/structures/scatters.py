@@ -58,6 +58,15 @@ class Combined(Structure):
     def results(self) -> tuple[int, ...]:  # type: ignore[override]
         return (0,) if self.reduction in ("max", "min") else ()
 
+    @property
+    def has_slopes(self) -> bool:  # type: ignore[override]
+        return self.reduction != "mul"
+
+    def slopes(self, step: Step) -> Pieces:
+        if self.reduction != "add":
+            return self.propagate(step)
+        return {i: [self._at(step, i, step.r[0])] for i in (DATA, UPDATES) if step.carries(i)}
+
     def propagate(self, step: Step) -> Pieces:
         if self.reduction == "add":
             return self._terms(step)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.targets.axis_search import SEARCH, Said
@@ -31,7 +32,7 @@ class Question:
     """What is asked of one explanation, checked as far as it can be without running the model.
 
     Attributes:
-        policy: that of the mode.
+        method: that of the mode.
         output: name of the tensor that is explained.
         task: what the entries of the output mean, such as "classification"; `OWN_START` where the
             caller gives relevance of his own, `CONTRAST` where one entry is set against another.
@@ -45,7 +46,7 @@ class Question:
         probability: whether a signed mode starts at the output, not at the scores it is made of.
     """
 
-    policy: Policy
+    method: Method
     output: str
     task: str = "classification"
     target: Any = None
@@ -57,9 +58,14 @@ class Question:
     open: bool = False
     probability: bool = False
 
+    @property
+    def policy(self) -> Policy:
+        """How units share relevance."""
+        return self.method.policy
+
     def site(self, head: Head, plan: Plan) -> Site:
         """Where relevance starts in the output of this head, on the way of this plan."""
-        how = (self.policy, self.task, self.probability, self.axes.labels)
+        how = (self.method, self.task, self.probability, self.axes.labels)
         return Site(head, plan, *how)
 
     def of_file(self) -> Question:

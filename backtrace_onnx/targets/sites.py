@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.propagation.plan import Plan
@@ -58,16 +59,26 @@ class Site:
 
     head: Head
     whole: Plan
-    policy: Policy
+    method: Method
     task: str
     probability: bool = False
     labels: int = 0
+
+    @property
+    def policy(self) -> Policy:
+        """How units share relevance."""
+        return self.method.policy
 
     @property
     def two(self) -> TwoClasses:
         """What one entry alone says of two classes, as the graph or their names tell."""
         named = self.labels == 2 and not self.head.function
         return self.head.two or ("decision" if named else "")
+
+    @property
+    def carries_slopes(self) -> bool:
+        """Whether slopes travel: they start at 1."""
+        return self.method.carrier == "slope"
 
     @property
     def signed(self) -> bool:
@@ -117,10 +128,25 @@ class Site:
             constant=raises,
         )
 
+    def worth(
+        self,
+        ops: Ops,
+        values: Values,
+        axes: Callable[[str], int | None],
+        start: Value,
+    ) -> Value:
+        """The relevance of a start that is a slope: times the scores, or the output."""
+        step = partial(_step, self.whole, ops, self.method, values, axes)
+        scores = self.head.values(ops, step, self.whole) if self.at_scores else None
+        return ops.Mul(start, values.value(self.head.output) if scores is None else scores)
+
     def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Readings:
         """What the start reads."""
+        if self.carries_slopes:
+            y = values.shape(self.head.output)
+            return Readings(ops.Expand(ops.scalar(1), y), None)
         apart = self.policy.channels > 1 and self.task != "start"
-        step = partial(_step, self.whole, ops, self.policy, values, axes)
+        step = partial(_step, self.whole, ops, self.method, values, axes)
         scores = sides = None
         if self.at_scores or apart:
             scores = self.head.values(ops, step, self.whole)
@@ -132,9 +158,9 @@ class Site:
 def _step(
     plan: Plan,
     ops: Ops,
-    policy: Policy,
+    method: Method,
     values: Values,
     axes: Callable[[str], int | None],
     node: Node,
 ) -> Step:
-    return NodeStep(node, plan, ops, policy, values, [None] * len(node.outputs), axes)
+    return NodeStep(node, plan, ops, method, values, [None] * len(node.outputs), axes)

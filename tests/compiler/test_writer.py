@@ -16,7 +16,7 @@ from backtrace_onnx.compiler import saving
 from backtrace_onnx.compiler.writer import build
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.passes.pipeline import prepare
-from backtrace_onnx.policies import find_policy
+from backtrace_onnx.policies import find_method
 from backtrace_onnx.targets.question import Question
 from tests.graphs import FLOAT, mlp, model, normal
 
@@ -130,7 +130,7 @@ def test_onnxruntime_engine_keeps_the_same_books(mode: str) -> None:
 def test_a_ledger_takes_few_nodes_for_each_of_its_totals() -> None:
     prepared = prepare(load(ROOT / "models/mnist_cnn.onnx"))
     output = prepared.nodes.outputs[0]
-    question = Question(find_policy("default"), output)
+    question = Question(find_method("default"), output)
     plain, booked = (build(prepared, question, ledger=ledger) for ledger in (False, True))
     totals = len(booked.proto.graph.output) - len(plain.proto.graph.output)
     more = len(booked.proto.graph.node) - len(plain.proto.graph.node)

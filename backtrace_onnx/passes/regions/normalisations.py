@@ -42,7 +42,9 @@ def _absorb(draft: Draft, node: Node, members: list[Node]) -> None:
     if is_region(node):
         draft.merge(together, alike, node.attributes["normalised"])
         return
-    made = replace(node, outputs=members[-1].outputs[:1], sources=_sources(together))
+    attributes = {**node.attributes, "followers": tuple(members)}
+    outputs = members[-1].outputs[:1]
+    made = replace(node, outputs=outputs, attributes=attributes, sources=_sources(together))
     draft.replace(together, made, alike)
 
 
@@ -50,7 +52,8 @@ def _gather(draft: Draft, members: list[Node]) -> None:
     last = members[-1]
     sources = dict.fromkeys([last.name, *_sources(members)])
     entry = draft.uses(members[0])
-    made = Node(last.name, DOMAIN, SCALE, 1, entry, last.outputs[:1], {}, tuple(sources))
+    attributes = {"members": tuple(members)}
+    made = Node(last.name, DOMAIN, SCALE, 1, entry, last.outputs[:1], attributes, tuple(sources))
     draft.replace(members, made, [member.outputs[0] for member in members])
 
 

@@ -34,7 +34,9 @@ def read_multiples(graph: Graph) -> Graph:
             computed[made.outputs[0]] = Computed(made.op_type, made.inputs, node.inputs[0])
             nodes.append(made)
             entry = made.outputs[0]
-        attributes = {**node.attributes, "native": replace(native, scale=1.0, shift=0.0)}
+        plain = replace(native, scale=1.0, shift=0.0)
+        multiple = (native.scale, native.shift)
+        attributes = {**node.attributes, "native": plain, "multiple": multiple}
         nodes.append(replace(node, inputs=(entry,), attributes=attributes))
     return replace(graph, nodes=tuple(nodes), constants=constants).with_computed(computed)
 

@@ -1,0 +1,55 @@
+"""The method as data: what travels back, and what every kind of operator does to it.
+
+`default` and `contrastive` are two values of it, and so are the signed methods. Structures ask the
+method of their step; none of them is written for one of its values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from backtrace_onnx.ops.policy import Policy
+
+Carrier = Literal["relevance", "slope"]
+"""What travels: relevance itself, or slopes, how much of the answer a unit of a value is worth."""
+
+Functions = Literal["derivative", "secant"]
+Products = Literal["whole", "shared"]
+Softmax = Literal["jacobian", "held"]
+Statistics = Literal["derivative", "held"]
+Reported = Literal["relevance", "slope"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an explanation is computed. All but `policy` concerns methods that carry slopes.
+
+    Attributes:
+        name: the `mode` users ask for.
+        policy: how units share relevance; of slopes, that there is one signed channel.
+        carrier: what travels back.
+        functions: elementwise functions hand on their derivative, or the secant from 0 (what f(0)
+            is worth is a bias then).
+        products: an operand of a product of data is handed the whole adjoint, or its share of it.
+        softmax: a softmax hands on by its Jacobian, or nothing.
+        statistics: what divides (a divisor, the deviation of a normalisation) is differentiated,
+            or held, that is taken as a constant.
+        epsilon: stabiliser of linear units, relative to the root mean square of a sample's units.
+        reported: what is told of a tensor: its value times its slope, or the slope.
+    """
+
+    name: str
+    policy: Policy
+    carrier: Carrier = "relevance"
+    functions: Functions = "derivative"
+    products: Products = "whole"
+    softmax: Softmax = "jacobian"
+    statistics: Statistics = "derivative"
+    epsilon: float = 0.0
+    reported: Reported = "relevance"
+
+    @property
+    def conserves(self) -> bool:
+        """Whether the ledger's parts add up to the start by the method's own rules."""
+        return self.carrier == "relevance" or self.functions == "secant"

@@ -1,0 +1,129 @@
+"""Nodes of a walk of slopes, and what slopes are worth: times the values they belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.statistics import sample_mean
+from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.reverse_walk import (
+    NodeStep,
+    RelevanceSteps,
+    Steps,
+    Values,
+    read_tensor,
+)
+from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
+
+
+def steps_of(method: Method) -> Steps:
+    """How a method's walk sees nodes."""
+    return _SlopeSteps() if method.carrier == "slope" else RelevanceSteps()
+
+
+class _SlopeSteps:
+    """Makes the steps of one walk, which know of each other what was sent relevance.
+
+    Attributes:
+        related: tensors that have no slope, as ids and words do not: they are sent relevance.
+    """
+
+    def __init__(self) -> None:
+        self.related: set[str] = set()
+
+    def __call__(self, *given: Any) -> SlopeStep:
+        """A node of the walk."""
+        return SlopeStep(*given, related=self.related)
+
+    def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+        if name in self.related:
+            return carried
+        return [ops.Mul(read_tensor(name, plan, ops, values), m) for m in carried]
+
+
+class SlopeStep(NodeStep):
+    """A node at whose outputs slopes lie, or relevance where these are ids or words."""
+
+    def __init__(self, *given: Any, related: set[str]) -> None:
+        super().__init__(*given)
+        self._related, self._silent = related, False
+
+    def handed(self) -> list[Channels | None]:
+        """Relevance of the outputs: values times slopes."""
+        outputs = zip(self.node.outputs, self.outgoing, strict=True)
+        return [r and self.worth(name, r) for name, r in outputs]
+
+    def worth(self, name: str, carried: Channels) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+        if name in self._related:
+            return carried
+        return [self.ops.Mul(self._number(name), m) for m in carried]
+
+    def pieces(self, structure: Structure) -> Pieces:
+        """Slopes of the inputs; relevance of those that have none."""
+        taking = {n for n, r in zip(self.node.outputs, self.outgoing, strict=True) if r}
+        if structure.converts or taking & self._related:
+            self.outgoing = self.handed()
+            self._related |= taking
+            pieces = structure.propagate(self)
+            self._related |= {self.node.inputs[i] for i in pieces}
+            return pieces
+        self._silent = isinstance(structure, Movement)  # its bookings are of what travels
+        pieces = structure.slopes(self)
+        self._silent = False
+        return pieces
+
+    def settle(self, structure: Structure) -> None:
+        """Book what is left of the node's relevance, where its structure leaves a rest."""
+        fills = getattr(structure, "fills", False)
+        if not self.ops.keeps_ledger or not (fills or structure.leaves(self)):
+            return
+        axes = {name: self.sample_axis(name) for name in self.node.outputs}
+        outputs = zip(self.node.outputs, self.handed(), strict=True)
+        left = None
+        for name, r in outputs:
+            if r is not None:
+                total = self.ops.total(r[0], axes[name])
+                left = total if left is None else self.ops.Add(left, total)
+        for kind in ("data", "constants", "unassigned"):
+            for total in self.books[kind][0]:
+                left = self.ops.Sub(left, total)
+        self.book("constants" if fills else "unassigned", 0, left)
+
+    def stabilised(self) -> Value:
+        """The slope m of the output t, made m |t| / (|t| + epsilon rms t) (LRP-epsilon)."""
+        (m,), epsilon = self.r, self.method.epsilon
+        if not epsilon:
+            return m
+        axis = self.sample_axis()
+
+        def text(e: Ops, t: Value, m: Value, count: Value) -> tuple[Value, Value]:
+            mean = sample_mean(e, e.Mul(t, t), axis, count)
+            least = e.Mul(e.Sqrt(mean), e.scalar(epsilon))
+            size = e.Abs(t)
+            whole = e.Add(size, least)
+            none = e.Equal(whole, e.zero())
+            kept = e.Div(e.Mul(m, size), e.Where(none, e.scalar(1), whole))
+            return kept, e.Mul(t, e.Sub(m, kept))
+
+        key = f"{self.node.name}/stabilised/{epsilon}/{axis}/{getattr(axis, 'inner', 0)}"
+        kept, lost = self.ops.apply(key, text, self.result(), m, self.ops.sample_count)
+        self.book("unassigned", 0, self.ops.total(lost, axis))
+        return kept
+
+    def book(self, kind: str, channel: int, total: Value | None) -> None:
+        """Enter a total, unless it is one of what travels, not of what that is worth."""
+        if not self._silent:
+            super().book(kind, channel, total)
+
+    def _number(self, name: str) -> Value:
+        """A tensor's value; of a quantised one what it stands for, on the node's other side."""
+        types = self._plan.graph
+        if types.type(name).is_float:
+            return self.tensor(name)
+        others = (*self.node.outputs[:1], *self.node.inputs[:1])
+        stands = [other for other in others if other != name and types.type(other).is_float]
+        return self.tensor(stands[0] if stands else name)

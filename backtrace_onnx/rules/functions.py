@@ -1,0 +1,198 @@
+"""Functions of one input: relevance passes; for signed methods each says its slope once.
+
+A new activation is one line of the table: its name, and its derivative in ONNX's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi, sqrt
+from typing import Any
+
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.rules.registry import rule, table
+from backtrace_onnx.structures.base import Passes, Structure
+from backtrace_onnx.structures.functions import AlongAxis, Derivative, Function, Steps
+
+_GELU = {"alpha": sqrt(2 / pi), "beta": 0.044715}  # of the approximation by tanh
+
+
+def passes(op: Op) -> Structure:
+    """The same elements, perhaps in another type: relevance passes unchanged."""
+    return Passes(converts=not op.type(0).is_float and op.output_type().is_float)
+
+
+table(dict.fromkeys(["Cast", "CastLike"], passes))
+table(
+    dict.fromkeys(
+        ["DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Identity", "QuantizeLinear"],
+        lambda op: Passes(),
+    )
+)
+
+
+def _if(e: Ops, condition: Value, yes: float | Value, no: float | Value) -> Value:
+    laid = [e.scalar(x) if isinstance(x, float) else x for x in (yes, no)]
+    return e.Where(condition, *laid)
+
+
+def _above(e: Ops, x: Value, limit: float = 0.0) -> Value:
+    return e.Greater(x, e.scalar(limit))
+
+
+def _root(e: Ops, inside: Value) -> Value:
+    return e.Reciprocal(e.Sqrt(inside))
+
+
+def _one_plus(e: Ops, x: Value, sign: float = 1.0) -> Value:
+    """1 + sign x^2."""
+    return e.Add(e.scalar(1), e.Mul(e.scalar(sign), e.Mul(x, x)))
+
+
+def _swish(e: Ops, x: Value, alpha: float) -> Value:
+    s = e.Sigmoid(e.Mul(x, e.scalar(alpha)))
+    return e.Add(s, e.Mul(e.Mul(x, e.scalar(alpha)), e.Mul(s, e.Sub(e.scalar(1), s))))
+
+
+def _mish(e: Ops, x: Value) -> Value:
+    t = e.Tanh(e.Softplus(x))
+    return e.Add(t, e.Mul(x, e.Mul(e.Sigmoid(x), _one_plus(e, t, -1.0))))
+
+
+def _gelu(e: Ops, x: Value, approximate: str) -> Value:
+    half = e.scalar(0.5)
+    if approximate == "tanh":
+        a, b = e.scalar(_GELU["alpha"]), e.scalar(_GELU["beta"])
+        square = e.Mul(x, x)
+        t = e.Tanh(e.Mul(a, e.Add(x, e.Mul(b, e.Mul(x, square)))))
+        inner = e.Mul(a, e.Add(e.scalar(1), e.Mul(e.scalar(3), e.Mul(b, square))))
+        slope = e.Mul(e.Mul(half, x), e.Mul(_one_plus(e, t, -1.0), inner))
+        return e.Add(e.Mul(half, e.Add(e.scalar(1), t)), slope)
+    density = e.Mul(e.Exp(e.Mul(e.Mul(x, x), e.scalar(-0.5))), e.scalar(1 / sqrt(2 * pi)))
+    below = e.Mul(half, e.Add(e.scalar(1), e.Erf(e.Mul(x, e.scalar(sqrt(0.5))))))
+    return e.Add(below, e.Mul(x, density))
+
+
+def _hard_swish(e: Ops, x: Value) -> Value:
+    line = e.Div(e.Add(e.Mul(x, e.scalar(2)), e.scalar(3)), e.scalar(6))
+    inside = _if(e, e.Less(x, e.scalar(3)), line, 1.0)
+    return _if(e, _above(e, x, -3.0), inside, 0.0)
+
+
+def _inside(e: Ops, y: Value) -> Value:
+    return e.And(_above(e, y), e.Less(y, e.scalar(1)))
+
+
+_PLAIN: dict[str, Derivative] = {
+    "Abs": lambda e, x, y: e.Sign(x),
+    "Acos": lambda e, x, y: e.Neg(_root(e, _one_plus(e, x, -1.0))),
+    "Acosh": lambda e, x, y: _root(e, e.Sub(e.Mul(x, x), e.scalar(1))),
+    "Asin": lambda e, x, y: _root(e, _one_plus(e, x, -1.0)),
+    "Asinh": lambda e, x, y: _root(e, _one_plus(e, x)),
+    "Atan": lambda e, x, y: e.Reciprocal(_one_plus(e, x)),
+    "Atanh": lambda e, x, y: e.Reciprocal(_one_plus(e, x, -1.0)),
+    "Clip": lambda e, x, y: _if(e, e.Equal(x, y), 1.0, 0.0),
+    "Cos": lambda e, x, y: e.Neg(e.Sin(x)),
+    "Cosh": lambda e, x, y: e.Sinh(x),
+    "Erf": lambda e, x, y: e.Mul(e.Exp(e.Neg(e.Mul(x, x))), e.scalar(2 / sqrt(pi))),
+    "Exp": lambda e, x, y: y,
+    "HardSwish": lambda e, x, y: _hard_swish(e, x),
+    "Log": lambda e, x, y: e.Reciprocal(x),
+    "Mish": lambda e, x, y: _mish(e, x),
+    "Neg": lambda e, x, y: _if(e, e.Equal(x, x), -1.0, -1.0),
+    "Reciprocal": lambda e, x, y: e.Neg(e.Mul(y, y)),
+    "Relu": lambda e, x, y: _if(e, _above(e, x), 1.0, 0.0),
+    "Sigmoid": lambda e, x, y: e.Mul(y, e.Sub(e.scalar(1), y)),
+    "Sin": lambda e, x, y: e.Cos(x),
+    "Sinh": lambda e, x, y: e.Cosh(x),
+    "Softplus": lambda e, x, y: e.Sigmoid(x),
+    "Softsign": lambda e, x, y: e.Reciprocal(_square(e, e.Add(e.scalar(1), e.Abs(x)))),
+    "Sqrt": lambda e, x, y: e.Div(e.scalar(0.5), y),
+    "Tan": lambda e, x, y: _one_plus(e, y),
+    "Tanh": lambda e, x, y: _one_plus(e, y, -1.0),
+}
+
+
+def _square(e: Ops, x: Value) -> Value:
+    return e.Mul(x, x)
+
+
+def _with(derivative: Callable[..., Value], **defaults: Any) -> Callable[[Op], Structure]:
+    """A function with attributes, which its derivative is given by name."""
+
+    def build(op: Op) -> Structure:
+        """Relevance passes unchanged."""
+        given = {name: op.attribute(name, default) for name, default in defaults.items()}
+        return Function(lambda e, x, y: derivative(e, x, y, **given))
+
+    return build
+
+
+gelu = _with(lambda e, x, y, approximate: _gelu(e, x, approximate), approximate="none")
+
+_PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
+    "Celu": _with(
+        lambda e, x, y, alpha: _if(e, _above(e, x), 1.0, e.Exp(e.Div(x, e.scalar(alpha)))),
+        alpha=1.0,
+    ),
+    "Elu": _with(
+        lambda e, x, y, alpha: _if(e, _above(e, x), 1.0, e.Add(y, e.scalar(alpha))), alpha=1.0
+    ),
+    "Gelu": gelu,
+    "HardSigmoid": _with(
+        lambda e, x, y, alpha: _if(e, _inside(e, y), float(alpha), 0.0), alpha=0.2
+    ),
+    "LeakyRelu": _with(lambda e, x, y, alpha: _if(e, _above(e, x), 1.0, float(alpha)), alpha=0.01),
+    "Selu": _with(
+        lambda e, x, y, alpha, gamma: _if(
+            e, _above(e, x), float(gamma), e.Add(y, e.scalar(alpha * gamma))
+        ),
+        alpha=1.67326319217681884765625,
+        gamma=1.05070102214813232421875,
+    ),
+    "Shrink": _with(lambda e, x, y, lambd: _if(e, _above(e, e.Abs(x), lambd), 1.0, 0.0), lambd=0.5),
+    "Swish": _with(lambda e, x, y, alpha: _swish(e, x, alpha), alpha=1.0),
+    "ThresholdedRelu": _with(
+        lambda e, x, y, alpha: _if(e, _above(e, x, alpha), 1.0, 0.0), alpha=1.0
+    ),
+}
+
+
+def _plain(derivative: Derivative) -> Callable[[Op], Structure]:
+    def build(op: Op) -> Structure:
+        """Relevance passes unchanged."""
+        return Function(derivative)
+
+    return build
+
+
+def _flat(op: Op) -> Structure:
+    """Relevance passes unchanged; there is no slope."""
+    return Steps()
+
+
+table({name: _plain(derivative) for name, derivative in _PLAIN.items()})
+table(_PARAMETRIC)
+table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
+
+
+@rule("PRelu")
+def prelu(op: Op) -> Structure:
+    """Relevance passes unchanged; the slope of the negative side takes none."""
+    return Function(lambda e, x, y: _if(e, _above(e, x), 1.0, e.Div(y, _nonzero(e, x))))
+
+
+def _nonzero(e: Ops, x: Value) -> Value:
+    return e.Where(e.Equal(x, e.zero()), e.scalar(1), x)
+
+
+@rule("Softmax", "LogSoftmax")
+def softmax(op: Op) -> Structure:
+    """Relevance passes unchanged; slopes by the Jacobian, or not at all, as the method says."""
+    logarithmic = op.node.op_type == "LogSoftmax"
+    if op.version < 13:  # over all axes from this one on, laid in one
+        return AlongAxis(
+            tuple(range(int(op.attribute("axis", 1)) % op.rank(0), op.rank(0))), logarithmic
+        )
+    return AlongAxis((int(op.attribute("axis", -1)),), logarithmic)

@@ -1,0 +1,139 @@
+"""Products, quotients and powers of tensors that may both carry data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.structures.base import Halves, Pieces, Step
+from backtrace_onnx.structures.moves import Adjoint
+
+
+@dataclass(frozen=True)
+class Product(Halves):
+    """y = a b: its carrying operands share alike; one that is a gate takes none."""
+
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        takers = self.takers(step)
+        (m,) = step.r
+        part = 1.0 if step.method.products == "whole" else 1 / len(takers)
+
+        def text(e: Ops, m: Value, *others: Value) -> Value:
+            for other in others:
+                m = e.Mul(m, other)
+            return e.Mul(m, e.scalar(part)) if part != 1 else m
+
+        return {
+            i: [
+                step.ops.apply(
+                    f"{step.node.name}/slope{i}",
+                    text,
+                    m,
+                    *(step.value(j) for j in self.operands if j != i),
+                )
+            ]
+            for i in takers
+        }
+
+    def leaves(self, step: Step) -> bool:
+        return step.method.products == "whole" and len(self.takers(step)) > 1
+
+
+@dataclass(frozen=True)
+class Quotient(Halves):
+    """y = a / b: the numerator takes all; a divisor that is data is held, or differentiated."""
+
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        (m,) = step.r
+        ops, name = step.ops, step.node.name
+        pieces: dict[int, list[Value]] = {}
+        if step.carries(0):
+            pieces[0] = [ops.Div(m, step.value(1))]
+        if step.carries(1) and not step.is_gate(1) and not (step.holds and step.carries(0)):
+
+            def text(e: Ops, m: Value, y: Value, b: Value) -> Value:
+                return e.Neg(e.Mul(m, e.Div(y, b)))
+
+            pieces[1] = [ops.apply(f"{name}/slope1", text, m, step.result(), step.value(1))]
+        return pieces
+
+    def leaves(self, step: Step) -> bool:
+        return step.carries(1)
+
+
+@dataclass(frozen=True)
+class Remainder(Halves):
+    """y = a mod b: the dividend takes all, and its slope is 1."""
+
+    operands: tuple[int, ...] = (0,)
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def leaves(self, step: Step) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Power(Halves):
+    """y = a^b: the base takes all; an exponent that is data is held, or differentiated."""
+
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        (m,) = step.r
+        ops, name = step.ops, step.node.name
+        a, b, y = step.value(0), step.value(1), step.result()
+        pieces: dict[int, list[Value]] = {}
+        if step.carries(0):
+
+            def base(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
+                if step.method.functions == "secant":
+                    return e.Mul(m, _safe(e, y, a))
+                return e.Mul(m, e.Mul(b, e.Pow(a, e.Sub(b, e.scalar(1)))))
+
+            pieces[0] = [ops.apply(f"{name}/slope0", base, m, a, ops.Cast(b, to=ops.float_type), y)]
+        if step.carries(1) and not step.holds:
+
+            def exponent(e: Ops, m: Value, a: Value, y: Value) -> Value:
+                positive = e.Greater(a, e.zero())
+                log = e.Log(e.Where(positive, a, e.scalar(1)))
+                return e.Mul(m, e.Mul(y, log))
+
+            pieces[1] = [ops.apply(f"{name}/slope1", exponent, m, a, y)]
+        return pieces
+
+    def leaves(self, step: Step) -> bool:
+        return step.method.functions == "derivative" or step.carries(1)
+
+
+@dataclass(frozen=True)
+class Factors(Adjoint):
+    """Products of many entries of one tensor; every factor shares alike.
+
+    Attributes:
+        spread: `(step, g) -> ` the sum of g over the products that an entry is a factor of.
+    """
+
+    spread: Callable[[Step, Value], Value] = lambda step, g: g
+
+    def slopes(self, step: Step) -> Pieces:
+        whole = step.method.products == "whole"
+        worth = step.ops.Mul(step.r[0], step.result())
+        sent = (self.spread if whole else self.back)(step, worth)
+        return {0: [step.ops.apply(f"{step.node.name}/slope", _safe, sent, step.value(0))]}
+
+    def leaves(self, step: Step) -> bool:
+        return True
+
+
+def _safe(e: Ops, y: Value, x: Value) -> Value:
+    """y / x, and 0 where x is 0."""
+    none = e.Equal(x, e.zero())
+    return e.Where(none, e.zero(), e.Div(y, e.Where(none, e.scalar(1), x)))

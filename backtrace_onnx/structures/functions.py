@@ -1,0 +1,124 @@
+"""Functions of one input, element by element or along an axis: their slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.structures.base import Pieces, Step, Structure
+
+Derivative = Callable[[Ops, Value, Value], Value]
+"""`(ops, x, y) -> f'(x)`, where y = f(x); as the frameworks take it where there is none."""
+
+_NEAR = 1e-2  # below it the secant from 0 is the derivative half way: to x^2, and without rounding
+
+
+@dataclass(frozen=True)
+class Function(Structure):
+    """y = f(x), element by element, perhaps with parameters; relevance passes unchanged.
+
+    Attributes:
+        derivative: its slope at a point.
+    """
+
+    derivative: Derivative
+    has_slopes: bool = True
+
+    def propagate(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def slopes(self, step: Step) -> Pieces:
+        ops, x, y = step.ops, step.value(0), step.result()
+        (m,) = step.r
+        if step.method.functions == "derivative":
+            key = f"{step.node.name}/derivative"
+            return {
+                0: [ops.apply(key, lambda e, x, y, m: e.Mul(m, self.derivative(e, x, y)), x, y, m)]
+            }
+        parameters = [step.value(i) for i in range(1, len(step.node.inputs))]
+
+        def forward(e: Ops, x: Value, *parameters: Value) -> Value:
+            return e.rerun(step.node, [x, *parameters])[0]
+
+        key = f"{step.node.name}/secant"
+        text = secant(forward, self.derivative)
+        slope, at_zero = ops.apply(key, text, x, y, m, *parameters)
+        step.book("constants", 0, ops.total(at_zero, step.sample_axis()))
+        return {0: [slope]}
+
+    def leaves(self, step: Step) -> bool:
+        return True
+
+
+def secant(
+    forward: Callable[..., Value], derivative: Derivative
+) -> Callable[..., tuple[Value, Value]]:
+    """Text `(ops, x, y, m, *parameters) -> (m s, m f(0))` of the secant s = (f(x) - f(0)) / x.
+
+    Near 0 it is the derivative half way. Where f(0) is infinite the derivative takes its place,
+    and f(0) counts as 0.
+    """
+
+    def text(e: Ops, x: Value, y: Value, m: Value, *parameters: Value) -> tuple[Value, Value]:
+        at_zero = forward(e, e.Mul(x, e.zero()), *parameters)
+        finite = e.Less(e.Abs(at_zero), e.scalar(np.inf))
+        at_zero = e.Where(finite, at_zero, e.zero())
+        half = e.Mul(x, e.scalar(0.5))
+        near = e.Less(e.Abs(x), e.scalar(_NEAR))
+        middle = derivative(e, half, forward(e, half, *parameters))
+        far = e.Div(e.Sub(y, at_zero), e.Where(near, e.scalar(1), x))
+        slope = e.Where(finite, e.Where(near, middle, far), derivative(e, x, y))
+        return e.Mul(m, slope), e.Mul(m, at_zero)
+
+    return text
+
+
+@dataclass(frozen=True)
+class AlongAxis(Structure):
+    """Softmax, or its logarithm, along axes; relevance passes unchanged.
+
+    Attributes:
+        axes: those along which numbers add up to 1; of all numbers together, not one by one.
+    """
+
+    axes: tuple[int, ...]
+    logarithmic: bool = False
+    has_slopes: bool = True
+
+    def propagate(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def slopes(self, step: Step) -> Pieces:
+        if step.method.softmax == "held":
+            return {}
+        over = ints(*self.axes)
+
+        def jacobian(e: Ops, y: Value, m: Value) -> Value:
+            if self.logarithmic:
+                return e.Sub(m, e.Mul(e.Exp(y), e.ReduceSum(m, over, keepdims=1)))
+            return e.Mul(y, e.Sub(m, e.ReduceSum(e.Mul(m, y), over, keepdims=1)))
+
+        key = f"{step.node.name}/jacobian"
+        return {0: [step.ops.apply(key, jacobian, step.result(), step.r[0])]}
+
+    def leaves(self, step: Step) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Steps(Structure):
+    """A function that is flat wherever it has a slope (Round, Sign): relevance passes unchanged."""
+
+    has_slopes: bool = True
+
+    def propagate(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def slopes(self, step: Step) -> Pieces:
+        return {}
+
+    def leaves(self, step: Step) -> bool:
+        return True

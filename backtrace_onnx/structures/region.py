@@ -1,0 +1,219 @@
+"""Regions: several nodes that are one function of one tensor, walked through for their slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
+from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.functions import secant
+
+Kind = Literal["pointwise", "softmax", "normalisation", "linear", "other"]
+
+
+@dataclass(frozen=True)
+class Region(Structure):
+    """One function of input 0, written in several nodes; relevance passes unchanged.
+
+    Slopes are those of the nodes, by the chain rule; of a pointwise function as a whole where the
+    method asks for secants, and none where it holds a softmax.
+
+    Attributes:
+        members: the nodes, in order; the last makes the output.
+        structures: of those that depend on input 0, by name.
+        constants: what they read of the model's constants.
+        kind: what sort of function it is.
+        multiple: (scale, shift) of what the members read that input 0 is: its multiple.
+    """
+
+    members: tuple[Node, ...]
+    structures: Mapping[str, Structure]
+    constants: Mapping[str, npt.NDArray[Any]]
+    kind: Kind
+    multiple: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def has_slopes(self) -> bool:  # type: ignore[override]
+        return all(s.has_slopes for s in self.structures.values() if s.carries)
+
+    def propagate(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def slopes(self, step: Step) -> Pieces:
+        method, (m,) = step.method, step.r
+        if self.kind == "softmax" and method.softmax == "held":
+            return {}
+        if self.kind == "pointwise" and method.functions == "secant":
+            return {0: [self._secant(step, m)]}
+        inner = method
+        if self.kind in ("pointwise", "softmax"):
+            inner = replace(
+                method, functions="derivative", products="whole", statistics="derivative"
+            )
+        key = f"{step.node.name}/chain/{inner.functions}/{inner.products}/{inner.statistics}"
+
+        def text(e: Ops, x: Value, m: Value) -> Value:
+            return self._chain(e, inner, x, m)
+
+        return {0: [step.ops.apply(key, text, step.value(0), m)]}
+
+    def leaves(self, step: Step) -> bool:
+        return self.kind != "linear"
+
+    def _secant(self, step: Step, m: Value) -> Value:
+        whole = replace(
+            step.method, functions="derivative", products="whole", statistics="derivative"
+        )
+
+        def derivative(e: Ops, x: Value, y: Value) -> Value:
+            return self._chain(e, whole, x, e.Expand(e.scalar(1), e.Shape(x)))
+
+        text = secant(lambda e, x: self._run(e, x)[self.members[-1].outputs[0]], derivative)
+        key, (x, y) = f"{step.node.name}/secant", (step.value(0), step.result())
+        slope, at_zero = step.ops.apply(key, text, x, y, m)
+        step.book("constants", 0, step.ops.total(at_zero, step.sample_axis()))
+        return slope
+
+    @cached_property
+    def _entry(self) -> str:
+        made = {name for node in self.members for name in node.outputs}
+        first = (n for node in self.members for n in node.inputs if n and n not in made)
+        return next(name for name in first if name not in self.constants)
+
+    def _run(self, e: Ops, x: Value) -> dict[str, Value]:
+        """What every member makes of input 0."""
+        scale, shift = self.multiple
+        if self.multiple != (1.0, 0.0):
+            x = e.Div(e.Sub(x, e.scalar(shift)), e.scalar(scale))
+        values: dict[str, Value] = {
+            name: _constant(e, name, array) for name, array in self.constants.items()
+        }
+        values[self._entry] = x
+        for node in self.members:
+            made = e.rerun(node, [values[name] if name else None for name in node.inputs])
+            values.update(zip(node.outputs, made, strict=False))
+        return values
+
+    def _chain(self, e: Ops, method: Method, x: Value, m: Value) -> Value:
+        """The slope of x where that of the output is m."""
+        values = self._run(e, x)
+        slopes: dict[str, Value] = {self.members[-1].outputs[0]: m}
+        for node in reversed(self.members):
+            structure = self.structures.get(node.name)
+            outgoing = [slopes.pop(name, None) for name in node.outputs]
+            if structure is None or not structure.carries or all(r is None for r in outgoing):
+                continue
+            channels: list[Channels | None] = [None if r is None else [r] for r in outgoing]
+            step = _Member(node, e, method, values, channels, self)
+            for i, (piece,) in structure.slopes(cast(Step, step)).items():
+                name = node.inputs[i]
+                if not step.carries(i):
+                    continue
+                if i in structure.broadcasts:
+                    piece = e.unbroadcast(piece, step.shape(i))
+                slopes[name] = e.Add(slopes[name], piece) if name in slopes else piece
+        found = slopes.get(self._entry, e.Mul(x, e.zero()))
+        return e.Div(found, e.scalar(self.multiple[0])) if self.multiple[0] != 1 else found
+
+    @cached_property
+    def carriers(self) -> frozenset[str]:
+        """Tensors that depend on input 0."""
+        found = {self._entry}
+        for node in self.members:
+            if found.intersection(node.inputs) and self.structures[node.name].carries:
+                found.update(node.outputs)
+        return frozenset(found)
+
+    @cached_property
+    def statistics(self) -> frozenset[str]:
+        """Tensors that are less than one number for each of input 0: sums over some of its axes,
+        and what is computed of these alone."""
+        found: set[str] = set()
+        for node in self.members:
+            data = [name for name in node.inputs if name in self.carriers]
+            reduces = node.op_type.startswith("Reduce") or node.op_type.startswith("Global")
+            if data and (reduces or all(name in found for name in data)):
+                found.update(node.outputs)
+        return frozenset(found)
+
+
+def _constant(e: Ops, name: str, array: npt.NDArray[Any]) -> Value:
+    wide = array.astype(e.dtype) if array.dtype.kind in "fV" else array
+    return Constant(f"region/{name}", wide)
+
+
+class _Member:
+    """A node inside of a region, as its structure sees it."""
+
+    gate = None
+
+    def __init__(
+        self,
+        node: Node,
+        ops: Ops,
+        method: Method,
+        values: Mapping[str, Value],
+        outgoing: Sequence[Channels | None],
+        region: Region,
+    ) -> None:
+        self.node, self.ops, self.method, self.policy = node, ops, method, method.policy
+        self.outgoing, self._values, self._region = outgoing, values, region
+
+    @property
+    def r(self) -> Channels:
+        found = self.outgoing[0]
+        assert found is not None
+        return found
+
+    @property
+    def holds(self) -> bool:
+        return self.method.statistics == "held"
+
+    def stabilised(self) -> Value:
+        return self.r[0]
+
+    def value(self, i: int) -> Value:
+        return self._values[self.node.inputs[i]]
+
+    def tensor(self, name: str) -> Value:
+        return self._values[name]
+
+    def result(self, i: int = 0) -> Value:
+        return self._values[self.node.outputs[i]]
+
+    def shape(self, i: int) -> Value:
+        return self.ops.Shape(self.value(i))
+
+    def carries(self, i: int) -> bool:
+        return self.node.inputs[i] in self._region.carriers
+
+    def is_constant(self, i: int) -> bool:
+        return self.node.inputs[i] in self._region.constants
+
+    def is_gate(self, i: int) -> bool:
+        """A statistic that multiplies or divides is held where the method holds statistics."""
+        name = self.node.inputs[i]
+        return (
+            self.holds and self._region.kind == "normalisation" and name in self._region.statistics
+        )
+
+    def nonnegative(self, i: int) -> bool:
+        return False
+
+    def infinite(self, i: int) -> bool:
+        array = self._region.constants.get(self.node.inputs[i])
+        return array is not None and array.dtype.kind == "f" and bool(np.isinf(array).any())
+
+    def sample_axis(self, tensor: str | None = None) -> int | None:
+        return None
+
+    def book(self, kind: str, channel: int, total: Value | None) -> None:
+        """The whole region is booked at once."""
