@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx import Contrast, Explainer, Explanation, explain_continuation
@@ -14,7 +15,7 @@ from backtrace_onnx.generation import entries_of
 from backtrace_onnx.text.kv_cache import empty_caches
 from tests.graphs import FLOAT, Array, mlp, model, node
 from tests.support import check_ledger, gap
-from tests.text.made import language_model
+from tests.text.made import byte_pairs, language_model
 
 SIZE = 20
 MODES = ("default", "contrastive", "epsilon")
@@ -178,15 +179,24 @@ def test_empty_caches_change_nothing(
     check_ledger(made)
 
 
-def test_an_empty_input_is_a_cache_whatever_it_is_called(plain: Explainer) -> None:
-    proto = language_model(cache=True, size=SIZE)
+def unnamed(*, size: int = SIZE, returned: bool = False) -> onnx.ModelProto:
+    """The model with caches whose names and sizes do not say so; perhaps they are returned."""
+    proto = language_model(cache=True, size=size)
     renamed = {"past_key": "m0", "past_value": "m1"}
     for value in proto.graph.input:
         value.name = renamed.get(value.name, value.name)
         for dim in value.type.tensor_type.shape.dim:
-            dim.dim_param = dim.dim_param.replace("past_length", "n")
+            if dim.dim_param == "past_length":
+                dim.dim_param = "n"
     for reader in proto.graph.node:
         reader.input[:] = [renamed.get(name, name) for name in reader.input]
+    if not returned:
+        del proto.graph.output[1:]
+    return proto
+
+
+def test_an_empty_input_is_a_cache_whatever_it_is_called(plain: Explainer) -> None:
+    proto = unnamed()
     empty = {name: np.zeros((1, 2, 0, 3), np.float32) for name in ("m0", "m1")}
     made = Explainer(proto).explain({**feeds(), **empty}, task="generation")
     want = plain.explain(feeds(), task="generation")
@@ -194,6 +204,28 @@ def test_an_empty_input_is_a_cache_whatever_it_is_called(plain: Explainer) -> No
     assert made.relevance["m0"].shape == (1, 2, 0, 3)
     with pytest.raises(InputError, match=r"input 'm0' is empty"):
         Explainer(proto).explain({**feeds(), **empty, "m0": np.zeros((0, 2, 0, 3), np.float32)})
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_a_cache_that_is_returned_longer_may_be_left_out(engine: Any, tmp_path: Path) -> None:
+    """Its output of the same rank and sizes holds it, and more: whatever both are called."""
+    explainer = Explainer(unnamed(size=262, returned=True), engine=engine)
+    shapes = {name: x.shape for name, x in empty_caches(explainer.graph, 2).items()}
+    assert shapes == dict.fromkeys(("m0", "m1"), (2, 2, 0, 3))
+    tokenizer = byte_pairs(tmp_path)
+    made = explainer.explain(["good", "so good"], tokenizer=tokenizer)
+    want = Explainer(language_model()).explain(["good", "so good"], tokenizer=tokenizer)
+    assert gap(made.relevance["input_ids"], want.relevance["input_ids"]) < 1e-5
+    check_ledger(made)
+
+
+def test_what_is_not_joined_with_more_is_no_cache() -> None:
+    """Nor by the shape of an output alone, which hidden states share with an encoder's."""
+    assert empty_caches(Explainer(unnamed()).graph) == {}
+    kinds = {"x": (FLOAT, ("n", "t", 3)), "memory": (FLOAT, ("n", "s", 3))}
+    nodes = [node("Relu", ["x"], ["y"]), node("Identity", ["memory"], ["z"])]
+    outputs = {"y": (FLOAT, ("n", "t", 3)), "z": (FLOAT, ("n", "s", 3))}
+    assert empty_caches(Explainer(model(nodes, kinds, outputs)).graph) == {}
 
 
 @pytest.mark.parametrize("mode", ["default", "contrastive"])

@@ -16,8 +16,11 @@ Array = npt.NDArray[Any]
 
 
 def cache_inputs(graph: Graph) -> tuple[str, ...]:
-    """Inputs that hold the keys and values of a past, by their name."""
-    return tuple(name for name in graph.inputs if is_cache(name, graph.type(name)))
+    """Inputs that hold the keys and values of a past: by their name, or as an output is one of them
+    and more.
+    """
+    named = {name for name in graph.inputs if is_cache(name, graph.type(name))}
+    return tuple(n for n in graph.inputs if n in named or _grown_axis(n, graph) is not None)
 
 
 def empty_caches(graph: Graph, samples: int = 1) -> dict[str, Array]:
@@ -32,7 +35,8 @@ def _empty(name: str, graph: Graph, samples: int) -> Array:
     kind = graph.type(name)
     shape = kind.shape or ()
     open_axes = [axis for axis, n in enumerate(shape) if not isinstance(n, int)]
-    past = _past_axis(shape, open_axes)
+    grown = _grown_axis(name, graph)
+    past = _past_axis(shape, open_axes) if grown is None else grown
     rest = [axis for axis in open_axes if axis != past]
     if past is None or len(rest) > 1:
         raise InputError(
@@ -42,6 +46,40 @@ def _empty(name: str, graph: Graph, samples: int) -> Array:
     sizes = [n if isinstance(n, int) else samples for n in shape]
     sizes[past] = 0
     return np.zeros(sizes, helper.tensor_dtype_to_np_dtype(kind.dtype))
+
+
+def _grown_axis(name: str, graph: Graph) -> int | None:
+    """The open axis along which an output is an input, joined with what is new; None if none is.
+
+    The output has the input's rank and other sizes. Its shape alone tells nothing: that of hidden
+    states is like that of an encoder's.
+    """
+    kind = graph.type(name)
+    if not kind.is_float or kind.shape is None or len(kind.shape) < 3:
+        return None
+    for output in graph.outputs:
+        node = graph.producers.get(_bare(output, graph))
+        if node is None or node.operator != "Concat" or len(node.inputs) < 2:
+            continue
+        rank, axis = len(kind.shape), int(node.attributes["axis"])
+        axis += rank if axis < 0 else 0
+        made = graph.type(output).shape
+        if made is None or len(made) != rank or isinstance(kind.shape[axis], int):
+            continue
+        rest = [i for i in range(rank) if i != axis]
+        same = all(kind.shape[i] == made[i] for i in rest) and made[axis] != kind.shape[axis]
+        if same and name in {_bare(x, graph) for x in node.inputs}:
+            return axis
+    return None
+
+
+def _bare(tensor: str, graph: Graph) -> str:
+    """The tensor that another one is, whatever its type."""
+    node = graph.producers.get(tensor)
+    while node is not None and node.operator in ("Identity", "Cast"):
+        tensor = node.inputs[0]
+        node = graph.producers.get(tensor)
+    return tensor
 
 
 def _past_axis(shape: Shape, open_axes: list[int]) -> int | None:
