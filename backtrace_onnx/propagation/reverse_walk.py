@@ -216,7 +216,7 @@ def propagate(
     keep: Collection[str],
     sample_axes: Callable[[str], int | None],
     enter: Callable[[NodeStep], None],
-    steps: Steps,
+    steps: Steps | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Walked:
     """Hand what travels back from `start` (by tensor) to the inputs.
@@ -231,6 +231,7 @@ def propagate(
         enter: called with every node that received relevance, when it is done.
         advance: called once per node, for progress.
     """
+    steps = steps or RelevanceSteps()
     carried: dict[str, Channels] = dict(start)
     kept = Walked()
 

@@ -164,7 +164,9 @@ _PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
 }
 
 
-def _plain(derivative: Derivative) -> Callable[[Op], Structure]:
+def function(derivative: Derivative) -> Callable[[Op], Structure]:
+    """The rule of a function of one input, element by element, with this derivative."""
+
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
         return Function(derivative)
@@ -177,7 +179,7 @@ def _flat(op: Op) -> Structure:
     return Steps()
 
 
-table({name: _plain(derivative) for name, derivative in _PLAIN.items()})
+table({name: function(derivative) for name, derivative in _PLAIN.items()})
 table(_PARAMETRIC)
 table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
 
