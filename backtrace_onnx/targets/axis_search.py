@@ -139,9 +139,19 @@ class _SampleAxis:
         if (batch is not None or self._fixed) and isinstance(size, int) and size > 1:
             self._note(
                 f"axis {axis} of output {self.output!r} is taken for {size} samples, as many as "
-                "the inputs seem to hold; sample_axis='none' explains it as one sample"
+                f"the inputs seem to hold{self._unlike(size)}; sample_axis='none' explains it as "
+                "one sample"
             )
         return axis
+
+    def _unlike(self, size: int) -> str:
+        """Which inputs seem to hold another number of samples, in words."""
+        found: list[str] = []
+        for name in self.graph.inputs:
+            axis, shape = int(self.graph.samples.get(name, 0)), self._shape(name) or ()
+            n = shape[axis] if len(shape) > max(axis, 1) else None
+            found += [f"{name!r} {n}"] if isinstance(n, int) and n != size else []
+        return f" (but {', '.join(found)})" if found else ""
 
     def _note(self, text: str) -> None:
         self.notes.append(Note(text))

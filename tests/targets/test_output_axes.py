@@ -438,3 +438,22 @@ def test_the_layout_is_kept_in_a_file(tmp_path: Path) -> None:
     made = Explainer(STEPS).explain(normal(1, 4, 7))
     made.save(tmp_path / "e.npz")
     assert Explanation.load(tmp_path / "e.npz").layout == OutputAxes(1, 2, 3)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_inputs_that_disagree_about_the_samples_are_named(engine: Any) -> None:
+    """y[2] of a[2, 3] and b[5, 3] may be two samples or one: what was assumed names b."""
+    nodes = [
+        node("ReduceSum", ["a", "one"], ["p"], keepdims=0),
+        node("ReduceSum", ["b", "both"], ["q"], keepdims=0),
+        node("Add", ["p", "q"], ["y"]),
+    ]
+    shapes: Any = {"a": (FLOAT, (2, 3)), "b": (FLOAT, (5, 3))}, {"y": (FLOAT, (2,))}
+    weights = {"one": np.array([1]), "both": np.array([0, 1])}
+    feeds = {"a": np.ones((2, 3), np.float32), "b": np.ones((5, 3), np.float32)}
+    explainer = Explainer(model(nodes, *shapes, weights), engine=engine)
+    made = explainer.explain(feeds)
+    assert made.layout.samples == 0
+    assert any("2 samples, as many as" in n.text and "(but 'b' 5)" in n.text for n in made.notes)
+    whole = explainer.explain(feeds, sample_axis="none", target=1)
+    assert whole.ledger.total().start.shape == (1, 1) and not whole.relevance["a"][0].any()
