@@ -28,7 +28,7 @@ from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes
-from backtrace_onnx.targets.heads import find_head
+from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Question, relevance_dtype
 from backtrace_onnx.targets.sites import Site
@@ -117,7 +117,7 @@ class _Writer:
         )
         self.values = Symbols(self.ops, plan.graph)
         self.samples = SampleAxes(plan.graph, axes.known(question.output))
-        self.books = Books(self.ops, self.samples)
+        self.books: Books  # made once the way of the walk is known
         self.ledger = ledger
         head = find_head(plan, question.output)
         self.start = StartWriter(
@@ -147,7 +147,8 @@ class _Writer:
         method, site = question.method, self.start.site
         slopes = method.carrier == "slope"
         begun = [self._worth(site, part) for part in start] if slopes else start
-        parts = {node.name for _, node in site.head.parts} if slopes else set()
+        parts = {part.node.name for part in site.head.parts} if slopes else set()
+        self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
         walked = propagate(
             self.start.plan,
             {question.output: start},

@@ -50,11 +50,11 @@ def run_eager(
     ops = EagerOps(dtype, Samples(count), sessions, dict(graph.opsets))
     values = TracedValues(arrays, dtype)
     start = _Starter(ops, samples, explained).start(values)
-    books = Books(ops, samples)
+    books = Books(ops, samples, explained.site.gauges(start.plan))
     begun = start.channels
     if slopes:
         begun = [explained.site.worth(ops, values, samples, part) for part in begun]
-    silent = {node.name for _, node in prepared.head.parts} if slopes else set()
+    silent = {part.node.name for part in prepared.head.parts} if slopes else set()
     walked = propagate(
         start.plan,
         {name: start.channels},

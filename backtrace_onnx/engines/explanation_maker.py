@@ -12,7 +12,7 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.results.reach import is_one_sum, reach_notes
+from backtrace_onnx.results.reach import reach_notes
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 
@@ -24,8 +24,7 @@ def make_explanation(
 ) -> Explanation:
     """What a caller gets of a question and its outcome."""
     graph, ledger, mode = prepared.plan.graph, outcome.ledger, question.policy.name
-    one_sum = is_one_sum(prepared.plan, ledger, prepared.head)
-    doubts = reach_notes(ledger, feeds, mode, one_sum=one_sum)
+    doubts = reach_notes(ledger, feeds, mode)
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
         if name in question.keep and shared in relevance:

@@ -22,7 +22,7 @@ from backtrace_onnx.model.sessions import CPU, Runtime
 from backtrace_onnx.passes.pipeline import Prepared, read, rewritten
 from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.propagation.trace import Trace
-from backtrace_onnx.targets.heads import find_head
+from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.tensors import default_output
 

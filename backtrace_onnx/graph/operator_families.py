@@ -14,6 +14,12 @@ POINTWISE = _names("""
     """)
 """Functions of one input, element by element; further inputs are parameters."""
 
+THROUGH_ZERO = _names("""
+    Abs Asinh Atan Celu Elu Erf Gelu HardSwish LeakyRelu Mish PRelu Relu Selu Sin Softsign Swish
+    Tanh
+    """)
+"""Those of them that are near 0 where their input is."""
+
 NEUTRAL = _names("Cast CastLike DequantizeLinear Dropout Identity QuantizeLinear")
 """Operators that change an element's type or nothing."""
 
@@ -65,4 +71,5 @@ __all__ = [
     "REDUCING",
     "REGION",
     "SCALE",
+    "THROUGH_ZERO",
 ]

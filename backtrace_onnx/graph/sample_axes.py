@@ -226,6 +226,9 @@ class _Search:
         for node in self.proto.graph.node:
             for out in node.output:
                 shape = self.types.get(out, TensorType()).shape
+                row = found.get(node.input[0]) if node.input and _keeps_rows(node) else None
+                if out not in found and row == 0 and row is not None and not (shape and shape[0]):
+                    found[out] = SampleAxis(0, row.inner, mixed=row.mixed)
                 if out in found or not shape:
                     continue
                 axes = (found[i] for i in node.input if i in found and self._rank(i) == len(shape))
@@ -240,6 +243,11 @@ class _Search:
 
     def _rank(self, tensor: str) -> int | None:
         return self.types.get(tensor, TensorType()).rank
+
+
+def _keeps_rows(node: onnx.NodeProto) -> bool:
+    """Whether a node makes a row of each, though inference does not say so."""
+    return node.domain == "ai.onnx.ml" or node.op_type in ("Cast", "Identity")
 
 
 def _layout(node: onnx.NodeProto) -> int:

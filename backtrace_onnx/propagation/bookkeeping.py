@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Ops
+from backtrace_onnx.propagation.gauges import NOWHERE, Gauges
 from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes, settled
 from backtrace_onnx.propagation.reverse_walk import NodeStep
 from backtrace_onnx.structures.base import Channels
@@ -28,8 +29,10 @@ class Books:
         ends: totals per channel of the start, and of what reached the inputs; and of their sizes.
     """
 
-    def __init__(self, ops: Ops, axes: SampleAxes) -> None:
-        self._ops, self._axes = ops, axes
+    def __init__(self, ops: Ops, axes: SampleAxes, gauges: Gauges = NOWHERE) -> None:
+        self._ops, self._axes, self.gauges = ops, axes, gauges
+        self._shared: list[list[Any]] = []
+        self._entered: list[list[Any]] = []
         self.rows: dict[str, dict[str, list[list[Any]]]] = {}
         self.sent: dict[str, dict[str, list[list[Any]]]] = {}
         self.operators: dict[str, str] = {}
@@ -44,22 +47,35 @@ class Books:
                 if r is not None:
                     for channel, total in enumerate(self.totals(r, name)):
                         incoming[channel].append(total)
+            self._gauge(step)
         self.rows[step.node.name] = {"incoming": incoming, **step.books}
         self.sent[step.node.name] = step.sent
         self.operators[step.node.name] = step.node.operator
         if step.drops:
             self.dropping.add(step.node.name)
 
+    def _gauge(self, step: NodeStep) -> None:
+        """Sizes where they are to be known."""
+        if step.node.name in self.gauges.sharing:
+            for sent, axis in step.given:
+                self._shared.append([self._ops.total(x, axis) for x in self._sizes(sent)])
+        for name, r in zip(step.node.outputs, step.handed(), strict=True):
+            if r is not None and name in self.gauges.entries:
+                self._entered.append(self.totals(self._sizes(r), name))
+
     def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
         """Enter both ends of the walk: the start at `output`, and what reached the inputs."""
         reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
-        sizes = [self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()]
+        sizes = {tensor: self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()}
+        entered = [totals for tensor, totals in sizes.items() if tensor in self.gauges.entries]
         channels = range(len(start))
         self.ends = {
             "start": [[total] for total in self.totals(start, output)],
-            "inputs": [[totals[channel] for totals in reached] for channel in channels],
+            "inputs": _by_channel(reached, channels),
             "size of start": [[total] for total in self.totals(self._sizes(start), output)],
-            "size of inputs": [[totals[channel] for totals in sizes] for channel in channels],
+            "size of inputs": _by_channel(list(sizes.values()), channels),
+            "size of what is shared": _by_channel(self._shared, channels),
+            "size of what entered": _by_channel([*self._entered, *entered], channels),
         }
 
     def _sizes(self, r: Channels) -> Channels:
@@ -84,6 +100,10 @@ class Books:
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
         return [self._ops.total(x, self._axes(tensor)) for x in r]
+
+
+def _by_channel(rows: Sequence[Sequence[Any]], channels: Iterable[int]) -> list[list[Any]]:
+    return [[totals[channel] for totals in rows] for channel in channels]
 
 
 def close(

@@ -76,21 +76,28 @@ class Balance:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sums of |relevance| at both ends of the walk, each float64[channel, sample]."""
+    """Sums of |relevance| on the walk, each float64[channel, sample].
+
+    Attributes:
+        shared: what the first sums behind the start hand on.
+        entered: behind the inputs' own scale and shift.
+    """
 
     start: Totals
     inputs: Totals
+    shared: Totals
+    entered: Totals
 
     def evened(self) -> Sizes:
         """The same sizes, with an even part of the batch's for every sample."""
-        return Sizes(_even(self.start), _even(self.inputs))
+        return Sizes(*map(_even, (self.start, self.inputs, self.shared, self.entered)))
 
 
 class Ledger(Mapping[str, Entry]):
     """Entries by node name, last node first. `total()` is the balance of the whole model.
 
     Attributes:
-        sizes: how much relevance there was at both ends, whatever its sign.
+        sizes: how much relevance there was on the way, whatever its sign.
         mixed: whether samples hand relevance to each other (a score of every picture for every
             text, say); the books are then of the batch, and every sample has an even part of them.
     """
@@ -104,7 +111,8 @@ class Ledger(Mapping[str, Entry]):
         sizes: Sizes | None = None,
     ) -> None:
         self._entries, self._balance, self.mixed = dict(entries), balance, mixed
-        self.sizes = sizes or Sizes(np.abs(balance.start), np.abs(balance.inputs))
+        start, inputs = np.abs(balance.start), np.abs(balance.inputs)
+        self.sizes = sizes or Sizes(start, inputs, start, inputs)
 
     def __getitem__(self, node: str) -> Entry:
         return self._entries[node]

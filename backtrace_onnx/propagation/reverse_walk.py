@@ -71,6 +71,7 @@ class NodeStep:
             for kind in ("data", "constants", "unassigned")
         }
         self.sent: dict[str, list[list[Value]]] = {}
+        self.given: list[tuple[Channels, int | None]] = []  # what it sent, and its sample axis
 
     @property
     def r(self) -> Channels:
@@ -278,7 +279,9 @@ def _send(
         kind = "constants" if step.is_constant(i) else "unassigned"
         alike = _alike(step, i, plan)
         axis = step.sample_axis(name if alike else None)
-        for channel, piece in enumerate(step.worth(name, channels)):
+        worth = step.worth(name, channels)
+        step.given.extend([(list(worth), axis)] if carries else [])
+        for channel, piece in enumerate(worth):
             total = step.ops.total(piece, axis)
             if carries:
                 step.book_sent(name, channel, total)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import NumericalError
-from backtrace_onnx.graph.operator_families import EXPONENTIAL, POINTWISE, REGION
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Entry, Ledger
-from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.structures.base import Structure
-from backtrace_onnx.structures.recurrent import Recurrent
-from backtrace_onnx.targets.heads import Head
 
 Array = npt.NDArray[Any]
-_CURVED = POINTWISE | EXPONENTIAL | {REGION}
 LITTLE = 0.01  # part of the start: a map of less shows what is left by chance
 GROWN = 10.0  # times the start: what more there is cancels, and is rounding at last
 STEADY = "contrastive"  # the mode in which biases absorb nothing and nothing grows
@@ -37,19 +31,14 @@ def check_finite(ledger: Ledger, mode: str) -> None:
             raise NumericalError(entry.node, mode, int(bad.argmax()), where, remedy)
 
 
-def reach_notes(
-    ledger: Ledger, inputs: Mapping[str, Array], mode: str, *, one_sum: bool = False
-) -> tuple[Note, ...]:
+def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple[Note, ...]:
     """A warning for each sample whose map is empty of meaning; one where all samples' are alike.
 
     Args:
         inputs: the arrays that were fed, by name.
-        one_sum: whether a single sum lies on the way (`is_one_sum`): what grows there is exact.
     """
-    texts = [
-        _doubt(ledger, sample, inputs, mode, one_sum)
-        for sample in range(ledger.total().start.shape[1])
-    ]
+    count = ledger.total().start.shape[1]
+    texts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
     if texts and texts[0] and len(set(texts)) == 1:
         return (Note(texts[0], warning=True),)
     return tuple(Note(text, sample, warning=True) for sample, text in enumerate(texts) if text)
@@ -61,32 +50,22 @@ def reached(ledger: Ledger, sample: int) -> float | None:
     return float(ledger.sizes.inputs[:, sample].sum()) / start if start > 0 else None
 
 
-def is_one_sum(plan: Plan, met: Collection[str], head: Head) -> bool:
-    """Whether one node at most shares among contributions: those of a linear model, exactly.
+def _grows(ledger: Ledger, sample: int) -> bool:
+    """Whether sums behind sums blew relevance up.
 
-    Its score may be near 0 beside what adds up to it; only sums behind sums, and sums behind
-    functions that are no head, blow up.
-
-    Args:
-        met: the nodes that relevance met.
+    A score may be near 0 beside what adds up to it: what its own sum hands on is exact, however
+    large, and growth counts from there; and so is what the inputs' own scale and shift make of it.
     """
-    over = {node.name for _, node in head.parts} if head.function else set()
-    nodes = [n for n in plan.graph.nodes if n.name in met and n.name not in over]
-    if any(node.op_type in _CURVED for node in nodes):
-        return False
-    structures = [plan.structures[n.name] for n in nodes if n.name in plan.structures]
-    if any(isinstance(structure, Recurrent) for structure in structures):
-        return False
-    return sum(type(structure).masses is not Structure.masses for structure in structures) <= 1
+    sizes = ledger.sizes
+    whole = max(float(sizes.start[:, sample].sum()), float(sizes.shared[:, sample].sum()))
+    return float(sizes.entered[:, sample].sum()) > GROWN * whole
 
 
-def _doubt(
-    ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str, one_sum: bool
-) -> str | None:
+def _doubt(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) -> str | None:
     share = reached(ledger, sample)
     if share is None:
         return None
-    if share > GROWN and not one_sum:
+    if _grows(ledger, sample):
         grown = f"relevance grew to {share:.2g} times its start on its way to the inputs"
         cause = "divisions by sums near 0 blew it up, and most of it cancels"
         return f"{grown}: {cause}{_use(mode, 'where nothing grows')}"

@@ -3,7 +3,7 @@
 A probability is a poor place to start from with signs: it is positive also where the score speaks
 against the class. So signed modes start with the values of the scores, which relevance reaches
 unchanged, because the head hands it on as it is. Where the function is a (log-)softmax, scores are
-defined up to a constant only.
+defined up to a constant only. `head_search` finds heads.
 """
 
 from __future__ import annotations
@@ -11,27 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.regions import is_region
-from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.passes.regions.identification import Native, native_of
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.targets.two_classes import TwoClasses
-from backtrace_onnx.targets.ways import Parts, Way, beneath, is_decision, way_of
+from backtrace_onnx.targets.ways import Part, Parts, Way
 
 StepOf = Callable[[Node], Step]
 
-_SQUASHING = {
-    "Softmax": "softmax",
-    "LogSoftmax": "log-softmax",
-    "Sigmoid": "sigmoid",
-    "HardSigmoid": "sigmoid",
-}
-_LOGARITHMS = {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}
+LOGARITHMS = {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}
 UP_TO_A_CONSTANT = frozenset({"softmax", "log-softmax"})
+MIXED = "mixed"
+_TURNING: tuple[Way, ...] = ("mirror", "turn", "log of rest")
 
 
 @dataclass(frozen=True)
@@ -40,13 +34,14 @@ class Head:
 
     Attributes:
         output: the tensor that is explained.
-        function: "softmax", "log-softmax", "sigmoid", "log-sigmoid"; ""
-            where the output holds the scores themselves.
+        function: "softmax", "log-softmax", "sigmoid", "log-sigmoid", "exp" or "softplus"; `MIXED`
+            where its columns are several of them; "" where the output holds the scores themselves.
         scores: the tensor with the scores; "" where there are several, or none outside the node.
         parts: the nodes from the scores to the output, in order, and what they do.
         maker: the node whose units the scores are, if that is one.
         below: the nodes from its output to the scores.
         decided: whether the output is the second of two scores, and the first its negative.
+        several: whether entries are made of several probabilities, so that there is no one score.
     """
 
     output: str
@@ -56,53 +51,78 @@ class Head:
     maker: Node | None = None
     below: Parts = ()
     decided: bool = False
+    several: bool = False
 
     @property
-    def squashing(self) -> Node | None:
+    def squashing(self) -> Part | None:
         """The node of the function."""
-        return next((node for way, node in self.parts if way == "squash"), None)
+        return next((part for part in self.parts if part.way == "squash"), None)
 
     @property
     def logarithmic(self) -> bool:
         """Whether the output holds logarithms of probabilities."""
-        return self.function in _LOGARITHMS.values()
+        if self.function not in LOGARITHMS.values():
+            return False
+        after: list[Way] = []
+        for part in self.parts:
+            after = [] if part.way in ("log", "log of rest") else [*after, part.way]
+        return not {"scale", *_TURNING} & set(after)
 
     @property
     def two(self) -> TwoClasses:
         """What one entry alone says of two classes."""
-        return "probability" if self.function == "sigmoid" else "decision" if self.decided else ""
+        ways = {part.way for part in self.parts}
+        if self.function == "sigmoid" and not ways & {"scale", "turn", "pick"}:
+            return "probability"
+        return "decision" if self.decided else ""
 
     @property
     def made(self) -> str:
         """The output of `maker` that holds the scores."""
         assert self.maker is not None
-        return self.below[0][1].inputs[0] if self.below else self.scores or self.maker.outputs[-1]
+        return self.below[0].source if self.below else self.scores or self.maker.outputs[-1]
 
     def needs(self, graph: Graph) -> frozenset[str]:
         """Tensors whose values `values` and `sides` read, beside those of the plan."""
         found = {self.scores or self.output}
-        for way, node in (*self.parts, *self.below):
-            found.update(node.inputs[1:] if way == "move" else ())
-            found.update(node.inputs if way == "squash" else ())
+        made = {part.made for part in (*self.parts, *self.below)}
+        for part in (*self.parts, *self.below):
+            node = part.node
+            found.update(set(node.inputs) - made if part.way == "move" else ())
+            found.update((part.source, part.made, *node.outputs[1:]) if part.way == "pick" else ())
+            found.update((*node.inputs, part.source) if part.way == "squash" else ())
         for name in reversed(tuple(graph.computed)):  # what is computed of others comes after them
             found.update(graph.computed[name].inputs if name in found else ())
         fixed = graph.constants.keys() | graph.computed.keys() | set(graph.inputs) | {""}
         return frozenset(found - fixed)
 
+    def mirrored(self, plan: Plan) -> Plan:
+        """The plan in which 1 - p hands on what it gets: it is the other class's probability, the
+        same function of the score turned round, and its 1 is no bias."""
+        return self._passing(plan, ("mirror",))
+
     def plan(self, plan: Plan) -> Plan:
         """The plan of a mode that starts at the scores: the head hands relevance on as it is."""
+        return self._passing(plan, ("pass", "scale", "log", "squash", *_TURNING))
+
+    def _passing(self, plan: Plan, ways: Sequence[Way]) -> Plan:
         passing: dict[str, Structure] = {}
-        for way, node in self.parts:
-            known = plan.structures.get(node.name)
-            if way != "move" and known is not None and not known.squashes:
-                passing[node.name] = Passes(1 if way == "mirror" else 0)
+        for part in self.parts:
+            known = plan.structures.get(part.node.name)
+            read = plan.graph.producers.get(part.made)
+            is_read = read is part.node
+            if not is_read and read is not None and is_region(read):  # a part of what is one
+                passing[read.name] = Passes(0)
+                continue
+            if part.way in ways and is_read and known is not None and not known.squashes:
+                passing[part.node.name] = Passes(part.node.inputs.index(part.source))
         return replace(plan, structures={**plan.structures, **passing}) if passing else plan
 
     def is_raisable(self, plan: Plan) -> bool:
         """Whether a constant can be added to the scores."""
         known = plan.structures.get(self.maker.name) if self.maker else None
-        turns = any(way == "turn" for way, _ in self.below)
-        return known is not None and known.raises and not turns
+        turned = any(part.way in _TURNING for part in (*self.parts, *self.below))
+        return known is not None and known.raises and not turned
 
     def raised(self, plan: Plan, constant: Value, ops: Ops) -> Plan:
         """The plan in which the units of the scores have another bias, `constant` more."""
@@ -114,10 +134,20 @@ class Head:
         """The scores, shaped like the output; None where the output holds them."""
         if not self.function:
             return None
+        squashing = [part for part in self.parts if part.way == "squash"]
+        made = {part.made: _scores(part, step(part.node), plan) for part in squashing}
+        return _moved(ops, step, made, self.parts, self.output)
+
+    def signs(self, ops: Ops, step: StepOf, plan: Plan) -> Value | None:
+        """Shaped like the output: -1 where a score is turned on its way, else 1; None for 1."""
+        turned = any(part.way in _TURNING for part in self.parts)
+        if not turned or self.function == MIXED:
+            return None
         made: dict[str, Value] = {}
-        for way, node in self.parts:
-            if way == "squash":
-                made[node.outputs[_index(node, plan)]] = _scores(node, step(node), plan)
+        for part in self.parts:
+            if part.way == "squash":
+                shape = ops.shape(_scores(part, step(part.node), plan))
+                made[part.made] = ops.Expand(ops.scalar(1), shape)
         return _moved(ops, step, made, self.parts, self.output)
 
     def sides(self, ops: Ops, step: StepOf, plan: Plan) -> Value | None:
@@ -133,137 +163,63 @@ class Head:
         side = ops.Where(ops.Equal(p, zero), ops.Neg(one), zero)
         n = ops.Mul(p, zero) if n is None else n
         side = ops.Where(ops.Equal(n, zero), one, side)
-        made = {self.maker.outputs[_index(self.maker, plan)]: side}
+        made = {self.made: side}
         return _moved(ops, step, made, (*self.below, *self.parts), self.output)
 
 
 def _moved(
-    ops: Ops, step: StepOf, made: dict[str, Value], parts: Sequence[tuple[Way, Node]], output: str
+    ops: Ops, step: StepOf, made: dict[str, Value], parts: Sequence[Part], output: str
 ) -> Value:
     """What lies at `output` if these nodes only move what is made."""
-    for way, node in parts:
-        if way == "move":
+    for part in parts:
+        if part.made in made:
+            continue
+        if part.way == "move":
+            node = part.node
             inputs = [made[x] if x in made else step(node).tensor(x) for x in node.inputs if x]
-            made[node.outputs[0]] = ops.op(node.op_type, inputs, dict(node.attributes))
-        elif node.outputs[0] not in made and node.outputs[-1] not in made:
-            value = next(made[x] for x in node.inputs if x in made)
-            made[node.outputs[0]] = ops.Neg(value) if way in ("mirror", "turn") else value
+            count = len(node.outputs)
+            result = ops.op(node.op_type, inputs, dict(node.attributes), outputs=count)
+            made.update(zip(node.outputs, result if count > 1 else (result,), strict=True))
+        elif part.way == "pick":
+            made[part.made] = _picked(ops, step(part.node), part, made[part.source])
+        else:
+            value = made[part.source]
+            made[part.made] = ops.Neg(value) if part.way in _TURNING else value
     return made[output]
 
 
-def _scores(node: Node, step: Step, plan: Plan) -> Value:
+def _picked(ops: Ops, step: Step, part: Part, x: Value) -> Value:
+    """Of x what the node picks of its input; the mean where several are alike."""
+    node = part.node
+    if len(node.outputs) > 1:
+        axis = int(node.attributes.get("axis", -1))
+        return ops.GatherElements(x, step.tensor(node.outputs[1]), axis=axis)
+    axes = node.attributes.get("axes")
+    over = () if axes is None else (ints(*axes),)
+    over = (step.tensor(node.inputs[1]),) if len(node.inputs) > 1 and node.inputs[1] else over
+    keepdims = int(node.attributes.get("keepdims", 1))
+    p = step.tensor(part.source)
+    best = ops.op(node.op_type, (p, *over), {"keepdims": 1})
+    hits = ops.Cast(ops.Equal(p, best), to=ops.float_type)
+    total = ops.ReduceSum(ops.Mul(hits, x), *over, keepdims=keepdims)
+    return ops.Div(total, ops.ReduceSum(hits, *over, keepdims=keepdims))
+
+
+def _scores(part: Part, step: Step, plan: Plan) -> Value:
     """The scores that a node squashes."""
-    structure = plan.structures.get(node.name)
+    structure = plan.structures.get(part.node.name)
     if structure is not None and structure.squashes:
         return structure.raw_scores(step)
-    native = _native(node, plan)
-    if native is None:
-        return step.tensor(_last(node).inputs[0])
-    scores = step.tensor(node.inputs[0])
-    if native.is_plain:
+    scores, native = step.tensor(part.source), native_of_region(part.node, plan.graph)
+    if native is None or native.is_plain:
         return scores
     ops = step.ops
     return ops.Add(ops.Mul(scores, ops.scalar(native.scale)), ops.scalar(native.shift))
 
 
-def _last(node: Node) -> Node:
-    """The last of the nodes that are read as one."""
-    while is_region(node):
-        node = node.attributes["members"][-1]
-    return node
+def native_of_region(node: Node, graph: Graph) -> Native | None:
+    """Which function a node is that stands for several; None for others."""
+    return native_of(node, graph) if is_region(node) else None
 
 
-def _native(node: Node, plan: Plan) -> Native | None:
-    return native_of(node, plan.graph) if is_region(node) else None
-
-
-def _index(node: Node, plan: Plan) -> int:
-    """The output of a node that holds its units."""
-    structure = plan.structures.get(node.name)
-    return structure.scores if structure is not None else 0
-
-
-def find_head(plan: Plan, output: str) -> Head:
-    """The head that makes `output`."""
-    graph = plan.graph
-    found = _back(plan, output) or Head(output, "", output)
-    if found.function and not found.scores:  # inside of the node
-        squashing = [node for way, node in found.parts if way == "squash"]
-        return replace(found, output=output, maker=squashing[0] if len(squashing) == 1 else None)
-    below, maker = beneath(_source(found, plan), graph)
-    if any(way == "mirror" for way, _ in found.parts) or maker is None:
-        return replace(found, output=output)
-    decided = not found.function and is_decision(maker, below, graph)
-    return replace(found, output=output, maker=maker, below=below, decided=decided)
-
-
-def _source(head: Head, plan: Plan) -> str:
-    """The tensor at which the way from the scores to their maker begins; none where the scores are
-    a negative multiple of it."""
-    native = _native(head.squashing, plan) if head.squashing else None
-    return "" if native is not None and native.scale <= 0 else head.scores
-
-
-def _back(plan: Plan, tensor: str) -> Head | None:
-    """The head that ends in a tensor; None where no function of scores is met."""
-    node = plan.graph.producers.get(tensor)
-    if node is None:
-        return None
-    way = way_of(node)
-    if way is not None:
-        return _then(_back(plan, node.inputs[0]), way, node)
-    function, scores = _function(node, plan)
-    if function:
-        return Head(tensor, function, scores, (("squash", node),))
-    if node.operator == "Log":
-        found = _back(plan, node.inputs[0])
-        known = _LOGARITHMS.get(found.function) if found else None
-        return _then(replace(found, function=known), "pass", node) if found and known else None
-    if node.operator == "Concat":
-        return _joined([_back(plan, name) for name in node.inputs], node)
-    if node.operator == "Sub" and _is_one(plan.graph.constants.get(node.inputs[0])):
-        found = _back(plan, node.inputs[1])
-        return _then(found, "mirror", node) if found and found.function == "sigmoid" else None
-    return None
-
-
-def _then(found: Head | None, way: Way, node: Node) -> Head | None:
-    return found and replace(found, parts=(*found.parts, (way, node)))
-
-
-def _joined(found: list[Head | None], node: Node) -> Head | None:
-    """Heads side by side that are one function."""
-    heads = [head for head in found if head is not None]
-    if len(heads) < len(found) or len({head.function for head in heads}) > 1:
-        return None
-    parts = dict.fromkeys(part for head in heads for part in _hashed(head))
-    same = len({head.scores for head in heads}) == 1
-    byname = {(way, made.name): (way, made) for head in heads for way, made in head.parts}
-    whole = tuple(byname[key] for key in parts)
-    return Head(
-        node.outputs[0],
-        heads[0].function,
-        heads[0].scores if same else "",
-        (*whole, ("move", node)),
-    )
-
-
-def _hashed(head: Head) -> list[tuple[Way, str]]:
-    return [(way, node.name) for way, node in head.parts]
-
-
-def _function(node: Node, plan: Plan) -> tuple[str, str]:
-    """The function of scores that a node is, and the tensor with the scores; "" for none."""
-    if is_region(node):
-        native = native_of(node, plan.graph)
-        if native is None and (last := _last(node)).op_type in _SQUASHING:
-            return _SQUASHING[last.op_type], last.inputs[0]  # behind another function: a soft cap
-        return _SQUASHING.get(native.name, "") if native else "", node.inputs[0]
-    structure = plan.structures.get(node.name)
-    if structure is not None and structure.squashes:
-        return structure.squashes, ""
-    return _SQUASHING.get(node.operator, ""), node.inputs[0] if node.inputs else ""
-
-
-def _is_one(value: np.ndarray | None) -> bool:
-    return value is not None and bool(np.all(value == 1))
+__all__ = ["LOGARITHMS", "MIXED", "UP_TO_A_CONSTANT", "Head", "native_of_region"]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.targets.heads import Head
+from backtrace_onnx.targets.heads import MIXED, Head
 from backtrace_onnx.targets.sites import Site
 from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
@@ -46,11 +48,17 @@ def remarks(
 def _where(site: Site, binary: TwoClasses) -> Iterator[Note]:
     head = site.head
     if site.at_scores:
-        yield Note(f"relevance starts at {_scores(head)}")
+        yield Note(f"relevance starts at {_scores(head, site.whole.graph)}")
     elif head.logarithmic:
         yield Note(
             f"{head.output!r} holds logarithms of probabilities; relevance starts at the "
             "probabilities"
+        )
+    if head.several and site.signed and not site.probability:
+        yield Note(
+            f"{head.output!r} holds values made of several probabilities, which are functions of "
+            "no single score: relevance starts at them as they are, and its signs are turned "
+            "wherever what a probability is made of is negative"
         )
     if binary == "probability":
         yield Note(
@@ -71,16 +79,28 @@ def _alone(output: str) -> str:
     )
 
 
-def _scores(head: Head) -> str:
+def _scores(head: Head, graph: Graph) -> str:
     """Where the scores are, in words."""
-    node = head.squashing
-    assert node is not None
+    part = head.squashing
+    assert part is not None
+    node = part.node
+    kind = head.function if is_region(node) else node.op_type
+    if head.scores in graph.computed:  # no tensor of the model
+        return f"the score of {kind} {node.name!r}, a multiple of {_real(head.scores, graph)!r}"
     if head.scores:
-        kind = node.op_type if head.scores == node.inputs[0] and not node.domain else head.function
         return f"{head.scores!r}, the input of {kind} {node.name!r}"
-    if sum(way == "squash" for way, _ in head.parts) > 1:
+    if head.function == MIXED:
+        return f"the scores that {head.output!r} is made of, column by column"
+    if sum(part.way == "squash" for part in head.parts) > 1:
         return f"the inputs of the {head.function}s that make {head.output!r}"
     return f"the scores of {node.op_type} {node.name!r}, before it makes probabilities of them"
+
+
+def _real(tensor: str, graph: Graph) -> str:
+    """The model's tensor that one is computed of."""
+    while tensor in graph.computed:
+        tensor = graph.computed[tensor].like
+    return tensor
 
 
 def _empty(start: Array) -> Iterator[Note]:

@@ -17,6 +17,7 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.propagation.gauges import Gauges, find_gauges
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, Values
 from backtrace_onnx.structures.base import Step
@@ -111,12 +112,18 @@ class Site:
         """The plan of the walk; `constant`: what `start.raising` says, [samples]."""
         if self.at_scores:
             return self.head.plan(self.whole)
+        whole = self.head.mirrored(self.whole)
         if constant is None:
-            return self.whole
+            return whole
         axis = None if axes.samples is None else samples(self.head.made)
         rank = self.whole.graph.type(self.head.made).rank or 1
         shape = [-1 if i == (axis or 0) else 1 for i in range(rank)]
-        return self.head.raised(self.whole, ops.Reshape(constant, ints(*shape)), ops)
+        return self.head.raised(whole, ops.Reshape(constant, ints(*shape)), ops)
+
+    def gauges(self, plan: Plan) -> Gauges:
+        """Where sizes are taken in the walk of a plan."""
+        over = [part.node.name for part in self.head.parts] if self.at_scores else []
+        return find_gauges(plan, self.head.output, over)
 
     def options(self, how: Options, *, alone: bool, raises: bool) -> Options:
         """How the start is made; `alone`: a sample of the output has one entry."""
@@ -138,19 +145,24 @@ class Site:
         """The relevance of a start that is a slope: times the scores, or the output."""
         step = partial(_step, self.whole, ops, self.method, values, axes)
         scores = self.head.values(ops, step, self.whole) if self.at_scores else None
-        return ops.Mul(start, values.value(self.head.output) if scores is None else scores)
+        if scores is None:
+            return ops.Mul(start, values.value(self.head.output))
+        signs = self.head.signs(ops, step, self.whole)
+        return ops.Mul(start, scores if signs is None else ops.Mul(scores, signs))
 
     def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Readings:
         """What the start reads."""
         if self.carries_slopes:
-            y = values.shape(self.head.output)
-            return Readings(ops.Expand(ops.scalar(1), y), None)
+            step = partial(_step, self.whole, ops, self.method, values, axes)
+            signs = self.head.signs(ops, step, self.whole) if self.at_scores else None
+            one = ops.Expand(ops.scalar(1), values.shape(self.head.output))
+            return Readings(one if signs is None else signs, None)
         apart = self.policy.channels > 1 and self.task != "start"
         step = partial(_step, self.whole, ops, self.method, values, axes)
         scores = sides = None
         if self.at_scores or apart:
             scores = self.head.values(ops, step, self.whole)
-        if apart and self.task in _SIDED:
+        if apart and self.task in (_SIDED if not self.head.function else _SIDED | {"regression"}):
             sides = self.head.sides(ops, step, self.whole)
         return Readings(scores, sides)
 

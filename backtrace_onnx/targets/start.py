@@ -152,6 +152,14 @@ def _regression(e: Ops, read: Scores, target: Value | None, options: Options) ->
     return y, e.zero()
 
 
+def _regression_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+    """Two channels: what is a function of scores starts where these do."""
+    y, rest = _regression(e, read, target, options)
+    if read.values is read.y:
+        return y, rest
+    return _swapped(e, (y, rest), read.turned(e, options))
+
+
 def _bbox(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
     chosen = _one_hot(e, read.y, target)
     y = read.start
@@ -230,7 +238,7 @@ def _rescaled(e: Ops, r: Value, options: Options) -> Value:
 _Text = Callable[[Ops, Scores, "Value | None", Options], Pair]
 _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
     "classification": (_classes, _classes_apart),
-    "regression": (_regression, _regression),
+    "regression": (_regression, _regression_apart),
     "bbox": (_bbox_default, _bbox),
     "segmentation": (_segmentation, _segmentation),
     "generation": (_generation, _generation_apart),

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.targets.two_classes import mirrored
 
-Way: TypeAlias = Literal["move", "pass", "mirror", "turn", "squash"]
-"""What a node does to scores: "mirror" is 1 - p and "turn" -s, which turn their sign."""
-Parts: TypeAlias = tuple[tuple[Way, Node], ...]
+Way: TypeAlias = Literal[
+    "move", "pick", "pass", "scale", "mirror", "turn", "log", "log of rest", "squash"
+]
+"""What a node does to scores: "pick" chooses the largest; "scale" multiplies by what is positive;
+"mirror" is 1 - p and "turn" -s, which turn their sign; "log of rest" is the logarithm of 1 - p."""
 
-_PASSING = frozenset(
+
+@dataclass(frozen=True)
+class Part:
+    """A node on the way of scores.
+
+    Attributes:
+        source: its input that holds the scores, or what was made of them; "" if they are inside.
+        made: its output.
+    """
+
+    way: Way
+    node: Node
+    source: str
+    made: str
+
+
+Parts: TypeAlias = tuple[Part, ...]
+
+PASSING = frozenset(
     [
         "Cast",
         "CastLike",
@@ -23,27 +45,43 @@ _PASSING = frozenset(
         "ai.onnx.ml::ZipMap",
     ]
 )
-_MOVING = frozenset(["Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"])
+MOVING = frozenset(
+    [
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    ]
+)
 
 
 def way_of(node: Node) -> Way | None:
     """What a node that hands values on does to them; None for others."""
-    if node.operator in _PASSING:
+    if node.operator in PASSING:
         return "pass"
-    return "move" if node.operator in _MOVING else None
+    return "move" if node.operator in MOVING else None
 
 
 def beneath(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
     """The node whose units a tensor holds, and those between, in order."""
     maker = graph.producers.get(tensor)
     if maker is None:
-        return (), None
+        return _around(tensor, graph)
     if maker.operator == "Concat":
         found = [beneath(name, graph) for name in maker.inputs]
         makers = {made.name: made for _, made in found if made is not None}
-        parts = {node.name: (way, node) for part, _ in found for way, node in part}
+        parts = {part.made: part for below, _ in found for part in below}
         if len(makers) == 1 and all(made is not None for _, made in found):
-            return (*parts.values(), ("move", maker)), next(iter(makers.values()))
+            joined = Part("move", maker, maker.inputs[0], tensor)
+            return (*parts.values(), joined), next(iter(makers.values()))
         return (), maker
     way, source = way_of(maker) or "turn", maker.inputs[0] if maker.inputs else ""
     if way == "turn":
@@ -51,7 +89,16 @@ def beneath(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
     if not source:
         return (), maker
     parts_below, made = beneath(source, graph)
-    return (*parts_below, (way, maker)), made
+    return (*parts_below, Part(way, maker, source, tensor)), made
+
+
+def _around(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
+    """The same of a tensor inside of what is read as one function of one tensor."""
+    region = next((n for n in graph.nodes if n.name == graph.hidden.get(tensor)), None)
+    if region is None or not is_region(region) or len(region.inputs) != 1:
+        return (), None
+    below, made = beneath(region.inputs[0], graph)
+    return (*below, Part("pass", region, region.inputs[0], tensor)), made
 
 
 def _turned(node: Node, graph: Graph) -> str:
@@ -71,7 +118,7 @@ def is_decision(maker: Node, below: Parts, graph: Graph) -> bool:
     plain = maker.operator in ("Gemm", "MatMul") and not maker.attributes.get("transB", 0)
     if not plain or not all(map(mirrored, weights)):
         return False
-    taken = [node for _, node in below if node.op_type == "Gather"]
+    taken = [part.node for part in below if part.node.op_type == "Gather"]
     places = [graph.constants.get(node.inputs[1]) for node in taken]
     along = all(node.attributes.get("axis", 0) in (1, -1) for node in taken)
     return along and [p is not None and p.ravel().tolist() for p in places] == [[1]]

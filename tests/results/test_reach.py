@@ -75,7 +75,7 @@ def test_the_sample_that_overflows_is_named(engine: Engine) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_relevance_that_grows_is_a_warning(engine: Engine) -> None:
-    explainer = Explainer(chain(2, 1e-6), engine=engine)
+    explainer = Explainer(chain(3, 1e-6), engine=engine)
     (note,) = explainer.explain(ONES, mode="epsilon", start=ONES).notes
     assert note.warning and note.sample is None
     assert note.text.startswith("relevance grew to ") and "use mode contrastive" in note.text
@@ -123,9 +123,37 @@ def test_a_linear_model_whose_score_is_near_0_is_no_explosion(engine: Engine) ->
     assert not found.notes
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_columns_of_one_score_near_0_are_no_explosion(engine: Engine) -> None:
+    weights = {"w": np.array([[5], [-4.99]], np.float32), "one": np.float32(1)}
+    nodes = [
+        node("MatMul", ["x", "w"], ["z"]),
+        node("Sigmoid", ["z"], ["p"]),
+        node("Sub", ["one", "p"], ["q"]),
+        node("Concat", ["q", "p"], ["y"], axis=1),
+    ]
+    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+    for target, sign in ((1, 1), (0, -1)):
+        found = Explainer(proto, engine=engine).explain(ONES, mode="epsilon", target=target)
+        assert found.relevance["x"][0] == pytest.approx([5 * sign, -4.99 * sign], rel=1e-3)
+        assert not any(note.warning for note in found.notes)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_probability_of_a_score_near_0_blows_up(engine: Engine) -> None:
+    weights = {"w": np.array([[5, 0], [-4.99, 1]], np.float32)}
+    nodes = [node("MatMul", ["x", "w"], ["z"]), node("Sigmoid", ["z"], ["y"])]
+    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+    asked: dict[str, Any] = {"mode": "epsilon", "target": 0}
+    explainer = Explainer(proto, engine=engine)
+    assert not any(note.warning for note in explainer.explain(ONES, **asked).notes)
+    (note,) = explainer.explain(ONES, start="probability", **asked).notes
+    assert note.warning and "times its start" in note.text
+
+
 def test_a_sum_behind_a_function_that_is_no_head_blows_up() -> None:
     weights = {"w": np.eye(2, dtype=np.float32), "b": np.full(2, -1, np.float32)}
-    nodes = [node("Gemm", ["x", "w", "b"], ["z"]), node("Exp", ["z"], ["y"])]
+    nodes = [node("Gemm", ["x", "w", "b"], ["z"]), node("Cos", ["z"], ["y"])]
     proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
     found = Explainer(proto).explain(ONES, mode="epsilon", target=0)
     assert found.notes[0].warning and "times its start" in found.notes[0].text

@@ -65,7 +65,7 @@ def test_the_start_is_a_box_s_class_against_its_other_classes(
         of, on, against = (_grid(layout, part)[k, entry] for part in (y, good, bad))
         against[first:] = of[first:]
         on[first + label], against[first + label] = of[first + label], 0
-    turned = (y < 0.5) & (layout == "apart")  # sigmoids of scores, of which the negative ones turn
+    turned = y < 0.5  # classes are sigmoids of scores, of which the negative ones turn
     pair = np.where(turned, bad, good), np.where(turned, good, bad)
     start = pair if mode == "contrastive" else np.abs(good)
     want = explainer.explain(PICTURES, mode=mode, output=made.output, start=start)
@@ -133,7 +133,10 @@ def test_the_background_is_never_the_best_but_speaks_against() -> None:
     for k, flat in enumerate(made.target):
         entry, column = entry_of(made.outputs["y"].shape[1:], 0, int(flat))
         row = grids[k][entry]
-        assert start[1, k] == pytest.approx(row[4:].sum() - row[column], rel=1e-5)
+        against = np.arange(len(row)) != column
+        against = (against != (row < 0.5))[4:]  # a negative score starts the opposite channel
+        assert start[1, k] == pytest.approx(row[4:][against].sum(), rel=1e-5)
+        assert start[:, k].sum() == pytest.approx(row[4:].sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

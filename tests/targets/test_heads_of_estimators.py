@@ -12,9 +12,18 @@ from backtrace_onnx import Explainer
 sklearn = pytest.importorskip("sklearn")
 skl2onnx = pytest.importorskip("skl2onnx")
 
-from sklearn.datasets import load_breast_cancer  # noqa: E402
-from sklearn.ensemble import GradientBoostingClassifier  # noqa: E402
-from sklearn.linear_model import LogisticRegression, RidgeClassifier  # noqa: E402
+from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.datasets import load_breast_cancer, load_iris  # noqa: E402
+from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier  # noqa: E402
+from sklearn.linear_model import (  # noqa: E402
+    LogisticRegression,
+    PoissonRegressor,
+    RidgeClassifier,
+    SGDClassifier,
+)
+from sklearn.multiclass import OneVsRestClassifier  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import MinMaxScaler, StandardScaler  # noqa: E402
 from sklearn.svm import LinearSVC  # noqa: E402
 
 ENGINES = ("numba", "onnxruntime")
@@ -23,7 +32,8 @@ X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
 
 
 def explainer(model: Any, engine: Any, **options: Any) -> Explainer:
-    made = skl2onnx.to_onnx(model, X[:1], options={id(model): options}, target_opset=20)
+    row = np.zeros((1, model.n_features_in_), np.float32)
+    made = skl2onnx.to_onnx(model, row, options={id(model): options}, target_opset=20)
     return Explainer(made, engine=engine)
 
 
@@ -76,3 +86,74 @@ def test_boosted_trees_start_at_their_decision(engine: str, classes: int) -> Non
         maps.append(made.relevance[name])
     if classes == 2:
         assert np.array_equal(maps[0], -maps[1])
+
+
+FLOWERS, KINDS = load_iris(return_X_y=True)
+FLOWERS = ((FLOWERS - FLOWERS.mean(0)) / FLOWERS.std(0)).astype(np.float32)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("how", ["one against the rest", "sgd", "calibrated"])
+def test_sigmoids_divided_by_their_sum_start_at_the_score_of_the_class(
+    engine: str, how: str
+) -> None:
+    svc = LinearSVC(random_state=0)
+    model = {
+        "one against the rest": OneVsRestClassifier(LogisticRegression()),
+        "sgd": SGDClassifier(loss="log_loss", random_state=0),
+        "calibrated": CalibratedClassifierCV(svc, ensemble=False, cv=2),
+    }[how].fit(FLOWERS, KINDS)
+    slopes = np.stack([_slopes(model, how, k) for k in range(3)])
+    built = explainer(model, engine, zipmap=False)
+    (name,) = built.graph.inputs
+    for target in range(3):
+        made = built.explain(FLOWERS, mode="epsilon", target=target)
+        assert np.allclose(made.relevance[name], FLOWERS * slopes[target], rtol=1e-3, atol=1e-3)
+        (note,) = made.notes
+        assert "relevance starts at" in note.text and not note.warning
+
+
+def _slopes(model: Any, how: str, kind: int) -> Any:
+    """What the score of a class grows with, by feature."""
+    if how == "sgd":
+        return model.coef_[kind]
+    if how == "one against the rest":
+        return model.estimators_[kind].coef_[0]
+    (calibrated,) = model.calibrated_classifiers_
+    return -calibrated.calibrators[kind].a_ * calibrated.estimator.coef_[kind]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_logarithmic_link_starts_at_the_linear_predictor(engine: str) -> None:
+    model = PoissonRegressor().fit(X, Y / 4)
+    built = explainer(model, engine)
+    (name,) = built.graph.inputs
+    made = built.explain(X, mode="epsilon")
+    assert (np.log(model.predict(X)) < 0).any()
+    assert np.allclose(made.relevance[name], X * model.coef_, atol=1e-4)
+    assert made.ledger.total().start[0] == pytest.approx(np.log(model.predict(X)), abs=1e-4)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler, MinMaxScaler])
+def test_what_a_scaler_shifts_is_exact_and_no_explosion(scaler: Any) -> None:
+    raw = load_breast_cancer().data.astype(np.float32)
+    model = make_pipeline(scaler(), LogisticRegression(max_iter=500)).fit(raw, Y)
+    built = Explainer(skl2onnx.to_onnx(model, raw[:1], target_opset=20))
+    made = built.explain(raw, mode="epsilon", target=1)
+    assert not any(note.warning for note in made.notes)
+    scale, slopes = model[0].scale_, model[1].coef_[0]
+    want = raw * (slopes / scale if scaler is StandardScaler else slopes * scale)
+    found = made.relevance[built.graph.inputs[0]]  # nothing where a feature is scaled to just 0
+    assert np.isclose(found, want, rtol=1e-2, atol=1e-2).mean() > 0.99
+
+
+def test_the_mean_of_several_models_says_that_it_has_no_score() -> None:
+    model = BaggingClassifier(LogisticRegression(), n_estimators=3, random_state=0).fit(X, Y)
+    made = explainer(model, "numba", zipmap=False).explain(X[:3], mode="epsilon")
+    assert any("made of several probabilities" in note.text for note in made.notes)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_rows_of_trees_are_samples_without_a_word(zipmap: bool) -> None:
+    model = GradientBoostingClassifier(n_estimators=2, random_state=0).fit(FLOWERS, KINDS)
+    assert not explainer(model, "numba", zipmap=zipmap).explain(FLOWERS[:7]).notes

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.operator_families import POINTWISE
 from backtrace_onnx.graph.regions import body, kinds
 from backtrace_onnx.model.sessions import MAX_IR, initializer, make_session
 from backtrace_onnx.passes.regions.multiples import ALONG, FUNCTIONS, fitted
@@ -25,7 +26,8 @@ _SATURATING = frozenset(
 _SHAPED = frozenset({"Expand", "Reshape"})
 _SHORT = 8
 _REMEMBERED = 1000
-_LEAST, _REACH = 0.05, 9.0
+_SQUASHING = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
+_LEAST, _REACH, _STEEP = 0.05, 9.0, 4.0
 _LARGEST = 1 << 16
 _SIZES = (2, 3, 5, 4, 2, 3, 2)
 
@@ -85,12 +87,37 @@ def _tried(region: Node, graph: Graph) -> Native | None:
     name = _named(*_pair(run, np.linspace(-_REACH, _REACH, size), shape), limit)
     if name:
         return Native(name)
-    if not may_saturate(kinds(region)) or size < 2:
+    if not may_saturate(kinds(region)) or size < 2 or _caps(region):
         return None
     halves = np.geomspace(_LEAST, _REACH, size - size // 2)
     points = np.concatenate([halves, -halves[: size // 2]])
     found = fitted(*_pair(run, points, shape), limit)
-    return None if found is None else Native(*found)
+    if found is None:
+        return None
+    name, scale, shift = found  # what saturates shows little: ask where it does not
+    steep = (np.linspace(-_STEEP, _STEEP, size) - shift) / scale
+    again = fitted(*_pair(run, steep, shape), limit)
+    alike = again is not None and again[0] == name and bool(np.isclose(again[1], scale, rtol=1e-3))
+    return (
+        Native(
+            name,
+            *(float(f"{number:.4g}") if _is_short(number) else number for number in (scale, shift)),
+        )
+        if alike
+        else None
+    )
+
+
+def _is_short(number: float) -> bool:
+    """Whether a number that was measured is likely one of few digits."""
+    return abs(float(f"{number:.4g}") - number) <= 2e-5 * abs(number)
+
+
+def _caps(region: Node) -> bool:
+    """Whether a native function comes last, behind another one, as in softmax(9 tanh(x)): what is
+    small in the last one's output does not tell of the other."""
+    *before, last = (node.op_type for node in body([region]))
+    return last in _SQUASHING and bool(POINTWISE.intersection(before))
 
 
 def may_saturate(operators: Set[str]) -> bool:

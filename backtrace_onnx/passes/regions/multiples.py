@@ -1,4 +1,4 @@
-"""Functions that saturate, and whether numbers are one of them of a multiple of others."""
+"""Functions that saturate, on one side at least, and whether numbers are one of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,20 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray((1 + np.tanh(x / 2)) / 2)
 
 
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {"Sigmoid": _sigmoid, "Tanh": np.tanh}
+def _softplus(x: Array) -> Array:
+    return np.asarray(np.logaddexp(0, x))
+
+
+def _log_sigmoid(x: Array) -> Array:
+    return -_softplus(-x)
+
+
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "LogSigmoid": _log_sigmoid,
+    "Sigmoid": _sigmoid,
+    "Softplus": _softplus,
+    "Tanh": np.tanh,
+}
 """By name: functions of one number."""
 
 ALONG: dict[str, Callable[[Array, int], Array]] = {"Softmax": _softmax, "LogSoftmax": _log_softmax}
