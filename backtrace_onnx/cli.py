@@ -10,9 +10,9 @@ import click
 from click.core import ParameterSource
 
 from backtrace_onnx import __version__
-from backtrace_onnx.commands.delivery import keep, print_json, report
-from backtrace_onnx.commands.leaving import run
-from backtrace_onnx.commands.options import (
+from backtrace_onnx.commands.exit_codes import run
+from backtrace_onnx.commands.report_output import print_json, print_report, write_report
+from backtrace_onnx.commands.shared_options import (
     AS_JSON,
     CLASS_AXIS,
     GROUP,
@@ -127,12 +127,12 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
         asked["mode"] = "contrastive"
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.commands.explain import explained
-        from backtrace_onnx.commands.explain_options import Asked
+        from backtrace_onnx.commands.explain_options import ExplainOptions
 
-        request = Asked(**asked, pictures=out is not None)
-        subjects = explained(request, waiting)
-        files = keep(request.model, subjects, out, top, waiting)
-    report(request.model, subjects, files, as_json, top)
+        options = ExplainOptions(**asked, pictures=out is not None)
+        subjects = explained(options, waiting)
+        files = write_report(options.model, subjects, out, top, waiting)
+    print_report(options.model, subjects, files, as_json, top)
 
 
 @commands.command()
@@ -234,7 +234,7 @@ def export(as_json: bool, **asked: Any) -> None:
     from backtrace_onnx.report.console import Waiting, console
 
     with Waiting("Exporting"):
-        made = exporting.export(exporting.Asked(**asked))
+        made = exporting.export(exporting.ExportOptions(**asked))
         found = exporting.inspected(made)
     if as_json:
         return print_json(exporting.as_record(made, found))

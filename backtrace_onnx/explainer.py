@@ -18,7 +18,7 @@ from backtrace_onnx.engines.prepared import Views, subject
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.graph.module_scopes import Place, Written, places
+from backtrace_onnx.graph.module_scopes import NodeScopes, Written, places
 from backtrace_onnx.inputs.sidecar import meaning_of
 from backtrace_onnx.inputs.table_inputs import read_given, read_sidecar
 from backtrace_onnx.model.loading import ModelLike, load
@@ -33,7 +33,13 @@ from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import SampleChoice
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question, settled
-from backtrace_onnx.targets.tensors import Keep, check_amounts, find_kept, find_output, read_start
+from backtrace_onnx.targets.tensor_choice import (
+    Keep,
+    check_amounts,
+    find_kept,
+    find_output,
+    read_start,
+)
 from backtrace_onnx.text import inputs as text_inputs
 
 if TYPE_CHECKING:
@@ -262,7 +268,7 @@ class Explainer:
     def _written(self) -> Written:
         return Written(self._loaded.proto)
 
-    def _places(self, prepared: PreparedOutput, nodes: Iterable[str]) -> dict[str, Place]:
+    def _places(self, prepared: PreparedOutput, nodes: Iterable[str]) -> dict[str, NodeScopes]:
         """The modules around these nodes, where the file tells."""
         if not self._written.by_name:
             return {}

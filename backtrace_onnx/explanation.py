@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.graph.module_scopes import Place
+from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
@@ -73,7 +73,7 @@ class Explanation:
     ledger: Ledger
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: Mapping[str, int | None] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, NodeScopes] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)
     binary: TwoClasses = ""

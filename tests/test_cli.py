@@ -127,7 +127,7 @@ def test_a_folder_is_not_left_half_written(
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backtrace_onnx.commands.writing.plot_layers", fail)
+    monkeypatch.setattr("backtrace_onnx.commands.report_folder.plot_layers", fail)
     code, _, err = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
     assert code == 130 and err.endswith("Error: interrupted\n")
     assert not list(tmp_path.iterdir())

@@ -10,13 +10,13 @@ import onnx
 
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
-from backtrace_onnx.commands.targets import target as read_target
+from backtrace_onnx.commands.target_options import target as read_target
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.input_checking import spell
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 
 
 def compiled(

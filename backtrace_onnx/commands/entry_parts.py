@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.commands.targets import Wanted, target
+from backtrace_onnx.commands.target_options import TargetChoice, target
 from backtrace_onnx.errors import InputError, LabelsError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import ROWS, repeated
@@ -28,7 +28,7 @@ MANY = 1000  # best entries among which those that lie over each other are left 
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickedEntry:
     """One entry of one sample that is explained, and how the report calls the sample.
 
     Attributes:
@@ -52,7 +52,7 @@ def labels_named(sidecar: Sidecar | None, output: str | None) -> Iterator[None]:
 
 def entry_parts(
     explainer: Explainer, batch: Batch, read: Entries, given: Sequence[str], count: int
-) -> Iterator[tuple[Batch, Wanted, tuple[Picked, ...]]]:
+) -> Iterator[tuple[Batch, TargetChoice, tuple[PickedEntry, ...]]]:
     """Batches of one sample each, repeated for every entry of it that is explained.
 
     Args:
@@ -68,7 +68,7 @@ def entry_parts(
             feeds = repeated(own, explainer.graph, len(some)) if len(some) > 1 else own
             pictures = {n: (p[sample],) * len(some) for n, p in batch.pictures.items()}
             part = Batch(feeds, tuple(p.source for p in some), pictures=pictures)
-            yield part, Wanted(read.task, np.array([p.pair for p in some])), tuple(some)
+            yield part, TargetChoice(read.task, np.array([p.pair for p in some])), tuple(some)
 
 
 def one_sample(batch: Batch, sample: int, graph: Graph) -> dict[str, Array]:
@@ -83,7 +83,7 @@ def one_sample(batch: Batch, sample: int, graph: Graph) -> dict[str, Array]:
 
 def _picked(
     read: Entries, sample: int, source: str, given: Sequence[str], count: int
-) -> list[Picked]:
+) -> list[PickedEntry]:
     """The entries of a sample that are explained."""
     if given:
         pairs = [_pair(text, read) for text in given]
@@ -95,22 +95,24 @@ def _picked(
     return [_box(read, sample, (f.entry, f.label), source) for f in chosen]
 
 
-def _letters(read: Entries, sample: int, source: str) -> list[Picked]:
+def _letters(read: Entries, sample: int, source: str) -> list[PickedEntry]:
     grid = read.grids[sample]
     background = read.columns.background
     letters = read_letters(grid, blank=0 if background is None else background, labels=read.labels)
     text = spelled(letters)
     if not letters:
         pair = read.resolved(sample, (-1, -1))
-        return [Picked(pair, f"{source}: no letters; the likeliest")]
+        return [PickedEntry(pair, f"{source}: no letters; the likeliest")]
     return [
-        Picked(letter.target, f"{source} “{text}”, letter {i} of {len(letters)} ({letter.place})")
+        PickedEntry(
+            letter.target, f"{source} “{text}”, letter {i} of {len(letters)} ({letter.place})"
+        )
         for i, letter in enumerate(letters, 1)
     ]
 
 
-def _box(read: Entries, sample: int, pair: tuple[int, int], source: str) -> Picked:
-    return Picked(pair, source, read.corners(sample, pair[0]))
+def _box(read: Entries, sample: int, pair: tuple[int, int], source: str) -> PickedEntry:
+    return PickedEntry(pair, source, read.corners(sample, pair[0]))
 
 
 def _pair(text: str, read: Entries) -> tuple[int, int]:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from backtrace_onnx.commands.entry_parts import Picked, entry_parts, labels_named
-from backtrace_onnx.commands.explain_options import Asked
-from backtrace_onnx.commands.planning import planned
+from backtrace_onnx.commands.batch_parts import parts_of_batch
+from backtrace_onnx.commands.entry_parts import PickedEntry, entry_parts, labels_named
+from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
-from backtrace_onnx.commands.targets import (
-    Wanted,
+from backtrace_onnx.commands.target_options import (
+    TargetChoice,
 )
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.inputs.files import Batch, Reader
+from backtrace_onnx.inputs.files import Batch, InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
@@ -31,16 +31,16 @@ from backtrace_onnx.targets.detectors import sees_pictures
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.entry_reading import Entries
 from backtrace_onnx.targets.language_models import default_task, find_tokens, speaking
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import find_ids
 
 
-def explained(asked: Asked, waiting: Waiting) -> list[ExplainedSample]:
+def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
     """Explain every sample of the inputs. Raises BacktraceError."""
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     sidecar = sidecar_of(asked, explainer.graph)
     groups = read_options(asked.groups) or (sidecar.groups if sidecar else {})
-    reader = Reader(explainer.graph, sidecar)
+    reader = InputReader(explainer.graph, sidecar)
     if not asked.inputs:
         nothing = InputError(f"no INPUT given; the model takes:\n{reader.takes()}")
         nothing.in_lines = True
@@ -57,9 +57,9 @@ def explained(asked: Asked, waiting: Waiting) -> list[ExplainedSample]:
 
 
 def _all_subjects(
-    asked: Asked,
+    asked: ExplainOptions,
     explainer: Explainer,
-    reader: Reader,
+    reader: InputReader,
     batch: Batch,
     sidecar: Sidecar | None,
     waiting: Waiting,
@@ -116,7 +116,7 @@ def _spoken(output: str, graph: Graph) -> tuple[Note, ...]:
 
 
 def _entries(
-    asked: Asked,
+    asked: ExplainOptions,
     meaning: OutputMeaning,
     batch: Batch,
     explainer: Explainer,
@@ -142,18 +142,18 @@ def _entries(
 
 
 def _parted(
-    asked: Asked,
+    asked: ExplainOptions,
     meaning: OutputMeaning,
     batch: Batch,
-    reader: Reader,
+    reader: InputReader,
     explainer: Explainer,
     read: Entries | None,
-) -> Iterator[tuple[Batch, Wanted, tuple[Picked, ...]]]:
+) -> Iterator[tuple[Batch, TargetChoice, tuple[PickedEntry, ...]]]:
     """The parts of the batch that are explained at once, what of each, and which entries."""
     if read is not None:
         yield from entry_parts(explainer, batch, read, asked.targets, asked.boxes)
         return
-    for part, wanted in planned(asked, meaning, batch, reader, explainer.graph):
+    for part, wanted in parts_of_batch(asked, meaning, batch, reader, explainer.graph):
         yield part, wanted, ()
 
 
@@ -161,7 +161,7 @@ def _subjects(
     common: ExplainedSample,
     part: Batch,
     entries: Sequence[tuple[int, ...]],
-    picked: Sequence[Picked] = (),
+    picked: Sequence[PickedEntry] = (),
 ) -> Iterator[ExplainedSample]:
     sources = part.sources
     for sample in range(common.samples):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backtrace_onnx.commands.targets import Tokens
+from backtrace_onnx.commands.target_options import TokenOptions
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainOptions:
     """What the command line asks for; None where the sidecar or the default decides."""
 
     model: Path
@@ -39,6 +39,6 @@ class Asked:
     pictures: bool = False
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> TokenOptions:
         """What is asked of a language model."""
-        return Tokens(self.token, self.rather_than, self.continuation)
+        return TokenOptions(self.token, self.rather_than, self.continuation)

@@ -28,7 +28,7 @@ _PICKLES = (".pkl", ".pickle", ".joblib")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExportOptions:
     """What the command line asks for; None where the exporter decides."""
 
     source: str
@@ -55,7 +55,7 @@ class Asked:
         return {**chosen, "verify": self.verify, "tolerance": self.tolerance}
 
 
-def export(asked: Asked) -> Exported:
+def export(asked: ExportOptions) -> Exported:
     """Export a source of any kind. Raises RequestError for unknown ones, and ExportError."""
     path = Path(asked.source)
     if asked.task is not None and not (path / "config.json").is_file():
@@ -114,7 +114,7 @@ def inspected(made: Exported) -> Inspection:
     return inspect(made.path, None)
 
 
-def _export_folder(asked: Asked, path: Path) -> Exported:
+def _export_folder(asked: ExportOptions, path: Path) -> Exported:
     if (path / "saved_model.pb").is_file():
         options = asked.options("opset", "signature")
         return exporters.from_saved_model(path, asked.file, example=_named(asked), **options)
@@ -125,7 +125,7 @@ def _export_folder(asked: Asked, path: Path) -> Exported:
     raise RequestError(f"{path}: holds neither a SavedModel nor a transformers model")
 
 
-def _export_factory(asked: Asked) -> Exported:
+def _export_factory(asked: ExportOptions) -> Exported:
     """Run a script's function, which returns a model, or (model, example)."""
     made = _call_factory(asked.source)
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
@@ -145,7 +145,7 @@ def _export_factory(asked: Asked) -> Exported:
     return _export_estimator(asked, model, given)
 
 
-def _export_estimator(asked: Asked, model: Any, example: Any) -> Exported:
+def _export_estimator(asked: ExportOptions, model: Any, example: Any) -> Exported:
     if example is None:
         count = getattr(model, "n_features_in_", None)
         if count is None or hasattr(model, "feature_names_in_"):
@@ -190,7 +190,7 @@ def _load_keras(path: Path) -> Any:
         ) from None
 
 
-def _load_pickle(asked: Asked, path: Path) -> Any:
+def _load_pickle(asked: ExportOptions, path: Path) -> Any:
     if not asked.allow_pickle:
         raise RequestError(
             f"{path}: loading a pickle runs whatever code is in it. Pass --allow-pickle if you "
@@ -203,13 +203,13 @@ def _load_pickle(asked: Asked, path: Path) -> Any:
         raise ExportError(f"{path}: cannot be loaded: {first_line(error)}") from None
 
 
-def _one(asked: Asked) -> Any:
+def _one(asked: ExportOptions) -> Any:
     """The example file's array, or its arrays by name where there are several."""
     found = _named(asked)
     return next(iter(found.values())) if found is not None and len(found) == 1 else found
 
 
-def _named(asked: Asked) -> dict[str, Any] | None:
+def _named(asked: ExportOptions) -> dict[str, Any] | None:
     """The arrays of the example file, by name; that of a .npy has the name ""."""
     if asked.example is None:
         return None

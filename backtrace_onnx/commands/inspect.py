@@ -15,7 +15,7 @@ from backtrace_onnx.messages.terminal_text import visible
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.results.support import Support, support_rows
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from backtrace_onnx.report.console import show, table
-from backtrace_onnx.results.coverage import Row, refused_in_files, rows
+from backtrace_onnx.results.coverage import OperatorCoverage, refused_in_files, rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,5 +75,5 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _domain(row: Row) -> str:
+def _domain(row: OperatorCoverage) -> str:
     return row.domain or "ai.onnx"

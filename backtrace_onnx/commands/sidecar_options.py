@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backtrace_onnx.commands.explain_options import Asked
+from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, Shape
 from backtrace_onnx.inputs.output_meanings import OutputMeaning, labelled_axis
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
 
-def sidecar_of(asked: Asked, graph: Graph) -> Sidecar | None:
+def sidecar_of(asked: ExplainOptions, graph: Graph) -> Sidecar | None:
     """The sidecar, with what the command line adds, checked against the model's graph."""
     sidecar = _with_tokenizer(find_sidecar(asked.model, asked.sidecar), asked)
     sidecar = _cutting(_placed(sidecar, graph), asked)
@@ -24,7 +24,7 @@ def sidecar_of(asked: Asked, graph: Graph) -> Sidecar | None:
     return sidecar
 
 
-def _with_tokenizer(sidecar: Sidecar | None, asked: Asked) -> Sidecar | None:
+def _with_tokenizer(sidecar: Sidecar | None, asked: ExplainOptions) -> Sidecar | None:
     """The sidecar with the tokenizer of the command line, for an input still without a name."""
     if asked.tokenizer is None:
         return sidecar
@@ -42,7 +42,7 @@ def _placed(sidecar: Sidecar | None, graph: Graph) -> Sidecar | None:
     return replace(sidecar, inputs={**rest, name: replace(entry, name=name)})
 
 
-def _cutting(sidecar: Sidecar | None, asked: Asked) -> Sidecar | None:
+def _cutting(sidecar: Sidecar | None, asked: ExplainOptions) -> Sidecar | None:
     """The sidecar, whose texts are cut where that is asked for."""
     if sidecar is None or not asked.truncate:
         return sidecar

@@ -32,7 +32,7 @@ from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Question, relevance_dtype
 from backtrace_onnx.targets.sites import Site
-from backtrace_onnx.targets.tensors import find_reached
+from backtrace_onnx.targets.tensor_choice import find_reached
 
 MAX_IR = 13
 

@@ -10,7 +10,7 @@ import onnx
 
 from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.counting import constant_trips
-from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.control.scene import Scene
 
 _STEERING = 2  # trip count and condition come before the states
@@ -65,7 +65,7 @@ def write_loop(scene: Scene, node: onnx.NodeProto) -> bool:
 def _trips(scene: Scene, loop: LoopParts) -> int | None:
     """Number of iterations; asked for where only a run can tell."""
     name = loop.node.name
-    question = Question(name, "Loop", "trips", name, "how often it runs")
+    question = RunQuestion(name, "Loop", "trips", name, "how often it runs")
     if question.key in scene.answers:
         return int(scene.answers[question.key])
     trips = constant_trips(scene, loop.node, loop.body)

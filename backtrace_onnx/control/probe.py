@@ -11,7 +11,7 @@ import onnx
 from onnx import ValueInfoProto, helper, numpy_helper
 
 from backtrace_onnx.control.limits import Limits
-from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.errors import InputError, ModelError
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, MAX_IR, Runtime, first_line, make_session
@@ -25,7 +25,7 @@ class Probe:
     Loops stop in it after one iteration more than could be written out, and then all others.
     """
 
-    def __init__(self, model: Model, questions: Mapping[str, Question], runtime: Runtime = CPU):
+    def __init__(self, model: Model, questions: Mapping[str, RunQuestion], runtime: Runtime = CPU):
         self._questions = dict(questions)
         proto, self._over = _asking(model, list(questions.values()))
         try:
@@ -53,11 +53,11 @@ class Probe:
         return answers, bool(self._over and found[-1])
 
 
-def _answer(question: Question, x: Array) -> Array:
+def _answer(question: RunQuestion, x: Array) -> Array:
     return np.array(len(x)) if question.kind == "trips" else np.asarray(x)
 
 
-def _asking(model: Model, questions: Sequence[Question]) -> tuple[onnx.ModelProto, str]:
+def _asking(model: Model, questions: Sequence[RunQuestion]) -> tuple[onnx.ModelProto, str]:
     """The model with answers for outputs, and the name of that which tells of endless loops."""
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
@@ -78,7 +78,7 @@ def _asking(model: Model, questions: Sequence[Question]) -> tuple[onnx.ModelProt
     return proto, over
 
 
-def _size(question: Question) -> Iterator[onnx.NodeProto]:
+def _size(question: RunQuestion) -> Iterator[onnx.NodeProto]:
     shape = f"{question.key}@shape"
     yield helper.make_node("Shape", [question.about], [shape], shape)
     at = numpy_helper.from_array(np.array(question.axis, np.int64))

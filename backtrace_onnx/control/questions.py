@@ -10,7 +10,7 @@ from backtrace_onnx.errors import CompileError
 
 
 @dataclass(frozen=True)
-class Question:
+class RunQuestion:
     """A number that a run of the model answers.
 
     Attributes:
@@ -37,7 +37,7 @@ class Question:
         }[self.kind]
 
 
-def undecided(questions: Mapping[str, Question]) -> CompileError:
+def undecided(questions: Mapping[str, RunQuestion]) -> CompileError:
     """The error of writing a model that is another one for other inputs."""
     rows = dict.fromkeys(f"{q.operator} node {q.node!r} ({q.why})" for q in questions.values())
     return CompileError(

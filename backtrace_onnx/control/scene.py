@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.control.paper import Paper
-from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.inference import infer_types
@@ -38,7 +38,7 @@ class Scene(Paper):
         self.constants, folded = fold(model)
         made = (node.output for node in model.proto.graph.node if node.name in folded)
         super().__init__(model, {out for outputs in made for out in outputs} | {*self.constants})
-        self.questions: dict[str, Question] = {}
+        self.questions: dict[str, RunQuestion] = {}
         self.outputs = list(model.proto.graph.output)
 
     @cached_property
@@ -63,7 +63,7 @@ class Scene(Paper):
         """A tensor's value; asked for where it is not known."""
         found = self.value(tensor)
         if found is None:
-            self.ask(Question(node.name, node.op_type, "value", tensor, why))
+            self.ask(RunQuestion(node.name, node.op_type, "value", tensor, why))
         return found
 
     def size(self, node: onnx.NodeProto, tensor: str, axis: int, why: str) -> int | None:
@@ -73,13 +73,13 @@ class Scene(Paper):
             known = shape[axis]
             if isinstance(known, int):
                 return known
-        question = Question(node.name, node.op_type, "size", tensor, why, axis)
+        question = RunQuestion(node.name, node.op_type, "size", tensor, why, axis)
         if question.key in self.answers:
             return int(self.answers[question.key])
         self.ask(question)
         return None
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: RunQuestion) -> None:
         """Have a run tell."""
         self.questions[question.key] = question
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.control.boundary import elements, list_inputs, opened
 from backtrace_onnx.control.probe import Probe
-from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.control.scene import unending
 from backtrace_onnx.control.writing import straightened
 from backtrace_onnx.graph.graph import Graph
@@ -128,6 +128,6 @@ class Specialiser:
         )
 
 
-def _length(name: str) -> tuple[str, Question]:
+def _length(name: str) -> tuple[str, RunQuestion]:
     why = "how many tensors it holds"
-    return f"{name}@length", Question(name, "input", "value", name, why)
+    return f"{name}@length", RunQuestion(name, "input", "value", name, why)

@@ -12,7 +12,7 @@ from backtrace_onnx.control import sequences
 from backtrace_onnx.control.boundary import close_outputs
 from backtrace_onnx.control.branches import write_if
 from backtrace_onnx.control.loops import write_loop
-from backtrace_onnx.control.questions import Question
+from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.control.scans import write_scan
 from backtrace_onnx.control.scene import Scene, is_standard
 from backtrace_onnx.model.loading import Model
@@ -49,7 +49,7 @@ WRITTEN_OUT = frozenset([*_WRITERS, *_NOTES, "SequenceMap"]) - {"Identity"}
 
 def straightened(
     model: Model, answers: Mapping[str, Array] | None = None
-) -> tuple[Model, dict[str, Question]]:
+) -> tuple[Model, dict[str, RunQuestion]]:
     """The model with all written out that is known, and what only a run can tell.
 
     What is written out comes out of bodies, and is rewritten as the model around it was.

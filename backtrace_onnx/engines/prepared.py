@@ -24,7 +24,7 @@ from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.prepared_output import PreparedOutput
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 
 if TYPE_CHECKING:
     from backtrace_onnx.engines.compiled import CompiledRuns

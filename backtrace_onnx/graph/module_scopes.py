@@ -32,7 +32,7 @@ _LINEAR_STEP = re.compile(  # TensorFlow's names of what becomes one of these
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeScopes:
     """Where a node stands: the tensors it makes, and the modules around it."""
 
     outputs: tuple[str, ...]
@@ -66,7 +66,7 @@ class Written:
         return next((self.by_output[o] for o in node.outputs if o in self.by_output), ())
 
 
-def places(written: Written, proto: onnx.ModelProto, graph: Graph) -> dict[str, Place]:
+def places(written: Written, proto: onnx.ModelProto, graph: Graph) -> dict[str, NodeScopes]:
     """The place of every node of `graph`; empty if the file tells of no modules.
 
     A node that nobody tells of belongs where its readers are, else where its inputs come from. A
@@ -89,7 +89,7 @@ def places(written: Written, proto: onnx.ModelProto, graph: Graph) -> dict[str, 
     for node in graph.nodes:
         makers = (graph.producers[i].name for i in node.inputs if i in graph.producers)
         found[node.name] = found[node.name] or _common(found[name] for name in makers)
-    return {node.name: Place(node.outputs, found[node.name]) for node in graph.nodes}
+    return {node.name: NodeScopes(node.outputs, found[node.name]) for node in graph.nodes}
 
 
 def metadata_scopes(node: onnx.NodeProto) -> Scopes:

@@ -23,7 +23,13 @@ from backtrace_onnx.inputs.series import SeriesInput
 from backtrace_onnx.inputs.sidecar import Entry, Sidecar
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
-from backtrace_onnx.inputs.table_inputs import Filled, column_names, fill, says_columns, tabled
+from backtrace_onnx.inputs.table_inputs import (
+    FilledInputs,
+    column_names,
+    fill,
+    says_columns,
+    tabled,
+)
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.messages.terminal_text import visible
@@ -59,7 +65,7 @@ class Batch:
         return {name: own[sample] for name, own in self.pictures.items() if sample < len(own)}
 
 
-class Reader:
+class InputReader:
     """Reads input files for one model.
 
     Args:
@@ -71,7 +77,7 @@ class Reader:
         self._graph, self._sidecar = graph, sidecar
         self._opened: dict[str, list[Image.Image]] = {}
         self._given: set[str] = set()
-        self._filled: list[Filled] = []
+        self._filled: list[FilledInputs] = []
 
     def read(self, arguments: Sequence[str]) -> Batch:
         """What the files and texts, each `file` or `name=file`, say together.

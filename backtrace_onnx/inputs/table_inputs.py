@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledInputs:
     """Inputs made of a table.
 
     Attributes:
@@ -64,19 +64,15 @@ def read_sidecar(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | 
     return sidecar
 
 
-def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> Filled:
+def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> FilledInputs:
     """What a caller gives, a table or arrays, as arrays by input name.
 
     Tables are data frames, lists of rows by column, and columns by name for a model whose inputs
     are columns. Warns InputWarning of columns that no input takes; raises InputError.
     """
-    if isinstance(sidecar, str | os.PathLike):
-        from backtrace_onnx.inputs.sidecar import Sidecar
-
-        sidecar = Sidecar.load(sidecar)
     table = _as_table(inputs, graph, sidecar)
     if table is None:
-        return Filled(inputs, column_names(graph))
+        return FilledInputs(inputs, column_names(graph))
     filled = fill(table, graph, sidecar)
     if filled.unused:
         warnings.warn(_unused(table.source, filled.unused), InputWarning, stacklevel=3)
@@ -115,7 +111,7 @@ def fill(
     *,
     given: Collection[str] = (),
     only: str | None = None,
-) -> Filled:
+) -> FilledInputs:
     """The inputs that a table's columns make up, but those that are given otherwise.
 
     Raises InputError naming the columns that are missing, or row and column of what does not fit.
@@ -129,7 +125,7 @@ def fill(
     filling = _Filling(table, graph, sidecar, names)
     feeds = {name: filling.input(name) for name in names}
     unused = () if only else tuple(c for c in table.columns if c not in filling.used)
-    return Filled(feeds, filling.names, filling.notes(unused), unused)
+    return FilledInputs(feeds, filling.names, filling.notes(unused), unused)
 
 
 def find_column(name: str, columns: Iterable[str], taken: Collection[str] = ()) -> str | None:
@@ -244,7 +240,7 @@ def says_columns(name: str, columns: Iterable[str], graph: Graph, sidecar: Sidec
     return texts or find_column(name, columns) is not None
 
 
-def _in_order(table: Table, graph: Graph, name: str) -> Filled:
+def _in_order(table: Table, graph: Graph, name: str) -> FilledInputs:
     """An input [rows, features], of the columns in their order."""
     kind = graph.type(name)
     width = kind.shape[1] if kind.shape is not None and len(kind.shape) == 2 else None
@@ -260,7 +256,7 @@ def _in_order(table: Table, graph: Graph, name: str) -> Filled:
     missing = Missing(nan=takes_missing(graph, name))
     made = [_ordered(table, c, kind.dtype or TensorProto.FLOAT, missing) for c in table.columns]
     text = f"columns were taken in the order of {table.source}: {', '.join(table.columns)}"
-    return Filled({name: np.stack(made, 1)}, {name: tuple(table.columns)}, (Note(text),))
+    return FilledInputs({name: np.stack(made, 1)}, {name: tuple(table.columns)}, (Note(text),))
 
 
 def _ordered(table: Table, column: str, element: int, missing: Missing) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.report.explained_sample import ExplainedSample
-from backtrace_onnx.report.stages import Stage
+from backtrace_onnx.report.stages import NetworkStage
 from backtrace_onnx.targets.entries import CALLED
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,7 @@ def idle(subject: ExplainedSample) -> list[str]:
     return [stage.name for stage, _ in _assigned(subject) if is_idle(subject, stage)]
 
 
-def is_idle(subject: ExplainedSample, stage: Stage) -> bool:
+def is_idle(subject: ExplainedSample, stage: NetworkStage) -> bool:
     """Whether all that a stage makes is known to carry no relevance."""
     kept = subject.flow.relevance
     known = bool(stage.made) and all(name in kept for name in stage.made)
@@ -90,10 +90,10 @@ def _share(r: Array, start: float) -> float:
     return float(r.sum(dtype=np.float64)) / start if start else 0.0
 
 
-def _assigned(subject: ExplainedSample) -> list[tuple[Stage, list[str]]]:
+def _assigned(subject: ExplainedSample) -> list[tuple[NetworkStage, list[str]]]:
     """The stages with the ledger's nodes; what no stage knows goes with the node before it."""
     stages = subject.flow.stages or tuple(
-        Stage(name, "", (name,), ()) for name in subject.explanation.ledger
+        NetworkStage(name, "", (name,), ()) for name in subject.explanation.ledger
     )
     at = {node: i for i, stage in enumerate(stages) for node in stage.nodes}
     nodes: list[list[str]] = [[] for _ in stages]
@@ -117,7 +117,7 @@ def _sums(subject: ExplainedSample, nodes: Sequence[str], kind: str) -> npt.NDAr
 
 
 def _seat(
-    subject: ExplainedSample, stage: Stage
+    subject: ExplainedSample, stage: NetworkStage
 ) -> tuple[Array | None, str, tuple[float, ...] | None, str]:
     """Where the relevance that a stage hands on sits, in a map and in words; its signs where all
     of it is known; and what tensor that is, of several the one made last.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.graph.module_scopes import Place
-from backtrace_onnx.targets.tensors import find_output
+from backtrace_onnx.graph.module_scopes import NodeScopes
+from backtrace_onnx.targets.tensor_choice import find_output
 
 if TYPE_CHECKING:
     from backtrace_onnx.explainer import Explainer
@@ -23,7 +23,7 @@ MOST = 9  # stages that a picture shows
 
 
 @dataclass(frozen=True)
-class Stage:
+class NetworkStage:
     """Nodes that lie together, in walk order: from the output to the inputs.
 
     Attributes:
@@ -44,11 +44,11 @@ class Stage:
 class Flow:
     """The stages of an explained network, and the relevance of what they hand on, by tensor."""
 
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[NetworkStage, ...] = ()
     relevance: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
-def stages_of(explainer: Explainer, output: str | None) -> tuple[Stage, ...]:
+def stages_of(explainer: Explainer, output: str | None) -> tuple[NetworkStage, ...]:
     """The stages of a model on the way to an output; () where they depend on the inputs."""
     try:
         views = explainer._subject.straight()
@@ -72,7 +72,9 @@ def apart(made: Explanation) -> tuple[Explanation, dict[str, npt.NDArray[Any]]]:
     return replace(made, relevance=relevance, positive=positive, negative=negative), inner
 
 
-def find_stages(graph: Graph, output: str, places: Mapping[str, Place]) -> tuple[Stage, ...]:
+def find_stages(
+    graph: Graph, output: str, places: Mapping[str, NodeScopes]
+) -> tuple[NetworkStage, ...]:
     """The stages that `output` depends on, from the last to the first."""
     nodes = list(graph.ancestors(output))
     if not nodes:
@@ -85,7 +87,7 @@ def find_stages(graph: Graph, output: str, places: Mapping[str, Place]) -> tuple
         runs = _by_size(nodes, graph)
     while len(runs) > MOST:
         runs = _merged(runs)
-    stages: list[Stage] = []
+    stages: list[NetworkStage] = []
     seen = set[str]()
     handed: tuple[str, ...] = ()
     for name, own in runs:
@@ -94,14 +96,14 @@ def find_stages(graph: Graph, output: str, places: Mapping[str, Place]) -> tuple
         seen.update(node.name for node in own)
         handed = _handed(graph, nodes, seen)
         names = tuple(node.name for node in own)
-        stages.append(Stage(name, _detail(graph, own[0]), names, handed, made))
+        stages.append(NetworkStage(name, _detail(graph, own[0]), names, handed, made))
     return tuple(stages)
 
 
 Runs = list[tuple[str, list[Node]]]
 
 
-def _by_module(nodes: Sequence[Node], places: Mapping[str, Place]) -> Runs:
+def _by_module(nodes: Sequence[Node], places: Mapping[str, NodeScopes]) -> Runs:
     """Runs of nodes of one module; large modules are opened as long as there is room."""
     paths = {}
     for node in nodes:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.graph.module_scopes import Place
+from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.targets.output_axes import OutputAxes
@@ -86,8 +86,8 @@ def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
     return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
 
 
-def _place(outputs: list[str], scopes: list[list[str]]) -> Place:
-    return Place(tuple(outputs), tuple((path, kind) for path, kind in scopes))
+def _place(outputs: list[str], scopes: list[list[str]]) -> NodeScopes:
+    return NodeScopes(tuple(outputs), tuple((path, kind) for path, kind in scopes))
 
 
 def _two(binary: bool | TwoClasses) -> TwoClasses:

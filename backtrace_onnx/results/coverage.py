@@ -23,7 +23,7 @@ _NEWEST = 1 << 30
 
 
 @dataclass(frozen=True)
-class Row:
+class OperatorCoverage:
     """How one operator is explained.
 
     Attributes:
@@ -38,49 +38,49 @@ class Row:
     how: str
 
 
-def rows() -> list[Row]:
+def rows() -> list[OperatorCoverage]:
     """A row per operator of the standard domains, and per operator of others that has a rule."""
     sources = (_without(), _bodies(), _written_out(), _said(), _ruled())
     found = {(row.domain, row.operator): row for row in chain.from_iterable(sources)}
     return [found[key] for key in sorted(found)]
 
 
-def refused_in_files() -> list[Row]:
+def refused_in_files() -> list[OperatorCoverage]:
     """Refused ones but for those of com.microsoft that no optimiser writes."""
     refused = [row for row in rows() if row.coverage == "refused"]
     return [row for row in refused if row.domain != MICROSOFT or row.operator in OPTIMISED]
 
 
-def _ruled() -> Iterator[Row]:
+def _ruled() -> Iterator[OperatorCoverage]:
     for rule in registry.rules():
-        yield Row(rule.domain, rule.op_type, rule.coverage, rule.summary)
+        yield OperatorCoverage(rule.domain, rule.op_type, rule.coverage, rule.summary)
 
 
-def _said() -> Iterator[Row]:
+def _said() -> Iterator[OperatorCoverage]:
     for domain, operator, how in expansions():
-        yield Row(domain, operator, "expanded", how)
+        yield OperatorCoverage(domain, operator, "expanded", how)
     for domain, operator, reason in refusals():
-        yield Row(domain, operator, "refused", _sentence(reason))
+        yield OperatorCoverage(domain, operator, "refused", _sentence(reason))
 
 
 def _sentence(reason: str) -> str:
     return f"{reason[0].upper()}{reason[1:].rstrip('.')}."
 
 
-def _bodies() -> Iterator[Row]:
+def _bodies() -> Iterator[OperatorCoverage]:
     for domain, operator in _standard():
         if has_body(domain, operator, _NEWEST):
-            yield Row(domain, operator, "expanded", "Read as the body ONNX defines.")
+            yield OperatorCoverage(domain, operator, "expanded", "Read as the body ONNX defines.")
 
 
-def _written_out() -> Iterator[Row]:
+def _written_out() -> Iterator[OperatorCoverage]:
     for operator in WRITTEN_OUT:
-        yield Row("", operator, "expanded", "Written out as what really ran.")
+        yield OperatorCoverage("", operator, "expanded", "Written out as what really ran.")
 
 
-def _without() -> Iterator[Row]:
+def _without() -> Iterator[OperatorCoverage]:
     for domain, operator in _standard():
-        yield Row(domain, operator, "refused", "No rule.")
+        yield OperatorCoverage(domain, operator, "refused", "No rule.")
 
 
 def _standard() -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from backtrace_onnx.graph.module_scopes import Place, Scopes
+from backtrace_onnx.graph.module_scopes import NodeScopes, Scopes
 from backtrace_onnx.propagation.ledger import Entry, Ledger, Totals
 
 By = Literal["path", "class"]
@@ -42,7 +42,7 @@ class Module:
         return self.incoming - self.data - self.constants - self.unassigned
 
 
-def modules(ledger: Ledger, places: Mapping[str, Place], by: By = "path") -> dict[str, Module]:
+def modules(ledger: Ledger, places: Mapping[str, NodeScopes], by: By = "path") -> dict[str, Module]:
     """Books of every module, those around it first, in the order in which the model runs."""
     groups = {name: _groups(place.scopes, by) for name, place in places.items()}
     makers = {out: name for name, place in places.items() for out in place.outputs if out}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class Reader(Protocol):
+class HasGraph(Protocol):
     """Whoever reads texts as a model does: an Explainer."""
 
     @property
@@ -39,7 +39,7 @@ class Tokenizer(TokenizerFile):
     def feeds(
         self,
         texts: Text | list[Text],
-        explainer: Reader,
+        explainer: HasGraph,
         *,
         name: str | None = None,
         length: int | None = None,

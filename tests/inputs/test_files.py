@@ -10,7 +10,7 @@ import pytest
 
 from backtrace_onnx import Explainer, InputError
 from backtrace_onnx.commands.compile import compiled
-from backtrace_onnx.inputs.files import Reader
+from backtrace_onnx.inputs.files import InputReader
 from tests.graphs import FLOAT, mlp, model, node, normal
 
 
@@ -31,7 +31,7 @@ def _with_state() -> onnx.ModelProto:
 @pytest.mark.parametrize("count", [1, 3])
 def test_samples_are_counted_along_their_own_axis(count: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", x=normal(count, 4), state=normal(2, count, 3))
-    read = Reader(Explainer(_with_state()).graph).read([str(tmp_path / "one.npz")])
+    read = InputReader(Explainer(_with_state()).graph).read([str(tmp_path / "one.npz")])
     several = tuple(f"one.npz row {i}" for i in range(1, count + 1))
     assert read.sources == (("one.npz",) if count == 1 else several)
 
@@ -40,13 +40,13 @@ def test_several_files_are_several_samples(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.npy" for name in "ab"]
     for file in files:
         np.save(file, normal(4))
-    read = Reader(Explainer(mlp()).graph).read([str(file) for file in files])
+    read = InputReader(Explainer(mlp()).graph).read([str(file) for file in files])
     assert read.sources == ("a.npy", "b.npy") and read.feeds["x"].shape == (2, 4)
 
 
 def test_a_name_without_a_file_is_told() -> None:
     with pytest.raises(InputError, match="x=: names no file"):
-        Reader(Explainer(mlp()).graph).read(["x="])
+        InputReader(Explainer(mlp()).graph).read(["x="])
 
 
 def test_a_model_without_inputs_takes_no_file(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_model_without_inputs_takes_no_file(tmp_path: Path) -> None:
     noise = node("RandomNormal", [], ["y"], shape=[2, 3])
     graph = Explainer(model([noise], {}, {"y": (FLOAT, [2, 3])})).graph
     with pytest.raises(InputError, match="takes no inputs"):
-        Reader(graph).read([str(tmp_path / "x.npy")])
+        InputReader(graph).read([str(tmp_path / "x.npy")])
 
 
 def test_weights_that_old_files_list_as_inputs_are_not_told(tmp_path: Path) -> None:

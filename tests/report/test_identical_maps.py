@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtrace_onnx.cli import main
-from backtrace_onnx.commands.writing import write
+from backtrace_onnx.commands.report_folder import write_folder
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
@@ -134,5 +134,5 @@ def test_pictures_are_shared_only_where_all_they_show_is_the_same() -> None:
 def test_every_box_has_a_picture_of_its_own_box(tmp_path: Path) -> None:
     first, second = batch([[1, 0], [1, 0]])
     boxed = [replace(first, box=(0, 0, 1, 1)), replace(second, box=(1, 0, 2, 1))]
-    write("m", boxed, tmp_path / "out", top=3, progress=lambda done, of: None)
+    write_folder("m", boxed, tmp_path / "out", top=3, progress=lambda done, of: None)
     assert {"relevance_1.png", "relevance_2.png"} <= {f.name for f in (tmp_path / "out").iterdir()}

@@ -10,13 +10,13 @@ import onnx
 import pytest
 
 from backtrace_onnx.commands.explain import explained
-from backtrace_onnx.commands.explain_options import Asked
+from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.flow_picture import draw
 from backtrace_onnx.report.picture_style import styled
 from backtrace_onnx.report.stage_flow import flow, half, idle, input_rows, seat_of
-from backtrace_onnx.report.stages import Flow, Stage
+from backtrace_onnx.report.stages import Flow, NetworkStage
 from tests.detectors import PICTURES, detector
 from tests.report.made import explanation
 
@@ -82,7 +82,7 @@ def test_half_of_it_in_words() -> None:
 def test_a_branch_that_carries_nothing_has_no_bar(mode: str, tmp_path: Path) -> None:
     onnx.save(detector("yolo8"), tmp_path / "d.onnx")
     np.save(tmp_path / "x.npy", PICTURES[:1])
-    asked = Asked(tmp_path / "d.onnx", [str(tmp_path / "x.npy")], mode=mode, pictures=True)
+    asked = ExplainOptions(tmp_path / "d.onnx", [str(tmp_path / "x.npy")], mode=mode, pictures=True)
     (subject,) = explained(asked, Waiting(""))
     rows = flow(subject)
     assert [row.name for row in rows] == ["the answer", "y", "s", "s4", "classes"]
@@ -105,8 +105,8 @@ def test_a_map_of_one_of_several_tensors_says_how_much_it_has() -> None:
     kept = {"a": np.array([[3.0, 0.0]]), "b": np.array([[1.0]]), "c": np.zeros((1, 2))}
     made = explanation({"x": np.ones((1, 2))}, nodes=2)
     stages = (
-        Stage("node0", "", ("node0",), ("a", "b", "c")),
-        Stage("node1", "", ("node1",), ("b",), ("a",)),
+        NetworkStage("node0", "", ("node0",), ("a", "b", "c")),
+        NetworkStage("node1", "", ("node1",), ("b",), ("a",)),
     )
     rows = flow(ExplainedSample(made, flow=Flow(stages, kept)))
     assert rows[1].detail == "hands it to 2" and rows[1].held.endswith("(this has 75% of it)")
@@ -115,7 +115,7 @@ def test_a_map_of_one_of_several_tensors_says_how_much_it_has() -> None:
 
 @pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
 def test_a_network_is_drawn_by_its_modules(mode: str) -> None:
-    asked = Asked(
+    asked = ExplainOptions(
         MODELS / "mnist_cnn.onnx",
         [str(MODELS / "samples" / "digit_2.png")],
         mode=mode,

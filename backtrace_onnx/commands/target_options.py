@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TargetChoice:
     """What of the output one part of a batch explains.
 
     Attributes:
@@ -61,7 +61,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenOptions:
     """What is asked of a language model: a token, one that it beats, or a continuation."""
 
     token: str | None = None
@@ -73,25 +73,25 @@ class Tokens:
         return any(text is not None for text in (self.token, self.rather_than, self.continuation))
 
 
-def speaks(graph: Graph, output: str, entry: TextInput) -> bool:
+def has_vocabulary(graph: Graph, output: str, entry: TextInput) -> bool:
     """Whether an output [batch, position, token] has an entry for every token of the text."""
     shape = graph.type(output).shape or ()
     width = shape[2] if len(shape) == 3 else None
     return isinstance(width, int) and width >= entry.tokenizer.size
 
 
-def next_tokens(tokens: Tokens, entry: TextInput, feeds: Mapping[str, Array]) -> Wanted:
+def next_tokens(tokens: TokenOptions, entry: TextInput, feeds: Mapping[str, Array]) -> TargetChoice:
     """The token at the [MASK] or the end of every text: the one asked for, or the likeliest."""
     good = entry.targets(feeds, tokens.token)
     if tokens.rather_than is None:
-        return Wanted("generation", good)
+        return TargetChoice("generation", good)
     other = entry.targets(feeds, tokens.rather_than)
-    return Wanted(None, contrast=Contrast(good, other))
+    return TargetChoice(None, contrast=Contrast(good, other))
 
 
 def continued(
     batch: Batch, continuation: str, entry: TextInput, graph: Graph
-) -> Iterator[tuple[Batch, Wanted]]:
+) -> Iterator[tuple[Batch, TargetChoice]]:
     """Batches that explain every token of a continuation of each text, from the place before it.
 
     Raises InputError where the continuation changes how the text before it is read.
@@ -113,7 +113,7 @@ def continued(
             target = np.stack([some - 1, ids[some]], axis=1)
             sources = tuple(f"→ {word!r}" for word in words[at : at + rows])
             part = Batch(repeated(feeds, graph, len(some)), sources)
-            yield part, Wanted("generation", target)
+            yield part, TargetChoice("generation", target)
 
 
 def _count(entry: TextInput, feeds: Mapping[str, Array]) -> int:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backtrace_onnx.commands.explain_options import Asked
-from backtrace_onnx.commands.targets import (
-    Wanted,
+from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.commands.target_options import (
+    TargetChoice,
     continued,
+    has_vocabulary,
     next_tokens,
-    speaks,
     target,
     targets,
 )
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.inputs.files import Batch, Reader
+from backtrace_onnx.inputs.files import Batch, InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
-from backtrace_onnx.targets.tensors import default_output
+from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import TextInput
 
 
-def planned(
-    asked: Asked, meaning: OutputMeaning, batch: Batch, reader: Reader, graph: Graph
-) -> Iterator[tuple[Batch, Wanted]]:
+def parts_of_batch(
+    asked: ExplainOptions, meaning: OutputMeaning, batch: Batch, reader: InputReader, graph: Graph
+) -> Iterator[tuple[Batch, TargetChoice]]:
     """The parts of the batch that are explained at once, and what of each."""
     task = asked.task or meaning.task
     entry = _text_entry(reader, batch, asked)
@@ -38,16 +38,16 @@ def planned(
             continue
         good = targets(asked.targets, meaning.labels, samples, len(batch.sources))
         if asked.tokens.rather_than is None:
-            yield part, Wanted("generation" if language else task, good)
+            yield part, TargetChoice("generation" if language else task, good)
         else:
             other = target(asked.tokens.rather_than, meaning.labels)
-            yield part, Wanted(None, contrast=Contrast(good, other))
+            yield part, TargetChoice(None, contrast=Contrast(good, other))
 
 
-def _generates(asked: Asked, task: str | None, graph: Graph, entry: TextInput) -> bool:
+def _generates(asked: ExplainOptions, task: str | None, graph: Graph, entry: TextInput) -> bool:
     """Whether the output is a language model's, whose tokens are asked for."""
     output = asked.output or default_output(graph) or ""
-    wide = speaks(graph, output, entry)
+    wide = has_vocabulary(graph, output, entry)
     if (asked.tokens.token or asked.tokens.continuation) is not None and not wide:
         raise RequestError(
             f"output {output!r} has no entry for every token of the text; --token and "
@@ -56,7 +56,7 @@ def _generates(asked: Asked, task: str | None, graph: Graph, entry: TextInput) -
     return wide and task in (None, "generation")
 
 
-def _text_entry(reader: Reader, batch: Batch, asked: Asked) -> TextInput | None:
+def _text_entry(reader: InputReader, batch: Batch, asked: ExplainOptions) -> TextInput | None:
     """How the texts of the batch were read, if it holds any."""
     if batch.texts:
         return next(iter(reader.texts.values()))

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from backtrace_onnx.report.explained_sample import ExplainedSample
 
 
-def keep(
+def write_report(
     model: Path, subjects: Sequence[ExplainedSample], out: Path | None, top: int, waiting: Waiting
 ) -> list[str]:
     """Write the folder, if one was asked for, and return its files. Raises RequestError."""
     if out is None:
         return []
-    from backtrace_onnx.commands.writing import write
+    from backtrace_onnx.commands.report_folder import write_folder
 
     waiting.say("Drawing")
-    return write(str(model), subjects, out, top=top, progress=waiting.advance)
+    return write_folder(str(model), subjects, out, top=top, progress=waiting.advance)
 
 
-def report(
+def print_report(
     model: Path, subjects: Sequence[ExplainedSample], files: Sequence[str], as_json: bool, top: int
 ) -> None:
     """Print the samples, for people or as JSON."""

@@ -18,7 +18,7 @@ PAGE = "relevance.html"
 DRAWN = 16  # samples that get pictures
 
 
-def write(
+def write_folder(
     model: str,
     subjects: Sequence[ExplainedSample],
     out: Path,
