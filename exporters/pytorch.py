@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from backtrace_onnx.errors import ExportError
-from backtrace_onnx.exporters import writing
 from backtrace_onnx.exporters.comparing import Reference
-from backtrace_onnx.exporters.exported import Exported, ExportWarning
+from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
-from backtrace_onnx.exporters.quiet import quiet
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
+from backtrace_onnx.exporters.torch_exporters import NEWEST, Exporter, export, say
 from backtrace_onnx.exporters.torch_modules import state_modules
 from backtrace_onnx.exporters.writing import publish, staging
 from backtrace_onnx.model.sessions import first_line
@@ -29,18 +26,12 @@ if TYPE_CHECKING:
 
     from backtrace_onnx.exporters.torch_inputs import Axes, Call, Dynamic
 
-Exporter = Literal["auto", "dynamo", "legacy"]
 OPSET = 20
 _REMEDY = (
     "The exporter read something of the example as fixed (a size, a branch, a loop): change the "
     "module's code there, try the other exporter (exporter='dynamo' or 'legacy'), or pass "
     "dynamic=False where only the example's sizes matter"
 )
-_DYNAMIC = (
-    "Modules that are quantised dynamically have no ONNX form: export the float module, and "
-    "quantise the file by onnxruntime.quantization.quantize_dynamic"
-)
-_NEWEST = {"dynamo": 25, "legacy": 20}  # dynamo writes invalid files for 26 and 27
 
 
 def from_torch(
@@ -82,7 +73,7 @@ def from_torch(
     if exporter not in ("auto", "dynamo", "legacy"):
         raise ExportError(f"exporter is auto, dynamo or legacy, not {exporter!r}")
     check_opset(
-        opset, _NEWEST["legacy" if exporter == "legacy" else "dynamo"], f"torch ({exporter})"
+        opset, NEWEST["legacy" if exporter == "legacy" else "dynamo"], f"torch ({exporter})"
     )
     with _evaluating(module), staging(path) as staged:
         call = inputs.make_call(module, example, input_names)
@@ -113,7 +104,7 @@ class _Task:
         from backtrace_onnx.exporters.torch_inputs import roomy
 
         call = roomy(self.call, axes)
-        proto, used = _export(call, self.staged, self.exporter, axes, self.names, self.opset)
+        proto, used = export(call, self.staged, self.exporter, axes, self.names, self.opset)
         name_axes(proto, axes)
         state_modules(proto, self.call.module)
         _check_open(proto, axes)
@@ -136,114 +127,8 @@ def _first_possible(task: _Task, wishes: Sequence[Axes]) -> Exported:
                 file.unlink()
     made = task.run(wishes[-1])
     if len(wishes) > 1:
-        _say(f"only the batch is open, sequences have the example's length: {trouble}")
+        say(f"only the batch is open, sequences have the example's length: {trouble}")
     return made
-
-
-def _export(
-    call: Call, staged: Path, exporter: Exporter, axes: Axes, names: Sequence[str], opset: int
-) -> tuple[onnx.ModelProto, str]:
-    """(model, exporter that made it)."""
-    if exporter == "legacy":
-        return _legacy(call, staged, axes, names, opset), "legacy"
-    try:
-        return _dynamo(call, staged, axes, names, opset), "dynamo"
-    except ExportError as error:
-        if exporter == "dynamo":
-            raise
-        trouble = error
-    try:
-        made = _legacy(call, staged, axes, names, min(opset, _NEWEST["legacy"]))
-    except ExportError as error:
-        raise ExportError(f"{trouble}\n{error}") from None
-    _say(f"{trouble}\nIt was exported by the legacy exporter instead (exporter='legacy').")
-    return made, "legacy"
-
-
-def _dynamo(
-    call: Call, staged: Path, axes: Axes, names: Sequence[str], opset: int
-) -> onnx.ModelProto:
-    import torch
-
-    args, kwargs = call.arguments
-    try:
-        with quiet():
-            program = torch.onnx.export(
-                call.module,
-                args,
-                kwargs=kwargs,
-                dynamo=True,
-                verbose=False,
-                input_names=list(call.names),
-                output_names=list(names),
-                opset_version=opset,
-                dynamic_shapes=_shapes(call, axes),
-            )
-        return _program_proto(program, call.module, staged)
-    except Exception as error:  # torch raises many types
-        raise ExportError(f"torch.export cannot export the module: {_reason(error)}") from None
-
-
-def _program_proto(program: Any, module: torch.nn.Module, staged: Path) -> onnx.ModelProto:
-    """The model; where its weights are too many for one file, they are written beside it."""
-    tensors = (*module.parameters(), *module.buffers())
-    if sum(t.numel() * t.element_size() for t in tensors) <= writing.EMBEDDED_BYTES:
-        proto: onnx.ModelProto = program.model_proto
-        return proto
-    program.save(str(staged), external_data=True)
-    return onnx.load(staged, load_external_data=False)
-
-
-def _legacy(
-    call: Call, staged: Path, axes: Axes, names: Sequence[str], opset: int
-) -> onnx.ModelProto:
-    import torch
-
-    file = staged.parent / "legacy" / staged.name
-    file.parent.mkdir()
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX form
-    try:
-        with quiet(), _taking_tensors(call):
-            torch.onnx.export(
-                call.module,
-                tuple(call.tensors.values()),
-                str(file),
-                dynamo=False,
-                input_names=list(call.names),
-                output_names=list(names),
-                opset_version=opset,
-                dynamic_axes=axes,
-            )
-        return onnx.load(file)
-    except Exception as error:  # torch raises many types
-        raise ExportError(
-            f"torch's legacy exporter cannot export the module: {_reason(error)}"
-        ) from None
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for part in file.parent.iterdir():
-            part.unlink()
-        file.parent.rmdir()
-
-
-def _shapes(call: Call, axes: Axes) -> Any:
-    """torch.export's form of the open axes, nested like the arguments."""
-    import torch
-    from torch.utils import _pytree as pytree
-
-    names = iter(call.names)
-
-    def spec(leaf: Any) -> Any:
-        if not isinstance(leaf, torch.Tensor):
-            return None
-        return dict.fromkeys(axes.get(next(names), {}), torch.export.Dim.AUTO)
-
-    args, kwargs = pytree.tree_unflatten([spec(leaf) for leaf in call.leaves], call.spec)
-    if not kwargs:
-        return args
-    parameters = inspect.signature(call.module.forward).parameters
-    return {**dict(zip(parameters, args, strict=False)), **kwargs}
 
 
 def _first_run(call: Call) -> Any:
@@ -272,18 +157,6 @@ def _check_open(proto: onnx.ModelProto, axes: Axes) -> None:
                 )
 
 
-def _reason(error: Exception) -> str:
-    """The line of torch's report that says what happened, and a remedy where one is known."""
-    text = str(error).partition("## Exception summary")[2] or str(error)
-    line = first_line(Exception(text)).removeprefix("<class '").replace("'>:", ":", 1)
-    dynamic = "linear_dynamic" in line or "PackedParams" in line
-    return f"{line}. {_DYNAMIC}" if dynamic else line
-
-
-def _say(words: str) -> None:
-    warnings.warn(words, ExportWarning, stacklevel=4)
-
-
 @contextmanager
 def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and as it was afterwards."""
@@ -294,27 +167,3 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part, state in training.items():
             part.training = state
-
-
-@contextmanager
-def _taking_tensors(call: Call) -> Iterator[None]:
-    """The module with a forward of tensors alone: tracing makes inputs of numbers, too.
-
-    The module itself stays what is traced, so that its nodes' scopes are its own.
-    """
-    forward = call.module.forward
-
-    def flat(*tensors: torch.Tensor) -> Any:
-        given = call.with_tensors(dict(zip(call.names, tensors, strict=True)))
-        args, kwargs = given.arguments
-        return forward(*args, **kwargs)
-
-    had_own = "forward" in vars(call.module)
-    call.module.forward = flat
-    try:
-        yield
-    finally:
-        if had_own:
-            call.module.forward = forward
-        else:
-            del call.module.forward

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from backtrace_onnx.errors import ExportError
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
-from backtrace_onnx.exporters.pytorch import OPSET, Exporter, from_torch
+from backtrace_onnx.exporters.pytorch import OPSET, from_torch
+from backtrace_onnx.exporters.torch_exporters import Exporter
 from backtrace_onnx.model.sessions import first_line
 
 if TYPE_CHECKING:

@@ -89,6 +89,17 @@ def _model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+_BLOCKS = (  # of MobileNetV2: expansion, channels, repeats, stride of the first
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
 def mobilenet() -> Network:
     """Inverted residuals with depthwise convolutions (MobileNetV2, Sandler et al. 2018)."""
     rng = np.random.default_rng(1)
@@ -112,16 +123,7 @@ def mobilenet() -> Network:
         return f"{x}.relu"
 
     x, width = relu(conv("x", 3, 32, 3, 2)), 32
-    plan = [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ]
-    for grow, out, repeats, first in plan:
+    for grow, out, repeats, first in _BLOCKS:
         for i in range(repeats):
             inner = width * grow
             y = relu(conv(x, width, inner, 1, 1)) if grow > 1 else x

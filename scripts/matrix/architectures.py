@@ -3,101 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import transformers as hf
+from architecture import (
+    BATCH,
+    EXPERTS,
+    GROUPED,
+    TEXT,
+    VISION,
+    VOCABULARY,
+    Architecture,
+    causal,
+    classifier,
+    hidden,
+    ids,
+    images,
+    pairs,
+    pixels,
+    seeded,
+    sound,
+    t5,
+    translator,
+    without_mask,
+)
 from torch import Tensor, nn
-
-BATCH, LENGTH, VOCABULARY = 2, 12, 99
-TEXT = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
-GROUPED = {**TEXT, "num_key_value_heads": 2}
-VISION = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "image_size": 32,
-    "patch_size": 8,
-}
-EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
-Inputs = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How a network is built and what it is fed; it returns the tensor `output` of its result."""
-
-    build: Callable[[], nn.Module]
-    inputs: Callable[[], Inputs]
-    output: str = "logits"
-
-
-def ids(*, mask: bool = True) -> Inputs:
-    """Token ids and, for some padding, their mask."""
-    found = {"input_ids": torch.randint(3, VOCABULARY, (BATCH, LENGTH))}
-    if mask:
-        found["attention_mask"] = torch.ones(BATCH, LENGTH, dtype=torch.int64)
-        found["attention_mask"][1, -3:] = 0
-    return found
-
-
-def pixels(size: int = 32, **more: Tensor) -> Inputs:
-    """Pictures."""
-    return {"pixel_values": torch.randn(BATCH, 3, size, size), **more}
-
-
-def pairs() -> Inputs:
-    """A source text and the beginning of a target."""
-    return {**ids(), "decoder_input_ids": torch.randint(3, VOCABULARY, (BATCH, 5))}
-
-
-def seeded(config: Any, model: type[nn.Module]) -> Callable[[], nn.Module]:
-    """The model with weights from seed 0, which keep the size of what passes them."""
-
-    def build() -> nn.Module:
-        torch.manual_seed(0)
-        config._attn_implementation = "eager"
-        config._experts_implementation = "batched_mm"  # the default loops over what each expert got
-        made = model(config) if hasattr(model, "forward") else model.from_config(config)
-        for weight in made.parameters():
-            if weight.ndim > 1:
-                nn.init.normal_(weight, std=(2 / weight[0].numel()) ** 0.5)
-        return made.eval()
-
-    return build
-
-
-def text(config: Any, model: type[nn.Module], **options: bool) -> Architecture:
-    """A network that reads token ids."""
-    return Architecture(seeded(config, model), lambda: ids(**options))
-
-
-def causal(config: Any) -> Architecture:
-    """A language model without its cache."""
-    config.use_cache = False
-    return Architecture(seeded(config, hf.AutoModelForCausalLM), ids)
-
-
-def classifier(config: Any) -> Architecture:
-    """A classifier of sentences."""
-    return Architecture(seeded(config, hf.AutoModelForSequenceClassification), ids)
-
-
-def images(config: Any, *, output: str = "logits", size: int = 32) -> Architecture:
-    """A classifier of pictures."""
-    return Architecture(
-        seeded(config, hf.AutoModelForImageClassification), lambda: pixels(size), output
-    )
 
 
 class Recurrent(nn.Module):
@@ -151,11 +82,9 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
         hf.DebertaV2Config(**TEXT, relative_attention=True, pos_att_type=["c2p", "p2c"])
     ),
     "ModernBERT": lambda: classifier(hf.ModernBertConfig(**TEXT, cls_token_id=1, sep_token_id=2)),
-    "T5 encoder": lambda: Architecture(
-        seeded(_t5(), hf.T5EncoderModel), ids, output="last_hidden_state"
-    ),
-    "T5": lambda: Architecture(seeded(_t5(), hf.T5ForConditionalGeneration), pairs),
-    "BART": lambda: Architecture(seeded(_bart(), hf.BartForConditionalGeneration), pairs),
+    "T5 encoder": lambda: hidden(t5(hf.T5Config), hf.T5EncoderModel, ids),
+    "T5": lambda: Architecture(seeded(t5(hf.T5Config), hf.T5ForConditionalGeneration), pairs),
+    "BART": lambda: translator(hf.BartConfig, hf.BartForConditionalGeneration),
     "GPT-2": lambda: causal(
         hf.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=64)
     ),
@@ -184,14 +113,9 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
     "Qwen-MoE": lambda: causal(
         hf.Qwen2MoeConfig(**GROUPED, **EXPERTS, num_experts=4, shared_expert_intermediate_size=24)
     ),
-    "Mamba": lambda: Architecture(
-        seeded(
-            hf.MambaConfig(
-                vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, use_cache=False
-            ),
-            hf.MambaForCausalLM,
-        ),
-        lambda: ids(mask=False),
+    "Mamba": lambda: without_mask(
+        hf.MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, use_cache=False),
+        hf.MambaForCausalLM,
     ),
     "ViT": lambda: images(hf.ViTConfig(**VISION)),
     "DeiT": lambda: Architecture(
@@ -254,10 +178,7 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
             "decoder_input_ids": torch.randint(3, VOCABULARY, (BATCH, 5)),
         },
     ),
-    "wav2vec2": lambda: Architecture(
-        seeded(_wav2vec2(), hf.Wav2Vec2ForSequenceClassification),
-        lambda: {"input_values": torch.randn(BATCH, 800)},
-    ),
+    "wav2vec2": lambda: sound(hf.Wav2Vec2Config, hf.Wav2Vec2ForSequenceClassification),
     "PatchTST": lambda: Architecture(
         seeded(_patchtst(), hf.PatchTSTForPrediction),
         lambda: {"past_values": torch.randn(BATCH, 32, 3)},
@@ -269,29 +190,6 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
         _plain(TemporalConvolution), lambda: {"series": torch.randn(BATCH, 4, 20)}
     ),
 }
-
-
-def _t5() -> Any:
-    return hf.T5Config(
-        vocab_size=VOCABULARY,
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
-        use_cache=False,
-    )
-
-
-def _bart() -> Any:
-    sides = {
-        f"{side}_{name}": n
-        for side in ("encoder", "decoder")
-        for name, n in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 48))
-    }
-    return hf.BartConfig(
-        vocab_size=VOCABULARY, d_model=32, max_position_embeddings=64, use_cache=False, **sides
-    )
 
 
 def _detr() -> Any:
@@ -345,18 +243,6 @@ def _whisper() -> Any:
         eos_token_id=2,
         decoder_start_token_id=1,
         use_cache=False,
-    )
-
-
-def _wav2vec2() -> Any:
-    return hf.Wav2Vec2Config(
-        **{k: v for k, v in TEXT.items() if k != "max_position_embeddings"},
-        conv_dim=(16, 16, 16),
-        conv_kernel=(10, 3, 3),
-        conv_stride=(5, 2, 2),
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-        num_labels=3,
     )
 
 

@@ -12,14 +12,10 @@ import sklearn.calibration as calibration
 import sklearn.cluster as cluster
 import sklearn.compose as compose
 import sklearn.cross_decomposition as crossed
-import sklearn.decomposition as decomposition
 import sklearn.discriminant_analysis as discriminant
 import sklearn.ensemble as ensemble
 import sklearn.feature_extraction.text as texts
-import sklearn.feature_selection as selection
 import sklearn.gaussian_process as gaussian
-import sklearn.impute as impute
-import sklearn.kernel_approximation as kernels
 import sklearn.linear_model as linear
 import sklearn.mixture as mixture
 import sklearn.model_selection as search
@@ -29,11 +25,11 @@ import sklearn.naive_bayes as bayes
 import sklearn.neighbors as neighbors
 import sklearn.neural_network as networks
 import sklearn.preprocessing as pre
-import sklearn.random_projection as projection
 import sklearn.svm as svm
 import sklearn.tree as tree
 import xgboost
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from row_transformers import TRANSFORMERS, few_trees
+from sklearn.pipeline import make_pipeline
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((160, 5)).astype(np.float32)
@@ -72,10 +68,6 @@ class Estimator:
         return self.make().fit(x, y), x[:12]
 
 
-def _trees(kind: Any, **options: Any) -> Callable[[], Any]:
-    return lambda: kind(n_estimators=4, random_state=0, **options)
-
-
 _TWO: dict[str, Callable[[], Any]] = {
     "LogisticRegression": linear.LogisticRegression,
     "SGDClassifier": linear.SGDClassifier,
@@ -94,12 +86,12 @@ _TWO: dict[str, Callable[[], Any]] = {
     "SVC probability": lambda: svm.SVC(probability=True),
     "DecisionTreeClassifier": lambda: tree.DecisionTreeClassifier(max_depth=4),
     "ExtraTreeClassifier": lambda: tree.ExtraTreeClassifier(max_depth=4),
-    "RandomForestClassifier": _trees(ensemble.RandomForestClassifier),
-    "ExtraTreesClassifier": _trees(ensemble.ExtraTreesClassifier),
-    "GradientBoostingClassifier": _trees(ensemble.GradientBoostingClassifier),
+    "RandomForestClassifier": few_trees(ensemble.RandomForestClassifier),
+    "ExtraTreesClassifier": few_trees(ensemble.ExtraTreesClassifier),
+    "GradientBoostingClassifier": few_trees(ensemble.GradientBoostingClassifier),
     "HistGradientBoostingClassifier": lambda: ensemble.HistGradientBoostingClassifier(max_iter=4),
-    "AdaBoostClassifier": _trees(ensemble.AdaBoostClassifier),
-    "BaggingClassifier": _trees(ensemble.BaggingClassifier),
+    "AdaBoostClassifier": few_trees(ensemble.AdaBoostClassifier),
+    "BaggingClassifier": few_trees(ensemble.BaggingClassifier),
     "BaggingClassifier SGD": lambda: ensemble.BaggingClassifier(
         linear.SGDClassifier(), n_estimators=3
     ),
@@ -161,12 +153,12 @@ _NUMBER: dict[str, Callable[[], Any]] = {
     "NuSVR": svm.NuSVR,
     "DecisionTreeRegressor": lambda: tree.DecisionTreeRegressor(max_depth=4),
     "ExtraTreeRegressor": lambda: tree.ExtraTreeRegressor(max_depth=4),
-    "RandomForestRegressor": _trees(ensemble.RandomForestRegressor),
-    "ExtraTreesRegressor": _trees(ensemble.ExtraTreesRegressor),
-    "GradientBoostingRegressor": _trees(ensemble.GradientBoostingRegressor),
+    "RandomForestRegressor": few_trees(ensemble.RandomForestRegressor),
+    "ExtraTreesRegressor": few_trees(ensemble.ExtraTreesRegressor),
+    "GradientBoostingRegressor": few_trees(ensemble.GradientBoostingRegressor),
     "HistGradientBoostingRegressor": lambda: ensemble.HistGradientBoostingRegressor(max_iter=4),
-    "AdaBoostRegressor": _trees(ensemble.AdaBoostRegressor),
-    "BaggingRegressor": _trees(ensemble.BaggingRegressor),
+    "AdaBoostRegressor": few_trees(ensemble.AdaBoostRegressor),
+    "BaggingRegressor": few_trees(ensemble.BaggingRegressor),
     "MLPRegressor": lambda: networks.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30),
     "KNeighborsRegressor": lambda: neighbors.KNeighborsRegressor(3),
     "RadiusNeighborsRegressor": lambda: neighbors.RadiusNeighborsRegressor(5.0),
@@ -189,68 +181,10 @@ _OUTLIERS_AND_CLUSTERS: dict[str, Callable[[], Any]] = {
     "BisectingKMeans": lambda: cluster.BisectingKMeans(3),
     "GaussianMixture": lambda: mixture.GaussianMixture(2),
     "BayesianGaussianMixture": lambda: mixture.BayesianGaussianMixture(n_components=2),
-    "IsolationForest": _trees(ensemble.IsolationForest),
+    "IsolationForest": few_trees(ensemble.IsolationForest),
     "OneClassSVM": svm.OneClassSVM,
     "SGDOneClassSVM": linear.SGDOneClassSVM,
     "LocalOutlierFactor": lambda: neighbors.LocalOutlierFactor(5, novelty=True),
-}
-_TRANSFORMERS: dict[str, tuple[str, Callable[[], Any]]] = {
-    "StandardScaler": ("x", pre.StandardScaler),
-    "MinMaxScaler": ("x", pre.MinMaxScaler),
-    "MaxAbsScaler": ("x", pre.MaxAbsScaler),
-    "RobustScaler": ("x", pre.RobustScaler),
-    "Normalizer": ("x", pre.Normalizer),
-    "Binarizer": ("x", pre.Binarizer),
-    "PolynomialFeatures": ("x", pre.PolynomialFeatures),
-    "PowerTransformer": ("x", pre.PowerTransformer),
-    "QuantileTransformer": ("x", lambda: pre.QuantileTransformer(n_quantiles=10)),
-    "KBinsDiscretizer": ("x", lambda: pre.KBinsDiscretizer(3)),
-    "KBinsDiscretizer ordinal": ("x", lambda: pre.KBinsDiscretizer(3, encode="ordinal")),
-    "SplineTransformer": ("x", pre.SplineTransformer),
-    "FunctionTransformer": ("x", pre.FunctionTransformer),
-    "OneHotEncoder": ("codes", lambda: pre.OneHotEncoder(handle_unknown="ignore")),
-    "OneHotEncoder dense": ("codes", lambda: pre.OneHotEncoder(sparse_output=False)),
-    "OneHotEncoder words": ("words", lambda: pre.OneHotEncoder(handle_unknown="ignore")),
-    "OrdinalEncoder": ("codes", pre.OrdinalEncoder),
-    "OrdinalEncoder words": ("words", pre.OrdinalEncoder),
-    "TargetEncoder": ("codes", lambda: pre.TargetEncoder(cv=2)),
-    "SimpleImputer": ("holes", impute.SimpleImputer),
-    "KNNImputer": ("holes", lambda: impute.KNNImputer(n_neighbors=2)),
-    "MissingIndicator": ("holes", impute.MissingIndicator),
-    "PCA": ("x", lambda: decomposition.PCA(3)),
-    "IncrementalPCA": ("x", lambda: decomposition.IncrementalPCA(3)),
-    "TruncatedSVD": ("x", lambda: decomposition.TruncatedSVD(3)),
-    "KernelPCA": ("x", lambda: decomposition.KernelPCA(3, kernel="rbf")),
-    "FastICA": ("x", lambda: decomposition.FastICA(3)),
-    "NMF": ("counts", lambda: decomposition.NMF(3)),
-    "Nystroem": ("x", lambda: kernels.Nystroem(n_components=4)),
-    "NeighborhoodComponentsAnalysis": ("x", lambda: neighbors.NeighborhoodComponentsAnalysis(3)),
-    "GaussianRandomProjection": ("x", lambda: projection.GaussianRandomProjection(3)),
-    "RandomTreesEmbedding": ("x", _trees(ensemble.RandomTreesEmbedding)),
-    "SelectKBest": ("x", lambda: selection.SelectKBest(k=3)),
-    "SelectPercentile": ("x", lambda: selection.SelectPercentile(percentile=60)),
-    "SelectFpr": ("x", selection.SelectFpr),
-    "SelectFdr": ("x", selection.SelectFdr),
-    "SelectFwe": ("x", selection.SelectFwe),
-    "GenericUnivariateSelect": ("x", lambda: selection.GenericUnivariateSelect(param=60)),
-    "SelectFromModel": ("x", lambda: selection.SelectFromModel(linear.LogisticRegression())),
-    "RFE": ("x", lambda: selection.RFE(linear.LogisticRegression(), n_features_to_select=3)),
-    "RFECV": ("x", lambda: selection.RFECV(linear.LogisticRegression(), cv=2)),
-    "VarianceThreshold": ("x", selection.VarianceThreshold),
-    "CountVectorizer": ("texts", texts.CountVectorizer),
-    "TfidfVectorizer": ("texts", texts.TfidfVectorizer),
-    "HashingVectorizer": ("texts", lambda: texts.HashingVectorizer(n_features=16)),
-    "TfidfTransformer": ("counts", texts.TfidfTransformer),
-    "FeatureUnion": (
-        "x",
-        lambda: FeatureUnion([("a", pre.StandardScaler()), ("b", decomposition.PCA(2))]),
-    ),
-    "ColumnTransformer": (
-        "x",
-        lambda: compose.make_column_transformer(
-            (pre.StandardScaler(), [0, 1]), (pre.MinMaxScaler(), [2]), remainder="passthrough"
-        ),
-    ),
 }
 _SPECIAL = {
     "MultinomialNB": Estimator(bayes.MultinomialNB, "two", "counts"),
@@ -267,7 +201,9 @@ _SPECIAL = {
     "MultiOutputClassifier": Estimator(
         lambda: multioutput.MultiOutputClassifier(linear.LogisticRegression()), "several"
     ),
-    "RandomForestClassifier of two": Estimator(_trees(ensemble.RandomForestClassifier), "several"),
+    "RandomForestClassifier of two": Estimator(
+        few_trees(ensemble.RandomForestClassifier), "several"
+    ),
     "MLPClassifier of two": Estimator(lambda: networks.MLPClassifier((6,), max_iter=30), "several"),
     "HistGradientBoosting with holes": Estimator(
         lambda: ensemble.HistGradientBoostingClassifier(max_iter=4), "two", "holes"
@@ -304,7 +240,7 @@ def estimators() -> Iterator[tuple[str, Estimator]]:
     for name, make in _OUTLIERS_AND_CLUSTERS.items():
         yield name, Estimator(make)
         yield f"Pipeline {name}", Estimator(_behind(make))
-    for name, (rows, make) in _TRANSFORMERS.items():
+    for name, (rows, make) in TRANSFORMERS.items():
         yield name, Estimator(make, "two", rows)
         yield f"Pipeline {name}", Estimator(_before(make), "two", rows)
     yield from _SPECIAL.items()

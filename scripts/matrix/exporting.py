@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from architectures import Architecture
+from architecture import Architecture
 from torch import Tensor, nn
 
 
