@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy.typing as npt
-
 from backtrace_onnx import rules
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.explanation_maker import make_explanation
-from backtrace_onnx.engines.outcome import Outcome, Progress
-from backtrace_onnx.engines.prepared import Views, subject
+from backtrace_onnx.engines.outcome import Progress
+from backtrace_onnx.engines.prepared import subject
+from backtrace_onnx.engines.running import Engine, run
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.graph.module_scopes import NodeScopes, Written, places
+from backtrace_onnx.graph.module_scopes import Written
+from backtrace_onnx.inputs.given_inputs import read_inputs
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import meaning_of
-from backtrace_onnx.inputs.table_inputs import read_given, read_sidecar
 from backtrace_onnx.model.loading import ModelLike, load
 from backtrace_onnx.model.sessions import Runtime, find_providers
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.plan import OnUnsupported
-from backtrace_onnx.results.reach import check_finite
+from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.results.support import Support, support_rows
 from backtrace_onnx.targets.axis_search import Said
-from backtrace_onnx.targets.detectors import asks_for_boxes, declared
+from backtrace_onnx.targets.detectors import asks_for_boxes
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import SampleChoice
-from backtrace_onnx.targets.prepared_output import PreparedOutput
-from backtrace_onnx.targets.question import OWN_START, Question, settled
+from backtrace_onnx.targets.question import Question, settled
 from backtrace_onnx.targets.tensor_choice import (
     Keep,
     check_amounts,
@@ -40,16 +39,12 @@ from backtrace_onnx.targets.tensor_choice import (
     find_output,
     read_start,
 )
-from backtrace_onnx.text import inputs as text_inputs
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
     from backtrace_onnx.targets.boxes import Boxes
     from backtrace_onnx.targets.entry_reading import Entries
-    from backtrace_onnx.text.inputs import TextInput
     from backtrace_onnx.text.tokenizer import Tokenizer
-
-Array = npt.NDArray[Any]
 
 _ = rules  # registers the rules
 
@@ -74,7 +69,7 @@ class Explainer:
         self,
         model: ModelLike,
         *,
-        engine: Literal["numba", "onnxruntime"] = "numba",
+        engine: Engine = "numba",
         providers: Sequence[str] | None = None,
         libraries: Sequence[str] = (),
         on_unsupported: OnUnsupported = "error",
@@ -181,24 +176,14 @@ class Explainer:
             InputWarning: columns of a table that no input takes.
         """
         start, probability = read_start(start, target, task)
-        texts: dict[str, TextInput] = {}
-        if tokenizer is not None:
-            inputs, texts = text_inputs.read_feeds(inputs, tokenizer, self.graph)
-        sidecar = read_sidecar(sidecar)
-        given = read_given(inputs, self.graph, sidecar)
-        views, feeds = self._subject.read(given.feeds)
+        given = read_inputs(inputs, self.graph, tokenizer, sidecar)
+        views, feeds = self._subject.read(given.filled.feeds)
         output = find_output(output, views.graph)
         prepared = views.view(output)
         graph = prepared.plan.graph
-        meaning = meaning_of(sidecar, output).under(
-            task=task,
-            threshold=threshold,
-            sample_axis=sample_axis,
-            class_axis=class_axis,
-            columns=columns,
-            labels=tuple(labels),
-        )
-        threshold = 0.5 if meaning.threshold is None else meaning.threshold
+        said = OutputMeaning(task, tuple(labels), threshold, sample_axis, class_axis, columns)
+        said = said.over(meaning_of(given.sidecar, output))
+        threshold = 0.5 if said.threshold is None else said.threshold
         check_amounts(threshold, scaler)
         asked = Question(
             find_method(mode),
@@ -207,33 +192,16 @@ class Explainer:
             start=start,
             scaler=scaler,
             threshold=threshold,
-            axes=meaning.said(graph.type(output).shape),
+            axes=said.axes(graph.type(output).shape),
             keep=find_kept(keep, graph, output),
             probability=probability,
         )
-        question, assumed = settled(asked, meaning.task, graph, boxes=asks_for_boxes(target))
-        outcome = self._run(views, prepared, question, feeds, progress)
-        check_finite(outcome.ledger, mode)
+        question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
+        outcome = run(self.engine, views, question, feeds, self._sessions, progress)
         made = make_explanation(question, outcome, feeds, prepared)
-        names = {**given.names, **text_inputs.token_names(made.inputs, texts)}
-        notes = (*self._loaded.notes, *given.notes, *made.notes, *assumed)
-        places = self._places(prepared, made.ledger)
-        return replace(made, places=places, names=names, notes=notes)
-
-    def _run(
-        self,
-        views: Views,
-        prepared: PreparedOutput,
-        question: Question,
-        feeds: Mapping[str, Array],
-        progress: Progress | None,
-    ) -> Outcome:
-        """What the engine that was chosen returns."""
-        if self.engine == "onnxruntime":
-            return views.compiled.run(prepared, question, feeds)
-        from backtrace_onnx.engines.eager import run_eager  # imports Numba
-
-        return run_eager(prepared, question, feeds, self._sessions, progress)
+        notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
+        places = find_scopes(self._written, prepared, made.ledger)
+        return replace(made, places=places, names=given.names(made.inputs), notes=notes)
 
     def entries(
         self,
@@ -267,13 +235,6 @@ class Explainer:
     @cached_property
     def _written(self) -> Written:
         return Written(self._loaded.proto)
-
-    def _places(self, prepared: PreparedOutput, nodes: Iterable[str]) -> dict[str, NodeScopes]:
-        """The modules around these nodes, where the file tells."""
-        if not self._written.by_name:
-            return {}
-        found = places(self._written, prepared.model.proto, prepared.plan.graph)
-        return {name: found[name] for name in nodes if name in found}
 
     def compile(
         self,
@@ -317,28 +278,18 @@ class Explainer:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
         """
-        from backtrace_onnx.compiler.likely_task import likely_task
+        from backtrace_onnx.compiler.file_question import question_of_file
         from backtrace_onnx.compiler.saving import write
-        from backtrace_onnx.compiler.target_input import TargetInput, takes_start
+        from backtrace_onnx.compiler.target_input import TargetInput
 
         check_amounts(threshold, scaler)
         views = self._subject.straight()
         output = find_output(output, views.graph)
         prepared, told = views.view(output), TargetInput.of(target)
-        question = Question(
-            find_method(mode),
-            output,
-            task or OWN_START,
-            scaler=scaler,
-            threshold=threshold,
-            axes=Said(sample_axis, class_axis, columns, len(labels)),
-            probability=isinstance(start, str),
-        )
-        if not takes_start(start, told, task, scaler) and task is None:
-            pinned = not asks_for_boxes(told.fixed or None)
-            question = replace(question, task=likely_task(prepared, question, pinned=pinned))
-        axes, _ = declared(question.task, views.graph, output, question.axes)
-        write(views.prepared, path, replace(question, axes=axes), told, tensors)
+        axes = Said(sample_axis, class_axis, columns, len(labels))
+        asked = Question(find_method(mode), output, scaler=scaler, threshold=threshold, axes=axes)
+        question = question_of_file(prepared, asked, views.graph, task, start, told)
+        write(views.prepared, path, question, told, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""

@@ -1,4 +1,4 @@
-"""The task a file is compiled for where none is named: the one that explaining would take."""
+"""What a file is compiled to explain; where no task is named, what explaining would take."""
 
 from __future__ import annotations
 
@@ -9,17 +9,53 @@ import numpy as np
 import numpy.typing as npt
 from onnx import helper
 
+from backtrace_onnx.compiler.target_input import TargetInput, takes_start
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.targets.detectors import is_shown, may_hold_boxes, recognised
+from backtrace_onnx.targets.detectors import (
+    asks_for_boxes,
+    declared,
+    is_shown,
+    may_hold_boxes,
+    recognised,
+)
 from backtrace_onnx.targets.language_models import default_task
 from backtrace_onnx.targets.prepared_output import PreparedOutput
-from backtrace_onnx.targets.question import Question
+from backtrace_onnx.targets.question import OWN_START, Question
 
 _SIDE = 256  # of a picture whose size is known only when the file runs
 
 
-def likely_task(prepared: PreparedOutput, question: Question, *, pinned: bool = False) -> str:
+def question_of_file(
+    prepared: PreparedOutput,
+    question: Question,
+    graph: Graph,
+    task: str | None,
+    start: Any,
+    target: TargetInput,
+) -> Question:
+    """The question that a file answers: with its task, and the axes that this tells.
+
+    Args:
+        question: what is asked, but for the task.
+        graph: of the whole model.
+        task: as `compile` is given it; None: the one that explaining would take.
+        start: whether the file takes relevance to start from, as `compile` is given it.
+        target: how the file is told what to explain.
+
+    Raises:
+        RequestError: the arguments do not go together, or the output may hold a detector's boxes
+            and nothing tells before it runs.
+    """
+    own = takes_start(start, target, task, question.scaler)
+    if task is None and not own:
+        task = _likely_task(prepared, question, pinned=not asks_for_boxes(target.fixed or None))
+    task = OWN_START if own else task or OWN_START
+    axes, _ = declared(task, graph, question.output, question.axes)
+    return replace(question, task=task, axes=axes, probability=isinstance(start, str))
+
+
+def _likely_task(prepared: PreparedOutput, question: Question, *, pinned: bool) -> str:
     """What `explain` would explain the output as, where its shape or a trial run tells.
 
     Args:

@@ -12,7 +12,7 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.results.reach import reach_notes
+from backtrace_onnx.results.reach import check_finite, reach_notes
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 
@@ -22,8 +22,12 @@ Array = npt.NDArray[Any]
 def make_explanation(
     question: Question, outcome: Outcome, feeds: Mapping[str, Array], prepared: PreparedOutput
 ) -> Explanation:
-    """What a caller gets of a question and its outcome."""
+    """What a caller gets of a question and its outcome.
+
+    Raises NumericalError where relevance became NaN or infinite on its way.
+    """
     graph, ledger, mode = prepared.plan.graph, outcome.ledger, question.policy.name
+    check_finite(ledger, mode)
     doubts = reach_notes(ledger, feeds, mode)
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -52,11 +51,12 @@ class OutputMeaning:
         limit = None if np.isnan(threshold) else threshold
         return cls(task or None, labels, limit, samples, classes, columns, boxes)
 
-    def under(self, **asked: Any) -> OutputMeaning:
-        """The same, under what a caller says: arguments by these names, None or () for nothing."""
-        return replace(self, **{k: v for k, v in asked.items() if v is not None and v != ()})
+    def over(self, other: OutputMeaning) -> OutputMeaning:
+        """What this says, and of what it leaves open (None, or no labels) what the other says."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(other, **{k: v for k, v in own.items() if v is not None and v != ()})
 
-    def said(self, shape: Shape | None) -> Said:
+    def axes(self, shape: Shape | None) -> Said:
         """What this says of the axes of an output of that shape."""
         classes = self.class_axis
         if classes is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -55,15 +54,6 @@ class FilledInputs:
     unused: tuple[str, ...] = ()
 
 
-def read_sidecar(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
-    """A sidecar, read where its path is given. Raises InputError."""
-    if isinstance(sidecar, str | os.PathLike):
-        from backtrace_onnx.inputs.sidecar import Sidecar
-
-        return Sidecar.load(sidecar)
-    return sidecar
-
-
 def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> FilledInputs:
     """What a caller gives, a table or arrays, as arrays by input name.
 
@@ -75,7 +65,7 @@ def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> Fil
         return FilledInputs(inputs, column_names(graph))
     filled = fill(table, graph, sidecar)
     if filled.unused:
-        warnings.warn(_unused(table.source, filled.unused), InputWarning, stacklevel=3)
+        warnings.warn(_unused(table.source, filled.unused), InputWarning, stacklevel=4)
     return filled
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.module_scopes import NodeScopes
+from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.targets.tensor_choice import find_output
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def stages_of(explainer: Explainer, output: str | None) -> tuple[NetworkStage, .
     except BacktraceError:
         return ()
     graph = view.plan.graph
-    found = explainer._places(view, (node.name for node in graph.nodes))
+    found = find_scopes(explainer._written, view, (node.name for node in graph.nodes))
     return find_stages(graph, name, found)
 
 

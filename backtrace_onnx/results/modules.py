@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from backtrace_onnx.graph.module_scopes import NodeScopes, Scopes
+from backtrace_onnx.graph.module_scopes import NodeScopes, Scopes, Written, places
 from backtrace_onnx.propagation.ledger import Entry, Ledger, Totals
+from backtrace_onnx.targets.prepared_output import PreparedOutput
 
 By = Literal["path", "class"]
 
@@ -40,6 +41,20 @@ class Module:
     def residual(self) -> Totals:
         """incoming - data - constants - unassigned: rounding only."""
         return self.incoming - self.data - self.constants - self.unassigned
+
+
+def find_scopes(
+    written: Written, prepared: PreparedOutput, nodes: Iterable[str]
+) -> dict[str, NodeScopes]:
+    """The modules around these nodes; {} where the model's file does not tell of modules.
+
+    Args:
+        written: what the file says of its nodes.
+    """
+    if not written.by_name:
+        return {}
+    found = places(written, prepared.model.proto, prepared.plan.graph)
+    return {name: found[name] for name in nodes if name in found}
 
 
 def modules(ledger: Ledger, places: Mapping[str, NodeScopes], by: By = "path") -> dict[str, Module]:
