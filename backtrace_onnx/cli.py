@@ -14,16 +14,11 @@ from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
-    CLASS_AXIS,
     GROUP,
     MODE,
     MODEL,
-    OUTPUT,
-    SAMPLE_AXIS,
-    SCALER,
     SIDECAR,
-    TASK,
-    THRESHOLD,
+    output_options,
 )
 
 
@@ -46,12 +41,7 @@ def commands() -> None:
     "of steps: box,class or step,class "
     "(13,5 or 13,cat or 13); repeat it for several of every sample.",
 )
-@OUTPUT
-@TASK
-@SCALER
-@THRESHOLD
-@SAMPLE_AXIS
-@CLASS_AXIS
+@output_options
 @SIDECAR
 @click.option(
     "--tokenizer",
@@ -161,12 +151,7 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 @MODEL
 @click.option("-o", "file", type=click.Path(path_type=Path), required=True, help="File to write.")
 @MODE
-@OUTPUT
-@TASK
-@SCALER
-@THRESHOLD
-@SAMPLE_AXIS
-@CLASS_AXIS
+@output_options
 @SIDECAR
 @click.option("--tensors", multiple=True, help="Tensor whose relevance it returns; repeatable.")
 @click.option(

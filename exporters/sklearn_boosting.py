@@ -21,42 +21,39 @@ def register(model: Any) -> None:
             raise ExportError(
                 f"models of {package} need onnxmltools. Type: pip install 'backtrace-onnx[sklearn]'"
             )
-        _BOOSTED[package]()
+        _register(package)
 
 
-def _register_lightgbm() -> None:
-    lightgbm = import_module("lightgbm")
-    convert = import_module("onnxmltools.convert.lightgbm.operator_converters.LightGbm")
-    shapes = _shapes()
-    for kind, alias, shape in (
-        ("LGBMClassifier", "LightGbmLGBMClassifier", shapes[0]),
-        ("LGBMRegressor", "LightGbmLGBMRegressor", shapes[1]),
-    ):
-        _update(getattr(lightgbm, kind), alias, shape, convert.convert_lightgbm)
+_BOOSTED = {  # converter of onnxmltools, and what it calls each estimator
+    "lightgbm": (
+        "lightgbm.operator_converters.LightGbm:convert_lightgbm",
+        {
+            "LGBMClassifier": "LightGbmLGBMClassifier",
+            "LGBMRegressor": "LightGbmLGBMRegressor",
+        },
+    ),
+    "xgboost": (
+        "xgboost.operator_converters.XGBoost:convert_xgboost",
+        {
+            "XGBClassifier": "XGBoostXGBClassifier",
+            "XGBRFClassifier": "XGBoostXGBRFClassifier",
+            "XGBRegressor": "XGBoostXGBRegressor",
+            "XGBRFRegressor": "XGBoostXGBRFRegressor",
+        },
+    ),
+}
 
 
-def _register_xgboost() -> None:
-    xgboost = import_module("xgboost")
-    convert = import_module("onnxmltools.convert.xgboost.operator_converters.XGBoost")
-    shapes = _shapes()
-    for kind, alias, shape in (
-        ("XGBClassifier", "XGBoostXGBClassifier", shapes[0]),
-        ("XGBRFClassifier", "XGBoostXGBRFClassifier", shapes[0]),
-        ("XGBRegressor", "XGBoostXGBRegressor", shapes[1]),
-        ("XGBRFRegressor", "XGBoostXGBRFRegressor", shapes[1]),
-    ):
-        _update(getattr(xgboost, kind), alias, shape, convert.convert_xgboost)
-
-
-_BOOSTED = {"lightgbm": _register_lightgbm, "xgboost": _register_xgboost}
-
-
-def _shapes() -> tuple[Any, Any]:
+def _register(package: str) -> None:
+    """Tell skl2onnx of a package's estimators, their converter and what shapes they return."""
+    converter, aliases = _BOOSTED[package]
+    module, _, function = converter.partition(":")
+    convert = getattr(import_module(f"onnxmltools.convert.{module}"), function)
     found = import_module("skl2onnx.common.shape_calculator")
-    return (
-        found.calculate_linear_classifier_output_shapes,
-        found.calculate_linear_regressor_output_shapes,
-    )
+    for kind, alias in aliases.items():
+        task = "classifier" if "Classifier" in kind else "regressor"
+        shapes = getattr(found, f"calculate_linear_{task}_output_shapes")
+        _update(getattr(import_module(package), kind), alias, shapes, convert)
 
 
 def _update(kind: type, alias: str, shapes: Any, convert: Any) -> None:

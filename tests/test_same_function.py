@@ -60,19 +60,13 @@ def _check(explainer: Explainer, wanted: Explanation, mode: str) -> None:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("family", "way"), _ways(functions.POINTWISE))
 def test_an_activation(family: str, way: str, place: str) -> None:
-    for mode in MODES:
-        _check(_explainer(family, way, place), _reference(family, place, mode), mode)
-    if place == "after a sum":
-        _check_compiled(family, way, place)
+    _check_place(family, way, place)
 
 
 @pytest.mark.parametrize("place", PLACES[:2])
 @pytest.mark.parametrize(("family", "way"), _ways(functions.NORMALISING))
 def test_a_normalisation(family: str, way: str, place: str) -> None:
-    for mode in MODES:
-        _check(_explainer(family, way, place), _reference(family, place, mode), mode)
-    if place == "after a sum":
-        _check_compiled(family, way, place)
+    _check_place(family, way, place)
 
 
 @pytest.mark.parametrize(("family", "way"), _ways(functions.SPATIAL))
@@ -80,6 +74,14 @@ def test_a_normalisation_of_images(family: str, way: str) -> None:
     for mode in MODES:
         _check(_explainer(family, way, ""), _reference(family, "", mode), mode)
     _check_compiled(family, way, "")
+
+
+def _check_place(family: str, way: str, place: str) -> None:
+    """In every mode; compiled behind a sum only."""
+    for mode in MODES:
+        _check(_explainer(family, way, place), _reference(family, place, mode), mode)
+    if place == "after a sum":
+        _check_compiled(family, way, place)
 
 
 def _check_compiled(family: str, way: str, place: str) -> None:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = click.argument("model", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 MODE = click.option(
     "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
 )
-OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
-TASK = click.option(
+_OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
+_TASK = click.option(
     "--task",
     help="classification, regression, bbox, segmentation, generation, detection or ctc; "
     "a detector is recognised.",
 )
-SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
-THRESHOLD = click.option(
+_SCALER = click.option("--scaler", type=float, help="Total that relevance starts from.")
+_THRESHOLD = click.option(
     "--threshold", type=float, help="Of a segmentation; default: the sidecar's, or 0.5."
 )
-SAMPLE_AXIS = click.option(
+_SAMPLE_AXIS = click.option(
     "--sample-axis", help="Axis of the output that holds samples, or none; default: found."
 )
-CLASS_AXIS = click.option(
+_CLASS_AXIS = click.option(
     "--class-axis", type=int, help="Axis of the output that holds an entry's classes."
 )
 SIDECAR = click.option(
@@ -39,3 +42,11 @@ GROUP = click.option(
     help="NAME=MEMBER,...: inputs, columns (one*), places (x[3:7], image[0:9,4:8]) or words that "
     "are shown as one; repeatable. Default: the sidecar's.",
 )
+
+
+def output_options(command: Command) -> Command:
+    """What of an output is explained, and what its axes are."""
+    options = (_OUTPUT, _TASK, _SCALER, _THRESHOLD, _SAMPLE_AXIS, _CLASS_AXIS)
+    for option in reversed(options):  # as decorators are applied: the last one first
+        command = option(command)
+    return command

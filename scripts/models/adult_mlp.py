@@ -19,6 +19,7 @@ from common import (
     SAMPLES,
     THREADS,
     export,
+    fit,
     package,
     predict,
     save_license,
@@ -27,7 +28,6 @@ from common import (
 )
 from sklearn.metrics import roc_auc_score
 from torch import nn
-from torch.nn import functional as F
 
 NUMERIC = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 CATEGORICAL = (
@@ -88,20 +88,9 @@ def describe(rows: list[Row]) -> dict[str, Any]:
 
 def train(values: torch.Tensor, labels: torch.Tensor) -> IncomeMLP:
     """Fit the network with AdamW and a one-cycle learning rate."""
-    model, size = IncomeMLP(values.shape[1]), 128
+    model = IncomeMLP(values.shape[1])
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
-    steps = EPOCHS * -(-len(values) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for epoch in range(EPOCHS):
-        total = 0.0
-        for index in torch.randperm(len(values)).split(size):
-            loss = F.cross_entropy(model(values[index]), labels[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(index)
-        print(f"epoch {epoch + 1}: loss {total / len(values):.4f}")
+    fit(model, optimizer, values, labels, rate=3e-3, size=128, epochs=EPOCHS)
     return model
 
 

@@ -15,7 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 SAMPLES = MODELS / "samples"
@@ -162,6 +163,35 @@ def _tidy(model: onnx.ModelProto) -> None:
         value.name = renamed.get(value.name, value.name)
     for item in (model, graph, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del item.metadata_props[:]
+
+
+def fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    values: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    rate: float,
+    size: int,
+    epochs: int,
+    vary: Callable[[torch.Tensor], torch.Tensor] = lambda x: x,
+) -> None:
+    """Fit a classifier with a one-cycle learning rate up to `rate`; `vary` changes each batch."""
+    import torch
+    from torch.nn import functional as F
+
+    steps = epochs * -(-len(values) // size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    for epoch in range(epochs):
+        total = 0.0
+        for index in torch.randperm(len(values)).split(size):
+            loss = F.cross_entropy(model(vary(values[index])), labels[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(index)
+        print(f"epoch {epoch + 1}: loss {total / len(values):.4f}")
 
 
 def session(path: Path) -> ort.InferenceSession:

@@ -16,6 +16,7 @@ from common import (
     SAMPLES,
     THREADS,
     export,
+    fit,
     load_digits,
     normalise,
     predict,
@@ -74,20 +75,9 @@ def shift(batch: torch.Tensor) -> torch.Tensor:
 
 def train(values: torch.Tensor, labels: torch.Tensor) -> DigitCNN:
     """Fit the network with Adam and a one-cycle learning rate."""
-    model, size = DigitCNN(), 64
+    model = DigitCNN()
     optimizer = torch.optim.Adam(model.parameters())
-    steps = EPOCHS * -(-len(values) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    for epoch in range(EPOCHS):
-        total = 0.0
-        for index in torch.randperm(len(values)).split(size):
-            loss = F.cross_entropy(model(shift(values[index])), labels[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(index)
-        print(f"epoch {epoch + 1}: loss {total / len(values):.4f}")
+    fit(model, optimizer, values, labels, rate=4e-3, size=64, epochs=EPOCHS, vary=shift)
     return model
 
 
