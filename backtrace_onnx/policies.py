@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError, RuleError
-from backtrace_onnx.methods.named import METHODS, named_method
+from backtrace_onnx.methods.named import METHODS, NAMES, named_method
 from backtrace_onnx.methods.policy_checks import check_policy
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Coefficients, Policy, Reading, divide, where
@@ -64,7 +64,7 @@ def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
     return lambda coefficients: _registered(Policy(name, coefficients, **how)).coefficients
 
 
-def find_method(mode: str) -> Method:
+def find_method(mode: Any) -> Method:
     """The method that a mode names: a signed one, or the sharing by a policy.
 
     Raises RequestError listing those that exist.
@@ -81,7 +81,7 @@ def find_policy(mode: str) -> Policy:
         found = POLICIES[mode]
     except (KeyError, TypeError):
         raise RequestError(
-            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *METHODS}))}"
+            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *NAMES}))}"
         ) from None
     try:
         return replace(found, identity=identify(found.coefficients, found.channels))

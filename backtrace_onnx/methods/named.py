@@ -8,21 +8,28 @@ are held.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.methods.composites import Composite
+from backtrace_onnx.methods.sharings import SHARINGS, find_sharing, read_call
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.policy import Policy, divide, where
+
+_LEAST = 1e-9
 
 
-def _whole(p: Any, n: Any, b: Any, r: Any) -> Any:
-    """Slopes are not shared: linear operators hand them on by their adjoint."""
-    return ((r, -r, r * 0),)
+def _by_contribution(p: Any, n: Any, b: Any, r: Any) -> Any:
+    """Where relevance travels in place of slopes: R / t, as their adjoint hands them on."""
+    t = p - n + b
+    a = divide(r, where(t < 0, t - _LEAST, t + _LEAST))
+    return ((a, -a, a * b),)
 
 
 def _signed(name: str, **how: Any) -> Method:
-    policy = Policy(name, _whole, reading="signed", signed=True)
+    policy = Policy(name, _by_contribution, reading="signed", signed=True)
     return Method(name, policy, "slope", **how)
 
 
@@ -38,28 +45,78 @@ METHODS: dict[str, Method] = {
         _signed("cp-lrp", softmax="held", **_LRP),
     )
 }
+_GAMMA, _EPSILON = find_sharing("gamma(0.25)"), find_sharing("epsilon(0.1)")
+PRESETS: dict[str, tuple[str, Composite]] = {
+    "cnn": ("lrp(0)", (("convolution", _GAMMA), ("dense", _EPSILON))),
+    "vit": ("attnlrp", (("convolution", _GAMMA), ("dense", _GAMMA))),
+}
+"""By name: the method that it is based on, and the rules of single nodes."""
+
+NAMES = (*METHODS, *PRESETS, *(name for name in SHARINGS if name != "epsilon"))
+"""Every mode that is read here, without parameters."""
+
+_LINEAR = ("convolution", "dense")
 _STABILISED = frozenset({"lrp", "attnlrp", "cp-lrp"})
-_GIVEN = re.compile(r"(?P<name>[\w-]+)\((?:epsilon=)?(?P<epsilon>[^()]*)\)")
 
 
-def named_method(mode: str) -> Method | None:
-    """The signed method that a mode names: "lrp", or with its stabiliser "lrp(0.25)".
+def named_method(mode: object) -> Method | None:
+    """The signed method that a mode names; None where it names none.
 
-    None where it names none. Raises RequestError for a parameter that is none.
+    A name, with its stabiliser perhaps: "lrp", "lrp(0.25)"; a preset: "cnn"; the rule of all layers
+    with weights: "gamma(0.25)"; or ordered pairs of what is meant and its rule, as a list, or in
+    one line: "first: flat, convolution: gamma(0.25), dense: epsilon(0.1)".
+    Raises RequestError for a parameter or a rule that is none.
     """
-    found = _GIVEN.fullmatch(mode) if isinstance(mode, str) else None
-    if found is None or found["name"] not in METHODS:
-        return METHODS.get(mode) if isinstance(mode, str) else None
-    name = found["name"]
+    if isinstance(mode, list | tuple):
+        return _composed(mode)
+    if not isinstance(mode, str):
+        return None
+    if ":" in mode:
+        pairs = [part.partition(":")[::2] for part in _split(mode)]
+        return replace(_composed(pairs), name=mode)
+    if mode in PRESETS:
+        base, composite = PRESETS[mode]
+        found = named_method(base)
+        assert found is not None
+        return replace(found, name=mode, composite=composite)
+    name = mode.partition("(")[0].strip()
+    if name in SHARINGS and name != "epsilon":
+        sharing = find_sharing(mode)
+        rules = tuple((what, sharing) for what in _LINEAR)
+        return replace(METHODS["lrp"], name=mode, epsilon=0.0, composite=rules)
+    return _stabilised(mode, name)
+
+
+def _split(mode: str) -> list[str]:
+    """Parts of a line between commas that stand outside of parentheses."""
+    return re.split(r",(?![^()]*\))", mode)
+
+
+def _composed(pairs: Sequence[Any]) -> Method:
+    rules = []
+    for pair in pairs:
+        try:
+            what, rule = (str(part).strip() for part in pair)
+        except ValueError:
+            raise RequestError(
+                f"a composite is made of pairs (what, rule), as in ('convolution', 'gamma(0.25)'); "
+                f"not of {pair!r}"
+            ) from None
+        rules.append((what, find_sharing(rule)))
+    name = ", ".join(f"{what}: {rule}" for what, rule in pairs)
+    return replace(METHODS["lrp"], name=name, epsilon=0.0, composite=tuple(rules))
+
+
+def _stabilised(mode: str, name: str) -> Method | None:
+    if name not in METHODS or name == mode:
+        return METHODS.get(mode)
     if name not in _STABILISED:
         raise RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
-    try:
-        epsilon = float(found["epsilon"])
-    except ValueError:
-        epsilon = -1.0
-    if not 0 <= epsilon < float("inf"):
+    call = read_call(mode)
+    numbers = [] if call is None else [*call[1], *call[2].values()]
+    if call is None or len(numbers) != 1 or set(call[2]) - {"epsilon"} or not numbers[0] >= 0:
         raise RequestError(
-            f"mode {mode!r}: the stabiliser is a number from 0 on, relative to a layer's scale, as "
-            f"in {name}(0.1)"
+            f"mode {mode!r}: the stabiliser is one number from 0 on, relative to a layer's scale, "
+            f"as in {name}(0.1)"
         )
-    return replace(METHODS[name], name=mode, epsilon=epsilon)
+    return replace(METHODS[name], name=mode, epsilon=numbers[0])

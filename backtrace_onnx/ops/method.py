@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.sharing import Sharing
 
 Carrier = Literal["relevance", "slope"]
 """What travels: relevance itself, or slopes, how much of the answer a unit of a value is worth."""
@@ -37,6 +38,7 @@ class Method:
             or held, that is taken as a constant.
         epsilon: stabiliser of linear units, relative to the root mean square of a sample's units.
         reported: what is told of a tensor: its value times its slope, or the slope.
+        composite: which rule holds at which linear node: what is meant, and how it shares.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method:
     statistics: Statistics = "derivative"
     epsilon: float = 0.0
     reported: Reported = "relevance"
+    composite: tuple[tuple[str, Sharing], ...] = ()
 
     @property
     def conserves(self) -> bool:

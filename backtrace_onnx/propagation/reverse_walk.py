@@ -16,6 +16,7 @@ from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Channels, Pieces, Structure
@@ -133,6 +134,11 @@ class NodeStep:
     def holds(self) -> bool:
         """Whether what divides is taken as a constant."""
         return self.method.statistics == "held"
+
+    @property
+    def sharing(self) -> Sharing:
+        """How this node shares where slopes travel: not at all."""
+        return PLAIN
 
     def stabilised(self) -> Value:
         """The slope of the first output: relevance has none."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.methods.composites import assigned
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.plan import Plan
@@ -20,7 +24,7 @@ from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 def steps_of(method: Method) -> Steps:
     """How a method's walk sees nodes."""
-    return _SlopeSteps() if method.carrier == "slope" else RelevanceSteps()
+    return _SlopeSteps(method) if method.carrier == "slope" else RelevanceSteps()
 
 
 class _SlopeSteps:
@@ -30,12 +34,18 @@ class _SlopeSteps:
         related: tensors that have no slope, as ids and words do not: they are sent relevance.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, method: Method) -> None:
         self.related: set[str] = set()
+        self._composite = method.composite
+        self._assigned: Mapping[str, Sharing] | None = None
+        self._plain = Sharing(epsilon=method.epsilon)
 
-    def __call__(self, *given: Any) -> SlopeStep:
+    def __call__(self, node: Node, plan: Plan, *given: Any) -> SlopeStep:
         """A node of the walk."""
-        return SlopeStep(*given, related=self.related)
+        if self._assigned is None:
+            self._assigned = assigned(self._composite, plan.graph, plan.carriers)
+        sharing = self._assigned.get(node.name, self._plain)
+        return SlopeStep(node, plan, *given, related=self.related, sharing=sharing)
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -47,9 +57,14 @@ class _SlopeSteps:
 class SlopeStep(NodeStep):
     """A node at whose outputs slopes lie, or relevance where these are ids or words."""
 
-    def __init__(self, *given: Any, related: set[str]) -> None:
+    def __init__(self, *given: Any, related: set[str], sharing: Sharing) -> None:
         super().__init__(*given)
-        self._related, self._silent = related, False
+        self._related, self._sharing, self._silent = related, sharing, False
+
+    @property
+    def sharing(self) -> Sharing:
+        """How this node shares."""
+        return self._sharing
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
@@ -74,6 +89,8 @@ class SlopeStep(NodeStep):
         self._silent = isinstance(structure, Movement)  # its bookings are of what travels
         pieces = structure.slopes(self)
         self._silent = False
+        if self.sharing.weighed != "contributions":
+            self._related |= {self.node.inputs[i] for i in pieces}
         return pieces
 
     def settle(self, structure: Structure) -> None:
@@ -95,7 +112,7 @@ class SlopeStep(NodeStep):
 
     def stabilised(self) -> Value:
         """The slope m of the output t, made m |t| / (|t| + epsilon rms t) (LRP-epsilon)."""
-        (m,), epsilon = self.r, self.method.epsilon
+        (m,), epsilon = self.r, self.sharing.epsilon
         if not epsilon:
             return m
         axis = self.sample_axis()

@@ -10,6 +10,7 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
 Channels: TypeAlias = list[Value]
@@ -65,6 +66,10 @@ class Step(Protocol):
 
     def sample_axis(self, tensor: str | None = None) -> int | None:
         """Axis of a tensor, the first output unless named, along which samples lie."""
+
+    @property
+    def sharing(self) -> Sharing:
+        """How this node shares where slopes travel."""
 
     def stabilised(self) -> Value:
         """The slope of the first output, damped where the output is next to 0 (LRP-epsilon); what

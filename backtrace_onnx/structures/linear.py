@@ -11,9 +11,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.ops.policy import Reading
+from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.weighed import weighed_anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Linear(Structure):
         reading: Reading = "split" if step.gate else step.policy.reading
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
         steering = [step.value(i) for i in self.steering]
-        factors, known = self._factors(step, steering)
+        factors, known = self.read_factors(step, steering)
         key = f"{step.node.name}/{reading}"
         p, n = self._masses(step, reading, factors, known, steering)
         r = step.r
@@ -95,10 +96,14 @@ class Linear(Structure):
         }
 
     def slopes(self, step: Step) -> Pieces:
+        if step.sharing.weighed != "contributions":
+            return weighed_anew(self, step)
+        if step.sharing.policy is not None:
+            return self._shared_slopes(step, step.sharing.policy)
         ops, shared = step.ops, step.method.products == "shared"
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
         steering = [step.value(i) for i in self.steering]
-        factors, _ = self._factors(step, steering)
+        factors, _ = self.read_factors(step, steering)
         m = step.stabilised()
         if self.bias is not None:
             absorbed = ops.Mul(m, self._bias(ops))
@@ -108,6 +113,32 @@ class Linear(Structure):
             part /= self.degree
         m = ops.Mul(m, ops.scalar(part)) if part != 1 else m
         return {self.factors[k]: [self._slope(step, k, m, factors, steering)] for k in readings}
+
+    def _shared_slopes(self, step: Step, policy: Policy) -> Pieces:
+        """Slopes that share as a policy does: where PULL = x+ A + x- B they are A and -B."""
+        ops = step.ops
+        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        steering = [step.value(i) for i in self.steering]
+        factors, known = self.read_factors(step, steering)
+        p, n = self._masses(step, policy.reading, factors, known, steering)
+        r = ops.Mul(step.r[0], ops.scalar(1 / len(readings)))
+        r = ops.Mul(r, step.result())
+        shared = ops.share(policy, p, n, self._bias(ops), [r], None, step.sample_axis())
+        for _ in readings:
+            step.book("constants", 0, shared.to_bias[0])
+            step.book("unassigned", 0, shared.unassigned[0])
+        key = f"{step.node.name}/{policy.reading}"
+        pair = shared.coefficients[0]
+        return {
+            self.factors[k]: [
+                _on_side(
+                    ops,
+                    factors[k],
+                    self._pulled(step, k, pair, factors, known, policy.reading, key),
+                )
+            ]
+            for k in readings
+        }
 
     def leaves(self, step: Step) -> bool:
         several = sum(step.carries(i) for i in self.factors) > 1
@@ -136,7 +167,7 @@ class Linear(Structure):
 
     def masses(self, step: Step) -> tuple[Value, Value | None]:
         steering = [step.value(i) for i in self.steering]
-        return self._masses(step, "split", *self._factors(step, steering), steering)
+        return self._masses(step, "split", *self.read_factors(step, steering), steering)
 
     def raised(self, ops: Ops, constant: Value) -> Linear:
         bias = constant if self.bias is None else ops.Add(self._bias(ops), constant)
@@ -164,7 +195,7 @@ class Linear(Structure):
         made = step.ops.apply(key, text, *factors, *steering)
         return made if isinstance(made, tuple) else (made, None)
 
-    def _factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
+    def read_factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
         factors = [step.value(i) for i in self.factors]
         known = [step.nonnegative(i) for i in self.factors]
         if self.inner is not None:
@@ -185,8 +216,21 @@ class Linear(Structure):
         key: str,
     ) -> Value:
         """What factor k is sent: its parts times the adjoint of the coefficients, as above."""
+        pulled = self._pulled(step, k, coefficients, factors, known, reading, key)
+        return step.ops.weigh(factors[k], pulled, reading, known[k])
+
+    def _pulled(
+        self,
+        step: Step,
+        k: int,
+        coefficients: tuple[Value, Value | None],
+        factors: Sequence[Value],
+        known: Sequence[bool],
+        reading: Reading,
+        key: str,
+    ) -> dict[int, Value]:
+        """By sign of factor k's parts: the adjoint of the coefficients."""
         a_p, a_n = coefficients
-        x = factors[k]
         signs = (1,) if reading != "split" or known[k] else (1, -1)
         shape = step.shape(self.factors[k])
 
@@ -215,8 +259,14 @@ class Linear(Structure):
         others = [None if j == k else f for j, f in enumerate(factors)]
         others += [step.value(i) for i in self.steering]
         made = step.ops.apply(f"{key}/pull{k}", text, a_p, a_n, shape, *others)
-        pulled = dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
-        return step.ops.weigh(x, pulled, reading, known[k])
+        return dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
+
+
+def _on_side(ops: Ops, x: Value, pulled: dict[int, Value]) -> Value:
+    """The slope on x's side of 0."""
+    if -1 not in pulled:
+        return pulled[1]
+    return ops.Where(ops.Less(x, ops.zero()), ops.Neg(pulled[-1]), pulled[1])
 
 
 def signed_masses(
@@ -300,8 +350,8 @@ class _Handed:
 
     gate = None
 
-    def __init__(self, step: Step, r: Channels) -> None:
-        self._step, self.r = step, r
+    def __init__(self, step: Step, r: Channels, policy: Policy | None = None) -> None:
+        self._step, self.r, self.policy = step, r, policy or step.policy
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._step, name)
@@ -344,6 +394,8 @@ class Terms(Structure):
         return dict(zip(data, pieces, strict=True))
 
     def slopes(self, step: Step) -> Pieces:
+        if step.sharing.policy is not None:
+            return self._shared_slopes(step, step.sharing.policy)
         ops, m = step.ops, step.stabilised()
         m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
         sides = {1: m, -1: ops.Neg(m)}
@@ -352,6 +404,21 @@ class Terms(Structure):
                 absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
                 step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
+
+    def _shared_slopes(self, step: Step, policy: Policy) -> Pieces:
+        """Slopes that share as a policy does: what a term would be sent, over the term."""
+        ops, r = step.ops, [step.ops.Mul(step.r[0], step.result())]
+        pieces = self.propagate(cast(Step, _Handed(step, r, policy)))
+
+        def over(e: Ops, piece: Value, x: Value) -> Value:
+            none = e.Equal(x, e.zero())
+            return e.Where(none, e.zero(), e.Div(piece, e.Where(none, e.scalar(1), x)))
+
+        key = f"{step.node.name}/over"
+        return {
+            i: [ops.apply(f"{key}{i}", over, piece, step.value(i))]
+            for i, (piece,) in pieces.items()
+        }
 
     def _finite(self, step: Step, i: int) -> Value:
         """A term; 0 where it is infinite, as masks are."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 from backtrace_onnx.structures.functions import secant
@@ -176,6 +177,11 @@ class _Member:
     @property
     def holds(self) -> bool:
         return self.method.statistics == "held"
+
+    @property
+    def sharing(self) -> Sharing:
+        """The adjoint hands slopes on."""
+        return PLAIN
 
     def stabilised(self) -> Value:
         return self.r[0]

@@ -1,0 +1,91 @@
+"""Which rule holds at which node: ordered pairs of what is meant and how it shares.
+
+The first pair that names a node decides. What is meant: a family of linear operators, "first" or
+"last" of them, an operator, or a node or module by its name, with * for any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.ops.sharing import Sharing
+
+CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "DeformConv", "QLinearConv"})
+PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
+FAMILIES = ("convolution", "dense", "attention", "sum", "all", "first", "last")
+_SUMS = frozenset({"Add", "Mean", "Sub", "Sum"})
+
+Composite = tuple[tuple[str, Sharing], ...]
+
+
+def assigned(composite: Composite, graph: Graph, carriers: frozenset[str]) -> Mapping[str, Sharing]:
+    """The rule of every node that a pair names, by node name."""
+    if not composite:
+        return {}
+    ends = {"first": _first(graph, carriers), "last": _last(graph, carriers)}
+    found: dict[str, Sharing] = {}
+    for node in graph.nodes:
+        for what, sharing in composite:
+            if _means(what, node, carriers, ends):
+                found[node.name] = sharing
+                break
+    return found
+
+
+def _means(
+    what: str, node: Node, carriers: frozenset[str], ends: Mapping[str, frozenset[str]]
+) -> bool:
+    if what in ends:
+        return node.name in ends[what]
+    if what in FAMILIES:
+        family = family_of(node, carriers)
+        return family is not None and what in (family, "all")
+    return what == node.op_type or any(
+        fnmatchcase(name, what) for name in (node.name, *node.sources)
+    )
+
+
+def family_of(node: Node, carriers: frozenset[str]) -> str | None:
+    """The family of linear operators that a node belongs to."""
+    if node.op_type in CONVOLUTIONS:
+        return "convolution"
+    if node.op_type in PRODUCTS:
+        several = sum(name in carriers for name in node.inputs[:2]) > 1
+        return "attention" if several else "dense"
+    return "sum" if node.op_type in _SUMS else None
+
+
+def _layers(graph: Graph, carriers: frozenset[str]) -> list[Node]:
+    """Nodes with weights."""
+    layered = ("convolution", "dense")
+    return [node for node in graph.nodes if family_of(node, carriers) in layered]
+
+
+def _first(graph: Graph, carriers: frozenset[str]) -> frozenset[str]:
+    """Layers that no other layer comes before."""
+    layers = {node.name for node in _layers(graph, carriers)}
+    behind: set[str] = set()
+    found = set()
+    for node in graph.nodes:
+        later = bool(behind.intersection(node.inputs))
+        if node.name in layers and not later:
+            found.add(node.name)
+        if later or node.name in layers:
+            behind.update(node.outputs)
+    return frozenset(found)
+
+
+def _last(graph: Graph, carriers: frozenset[str]) -> frozenset[str]:
+    """Layers that no other layer comes after."""
+    layers = {node.name for node in _layers(graph, carriers)}
+    before: set[str] = set()
+    found = set()
+    for node in reversed(graph.nodes):
+        earlier = bool(before.intersection(node.outputs))
+        if node.name in layers and not earlier:
+            found.add(node.name)
+        if earlier or node.name in layers:
+            before.update(node.inputs)
+    return frozenset(found)

@@ -1,0 +1,134 @@
+"""Rules of single nodes by name and parameters: `gamma(0.25)`, `zplus`, `alphabeta(2, 1)`, ...
+
+Sources: epsilon and alpha-beta (Bach et al. 2015), z+, w^2, flat and the box (Montavon et al.
+2017), gamma (Montavon et al. 2019), with its mirror image for units whose value is negative.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.ops.policy import Policy, divide, where
+from backtrace_onnx.ops.sharing import Sharing
+
+_CALL = re.compile(r"\s*(?P<name>[\w-]+)\s*(?:\((?P<given>[^()]*)\))?\s*")
+
+
+def _gamma(gamma: float = 0.25) -> Sharing:
+    """Contributions of the unit's own sign count 1 + gamma times."""
+
+    def coefficients(p: Any, n: Any, b: Any, r: Any) -> Any:
+        more = 1 + gamma
+        above = p - n >= -b
+        up, down = where(above, more, 1.0), where(above, 1.0, more)
+        favoured = where(above, where(b > 0, b, 0), where(b < 0, b, 0))
+        bias = b + gamma * favoured
+        a = divide(r, up * p - down * n + bias)
+        return ((a * up, -a * down, a * bias),)
+
+    return Sharing(Policy(f"gamma({gamma:g})", coefficients, signed=True))
+
+
+def _zplus() -> Sharing:
+    """Positive contributions alone share."""
+
+    def coefficients(p: Any, n: Any, b: Any, r: Any) -> Any:
+        bias = where(b > 0, b, 0)
+        a = divide(r, p + bias)
+        return ((a, n * 0, a * bias),)
+
+    return Sharing(Policy("zplus", coefficients, signed=True))
+
+
+def _alphabeta(alpha: float = 2.0, beta: float = 1.0) -> Sharing:
+    """Positive contributions share alpha times, negative ones take off beta times."""
+    if not math.isclose(alpha - beta, 1):
+        raise RequestError(f"alphabeta({alpha:g}, {beta:g}): alpha - beta is 1, as in (2, 1)")
+
+    def coefficients(p: Any, n: Any, b: Any, r: Any) -> Any:
+        above, below = where(b > 0, b, 0), where(b < 0, -b, 0)
+        a, c = divide(r * alpha, p + above), divide(r * beta, n + below)
+        return ((a, -c, a * above - c * below),)
+
+    return Sharing(Policy(f"alphabeta({alpha:g}, {beta:g})", coefficients, signed=True))
+
+
+def _epsilon(epsilon: float = 0.1) -> Sharing:
+    """By contribution, damped where the unit is next to 0."""
+    return Sharing(epsilon=epsilon)
+
+
+def _box(low: float = 0.0, high: float = 1.0) -> Sharing:
+    """By contribution beyond the bounds of the input."""
+    if not low < high:
+        raise RequestError(f"box({low:g}, {high:g}): the lower bound comes first, as in (0, 1)")
+    return Sharing(weighed="box", low=low, high=high)
+
+
+def _flat() -> Sharing:
+    """All terms alike."""
+    return Sharing(weighed="ones")
+
+
+def _wsquare() -> Sharing:
+    """By squared weight."""
+    return Sharing(weighed="squares")
+
+
+SHARINGS: dict[str, Callable[..., Sharing]] = {
+    "alphabeta": _alphabeta,
+    "box": _box,
+    "epsilon": _epsilon,
+    "flat": _flat,
+    "gamma": _gamma,
+    "wsquare": _wsquare,
+    "zplus": _zplus,
+}
+
+
+def read_call(text: str) -> tuple[str, list[float], dict[str, float]] | None:
+    """Name, numbers and named numbers of "name(1, b=2)"; None where it is not written so."""
+    found = _CALL.fullmatch(text)
+    if found is None:
+        return None
+    numbers: list[float] = []
+    named: dict[str, float] = {}
+    for part in filter(None, map(str.strip, (found["given"] or "").split(","))):
+        key, _, value = part.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        if key:
+            named[key.strip()] = number
+        else:
+            numbers.append(number)
+    return found["name"], numbers, named
+
+
+def find_sharing(text: str) -> Sharing:
+    """The rule of this name, with its parameters. Raises RequestError listing those that exist."""
+    call = read_call(text)
+    if call is None or call[0] not in SHARINGS:
+        raise RequestError(
+            f"unknown rule {text!r}; there are: {', '.join(sorted(SHARINGS))}, with parameters as "
+            "in gamma(0.25)"
+        )
+    name, numbers, named = call
+    try:
+        made = SHARINGS[name](*numbers, **named)
+    except TypeError:
+        raise RequestError(f"rule {text!r}: {name} takes {_spelled(SHARINGS[name])}") from None
+    values = (*numbers, *named.values())
+    if name != "box" and any(not 0 <= value < math.inf for value in values):
+        raise RequestError(f"rule {text!r}: its parameters are numbers from 0 on")
+    return made
+
+
+def _spelled(make: Callable[..., Sharing]) -> str:
+    names = make.__code__.co_varnames[: make.__code__.co_argcount]
+    return f"({', '.join(names)})" if names else "no parameters"
