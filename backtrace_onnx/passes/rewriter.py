@@ -39,6 +39,7 @@ class Draft:
                 self.readers.setdefault(name, set()).add(at)
         self.aliases: dict[str, str] = {}
         self.hidden: dict[str, str] = {}
+        self._merged: dict[str, str] = {}  # name of a node -> that of the one it became part of
 
     def fixed(self, tensor: str) -> bool:
         """Whether a tensor holds a constant, or depends on shapes only."""
@@ -111,6 +112,7 @@ class Draft:
         self.nodes[positions[-1]] = made
         for name in self.uses(made):
             self.readers.setdefault(name, set()).add(positions[-1])
+        self._merged.update({node.name: made.name for node in members if node.name != made.name})
         shared = set(alike)
         for name in (o for node in members[:-1] for o in node.outputs if o):
             del self.makers[name]
@@ -122,9 +124,13 @@ class Draft:
 
     def finished(self) -> Graph:
         """The graph with what was merged, and what became of the tensors inside."""
-        aliases, hidden = dict(self.graph.aliases), dict(self.hidden)
-        for name in reversed(self.aliases):
-            shared = self.aliases[name]
+        whole: dict[str, str] = {}
+        for part in reversed(self._merged):
+            whole[part] = whole.get(self._merged[part], self._merged[part])
+        inside = {**self.graph.hidden, **self.hidden}
+        hidden = {name: whole.get(node, node) for name, node in inside.items()}
+        aliases: dict[str, str] = {}
+        for name, shared in (*reversed(self.aliases.items()), *self.graph.aliases.items()):
             if shared in hidden:
                 hidden[name] = hidden[shared]
             else:

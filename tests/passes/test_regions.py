@@ -183,7 +183,7 @@ def test_inner_tensors_of_another_shape_have_none_but_can_be_explained() -> None
 
 def test_support_says_what_is_read_as_one() -> None:
     rows = {row.node: row.rule for row in Explainer(written(silu)).support()}
-    assert rows["t1"].startswith("One pointwise function or normalisation of its input")
+    assert rows["t1"].startswith("Nodes that are one function of one tensor")
     assert rows["t0"] == "read as one with t1"
 
 
