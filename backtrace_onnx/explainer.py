@@ -12,7 +12,7 @@ from backtrace_onnx import rules
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.explanation_maker import make_explanation
 from backtrace_onnx.engines.outcome import Progress
-from backtrace_onnx.engines.prepared import subject
+from backtrace_onnx.engines.prepared_model import open_model
 from backtrace_onnx.engines.running import Engine, run
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
@@ -27,7 +27,7 @@ from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.results.support import Support, support_rows
-from backtrace_onnx.targets.axis_search import Said
+from backtrace_onnx.targets.axis_search import GivenAxes
 from backtrace_onnx.targets.detectors import asks_for_boxes
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import SampleChoice
@@ -82,7 +82,7 @@ class Explainer:
         runtime = Runtime(find_providers(providers), tuple(libraries))
         self._sessions = Sessions(runtime)
         self._loaded = load(model)
-        self._subject = subject(self._loaded, on_unsupported, runtime)
+        self._model = open_model(self._loaded, on_unsupported, runtime)
 
     @classmethod
     def from_torch(cls, module: Any, example: Any, **options: Any) -> Explainer:
@@ -111,7 +111,7 @@ class Explainer:
     @property
     def graph(self) -> Graph:
         """The graph as the rules read it; control flow that depends on the inputs is one node."""
-        return self._subject.graph
+        return self._model.graph
 
     def explain(
         self,
@@ -177,9 +177,9 @@ class Explainer:
         """
         start, probability = read_start(start, target, task)
         given = read_inputs(inputs, self.graph, tokenizer, sidecar)
-        views, feeds = self._subject.read(given.filled.feeds)
-        output = find_output(output, views.graph)
-        prepared = views.view(output)
+        model, feeds = self._model.read(given.filled.feeds)
+        output = find_output(output, model.graph)
+        prepared = model.output(output)
         graph = prepared.plan.graph
         said = OutputMeaning(task, tuple(labels), threshold, sample_axis, class_axis, columns)
         said = said.over(meaning_of(given.sidecar, output))
@@ -197,7 +197,7 @@ class Explainer:
             probability=probability,
         )
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
-        outcome = run(self.engine, views, question, feeds, self._sessions, progress)
+        outcome = run(self.engine, model, question, feeds, self._sessions, progress)
         made = make_explanation(question, outcome, feeds, prepared)
         notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
         places = find_scopes(self._written, prepared, made.ledger)
@@ -220,14 +220,14 @@ class Explainer:
         Arguments are those of `explain`; `labels` name classes, `boxes` says how coordinates are
         read. None where no task is named and the output is no detector's.
         """
-        from backtrace_onnx.targets.detectors import read_entries
+        from backtrace_onnx.targets.entry_reading import read_entries
 
-        views, feeds = self._subject.read(inputs)
-        output = find_output(output, views.graph)
-        axes = Said(sample_axis, class_axis, columns, len(labels))
+        model, feeds = self._model.read(inputs)
+        output = find_output(output, model.graph)
+        axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
         named = task or "classification"
         question = Question(find_method("default"), output, named, axes=axes, open=task is None)
-        prepared = views.view(output)
+        prepared = model.output(output)
         arrays = prepared.trace.run(feeds)
         outputs = {name: arrays[name] for name in (*prepared.trace.outputs, output)}
         return read_entries(question, prepared.plan.graph, outputs, feeds, tuple(labels), boxes)
@@ -283,17 +283,17 @@ class Explainer:
         from backtrace_onnx.compiler.target_input import TargetInput
 
         check_amounts(threshold, scaler)
-        views = self._subject.straight()
-        output = find_output(output, views.graph)
-        prepared, told = views.view(output), TargetInput.of(target)
-        axes = Said(sample_axis, class_axis, columns, len(labels))
+        model = self._model.straight()
+        output = find_output(output, model.graph)
+        prepared, told = model.output(output), TargetInput.of(target)
+        axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
         asked = Question(find_method(mode), output, scaler=scaler, threshold=threshold, axes=axes)
-        question = question_of_file(prepared, asked, views.graph, task, start, told)
-        write(views.prepared, path, question, told, tensors)
+        question = question_of_file(prepared, asked, model.graph, task, start, told)
+        write(model.prepared, path, question, told, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""
-        return support_rows(self._loaded, self._subject.plan)
+        return support_rows(self._loaded, self._model.plan)
 
 
 __all__ = ["Explainer", "Support"]

@@ -25,7 +25,7 @@ from backtrace_onnx.text.inputs import TextInput
 def parts_of_batch(
     asked: ExplainOptions, meaning: OutputMeaning, batch: Batch, reader: InputReader, graph: Graph
 ) -> Iterator[tuple[Batch, TargetChoice]]:
-    """The parts of the batch that are explained at once, and what of each."""
+    """The parts of a batch that are explained in one call each, and what of each is explained."""
     task = asked.task or meaning.task
     entry = _text_entry(reader, batch, asked)
     language = entry is not None and _generates(asked, task, graph, entry)

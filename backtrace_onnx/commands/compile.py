@@ -36,7 +36,11 @@ def compiled(
     sample_axis: str | None = None,
     class_axis: int | None = None,
 ) -> list[str]:
-    """Compile a model and return what to tell about the file. Raises BacktraceError."""
+    """Compile a model into `file`, and return the lines that tell what is in it.
+
+    Arguments are the options of the command line; None where the sidecar or the default decides.
+    Raises BacktraceError.
+    """
     if start and probability:
         raise RequestError("give either --start or --probability")
     explainer = Explainer(model)

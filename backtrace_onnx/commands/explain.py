@@ -36,7 +36,7 @@ from backtrace_onnx.text.inputs import find_ids
 
 
 def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
-    """Explain every sample of the inputs. Raises BacktraceError."""
+    """Explain every sample of the inputs, and return them in order. Raises BacktraceError."""
     explainer = Explainer(asked.model, engine=asked.engine, on_unsupported=asked.on_unsupported)
     sidecar = sidecar_of(asked, explainer.graph)
     groups = read_options(asked.groups) or (sidecar.groups if sidecar else {})

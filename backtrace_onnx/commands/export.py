@@ -56,7 +56,10 @@ class ExportOptions:
 
 
 def export(asked: ExportOptions) -> Exported:
-    """Export a source of any kind. Raises RequestError for unknown ones, and ExportError."""
+    """Export a model from whatever the source is: a script, a file or a folder of a framework.
+
+    Raises RequestError for a source of no known kind, ExportError where the export fails.
+    """
     path = Path(asked.source)
     if asked.task is not None and not (path / "config.json").is_file():
         raise RequestError("--task is for folders of transformers models")
@@ -78,7 +81,7 @@ def export(asked: ExportOptions) -> Exported:
 
 
 def as_record(made: Exported, found: Inspection) -> dict[str, Any]:
-    """The export as JSON values."""
+    """What `--json` prints of an export."""
     return {
         "files": [str(file) for file in made.files],
         "inputs": dict(made.inputs),

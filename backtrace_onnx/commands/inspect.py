@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtrace_onnx import rules
-from backtrace_onnx.engines.prepared import read_plan
+from backtrace_onnx.engines.prepared_model import read_plan
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.inputs.sidecar import Sidecar
@@ -63,7 +63,7 @@ def inspect(model: Path, sidecar: Sidecar | None) -> Inspection:
 
 
 def as_record(found: Inspection) -> dict[str, Any]:
-    """The inspection as JSON values."""
+    """What `--json` prints of an inspection."""
     return {
         "model": found.model,
         "opsets": found.opsets,
@@ -76,7 +76,7 @@ def as_record(found: Inspection) -> dict[str, Any]:
 
 
 def print_inspection(to: Console, found: Inspection) -> None:
-    """The inspection for people."""
+    """Print a model's inputs, outputs and nodes as tables, and whether it can be explained."""
     versions = ", ".join(f"{domain} {version}" for domain, version in found.opsets.items())
     to.print(f"{found.model}: {len(found.rows)} nodes, opset {versions}")
     _print_tensors(to, found, "input", found.graph.inputs)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def as_records() -> list[dict[str, str]]:
-    """A row per operator, as JSON values."""
+    """What `--json` prints: a row for every operator."""
     return [{**asdict(row), "domain": _domain(row)} for row in rows()]
 
 
 def as_markdown() -> str:
-    """The table in Markdown, under a heading and the counts."""
+    """The table as a Markdown page, under a heading and counts by domain."""
     lines = [
         "# Operators",
         "",
@@ -42,7 +42,7 @@ def as_markdown() -> str:
 
 
 def print_operators(to: Console) -> None:
-    """The table for people."""
+    """Print the table of operators, and counts by domain."""
     shown = table(to, "operator", "domain", "coverage", "how")
     for row in rows():
         shown.add_row(row.operator, _domain(row), row.coverage, row.how)

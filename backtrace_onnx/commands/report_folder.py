@@ -26,7 +26,10 @@ def write_folder(
     top: int,
     progress: Callable[[int, int], None],
 ) -> list[str]:
-    """Write the folder, whole or not at all, and return its files. Raises RequestError."""
+    """Write pictures, arrays and report.json into a folder, all or nothing, and return the files.
+
+    Raises RequestError where they cannot be written there.
+    """
     shown = subjects[:DRAWN]
     with whole_folder(out) as folder:
         names = _save(subjects, folder)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def write_report(
     model: Path, subjects: Sequence[ExplainedSample], out: Path | None, top: int, waiting: Waiting
 ) -> list[str]:
-    """Write the folder, if one was asked for, and return its files. Raises RequestError."""
+    """Write the report's folder if one was asked for, and return its files. Raises RequestError."""
     if out is None:
         return []
     from backtrace_onnx.commands.report_folder import write_folder

@@ -55,7 +55,7 @@ def _cutting(sidecar: Sidecar | None, asked: ExplainOptions) -> Sidecar | None:
 
 
 def find_sidecar(model: Path, given: Path | None) -> Sidecar | None:
-    """The sidecar asked for, or the one beside the model."""
+    """The sidecar that was named, or the one beside the model; None where there is none."""
     return Sidecar.load(given) if given else Sidecar.beside(model)
 
 

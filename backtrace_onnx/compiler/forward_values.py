@@ -20,7 +20,7 @@ class Symbols:
         self._ops, self._graph = ops, graph
 
     def value(self, name: str) -> Value:
-        """The tensor; floats cast to the dtype of the relevance where they have another."""
+        """The tensor as a symbol; floats of another dtype are cast to that of relevance."""
         kind = self._graph.type(name)
         symbol = Symbol(self._ops, name)
         if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
@@ -28,7 +28,7 @@ class Symbols:
         return symbol
 
     def exact(self, name: str) -> Value:
-        """The tensor, not cast."""
+        """The tensor as a symbol, in its own dtype."""
         return Symbol(self._ops, name)
 
     def shape(self, name: str) -> Value:
@@ -39,4 +39,4 @@ class Symbols:
         return self._ops.Shape(Symbol(self._ops, name))
 
     def release(self, names: Sequence[str]) -> None:
-        """Nothing to forget."""
+        """Does nothing: a file's tensors take no memory while it is written."""

@@ -28,8 +28,8 @@ from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.language_models import Tokens, find_tokens
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import OWN_START, Question
-from backtrace_onnx.targets.sites import CONTRAST, Site
-from backtrace_onnx.targets.start import Options, raising, start_text
+from backtrace_onnx.targets.start import StartSettings, raising, start_text
+from backtrace_onnx.targets.start_site import CONTRAST, StartSite
 
 _ALL = np.iinfo(np.int64).max
 _LEAST = -3.0e38
@@ -62,7 +62,7 @@ class StartWriter:
         target: TargetInput,
         axes: OutputAxes,
         samples: SampleAxes,
-        site: Site,
+        site: StartSite,
         taken: Callable[[str], bool],
         *,
         single: bool | None = None,
@@ -75,7 +75,7 @@ class StartWriter:
         self.inputs: list[onnx.ValueInfoProto] = []
 
     def write(self) -> Channels:
-        """The start at the output, one symbol per channel."""
+        """Write the start; returns relevance at the output as one symbol for each channel."""
         question, kind = self.question, self.graph.type(self.question.output)
         channels = question.policy.channels
         self.plan = self.site.plan(self.ops, None, self.samples, self.axes)
@@ -100,10 +100,10 @@ class StartWriter:
     def _raises(self) -> bool:
         return self.site.raises(self.samples, self.axes)
 
-    def _how(self, kind: TensorType) -> Options:
+    def _how(self, kind: TensorType) -> StartSettings:
         single = self.axes.single(kind.shape) if kind.shape is not None else False
         single = single if self.single is None else self.single
-        how = Options(
+        how = StartSettings(
             self.question.threshold,
             self.question.scaler,
             single,

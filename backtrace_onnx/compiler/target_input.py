@@ -113,7 +113,7 @@ def target_dims(task: str) -> list[str | int]:
 
 
 def largest(task: str) -> Array:
-    """The target that asks for nothing in particular."""
+    """The target that leaves all open: -1 everywhere, for the largest or the best."""
     shape = (1, 2) if task in TASKS else (1, 1, 2) if task in PAIRS else (1,)
     return np.full(shape, -1, np.int64)
 

@@ -31,7 +31,7 @@ from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Question, relevance_dtype
-from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.start_site import StartSite
 from backtrace_onnx.targets.tensor_choice import find_reached
 
 MAX_IR = 13
@@ -135,7 +135,7 @@ class _Writer:
         self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
-        """Everything, in order."""
+        """Write start, walk back and outputs, in this order, and return the finished model."""
         graph, question = self.plan.graph, self.question
         axis = self.axes.samples
         if axis is not None:
@@ -170,7 +170,7 @@ class _Writer:
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
 
-    def _worth(self, site: Site, start: Value) -> Value:
+    def _worth(self, site: StartSite, start: Value) -> Value:
         with self.ops.scope("start"):
             return site.worth(self.ops, self.values, self.samples, start)
 

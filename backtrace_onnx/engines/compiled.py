@@ -28,8 +28,8 @@ from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
-from backtrace_onnx.targets.sites import CONTRAST, Readings
-from backtrace_onnx.targets.start import Options
+from backtrace_onnx.targets.start import StartSettings
+from backtrace_onnx.targets.start_site import CONTRAST, StartReadings
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
@@ -57,7 +57,7 @@ class _StartFeeds:
 
 
 class CompiledRuns:
-    """Compiles once per kind of question, and runs what it compiled."""
+    """Explanations that onnxruntime computes: one compiled file for each kind of question."""
 
     def __init__(self, prepared: Prepared, runtime: Runtime = CPU) -> None:
         self._prepared, self._runtime = prepared, runtime
@@ -119,7 +119,7 @@ class CompiledRuns:
             parts = given_start(question.start, y, policy, dtype, explained.ends, *read)
             return _StartFeeds(dict(zip(("start", "start_negative"), parts, strict=False)))
         rows, axes = explained.rows, explained.axes
-        options = explained.site.options(Options(), alone=rows[0].size == 1, raises=False)
+        options = explained.site.options(StartSettings(), alone=rows[0].size == 1, raises=False)
         target = explained.find_target(rows, options.binary)
         if target is None:
             return _StartFeeds({})
@@ -129,7 +129,7 @@ class CompiledRuns:
         fed = target.reshape(len(target), -1, 2) if several else target
         return _StartFeeds({TARGET: fed}, target, options.binary)
 
-    def _read(self, explained: ExplainedOutput, arrays: dict[str, Array]) -> Readings:
+    def _read(self, explained: ExplainedOutput, arrays: dict[str, Array]) -> StartReadings:
         """What a contrast reads beside the output, computed eagerly."""
         from backtrace_onnx.backends.eager import EagerOps  # imports Numba
         from backtrace_onnx.backends.layout import Samples

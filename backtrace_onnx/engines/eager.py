@@ -24,7 +24,7 @@ from backtrace_onnx.targets.checking import given_start
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
-from backtrace_onnx.targets.start import Options, raising, start_text
+from backtrace_onnx.targets.start import StartSettings, raising, start_text
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,15 @@ def run_eager(
     sessions: Sessions,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run the model, start, walk back and close the books."""
+    """Run the model, start at the output, walk back node by node, and close the books.
+
+    Args:
+        feeds: arrays by input name, as checked for the model.
+        progress: called after every node with how many are done, and how many there are.
+
+    Raises:
+        RequestError, InputError: the question does not fit what the model answered.
+    """
     graph, name = prepared.plan.graph, question.output
     slopes = question.method.carrier == "slope"
     if slopes:
@@ -117,7 +125,9 @@ class _Starter:
         assert rows is not None
         raises = explained.site.raises(self.samples, axes)
         single = axes.single(y.shape)
-        how = Options(question.threshold, question.scaler, single, axes.class_axis, axes.columns)
+        how = StartSettings(
+            question.threshold, question.scaler, single, axes.class_axis, axes.columns
+        )
         options = explained.site.options(how, alone=rows[0].size == 1, raises=raises)
         target = explained.find_target(rows, options.binary)
         text = start_text(question.task, question.policy.channels, options)
@@ -135,7 +145,7 @@ class _Starter:
         return self.explained.site.plan(self.ops, constant, self.samples, self.explained.axes)
 
     def _constant(
-        self, options: Options, rows: Array, target: Array | None, scores: Array | None
+        self, options: StartSettings, rows: Array, target: Array | None, scores: Array | None
     ) -> Array:
         """What is added to the scores of each sample so that none is negative: [samples]."""
         task = self.explained.question.task

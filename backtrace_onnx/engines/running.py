@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress
-from backtrace_onnx.engines.prepared import Views
+from backtrace_onnx.engines.prepared_model import PreparedModel
 from backtrace_onnx.targets.question import Question
 
 Array = npt.NDArray[Any]
@@ -18,7 +18,7 @@ Engine = Literal["numba", "onnxruntime"]
 
 def run(
     engine: Engine,
-    views: Views,
+    model: PreparedModel,
     question: Question,
     feeds: Mapping[str, Array],
     sessions: Sessions,
@@ -27,13 +27,13 @@ def run(
     """The question's outcome for these inputs; both engines return the same.
 
     Args:
-        views: the model as it is prepared for each tensor that is explained.
+        model: the model as it is prepared for each tensor that is explained.
         sessions: small models that the eager engine runs in onnxruntime.
         progress: called by the eager engine after every node.
     """
-    prepared = views.view(question.output)
+    prepared = model.output(question.output)
     if engine == "onnxruntime":
-        return views.compiled.run(prepared, question, feeds)
+        return model.compiled.run(prepared, question, feeds)
     from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time
 
     return run_eager(prepared, question, feeds, sessions, progress)

@@ -43,14 +43,14 @@ class Settings:
         return value
 
     def choice(self, key: str, choices: Sequence[str], default: Any = _ABSENT) -> str:
-        """One of some words."""
+        """A word that is one of `choices`."""
         value: str = self._take(key, default)
         if value != default and value not in choices:
             raise self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        """true or false."""
+        """A value that is true or false."""
         value = self._take(key, default)
         if not isinstance(value, bool):
             raise self.wrong(key, f"must be true or false, not {value!r}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from backtrace_onnx.graph.graph import Shape
 from backtrace_onnx.inputs.json_object import Settings
-from backtrace_onnx.targets.axis_search import Said
+from backtrace_onnx.targets.axis_search import GivenAxes
 from backtrace_onnx.targets.boxes import FORMATS, Boxes
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
 from backtrace_onnx.targets.entries import Columns
@@ -56,13 +56,13 @@ class OutputMeaning:
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(other, **{k: v for k, v in own.items() if v is not None and v != ()})
 
-    def axes(self, shape: Shape | None) -> Said:
+    def axes(self, shape: Shape | None) -> GivenAxes:
         """What this says of the axes of an output of that shape."""
         classes = self.class_axis
         if classes is None:
             classes = labelled_axis(self.labels, shape)
         columns = self.columns if (self.task or "detection") in ENTRY_TASKS else None
-        return Said(self.sample_axis, classes, columns, len(self.labels))
+        return GivenAxes(self.sample_axis, classes, columns, len(self.labels))
 
 
 def labelled_axis(labels: Sequence[str], shape: Shape | None) -> int | None:

@@ -35,7 +35,7 @@ class Feature:
 
     @property
     def width(self) -> int:
-        """How many slots of the input it fills."""
+        """How many entries (slots) of the input the column fills: one, or one for each category."""
         return len(self.categories) or 1
 
     def encode(self, value: Any, *, nan: bool = False) -> list[float]:

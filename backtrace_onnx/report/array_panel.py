@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """The picture that fits the sample's rank."""
+    """Draw one map (of three axes their sum over the first), or a volume from three sides."""
     relevance = subject.relevance(name).astype(np.float64)
     if relevance.ndim <= 3:
         _map(
@@ -51,7 +51,7 @@ def _volume(figure: FigureBase, subject: ExplainedSample, values: Array) -> None
 
 
 def heat(axis: Axes, values: Array, scale: Scale) -> Any:
-    """A map of relevance."""
+    """Draw relevance [rows, columns] as a map of colours, and return what was drawn."""
     from matplotlib.ticker import MaxNLocator
 
     rows, columns = values.shape
@@ -72,6 +72,6 @@ def heat(axis: Axes, values: Array, scale: Scale) -> Any:
 def colour_bar(
     figure: FigureBase, drawn: Any, axes: list[Axes], scale: Scale, subject: ExplainedSample
 ) -> None:
-    """The legend under some axes."""
+    """Draw the bar that says what the colours mean, under some axes."""
     bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.4, aspect=30, pad=0.03)
     legend(bar, scale, subject)

@@ -23,7 +23,10 @@ GROUPS = ""
 
 
 def shown(subject: ExplainedSample, name: str) -> list[Part]:
-    """The parts of an input, or the groups and, of inputs that have a picture, the rest as one."""
+    """The parts that are drawn, largest first: of an input, or of `GROUPS` all groups and rests.
+
+    What groups leave of an input that has a picture of its own is one part.
+    """
     if name != GROUPS:
         return rank(subject, name)
     parts = rank(subject)
@@ -41,7 +44,7 @@ def height(subject: ExplainedSample, name: str) -> float:
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """A bar for every part of an input, the largest on top, the small ones as one."""
+    """Draw a bar for every part of an input, the largest on top, the small ones together as one."""
     ranked = shown(subject, name)
     parts = with_relevance(ranked)
     values = [part.relevance for part in parts[:SHOWN]]
@@ -61,7 +64,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
 
 
 def meaning(parts: Sequence[Part]) -> str:
-    """What the axis of relevance says."""
+    """The label of the axis, which says what either side means where both occur."""
     if any(part.relevance < 0 for part in parts) and any(part.relevance > 0 for part in parts):
         return "← speaks against        relevance        speaks for →"
     return "relevance"

@@ -84,7 +84,7 @@ class Waiting(AbstractContextManager["Waiting"]):
             self._update()
 
     def advance(self, done: int, total: int) -> None:
-        """Tell how far it is."""
+        """Tell how many of how many steps are done."""
         with self._lock:
             self._done, self._total = done, total
             self._update()

@@ -36,7 +36,7 @@ class ContinuedToken:
 
 
 def continuation(subjects: Sequence[ExplainedSample]) -> list[ContinuedToken]:
-    """A row for each token, where the subjects are the tokens of one text's continuation."""
+    """What is shown of each token; [] where samples are no tokens of one text's continuation."""
     if len(subjects) < 2 or len(subjects[0].texts) != 1:
         return []
     (name,) = subjects[0].texts
@@ -52,7 +52,7 @@ def continuation(subjects: Sequence[ExplainedSample]) -> list[ContinuedToken]:
 
 
 def print_continuation(to: Console, rows: Sequence[ContinuedToken]) -> None:
-    """A shaded line for each token."""
+    """Print a line for each token: the text before it, shaded by what the token owes to it."""
     from rich.text import Text
 
     first = rows[0].subject.explanation

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 def entry_answer(
     made: Explanation, flat: int, y: Array, labels: Sequence[str]
 ) -> tuple[tuple[int, int], str]:
-    """(entry, class) of a place in a flattened sample y, and what that is called."""
+    """The entry and class at a place in a flattened sample y, and what they are called."""
     layout = made.layout
     entry, column = entry_of(y.shape, (layout.class_axis or 1) - 1, flat)
     columns = layout.columns or Columns()

@@ -12,7 +12,7 @@ from backtrace_onnx.results.group_members import EntryNames
 
 
 def entry_names_of(subject: ExplainedSample) -> EntryNames:
-    """The layout of a subject's inputs, by what the explanation and the sidecar say."""
+    """What the entries of a sample's inputs are called, as the explanation and the sidecar say."""
     e = subject.explanation
     shapes = {name: np.shape(subject.own(x, name)) for name, x in e.inputs.items()}
     names = {**e.names, **(subject.sidecar.names() if subject.sidecar else {})}

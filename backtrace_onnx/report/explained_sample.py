@@ -106,29 +106,29 @@ class ExplainedSample:
         return len(e.names.get(name, ())) == 1 and self.own(e.inputs[name], name).size == 1
 
     def image(self, name: str) -> ImageInput | None:
-        """How the sidecar makes a picture this input, if it does."""
+        """How a picture becomes this input, by the sidecar; None where it says no such thing."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         return entry if isinstance(entry, ImageInput) else None
 
     def table(self, name: str) -> TableInput | None:
-        """Which columns the sidecar puts into this input, if it says."""
+        """Which columns become this input, by the sidecar; None where it does not say."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         return entry if isinstance(entry, TableInput) else None
 
     def series(self, name: str) -> SeriesInput | None:
-        """How the sidecar makes a wave or channels over time this input, if it does."""
+        """How waves or channels over time become this input; None where they do not."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         fits = isinstance(entry, SeriesInput) and entry.fits(self.relevance(name))
         return entry if fits and isinstance(entry, SeriesInput) else None
 
     def spectrogram(self, name: str) -> SpectrogramInput | None:
-        """How the sidecar makes sound this input, if it does."""
+        """How sound becomes this spectrogram, by the sidecar; None where it does not."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         fits = isinstance(entry, SpectrogramInput) and entry.fits(self.relevance(name))
         return entry if fits and isinstance(entry, SpectrogramInput) else None
 
     def text(self, name: str) -> TextInput | None:
-        """How the sidecar makes a text this input, if it does."""
+        """How a text becomes this input, by the sidecar; None where it does not."""
         entry = self.sidecar.inputs.get(name) if self.sidecar else None
         return entry if isinstance(entry, TextInput) else None
 

@@ -36,7 +36,7 @@ _FAR = 4.0  # parts of the start: longer bars are cut, with their number
 
 
 def draw(subject: ExplainedSample) -> Figure:
-    """A bar for what is on its way after each stage and what it took, and where the rest sits."""
+    """Draw a row for each stage: how much is on its way, how much the stage took, where it lies."""
     stages, inputs = flow(subject), input_rows(subject)
     rows = [*stages, *inputs[:_INPUTS]]
     figure = sheet(9.6, _HIGH * len(rows) + 1.9)

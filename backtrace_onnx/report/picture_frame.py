@@ -37,14 +37,14 @@ class Frame:
 
     @property
     def shown(self) -> Box:
-        """The same of the part that the input shows."""
+        """Left, right, bottom and top of the part of the picture that the input shows."""
         if self.placement is None:
             return self.whole
         left, top, right, bottom = self.placement.part
         return (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
 
     def cut(self, values: Array) -> Array:
-        """Of a map [H, W] over the input what lies on the picture."""
+        """The part of a map [H, W] over the input that lies on the picture, not on its padding."""
         if self.placement is None:
             return values
         left, top, right, bottom = self.placement.inside
@@ -57,7 +57,7 @@ class Frame:
         return float(values.sum(dtype=np.float64) - self.cut(values).sum(dtype=np.float64))
 
     def back(self, box: Box) -> Box:
-        """A box in pixels of the input, in those of the picture."""
+        """A box given in pixels of the input, in pixels of the picture."""
         return box if self.placement is None else self.placement.back(box)
 
 

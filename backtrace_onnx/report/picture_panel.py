@@ -29,7 +29,7 @@ def panels(subject: ExplainedSample) -> int:
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """The picture beside its relevance; in modes with two channels also each of them."""
+    """Draw a picture beside its relevance; in modes with two channels also each channel."""
     frame = shown_frame(subject, name)
     count = panels(subject)
     axes, bars = figure.subplots(2, count, squeeze=False, height_ratios=[1, 0.035])
@@ -113,7 +113,7 @@ def _overlay(axis: Axes, frame: Frame, values: Array) -> tuple[Any, Scale]:
 
 
 def legend(bar: Any, scale: Scale, subject: ExplainedSample) -> None:
-    """Words at the ends of a colour bar that shows only the signs that occur."""
+    """Write what the ends of a colour bar mean, and cut it to the signs that occur."""
     low, high = scale.bounds
     words = [f"speaks against\n{low:.2g}", f"speaks for\n{high:.2g}"]
     if not (scale.low and scale.high):

@@ -72,7 +72,7 @@ class Scale:
 
 
 def colours() -> ListedColormap:
-    """-1 blue to 1 orange, clear at 0: laid over a picture or over white."""
+    """The colours of relevance from -1 (blue) to 1 (orange), transparent at 0."""
     from matplotlib.colors import ListedColormap
 
     cover, strength = _COVER.get(), np.linspace(-1, 1, 511)
@@ -91,14 +91,14 @@ def pale() -> Iterator[None]:
 
 
 def fade(figure: Figure) -> None:
-    """The same for bars and boxes that are drawn already."""
+    """Make bars and boxes that are drawn already as pale as those drawn within `pale`."""
     for axis in figure.get_axes():
         for patch in axis.patches:
             patch.set_alpha(_PALE)
 
 
 def shade(strength: float) -> str:
-    """The same colour on white, as #rrggbb."""
+    """The colour of a strength from -1 to 1 on white paper, as #rrggbb."""
     if strength == 0:
         return "#ffffff"
     red, green, blue, cover = _shade(max(-1.0, min(1.0, strength)))
@@ -107,7 +107,7 @@ def shade(strength: float) -> str:
 
 
 def sheet(width: float, height: float) -> Figure:
-    """An empty picture, inches."""
+    """An empty picture of this width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")

@@ -30,7 +30,7 @@ def height(subject: ExplainedSample, name: str) -> float:
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """Every channel above its relevance, over one axis of time; many channels as a map."""
+    """Draw every channel above its relevance, over one axis of time; many channels as one map."""
     track = _track(subject, name)
     relevance = track.laid(subject.relevance(name).astype(np.float64))
     if len(track.names) > DRAWN:

@@ -24,7 +24,7 @@ _LEGEND = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def lines(subject: ExplainedSample, name: str) -> list[Text]:
-    """The shaded text, its special tokens and padding, and what the colours say."""
+    """What is printed: the text, shaded; special tokens and padding; what the colours mean."""
     from rich.text import Text
 
     sentence = read_text_relevance(subject, name)
@@ -42,7 +42,7 @@ def lines(subject: ExplainedSample, name: str) -> list[Text]:
 
 
 def shaded(sentence: TextRelevance) -> Text:
-    """The text alone."""
+    """The text, every token on the colour of its relevance."""
     from rich.text import Text
 
     made = Text()
@@ -105,7 +105,7 @@ def _style(strength: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Line breaks, and characters that would not show or would move others, as signs."""
+    """The text with visible signs for line breaks and for characters that print nothing or move."""
     text = text.replace("\r", "␍").replace("\n", "⏎").replace("\t", "⇥")
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
 

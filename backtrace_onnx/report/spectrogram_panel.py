@@ -26,7 +26,7 @@ def height(subject: ExplainedSample, name: str) -> float:
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """The spectrogram above its relevance, laid over a pale copy of it."""
+    """Draw a spectrogram, and below it its relevance over a pale copy of it."""
     sound = subject.spectrogram(name)
     assert sound is not None
     shown = sound.plane(np.asarray(subject.own(subject.explanation.inputs[name], name), np.float64))

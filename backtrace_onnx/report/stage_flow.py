@@ -40,7 +40,7 @@ class FlowRow:
 
 
 def flow(subject: ExplainedSample) -> list[FlowRow]:
-    """From the answer to the inputs."""
+    """The rows from the answer to the last stage before the inputs; idle stages are left out."""
     channels = len(subject.channels)
     none = (0.0,) * channels
     rows = [FlowRow("the answer", "", (1.0,) * channels, none, none)]

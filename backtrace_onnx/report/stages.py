@@ -52,13 +52,13 @@ class Flow:
 def stages_of(explainer: Explainer, output: str | None) -> tuple[NetworkStage, ...]:
     """The stages of a model on the way to an output; () where they depend on the inputs."""
     try:
-        views = explainer._subject.straight()
-        name = find_output(output, views.graph)
-        view = views.view(name)
+        model = explainer._model.straight()
+        name = find_output(output, model.graph)
+        prepared = model.output(name)
     except BacktraceError:
         return ()
-    graph = view.plan.graph
-    found = find_scopes(explainer._written, view, (node.name for node in graph.nodes))
+    graph = prepared.plan.graph
+    found = find_scopes(explainer._written, prepared, (node.name for node in graph.nodes))
     return find_stages(graph, name, found)
 
 

@@ -48,7 +48,7 @@ def height(subject: ExplainedSample, name: str) -> float:
 
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
-    """The shaded text; in modes with two channels also what each of them says."""
+    """Draw a text, every token on its colour; in modes with two channels once for each, too."""
     sentence = read_text_relevance(subject, name)
     placed = _placed(sentence.marks)
     lines = min(_count(placed), _LINES)

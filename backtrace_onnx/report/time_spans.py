@@ -65,7 +65,7 @@ def find_track(subject: ExplainedSample, name: str) -> Track | None:
 
 
 def ranked_track(subject: ExplainedSample, name: str) -> Track | None:
-    """The same where stretches of time are ranked: entries of one line may be features."""
+    """The channels whose stretches are ranked; None for a plain line, which may be features."""
     track = find_track(subject, name)
     line = track is not None and track.layout == "T" and subject.series(name) is None
     return None if line else track

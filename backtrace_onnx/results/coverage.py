@@ -46,7 +46,7 @@ def rows() -> list[OperatorCoverage]:
 
 
 def refused_in_files() -> list[OperatorCoverage]:
-    """Refused ones but for those of com.microsoft that no optimiser writes."""
+    """The rows of refused operators, without those of com.microsoft that no optimiser writes."""
     refused = [row for row in rows() if row.coverage == "refused"]
     return [row for row in refused if row.domain != MICROSOFT or row.operator in OPTIMISED]
 

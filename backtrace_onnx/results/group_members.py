@@ -45,7 +45,10 @@ class EntryNames:
 
 
 def read_option(text: str) -> tuple[str, tuple[str, ...]]:
-    """Name and members of NAME=MEMBER,MEMBER; commas in brackets and quotes part nothing."""
+    """Name and members of a group written NAME=MEMBER,MEMBER.
+
+    Commas in brackets and quotes belong to the member. Raises RequestError for other texts.
+    """
     name, mark, rest = text.partition("=")
     members = [""]
     for piece in _PIECES.findall(rest):

@@ -18,7 +18,7 @@ _NONE = -1  # inputs without an axis for samples
 
 
 @dataclass(frozen=True)
-class Said:
+class GivenAxes:
     """What a caller says of an output's axes; None where it is to be found.
 
     Attributes:
@@ -31,13 +31,13 @@ class Said:
     labels: int = 0
 
 
-SEARCH = Said()
+SEARCH = GivenAxes()
 
 
 def find_axes(
     graph: Graph,
     output: str,
-    said: Said = SEARCH,
+    said: GivenAxes = SEARCH,
     *,
     shape: Sizes | None = None,
     fed: Mapping[str, Sizes] | None = None,

@@ -68,7 +68,7 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Found:
-    """An entry of one sample, its class, its score, and where its box lies in the input."""
+    """One box of one sample: its entry, its class, its score, and where it lies in the input."""
 
     entry: int
     label: int

@@ -19,7 +19,11 @@ Array = npt.NDArray[Any]
 
 
 def explainable(name: str, y: Any) -> Array:
-    """The output, if it is floating point and finite. Raises RequestError or InputError."""
+    """The output itself, if it can be explained.
+
+    Raises RequestError where it holds no floating-point numbers, InputError where it is empty or
+    holds NaN or Inf.
+    """
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "fV":
         kind = getattr(y, "dtype", type(y).__name__)
         raise RequestError(f"output {name!r} is {kind}, not floating point; choose another output")

@@ -13,18 +13,15 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, Shape
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.targets.axis_search import Said, find_axes
-from backtrace_onnx.targets.boxes import Boxes
+from backtrace_onnx.targets.axis_search import GivenAxes, find_axes
 from backtrace_onnx.targets.detector_columns import (
     COORDINATES,
-    box_columns,
     class_columns,
     end_to_end,
     joins_boxes,
     keeps_boxes,
 )
 from backtrace_onnx.targets.entries import TASKS, Columns, as_grid
-from backtrace_onnx.targets.entry_reading import Entries
 from backtrace_onnx.targets.output_axes import OutputAxes
 
 if TYPE_CHECKING:
@@ -142,8 +139,8 @@ def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape
 
 
 def declared(
-    task: str, graph: Graph, output: str, said: Said, shapes: Mapping[str, Shape] | None = None
-) -> tuple[Said, tuple[Note, ...]]:
+    task: str, graph: Graph, output: str, said: GivenAxes, shapes: Mapping[str, Shape] | None = None
+) -> tuple[GivenAxes, tuple[Note, ...]]:
     """What is said of an output, completed for a task of entries by what the shapes tell.
 
     Args:
@@ -190,27 +187,27 @@ def asks_for_boxes(target: Any) -> bool:
 
 
 def recognised(
-    request: Question, graph: Graph, outputs: Mapping[str, Any], fed: Mapping[str, tuple[int, ...]]
+    question: Question, graph: Graph, outputs: Mapping[str, Any], fed: Mapping[str, tuple[int, ...]]
 ) -> tuple[Question, tuple[Note, ...]]:
-    """The request, with what the outputs of a run tell of a detector, and what was assumed."""
-    if request.start is not None:
-        return request, ()
-    y = outputs[request.output]
+    """The question, with what the outputs of a run tell of a detector, and what was assumed."""
+    if question.start is not None:
+        return question, ()
+    y = outputs[question.output]
     shapes = {n: x.shape for n, x in outputs.items() if isinstance(x, np.ndarray)}
-    task = request.task
-    if task == "classification" and request.open and is_shown(graph, request.output):
+    task = question.task
+    if task == "classification" and question.open and is_shown(graph, question.output):
         task = "detection"
-    elif task == "classification" and request.open and sees_pictures(graph):
-        said = _about_boxes(request.axes, graph, request.output, shapes)
-        axes = find_axes(graph, request.output, said, shape=y.shape, fed=fed)
-        task = "detection" if _is_detector(graph, request.output, axes, y, shapes) else task
-    said, notes = declared(task, graph, request.output, request.axes, shapes)
-    return replace(request, task=task, axes=said), notes
+    elif task == "classification" and question.open and sees_pictures(graph):
+        said = _about_boxes(question.axes, graph, question.output, shapes)
+        axes = find_axes(graph, question.output, said, shape=y.shape, fed=fed)
+        task = "detection" if _is_detector(graph, question.output, axes, y, shapes) else task
+    said, notes = declared(task, graph, question.output, question.axes, shapes)
+    return replace(question, task=task, axes=said), notes
 
 
 def _about_boxes(
-    said: Said, graph: Graph, output: str, shapes: Mapping[str, Shape], task: str = "detection"
-) -> Said:
+    said: GivenAxes, graph: Graph, output: str, shapes: Mapping[str, Shape], task: str = "detection"
+) -> GivenAxes:
     """What is said of an output, with the axes that a task of entries suggests."""
     rows = task == "detection" and len(shapes.get(output) or ()) == 2 and keeps_boxes(graph, output)
     if rows and said.samples is None:
@@ -262,42 +259,3 @@ def _is_detector(
     boxes, rest = grid[:, :COORDINATES], grid[:, COORDINATES:]
     scores = bool((rest >= 0).all() and (rest <= 1).all())
     return (entries > size or chosen) and scores and float(np.abs(boxes).max()) > 1.5
-
-
-def read_entries(
-    request: Question,
-    graph: Graph,
-    outputs: Mapping[str, Any],
-    feeds: Mapping[str, Array],
-    labels: tuple[str, ...],
-    boxes: Boxes | None,
-) -> Entries | None:
-    """The entries of a run; None where the task is none of entries and no detector is recognised.
-
-    Where nobody says how coordinates are read, those before the classes are taken for centre and
-    size in pixels of the input, as most detectors write them; those beside the number of a class
-    for corners.
-    """
-    fed = {name: x.shape for name, x in feeds.items()}
-    request, notes = recognised(request, graph, outputs, fed)
-    if request.task not in TASKS:
-        return None
-    y = outputs[request.output]
-    axes = find_axes(graph, request.output, request.axes, shape=y.shape, fed=fed)
-    first = axes.columns.first if axes.columns else 0
-    numbered = box_columns(graph, request.output, axes.classes or 0)
-    if boxes is None and request.task == "detection" and numbered:
-        boxes = Boxes(columns=numbered, format="xyxy")
-        notes += (Note("boxes are taken for left, top, right, bottom in pixels of the input"),)
-    elif boxes is None and request.task == "detection" and first >= COORDINATES:
-        boxes = Boxes()
-        notes += (Note("boxes are taken for centre and size in pixels of the input"),)
-    size = next((_size(graph, name, x) for name, x in feeds.items() if x.ndim == 4), None)
-    return Entries(request.task, y, axes, request.output, outputs, labels, notes, boxes, size)
-
-
-def _size(graph: Graph, name: str, x: Array) -> tuple[int, int]:
-    """Width and height of a picture's input."""
-    last = x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
-    height, width = (x.shape[1:3] if last else x.shape[2:]) if x.ndim == 4 else (1, 1)
-    return int(width), int(height)

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.boxes import Boxes, Found
-from backtrace_onnx.targets.entries import Columns, as_grid, find_pairs
+from backtrace_onnx.targets.detector_columns import COORDINATES, box_columns
+from backtrace_onnx.targets.detectors import recognised
+from backtrace_onnx.targets.entries import TASKS, Columns, as_grid, find_pairs
 from backtrace_onnx.targets.output_axes import OutputAxes
+from backtrace_onnx.targets.question import Question
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +51,7 @@ class Entries:
 
     @property
     def rows(self) -> Array:
-        """[samples, ...]."""
+        """The output as [samples, ...]."""
         return self.axes.rows(self.y)
 
     @property
@@ -57,7 +62,7 @@ class Entries:
         return [as_grid(sample, axis - 1) for sample in self.rows]
 
     def resolved(self, sample: int, pair: tuple[int, int]) -> tuple[int, int]:
-        """Entry and class, the best where -1 leaves one open. Raises RequestError."""
+        """Entry and class of a pair in which -1 stands for the best one. Raises RequestError."""
         axis = self.axes.class_axis
         assert axis is not None
         own = self.rows[sample : sample + 1]
@@ -102,3 +107,42 @@ def _box(corners: Array | None, entry: int) -> tuple[float, float, float, float]
         return None
     left, top, right, bottom = (float(n) for n in corners[entry])
     return left, top, right, bottom
+
+
+def read_entries(
+    question: Question,
+    graph: Graph,
+    outputs: Mapping[str, Any],
+    feeds: Mapping[str, Array],
+    labels: tuple[str, ...],
+    boxes: Boxes | None,
+) -> Entries | None:
+    """The entries of a run; None where the task is none of entries and no detector is recognised.
+
+    Where nobody says how coordinates are read, those before the classes are taken for centre and
+    size in pixels of the input, as most detectors write them; those beside the number of a class
+    for corners.
+    """
+    fed = {name: x.shape for name, x in feeds.items()}
+    question, notes = recognised(question, graph, outputs, fed)
+    if question.task not in TASKS:
+        return None
+    y = outputs[question.output]
+    axes = find_axes(graph, question.output, question.axes, shape=y.shape, fed=fed)
+    first = axes.columns.first if axes.columns else 0
+    numbered = box_columns(graph, question.output, axes.classes or 0)
+    if boxes is None and question.task == "detection" and numbered:
+        boxes = Boxes(columns=numbered, format="xyxy")
+        notes += (Note("boxes are taken for left, top, right, bottom in pixels of the input"),)
+    elif boxes is None and question.task == "detection" and first >= COORDINATES:
+        boxes = Boxes()
+        notes += (Note("boxes are taken for centre and size in pixels of the input"),)
+    size = next((_size(graph, name, x) for name, x in feeds.items() if x.ndim == 4), None)
+    return Entries(question.task, y, axes, question.output, outputs, labels, notes, boxes, size)
+
+
+def _size(graph: Graph, name: str, x: Array) -> tuple[int, int]:
+    """Width and height of a picture's input."""
+    last = x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
+    height, width = (x.shape[1:3] if last else x.shape[2:]) if x.ndim == 4 else (1, 1)
+    return int(width), int(height)

@@ -17,8 +17,8 @@ from backtrace_onnx.targets.language_models import find_tokens
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question, one_of_two, relevance_dtype
-from backtrace_onnx.targets.remarks import remarks
-from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.start_notes import start_notes
+from backtrace_onnx.targets.start_site import StartSite
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
@@ -41,7 +41,7 @@ class ExplainedOutput:
     question: Question
     y: Array
     axes: OutputAxes
-    site: Site
+    site: StartSite
     ends: npt.NDArray[np.int64] | None
     real: npt.NDArray[np.bool_] | None
     assumed: tuple[Note, ...]
@@ -69,7 +69,7 @@ class ExplainedOutput:
     def notes(self, target: Array | None, total: Array, binary: TwoClasses) -> tuple[Note, ...]:
         """What was assumed, and what remains doubtful of a start of this `total`."""
         named = self.question.target is not None
-        doubts = remarks(self.site, self.rows, target, total, binary=binary, asked=named)
+        doubts = start_notes(self.site, self.rows, target, total, binary=binary, asked=named)
         return (*self.assumed, *self.axes.notes, *doubts)
 
 

@@ -15,7 +15,14 @@ from backtrace_onnx.graph.operator_families import LOGICAL
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.targets.heads import LOGARITHMS, MIXED, Head, native_of_region
-from backtrace_onnx.targets.ways import MOVING, PASSING, Part, Way, beneath, is_decision
+from backtrace_onnx.targets.score_path import (
+    MOVING,
+    PASSING,
+    PathNode,
+    ScoreMove,
+    beneath,
+    is_decision,
+)
 
 _BOUNDING = frozenset({"Clip"})
 _PICKING = frozenset({"ReduceMax", "ReduceMin", "TopK"})
@@ -86,10 +93,10 @@ class _Search:
             return self._then("pick", node, tensor) if self._picks(node, tensor) else None
         return self._function(node, tensor) or self._arithmetic(node, tensor)
 
-    def _then(self, way: Way, node: Node, tensor: str, source: str = "") -> Head | None:
+    def _then(self, way: ScoreMove, node: Node, tensor: str, source: str = "") -> Head | None:
         source = source or node.inputs[0]
         found = self.back(source)
-        return found and replace(found, parts=(*found.parts, Part(way, node, source, tensor)))
+        return found and replace(found, parts=(*found.parts, PathNode(way, node, source, tensor)))
 
     def _picks(self, node: Node, tensor: str) -> bool:
         """Whether it is known what a node picks."""
@@ -105,13 +112,13 @@ class _Search:
                 return replace(found, function=known)
         structure = self.plan.structures.get(node.name)
         if structure is not None and structure.squashes:
-            return Head(tensor, structure.squashes, "", (Part("squash", node, "", tensor),))
+            return Head(tensor, structure.squashes, "", (PathNode("squash", node, "", tensor),))
         native = native_of_region(node, self.graph)
         known = _SQUASHING.get(native.name if native else node.operator)
         if known is None:
             return None
         source = node.inputs[0]
-        return Head(tensor, known, source, (Part("squash", node, source, tensor),))
+        return Head(tensor, known, source, (PathNode("squash", node, source, tensor),))
 
     def _arithmetic(self, node: Node, tensor: str) -> Head | None:
         """The head that goes on through a logarithm, constants, a division, columns."""
@@ -204,7 +211,7 @@ class _Search:
             tensor,
             functions.pop() if len(functions) == 1 and not rest else MIXED,
             heads[0].scores if same else "",
-            (*parts.values(), Part("move", node, node.inputs[0], tensor)),
+            (*parts.values(), PathNode("move", node, node.inputs[0], tensor)),
             several=several,
         )
 

@@ -17,15 +17,15 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.passes.regions.identification import Native, native_of
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
+from backtrace_onnx.targets.score_path import PathNode, ScoreMove, ScorePath
 from backtrace_onnx.targets.two_classes import TwoClasses
-from backtrace_onnx.targets.ways import Part, Parts, Way
 
 StepOf = Callable[[Node], Step]
 
 LOGARITHMS = {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}
 UP_TO_A_CONSTANT = frozenset({"softmax", "log-softmax"})
 MIXED = "mixed"
-_TURNING: tuple[Way, ...] = ("mirror", "turn", "log of rest")
+_TURNING: tuple[ScoreMove, ...] = ("mirror", "turn", "log of rest")
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Head:
     output: str
     function: str = ""
     scores: str = ""
-    parts: Parts = ()
+    parts: ScorePath = ()
     maker: Node | None = None
-    below: Parts = ()
+    below: ScorePath = ()
     decided: bool = False
     several: bool = False
 
     @property
-    def squashing(self) -> Part | None:
+    def squashing(self) -> PathNode | None:
         """The node of the function."""
         return next((part for part in self.parts if part.way == "squash"), None)
 
@@ -63,7 +63,7 @@ class Head:
         """Whether the output holds logarithms of probabilities."""
         if self.function not in LOGARITHMS.values():
             return False
-        after: list[Way] = []
+        after: list[ScoreMove] = []
         for part in self.parts:
             after = [] if part.way in ("log", "log of rest") else [*after, part.way]
         return not {"scale", *_TURNING} & set(after)
@@ -105,7 +105,7 @@ class Head:
         """The plan of a mode that starts at the scores: the head hands relevance on as it is."""
         return self._passing(plan, ("pass", "scale", "log", "squash", *_TURNING))
 
-    def _passing(self, plan: Plan, ways: Sequence[Way]) -> Plan:
+    def _passing(self, plan: Plan, ways: Sequence[ScoreMove]) -> Plan:
         passing: dict[str, Structure] = {}
         for part in self.parts:
             known = plan.structures.get(part.node.name)
@@ -168,7 +168,7 @@ class Head:
 
 
 def _moved(
-    ops: Ops, step: StepOf, made: dict[str, Value], parts: Sequence[Part], output: str
+    ops: Ops, step: StepOf, made: dict[str, Value], parts: Sequence[PathNode], output: str
 ) -> Value:
     """What lies at `output` if these nodes only move what is made."""
     for part in parts:
@@ -188,7 +188,7 @@ def _moved(
     return made[output]
 
 
-def _picked(ops: Ops, step: Step, part: Part, x: Value) -> Value:
+def _picked(ops: Ops, step: Step, part: PathNode, x: Value) -> Value:
     """Of x what the node picks of its input; the mean where several are alike."""
     node = part.node
     if len(node.outputs) > 1:
@@ -205,7 +205,7 @@ def _picked(ops: Ops, step: Step, part: Part, x: Value) -> Value:
     return ops.Div(total, ops.ReduceSum(hits, *over, keepdims=keepdims))
 
 
-def _scores(part: Part, step: Step, plan: Plan) -> Value:
+def _scores(part: PathNode, step: Step, plan: Plan) -> Value:
     """The scores that a node squashes."""
     structure = plan.structures.get(part.node.name)
     if structure is not None and structure.squashes:

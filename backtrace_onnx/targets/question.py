@@ -14,12 +14,12 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.targets.axis_search import SEARCH, Said
+from backtrace_onnx.targets.axis_search import SEARCH, GivenAxes
 from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.heads import Head
 from backtrace_onnx.targets.language_models import default_task
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.sites import CONTRAST, Site
+from backtrace_onnx.targets.start_site import CONTRAST, StartSite
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,7 @@ class Question:
     start: Any = None
     scaler: float | None = None
     threshold: float = 0.5
-    axes: Said = SEARCH
+    axes: GivenAxes = SEARCH
     keep: frozenset[str] = frozenset()
     open: bool = False
     probability: bool = False
@@ -63,14 +63,14 @@ class Question:
         """How units share relevance."""
         return self.method.policy
 
-    def site(self, head: Head, plan: Plan) -> Site:
+    def site(self, head: Head, plan: Plan) -> StartSite:
         """Where relevance starts in the output of this head, on the way of this plan."""
         how = (self.method, self.task, self.probability, self.axes.labels)
-        return Site(head, plan, *how)
+        return StartSite(head, plan, *how)
 
     def of_file(self) -> Question:
         """What a file is compiled for: target and start it is told as it runs."""
-        axes = Said(labels=self.axes.labels)
+        axes = GivenAxes(labels=self.axes.labels)
         return replace(self, target=None, start=None, axes=axes, keep=frozenset(), open=False)
 
 

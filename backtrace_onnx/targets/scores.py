@@ -13,7 +13,7 @@ _FEW = 1e-3
 
 
 @dataclass(frozen=True)
-class Options:
+class StartSettings:
     """How a start is made.
 
     Attributes:
@@ -62,7 +62,7 @@ class Scores:
     sides: Value | None = None
     shape: Value | None = None
 
-    def rivals(self, e: Ops, chosen: Value, options: Options) -> Value:
+    def rivals(self, e: Ops, chosen: Value, options: StartSettings) -> Value:
         """Boolean: entries along the class axis through the chosen one; that one among them."""
         if options.classes is None:
             return e.GreaterOrEqual(e.Abs(self.y), e.zero())
@@ -74,7 +74,7 @@ class Scores:
             own = e.Where(inside, own, e.zero())
         return e.Greater(e.Reshape(own, e.Shape(self.y)), e.zero())
 
-    def turned(self, e: Ops, options: Options) -> Value:
+    def turned(self, e: Ops, options: StartSettings) -> Value:
         """Boolean: entries that start the opposite channel.
 
         There relevance goes to the negative contributions of a unit with a negative value, and to
@@ -95,7 +95,7 @@ class Scores:
 
 
 def read_scores(
-    e: Ops, y: Value, values: Value | None, sides: Value | None, options: Options
+    e: Ops, y: Value, values: Value | None, sides: Value | None, options: StartSettings
 ) -> Scores:
     """The scores of y[samples, entries]; `values` where they are others than y."""
     values = y if values is None else values
@@ -123,4 +123,4 @@ def below(e: Ops, x: Value) -> Value:
     return e.Less(x, e.zero())
 
 
-__all__ = ["Options", "Scores", "below", "read_scores", "sizes_of"]
+__all__ = ["Scores", "StartSettings", "below", "read_scores", "sizes_of"]

@@ -16,7 +16,7 @@ import numpy as np
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.targets.entries import Columns, best_entry
-from backtrace_onnx.targets.scores import Options, Scores, below, read_scores, sizes_of
+from backtrace_onnx.targets.scores import Scores, StartSettings, below, read_scores, sizes_of
 from backtrace_onnx.targets.two_classes import boundary
 
 Task = Literal[
@@ -26,7 +26,7 @@ Pair = tuple[Value, Value]
 
 
 def start_text(
-    task: str, channels: int, options: Options
+    task: str, channels: int, options: StartSettings
 ) -> Callable[[Ops, Value, Value | None, Value | None, Value | None], tuple[Value, ...]]:
     """Text `(ops, y, target, scores, sides) -> relevance per channel`, shaped like y[samples, ...].
 
@@ -51,7 +51,7 @@ def start_text(
     return text
 
 
-def _entry(e: Ops, y: Value, target: Value | None, options: Options) -> Value | None:
+def _entry(e: Ops, y: Value, target: Value | None, options: StartSettings) -> Value | None:
     """The target as an entry of the flattened sample, where it is a pair."""
     if not options.pairs or options.classes is None:
         return target
@@ -59,7 +59,7 @@ def _entry(e: Ops, y: Value, target: Value | None, options: Options) -> Value | 
 
 
 def raising(
-    task: str, options: Options
+    task: str, options: StartSettings
 ) -> Callable[[Ops, Value, Value | None, Value | None], Value]:
     """Text `(ops, y, target, scores) -> ` what is added to the scores of each sample: [samples].
 
@@ -69,7 +69,7 @@ def raising(
     def text(e: Ops, y: Value, target: Value | None, scores: Value | None) -> Value:
         values = _flat(e, y if scores is None else scores)
         if task == "generation":
-            hits, _ = _generation(e, Scores(y, y, y), target, Options())
+            hits, _ = _generation(e, Scores(y, y, y), target, StartSettings())
             chosen = e.Greater(_flat(e, hits), e.zero())
         else:
             chosen = _one_hot(e, _flat(e, y), _entry(e, y, target, options))
@@ -85,7 +85,7 @@ def _flat(e: Ops, x: Value) -> Value:
     return e.Reshape(x, ints(0, -1))
 
 
-def _proper(e: Ops, pair: Pair, channels: int, options: Options) -> tuple[Value, ...]:
+def _proper(e: Ops, pair: Pair, channels: int, options: StartSettings) -> tuple[Value, ...]:
     """The channels of a mode; without signs none of them is negative."""
     good, bad = pair
     if channels > 1:
@@ -103,12 +103,12 @@ def _one_hot(e: Ops, y: Value, target: Value | None) -> Value:
     return e.Equal(entries, best)
 
 
-def _classification(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _classification(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     chosen = _one_hot(e, read.y, target)
     return e.Where(chosen, read.start, e.zero()), e.Where(chosen, e.zero(), read.start)
 
 
-def _one_of_two(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _one_of_two(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     """The class asked for, 0 or 1, of which y is the second one's probability or score."""
     second = e.GreaterOrEqual(read.y, e.scalar(boundary(options.binary)))
     if target is not None:
@@ -120,12 +120,12 @@ def _one_of_two(e: Ops, read: Scores, target: Value | None, options: Options) ->
     return e.Where(second, read.start, rest), e.Where(second, rest, read.start)
 
 
-def _classes(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _classes(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     make = _one_of_two if options.binary else _classification
     return make(e, read, target, options)
 
 
-def _classes_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _classes_apart(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     """Two channels: for the target, and for what competes with it."""
     if options.binary:
         return _swapped(e, _one_of_two(e, read, target, options), read.contrary(e))
@@ -144,7 +144,7 @@ def _swapped(e: Ops, pair: Pair, where: Value) -> Pair:
     return e.Where(where, bad, good), e.Where(where, good, bad)
 
 
-def _regression(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _regression(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     y = read.start
     if target is not None:
         everything = e.Less(e.Reshape(target, ints(-1, 1)), np.int64(0))
@@ -152,7 +152,7 @@ def _regression(e: Ops, read: Scores, target: Value | None, options: Options) ->
     return y, e.zero()
 
 
-def _regression_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _regression_apart(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     """Two channels: what is a function of scores starts where these do."""
     y, rest = _regression(e, read, target, options)
     if read.values is read.y:
@@ -160,7 +160,7 @@ def _regression_apart(e: Ops, read: Scores, target: Value | None, options: Optio
     return _swapped(e, (y, rest), read.turned(e, options))
 
 
-def _bbox(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _bbox(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     chosen = _one_hot(e, read.y, target)
     y = read.start
     value = e.ReduceSum(e.Where(chosen, y, e.zero()), ints(1), keepdims=1)
@@ -168,7 +168,7 @@ def _bbox(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
     return e.Expand(value, e.Shape(y)), e.Where(others, y, e.zero())
 
 
-def _bbox_default(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _bbox_default(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     if options.scaler is None:
         return _classification(e, read, target, options)
     if options.signed:
@@ -176,7 +176,7 @@ def _bbox_default(e: Ops, read: Scores, target: Value | None, options: Options) 
     return e.Expand(e.scalar(1), e.Shape(read.y)), e.zero()
 
 
-def _segmentation(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _segmentation(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     y = e.Exp(read.y) if options.logarithmic else read.y
     inside = e.Greater(y, e.scalar(options.threshold))
     within = e.LessOrEqual(e.ReduceMax(y, ints(1), keepdims=1), e.scalar(1))
@@ -186,7 +186,7 @@ def _segmentation(e: Ops, read: Scores, target: Value | None, options: Options) 
     return e.Where(inside, own, e.zero()), e.Where(inside, rest, y)
 
 
-def _generation(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _generation(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     """1 over the number of positions asked for at each of them and its token; in a signed mode
     times its score."""
     y = read.y
@@ -210,7 +210,7 @@ def _generation(e: Ops, read: Scores, target: Value | None, options: Options) ->
     return hits, e.Where(e.Greater(hits, e.zero()), e.zero(), rest)
 
 
-def _generation_apart(e: Ops, read: Scores, target: Value | None, options: Options) -> Pair:
+def _generation_apart(e: Ops, read: Scores, target: Value | None, options: StartSettings) -> Pair:
     """Two channels: a token whose score is negative starts the opposite one."""
     hits, rest = _generation(e, read, target, options)
     if options.constant:
@@ -224,7 +224,7 @@ def _scattered(e: Ops, index: Value, share: Value, shape: Value) -> Value:
     return e.ScatterElements(e.Expand(e.zero(), shape), index, share, axis=1, reduction="add")
 
 
-def _rescaled(e: Ops, r: Value, options: Options) -> Value:
+def _rescaled(e: Ops, r: Value, options: StartSettings) -> Value:
     """The total of every sample is the scaler, where it is positive or has a sign of its own."""
     if options.scaler is None:
         return r
@@ -235,7 +235,7 @@ def _rescaled(e: Ops, r: Value, options: Options) -> Value:
     return e.Where(e.Greater(total, e.zero()), scaled, flat)
 
 
-_Text = Callable[[Ops, Scores, "Value | None", Options], Pair]
+_Text = Callable[[Ops, Scores, "Value | None", StartSettings], Pair]
 _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
     "classification": (_classes, _classes_apart),
     "regression": (_regression, _regression_apart),
@@ -248,4 +248,4 @@ _TASKS: dict[str, tuple[_Text, _Text]] = {  # with one channel, with two
 TASKS = tuple(_TASKS)
 
 
-__all__ = ["TASKS", "Options", "Task", "raising", "start_text"]
+__all__ = ["TASKS", "StartSettings", "Task", "raising", "start_text"]

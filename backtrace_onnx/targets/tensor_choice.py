@@ -36,7 +36,10 @@ def _first_output(graph: Graph) -> str | None:
 
 
 def find_output(output: str | None, graph: Graph) -> str:
-    """The tensor to explain. Raises RequestError where it is none that can be explained."""
+    """The name of the tensor to explain; `output` is None for the default one.
+
+    Raises RequestError where the model has no such tensor, or it cannot be explained.
+    """
     if output is None:
         found = default_output(graph)
         if found is None:

@@ -27,7 +27,7 @@ _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32})
 
 @dataclass(frozen=True)
 class Companions:
-    """Inputs that go with the ids, each None where the model has none."""
+    """Names of the inputs that go with the ids; None where the model has no such input."""
 
     mask: str | None = None
     types: str | None = None
@@ -66,7 +66,10 @@ class TextInput:
         return "a text in quotes, or @FILE with one text a line"
 
     def encode(self, texts: Sequence[Text], graph: Graph) -> dict[str, Array]:
-        """Arrays by input name, padded to one length. Raises InputError."""
+        """The inputs for some texts: int arrays [texts, tokens] by name, padded to one length.
+
+        Raises InputError where a text is empty or too long, or cannot be padded.
+        """
         if not texts:
             raise InputError("there is no text to read")
         name = find_ids(graph, self.name)
@@ -172,7 +175,7 @@ def find_ids(graph: Graph, name: str | None = None) -> str:
 
 
 def find_ids_among(feeds: Mapping[str, Array], name: str | None = None) -> str:
-    """The same among arrays that are fed."""
+    """The input that takes token ids, found among the arrays that are fed."""
     if name is not None:
         return name
     matrices = [n for n, x in feeds.items() if x.ndim == 2 and x.dtype.kind in "iu"]
@@ -202,7 +205,7 @@ def companions(name: str, inputs: Iterable[str], given: Companions = Companions(
 def read_feeds(
     given: Any, tokenizer: TokenizerFile | str | os.PathLike[str], graph: Graph
 ) -> tuple[dict[str, Array], dict[str, TextInput]]:
-    """Feeds of texts, or of texts and arrays by input name, and which inputs were texts."""
+    """What texts, or texts and arrays by input name, become; and which inputs were texts."""
     tokenizer = tokenizer if isinstance(tokenizer, TokenizerFile) else TokenizerFile(tokenizer)
     named = dict(given) if isinstance(given, Mapping) else {find_ids(graph): given}
     texts = {name: _texts(value) for name, value in named.items()}

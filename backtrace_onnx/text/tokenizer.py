@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class HasGraph(Protocol):
-    """Whoever reads texts as a model does: an Explainer."""
+    """Anything that has a model's graph, such as an Explainer."""
 
     @property
     def graph(self) -> Graph:

@@ -138,7 +138,7 @@ def test_a_model_is_rewritten_and_folded_once(
 
     for name in ("rewritten", "fold", "infer"):
         counting(name)
-    monkeypatch.setattr("backtrace_onnx.engines.prepared.rewritten", pipeline.rewritten)
+    monkeypatch.setattr("backtrace_onnx.engines.prepared_model.rewritten", pipeline.rewritten)
     proto = model(
         [
             node("MatMul", ["x", "w"], ["h"]),

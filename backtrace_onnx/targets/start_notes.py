@@ -12,7 +12,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.heads import MIXED, Head
-from backtrace_onnx.targets.sites import Site
+from backtrace_onnx.targets.start_site import StartSite
 from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
 Array = npt.NDArray[Any]
@@ -20,8 +20,8 @@ FEW = 1e-3
 _SHOWN = 4
 
 
-def remarks(
-    site: Site,
+def start_notes(
+    site: StartSite,
     y: Array,
     target: Array | None,
     start: Array,
@@ -45,7 +45,7 @@ def remarks(
     return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
 
 
-def _where(site: Site, binary: TwoClasses) -> Iterator[Note]:
+def _where(site: StartSite, binary: TwoClasses) -> Iterator[Note]:
     head = site.head
     if site.at_scores:
         yield Note(f"relevance starts at {_scores(head, site.whole.graph)}")
@@ -109,7 +109,7 @@ def _empty(start: Array) -> Iterator[Note]:
 
 
 def _doubtful(
-    site: Site, y: Array, target: Array | None, start: Array, binary: TwoClasses
+    site: StartSite, y: Array, target: Array | None, start: Array, binary: TwoClasses
 ) -> Iterator[Note]:
     """Samples whose explained entry is negative without a sign, or next to nothing."""
     if target is None or target.ndim > 1 or site.signed or binary == "probability":
@@ -131,7 +131,7 @@ def _doubtful(
             )
 
 
-def _negative(site: Site, value: float) -> str:
+def _negative(site: StartSite, value: float) -> str:
     if site.policy.channels > 1:
         return f"the explained score is negative, {value:.3g}: what makes it so speaks against it"
     return (

@@ -1,4 +1,4 @@
-"""A model prepared for explaining its tensors, one view for each that is asked for."""
+"""A model prepared for explaining its tensors: each one that is asked for is prepared once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-class Subject(Protocol):
+class ExplainableModel(Protocol):
     """A model that can be explained."""
 
     @property
@@ -43,15 +43,15 @@ class Subject(Protocol):
     def graph(self) -> Graph:
         """The plan's graph."""
 
-    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
-        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
+    def read(self, inputs: Any) -> tuple[PreparedModel, dict[str, Array]]:
+        """The model as it runs on `inputs`, and these as arrays by input name, checked."""
 
-    def straight(self) -> Views:
-        """Views of the model for all inputs. Raises CompileError where there is no such model."""
+    def straight(self) -> PreparedModel:
+        """The model for all inputs. Raises CompileError where there is no such model."""
 
 
-class Views:
-    """A rewritten model without control flow, and its views by explained tensor.
+class PreparedModel:
+    """A rewritten model without control flow, and what explaining each of its tensors needs.
 
     Raises UnsupportedError where the way from the default output meets operators without a rule.
     """
@@ -69,7 +69,7 @@ class Views:
 
     @property
     def plan(self) -> Plan:
-        """The main view's plan."""
+        """How relevance is handed on from the default output."""
         return self.main.plan
 
     @property
@@ -77,11 +77,11 @@ class Views:
         """The graph as the rules read it."""
         return self.plan.graph
 
-    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
+    def read(self, inputs: Any) -> tuple[PreparedModel, dict[str, Array]]:
         """Itself, and the inputs: the model is the same for all of them."""
         return self, check_inputs(inputs, self.graph)
 
-    def straight(self) -> Views:
+    def straight(self) -> PreparedModel:
         """Itself: the model is the same for all inputs."""
         return self
 
@@ -92,17 +92,17 @@ class Views:
 
         return CompiledRuns(self.prepared, self._runtime)
 
-    def view(self, output: str) -> PreparedOutput:
-        """The view that explains `output`, made once."""
+    def output(self, output: str) -> PreparedOutput:
+        """What explaining the tensor `output` needs; it is prepared once."""
         with self._lock:
             if output not in self._by_output:
                 is_output = output in self.graph.outputs
-                make = self._output_view if is_output else self._inner_view
+                make = self._output if is_output else self._inner_tensor
                 self._by_output[output] = make(output)
             return self._by_output[output]
 
-    def _output_view(self, output: str) -> PreparedOutput:
-        """The main view without the nodes behind `output`: no activation there is a gate."""
+    def _output(self, output: str) -> PreparedOutput:
+        """The default one without the nodes behind `output`: no activation there is a gate."""
         nodes = tuple(self.graph.ancestors(output))[::-1]
         if len(nodes) == len(self.graph.nodes) and self.main.head.output == output:
             return self.main
@@ -113,7 +113,7 @@ class Views:
             return replace(self.main, plan=plan, head=head)
         return self._made(plan, output, ())
 
-    def _inner_view(self, output: str) -> PreparedOutput:
+    def _inner_tensor(self, output: str) -> PreparedOutput:
         whole = self.prepared.graph({output})
         nodes = tuple(whole.ancestors(output))[::-1]
         plan = make_plan(
@@ -133,8 +133,8 @@ class Views:
             plan.check(output)
 
 
-class SpecialisedViews:
-    """Views of a model whose control flow depends on its inputs, by what a run decides.
+class SpecialisedModel:
+    """A model whose control flow depends on its inputs: another model for each way it may run.
 
     Raises UnsupportedError where its bodies, or what lies around them, lack rules.
     """
@@ -148,30 +148,30 @@ class SpecialisedViews:
         if output is not None and on_unsupported == "error":
             self.plan.check(output)
         specialiser.start()
-        self._views: Recent[Views] = Recent()
+        self._models: Recent[PreparedModel] = Recent()
 
     @property
     def graph(self) -> Graph:
         """The graph as it is before anything runs."""
         return self.plan.graph
 
-    def read(self, inputs: Any) -> tuple[Views, dict[str, Array]]:
-        """Views of the model as it runs on `inputs`, and these, checked, by tensor."""
+    def read(self, inputs: Any) -> tuple[PreparedModel, dict[str, Array]]:
+        """The model as it runs on `inputs`, and these as arrays by input name, checked."""
         feeds, lengths = self._specialiser.read(inputs)
         decisions, model = self._specialiser.specialised(feeds, lengths)
-        return self._views.get(decisions, lambda: Views(model, *self._how)), feeds
+        return self._models.get(decisions, lambda: PreparedModel(model, *self._how)), feeds
 
-    def straight(self) -> Views:
+    def straight(self) -> PreparedModel:
         """Raises CompileError: every run may take other branches."""
         raise undecided(self._specialiser.questions)
 
 
-def subject(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> Subject:
-    """What is explained: a loaded model, or the models that it is for different inputs."""
+def open_model(model: Model, on_unsupported: OnUnsupported, runtime: Runtime) -> ExplainableModel:
+    """Prepare a loaded model; where its control flow depends on inputs, for each way it runs."""
     specialiser = Specialiser(rewritten(model), runtime)
     if specialiser.questions:
-        return SpecialisedViews(specialiser, on_unsupported, runtime)
-    return Views(specialiser.model, on_unsupported, runtime)
+        return SpecialisedModel(specialiser, on_unsupported, runtime)
+    return PreparedModel(specialiser.model, on_unsupported, runtime)
 
 
 def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:

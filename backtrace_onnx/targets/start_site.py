@@ -23,7 +23,7 @@ from backtrace_onnx.propagation.reverse_walk import NodeStep, Values
 from backtrace_onnx.structures.base import Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.start import Options
+from backtrace_onnx.targets.start import StartSettings
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 _SIDED = frozenset({"classification", "detection", "ctc", "contrast"})
@@ -35,7 +35,7 @@ CONTRAST = "contrast"
 """What takes the place of a task where one entry is set against another."""
 
 
-class Readings(NamedTuple):
+class StartReadings(NamedTuple):
     """What a start reads beside the output, shaped like it; None where it reads no such thing.
 
     Attributes:
@@ -48,7 +48,7 @@ class Readings(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Site:
+class StartSite:
     """Where a policy starts to explain an output.
 
     Attributes:
@@ -125,7 +125,7 @@ class Site:
         over = [part.node.name for part in self.head.parts] if self.at_scores else []
         return find_gauges(plan, self.head.output, over)
 
-    def options(self, how: Options, *, alone: bool, raises: bool) -> Options:
+    def options(self, how: StartSettings, *, alone: bool, raises: bool) -> StartSettings:
         """How the start is made; `alone`: a sample of the output has one entry."""
         return replace(
             how,
@@ -150,13 +150,13 @@ class Site:
         signs = self.head.signs(ops, step, self.whole)
         return ops.Mul(start, scores if signs is None else ops.Mul(scores, signs))
 
-    def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Readings:
+    def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> StartReadings:
         """What the start reads."""
         if self.carries_slopes:
             step = partial(_step, self.whole, ops, self.method, values, axes)
             signs = self.head.signs(ops, step, self.whole) if self.at_scores else None
             one = ops.Expand(ops.scalar(1), values.shape(self.head.output))
-            return Readings(one if signs is None else signs, None)
+            return StartReadings(one if signs is None else signs, None)
         apart = self.policy.channels > 1 and self.task != "start"
         step = partial(_step, self.whole, ops, self.method, values, axes)
         scores = sides = None
@@ -164,7 +164,7 @@ class Site:
             scores = self.head.values(ops, step, self.whole)
         if apart and self.task in (_SIDED if not self.head.function else _SIDED | {"regression"}):
             sides = self.head.sides(ops, step, self.whole)
-        return Readings(scores, sides)
+        return StartReadings(scores, sides)
 
 
 def _step(

@@ -9,7 +9,7 @@ from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.targets.two_classes import mirrored
 
-Way: TypeAlias = Literal[
+ScoreMove: TypeAlias = Literal[
     "move", "pick", "pass", "scale", "mirror", "turn", "log", "log of rest", "squash"
 ]
 """What a node does to scores: "pick" chooses the largest; "scale" multiplies by what is positive;
@@ -17,7 +17,7 @@ Way: TypeAlias = Literal[
 
 
 @dataclass(frozen=True)
-class Part:
+class PathNode:
     """A node on the way of scores.
 
     Attributes:
@@ -25,13 +25,13 @@ class Part:
         made: its output.
     """
 
-    way: Way
+    way: ScoreMove
     node: Node
     source: str
     made: str
 
 
-Parts: TypeAlias = tuple[Part, ...]
+ScorePath: TypeAlias = tuple[PathNode, ...]
 
 PASSING = frozenset(
     [
@@ -63,14 +63,14 @@ MOVING = frozenset(
 )
 
 
-def way_of(node: Node) -> Way | None:
+def way_of(node: Node) -> ScoreMove | None:
     """What a node that hands values on does to them; None for others."""
     if node.operator in PASSING:
         return "pass"
     return "move" if node.operator in MOVING else None
 
 
-def beneath(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
+def beneath(tensor: str, graph: Graph) -> tuple[ScorePath, Node | None]:
     """The node whose units a tensor holds, and those between, in order."""
     maker = graph.producers.get(tensor)
     if maker is None:
@@ -80,7 +80,7 @@ def beneath(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
         makers = {made.name: made for _, made in found if made is not None}
         parts = {part.made: part for below, _ in found for part in below}
         if len(makers) == 1 and all(made is not None for _, made in found):
-            joined = Part("move", maker, maker.inputs[0], tensor)
+            joined = PathNode("move", maker, maker.inputs[0], tensor)
             return (*parts.values(), joined), next(iter(makers.values()))
         return (), maker
     way, source = way_of(maker) or "turn", maker.inputs[0] if maker.inputs else ""
@@ -89,16 +89,16 @@ def beneath(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
     if not source:
         return (), maker
     parts_below, made = beneath(source, graph)
-    return (*parts_below, Part(way, maker, source, tensor)), made
+    return (*parts_below, PathNode(way, maker, source, tensor)), made
 
 
-def _around(tensor: str, graph: Graph) -> tuple[Parts, Node | None]:
+def _around(tensor: str, graph: Graph) -> tuple[ScorePath, Node | None]:
     """The same of a tensor inside of what is read as one function of one tensor."""
     region = next((n for n in graph.nodes if n.name == graph.hidden.get(tensor)), None)
     if region is None or not is_region(region) or len(region.inputs) != 1:
         return (), None
     below, made = beneath(region.inputs[0], graph)
-    return (*below, Part("pass", region, region.inputs[0], tensor)), made
+    return (*below, PathNode("pass", region, region.inputs[0], tensor)), made
 
 
 def _turned(node: Node, graph: Graph) -> str:
@@ -112,7 +112,7 @@ def _turned(node: Node, graph: Graph) -> str:
     return next((x for x, k in pairs if k is not None and k.size == 1 and (k < 0).all()), "")
 
 
-def is_decision(maker: Node, below: Parts, graph: Graph) -> bool:
+def is_decision(maker: Node, below: ScorePath, graph: Graph) -> bool:
     """Whether the second of two columns is taken, whose first is its negative."""
     weights = [graph.constants.get(name) for name in maker.inputs[1:]]
     plain = maker.operator in ("Gemm", "MatMul") and not maker.attributes.get("transB", 0)
