@@ -1,29 +1,72 @@
-"""What every attention operator is made of: heads, masks, MatMul, Softmax, MatMul."""
+"""The one description of attention that every attention operator is written with.
+
+    softmax(cap(q k^T * scale) + masks) v, by heads
+
+What differs from operator to operator is where queries, keys and values come from, what is cached,
+and which keys a query may see; the operators' files say that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.ops.op import Op
-from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
+from backtrace_onnx.expansions.phrases import INT64, places, total
+from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 
-FLOAT, INT64 = 1, 7
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
 
 
-def heads(e: Ops, x: Value, count: int) -> Value:
-    """x[samples, tokens, features] as [samples, heads, tokens, size]."""
-    return e.Transpose(e.Reshape(x, ints(0, 0, count, -1)), perm=[0, 2, 1, 3])
+class Attended(NamedTuple):
+    """What attention makes, and what it makes on the way.
+
+    Attributes:
+        y: [samples, heads, queries, size].
+        raw: q k^T * scale [samples, heads, queries, keys], which are the scores.
+        limited: the scores after their cap.
+        masked: the scores with what is added to them.
+        weights: their softmax.
+    """
+
+    y: Value
+    raw: Value
+    limited: Value
+    masked: Value
+    weights: Value
 
 
-def merged(e: Ops, x: Value) -> Value:
-    """[samples, heads, tokens, size] as [samples, tokens, features]."""
-    return e.Reshape(e.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1))
+def attend(
+    e: Ops,
+    q: Value,
+    k: Value,
+    v: Value,
+    *added: Value,
+    scale: float | None = None,
+    size: int | None = None,
+    cap: float = 0.0,
+    sink: Value = None,
+    groups: tuple[int, int] | None = None,
+) -> Attended:
+    """Attention of q, k and v, [samples, heads, tokens, size] each.
+
+    Args:
+        added: what is added to the scores one after the other: biases and masks; None is left out.
+        scale: what the scores are multiplied with; by default 1 / sqrt(size).
+        size: features of a head, if known.
+        cap: the scores become cap * tanh(scores / cap); 0 for none.
+        sink: [heads], the score of one more key that has no value.
+        groups: (heads, key heads) where several heads share the keys and values of one.
+    """
+    turned = e.Transpose(k, perm=[0, 1, 3, 2])
+    raw = limited = _product(e, scaled(e, q, scale, size), turned, groups)
+    if cap:
+        limited = e.Mul(e.Tanh(e.Div(raw, e.scalar(cap))), e.scalar(cap))
+    masked = total(e, limited, *added)
+    weights = _softmax(e, masked, sink)
+    return Attended(_product(e, weights, v, groups), raw, limited, masked, weights)
 
 
 def scaled(e: Ops, q: Value, scale: float | None, size: int | None) -> Value:
@@ -36,31 +79,17 @@ def scaled(e: Ops, q: Value, scale: float | None, size: int | None) -> Value:
     return e.Div(q, e.Sqrt(computed))
 
 
-def products(e: Ops, q: Value, k: Value, groups: tuple[int, int] | None = None) -> Value:
-    """Scores [samples, heads, queries, keys] of q and k laid out by heads.
-
-    Args:
-        groups: (heads, key heads) where several heads share the keys of one.
-    """
-    turned = e.Transpose(k, perm=[0, 1, 3, 2])
-    if groups is None:
-        return e.MatMul(q, turned)
+def _product(e: Ops, a: Value, b: Value, groups: tuple[int, int] | None) -> Value:
+    """a b by heads; the heads that share one of b's lie one under the other meanwhile."""
+    if groups is None or groups[0] == groups[1]:
+        return e.MatMul(a, b)
     count, few = groups
-    made = e.MatMul(e.Reshape(q, ints(0, few, -1, 0)), turned)
+    made = e.MatMul(e.Reshape(a, ints(0, few, -1, 0)), b)
     return e.Reshape(made, ints(0, count, -1, 0))
 
 
-def weighed(e: Ops, a: Value, v: Value, groups: tuple[int, int] | None = None) -> Value:
-    """Attention a times v, laid out by heads."""
-    if groups is None:
-        return e.MatMul(a, v)
-    count, few = groups
-    made = e.MatMul(e.Reshape(a, ints(0, few, -1, 0)), v)
-    return e.Reshape(made, ints(0, count, -1, 0))
-
-
-def softmax(e: Ops, scores: Value, sink: Value = None) -> Value:
-    """Softmax over the keys; `sink` [heads] is the score of one more key that has no value."""
+def _softmax(e: Ops, scores: Value, sink: Value) -> Value:
+    """Softmax over the keys, among which the sink is counted and then left out again."""
     if sink is None:
         return e.Softmax(scores, axis=-1)
     column = e.Mul(e.Slice(scores, ints(0), ints(1), ints(3)), e.zero())
@@ -69,15 +98,17 @@ def softmax(e: Ops, scores: Value, sink: Value = None) -> Value:
     return e.Slice(made, ints(0), ints(-1), ints(3))
 
 
-def capped(e: Ops, scores: Value, cap: float) -> Value:
-    """cap * tanh(scores / cap); the scores where there is no cap."""
-    if not cap:
-        return scores
-    limit = e.scalar(cap)
-    return e.Mul(e.Tanh(e.Div(scores, limit)), limit)
+# Layouts ----------------------------------------------------------------------------------------
 
 
-# Masks ------------------------------------------------------------------------------------------
+def heads(e: Ops, x: Value, count: int) -> Value:
+    """x[samples, tokens, features] as [samples, heads, tokens, size]."""
+    return e.Transpose(e.Reshape(x, ints(0, 0, count, -1)), perm=[0, 2, 1, 3])
+
+
+def merged(e: Ops, x: Value) -> Value:
+    """[samples, heads, tokens, size] as [samples, tokens, features]."""
+    return e.Reshape(e.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1))
 
 
 def length(e: Ops, x: Value) -> Value:
@@ -85,9 +116,12 @@ def length(e: Ops, x: Value) -> Value:
     return e.Squeeze(e.Shape(x, start=2, end=3), ints(0))
 
 
-def places(e: Ops, count: Value) -> Value:
-    """0, 1, ..., count - 1."""
-    return e.Range(np.int64(0), count, np.int64(1))
+def joined(e: Ops, past: Value, new: Value) -> Value:
+    """Keys or values of earlier tokens, if there are any, and of new ones."""
+    return new if past is None else e.Concat(past, new, axis=2)
+
+
+# Masks ------------------------------------------------------------------------------------------
 
 
 def causal(e: Ops, queries: Value, keys: Value) -> Value:
@@ -98,14 +132,21 @@ def causal(e: Ops, queries: Value, keys: Value) -> Value:
 
 
 def lowest(e: Ops) -> npt.NDArray[np.generic]:
-    """The smallest finite number: of a masked score nothing is left."""
+    """The smallest finite number: of a masked score nothing is left.
+
+    Not -inf: a query that sees no key would get no numbers, where onnxruntime spreads it evenly.
+    """
     known = e.dtype.kind == "f"
     return e.scalar(float(np.finfo(e.dtype).min) if known else _LOWEST_BFLOAT16)
 
 
-def hidden(e: Ops, keep: Value, score: Value, otherwise: Value = None) -> Value:
-    """What is added to the scores: `score` where `keep` is false, else 0 or `otherwise`."""
-    return e.Where(keep, e.zero() if otherwise is None else otherwise, score)
+def hidden(e: Ops, keep: Value, score: Value = None, otherwise: Value = None) -> Value:
+    """What is added to the scores: `score` where `keep` is false, else 0 or `otherwise`.
+
+    Without a `score` it is the lowest there is.
+    """
+    shown = e.zero() if otherwise is None else otherwise
+    return e.Where(keep, shown, lowest(e) if score is None else score)
 
 
 def within(e: Ops, mask: Value, samples: Value, keys: Value) -> Value:
@@ -117,15 +158,3 @@ def within(e: Ops, mask: Value, samples: Value, keys: Value) -> Value:
     at = places(e, keys)
     keep = e.And(e.Less(at, ends), e.GreaterOrEqual(at, starts))
     return e.Unsqueeze(keep, ints(1, 2))
-
-
-def parts(e: Ops, op: Op, i: int, x: Value, sizes: Sequence[int]) -> list[Value]:
-    """Input `i`, which is x, cut along its last axis; parts of constants are constants."""
-    array = op.constant(i)
-    if array is None:
-        return list(e.Split(x, ints(*sizes), axis=-1, outputs=len(sizes)))
-    ends = np.cumsum([0, *sizes]).tolist()
-    return [
-        Constant(f"{op.node.name}/{op.node.inputs[i]}:{first}", array[..., first:end])
-        for first, end in pairwise(ends)
-    ]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import total
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
 _WORD = 32  # places that a bitmask holds in one number
 
 
-@expansion("BiasAdd", domain=MICROSOFT)
+@microsoft("BiasAdd")
 def bias_add(e: Ops, op: Op, x: Value, bias: Value, skip: Value) -> Value:
     """(x + bias) + skip."""
-    return e.Add(e.Add(x, bias), skip)
+    return total(e, x, bias, skip)
 
 
-@expansion("BiasSoftmax", domain=MICROSOFT)
+@microsoft("BiasSoftmax")
 def bias_softmax(e: Ops, op: Op, x: Value, bias: Value) -> Value:
     """Softmax(x + bias) over all axes from `axis` on, taken as one."""
     scores, axis = e.Add(x, bias), int(op.attribute("axis", 1))
@@ -28,41 +28,22 @@ def bias_softmax(e: Ops, op: Op, x: Value, bias: Value) -> Value:
     return e.Reshape(e.Softmax(flat, axis=-1), e.Shape(x))
 
 
-@expansion("BiasSplitGelu", domain=MICROSOFT, opset=20)
-def bias_split_gelu(e: Ops, op: Op, x: Value, bias: Value) -> Value:
-    """left * Gelu(right), the halves of x + bias."""
-    left, right = e.Split(e.Add(x, bias), axis=-1, num_outputs=2, outputs=2)
-    return e.Mul(left, e.Gelu(right))
-
-
-@expansion("BiasDropout", domain=MICROSOFT)
+@microsoft("BiasDropout", "BitmaskBiasDropout")
 def bias_dropout(
     e: Ops, op: Op, x: Value, bias: Value, residual: Value = None, *switches: Value
 ) -> tuple[Value, Value]:
     """x + bias + residual: nothing is dropped at inference."""
     _refuse_training(op, 4)
-    return _sum(e, x, bias, residual), e.Expand(np.bool_(True), e.Shape(x))
+    bits = op.node.op_type == "BitmaskBiasDropout"
+    kept = _full_bitmask(e, x) if bits else e.Expand(np.bool_(True), e.Shape(x))
+    return total(e, x, bias, residual), kept
 
 
-@expansion("BitmaskBiasDropout", domain=MICROSOFT)
-def bitmask_bias_dropout(
-    e: Ops, op: Op, x: Value, bias: Value, residual: Value = None, *switches: Value
-) -> tuple[Value, Value]:
-    """x + bias + residual: nothing is dropped at inference."""
-    _refuse_training(op, 4)
-    return _sum(e, x, bias, residual), _full_bitmask(e, x)
-
-
-@expansion("BitmaskDropout", domain=MICROSOFT)
+@microsoft("BitmaskDropout")
 def bitmask_dropout(e: Ops, op: Op, x: Value, *switches: Value) -> tuple[Value, Value]:
     """x: nothing is dropped at inference."""
     _refuse_training(op, 2)
     return e.Identity(x), _full_bitmask(e, x)
-
-
-def _sum(e: Ops, x: Value, bias: Value, residual: Value) -> Value:
-    total = e.Add(x, bias)
-    return total if residual is None else e.Add(total, residual)
 
 
 def _refuse_training(op: Op, at: int) -> None:

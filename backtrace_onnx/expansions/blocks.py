@@ -6,30 +6,52 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import helper
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import Array, fixed, fixed_or_none, total
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.model.sessions import IR_VERSION, initializer, make_session, stays_inline
 from backtrace_onnx.ops.vocabulary import Constant
 
-Array = npt.NDArray[Any]
-MICROSOFT = "com.microsoft"
+# Numbers in bytes -------------------------------------------------------------------------------
 
 
-@expansion("MatMulNBits", domain=MICROSOFT)
+def unpacked(x: Array, bits: int) -> Array:
+    """Numbers without sign that lie in bytes along the last axis, the lowest bits first."""
+    if bits == 8:
+        return x
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    numbers = (x[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return np.asarray(numbers.reshape(*x.shape[:-1], -1))
+
+
+def middle(scales: Array, bits: int) -> Array:
+    """The zero points where none are given: numbers without sign lie around half their range."""
+    return np.full(scales.shape, 1 << (bits - 1), np.uint8)
+
+
+def by_blocks(x: Array, scales: Array, zeros: Array, axis: int, size: int) -> Array:
+    """(x - zero) * scale, each for `size` neighbours along `axis`."""
+    length = x.shape[axis]
+    scale, zero = (np.repeat(a, size, axis).take(range(length), axis) for a in (scales, zeros))
+    shifted = x.astype(scale.dtype) - zero.astype(scale.dtype)
+    return np.asarray(shifted * scale)
+
+
+# Products ---------------------------------------------------------------------------------------
+
+
+@microsoft("MatMulNBits")
 def matmul_nbits(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     """Product with the weights it stands for, and a bias."""
-    packed, scales, zeros, group = _constants(op, (1, 2, 3, 4))
-    if group is not None or op.attribute("weight_prepacked", 0):
+    packed, scales, zeros = fixed(op, 1), fixed(op, 2), fixed_or_none(op, 3)
+    if op.has(4) or op.attribute("weight_prepacked", 0):
         raise RuleError("regrouped or prepacked weights have no expansion")
     bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size"))
-    features, made = int(op.attribute("K")), int(op.attribute("N"))
-    weight = _weights(packed, scales, zeros, bits, size, (made, features))
-    product = e.MatMul(x, Constant(f"{op.node.name}/weight", weight))
-    bias = rest[4] if len(rest) > 4 else None
-    return product if bias is None else e.Add(product, bias)
+    shape = int(op.attribute("N")), int(op.attribute("K"))
+    weight = _weights(packed, scales, zeros, bits, size, shape)
+    return total(e, e.MatMul(x, Constant(f"{op.node.name}/weight", weight)), *rest[4:5])
 
 
 def _weights(
@@ -44,19 +66,19 @@ def _weights(
     if not packed.size:
         return np.zeros((features, made), scales.dtype)
     values = unpacked(packed.reshape(made, -1, packed.shape[-1]), bits).reshape(made, -1)
-    blocks = values.shape[1] // size
+    scales = scales.reshape(made, values.shape[1] // size)
     if zeros is None:
-        zeros = np.full((made, blocks), 1 << (bits - 1), np.uint8)
+        zeros = middle(scales, bits)
     elif zeros.dtype == np.uint8:
-        zeros = unpacked(zeros.reshape(made, -1), bits)[:, :blocks]
-    weights = by_blocks(values, scales.reshape(made, blocks), zeros.reshape(made, blocks), 1, size)
+        zeros = unpacked(zeros.reshape(made, -1), bits)[:, : scales.shape[1]]
+    weights = by_blocks(values, scales, zeros.reshape(scales.shape), 1, size)
     return np.ascontiguousarray(weights[:, :features].T)
 
 
-@expansion("MatMulNBitsQLoRA", domain=MICROSOFT)
+@microsoft("MatMulNBitsQLoRA")
 def matmul_nbits_with_adapter(e: Ops, op: Op, x: Value, *_: Value) -> Value:
     """Product with the weights it stands for, plus that with the two thin ones of its adapter."""
-    packed, scales, a, a_scales, b, b_scales = _constants(op, range(1, 7))
+    packed, scales, a, a_scales, b, b_scales = (fixed(op, i) for i in range(1, 7))
     features, made = int(op.attribute("K")), int(op.attribute("N"))
     bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size", 32))
     of_adapter = int(op.attribute("lora_bits", 8)), int(op.attribute("lora_block_size", 32))
@@ -71,42 +93,17 @@ def matmul_nbits_with_adapter(e: Ops, op: Op, x: Value, *_: Value) -> Value:
     return e.Add(base, times(down, "up", b, b_scales, None, *of_adapter, (made, a.shape[0])))
 
 
-def _constants(op: Op, places: Sequence[int]) -> list[Any]:
-    """Constant inputs, None where left out. Raises RuleError where one is computed."""
-    found = [op.constant(i) for i in places]
-    if any(array is None and op.has(i) for i, array in zip(places, found, strict=True)):
-        raise RuleError("its weights are computed while the model runs")
-    return found
-
-
-def unpacked(x: Array, bits: int) -> Array:
-    """Numbers without sign that lie in bytes along the last axis, the lowest bits first."""
-    if bits == 8:
-        return x
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    numbers = (x[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return np.asarray(numbers.reshape(*x.shape[:-1], -1))
-
-
-def by_blocks(x: Array, scales: Array, zeros: Array, axis: int, size: int) -> Array:
-    """(x - zero) * scale, each for `size` neighbours along `axis`."""
-    length = x.shape[axis]
-    scale, zero = (np.repeat(a, size, axis).take(range(length), axis) for a in (scales, zeros))
-    shifted = x.astype(scale.dtype) - zero.astype(scale.dtype)
-    return np.asarray(shifted * scale)
-
-
-@expansion("GatherBlockQuantized", domain=MICROSOFT)
+@microsoft("GatherBlockQuantized")
 def gather_block_quantized(
     e: Ops, op: Op, table: Value, indices: Value, scales: Value, zeros: Value = None
 ) -> Value:
     """Rows of the table it stands for."""
-    data, scale, zero = _constants(op, (0, 2, 3))
+    data, scale, zero = fixed(op, 0), fixed(op, 2), fixed_or_none(op, 3)
     bits, axis = int(op.attribute("bits", 4)), int(op.attribute("gather_axis", 0))
     size, along = int(op.attribute("block_size", 128)), int(op.attribute("quantize_axis", 1))
     if data.dtype == np.uint8:
         data = unpacked(data, bits)
-        zero = _middle(scale, bits) if zero is None else unpacked(zero, bits)
+        zero = middle(scale, bits) if zero is None else unpacked(zero, bits)
     elif data.dtype.kind == "f" or not size:
         raise RuleError("tables of small floats have no expansion")
     elif zero is None:
@@ -116,35 +113,31 @@ def gather_block_quantized(
     return e.Gather(Constant(f"{op.node.name}/table", real), indices, axis=axis)
 
 
-def _middle(scales: Array, bits: int) -> Array:
-    return np.full(scales.shape, 1 << (bits - 1), np.uint8)
-
-
-@expansion("MatMulBnb4", "MatMulFpQ4", domain=MICROSOFT)
+@microsoft("MatMulBnb4", "MatMulFpQ4")
 def matmul_packed(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     """Product with the weights it stands for, which onnxruntime unpacks."""
-    fixed = _constants(op, range(1, len(op.node.inputs)))
-    shape = op.constant(2) if op.node.op_type == "MatMulFpQ4" else None
-    features = int(op.attribute("K", 0) if shape is None else shape.reshape(-1)[0])
-    return e.MatMul(x, Constant(f"{op.node.name}/weight", _answer(op, features, fixed)))
+    weights = [fixed(op, i) for i in range(1, len(op.node.inputs))]
+    of_shape = op.node.op_type == "MatMulFpQ4"
+    features = int(weights[1].reshape(-1)[0] if of_shape else op.attribute("K", 0))
+    return e.MatMul(x, Constant(f"{op.node.name}/weight", _answer(op, features, weights)))
 
 
-def _answer(op: Op, features: int, fixed: Sequence[Array]) -> Array:
+def _answer(op: Op, features: int, weights: Sequence[Array]) -> Array:
     """What the operator makes of the identity: its weights [features, made]."""
-    names = [f"c{i}" for i in range(len(fixed))]
+    arrays = {f"c{i}": array for i, array in enumerate(weights)}
     node = helper.make_node(
-        op.node.op_type, ["x", *names], ["y"], domain=op.node.domain, **op.node.attributes
+        op.node.op_type, ["x", *arrays], ["y"], domain=op.node.domain, **op.node.attributes
     )
     graph = helper.make_graph(
         [node],
         "weights",
         [helper.make_tensor_value_info("x", 1, [features, features])],
         [helper.make_tensor_value_info("y", 1, None)],
-        [initializer(name, array) for name, array in zip(names, fixed, strict=True)],
+        [initializer(name, array) for name, array in arrays.items()],
     )
     opsets = [helper.make_opsetid(domain, n) for domain, n in (("", 18), (op.node.domain, 1))]
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    aside = {k: a for k, a in zip(names, fixed, strict=True) if not stays_inline(a)}
+    aside = {name: array for name, array in arrays.items() if not stays_inline(array)}
     session = make_session(proto, aside, threads=1)
     made: Array = session.run(None, {"x": np.eye(features, dtype=np.float32)})[0]
     return made

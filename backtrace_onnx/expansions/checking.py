@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import INT32, INT64
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
-INT32, INT64 = 6, 7
 
-
-@expansion("IsAllFinite", domain=MICROSOFT)
+@microsoft("IsAllFinite")
 def is_all_finite(e: Ops, op: Op, *inputs: Value) -> Value:
     """Whether no element of any input is infinite or not a number."""
     tests = [e.IsInf] * (not op.attribute("isnan_only", 0))
@@ -20,7 +18,7 @@ def is_all_finite(e: Ops, op: Op, *inputs: Value) -> Value:
     return e.Equal(e.Max(*found), np.int32(0))
 
 
-@expansion("NGramRepeatBlock", domain=MICROSOFT)
+@microsoft("NGramRepeatBlock")
 def ngram_repeat_block(e: Ops, op: Op, ids: Value, scores: Value) -> Value:
     """Scores, -inf for tokens that would repeat a run of `ngram_size` tokens of the text."""
     size, one = int(op.attribute("ngram_size")), ints(1)

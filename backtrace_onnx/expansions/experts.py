@@ -3,29 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.blocks import Array, by_blocks, unpacked
+from backtrace_onnx.expansions.attending import lowest
+from backtrace_onnx.expansions.blocks import by_blocks, middle, unpacked
 from backtrace_onnx.expansions.gates import swish_gated
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import (
+    FLOAT,
+    Array,
+    fixed,
+    fixed_or_none,
+    halves,
+    size_of,
+    swish,
+)
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import Constant, ints
 
-MICROSOFT = "com.microsoft"
+_LEAST = np.float32(1e-20)
 
 
-@expansion("MoE", domain=MICROSOFT, opset=20)
-def mixture_of_experts(
-    e: Ops,
-    op: Op,
-    x: Value,
-    router: Value,
-    *layers: Value,
-) -> Value:
+@microsoft("MoE", opset=20)
+def mixture_of_experts(e: Ops, op: Op, x: Value, router: Value, *layers: Value) -> Value:
     """Sum of the chosen experts' answers, each times its share of the router's softmax."""
     return _mixed(e, op, x, router, layers, among_chosen=False)
+
+
+@microsoft("QMoE", opset=20)
+def quantised_mixture(e: Ops, op: Op, x: Value, router: Value, *rest: Value) -> Value:
+    """The mixture of experts with the weights it stands for."""
+    if op.attribute("quant_type", "int") != "int" or op.has(14):
+        raise RuleError("floating-point weights, or weights beside the router's, have no expansion")
+    given = [*rest, *[None] * 12]
+    layers: list[Value] = []
+    for layer, at in enumerate((2, 5, 8)):
+        bits = int(op.attribute(f"fc{layer + 1}_expert_weight_bits", 0))
+        real = _real(op, at, 11 + layer, bits or int(op.attribute("expert_weight_bits", 4)))
+        name = f"{op.node.name}/weight{layer}"
+        layers += [None if real is None else Constant(name, real), given[at]]
+    return _mixed(e, op, x, router, layers, among_chosen=True)
+
+
+def _real(op: Op, at: int, zeros_at: int, bits: int) -> Array | None:
+    """Weights [experts, made, features] of one layer; None where the layer is left out."""
+    if not op.has(at):
+        return None
+    values, scales = unpacked(fixed(op, at), bits), fixed(op, at + 1)
+    zeros = fixed_or_none(op, zeros_at)
+    size = int(op.attribute("block_size", 0)) or values.shape[2]
+    scales = scales.reshape(*values.shape[:2], -1)
+    if zeros is None:
+        zeros = middle(scales, bits)
+    else:
+        zeros = unpacked(zeros, bits).reshape(*values.shape[:2], -1)[..., : scales.shape[2]]
+    return by_blocks(values, scales, zeros, 2, size)
 
 
 def _mixed(
@@ -41,10 +74,8 @@ def _mixed(
         raise RuleError("a sparse mixer has no expansion")
     tokens = e.Unsqueeze(e.Reshape(x, e.Concat(ints(-1), e.Shape(x, start=-1), axis=0)), ints(0))
     inner = _product(e, tokens, first, first_bias)
-    inner = _activated(
-        e, op, inner, None if third is None else _product(e, tokens, third, third_bias)
-    )
-    answers = _product(e, inner, second, second_bias)
+    gate = None if third is None else _product(e, tokens, third, third_bias)
+    answers = _product(e, _activated(e, op, inner, gate), second, second_bias)
     shares = e.Unsqueeze(e.Transpose(_shares(e, op, router, among_chosen), perm=[1, 0]), ints(2))
     mixed = e.ReduceSum(e.Mul(answers, shares), ints(0), keepdims=0)
     return e.Reshape(mixed, e.Shape(x))
@@ -70,16 +101,18 @@ def _shares(e: Ops, op: Op, router: Value, among_chosen: bool) -> Value:
 
 
 def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
+    """The activation of x, times the gate where there is one."""
     kind = op.attribute("activation_type", "relu")
-    if kind == "swiglu":
-        return swish_gated(e, op, *_halves(e, op, x, gate), **_limits(op))
-    if kind == "geglu":
+    if kind in ("swiglu", "geglu"):
         x, gate = _halves(e, op, x, gate)
-        return e.Mul(e.Gelu(x, approximate="tanh"), gate)
+    if kind == "swiglu":
+        after = bool(op.attribute("swiglu_limit_after_activation", 0))
+        return swish_gated(e, op, x, gate, limit=op.attribute("swiglu_limit"), after=after)
     known: dict[str, Callable[[], Value]] = {
         "relu": lambda: e.Relu(x),
         "gelu": lambda: e.Gelu(x, approximate="tanh"),
-        "silu": lambda: e.Mul(x, e.Sigmoid(x)),
+        "geglu": lambda: e.Gelu(x, approximate="tanh"),
+        "silu": lambda: swish(e, x),
         "relu2": lambda: e.Mul(e.Relu(x), e.Relu(x)),
         "identity": lambda: x,
     }
@@ -92,52 +125,50 @@ def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
 def _halves(e: Ops, op: Op, x: Value, gate: Value) -> tuple[Value, Value]:
     """What is activated and what it is multiplied with; one product may hold both."""
     fusion = int(op.attribute("swiglu_fusion", 0))
-    if fusion == 1:
-        pairs = e.Reshape(x, ints(0, 0, -1, 2))
-        parts = e.Split(pairs, axis=3, num_outputs=2, outputs=2)
-        return e.Squeeze(parts[0], ints(3)), e.Squeeze(parts[1], ints(3))
-    if fusion == 2:
-        x, gate = e.Split(x, axis=2, num_outputs=2, outputs=2)
-    return x, gate
+    if fusion == 1:  # one of each in turn
+        first, second = halves(e, e.Reshape(x, ints(0, 0, -1, 2)), 3)
+        return e.Squeeze(first, ints(3)), e.Squeeze(second, ints(3))
+    return halves(e, x, 2) if fusion == 2 else (x, gate)
 
 
-def _limits(op: Op) -> dict[str, Any]:
-    return {
-        "limit": op.attribute("swiglu_limit"),
-        "after": bool(op.attribute("swiglu_limit_after_activation", 0)),
-    }
+# Routers ----------------------------------------------------------------------------------------
 
 
-@expansion("QMoE", domain=MICROSOFT, opset=20)
-def quantised_mixture(e: Ops, op: Op, x: Value, router: Value, *rest: Value) -> Value:
-    """The mixture of experts with the weights it stands for."""
-    if op.attribute("quant_type", "int") != "int" or op.has(14):
-        raise RuleError("floating-point weights, or weights beside the router's, have no expansion")
-    given = [*rest, *[None] * 12]
-    layers: list[Value] = []
-    for layer, at in enumerate((2, 5, 8)):
-        bits = int(op.attribute(f"fc{layer + 1}_expert_weight_bits", 0))
-        real = _real(op, at, 11 + layer, bits or int(op.attribute("expert_weight_bits", 4)))
-        name = f"{op.node.name}/weight{layer}"
-        layers += [None if real is None else Constant(name, real), given[at]]
-    return _mixed(e, op, x, router, layers, among_chosen=True)
+@microsoft("MoEGroupRouter")
+def group_router(
+    e: Ops, op: Op, logits: Value, bias: Value, weight: Value = None
+) -> tuple[Value, ...]:
+    """Log of the logits' sigmoid at the experts chosen from the best groups; else a sentinel."""
+    experts = size_of(op, 1, 0)
+    if weight is not None:
+        logits = e.MatMul(logits, e.Transpose(weight, perm=[1, 0]))
+    shares = e.Sigmoid(e.Reshape(e.Cast(logits, to=FLOAT), ints(-1, experts)))
+    scores = e.Add(shares, bias)
+    routed = _routed(e, op, shares, scores, experts) if op.names(0) else None
+    return routed, scores if op.names(1) else None, shares if op.names(2) else None
 
 
-def _real(op: Op, at: int, zeros_at: int, bits: int) -> Array | None:
-    """Weights [experts, made, features] of one layer; None where the layer is left out.
+def _routed(e: Ops, op: Op, shares: Value, scores: Value, experts: int) -> Value:
+    """Logs of the shares of the experts with the best scores, the sentinel elsewhere."""
+    groups = int(op.attribute("n_group", 1))
+    if groups > 1:
+        scores = _of_best_groups(e, op, scores, experts, groups)
+    _, chosen = e.TopK(scores, ints(int(op.attribute("top_k"))), axis=-1, outputs=2)
+    logs = e.Log(e.Max(shares, _LEAST))
+    elsewhere = e.Expand(np.float32(op.attribute("router_sentinel", -10000.0)), e.Shape(shares))
+    made = e.ScatterElements(elsewhere, chosen, e.GatherElements(logs, chosen, axis=-1), axis=-1)
+    return e.Cast(made, to=e.float_type)
 
-    Raises RuleError where they are computed.
-    """
-    if not op.has(at):
-        return None
-    packed, scales, zeros = (op.constant(i) for i in (at, at + 1, zeros_at))
-    if packed is None or scales is None or (zeros is None and op.has(zeros_at)):
-        raise RuleError("its weights are computed while the model runs")
-    values = unpacked(packed, bits)
-    size = int(op.attribute("block_size", 0)) or values.shape[2]
-    scales = scales.reshape(*values.shape[:2], -1)
-    if zeros is None:
-        zeros = np.full(scales.shape, 1 << (bits - 1), np.uint8)
-    else:
-        zeros = unpacked(zeros, bits).reshape(*values.shape[:2], -1)[..., : scales.shape[2]]
-    return by_blocks(values, scales, zeros, 2, size)
+
+def _of_best_groups(e: Ops, op: Op, scores: Value, experts: int, groups: int) -> Value:
+    """Scores of the experts of the chosen groups; of all others the lowest number there is."""
+    size = experts // groups
+    grouped = e.Reshape(scores, ints(-1, groups, size))
+    best, _ = e.TopK(grouped, ints(min(int(op.attribute("group_topk", 2)), size)), outputs=2)
+    sums = e.ReduceSum(best, ints(-1), keepdims=0)
+    _, kept = e.TopK(sums, ints(int(op.attribute("topk_group", 1))), axis=-1, outputs=2)
+    nothing = e.Expand(np.float32(0), e.Shape(sums))
+    ones = e.Expand(np.float32(1), e.Shape(kept))
+    open_groups = e.Unsqueeze(e.ScatterElements(nothing, kept, ones, axis=-1), ints(-1))
+    masked = e.Where(e.Greater(open_groups, np.float32(0.5)), grouped, lowest(e))
+    return e.Reshape(masked, ints(-1, experts))

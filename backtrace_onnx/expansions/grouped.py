@@ -1,38 +1,31 @@
-"""Attention of language models whose heads share keys and values, with a cache of earlier ones."""
+"""Attention of language models whose heads share keys and values, with a cache of earlier ones.
+
+The cache is a buffer whose length is not the number of tokens in it: of sample i it holds
+`seqlens_k[i] + 1` minus the new tokens (GroupQueryAttention in onnxruntime's ContribOperators.md).
+New keys are not written into it but put behind it; every key then has a position, by which it is
+masked and biased.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import (
-    INT64,
-    capped,
-    heads,
-    hidden,
-    length,
-    lowest,
-    merged,
-    places,
-    products,
-    scaled,
-    softmax,
-    weighed,
-)
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.attending import attend, heads, hidden, joined, length, merged
+from backtrace_onnx.expansions.phrases import INT64, known_size, named, place, places, size_of
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.expansions.rotary import angles, rotated
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
 _NEVER = np.int64(1 << 40)
 """A position later than all queries."""
 
 _INPUTS = (
-    *("query", "key", "value", "past_key", "past_value", "seqlens_k", "total", "cos", "sin"),
-    *("positions", "added", "sink", "k_scale", "v_scale", "q_norm", "k_norm"),
-    "query_seqlens",
+    "query key value past_key past_value seqlens_k total cos sin positions added sink k_scale "
+    "v_scale q_norm k_norm query_seqlens"
 )
 
 
@@ -53,106 +46,75 @@ class _Cache:
     size: Value
 
 
-@expansion("GroupQueryAttention", domain=MICROSOFT)
-def group_query_attention(e: Ops, op: Op, *given: Value) -> tuple[Value, ...]:
+@microsoft("GroupQueryAttention")
+def group_query_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v; several heads share the keys and values of one."""
-    inputs = dict(zip(_INPUTS, given, strict=False))
-    _check(op, inputs)
-    count, few = int(op.attribute("num_heads")), int(op.attribute("kv_num_heads"))
-    q, k, v = _heads(e, op, inputs, count, few)
-    past_key, past_value = inputs.get("past_key"), inputs.get("past_value")
-    cache = _cache(e, inputs, length(e, q))
-    q, k = _placed(e, op, inputs, q, k, cache)
-    if past_key is not None:
-        k, v = e.Concat(past_key, k, axis=2), e.Concat(past_value, v, axis=2)
-    groups = None if count == few else (count, few)
-    q = scaled(e, q, float(op.attribute("scale", 0.0)), _size(op, count, few))
-    scores = products(e, q, k, groups)
-    scores = capped(e, scores, float(op.attribute("softcap", 0.0)))
-    added = inputs.get("added")
-    if added is not None:
-        scores = e.Add(scores, _by_place(e, added, cache))
-    scores = e.Add(scores, hidden(e, _kept(e, op, cache), lowest(e)))
-    a = softmax(e, scores, _sink(e, op, inputs.get("sink"), count))
-    y = merged(e, weighed(e, a, v, groups))
-    present = (
-        _present(e, x, cache, inputs["total"]) if op.names(i) else None
-        for i, x in enumerate((k, v), start=1)
-    )
-    return y, *present
+    x = named(_INPUTS, inputs)
+    _refuse(op, x)
+    count, few = groups = int(op.attribute("num_heads")), int(op.attribute("kv_num_heads"))
+    features = size_of(op, 0) // (count if x.key is not None else count + 2 * few)
+    q, k, v = x.query, x.key, x.value
+    if k is None:  # then the query holds all three
+        q, k, v = e.Split(
+            q, ints(count * features, few * features, few * features), axis=-1, outputs=3
+        )
+    q, k, v = (heads(e, y, n) for y, n in ((q, count), (k, few), (v, few)))
+    cache = _cache(e, x, length(e, q))
+    q, k = _turned(e, op, x, q, k, cache, features)
+    k, v = joined(e, x.past_key, k), joined(e, x.past_value, v)
+    added = None if x.added is None else _by_place(e, x.added, cache)
+    sink = x.sink
+    if sink is None and op.attribute("smooth_softmax", 0) == 1:  # one more key, whose score is 0
+        sink = np.zeros(count, e.dtype)
+    scale, cap = op.attribute("scale"), float(op.attribute("softcap", 0.0))
+    masking = hidden(e, _kept(e, op, cache))
+    y = attend(
+        *(e, q, k, v, added, masking), scale=scale, size=features, cap=cap, sink=sink, groups=groups
+    ).y
+    present = (_present(e, y, cache, x.total) if op.names(i) else None for i, y in ((1, k), (2, v)))
+    return merged(e, y), *present
 
 
-def _check(op: Op, inputs: dict[str, Value]) -> None:
+def _refuse(op: Op, x: SimpleNamespace) -> None:
     """Raises RuleError for what has no expansion."""
     quantised = {op.attribute(f"{x}_quant_type", "NONE") for x in "kv"} != {"NONE"}
     for used, what in (
         (quantised, "a quantised cache"),
         (op.attribute("sliding_window_cache", 0), "a cache that holds a window"),
         (op.attribute("qk_output", 0) and op.names(3), "its output of the scores"),
-        (inputs.get("q_norm") is not None, "a normalisation that onnxruntime's CPU does not run"),
-        (inputs.get("query_seqlens") is not None, "queries that are padded on the right"),
-        (inputs.get("value") is None and inputs.get("key") is not None, "a key without value"),
+        (x.q_norm is not None, "a normalisation that onnxruntime's CPU does not run"),
+        (x.query_seqlens is not None, "queries that are padded on the right"),
+        (x.value is None and x.key is not None, "a key without value"),
     ):
         if used:
             raise RuleError(f"{what} has no expansion")
 
 
-def _size(op: Op, count: int, few: int) -> int:
-    """Features of a head. Raises RuleError where they are not known."""
-    shape = op.type(0).shape
-    if not shape or not isinstance(shape[-1], int):
-        raise RuleError("the number of features of its query is not known")
-    return int(shape[-1]) // (count if op.has(1) else count + 2 * few)
-
-
-def _heads(
-    e: Ops, op: Op, inputs: dict[str, Value], count: int, few: int
-) -> tuple[Value, Value, Value]:
-    """Queries, keys and values by heads, unpacked."""
-    q, k, v = (inputs.get(name) for name in ("query", "key", "value"))
-    if k is None:
-        size = _size(op, count, few)
-        sizes = ints(count * size, few * size, few * size)
-        q, k, v = e.Split(q, sizes, axis=-1, outputs=3)
-    return heads(e, q, count), heads(e, k, few), heads(e, v, few)
-
-
-def _cache(e: Ops, inputs: dict[str, Value], tokens: Value) -> _Cache:
-    totals = e.Reshape(e.Cast(inputs["seqlens_k"], to=INT64), ints(-1, 1))
+def _cache(e: Ops, x: SimpleNamespace, tokens: Value) -> _Cache:
+    """Where the keys of a cache and as many new ones as there are tokens stand."""
+    totals = e.Reshape(e.Cast(x.seqlens_k, to=INT64), ints(-1, 1))
     past = e.Max(e.Sub(e.Add(totals, ints(1)), tokens), ints(0))
     queries = e.Add(past, places(e, tokens))
-    buffer = inputs.get("past_key")
-    if buffer is None:
+    if x.past_key is None:
         return _Cache(past, queries, queries, None)
-    size = length(e, buffer)
-    index = places(e, size)
+    buffer = length(e, x.past_key)
+    index = places(e, buffer)
     held = e.Where(e.Less(index, past), index, _NEVER)
-    return _Cache(past, e.Concat(held, queries, axis=1), queries, size)
+    return _Cache(past, e.Concat(held, queries, axis=1), queries, buffer)
 
 
-def _placed(
-    e: Ops, op: Op, inputs: dict[str, Value], q: Value, k: Value, cache: _Cache
+def _turned(
+    e: Ops, op: Op, x: SimpleNamespace, q: Value, k: Value, cache: _Cache, features: int
 ) -> tuple[Value, Value]:
     """Queries and new keys turned by their positions, if they are to be."""
     if not op.attribute("do_rotary", 0):
         return q, k
-    positions = inputs.get("positions")
-    at = cache.queries if positions is None else positions
-    cos, sin = (angles(e, inputs[name], at) for name in ("cos", "sin"))
-    pairs, size = bool(op.attribute("rotary_interleaved", 0)), _turned_size(op)
-    turned = (rotated(e, x, cos, sin, pairs=pairs, size=size) for x in (q, k))
-    new_q, new_k = turned
-    return new_q, new_k
-
-
-def _turned_size(op: Op) -> int | None:
-    """How many features of a head are turned, where fewer than all."""
-    table = op.type(_INPUTS.index("cos")).shape
-    count, few = int(op.attribute("num_heads")), int(op.attribute("kv_num_heads"))
-    if not table or not isinstance(table[-1], int):
-        return None
-    turned = 2 * int(table[-1])
-    return None if turned == _size(op, count, few) else turned
+    at = cache.queries if x.positions is None else x.positions
+    cos, sin = (angles(e, table, at) for table in (x.cos, x.sin))
+    half, pairs = known_size(op, place(op, x.cos)), bool(op.attribute("rotary_interleaved", 0))
+    turned = None if half is None or 2 * half == features else 2 * half
+    q, k = (rotated(e, y, cos, sin, pairs=pairs, size=turned) for y in (q, k))
+    return q, k
 
 
 def _kept(e: Ops, op: Op, cache: _Cache) -> Value:
@@ -174,17 +136,10 @@ def _by_place(e: Ops, added: Value, cache: _Cache) -> Value:
         return added
     last = e.Sub(e.Shape(added, start=3), ints(1))
     index = e.Unsqueeze(e.Min(cache.at, last), ints(1, 2))
-    shape = e.Concat(
-        e.Shape(cache.at, end=1), e.Shape(added, start=1, end=3), e.Shape(cache.at, start=1), axis=0
-    )
-    whole = e.Expand(added, e.Concat(e.Shape(cache.at, end=1), ints(1, 1, 1), axis=0))
+    samples, keys = e.Shape(cache.at, end=1), e.Shape(cache.at, start=1)
+    whole = e.Expand(added, e.Concat(samples, ints(1, 1, 1), axis=0))
+    shape = e.Concat(samples, e.Shape(added, start=1, end=3), keys, axis=0)
     return e.GatherElements(whole, e.Expand(index, shape), axis=3)
-
-
-def _sink(e: Ops, op: Op, sink: Value, count: int) -> Value:
-    if sink is None and int(op.attribute("smooth_softmax", 0)) == 1:
-        return np.zeros(count, e.dtype)
-    return sink
 
 
 def _present(e: Ops, x: Value, cache: _Cache, total: Value) -> Value:

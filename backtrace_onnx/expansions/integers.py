@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.phrases import CONVOLUTION, INT32, picked, total
 from backtrace_onnx.expansions.quantised import Scaled
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
 from backtrace_onnx.ops.vocabulary import ints
-
-MICROSOFT = "com.microsoft"
-INT32 = 6
-_CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
 @expansion("MatMulInteger")
@@ -25,8 +22,7 @@ def matmul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
 def conv_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     """Convolution of the tensors without their zero points."""
     x, w = _shifted(e, op, inputs, 0, 1), _shifted(e, op, inputs, 1, 0)
-    attributes = {name: op.attribute(name) for name in _CONVOLUTION}
-    return e.Cast(e.Conv(x, w, **attributes), to=INT32)
+    return e.Cast(e.Conv(x, w, **picked(op, *CONVOLUTION)), to=INT32)
 
 
 def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, axis: int) -> Value:
@@ -44,7 +40,7 @@ def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, axis: int) -> Va
     return e.DequantizeLinear(inputs[i], np.ones(zero.size, e.dtype), inputs[at], axis=axis)
 
 
-@expansion("MulInteger", domain=MICROSOFT)
+@microsoft("MulInteger")
 def mul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product, element by element, of the tensors without their zero points."""
     a, b = (
@@ -56,36 +52,30 @@ def mul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     return e.Cast(e.Mul(a, b), to=INT32)
 
 
-@expansion("ReduceSumInteger", domain=MICROSOFT)
+@microsoft("ReduceSumInteger")
 def reduce_sum_integer(e: Ops, op: Op, x: Value) -> Value:
     """Sum along its axes."""
-    total = e.ReduceSum(
-        e.Cast(x, to=e.float_type), ints(*op.attribute("axes")), keepdims=op.attribute("keepdims")
-    )
-    return e.Cast(total, to=op.output_type().dtype or INT32)
+    axes, keeps = ints(*op.attribute("axes")), op.attribute("keepdims")
+    y = e.ReduceSum(e.Cast(x, to=e.float_type), axes, keepdims=keeps)
+    return e.Cast(y, to=op.output_type().dtype or INT32)
 
 
-@expansion("MatMulInteger16", domain=MICROSOFT)
+@microsoft("MatMulInteger16")
 def matmul_integer16(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """Product of the matrices."""
     return e.Cast(e.MatMul(*(e.Cast(x, to=e.float_type) for x in (a, b))), to=INT32)
 
 
-@expansion("MatMulIntegerToFloat", domain=MICROSOFT)
+@microsoft("MatMulIntegerToFloat")
 def matmul_integer_to_float(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of the matrices it stands for, and a bias."""
     read = Scaled(e, op, inputs, at_once=True)
-    return _sum(e, e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), inputs, 6)
+    return total(e, e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), *inputs[6:7])
 
 
-@expansion("DynamicQuantizeMatMul", domain=MICROSOFT)
+@microsoft("DynamicQuantizeMatMul")
 def dynamic_quantize_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of a rounded matrix and the one it stands for, and a bias."""
     rounded = e.DequantizeLinear(*e.DynamicQuantizeLinear(inputs[0], outputs=3))
     weights = Scaled(e, op, inputs, at_once=True)(1, 2, 3, axis=-1)
-    return _sum(e, e.MatMul(rounded, weights), inputs, 4)
-
-
-def _sum(e: Ops, product: Value, inputs: tuple[Value, ...], i: int) -> Value:
-    bias = inputs[i] if len(inputs) > i else None
-    return product if bias is None else e.Add(product, bias)
+    return total(e, e.MatMul(rounded, weights), *inputs[4:5])

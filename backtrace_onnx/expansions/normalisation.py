@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.fused import channels_last
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import (
+    FLOAT,
+    channels_last,
+    given,
+    size_of,
+    split_last,
+    swish,
+    total,
+)
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
-FLOAT = 1
 
-
-@expansion("SkipLayerNormalization", domain=MICROSOFT)
+@microsoft("SkipLayerNormalization")
 def skip_layer_normalization(
-    e: Ops,
-    op: Op,
-    x: Value,
-    skip: Value,
-    gamma: Value,
-    beta: Value = None,
-    bias: Value = None,
+    e: Ops, op: Op, x: Value, skip: Value, gamma: Value, beta: Value = None, bias: Value = None
 ) -> tuple[Value, ...]:
     """LayerNormalization(x + skip + bias)."""
-    total = _sum(e, x, skip, bias)
-    epsilon = float(op.attribute("epsilon", 1e-12))
-    scale = (gamma,) if beta is None else (gamma, beta)
-    return e.LayerNormalization(total, *scale, axis=-1, epsilon=epsilon), None, None, total
+    # What a constant bias belongs to is found by reading the sum.
+    added, epsilon = total(e, x, skip, bias), float(op.attribute("epsilon", 1e-12))
+    y = e.LayerNormalization(added, *given(gamma, beta), axis=-1, epsilon=epsilon)
+    return y, None, None, added
 
 
-@expansion("SkipSimplifiedLayerNormalization", domain=MICROSOFT)
+@microsoft("SkipSimplifiedLayerNormalization")
 def skip_simplified_layer_normalization(
     e: Ops, op: Op, x: Value, skip: Value, gamma: Value, bias: Value = None
 ) -> tuple[Value, ...]:
     """SimplifiedLayerNormalization(x + skip + bias)."""
-    total = _sum(e, x, skip, bias)
-    epsilon = float(op.attribute("epsilon", 1e-12))
-    return root_mean_square(e, total, gamma, epsilon), None, None, total
+    added = total(e, x, skip, bias)
+    y = root_mean_square(e, added, gamma, float(op.attribute("epsilon", 1e-12)))
+    return y, None, None, added
 
 
 @expansion("SimplifiedLayerNormalization")
@@ -52,57 +50,37 @@ def root_mean_square(
     e: Ops, x: Value, gamma: Value, epsilon: float, axes: tuple[int, ...] = (-1,)
 ) -> Value:
     """gamma * x / sqrt(mean(x^2) + epsilon); half precision is normalised in float32."""
-    if e.dtype.itemsize >= np.float32().itemsize:
-        return e.Mul(_unit(e, x, e.scalar(2), e.scalar(epsilon), axes), gamma)
-    two, small = np.float32(2), np.float32(epsilon)
-    unit = _unit(e, e.Cast(x, to=FLOAT), two, small, axes)
-    return e.Mul(e.Cast(unit, to=e.float_type), gamma)
+    narrow = e.dtype.itemsize < np.float32().itemsize
+    real = e.Cast(x, to=FLOAT) if narrow else x
+    two, small = (np.asarray(n, np.float32 if narrow else e.dtype) for n in (2, epsilon))
+    mean = e.ReduceMean(e.Pow(real, two), ints(*axes), keepdims=1)
+    unit = e.Div(real, e.Sqrt(e.Add(mean, small)))
+    return e.Mul(e.Cast(unit, to=e.float_type) if narrow else unit, gamma)
 
 
-def _unit(e: Ops, x: Value, two: Value, epsilon: Value, axes: tuple[int, ...]) -> Value:
-    mean = e.ReduceMean(e.Pow(x, two), ints(*axes), keepdims=1)
-    return e.Div(x, e.Sqrt(e.Add(mean, epsilon)))
-
-
-def _sum(e: Ops, x: Value, skip: Value, bias: Value) -> Value:
-    """x + skip + bias; what the bias belongs to is found by reading the sum."""
-    total = e.Add(x, skip)
-    return total if bias is None else e.Add(total, bias)
-
-
-@expansion("GatedRMSNorm", domain=MICROSOFT)
+@microsoft("GatedRMSNorm")
 def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value:
     """Root-mean-square normalisation of x in groups as long as `scale`, times act(gate)."""
-    size = op.type(1).shape
-    if not size or not isinstance(size[0], int):
-        raise RuleError("the length of its scale is not known")
-    grouped = e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(-1, size[0]), axis=0))
+    grouped = split_last(e, x, -1, size_of(op, 1, 0))
     normed = root_mean_square(e, grouped, scale, float(op.attribute("epsilon", 1e-5)))
-    opened = e.Sigmoid(gate)
-    if op.attribute("activation", "silu") != "sigmoid":
-        opened = e.Mul(gate, opened)
+    opened = e.Sigmoid(gate) if op.attribute("activation", "silu") == "sigmoid" else swish(e, gate)
     return e.Mul(e.Reshape(normed, e.Shape(x)), opened)
 
 
-@expansion("BranchwiseRMSNorm", domain=MICROSOFT)
+@microsoft("BranchwiseRMSNorm")
 def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
     """Root-mean-square normalisation of every branch."""
     branches = int(op.attribute("num_branches", 0))
-    grouped = (
-        x
-        if not branches
-        else e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(branches, -1), axis=0))
-    )
-    size = e.Shape(grouped, start=-1)
-    epsilon = float(op.attribute("epsilon", 1e-5))
-    normed = root_mean_square(e, grouped, e.scalar(1), epsilon)
+    grouped = split_last(e, x, branches, -1) if branches else x
+    normed = root_mean_square(e, grouped, e.scalar(1), float(op.attribute("epsilon", 1e-5)))
     if scale is not None:
-        laid = scale if op.rank(1) == 2 else e.Reshape(scale, e.Concat(ints(-1), size, axis=0))
-        normed = e.Mul(normed, laid)
-    return normed if not branches else e.Reshape(normed, e.Shape(x))
+        if op.rank(1) != 2:
+            scale = e.Reshape(scale, e.Concat(ints(-1), e.Shape(grouped, start=-1), axis=0))
+        normed = e.Mul(normed, scale)
+    return e.Reshape(normed, e.Shape(x)) if branches else normed
 
 
-@expansion("GroupNorm", domain=MICROSOFT)
+@microsoft("GroupNorm")
 def group_norm(e: Ops, op: Op, x: Value, gamma: Value, beta: Value) -> Value:
     """gamma * x' + beta of x normalised in groups of channels, then perhaps SiLU."""
     groups, epsilon = int(op.attribute("groups")), float(op.attribute("epsilon", 1e-5))
@@ -110,19 +88,18 @@ def group_norm(e: Ops, op: Op, x: Value, gamma: Value, beta: Value) -> Value:
 
     def text(first: Value) -> Value:
         laid = e.Reshape(first, ints(0, groups, -1))
-        unit = e.Reshape(
-            e.InstanceNormalization(laid, ones, zeros, epsilon=epsilon), e.Shape(first)
-        )
+        normed = e.InstanceNormalization(laid, ones, zeros, epsilon=epsilon)
+        unit = e.Reshape(normed, e.Shape(first))
         scale, shift = (
             e.Reshape(e.Cast(v, to=e.float_type), ints(1, -1, 1, 1)) for v in (gamma, beta)
         )
         made = e.Add(e.Mul(unit, scale), shift)
-        return e.Mul(made, e.Sigmoid(made)) if op.attribute("activation", 0) else made
+        return swish(e, made) if op.attribute("activation", 0) else made
 
     return channels_last(e, 4, x, text) if op.attribute("channels_last", 1) else text(x)
 
 
-@expansion("SkipGroupNorm", domain=MICROSOFT)
+@microsoft("SkipGroupNorm")
 def skip_group_norm(
     e: Ops, op: Op, x: Value, gamma: Value, beta: Value, skip: Value, bias: Value = None
 ) -> tuple[Value, Value]:
@@ -130,7 +107,7 @@ def skip_group_norm(
     last = op.attribute("channels_last", 1)
     if op.rank(3) == 2:
         skip = e.Unsqueeze(skip, ints(1, 2) if last else ints(2, 3))
-    if bias is not None:
-        x = e.Add(x, bias if last else e.Unsqueeze(bias, ints(1, 2)))
-    total = e.Add(x, skip)
-    return group_norm(e, op, total, gamma, beta), total
+    if bias is not None and not last:
+        bias = e.Unsqueeze(bias, ints(1, 2))
+    added = total(e, x, bias, skip)
+    return group_norm(e, op, added, gamma, beta), added

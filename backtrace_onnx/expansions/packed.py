@@ -10,30 +10,14 @@ from math import prod
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import (
-    INT64,
-    heads,
-    hidden,
-    length,
-    lowest,
-    merged,
-    parts,
-    places,
-    products,
-    scaled,
-    softmax,
-    weighed,
-    within,
-)
+from backtrace_onnx.expansions.attending import attend, heads, hidden, length, merged, within
 from backtrace_onnx.expansions.attention import projections
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import INT32, INT64, parts, places
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
-INT32 = 6
 
-
-@expansion("RemovePadding", domain=MICROSOFT)
+@microsoft("RemovePadding")
 def remove_padding(e: Ops, op: Op, x: Value, counts: Value) -> tuple[Value, ...]:
     """The first `counts` tokens of every sample, one after another."""
     counts = e.Cast(counts, to=INT64)
@@ -49,7 +33,7 @@ def remove_padding(e: Ops, op: Op, x: Value, counts: Value) -> tuple[Value, ...]
     return tokens, *(e.Cast(n, to=INT32) for n in (offsets, ends, longest))
 
 
-@expansion("RestorePadding", domain=MICROSOFT)
+@microsoft("RestorePadding")
 def restore_padding(e: Ops, op: Op, x: Value, offsets: Value) -> Value:
     """Every token at its place, 0 where there is padding."""
     return restored(e, x, offsets)
@@ -70,47 +54,28 @@ def _taken(e: Ops, packed: Value, offsets: Value) -> Value:
     return e.Slice(flat, ints(0), e.Shape(packed, end=1), ints(0))
 
 
-@expansion("PackedAttention", domain=MICROSOFT)
-def packed_attention(
-    e: Ops,
-    op: Op,
-    x: Value,
-    weights: Value,
-    bias: Value,
-    offsets: Value,
-    ends: Value,
-    added: Value = None,
-) -> Value:
+@microsoft("PackedAttention")
+def packed_attention(e: Ops, op: Op, x: Value, weights: Value, bias: Value, *rest: Value) -> Value:
     """Softmax(q k^T * scale) v of the projections of x, every sample within itself."""
-    projected, sizes = projections(e, op, x, weights, bias)
-    size = sizes[0] // int(op.attribute("num_heads"))
-    return _attended(e, op, projected, size, offsets, ends, added)
+    return _attended(e, op, *projections(e, op, x, weights, bias), *rest)
 
 
-@expansion("PackedMultiHeadAttention", domain=MICROSOFT)
+@microsoft("PackedMultiHeadAttention")
 def packed_multi_head_attention(
-    e: Ops,
-    op: Op,
-    q: Value,
-    k: Value,
-    v: Value,
-    bias: Value,
-    offsets: Value,
-    ends: Value,
-    added: Value = None,
+    e: Ops, op: Op, q: Value, k: Value, v: Value, bias: Value, *rest: Value
 ) -> Value:
     """Softmax(q k^T * scale) v of what is projected, every sample within itself."""
-    sizes = [_features(op, i) for i in range(3)] if op.has(1) else [_features(op, 0)] * 3
-    projected = [q, k, v]
-    if k is None:
+    if k is None:  # then q[tokens, heads, 3, size] holds all three
+        features = [_features(op, 0)] * 3
         projected = [
-            e.Reshape(e.Gather(q, ints(i)[0], axis=2), ints(0, sizes[i])) for i in range(3)
+            e.Reshape(e.Gather(q, ints(i)[0], axis=2), ints(0, n)) for i, n in enumerate(features)
         ]
+    else:
+        projected, features = [q, k, v], [_features(op, i) for i in range(3)]
     if bias is not None:
-        cuts = parts(e, op, 3, bias, sizes)
+        cuts = parts(e, op, bias, features)
         projected = [e.Add(x, b) for x, b in zip(projected, cuts, strict=True)]
-    size = sizes[0] // int(op.attribute("num_heads"))
-    return _attended(e, op, projected, size, offsets, ends, added)
+    return _attended(e, op, projected, features, *rest)
 
 
 def _features(op: Op, i: int) -> int:
@@ -126,20 +91,24 @@ def _attended(
     e: Ops,
     op: Op,
     projected: list[Value],
-    size: int,
+    features: list[int],
     offsets: Value,
     ends: Value,
-    added: Value,
+    added: Value = None,
 ) -> Value:
-    """Attention of packed projections with heads of `size` features, packed."""
-    q, k, v = (heads(e, restored(e, x, offsets), int(op.attribute("num_heads"))) for x in projected)
-    scores = products(e, scaled(e, q, float(op.attribute("scale", 0.0)), size), k)
-    if added is not None:
-        scores = e.Add(scores, added)
+    """Attention of packed projections, packed. Sample i has the tokens from ends[i] to ends[i + 1].
+
+    Args:
+        features: numbers of features of queries, keys and values.
+        added: what is added to the scores.
+    """
+    count = int(op.attribute("num_heads"))
+    q, k, v = (heads(e, restored(e, x, offsets), count) for x in projected)
     samples = e.Shape(q, end=1)
     first, last = ints(0), e.Add(samples, ints(1))
     counts = e.Sub(e.Slice(ends, ints(1), last, first), e.Slice(ends, first, samples, first))
-    keep = within(e, counts, samples, length(e, k))
-    y = merged(e, weighed(e, softmax(e, e.Add(scores, hidden(e, keep, lowest(e)))), v))
+    masking = hidden(e, within(e, counts, samples, length(e, k)))
+    scale, size = op.attribute("scale"), features[0] // count
+    y = merged(e, attend(e, q, k, v, added, masking, scale=scale, size=size).y)
     flat = e.Reshape(y, e.Concat(ints(-1), e.Shape(y, start=2), axis=0))
     return e.Gather(flat, _taken(e, projected[0], offsets))

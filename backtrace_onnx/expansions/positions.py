@@ -6,22 +6,17 @@ from math import log
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import FLOAT, INT64, heads, places
+from backtrace_onnx.expansions.attending import heads
 from backtrace_onnx.expansions.packed import restored
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import FLOAT, INT64, halves, named, places, size_of
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
 
-
-@expansion("RelativePositionBias", domain=MICROSOFT)
+@microsoft("RelativePositionBias")
 def relative_position_bias(e: Ops, op: Op, table: Value, queries: Value, keys: Value) -> Value:
     """A row of the table per distance, near ones apart, far ones in logarithmic buckets (T5)."""
-    sizes = [n for n in op.type(0).shape or () if isinstance(n, int)]
-    if len(sizes) != 2:
-        raise RuleError("the shape of its table is not known")
-    buckets, count = sizes
+    buckets, count = size_of(op, 0, 0), size_of(op, 0, 1)
     at = [places(e, e.Reshape(e.Cast(n, to=INT64), ints())) for n in (queries, keys)]
     apart = e.Sub(e.Unsqueeze(at[1], ints(0)), e.Unsqueeze(at[0], ints(1)))
     bucket = _bucket(e, op, apart, buckets)
@@ -47,25 +42,15 @@ def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
     return found if later is None else e.Add(found, later)
 
 
-@expansion("GatedRelativePositionBias", domain=MICROSOFT)
-def gated_relative_position_bias(
-    e: Ops,
-    op: Op,
-    query: Value,
-    query_bias: Value,
-    biases: Value,
-    weight: Value,
-    bias: Value,
-    scale: Value,
-    offsets: Value = None,
-) -> Value:
+@microsoft("GatedRelativePositionBias")
+def gated_relative_position_bias(e: Ops, op: Op, *inputs: Value) -> Value:
     """biases * (u (r * scale - 1) + 2), u and r being gates of the query."""
-    shifted = e.Add(query, query_bias)
-    if offsets is not None:
-        shifted = restored(e, shifted, offsets)
+    x = named("query query_bias biases weight bias scale offsets", inputs)
+    shifted = e.Add(x.query, x.query_bias)
+    if x.offsets is not None:
+        shifted = restored(e, shifted, x.offsets)
     q = heads(e, shifted, int(op.attribute("num_heads")))
-    halves = e.Reshape(e.Add(e.MatMul(q, weight), bias), ints(0, 0, 0, 2, -1))
-    gates = e.Sigmoid(e.ReduceSum(halves, ints(-1), keepdims=0))
-    u, r = e.Split(gates, axis=-1, num_outputs=2, outputs=2)
-    gate = e.Mul(u, e.Sub(e.Mul(r, scale), e.scalar(1)))
-    return e.Mul(e.Add(gate, e.scalar(2)), biases)
+    gates = e.Reshape(e.Add(e.MatMul(q, x.weight), x.bias), ints(0, 0, 0, 2, -1))
+    u, r = halves(e, e.Sigmoid(e.ReduceSum(gates, ints(-1), keepdims=0)))
+    gate = e.Mul(u, e.Sub(e.Mul(r, x.scale), e.scalar(1)))
+    return e.Mul(e.Add(gate, e.scalar(2)), x.biases)

@@ -9,58 +9,60 @@ import numpy as np
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import fixed, given, named, total
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import Constant
 
-MICROSOFT = "com.microsoft"
-_COLUMNS, _ROWS = 0, 1
+_COLUMNS, _ROWS = 0, 1  # values of the attributes `order_...`
 
 
-@expansion("QOrderedMatMul", domain=MICROSOFT)
+@microsoft("QOrderedMatMul")
 def qordered_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of the matrices it stands for, a bias, and a sum with C."""
-    a, scale_a, _, _, scale_y, bias, c, scale_c = (*inputs, *[None] * 3)[:8]
+    x = named("a a_scale weight weight_scale scale bias c c_scale", inputs)
     _refuse_tiles(op)
-    y = e.MatMul(_real(e, a, scale_a), _weight(e, op, 2, 3)[0])
-    if bias is not None:
-        y = e.Add(y, bias)
-    return _stored(e, y if c is None else e.Add(y, _real(e, c, scale_c)), scale_y)
+    product = e.MatMul(_real(e, x.a, x.a_scale), _weight(e, op, 2, 3)[0])
+    c = None if x.c is None else _real(e, x.c, x.c_scale)
+    return _stored(e, total(e, product, x.bias, c), x.scale)
 
 
-@expansion("QOrderedGelu", domain=MICROSOFT, opset=20)
+@microsoft("QOrderedGelu", opset=20)
 def qordered_gelu(e: Ops, op: Op, x: Value, scale_x: Value, scale_y: Value) -> Value:
     """Gelu of the tensor it stands for."""
     _refuse_tiles(op)
     return _stored(e, e.Gelu(_real(e, x, scale_x)), scale_y)
 
 
-@expansion("QOrderedLayerNormalization", domain=MICROSOFT)
+@microsoft("QOrderedLayerNormalization")
 def qordered_layer_normalization(
     e: Ops, op: Op, x: Value, scale_x: Value, gamma: Value, beta: Value, scale_y: Value
 ) -> Value:
     """LayerNormalization of the tensor it stands for."""
     _refuse_tiles(op)
-    scales = [e.Cast(v, to=e.float_type) for v in (gamma, beta) if v is not None]
+    scales = [e.Cast(v, to=e.float_type) for v in given(gamma, beta)]
     axis, epsilon = int(op.attribute("axis", -1)), float(op.attribute("epsilon", 1e-5))
     y = e.LayerNormalization(_real(e, x, scale_x), *scales, axis=axis, epsilon=epsilon)
     return _stored(e, y, scale_y)
 
 
-@expansion("QOrderedAttention", domain=MICROSOFT)
+@microsoft("QOrderedAttention")
 def qordered_attention(e: Ops, op: Op, *inputs: Value) -> Value:
     """Attention of the tensors it stands for; scores and their softmax are not rounded."""
+    names = " ".join(
+        f"{name}{i}" for name in ("scale", "weight", "weight_scale", "bias") for i in "qkv"
+    )
+    x = named(f"x x_scale {names} qk_scale softmax_scale scale mask past added", inputs)
     _refuse_tiles(op)
-    mask, past, added = (*inputs, *[None] * 3)[17:20]
-    if past is not None:
+    if x.past is not None:
         raise RuleError("a cache has no expansion here; onnxruntime does not read it either")
-    x, projected, sizes = _real(e, inputs[0], inputs[1]), [], []
+    real, projected, features = _real(e, x.x, x.x_scale), [], []
     for i in range(3):
         weight, columns = _weight(e, op, 5 + i, 8 + i)
-        made = e.Add(e.MatMul(x, weight), inputs[11 + i])
+        made = e.Add(e.MatMul(real, weight), inputs[11 + i])
         projected.append(_real(e, _stored(e, made, inputs[2 + i]), inputs[2 + i]))
-        sizes.append(columns)
-    y = attended(e, op, projected, sizes, mask=mask, mask_at=17, added=added)[0]
-    return _stored(e, y, inputs[16])
+        features.append(columns)
+    y = attended(e, op, projected, features, mask=x.mask, added=x.added)[0]
+    return _stored(e, y, x.scale)
 
 
 def _refuse_tiles(op: Op) -> None:
@@ -72,19 +74,19 @@ def _refuse_tiles(op: Op) -> None:
 
 
 def _real(e: Ops, x: Value, scale: Value) -> Value:
+    """A stored tensor as float."""
     # Without its zero point onnxruntime's optimiser would take what it writes for unsigned.
     return e.DequantizeLinear(x, scale, np.int8(0))
 
 
 def _stored(e: Ops, y: Value, scale: Value) -> Value:
+    """A float tensor as it is stored."""
     return e.QuantizeLinear(y, scale, np.int8(0))
 
 
 def _weight(e: Ops, op: Op, i: int, scale: int) -> tuple[Value, int]:
     """The matrix that input `i` stands for, and its number of columns; each may have its scale."""
-    stored, scales = op.constant(i), op.constant(scale)
-    if stored is None or scales is None:
-        raise RuleError("its weights are computed while the model runs")
+    stored, scales = fixed(op, i), fixed(op, scale)
     matrix = np.ascontiguousarray(stored.reshape(stored.shape[::-1]).T)
     laid = Constant(f"{op.node.inputs[i]}@rows", matrix)
     factor = scales.reshape(()) if scales.size == 1 else scales

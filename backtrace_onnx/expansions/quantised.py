@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
-from backtrace_onnx.expansions.fused import channels_last
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import (
+    CONVOLUTION,
+    Array,
+    channels_last,
+    fixed,
+    named,
+    picked,
+    size_of,
+)
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
 from backtrace_onnx.ops.vocabulary import Constant, ints
 
-Array = npt.NDArray[Any]
-MICROSOFT = "com.microsoft"
-_CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _POOL = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
 
 
@@ -35,22 +38,24 @@ class Scaled:
 
     def __call__(self, x: int, scale: int, zero: int, axis: int = 1) -> Value:
         """Input `x` as float; `scale` and `zero` point are inputs, too."""
-        arrays = [self._op.constant(i) for i in (x, scale, zero)]
-        if self._at_once and arrays[0] is not None and arrays[1] is not None:
+        array, factor, offset = (self._op.constant(i) for i in (x, scale, zero))
+        if self._at_once and array is not None and factor is not None:
             name = f"{self._op.node.inputs[x]}@float:{axis}"
-            return Constant(name, floats(arrays[0], arrays[1], arrays[2], axis))
-        zero_point, factor = self._scalar(zero), self._op.constant(scale)
-        given = (self._inputs[x], self._scalar(scale), zero_point)
+            return Constant(name, floats(array, factor, offset, axis))
         along = {} if factor is not None and factor.size == 1 else {"axis": axis}
-        return self._e.DequantizeLinear(*given[: 2 if zero_point is None else 3], **along)
+        return self._e.DequantizeLinear(self._inputs[x], *self._scale(scale, zero), **along)
 
     def stored(self, y: Value, scale: int, zero: int) -> Value:
         """y in the scale of the output; 8 bits without sign where there is no zero point."""
-        zero_point = self._scalar(zero)
-        given = (y, self._scalar(scale)) + (() if zero_point is None else (zero_point,))
-        return self._e.QuantizeLinear(*given)
+        return self._e.QuantizeLinear(y, *self._scale(scale, zero))
+
+    def _scale(self, scale: int, zero: int) -> list[Value]:
+        """A scale and, where there is one, its zero point."""
+        offset = self._scalar(zero)
+        return [self._scalar(scale), *([] if offset is None else [offset])]
 
     def _scalar(self, i: int) -> Value:
+        """Input `i`, if there is one; a constant of one element as a scalar."""
         if i >= len(self._inputs) or self._inputs[i] is None:
             return None
         array = self._op.constant(i)
@@ -66,19 +71,18 @@ def floats(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
 
 
 def _along(vector: Array, x: Array, axis: int) -> Array:
+    """Scales or zero points as they are broadcast against x."""
     if vector.size == 1:
         return vector.reshape(())
-    if vector.ndim != 1:
-        return vector
-    shape = [1] * x.ndim
-    shape[axis] = vector.size
-    return vector.reshape(shape)
+    return vector if vector.ndim != 1 else vector.reshape(-1, *[1] * (x.ndim - 1 - axis % x.ndim))
 
+
+# Functions of one tensor ------------------------------------------------------------------------
 
 Function = Callable[[Ops, Op, Value], Value]
 
 
-def _elementwise(op_type: str, function: Function) -> None:
+def _register(op_type: str, function: Function) -> None:
     """Register a quantised function of one input with its scale, zero point and the output's."""
 
     def text(e: Ops, op: Op, *inputs: Value) -> Value:
@@ -86,23 +90,15 @@ def _elementwise(op_type: str, function: Function) -> None:
         return read.stored(function(e, op, read(0, 1, 2)), 3, 4)
 
     text.__doc__ = f"{op_type.removeprefix('QLinear')} of the tensor it stands for."
-    expansion(op_type, domain=MICROSOFT)(text)
-
-
-def _pool(e: Ops, op: Op, x: Value) -> Value:
-    attributes = {name: op.attribute(name) for name in _POOL}
-    return _laid(e, op, x, lambda first: e.AveragePool(first, **attributes))
+    microsoft(op_type)(text)
 
 
 def _softmax(e: Ops, op: Op, x: Value) -> Value:
+    """Softmax as of the opset that the node names: before 13 it flattened from its axis on."""
     axis = int(op.attribute("axis", -1))
-    if int(op.attribute("opset", 13)) >= 13:
+    if op.attribute("opset", 13) >= 13:
         return e.Softmax(x, axis=axis)
     return e.Reshape(e.Softmax(e.Flatten(x, axis=axis), axis=-1), e.Shape(x))
-
-
-def _mean(e: Ops, op: Op, x: Value) -> Value:
-    return e.ReduceMean(x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims"))
 
 
 def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
@@ -111,18 +107,25 @@ def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
 
 
 _FUNCTIONS: Mapping[str, Function] = {
-    "QLinearAveragePool": _pool,
+    "QLinearAveragePool": lambda e, op, x: _laid(
+        e, op, x, lambda first: e.AveragePool(first, **picked(op, *_POOL))
+    ),
     "QLinearGlobalAveragePool": lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool),
-    "QLinearLeakyRelu": lambda e, op, x: e.LeakyRelu(x, alpha=float(op.attribute("alpha", 0.01))),
-    "QLinearReduceMean": _mean,
+    "QLinearLeakyRelu": lambda e, op, x: e.LeakyRelu(x, alpha=op.attribute("alpha", 0.01)),
+    "QLinearReduceMean": lambda e, op, x: e.ReduceMean(
+        x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims")
+    ),
     "QLinearSigmoid": lambda e, op, x: e.Sigmoid(x),
     "QLinearSoftmax": _softmax,
 }
 for _name, _function in _FUNCTIONS.items():
-    _elementwise(_name, _function)
+    _register(_name, _function)
 
 
-@expansion("QLinearAdd", "QLinearMul", domain=MICROSOFT)
+# Of several tensors -----------------------------------------------------------------------------
+
+
+@microsoft("QLinearAdd", "QLinearMul")
 def qlinear_binary(e: Ops, op: Op, *inputs: Value) -> Value:
     """Sum or product of the tensors it stands for."""
     read = Scaled(e, op, inputs)
@@ -130,7 +133,7 @@ def qlinear_binary(e: Ops, op: Op, *inputs: Value) -> Value:
     return read.stored(made, 6, 7)
 
 
-@expansion("QLinearConcat", domain=MICROSOFT)
+@microsoft("QLinearConcat")
 def qlinear_concat(e: Ops, op: Op, *inputs: Value) -> Value:
     """Concatenation of the tensors it stands for."""
     read = Scaled(e, op, inputs)
@@ -138,7 +141,7 @@ def qlinear_concat(e: Ops, op: Op, *inputs: Value) -> Value:
     return read.stored(e.Concat(*parts, axis=int(op.attribute("axis"))), 0, 1)
 
 
-@expansion("QLinearWhere", domain=MICROSOFT)
+@microsoft("QLinearWhere")
 def qlinear_where(e: Ops, op: Op, *inputs: Value) -> Value:
     """One of two of the tensors it stands for."""
     read = Scaled(e, op, inputs)
@@ -153,80 +156,67 @@ def qlinear_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
 
 
 @expansion("QLinearConv")
-@expansion("QLinearConv", domain=MICROSOFT)
+@microsoft("QLinearConv")
 def qlinear_conv(e: Ops, op: Op, *inputs: Value) -> Value:
     """Convolution of the tensors it stands for; its bias has the product of their scales."""
     read = Scaled(e, op, inputs)
     given = [read(3, 4, 5, axis=0)]
     if op.has(8):
         given.append(_bias(e, inputs[8], inputs[1], inputs[4]))
-    attributes = {name: op.attribute(name) for name in _CONVOLUTION}
-    return read.stored(_laid(e, op, read(0, 1, 2), lambda x: e.Conv(x, *given, **attributes)), 6, 7)
+    steps = picked(op, *CONVOLUTION)
+    return read.stored(_laid(e, op, read(0, 1, 2), lambda x: e.Conv(x, *given, **steps)), 6, 7)
 
 
 def _bias(e: Ops, bias: Value, *scales: Value) -> Value:
     """An integer bias as float."""
-    made = e.Cast(bias, to=e.float_type)
-    return e.Mul(made, e.Mul(*scales))
+    return e.Mul(e.Cast(bias, to=e.float_type), e.Mul(*scales))
 
 
-@expansion("QGemm", domain=MICROSOFT)
+@microsoft("QGemm")
 def qgemm(e: Ops, op: Op, *inputs: Value) -> Value:
     """Gemm of the matrices it stands for; quantised where a scale of the output is given."""
     read = Scaled(e, op, inputs)
-    turned = int(op.attribute("transB", 0))
-    alpha = float(op.attribute("alpha", 1.0))
+    turned, alpha = int(op.attribute("transB", 0)), float(op.attribute("alpha", 1.0))
     given = [read(0, 1, 2), read(3, 4, 5, axis=0 if turned else 1)]
     if op.has(6):
-        scale = e.Mul(inputs[1], e.scalar(alpha))
-        given.append(_bias(e, inputs[6], scale, inputs[4]))
+        given.append(_bias(e, inputs[6], e.Mul(inputs[1], e.scalar(alpha)), inputs[4]))
     y = e.Gemm(*given, alpha=alpha, transA=int(op.attribute("transA", 0)), transB=turned)
     return read.stored(y, 7, 8) if op.has(7) else y
 
 
-@expansion("DequantizeLinear", domain=MICROSOFT)
+@microsoft("DequantizeLinear")
 def dequantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
     """DequantizeLinear."""
     return Scaled(e, op, inputs)(0, 1, 2, axis=int(op.attribute("axis", 1)))
 
 
-@expansion("QuantizeLinear", domain=MICROSOFT)
-def quantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
+@microsoft("QuantizeLinear")
+def quantize_linear(e: Ops, op: Op, x: Value, scale: Value, zero: Value = None) -> Value:
     """QuantizeLinear."""
-    zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.uint8(0)
-    return e.QuantizeLinear(inputs[0], inputs[1], zero, axis=int(op.attribute("axis", 1)))
+    axis = int(op.attribute("axis", 1))
+    return e.QuantizeLinear(x, scale, np.uint8(0) if zero is None else zero, axis=axis)
 
 
-@expansion("QAttention", domain=MICROSOFT)
+@microsoft("QAttention")
 def qattention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Attention of the tensors it stands for."""
     if op.attribute("do_rotary", 0):
         raise RuleError("rotary positions have no expansion here")
+    x = named("x weights bias x_scale weights_scale mask x_zero weights_zero past", inputs)
     read = Scaled(e, op, inputs, at_once=True)
-    shape = op.type(1).shape
-    if not shape or not isinstance(shape[-1], int):
-        raise RuleError("the shape of its weights is not known")
-    sizes = [shape[-1] // 3] * 3
-    x = read(0, 3, 6)
-    merged = e.Add(e.MatMul(x, read(1, 4, 7, axis=-1)), inputs[2])
-    projected = list(e.Split(merged, ints(*sizes), axis=-1, outputs=3))
-    mask, past = ((*inputs, *[None] * 9)[i] for i in (5, 8))
-    return attended(e, op, projected, sizes, mask=mask, mask_at=5, past=past)
+    features = [size_of(op, 1) // 3] * 3
+    product = e.Add(e.MatMul(read(0, 3, 6), read(1, 4, 7, axis=-1)), x.bias)
+    projected = list(e.Split(product, ints(*features), axis=-1, outputs=3))
+    return attended(e, op, projected, features, mask=x.mask, past=x.past)
 
 
-Attributes = dict[str, Any]
-
-
-@expansion("DynamicQuantizeLSTM", domain=MICROSOFT)
+@microsoft("DynamicQuantizeLSTM")
 def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """LSTM with the weights it stands for; its input is not rounded."""
     x, w, r, *rest = inputs[:8]
     weights = [_turned(e, op, q, i, i + 1) for q, i in ((w, 8), (r, 10))]
-    names = [
-        *("activation_alpha", "activation_beta", "activations", "clip", "direction"),
-        *("hidden_size", "input_forget"),
-    ]
-    attributes: Attributes = {name: op.attribute(name) for name in names}
+    names = ("activation_alpha", "activation_beta", "activations", "clip", "direction")
+    attributes = picked(op, *names, "hidden_size", "input_forget")
     while rest and rest[-1] is None:
         rest.pop()
     made: tuple[Value, ...] = e.LSTM(x, *weights, *rest, outputs=3, **attributes)
@@ -235,12 +225,7 @@ def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 
 def _turned(e: Ops, op: Op, w: Value, scale: int, zero: int) -> Value:
     """Weights [directions, features, gates] as float [directions, gates, features]."""
-
-    def laid(i: int) -> Value:
-        array = op.constant(i)
-        if array is None:
-            raise RuleError("its scales are computed while the model runs")
-        return np.float32(array).reshape(array.shape[0], 1, -1)
-
-    real = e.Mul(e.Sub(e.Cast(w, to=e.float_type), laid(zero)), laid(scale))
+    factor, offset = (fixed(op, i).astype(np.float32) for i in (scale, zero))
+    factor, offset = (array.reshape(array.shape[0], 1, -1) for array in (factor, offset))
+    real = e.Mul(e.Sub(e.Cast(w, to=e.float_type), offset), factor)
     return e.Transpose(real, perm=[0, 2, 1])

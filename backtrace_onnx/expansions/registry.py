@@ -15,6 +15,9 @@ Text = Callable[..., Any]
 Inputs left out are None; outputs that the node does not name, or nobody reads, may be None.
 """
 
+MICROSOFT = "com.microsoft"
+"""The domain of the operators that onnxruntime adds to those of ONNX."""
+
 _TEXTS: dict[tuple[str, str], tuple[int, Text]] = {}
 _WHEN: dict[tuple[str, str], str] = {}
 _REFUSED: dict[tuple[str, str], str] = {}
@@ -42,6 +45,11 @@ def expansion(
         return text
 
     return register
+
+
+def microsoft(*op_types: str, opset: int = 0) -> Callable[[Text], Text]:
+    """Register the decorated text for operators that onnxruntime adds, as `expansion` does."""
+    return expansion(*op_types, domain=MICROSOFT, opset=opset)
 
 
 def refuse(reasons: Mapping[str, str], *, domain: str = "") -> None:
@@ -86,6 +94,7 @@ def expansions() -> list[tuple[str, str, str]]:
 
 
 __all__ = [
+    "MICROSOFT",
     "Op",
     "Ops",
     "Text",
@@ -93,6 +102,7 @@ __all__ = [
     "expansion",
     "expansions",
     "find",
+    "microsoft",
     "needed_opset",
     "refusals",
     "refuse",

@@ -5,46 +5,47 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import halves
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
 _DFT = 20  # the version that takes its axis as an input
 
 
-@expansion("ComplexMul", domain=MICROSOFT)
+@microsoft("ComplexMul")
 def complex_mul(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """a * b of complex numbers."""
     return _product(e, a, b)
 
 
-@expansion("ComplexMulConj", domain=MICROSOFT)
+@microsoft("ComplexMulConj")
 def complex_mul_conj(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """a * conj(b) of complex numbers."""
     return _product(e, a, _conjugated(e, b))
 
 
 def _product(e: Ops, a: Value, b: Value) -> Value:
-    (x, y), (u, v) = (e.Split(z, axis=-1, num_outputs=2, outputs=2) for z in (a, b))
+    """(x + iy) (u + iv) of pairs (x, y) and (u, v)."""
+    (x, y), (u, v) = (halves(e, z) for z in (a, b))
     real = e.Sub(e.Mul(x, u), e.Mul(y, v))
     return e.Concat(real, e.Add(e.Mul(x, v), e.Mul(y, u)), axis=-1)
 
 
 def _conjugated(e: Ops, z: Value) -> Value:
+    """z with its imaginary parts negated."""
     return e.Mul(z, np.array([1, -1], e.dtype))
 
 
-@expansion("Rfft", domain=MICROSOFT, opset=_DFT)
+@microsoft("Rfft", opset=_DFT)
 def rfft(e: Ops, op: Op, x: Value) -> Value:
     """DFT of a real signal: its first n // 2 + 1 frequencies."""
-    axes = _axes(op)
     y = e.DFT(e.Unsqueeze(x, ints(-1)), None, np.int64(-2), onesided=1)
-    for axis in axes[1:]:
+    for axis in _axes(op)[1:]:
         y = e.DFT(y, None, np.int64(axis))
     return y
 
 
-@expansion("Irfft", domain=MICROSOFT, opset=_DFT)
+@microsoft("Irfft", opset=_DFT)
 def irfft(e: Ops, op: Op, z: Value) -> Value:
     """Inverse DFT of the spectrum [..., n / 2 + 1, 2] of a real signal of even length n."""
     for axis in _axes(op)[1:]:

@@ -4,63 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.phrases import INT64, given, picked
+from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-MICROSOFT = "com.microsoft"
-_LINEAR_SINCE = 20
+_LINEAR_SINCE = 20  # the opset in which GridSample's modes got these names
 
 
-@expansion("ExpandDims", domain=MICROSOFT)
+@microsoft("ExpandDims")
 def expand_dims(e: Ops, op: Op, x: Value, axis: Value) -> Value:
     """Unsqueeze."""
-    return e.Unsqueeze(x, e.Reshape(e.Cast(axis, to=7), ints(1)))
+    return e.Unsqueeze(x, e.Reshape(e.Cast(axis, to=INT64), ints(1)))
 
 
-@expansion("Trilu", domain=MICROSOFT)
+@microsoft("Trilu")
 def trilu(e: Ops, op: Op, x: Value, k: Value = None) -> Value:
     """Trilu."""
-    return e.Trilu(*([x] if k is None else [x, k]), upper=int(op.attribute("upper", 1)))
+    return e.Trilu(*given(x, k), upper=int(op.attribute("upper", 1)))
 
 
-@expansion("GatherND", domain=MICROSOFT)
+@microsoft("GatherND")
 def gather_nd(e: Ops, op: Op, x: Value, indices: Value) -> Value:
     """GatherND."""
-    return e.GatherND(x, e.Cast(indices, to=7))
+    return e.GatherND(x, e.Cast(indices, to=INT64))
 
 
-@expansion("Pad", domain=MICROSOFT)
+@microsoft("Pad")
 def pad(e: Ops, op: Op, x: Value, pads: Value, value: Value = None) -> Value:
     """Pad."""
-    mode, flat = op.attribute("mode", "constant"), e.Reshape(pads, ints(-1))
-    if value is None:
-        return e.Pad(x, flat, mode=mode)
-    return e.Pad(x, flat, e.Reshape(value, ints()), mode=mode)
+    filling = None if value is None else e.Reshape(value, ints())
+    edges = e.Reshape(pads, ints(-1))
+    return e.Pad(*given(x, edges, filling), mode=op.attribute("mode", "constant"))
 
 
-@expansion("Unique", domain=MICROSOFT)
+@microsoft("Unique")
 def unique(e: Ops, op: Op, x: Value) -> tuple[Value, ...]:
     """Unique, in the order of appearance."""
     y, _, inverse, counts = e.Unique(x, sorted=0, outputs=4)
     return y, inverse, counts
 
 
-@expansion("GridSample", domain=MICROSOFT)
+@microsoft("GridSample")
 def grid_sample(e: Ops, op: Op, x: Value, grid: Value) -> Value:
     """GridSample."""
     mode = op.attribute("mode", "bilinear")
     if op.graph.opsets.get("", 0) >= _LINEAR_SINCE:
         mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
-    return e.GridSample(
-        x,
-        grid,
-        mode=mode,
-        padding_mode=op.attribute("padding_mode", "zeros"),
-        align_corners=int(op.attribute("align_corners", 0)),
-    )
+    return e.GridSample(x, grid, mode=mode, **picked(op, "padding_mode", "align_corners"))
 
 
-@expansion("UnfoldTensor", domain=MICROSOFT)
+@microsoft("UnfoldTensor")
 def unfold_tensor(e: Ops, op: Op, x: Value) -> Value:
     """Every window of `size` elements along an axis, as a last axis."""
     rank, size, step = op.rank(0), int(op.attribute("size")), int(op.attribute("step", 1))

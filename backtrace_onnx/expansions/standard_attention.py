@@ -4,104 +4,80 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attending import (
-    INT64,
-    capped,
+    attend,
     heads,
     hidden,
+    joined,
     length,
     lowest,
     merged,
+)
+from backtrace_onnx.expansions.phrases import (
+    BOOL,
+    INT32,
+    INT64,
+    known_size,
+    named,
+    place,
     places,
-    products,
-    scaled,
-    softmax,
-    weighed,
+    size_of,
 )
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 from backtrace_onnx.ops.vocabulary import ints
 
-QUERY, KEY, VALUE, MASK, PAST_KEY, PAST_VALUE, FILLED = range(7)
-INT32, _BOOL = 6, 9
-
 
 @expansion("Attention")
-def attention(e: Ops, op: Op, *given: Value) -> tuple[Value, ...]:
+def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v; several heads may share the keys and values of one."""
-    inputs = [*given, *[None] * 7][:7]
-    laid = op.rank(QUERY) == 4
-    count, few = _counts(op, laid)
-    q, k, v = inputs[:3] if laid else _by_heads(e, inputs, count, few)
-    past = None if inputs[PAST_KEY] is None else length(e, inputs[PAST_KEY])
-    if past is not None:
-        k = e.Concat(inputs[PAST_KEY], k, axis=2)
-        v = e.Concat(inputs[PAST_VALUE], v, axis=2)
-    groups = None if count == few else (count, few)
-    q = scaled(e, q, op.attribute("scale"), _size(op, laid, count))
-    raw = products(e, q, k, groups)
-    capped_scores = capped(e, raw, float(op.attribute("softcap", 0.0)))
-    masking, seeing = _mask(e, op, inputs, q, k, past)
-    masked = capped_scores if masking is None else e.Add(capped_scores, masking)
-    a = softmax(e, masked)
-    y = weighed(e, a, v, groups)
-    if seeing is not None:
-        y = e.Where(seeing, y, e.zero())
-    shown = (raw, capped_scores, masked, a)[int(op.attribute("qk_matmul_output_mode", 0))]
-    return y if laid else merged(e, y), k, v, shown
+    x = named("query key value mask past_key past_value filled", inputs)
+    by_heads, size = op.rank(0) == 4, known_size(op, 0)
+    if by_heads:
+        groups = size_of(op, 0, 1), size_of(op, 1, 1)
+        q, k, v = x.query, x.key, x.value
+    else:
+        groups = int(op.attribute("q_num_heads")), int(op.attribute("kv_num_heads"))
+        size = size and size // groups[0]
+        q, (k, v) = heads(e, x.query, groups[0]), (heads(e, y, groups[1]) for y in (x.key, x.value))
+    k, v = joined(e, x.past_key, k), joined(e, x.past_value, v)
+    masking, seeing = _masking(e, op, x.mask, _kept(e, op, q, k, x.past_key, x.filled))
+    scale, cap = op.attribute("scale"), float(op.attribute("softcap", 0.0))
+    made = attend(e, q, k, v, masking, scale=scale, size=size, cap=cap, groups=groups)
+    # A query that sees no key gets 0, where the softmax of equal scores would spread evenly.
+    y = made.y if seeing is None else e.Where(seeing, made.y, e.zero())
+    shown = made[1 + int(op.attribute("qk_matmul_output_mode", 0))]
+    return y if by_heads else merged(e, y), k, v, shown
 
 
-def _counts(op: Op, laid: bool) -> tuple[int, int]:
-    """Heads of the queries and of the keys. Raises RuleError where they are not known."""
-    if not laid:
-        return int(op.attribute("q_num_heads")), int(op.attribute("kv_num_heads"))
-    q, k = ((op.type(i).shape or (None, None))[1] for i in (QUERY, KEY))
-    if not isinstance(q, int) or not isinstance(k, int):
-        raise RuleError("the numbers of its heads are not known")
-    return q, k
-
-
-def _by_heads(e: Ops, inputs: list[Value], count: int, few: int) -> list[Value]:
-    given = zip(inputs[:3], (count, few, few), strict=True)
-    return [heads(e, x, number) for x, number in given]
-
-
-def _size(op: Op, laid: bool, count: int) -> int | None:
-    """Features of a head, if known."""
-    last = (op.type(QUERY).shape or (None,))[-1]
-    if not isinstance(last, int):
-        return None
-    return last if laid else last // count
-
-
-def _mask(
-    e: Ops, op: Op, inputs: list[Value], q: Value, k: Value, past: Value
-) -> tuple[Value, Value]:
+def _masking(e: Ops, op: Op, mask: Value, keep: Value) -> tuple[Value, Value]:
     """What masks add to the scores, and which queries see any key; None where all do."""
-    mask, keep = inputs[MASK], _kept(e, op, inputs[FILLED], q, k, past)
-    if mask is not None and op.type(MASK).dtype == _BOOL:
+    if mask is not None and op.type(place(op, mask)).dtype == BOOL:
         keep = mask if keep is None else e.And(mask, keep)
         seen = e.ReduceMax(e.Cast(keep, to=INT32), ints(-1), keepdims=1)
-        return hidden(e, keep, lowest(e)), e.Cast(seen, to=_BOOL)
+        return hidden(e, keep), e.Cast(seen, to=BOOL)
     made = seen = None
     if mask is not None:
         made = e.Max(mask, lowest(e))
         seen = e.Not(e.IsInf(e.ReduceMax(mask, ints(-1), keepdims=1)))
-    return made if keep is None else hidden(e, keep, lowest(e), made), seen
+    return made if keep is None else hidden(e, keep, otherwise=made), seen
 
 
-def _kept(e: Ops, op: Op, filled: Value, q: Value, k: Value, past: Value) -> Value:
-    """Which keys are neither beyond what is filled nor later than their query."""
+def _kept(e: Ops, op: Op, q: Value, k: Value, past: Value, filled: Value) -> Value:
+    """Which keys are neither beyond what is filled nor later than their query; None: all are.
+
+    The first query stands behind the past or, in a cache that is not given apart, before the end
+    of what is filled.
+    """
     at = places(e, length(e, k))
-    keep = first = None
+    keep = ends = None
     if filled is not None:
         ends = e.Reshape(e.Cast(filled, to=INT64), ints(-1, 1, 1, 1))
         keep = e.Less(at, ends)
-    if op.attribute("is_causal", 0):
-        first = np.int64(0) if past is None else past
-        if filled is not None and past is None:
-            first = e.Sub(ends, length(e, q))
-        queries = e.Add(e.Unsqueeze(places(e, length(e, q)), ints(1)), first)
-        earlier = e.LessOrEqual(at, queries)
-        keep = earlier if keep is None else e.And(keep, earlier)
-    return keep
+    if not op.attribute("is_causal", 0):
+        return keep
+    first = np.int64(0) if past is None else length(e, past)
+    if ends is not None and past is None:
+        first = e.Sub(ends, length(e, q))
+    queries = e.Add(e.Unsqueeze(places(e, length(e, q)), ints(1)), first)
+    earlier = e.LessOrEqual(at, queries)
+    return earlier if keep is None else e.And(keep, earlier)

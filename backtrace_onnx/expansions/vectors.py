@@ -17,7 +17,7 @@ from backtrace_onnx.expansions.classical import (
     single,
     transformed,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
 Floats = npt.NDArray[np.float64]
@@ -123,7 +123,7 @@ def _rho(op: Op) -> Floats:
     return given if len(given) else np.zeros(1)
 
 
-@expansion("CDist", domain="com.microsoft")
+@microsoft("CDist")
 def pairwise_distance(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """Distance of every row of one to every row of the other."""
     metric = op.attribute("metric", "sqeuclidean")

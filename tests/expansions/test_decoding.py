@@ -61,7 +61,7 @@ def test_switches_must_be_known() -> None:
         {"wq": WQ, "wkv": WKV, "b": B, "off": np.bool_(False)},
         domains={MICROSOFT: 1},
     )
-    with pytest.raises(UnsupportedError, match="whether it crosses or caches"):
+    with pytest.raises(UnsupportedError, match="must be a constant"):
         Explainer(proto)
 
 
