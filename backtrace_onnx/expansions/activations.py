@@ -34,15 +34,13 @@ def gemm_fast_gelu(e: Ops, op: Op, x: Value, w: Value, bias: Value = None) -> Va
 @microsoft("QuickGelu")
 def quick_gelu(e: Ops, op: Op, x: Value) -> Value:
     """x * sigmoid(alpha x)."""
-    return swish(e, x, float(op.attribute("alpha", 1.702)))
+    return swish(e, x, op.attribute("alpha", 1.702))
 
 
 @microsoft("ScaledSiLU")
 def scaled_silu(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
     """z * sigmoid(z) of z = scale * x."""
-    return swish(
-        e, e.Mul(x, e.scalar(float(op.attribute("alpha", 1.0))) if scale is None else scale)
-    )
+    return swish(e, e.Mul(x, e.scalar(op.attribute("alpha", 1.0)) if scale is None else scale))
 
 
 @microsoft("GatedAdd")

@@ -82,7 +82,7 @@ def attended(
         past: keys and values [2, samples, heads, tokens, size] of earlier tokens.
         added: what is added to the scores.
     """
-    count = int(op.attribute("num_heads"))
+    count = op.attribute("num_heads")
     q, k, v = (heads(e, part, count) for part in projected)
     if past is not None:
         k, v = (joined(e, e.Gather(past, ints(i)[0], axis=0), x) for i, x in enumerate((k, v)))
@@ -98,7 +98,7 @@ def _masking(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
     """What masks add to the scores; None where there are none."""
     made = None
     if mask is not None:
-        score = e.scalar(float(op.attribute("mask_filter_value", -10000.0)))
+        score = e.scalar(op.attribute("mask_filter_value", -10000.0))
         made = hidden(e, _kept(e, op, mask, q, k), score)
     if op.attribute("unidirectional", 0):
         made = hidden(e, causal(e, length(e, q), length(e, k)), otherwise=made)
@@ -133,7 +133,7 @@ def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
             "packed queries, keys and values have no expansion; onnxruntime's CPU does not run them"
         )
     _refuse_buffers(op, x.past_length, x.cache_indirection)
-    count, features = int(op.attribute("num_heads")), known_size(op, 0)
+    count, features = op.attribute("num_heads"), known_size(op, 0)
     q, k, v = _biased(e, op, [x.query, x.key, x.value], x.bias)
     q = heads(e, q, count)
     if op.rank(1) == 3:

@@ -21,36 +21,24 @@ def bias_add(e: Ops, op: Op, x: Value, bias: Value, skip: Value) -> Value:
 @microsoft("BiasSoftmax")
 def bias_softmax(e: Ops, op: Op, x: Value, bias: Value) -> Value:
     """Softmax(x + bias) over all axes from `axis` on, taken as one."""
-    scores, axis = e.Add(x, bias), int(op.attribute("axis", 1))
+    scores, axis = e.Add(x, bias), op.attribute("axis", 1)
     if axis == -1 or axis == op.rank(0) - 1:
         return e.Softmax(scores, axis=-1)
     flat = e.Reshape(scores, e.Concat(e.Shape(x, end=axis), ints(-1), axis=0))
     return e.Reshape(e.Softmax(flat, axis=-1), e.Shape(x))
 
 
-@microsoft("BiasDropout", "BitmaskBiasDropout")
-def bias_dropout(
-    e: Ops, op: Op, x: Value, bias: Value, residual: Value = None, *switches: Value
-) -> tuple[Value, Value]:
-    """x + bias + residual: nothing is dropped at inference."""
-    _refuse_training(op, 4)
-    bits = op.node.op_type == "BitmaskBiasDropout"
-    kept = _full_bitmask(e, x) if bits else e.Expand(np.bool_(True), e.Shape(x))
-    return total(e, x, bias, residual), kept
-
-
-@microsoft("BitmaskDropout")
-def bitmask_dropout(e: Ops, op: Op, x: Value, *switches: Value) -> tuple[Value, Value]:
-    """x: nothing is dropped at inference."""
-    _refuse_training(op, 2)
-    return e.Identity(x), _full_bitmask(e, x)
-
-
-def _refuse_training(op: Op, at: int) -> None:
-    """Raise RuleError unless input `at`, training_mode, is left out or false."""
+@microsoft("BiasDropout", "BitmaskBiasDropout", "BitmaskDropout")
+def dropout(e: Ops, op: Op, x: Value, *rest: Value) -> tuple[Value, Value]:
+    """x with the bias and the residual that it takes: nothing is dropped at inference."""
+    plain = op.node.op_type == "BitmaskDropout"
+    at = 2 if plain else 4  # training_mode
     training = op.constant(at)
     if op.has(at) and (training is None or training.any()):
         raise RuleError("it drops at random while training; export the model for inference")
+    y = e.Identity(x) if plain else total(e, x, *rest[:2])
+    in_bits = "Bitmask" in op.node.op_type
+    return y, _full_bitmask(e, x) if in_bits else e.Expand(np.bool_(True), e.Shape(x))
 
 
 def _full_bitmask(e: Ops, x: Value) -> Value:

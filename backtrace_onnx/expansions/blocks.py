@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
+from backtrace_onnx.backends.texts import write_node
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.phrases import Array, fixed, fixed_or_none, total
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.model.sessions import IR_VERSION, initializer, make_session, stays_inline
+from backtrace_onnx.model.sessions import make_session
 from backtrace_onnx.ops.vocabulary import Constant
 
 # Numbers in bytes -------------------------------------------------------------------------------
@@ -48,8 +48,8 @@ def matmul_nbits(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     packed, scales, zeros = fixed(op, 1), fixed(op, 2), fixed_or_none(op, 3)
     if op.has(4) or op.attribute("weight_prepacked", 0):
         raise RuleError("regrouped or prepacked weights have no expansion")
-    bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size"))
-    shape = int(op.attribute("N")), int(op.attribute("K"))
+    bits, size = op.attribute("bits", 4), op.attribute("block_size")
+    shape = op.attribute("N"), op.attribute("K")
     weight = _weights(packed, scales, zeros, bits, size, shape)
     return total(e, e.MatMul(x, Constant(f"{op.node.name}/weight", weight)), *rest[4:5])
 
@@ -79,9 +79,9 @@ def _weights(
 def matmul_nbits_with_adapter(e: Ops, op: Op, x: Value, *_: Value) -> Value:
     """Product with the weights it stands for, plus that with the two thin ones of its adapter."""
     packed, scales, a, a_scales, b, b_scales = (fixed(op, i) for i in range(1, 7))
-    features, made = int(op.attribute("K")), int(op.attribute("N"))
-    bits, size = int(op.attribute("bits", 4)), int(op.attribute("block_size", 32))
-    of_adapter = int(op.attribute("lora_bits", 8)), int(op.attribute("lora_block_size", 32))
+    features, made = op.attribute("K"), op.attribute("N")
+    bits, size = op.attribute("bits", 4), op.attribute("block_size", 32)
+    of_adapter = op.attribute("lora_bits", 8), op.attribute("lora_block_size", 32)
 
     def times(x: Value, name: str, *weights: Any) -> Value:
         return e.MatMul(x, Constant(f"{op.node.name}/{name}", _weights(*weights)))
@@ -99,8 +99,8 @@ def gather_block_quantized(
 ) -> Value:
     """Rows of the table it stands for."""
     data, scale, zero = fixed(op, 0), fixed(op, 2), fixed_or_none(op, 3)
-    bits, axis = int(op.attribute("bits", 4)), int(op.attribute("gather_axis", 0))
-    size, along = int(op.attribute("block_size", 128)), int(op.attribute("quantize_axis", 1))
+    bits, axis = op.attribute("bits", 4), op.attribute("gather_axis", 0)
+    size, along = op.attribute("block_size", 128), op.attribute("quantize_axis", 1)
     if data.dtype == np.uint8:
         data = unpacked(data, bits)
         zero = middle(scale, bits) if zero is None else unpacked(zero, bits)
@@ -124,20 +124,8 @@ def matmul_packed(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
 
 def _answer(op: Op, features: int, weights: Sequence[Array]) -> Array:
     """What the operator makes of the identity: its weights [features, made]."""
-    arrays = {f"c{i}": array for i, array in enumerate(weights)}
-    node = helper.make_node(
-        op.node.op_type, ["x", *arrays], ["y"], domain=op.node.domain, **op.node.attributes
-    )
-    graph = helper.make_graph(
-        [node],
-        "weights",
-        [helper.make_tensor_value_info("x", 1, [features, features])],
-        [helper.make_tensor_value_info("y", 1, None)],
-        [initializer(name, array) for name, array in arrays.items()],
-    )
-    opsets = [helper.make_opsetid(domain, n) for domain, n in (("", 18), (op.node.domain, 1))]
-    proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    aside = {name: array for name, array in arrays.items() if not stays_inline(array)}
-    session = make_session(proto, aside, threads=1)
-    made: Array = session.run(None, {"x": np.eye(features, dtype=np.float32)})[0]
+    arrays = [np.eye(features, dtype=np.float32), *weights]
+    feeds = {f"x{i}": array for i, array in enumerate(arrays)}
+    proto, _ = write_node(op.node, feeds, op.graph.opsets)
+    made: Array = make_session(proto, threads=1).run(None, feeds)[0]
     return made

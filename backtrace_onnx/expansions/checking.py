@@ -21,7 +21,7 @@ def is_all_finite(e: Ops, op: Op, *inputs: Value) -> Value:
 @microsoft("NGramRepeatBlock")
 def ngram_repeat_block(e: Ops, op: Op, ids: Value, scores: Value) -> Value:
     """Scores, -inf for tokens that would repeat a run of `ngram_size` tokens of the text."""
-    size, one = int(op.attribute("ngram_size")), ints(1)
+    size, one = op.attribute("ngram_size"), ints(1)
     ids = e.Cast(ids, to=INT64)
     starts = e.Max(e.Sub(e.Shape(ids, start=1), ints(size - 1)), ints(0))
     runs = [e.Slice(ids, ints(k), e.Add(starts, ints(k)), one) for k in range(size)]

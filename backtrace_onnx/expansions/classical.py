@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
-from onnx import TensorProto
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.phrases import FLOAT, INT64, Array
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, refuse
 from backtrace_onnx.ops.vocabulary import ints
 
 ML = "ai.onnx.ml"
-Array = npt.NDArray[Any]
 
 refuse(
-    dict.fromkeys(
-        ("DictVectorizer", "CastMap"),
-        "its input is a map, and only tensors can be explained; give the model a tensor",
-    ),
+    "DictVectorizer CastMap",
+    "its input is a map, and only tensors can be explained; give the model a tensor",
     domain=ML,
 )
 
@@ -58,10 +52,10 @@ def array_feature_extractor(e: Ops, op: Op, x: Value, index: Value) -> Value:
 @expansion("LinearRegressor", domain=ML)
 def linear_regressor(e: Ops, op: Op, x: Value) -> Value:
     """x W + b, transformed."""
-    targets = int(op.attribute("targets", 1))
+    targets = op.attribute("targets", 1)
     weights = rows(op, "coefficients", targets)
-    intercepts = op.attribute("intercepts", ())
-    scores = affine(e, _laid(e, op, x), weights, np.array(intercepts or [0.0] * targets))
+    bias = np.array(op.attribute("intercepts") or [0.0] * targets)
+    scores = affine(e, _laid(e, op, x), weights, bias)
     # onnxruntime transforms no single target
     return transformed(e, op, scores) if targets > 1 else scores
 
@@ -69,29 +63,26 @@ def linear_regressor(e: Ops, op: Op, x: Value) -> Value:
 @expansion("LinearClassifier", domain=ML)
 def linear_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     """x W + b, transformed, and the label of the best."""
-    labels = class_labels(op, "classlabels_ints")
-    intercepts = np.array(op.attribute("intercepts", ()), np.float64)
-    count = len(intercepts) or max(len(labels), 1)
-    weights = rows(op, "coefficients", count)
-    intercepts = intercepts if len(intercepts) else np.zeros(count)
-    x = _laid(e, op, x)
-    if count == 1 and len(labels) == 2:
-        weights, intercepts = in_two(op, weights, intercepts, mirrored=False)
-        scores = affine(e, x, weights, intercepts)
-        positive = e.Greater(e.Gather(scores, np.int64(1), axis=1), np.float32(0))
-        best = e.Cast(positive, to=TensorProto.INT64)
-    else:
-        scores = affine(e, x, weights, intercepts)
-        best = e.ArgMax(scores, axis=1, keepdims=0)
+    labels = class_labels(op)
+    bias = np.array(op.attribute("intercepts", ()), np.float64)
+    count = len(bias) or max(len(labels), 1)
+    weights, bias = rows(op, "coefficients", count), bias if len(bias) else np.zeros(count)
+    doubled = count == 1 and len(labels) == 2
+    if doubled:
+        weights, bias = in_two(op, weights, bias, mirrored=False)
     if len(labels) != len(weights):
         raise RuleError(
             f"LinearClassifier node {op.node.name!r}: {len(labels)} labels do not fit its "
             f"{len(weights)} scores"
         )
-    doubled = count == 1 and len(labels) == 2
-    if doubled and op.attribute("post_transform", "NONE") != "LOGISTIC":
-        return e.Gather(labels, best), scores
-    return e.Gather(labels, best), transformed(e, op, scores)
+    scores = affine(e, _laid(e, op, x), weights, bias)
+    if not doubled:
+        best = e.ArgMax(scores, axis=1, keepdims=0)
+        return e.Gather(labels, best), transformed(e, op, scores)
+    # Of two classes made of one score, the second one wins where that is positive.
+    best = e.Cast(e.Greater(e.Gather(scores, np.int64(1), axis=1), np.float32(0)), to=INT64)
+    logistic = op.attribute("post_transform", "NONE") == "LOGISTIC"
+    return e.Gather(labels, best), transformed(e, op, scores) if logistic else scores
 
 
 # Shared with the support vector machines ------------------------------------------------------
@@ -99,7 +90,7 @@ def linear_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
 
 def single(e: Ops, x: Value) -> Value:
     """x as these operators compute it, whatever its type."""
-    return e.Cast(x, to=TensorProto.FLOAT)
+    return e.Cast(x, to=FLOAT)
 
 
 def affine(e: Ops, x: Value, weights: Array, bias: Array) -> Value:
@@ -139,12 +130,12 @@ def rows(op: Op, name: str, count: int) -> Array:
     return flat.reshape(count, -1)
 
 
-def class_labels(op: Op, whole: str) -> Array:
+def class_labels(op: Op) -> Array:
     """The class labels, int64 or strings; none where there are none."""
     strings = op.attribute("classlabels_strings", ())
     if strings:
         return np.array(strings, object)
-    return np.array(op.attribute(whole, ()), np.int64)
+    return np.array(op.attribute("classlabels_ints", ()), np.int64)
 
 
 def _laid(e: Ops, op: Op, x: Value) -> Value:

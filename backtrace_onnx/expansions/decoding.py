@@ -18,7 +18,7 @@ def decoder_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     x = named(_INPUTS, inputs)
     crossing, cached, stateful, padded = (bool(fixed(op, i).any()) for i in range(8, 12))
     reads_cache = cached and stateful
-    count, features = int(op.attribute("num_heads")), size_of(op, 2)
+    count, features = op.attribute("num_heads"), size_of(op, 2)
     of_q, of_k, of_v = parts(e, op, x.bias, [features] * 3)
 
     def projected(tokens: Value, weights: Value, offset: Value) -> Value:

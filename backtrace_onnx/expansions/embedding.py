@@ -39,7 +39,7 @@ def _embedded(e: Ops, op: Op, x: SimpleNamespace) -> tuple[Value, ...]:
     if x.segment_ids is not None:  # first, as in the models this is fused from
         total = e.Add(total, e.Gather(x.segments, x.segment_ids, axis=0))
     total = e.Add(total, rows)
-    epsilon = float(op.attribute("epsilon", 1e-12))
+    epsilon = op.attribute("epsilon", 1e-12)
     y = e.LayerNormalization(total, x.gamma, x.beta, axis=-1, epsilon=epsilon)
     if x.mask is None:  # then onnxruntime counts nothing
         lengths = e.Expand(np.int32(0), e.Shape(x.ids, start=0, end=1))

@@ -40,7 +40,7 @@ def quantised_mixture(e: Ops, op: Op, x: Value, router: Value, *rest: Value) -> 
     layers: list[Value] = []
     for layer, at in enumerate((2, 5, 8)):
         bits = int(op.attribute(f"fc{layer + 1}_expert_weight_bits", 0))
-        real = _real(op, at, 11 + layer, bits or int(op.attribute("expert_weight_bits", 4)))
+        real = _real(op, at, 11 + layer, bits or op.attribute("expert_weight_bits", 4))
         name = f"{op.node.name}/weight{layer}"
         layers += [None if real is None else Constant(name, real), given[at]]
     return _mixed(e, op, x, router, layers, among_chosen=True)
@@ -52,7 +52,7 @@ def _real(op: Op, at: int, zeros_at: int, bits: int) -> Array | None:
         return None
     values, scales = unpacked(fixed(op, at), bits), fixed(op, at + 1)
     zeros = fixed_or_none(op, zeros_at)
-    size = int(op.attribute("block_size", 0)) or values.shape[2]
+    size = op.attribute("block_size", 0) or values.shape[2]
     scales = scales.reshape(*values.shape[:2], -1)
     if zeros is None:
         zeros = middle(scales, bits)
@@ -89,7 +89,7 @@ def _product(e: Ops, x: Value, weights: Value, bias: Value) -> Value:
 
 def _shares(e: Ops, op: Op, router: Value, among_chosen: bool) -> Value:
     """Share of every expert for every token; 0 for those not chosen."""
-    count = ints(int(op.attribute("k", 1)))
+    count = ints(op.attribute("k", 1))
     scores = router if among_chosen else e.Softmax(router, axis=-1)
     values, chosen = e.TopK(scores, count, axis=-1, outputs=2)
     if among_chosen:
@@ -124,7 +124,7 @@ def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
 
 def _halves(e: Ops, op: Op, x: Value, gate: Value) -> tuple[Value, Value]:
     """What is activated and what it is multiplied with; one product may hold both."""
-    fusion = int(op.attribute("swiglu_fusion", 0))
+    fusion = op.attribute("swiglu_fusion", 0)
     if fusion == 1:  # one of each in turn
         first, second = halves(e, e.Reshape(x, ints(0, 0, -1, 2)), 3)
         return e.Squeeze(first, ints(3)), e.Squeeze(second, ints(3))
@@ -150,10 +150,10 @@ def group_router(
 
 def _routed(e: Ops, op: Op, shares: Value, scores: Value, experts: int) -> Value:
     """Logs of the shares of the experts with the best scores, the sentinel elsewhere."""
-    groups = int(op.attribute("n_group", 1))
+    groups = op.attribute("n_group", 1)
     if groups > 1:
         scores = _of_best_groups(e, op, scores, experts, groups)
-    _, chosen = e.TopK(scores, ints(int(op.attribute("top_k"))), axis=-1, outputs=2)
+    _, chosen = e.TopK(scores, ints(op.attribute("top_k")), axis=-1, outputs=2)
     logs = e.Log(e.Max(shares, _LEAST))
     elsewhere = e.Expand(np.float32(op.attribute("router_sentinel", -10000.0)), e.Shape(shares))
     made = e.ScatterElements(elsewhere, chosen, e.GatherElements(logs, chosen, axis=-1), axis=-1)
@@ -164,9 +164,9 @@ def _of_best_groups(e: Ops, op: Op, scores: Value, experts: int, groups: int) ->
     """Scores of the experts of the chosen groups; of all others the lowest number there is."""
     size = experts // groups
     grouped = e.Reshape(scores, ints(-1, groups, size))
-    best, _ = e.TopK(grouped, ints(min(int(op.attribute("group_topk", 2)), size)), outputs=2)
+    best, _ = e.TopK(grouped, ints(min(op.attribute("group_topk", 2), size)), outputs=2)
     sums = e.ReduceSum(best, ints(-1), keepdims=0)
-    _, kept = e.TopK(sums, ints(int(op.attribute("topk_group", 1))), axis=-1, outputs=2)
+    _, kept = e.TopK(sums, ints(op.attribute("topk_group", 1)), axis=-1, outputs=2)
     nothing = e.Expand(np.float32(0), e.Shape(sums))
     ones = e.Expand(np.float32(1), e.Shape(kept))
     open_groups = e.Unsqueeze(e.ScatterElements(nothing, kept, ones, axis=-1), ints(-1))

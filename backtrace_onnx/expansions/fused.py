@@ -23,7 +23,7 @@ from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 def fused_matmul(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """alpha * op(a) op(b), op being transpositions."""
     product = e.MatMul(_turned(e, op, a, 0, "A"), _turned(e, op, b, 1, "B"))
-    return times(e, product, float(op.attribute("alpha", 1.0)))
+    return times(e, product, op.attribute("alpha", 1.0))
 
 
 def _turned(e: Ops, op: Op, x: Value, i: int, letter: str) -> Value:

@@ -17,11 +17,11 @@ def swish_gated(
         limit: the gate's greatest value, and the greatest magnitude of the other half.
         after: the gate is clamped when it is activated, not before.
     """
-    beta = float(op.attribute("activation_beta", 0.0))
+    beta = op.attribute("activation_beta", 0.0)
     if limit is not None:
         gate = gate if after else e.Clip(gate, None, e.scalar(limit))
         up = e.Clip(up, e.scalar(-limit), e.scalar(limit))
-    opened = swish(e, gate, float(op.attribute("activation_alpha", 1.0)))
+    opened = swish(e, gate, op.attribute("activation_alpha", 1.0))
     if limit is not None and after:
         opened = e.Clip(opened, None, e.scalar(limit))
     return e.Mul(opened, e.Add(up, e.scalar(beta)) if beta else up)
@@ -29,7 +29,7 @@ def swish_gated(
 
 def _limit(op: Op) -> float | None:
     """The limit of SwiGLU; zero or less is none."""
-    limit = float(op.attribute("limit", 0.0))
+    limit = op.attribute("limit", 0.0)
     return limit if limit > 0 else None
 
 
@@ -44,7 +44,7 @@ def swiglu(e: Ops, op: Op, gate: Value, up: Value = None) -> Value:
 @microsoft("RouterGateUpProj")
 def router_gate_up(e: Ops, op: Op, x: Value, weight: Value) -> tuple[Value, Value]:
     """One product, split into the router's logits and the two halves of a SwiGLU."""
-    kind, router = op.attribute("activation", "swiglu"), int(op.attribute("router_size"))
+    kind, router = op.attribute("activation", "swiglu"), op.attribute("router_size")
     if kind != "swiglu":
         raise RuleError(f"its activation {kind!r} has no expansion")
     inner = (size_of(op, 1) - router) // 2

@@ -51,7 +51,7 @@ def group_query_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v; several heads share the keys and values of one."""
     x = named(_INPUTS, inputs)
     _refuse(op, x)
-    count, few = groups = int(op.attribute("num_heads")), int(op.attribute("kv_num_heads"))
+    count, few = groups = op.attribute("num_heads"), op.attribute("kv_num_heads")
     features = size_of(op, 0) // (count if x.key is not None else count + 2 * few)
     q, k, v = x.query, x.key, x.value
     if k is None:  # then the query holds all three
@@ -66,7 +66,7 @@ def group_query_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     sink = x.sink
     if sink is None and op.attribute("smooth_softmax", 0) == 1:  # one more key, whose score is 0
         sink = np.zeros(count, e.dtype)
-    scale, cap = op.attribute("scale"), float(op.attribute("softcap", 0.0))
+    scale, cap = op.attribute("scale"), op.attribute("softcap", 0.0)
     masking = hidden(e, _kept(e, op, cache))
     y = attend(
         *(e, q, k, v, added, masking), scale=scale, size=features, cap=cap, sink=sink, groups=groups
@@ -124,7 +124,7 @@ def _kept(e: Ops, op: Op, cache: _Cache) -> Value:
     if not op.attribute("causal", 1):
         return e.Less(keys, e.Add(e.Mul(queries, ints(0)), _NEVER))
     keep = e.LessOrEqual(keys, queries)
-    window = int(op.attribute("local_window_size", -1))
+    window = op.attribute("local_window_size", -1)
     if window < 0:
         return keep
     return e.And(keep, e.Greater(keys, e.Sub(queries, ints(window))))

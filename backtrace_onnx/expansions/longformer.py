@@ -19,7 +19,7 @@ def longformer_attention(e: Ops, op: Op, *inputs: Value) -> Value:
     of the length. Masked tokens attend to nothing.
     """
     x = named("x weights bias mask global_weights global_bias flags", inputs)
-    count = int(op.attribute("num_heads"))
+    count = op.attribute("num_heads")
 
     def by_heads(weights: Value, bias: Value) -> tuple[list[Value], int]:
         projected, features = projections(e, op, x.x, weights, bias)

@@ -29,7 +29,7 @@ def pre_mix(e: Ops, op: Op, streams: Value, gates: Value) -> Value:
     """Sum over the streams, each times its gate."""
     grouped = _grouped(e, op, streams)
     made = e.ReduceSum(e.Mul(grouped, _laid(e, op, gates, grouped)), ints(-2), keepdims=0)
-    return times(e, made, float(op.attribute("reduction_scale", 1.0)))
+    return times(e, made, op.attribute("reduction_scale", 1.0))
 
 
 @microsoft("HyperConnectionPostMix")
@@ -58,8 +58,8 @@ def low_rank_mix(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     if x.block is not None:
         added = e.Mul(e.Unsqueeze(x.gates, ints(-1)), e.Unsqueeze(x.block, ints(-2)))
         streams = e.Reshape(e.Add(_grouped(e, op, streams), added), e.Shape(streams))
-    by_stream = e.Reshape(x.scale, ints(int(op.attribute("num_branches")), -1))
-    epsilon = float(op.attribute("epsilon", 1e-5))
+    by_stream = e.Reshape(x.scale, ints(op.attribute("num_branches"), -1))
+    epsilon = op.attribute("epsilon", 1e-5)
     unit = root_mean_square(e, _grouped(e, op, streams), by_stream, epsilon)
     flat = e.Reshape(unit, e.Shape(streams))
     z = e.Mul(e.MatMul(flat, x.down), e.scalar(number["silu_alpha"]))
@@ -72,13 +72,13 @@ def low_rank_mix(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 
 def _grouped(e: Ops, op: Op, x: Value) -> Value:
     """x[..., streams * features] as [..., streams, features]."""
-    count = int(op.attribute("num_branches", 0))
+    count = op.attribute("num_branches", 0)
     return split_last(e, x, count, -1) if count else x
 
 
 def _laid(e: Ops, op: Op, gates: Value, grouped: Value) -> Value:
     """Gates [..., streams], [..., streams, 1] or one per feature, against the streams."""
-    count, at = int(op.attribute("num_branches", 0)), place(op, gates)
+    count, at = op.attribute("num_branches", 0), place(op, gates)
     if op.rank(at) == op.rank(0) + (1 if count else 0):
         return gates
     last = size_of(op, at)
@@ -95,7 +95,7 @@ def engram_gate(
 ) -> tuple[Value, Value]:
     """value * sigmoid(sign(d) sqrt|d|), d being normalised query . normalised key / sqrt(size)."""
     of_key, of_query, of_output = (*scales, None)[:3]
-    epsilon = float(op.attribute("epsilon", 1e-5))
+    epsilon = op.attribute("epsilon", 1e-5)
     k, q = (root_mean_square(e, x, s, epsilon) for x, s in ((key, of_key), (query, of_query)))
     products = scaled(e, e.Mul(q, k), None, known_size(op, 0))
     alike = e.ReduceSum(products, ints(-1), keepdims=1)
@@ -126,7 +126,7 @@ def causal_convolution(
             raise RuleError(f"{name.replace('_', ' ')} has no expansion")
     if op.attribute("ndim", 1) != 1:
         raise RuleError("only one axis has an expansion")
-    dilation = int(op.attribute("dilation", 1))
+    dilation = op.attribute("dilation", 1)
     reach = (size_of(op, 1, 2) - 1) * dilation  # earlier values that the first output reads
     whole = e.Pad(x, ints(0, 0, reach, 0, 0, 0)) if past is None else e.Concat(past, x, axis=2)
     made = e.Conv(whole, *given(weight, bias), group=size_of(op, 1, 0), dilations=[dilation])

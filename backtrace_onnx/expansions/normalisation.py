@@ -23,7 +23,7 @@ def skip_layer_normalization(
 ) -> tuple[Value, ...]:
     """LayerNormalization(x + skip + bias)."""
     # What a constant bias belongs to is found by reading the sum.
-    added, epsilon = total(e, x, skip, bias), float(op.attribute("epsilon", 1e-12))
+    added, epsilon = total(e, x, skip, bias), op.attribute("epsilon", 1e-12)
     y = e.LayerNormalization(added, *given(gamma, beta), axis=-1, epsilon=epsilon)
     return y, None, None, added
 
@@ -34,16 +34,16 @@ def skip_simplified_layer_normalization(
 ) -> tuple[Value, ...]:
     """SimplifiedLayerNormalization(x + skip + bias)."""
     added = total(e, x, skip, bias)
-    y = root_mean_square(e, added, gamma, float(op.attribute("epsilon", 1e-12)))
+    y = root_mean_square(e, added, gamma, op.attribute("epsilon", 1e-12))
     return y, None, None, added
 
 
 @expansion("SimplifiedLayerNormalization")
 def simplified_layer_normalization(e: Ops, op: Op, x: Value, gamma: Value) -> Value:
     """x / sqrt(mean(x^2) + epsilon) * gamma; onnxruntime keeps it in the domain of ai.onnx."""
-    axis = int(op.attribute("axis", -1))
+    axis = op.attribute("axis", -1)
     axes = (-1,) if axis == -1 else tuple(range(axis % op.rank(0), op.rank(0)))
-    return root_mean_square(e, x, gamma, float(op.attribute("epsilon", 1e-5)), axes)
+    return root_mean_square(e, x, gamma, op.attribute("epsilon", 1e-5), axes)
 
 
 def root_mean_square(
@@ -62,7 +62,7 @@ def root_mean_square(
 def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value:
     """Root-mean-square normalisation of x in groups as long as `scale`, times act(gate)."""
     grouped = split_last(e, x, -1, size_of(op, 1, 0))
-    normed = root_mean_square(e, grouped, scale, float(op.attribute("epsilon", 1e-5)))
+    normed = root_mean_square(e, grouped, scale, op.attribute("epsilon", 1e-5))
     opened = e.Sigmoid(gate) if op.attribute("activation", "silu") == "sigmoid" else swish(e, gate)
     return e.Mul(e.Reshape(normed, e.Shape(x)), opened)
 
@@ -70,9 +70,9 @@ def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value
 @microsoft("BranchwiseRMSNorm")
 def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
     """Root-mean-square normalisation of every branch."""
-    branches = int(op.attribute("num_branches", 0))
+    branches = op.attribute("num_branches", 0)
     grouped = split_last(e, x, branches, -1) if branches else x
-    normed = root_mean_square(e, grouped, e.scalar(1), float(op.attribute("epsilon", 1e-5)))
+    normed = root_mean_square(e, grouped, e.scalar(1), op.attribute("epsilon", 1e-5))
     if scale is not None:
         if op.rank(1) != 2:
             scale = e.Reshape(scale, e.Concat(ints(-1), e.Shape(grouped, start=-1), axis=0))
@@ -83,7 +83,7 @@ def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
 @microsoft("GroupNorm")
 def group_norm(e: Ops, op: Op, x: Value, gamma: Value, beta: Value) -> Value:
     """gamma * x' + beta of x normalised in groups of channels, then perhaps SiLU."""
-    groups, epsilon = int(op.attribute("groups")), float(op.attribute("epsilon", 1e-5))
+    groups, epsilon = op.attribute("groups"), op.attribute("epsilon", 1e-5)
     ones, zeros = np.ones(groups, e.dtype), np.zeros(groups, e.dtype)
 
     def text(first: Value) -> Value:

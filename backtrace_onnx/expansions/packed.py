@@ -102,7 +102,7 @@ def _attended(
         features: numbers of features of queries, keys and values.
         added: what is added to the scores.
     """
-    count = int(op.attribute("num_heads"))
+    count = op.attribute("num_heads")
     q, k, v = (heads(e, restored(e, x, offsets), count) for x in projected)
     samples = e.Shape(q, end=1)
     first, last = ints(0), e.Add(samples, ints(1))

@@ -34,7 +34,7 @@ def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
     else:
         later, distance = None, e.Neg(e.Min(apart, np.int64(0)))
     exact = buckets // 2
-    per_step = (buckets - exact) / log(int(op.attribute("max_distance")) / exact)
+    per_step = (buckets - exact) / log(op.attribute("max_distance") / exact)
     ratio = e.Div(e.Cast(e.Max(distance, np.int64(exact)), to=FLOAT), np.float32(exact))
     steps = e.Cast(e.Mul(e.Log(ratio), np.float32(per_step)), to=INT64)
     far = e.Min(e.Add(steps, np.int64(exact)), np.int64(buckets - 1))
@@ -49,7 +49,7 @@ def gated_relative_position_bias(e: Ops, op: Op, *inputs: Value) -> Value:
     shifted = e.Add(x.query, x.query_bias)
     if x.offsets is not None:
         shifted = restored(e, shifted, x.offsets)
-    q = heads(e, shifted, int(op.attribute("num_heads")))
+    q = heads(e, shifted, op.attribute("num_heads"))
     gates = e.Reshape(e.Add(e.MatMul(q, x.weight), x.bias), ints(0, 0, 0, 2, -1))
     u, r = halves(e, e.Sigmoid(e.ReduceSum(gates, ints(-1), keepdims=0)))
     gate = e.Mul(u, e.Sub(e.Mul(r, x.scale), e.scalar(1)))

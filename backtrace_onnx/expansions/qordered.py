@@ -40,7 +40,7 @@ def qordered_layer_normalization(
     """LayerNormalization of the tensor it stands for."""
     _refuse_tiles(op)
     scales = [e.Cast(v, to=e.float_type) for v in given(gamma, beta)]
-    axis, epsilon = int(op.attribute("axis", -1)), float(op.attribute("epsilon", 1e-5))
+    axis, epsilon = op.attribute("axis", -1), op.attribute("epsilon", 1e-5)
     y = e.LayerNormalization(_real(e, x, scale_x), *scales, axis=axis, epsilon=epsilon)
     return _stored(e, y, scale_y)
 

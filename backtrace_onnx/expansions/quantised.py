@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -79,10 +79,8 @@ def _along(vector: Array, x: Array, axis: int) -> Array:
 
 # Functions of one tensor ------------------------------------------------------------------------
 
-Function = Callable[[Ops, Op, Value], Value]
 
-
-def _register(op_type: str, function: Function) -> None:
+def _register(op_type: str, function: Callable[[Ops, Op, Value], Value]) -> None:
     """Register a quantised function of one input with its scale, zero point and the output's."""
 
     def text(e: Ops, op: Op, *inputs: Value) -> Value:
@@ -95,10 +93,18 @@ def _register(op_type: str, function: Function) -> None:
 
 def _softmax(e: Ops, op: Op, x: Value) -> Value:
     """Softmax as of the opset that the node names: before 13 it flattened from its axis on."""
-    axis = int(op.attribute("axis", -1))
+    axis = op.attribute("axis", -1)
     if op.attribute("opset", 13) >= 13:
         return e.Softmax(x, axis=axis)
     return e.Reshape(e.Softmax(e.Flatten(x, axis=axis), axis=-1), e.Shape(x))
+
+
+def _average(e: Ops, op: Op, x: Value) -> Value:
+    return _laid(e, op, x, lambda first: e.AveragePool(first, **picked(op, *_POOL)))
+
+
+def _mean(e: Ops, op: Op, x: Value) -> Value:
+    return e.ReduceMean(x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims"))
 
 
 def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
@@ -106,21 +112,12 @@ def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
     return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
 
 
-_FUNCTIONS: Mapping[str, Function] = {
-    "QLinearAveragePool": lambda e, op, x: _laid(
-        e, op, x, lambda first: e.AveragePool(first, **picked(op, *_POOL))
-    ),
-    "QLinearGlobalAveragePool": lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool),
-    "QLinearLeakyRelu": lambda e, op, x: e.LeakyRelu(x, alpha=op.attribute("alpha", 0.01)),
-    "QLinearReduceMean": lambda e, op, x: e.ReduceMean(
-        x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims")
-    ),
-    "QLinearSigmoid": lambda e, op, x: e.Sigmoid(x),
-    "QLinearSoftmax": _softmax,
-}
-for _name, _function in _FUNCTIONS.items():
-    _register(_name, _function)
-
+_register("QLinearAveragePool", _average)
+_register("QLinearGlobalAveragePool", lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool))
+_register("QLinearLeakyRelu", lambda e, op, x: e.LeakyRelu(x, alpha=op.attribute("alpha", 0.01)))
+_register("QLinearReduceMean", _mean)
+_register("QLinearSigmoid", lambda e, op, x: e.Sigmoid(x))
+_register("QLinearSoftmax", _softmax)
 
 # Of several tensors -----------------------------------------------------------------------------
 
@@ -138,7 +135,7 @@ def qlinear_concat(e: Ops, op: Op, *inputs: Value) -> Value:
     """Concatenation of the tensors it stands for."""
     read = Scaled(e, op, inputs)
     parts = [read(i, i + 1, i + 2) for i in range(2, len(inputs), 3)]
-    return read.stored(e.Concat(*parts, axis=int(op.attribute("axis"))), 0, 1)
+    return read.stored(e.Concat(*parts, axis=op.attribute("axis")), 0, 1)
 
 
 @microsoft("QLinearWhere")
@@ -176,24 +173,24 @@ def _bias(e: Ops, bias: Value, *scales: Value) -> Value:
 def qgemm(e: Ops, op: Op, *inputs: Value) -> Value:
     """Gemm of the matrices it stands for; quantised where a scale of the output is given."""
     read = Scaled(e, op, inputs)
-    turned, alpha = int(op.attribute("transB", 0)), float(op.attribute("alpha", 1.0))
+    turned, alpha = op.attribute("transB", 0), op.attribute("alpha", 1.0)
     given = [read(0, 1, 2), read(3, 4, 5, axis=0 if turned else 1)]
     if op.has(6):
         given.append(_bias(e, inputs[6], e.Mul(inputs[1], e.scalar(alpha)), inputs[4]))
-    y = e.Gemm(*given, alpha=alpha, transA=int(op.attribute("transA", 0)), transB=turned)
+    y = e.Gemm(*given, alpha=alpha, transA=op.attribute("transA", 0), transB=turned)
     return read.stored(y, 7, 8) if op.has(7) else y
 
 
 @microsoft("DequantizeLinear")
 def dequantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
     """DequantizeLinear."""
-    return Scaled(e, op, inputs)(0, 1, 2, axis=int(op.attribute("axis", 1)))
+    return Scaled(e, op, inputs)(0, 1, 2, axis=op.attribute("axis", 1))
 
 
 @microsoft("QuantizeLinear")
 def quantize_linear(e: Ops, op: Op, x: Value, scale: Value, zero: Value = None) -> Value:
     """QuantizeLinear."""
-    axis = int(op.attribute("axis", 1))
+    axis = op.attribute("axis", 1)
     return e.QuantizeLinear(x, scale, np.uint8(0) if zero is None else zero, axis=axis)
 
 

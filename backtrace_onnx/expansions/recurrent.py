@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backtrace_onnx.expansions.registry import expansion
-from backtrace_onnx.ops.op import Op
-from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
 
-_STATES = (5, 6)
+_STATES = (5, 6)  # where the first states stand among the inputs
 
 
 @expansion("GRU", "LSTM", "RNN", when="layout")
@@ -22,4 +20,5 @@ def samples_first(e: Ops, op: Op, *inputs: Value | None) -> tuple[Value, ...]:
 
 
 def _turned(e: Ops, x: Value | None, perm: Sequence[int]) -> Value:
+    """x with its axes in another order; None where it is left out."""
     return None if x is None else e.Transpose(x, perm=perm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from backtrace_onnx.errors import RuleError
@@ -52,9 +52,9 @@ def microsoft(*op_types: str, opset: int = 0) -> Callable[[Text], Text]:
     return expansion(*op_types, domain=MICROSOFT, opset=opset)
 
 
-def refuse(reasons: Mapping[str, str], *, domain: str = "") -> None:
-    """Register operators of `domain` that are not explained, each with a sentence why."""
-    for op_type, reason in reasons.items():
+def refuse(op_types: str, reason: str, *, domain: str = MICROSOFT) -> None:
+    """Register operators, separated by spaces, that are not explained, with a sentence why."""
+    for op_type in op_types.split():
         if (domain, op_type) in _TEXTS or (domain, op_type) in _REFUSED:
             raise RuleError(f"{domain or 'ai.onnx'} {op_type} is registered already")
         _REFUSED[domain, op_type] = reason

@@ -85,7 +85,7 @@ def multimodal_rotary_embedding(
     e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin: Value
 ) -> Value:
     """Turned by angles of which every position stream gives a part."""
-    streams = _streams(op.attribute("mrope_section"), int(op.attribute("mrope_layout", 0)))
+    streams = _streams(op.attribute("mrope_section"), op.attribute("mrope_layout", 0))
 
     def mixed(table: Value) -> Value:
         rows = e.Gather(table, positions, axis=0)
@@ -112,14 +112,14 @@ def _by_heads(e: Ops, op: Op, x: Value) -> Value:
         raise RuleError("packed batches have no expansion")
     if op.rank(0) == 4:
         return x
-    return heads(e, x, int(op.attribute("num_heads", 0)) or size_of(op, 0) // (2 * size_of(op, 2)))
+    return heads(e, x, op.attribute("num_heads", 0) or size_of(op, 0) // (2 * size_of(op, 2)))
 
 
 def _turned(e: Ops, op: Op, x: Value, cos: Value, sin: Value) -> Value:
     """x turned as the node's attributes say, and laid out as its input is."""
     if op.attribute("scale", 1.0) != 1:
         raise RuleError("a scale has no expansion; onnxruntime's CPU ignores it")
-    count = int(op.attribute("rotary_embedding_dim", 0)) or None
+    count = op.attribute("rotary_embedding_dim", 0) or None
     y = rotated(e, x, cos, sin, pairs=bool(op.attribute("interleaved", 0)), size=count)
     return y if op.rank(0) == 4 else merged(e, y)
 
@@ -153,7 +153,7 @@ def normalised_rotary_embedding(
         positions = e.Add(e.Reshape(positions, ints(1, 1)), places(e, tokens))
     tables = [angles(e, e.Cast(table, to=FLOAT), positions) for table in (cos, sin)]
     by_heads = e.Transpose(unit, perm=[0, 2, 1, 3])
-    count = int(op.attribute("rotary_embedding_dim"))
+    count = op.attribute("rotary_embedding_dim")
     y = merged(e, rotated(e, by_heads, *tables, pairs=False, size=count))
     if op.attribute("flatten_batch", 0):
         y = e.Reshape(y, e.Concat(ints(1, -1), e.Shape(y, start=2), axis=0))

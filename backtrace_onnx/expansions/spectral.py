@@ -12,20 +12,11 @@ from backtrace_onnx.ops.vocabulary import ints
 _DFT = 20  # the version that takes its axis as an input
 
 
-@microsoft("ComplexMul")
+@microsoft("ComplexMul", "ComplexMulConj")
 def complex_mul(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """a * b of complex numbers."""
-    return _product(e, a, b)
-
-
-@microsoft("ComplexMulConj")
-def complex_mul_conj(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """a * conj(b) of complex numbers."""
-    return _product(e, a, _conjugated(e, b))
-
-
-def _product(e: Ops, a: Value, b: Value) -> Value:
-    """(x + iy) (u + iv) of pairs (x, y) and (u, v)."""
+    """a * b of complex numbers; ComplexMulConj takes the conjugate of b."""
+    if op.node.op_type == "ComplexMulConj":
+        b = _conjugated(e, b)
     (x, y), (u, v) = (halves(e, z) for z in (a, b))
     real = e.Sub(e.Mul(x, u), e.Mul(y, v))
     return e.Concat(real, e.Add(e.Mul(x, v), e.Mul(y, u)), axis=-1)
@@ -59,4 +50,4 @@ def _axes(op: Op) -> list[int]:
     """Axes of the signal among those of its spectrum, the halved one first."""
     if not op.attribute("onesided", 1) or op.attribute("normalized", 0):
         raise RuleError("only one half of a spectrum that is not normalised is defined")
-    return [-2 - k for k in range(int(op.attribute("signal_ndim", 1)))]
+    return [-2 - k for k in range(op.attribute("signal_ndim", 1))]

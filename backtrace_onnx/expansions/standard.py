@@ -20,7 +20,7 @@ def expand_dims(e: Ops, op: Op, x: Value, axis: Value) -> Value:
 @microsoft("Trilu")
 def trilu(e: Ops, op: Op, x: Value, k: Value = None) -> Value:
     """Trilu."""
-    return e.Trilu(*given(x, k), upper=int(op.attribute("upper", 1)))
+    return e.Trilu(*given(x, k), upper=op.attribute("upper", 1))
 
 
 @microsoft("GatherND")
@@ -56,8 +56,8 @@ def grid_sample(e: Ops, op: Op, x: Value, grid: Value) -> Value:
 @microsoft("UnfoldTensor")
 def unfold_tensor(e: Ops, op: Op, x: Value) -> Value:
     """Every window of `size` elements along an axis, as a last axis."""
-    rank, size, step = op.rank(0), int(op.attribute("size")), int(op.attribute("step", 1))
-    axis = int(op.attribute("dim", -1)) % rank
+    rank, size, step = op.rank(0), op.attribute("size"), op.attribute("step", 1)
+    axis = op.attribute("dim", -1) % rank
     length = e.Gather(e.Shape(x), np.int64(axis))
     first = e.Range(np.int64(0), e.Sub(length, np.int64(size - 1)), np.int64(step))
     places = e.Add(e.Unsqueeze(first, ints(1)), np.arange(size, dtype=np.int64))

@@ -36,16 +36,16 @@ def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         groups = size_of(op, 0, 1), size_of(op, 1, 1)
         q, k, v = x.query, x.key, x.value
     else:
-        groups = int(op.attribute("q_num_heads")), int(op.attribute("kv_num_heads"))
+        groups = op.attribute("q_num_heads"), op.attribute("kv_num_heads")
         size = size and size // groups[0]
         q, (k, v) = heads(e, x.query, groups[0]), (heads(e, y, groups[1]) for y in (x.key, x.value))
     k, v = joined(e, x.past_key, k), joined(e, x.past_value, v)
     masking, seeing = _masking(e, op, x.mask, _kept(e, op, q, k, x.past_key, x.filled))
-    scale, cap = op.attribute("scale"), float(op.attribute("softcap", 0.0))
+    scale, cap = op.attribute("scale"), op.attribute("softcap", 0.0)
     made = attend(e, q, k, v, masking, scale=scale, size=size, cap=cap, groups=groups)
     # A query that sees no key gets 0, where the softmax of equal scores would spread evenly.
     y = made.y if seeing is None else e.Where(seeing, made.y, e.zero())
-    shown = made[1 + int(op.attribute("qk_matmul_output_mode", 0))]
+    shown = made[1 + op.attribute("qk_matmul_output_mode", 0)]
     return y if by_heads else merged(e, y), k, v, shown
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.classical import (
@@ -17,19 +16,18 @@ from backtrace_onnx.expansions.classical import (
     single,
     transformed,
 )
+from backtrace_onnx.expansions.phrases import FLOAT, Array
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
 from backtrace_onnx.ops.vocabulary import ints
-
-Floats = npt.NDArray[np.float64]
 
 
 @expansion("SVMRegressor", domain=ML)
 def svm_regressor(e: Ops, op: Op, x: Value) -> Value:
     """Kernels, weighted and summed."""
-    count = int(op.attribute("n_supports", 0))
+    count = op.attribute("n_supports", 0)
     similar = kernels(e, op, x, count) if count else single(e, x)
     made = affine(e, similar, rows(op, "coefficients", 1), _rho(op)[:1])
-    if not int(op.attribute("one_class", 0)):
+    if not op.attribute("one_class", 0):
         return made
     least = np.float32(-np.finfo(np.float32).tiny)  # an inlier scores more than nothing
     return e.Sign(e.Where(e.Equal(made, np.float32(0)), least, made))
@@ -44,16 +42,15 @@ def svm_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
             "(Wu, Lin and Weng 2004) that standard operators do not say; export the model without "
             "probabilities, or calibrate its scores (CalibratedClassifierCV)"
         )
-    labels, sizes = class_labels(op, "classlabels_ints"), op.attribute("vectors_per_class", ())
+    labels, sizes = class_labels(op), op.attribute("vectors_per_class", ())
     if not sizes or not sum(sizes):
         return _one_against_rest(e, op, x)
     pairs = _pairs(rows(op, "coefficients", max(len(sizes) - 1, 1)), sizes)
     similar, rho = kernels(e, op, x, sum(sizes)), _rho(op)[: len(pairs)]
     if len(sizes) > 2:
         decisions = affine(e, similar, pairs, rho)
-        return e.Gather(labels, _most_votes(e, decisions, len(sizes))), transformed(
-            e, op, decisions
-        )
+        label = e.Gather(labels, _most_votes(e, decisions, len(sizes)))
+        return label, transformed(e, op, decisions)
     mirrored = op.attribute("post_transform", "NONE") == "NONE"
     scores = affine(e, similar, *in_two(op, pairs, rho, mirrored=mirrored))
     first = e.Greater(e.Gather(scores, np.int64(1), axis=1), np.float32(0))
@@ -64,7 +61,7 @@ def svm_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
 
 def _one_against_rest(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     """Without support vectors: a linear score for every class."""
-    labels = class_labels(op, "classlabels_ints")
+    labels = class_labels(op)
     if len(labels) < 3:
         raise RuleError(
             f"{op.node.operator} node {op.node.name!r} has no support vectors; export the model "
@@ -82,7 +79,7 @@ def kernels(e: Ops, op: Op, x: Value, count: int) -> Value:
     return _kernel(e, op, single(e, x), rows(op, "support_vectors", count))
 
 
-def _kernel(e: Ops, op: Op, x: Value, vectors: Floats) -> Value:
+def _kernel(e: Ops, op: Op, x: Value, vectors: Array) -> Value:
     kind = op.attribute("kernel_type", "LINEAR")
     gamma, coef0, degree = (*op.attribute("kernel_params", ()), 0.0, 0.0, 0.0)[:3]
     if kind == "RBF":
@@ -99,7 +96,7 @@ def _kernel(e: Ops, op: Op, x: Value, vectors: Floats) -> Value:
     raise RuleError(f"{op.node.operator} node {op.node.name!r}: unknown kernel_type {kind!r}")
 
 
-def _pairs(coefficients: Floats, sizes: tuple[int, ...]) -> Floats:
+def _pairs(coefficients: Array, sizes: tuple[int, ...]) -> Array:
     """Weights [pairs of classes, vectors]: libsvm keeps a vector's weights against each rival."""
     ends = np.cumsum([0, *sizes])
     made = np.zeros((len(sizes) * (len(sizes) - 1) // 2, ends[-1]))
@@ -114,11 +111,11 @@ def _most_votes(e: Ops, decisions: Value, classes: int) -> Value:
     first, second = (np.zeros((len(pairs), classes), np.float32) for _ in range(2))
     for p, (i, j) in enumerate(pairs):
         first[p, i] = second[p, j] = 1
-    wins = e.Cast(e.Greater(decisions, np.float32(0)), to=1)
+    wins = e.Cast(e.Greater(decisions, np.float32(0)), to=FLOAT)
     return e.ArgMax(e.Gemm(wins, first - second, second.sum(0)), axis=1, keepdims=0)
 
 
-def _rho(op: Op) -> Floats:
+def _rho(op: Op) -> Array:
     given = np.array(op.attribute("rho", ()), np.float64)
     return given if len(given) else np.zeros(1)
 

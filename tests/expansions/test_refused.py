@@ -101,6 +101,6 @@ def test_blocked_channels_name_the_remedy() -> None:
 
 def test_nothing_is_registered_twice() -> None:
     with pytest.raises(RuleError, match="registered already"):
-        refuse({"Attention": "because"}, domain="com.microsoft")
+        refuse("Attention", "because")
     with pytest.raises(RuleError, match="has an expansion already"):
         expansion("Attention", domain="com.microsoft")(lambda e, op, x: x)
