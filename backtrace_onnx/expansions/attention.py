@@ -7,7 +7,7 @@ Masks and their values are those of onnxruntime's operator documentation (Contri
 from __future__ import annotations
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import (
+from backtrace_onnx.expansions.attention_core import (
     attend,
     causal,
     heads,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import lowest
-from backtrace_onnx.expansions.blocks import by_blocks, middle, unpacked
+from backtrace_onnx.expansions.attention_core import lowest
+from backtrace_onnx.expansions.block_quantisation import by_blocks, middle, unpacked
 from backtrace_onnx.expansions.gates import swish_gated
 from backtrace_onnx.expansions.phrases import (
     FLOAT,

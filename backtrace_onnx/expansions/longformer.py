@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.attending import attend, heads, hidden, length, merged
 from backtrace_onnx.expansions.attention import projections
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, length, merged
 from backtrace_onnx.expansions.phrases import named, places
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints

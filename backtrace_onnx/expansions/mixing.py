@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import scaled
+from backtrace_onnx.expansions.attention_core import scaled
 from backtrace_onnx.expansions.normalisation import root_mean_square
 from backtrace_onnx.expansions.phrases import (
     given,

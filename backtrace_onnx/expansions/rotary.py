@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import heads, length, merged
+from backtrace_onnx.expansions.attention_core import heads, length, merged
 from backtrace_onnx.expansions.phrases import (
     BFLOAT16,
     FLOAT,

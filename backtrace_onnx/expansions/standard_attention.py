@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.attending import (
+from backtrace_onnx.expansions.attention_core import (
     attend,
     heads,
     hidden,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtrace_onnx.rules.functions import gelu, passes
 from backtrace_onnx.rules.registry import table
-from backtrace_onnx.rules.silent import carries_nothing
+from backtrace_onnx.rules.without_relevance import carries_nothing
 
 _SILENT = """
 BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range Tokenizer

@@ -10,7 +10,7 @@ from backtrace_onnx.errors import RuleError
 from backtrace_onnx.graph.traits import one_hot_ids
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Value, ints
-from backtrace_onnx.rules.moving import counted
+from backtrace_onnx.rules.data_movement import counted
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Halves, Nothing, Step, Structure
 from backtrace_onnx.structures.moves import Adjoint, Chosen, LookUp, Moves

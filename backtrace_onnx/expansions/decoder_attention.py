@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.expansions.attending import attend, heads, hidden, joined, merged
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, joined, merged
 from backtrace_onnx.expansions.phrases import fixed, named, parts, size_of
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints

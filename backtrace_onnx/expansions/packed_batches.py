@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import attend, heads, hidden, length, merged, within
 from backtrace_onnx.expansions.attention import projections
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, length, merged, within
 from backtrace_onnx.expansions.phrases import INT32, INT64, parts, places
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attending import attend, heads, hidden, joined, length, merged
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, joined, length, merged
 from backtrace_onnx.expansions.phrases import INT64, known_size, named, place, places, size_of
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.expansions.rotary import angles, rotated

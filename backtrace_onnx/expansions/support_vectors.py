@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.classical import (
+from backtrace_onnx.expansions.linear_models import (
     ML,
     affine,
     class_labels,

@@ -6,8 +6,8 @@ from math import log
 
 import numpy as np
 
-from backtrace_onnx.expansions.attending import heads
-from backtrace_onnx.expansions.packed import restored
+from backtrace_onnx.expansions.attention_core import heads
+from backtrace_onnx.expansions.packed_batches import restored
 from backtrace_onnx.expansions.phrases import FLOAT, INT64, halves, named, places, size_of
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
