@@ -6,6 +6,8 @@ Masks and their values are those of onnxruntime's operator documentation (Contri
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention_core import (
     attend,
@@ -29,28 +31,33 @@ from backtrace_onnx.expansions.phrases import (
 from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
 from backtrace_onnx.ops.vocabulary import ints
 
-_ATTENTION = "x weights bias mask past added past_length"
-_SELF = "x weights bias mask past added past_length beam_width cache_indirection"
+_ORDERS = {
+    "Attention": "x weights bias mask past added past_length",
+    "DecoderMaskedSelfAttention": "x weights bias mask past added filled beams cache_indirection",
+    "MultiHeadAttention": "query key value bias mask added past_key past_value past_length "
+    "cache_indirection",
+    "DecoderMaskedMultiHeadAttention": "query key value mask added past_key past_value past_length "
+    "beams cache_indirection bias",
+}
+"""Inputs in their order."""
 
 
 @microsoft("Attention", "DecoderMaskedSelfAttention")
 def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v of the projections of x, which may be one new token."""
-    of_one = op.node.op_type == "DecoderMaskedSelfAttention"
-    x = named(_SELF if of_one else _ATTENTION, inputs)
-    _refuse_buffers(op, None if of_one else x.past_length, getattr(x, "cache_indirection", None))
+    x = named(_ORDERS[op.node.op_type], inputs)
+    _refuse_buffers(op, x)
     if op.attribute("do_rotary", 0):
         raise RuleError("do rotary has no expansion")
     projected, features = projections(e, op, x.x, x.weights, x.bias)
     return attended(e, op, projected, features, mask=x.mask, past=x.past, added=x.added)
 
 
-def _refuse_buffers(op: Op, past_length: Value, indirection: Value) -> None:
-    """Raises RuleError for caches that a decoding loop shares between its steps or beams."""
-    if op.attribute("past_present_share_buffer", 0) or past_length is not None:
-        raise RuleError("a cache that is written in place has no expansion")
-    if indirection is not None:
-        raise RuleError("a cache of several beams has no expansion")
+def _refuse_buffers(op: Op, x: SimpleNamespace) -> None:
+    """Raises RuleError for caches that a decoding loop writes in place or shares among beams."""
+    buffers = (getattr(x, name, None) for name in ("past_length", "cache_indirection"))
+    if op.attribute("past_present_share_buffer", 0) or any(b is not None for b in buffers):
+        raise RuleError("a cache that is written in place or shared among beams has no expansion")
 
 
 def projections(
@@ -116,15 +123,7 @@ def _kept(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
     return e.Unsqueeze(keep, ints(1, 2) if rank == 2 else ints(1))
 
 
-_ORDERS = {
-    "MultiHeadAttention": "query key value bias mask added past_key past_value past_length "
-    "cache_indirection",
-    "DecoderMaskedMultiHeadAttention": "query key value mask added past_key past_value past_length "
-    "beam_width cache_indirection bias",
-}
-
-
-@microsoft(*_ORDERS)
+@microsoft("MultiHeadAttention", "DecoderMaskedMultiHeadAttention")
 def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v of projected queries, keys and values."""
     x = named(_ORDERS[op.node.op_type], inputs)
@@ -132,7 +131,7 @@ def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         raise RuleError(
             "packed queries, keys and values have no expansion; onnxruntime's CPU does not run them"
         )
-    _refuse_buffers(op, x.past_length, x.cache_indirection)
+    _refuse_buffers(op, x)
     count, features = op.attribute("num_heads"), known_size(op, 0)
     q, k, v = _biased(e, op, [x.query, x.key, x.value], x.bias)
     q = heads(e, q, count)

@@ -81,12 +81,9 @@ def _laid(e: Ops, op: Op, gates: Value, grouped: Value) -> Value:
     count, at = op.attribute("num_branches", 0), place(op, gates)
     if op.rank(at) == op.rank(0) + (1 if count else 0):
         return gates
-    last = size_of(op, at)
-    return (
-        e.Reshape(gates, e.Shape(grouped))
-        if count not in (0, last)
-        else e.Unsqueeze(gates, ints(-1))
-    )
+    if count not in (0, size_of(op, at)):  # one per feature
+        return e.Reshape(gates, e.Shape(grouped))
+    return e.Unsqueeze(gates, ints(-1))
 
 
 @microsoft("EngramGate")

@@ -48,21 +48,18 @@ def qordered_layer_normalization(
 @microsoft("QOrderedAttention")
 def qordered_attention(e: Ops, op: Op, *inputs: Value) -> Value:
     """Attention of the tensors it stands for; scores and their softmax are not rounded."""
-    names = " ".join(
-        f"{name}{i}" for name in ("scale", "weight", "weight_scale", "bias") for i in "qkv"
-    )
-    x = named(f"x x_scale {names} qk_scale softmax_scale scale mask past added", inputs)
+    mask, past, added = (*inputs, *[None] * 3)[17:20]
     _refuse_tiles(op)
-    if x.past is not None:
+    if past is not None:
         raise RuleError("a cache has no expansion here; onnxruntime does not read it either")
-    real, projected, features = _real(e, x.x, x.x_scale), [], []
+    x, projected, features = _real(e, inputs[0], inputs[1]), [], []
     for i in range(3):
         weight, columns = _weight(e, op, 5 + i, 8 + i)
-        made = e.Add(e.MatMul(real, weight), inputs[11 + i])
+        made = e.Add(e.MatMul(x, weight), inputs[11 + i])
         projected.append(_real(e, _stored(e, made, inputs[2 + i]), inputs[2 + i]))
         features.append(columns)
-    y = attended(e, op, projected, features, mask=x.mask, added=x.added)[0]
-    return _stored(e, y, x.scale)
+    y = attended(e, op, projected, features, mask=mask, added=added)[0]
+    return _stored(e, y, inputs[16])
 
 
 def _refuse_tiles(op: Op) -> None:

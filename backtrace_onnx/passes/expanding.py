@@ -14,7 +14,7 @@ from onnx import helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
-from backtrace_onnx.expansions.registry import find, needed_opset, refused, wanted_by
+from backtrace_onnx.expansions.registry import Expansion, find, refused
 from backtrace_onnx.graph.graph import Graph, Node, TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.graph.node_reading import canonical, read_node
@@ -65,7 +65,7 @@ def _written(model: Model, wanted: set[str]) -> Model:
     """The model with the nodes of these names replaced, but for those whose text refuses them."""
     nodes_of = model.proto.graph.node
     keys = {(canonical(n.domain), n.op_type) for n in nodes_of if n.name in wanted}
-    needed = max(needed_opset(*key) for key in keys)
+    needed = max(found.opset for key in keys if (found := find(*key)))
     try:
         model = upgraded(model, max(needed, OLDEST_OPSET))
     except CompileError as error:
@@ -87,13 +87,13 @@ def refusal(op: Op) -> str | None:
     reason = refused(op.node.domain, op.node.op_type)
     if reason is not None:
         return reason
-    text = find(op.node.domain, op.node.op_type)
-    if text is None:
+    found = find(op.node.domain, op.node.op_type)
+    if found is None:
         return None
     read = op.graph.consumers.keys() | set(op.graph.outputs)
     asked = replace(op, node=_asked(op.node, read))
     try:
-        _checked(_apply(asked, text, EmitOps(np.float32, prefix=op.node.name)), asked.node)
+        _checked(_apply(asked, found, EmitOps(np.float32, prefix=op.node.name)), asked.node)
     except RuleError as error:
         return str(error)
     return "its inputs are not known well enough to say it in standard operators"
@@ -122,12 +122,12 @@ class _Writer:
     def written(self, proto: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         """The nodes that stand for one; None where its text refuses it."""
         op = Op(_asked(read_node(proto, self.opsets), self._read), self.graph, frozenset())
-        text = find(op.node.domain, op.node.op_type)
+        found = find(op.node.domain, op.node.op_type)
         before = len(self.ops.nodes)
         self.ops.dtype = _dtype(op)
         self.ops.scopes = [proto.name]
         try:
-            made = _checked(_apply(op, text, self.ops), op.node)
+            made = _checked(_apply(op, found, self.ops), op.node)
         except RuleError:
             del self.ops.nodes[before:]
             self.ops.forget()
@@ -140,10 +140,13 @@ class _Writer:
         return nodes
 
 
-def _apply(op: Op, text: Any, ops: EmitOps) -> list[Any]:
-    _check_count(op, text)
+def _apply(op: Op, expansion: Expansion | None, ops: EmitOps) -> list[Any]:
+    """The outputs of an operator's text; none where it has no text."""
+    if expansion is None:
+        return []
+    _check_count(op, expansion.text)
     inputs = [Symbol(ops, name) if name else None for name in op.node.inputs]
-    made = text(ops, op, *inputs)
+    made = expansion.text(ops, op, *inputs)
     return list(made) if isinstance(made, tuple) else [made]
 
 
@@ -195,9 +198,9 @@ def _dtype(op: Op) -> Any:
 
 def _is_wanted(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:
     domain = canonical(node.domain)
-    if find(domain, node.op_type) is None:
+    found = find(domain, node.op_type)
+    if found is None:
         return False
-    attribute = wanted_by(domain, node.op_type)
-    if attribute:
-        return any(given.name == attribute and given.i for given in node.attribute)
+    if found.when:
+        return any(given.name == found.when and given.i for given in node.attribute)
     return registry.lookup(domain, node.op_type, opsets.get(domain, 1)) is None
