@@ -190,38 +190,27 @@ def reverse_sequence(op: Op) -> Structure:
 
 
 _TO_SPACE = {"DCR": (0, 3, 4, 1, 5, 2), "CRD": (0, 1, 4, 2, 5, 3)}
-"""Axes of [N, C, H, block, W, block] in the channels-first layout that is moved there."""
+"""Where the axes [N, C, H, block, W, block] of space come from among those of depth, by mode."""
 
 
-@rule("DepthToSpace")
-def depth_to_space(op: Op) -> Structure:
+@rule("DepthToSpace", "SpaceToDepth")
+def blocks_of_pixels(op: Op) -> Structure:
     """Relevance follows the elements back to where they came from."""
-    block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
+    block, to_space = op.attribute("blocksize"), _TO_SPACE[op.attribute("mode", "DCR")]
+    to_depth = np.argsort(to_space).tolist()
+    makes_space = op.node.op_type == "DepthToSpace"
 
     def back(step: Step, r: Value) -> Value:
-        e = step.ops
-        samples, depth, height, width = (e.Gather(step.shape(0), ints(i)) for i in range(4))
-        channels, side = e.Div(depth, ints(block**2)), ints(block)
-        apart = e.Concat(samples, channels, height, side, width, side, axis=0)
-        turned = e.Transpose(e.Reshape(r, apart, allowzero=1), perm=np.argsort(order).tolist())
-        return e.Reshape(turned, step.shape(0), allowzero=1)
-
-    return Adjoint(back, shapes=(0,))
-
-
-@rule("SpaceToDepth")
-def space_to_depth(op: Op) -> Structure:
-    """Relevance follows the elements back to where they came from."""
-    block, order = int(op.attribute("blocksize")), _TO_SPACE[op.attribute("mode", "DCR")]
-
-    def back(step: Step, r: Value) -> Value:
-        e = step.ops
+        e, side = step.ops, ints(block)
         samples, channels, height, width = (e.Gather(step.shape(0), ints(i)) for i in range(4))
-        height, width = (e.Div(x, ints(block)) for x in (height, width))
-        side = ints(block)
-        whole = (samples, channels, height, side, width, side)
-        apart = e.Concat(*(whole[i] for i in np.argsort(order)), axis=0)
-        turned = e.Transpose(e.Reshape(r, apart, allowzero=1), perm=list(order))
+        if makes_space:
+            channels = e.Div(channels, ints(block**2))
+        else:
+            height, width = e.Div(height, side), e.Div(width, side)
+        space = (samples, channels, height, side, width, side)
+        axes = space if makes_space else [space[i] for i in to_depth]
+        apart = e.Reshape(r, e.Concat(*axes, axis=0), allowzero=1)
+        turned = e.Transpose(apart, perm=to_depth if makes_space else list(to_space))
         return e.Reshape(turned, step.shape(0), allowzero=1)
 
     return Adjoint(back, shapes=(0,))

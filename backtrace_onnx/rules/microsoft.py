@@ -6,10 +6,14 @@ from backtrace_onnx.rules.functions import gelu, passes
 from backtrace_onnx.rules.registry import table
 from backtrace_onnx.rules.without_relevance import carries_nothing
 
-_SILENT = """
+_WITHOUT_RELEVANCE = """
 BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range Tokenizer
 VarlenNGramHashMapping
 """
 
 table({"Gelu": gelu, "SampleOp": passes}, domain="com.microsoft")
-table(dict.fromkeys(_SILENT.split(), carries_nothing), domain="com.microsoft")
+table(
+    dict.fromkeys(_WITHOUT_RELEVANCE.split(), carries_nothing),
+    domain="com.microsoft",
+    coverage="nothing",
+)
