@@ -68,6 +68,10 @@ def test_rules_of_ones_own_in_both_engines(shown: dict[str, Any], folder: Path) 
     contributions = np.abs(x[:, :, None] * weight)
     expected = (contributions / contributions.sum(1, keepdims=True)).sum(2)
     np.testing.assert_allclose(found.relevance["x"], expected, rtol=1e-5)
+    slope = explainer.explain(x, mode="gradient", start=np.ones((2, 2), np.float32))
+    np.testing.assert_allclose(
+        slope.relevance["x"], (1 / (1 + (x @ weight) ** 2)) @ weight.T, rtol=1e-5
+    )
     explainer.compile("acme.onnx", task="start")
     session = ort.InferenceSession("acme.onnx")
     feeds = {"x": x, "start": np.ones((2, 2), np.float32)}

@@ -4,18 +4,22 @@ What each of its inputs is sent leaves, and totals for the ledger.
 It never knows which backend computes, nor which policy shares.
 """
 
+from backtrace_onnx.structures.arithmetic import Product
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Pieces, Step, Structure
+from backtrace_onnx.structures.functions import Function
 from backtrace_onnx.structures.linear import Linear, Terms
 from backtrace_onnx.structures.moves import Adjoint, Moves, Reshaped, Winner
 
 __all__ = [
     "Adjoint",
+    "Function",
     "Halves",
     "Linear",
     "Moves",
     "Nothing",
     "Passes",
     "Pieces",
+    "Product",
     "Reshaped",
     "Step",
     "Structure",
