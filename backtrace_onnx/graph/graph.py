@@ -14,6 +14,9 @@ FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 )
 
+_SHAPES = frozenset({"Shape", "Size"})
+_RANDOM = ("Bernoulli", "Multinomial", "Random")
+
 NO_TENSOR = -1
 """Element type of a sequence, map or optional."""
 
@@ -115,6 +118,7 @@ class Graph:
         samples: sample axis of the tensors where it is known.
         classes: axis along which a softmax or a choice goes that makes or reads a tensor.
         computed: how tensors come about that the model does not make.
+        kept: tensors that nothing is read as one across, besides the outputs.
     """
 
     nodes: tuple[Node, ...]
@@ -128,6 +132,7 @@ class Graph:
     samples: Mapping[str, SampleAxis] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
     computed: Mapping[str, Computed] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
     def with_computed(self, found: Mapping[str, Computed]) -> Graph:
         """The graph with more tensors that the model does not make."""
@@ -160,6 +165,49 @@ class Graph:
             for name in dict.fromkeys(filter(None, node.inputs)):
                 uses.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in uses.items()}
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Position of the node that makes each tensor."""
+        return {out: at for at, node in enumerate(self.nodes) for out in node.outputs if out}
+
+    @cached_property
+    def living(self) -> frozenset[int]:
+        """Positions of the nodes that lead to an output or to a kept tensor."""
+        wanted, found = {*self.kept, *self.outputs}, set()
+        for at in reversed(range(len(self.nodes))):
+            if wanted.intersection(self.nodes[at].outputs):
+                wanted.update(self.nodes[at].inputs)
+                found.add(at)
+        return frozenset(found)
+
+    def reads(self, node: Node) -> tuple[str, ...]:
+        """Tensors whose values a node reads, each once, without constants."""
+        if node.op_type in _SHAPES and not node.domain:
+            return ()
+        names = (name for name in node.inputs if name and name not in self.constants)
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def readers(self) -> dict[str, frozenset[int]]:
+        """Positions of the living nodes that read each tensor's values."""
+        found: dict[str, list[int]] = {}
+        for at in self.living:
+            for name in self.reads(self.nodes[at]):
+                found.setdefault(name, []).append(at)
+        return {name: frozenset(positions) for name, positions in found.items()}
+
+    @cached_property
+    def shape_only(self) -> frozenset[str]:
+        """Tensors that depend on no value: shapes, and what is computed from them and constants."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if node.domain or node.op_type.startswith(_RANDOM):
+                continue
+            given = [i for i in node.inputs if i and i not in self.constants]
+            if node.op_type in _SHAPES or all(i in found for i in given):
+                found.update(filter(None, node.outputs))
+        return frozenset(found)
 
     @cached_property
     def tensors(self) -> frozenset[str]:

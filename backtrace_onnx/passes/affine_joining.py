@@ -7,7 +7,6 @@ addressable as aliases: they have the relevance of the joined output.
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +16,9 @@ import numpy.typing as npt
 from backtrace_onnx.graph.channel_axes import MOVES, Place
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.weight_layouts import LAYOUTS, Layout
+from backtrace_onnx.passes.rewriter import Draft
 
 Array = npt.NDArray[Any]
-_SHAPES = frozenset({"Shape", "Size"})  # they read no value
 
 
 @dataclass
@@ -31,7 +30,6 @@ class Tail:
         scale, shift: [channels]: what the nodes so far make of the product.
         sources: names of the model's nodes that these stand for.
         absorbed: nodes that scale or shift.
-        moves: nodes between them that move the channels.
     """
 
     tensor: str
@@ -40,49 +38,41 @@ class Tail:
     shift: Array
     sources: list[str] = field(default_factory=list)
     absorbed: list[Node] = field(default_factory=list)
-    moves: list[Node] = field(default_factory=list)
 
 
-def join(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
+def join(graph: Graph) -> Graph:
     """The graph with every linear node joined with its scale and shift."""
-    constants = dict(graph.constants)
-    renamed: dict[str, str] = {}
-    replaced: dict[str, Node | None] = {}
+    draft = Draft(graph)
     scaled: dict[tuple[Any, ...], str] = {}
-    kept = protect | set(graph.outputs)
     for node in graph.nodes:
         describe = LAYOUTS.get(node.operator)
-        if describe is None or node.name in replaced:
+        tail = None if describe is None else walk(draft, node, describe)
+        if describe is None or tail is None:
             continue
-        tail = walk(graph, node, describe, kept)
-        if tail is None or not (tail.absorbed or node.attributes.get("alpha", 1.0) != 1.0):
+        if not tail.absorbed and node.attributes.get("alpha", 1.0) == 1.0:
             continue
-        weight, bias = _scaled(node, describe, tail, constants, scaled), f"bias@{tail.tensor}"
-        constants[bias] = tail.shift
-        replaced[node.name] = joined(node, weight, bias, tail)
-        replaced.update({absorbed.name: None for absorbed in tail.absorbed})
+        weight, bias = _scaled(draft, node, describe, tail, scaled), f"bias@{tail.tensor}"
+        draft.constants[bias] = tail.shift
+        draft.put(node, joined(node, weight, bias, tail))
         for absorbed in tail.absorbed:
             source = next(i for i in absorbed.inputs if i and i not in graph.constants)
-            renamed[source] = absorbed.outputs[0]
-    return rewired(graph, constants, renamed, replaced)
+            draft.put(absorbed)
+            draft.rename(source, absorbed.outputs[0])
+    return draft.finished()
 
 
 def _scaled(
-    node: Node,
-    describe: Layout,
-    tail: Tail,
-    constants: dict[str, Array],
-    made: dict[tuple[Any, ...], str],
+    draft: Draft, node: Node, describe: Layout, tail: Tail, made: dict[tuple[Any, ...], str]
 ) -> str:
     """Name of the weight with the tail's scale; equal ones, as of a loop's steps, share one."""
-    name = node.inputs[1]
+    name, constants = node.inputs[1], draft.graph.constants
     if constants[name].dtype == tail.scale.dtype and bool((tail.scale == 1).all()):
         return name
     layout = (node.operator, node.attributes.get("transB", 0), node.attributes.get("group", 1))
     key = (name, *layout, tail.scale.tobytes())
     if key not in made:
         made[key] = f"{name}@{tail.tensor}"
-        constants[made[key]] = describe.scaled(node, constants[name], tail.scale)
+        draft.constants[made[key]] = describe.scaled(node, constants[name], tail.scale)
     return made[key]
 
 
@@ -97,47 +87,13 @@ def joined(node: Node, weight: str, bias: str, tail: Tail) -> Node:
     )
 
 
-def rewired(
-    graph: Graph,
-    constants: dict[str, Array],
-    renamed: dict[str, str],
-    replaced: dict[str, Node | None],
-) -> Graph:
-    """The graph with nodes replaced, and inner tensors that share the relevance of others.
-
-    Args:
-        renamed: inner tensor -> the tensor whose relevance it has; it becomes an alias.
-        replaced: by name, what stands in a node's place; None: nothing.
-    """
-    last: dict[str, str] = {}
-    for name in reversed(renamed):
-        last[name] = last.get(renamed[name], renamed[name])
-
-    def final(name: str) -> str:
-        return last.get(name, name)
-
-    nodes = []
-    for node in graph.nodes:
-        now = replaced.get(node.name, node)
-        if now is not None:
-            nodes.append(
-                replace(
-                    now,
-                    inputs=tuple(final(i) for i in now.inputs),
-                    outputs=tuple(final(o) for o in now.outputs),
-                )
-            )
-    aliases = {name: final(shared) for name, shared in graph.aliases.items()}
-    aliases |= {name: final(name) for name in renamed}
-    return replace(graph, nodes=tuple(nodes), constants=constants, aliases=aliases)
-
-
-def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | None:
+def walk(draft: Draft, node: Node, describe: Layout) -> Tail | None:
     """The tail of a linear node: its only reader, the only reader of that, and so on.
 
     They are followed while they move, scale or shift the channels. None where the weight or the
     bias is no constant, or it is not known where the channels lie.
     """
+    graph = draft.graph
     weight = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     if weight is None or weight.ndim < 2:
         return None
@@ -150,32 +106,20 @@ def walk(graph: Graph, node: Node, describe: Layout, kept: Set[str]) -> Tail | N
     scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
     place = Place((describe.axis % rank,), rank, (channels,))
     tail = Tail(node.outputs[0], place, scale, bias.astype(wide))
-    pending: list[Node] = []
-    while (user := only_reader(graph, tail.tensor, kept)) is not None:
+    while (user := draft.only_reader(tail.tensor)) is not None:
         moved = MOVES[user.operator](graph, user, tail.place) if user.operator in MOVES else None
         if moved is not None:
             tail.place = moved
-            pending.append(user)
             tail.tensor = user.outputs[0]
             continue
         affine = _affine(graph, user, tail)
         if affine is None:
             break
         tail.scale, tail.shift = tail.scale * affine[0], tail.shift * affine[0] + affine[1]
-        tail.moves += pending
-        pending = []
         tail.absorbed.append(user)
         tail.sources += user.sources
         tail.tensor = user.outputs[0]
     return tail
-
-
-def only_reader(graph: Graph, tensor: str, kept: Set[str]) -> Node | None:
-    """The one node that reads a tensor's values, once; None where others do, or it is kept."""
-    users = [u for u in graph.consumers.get(tensor, ()) if u.operator not in _SHAPES]
-    if tensor in kept or len(users) != 1 or users[0].inputs.count(tensor) != 1:
-        return None
-    return users[0]
 
 
 def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) -> Array | None:

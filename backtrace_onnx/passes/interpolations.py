@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Computed, Graph, Node
-from backtrace_onnx.passes.affine_joining import only_reader
+from backtrace_onnx.passes.rewriter import Draft
 
 _ONE = "one@interpolation"
 
@@ -36,34 +36,38 @@ class _Written(NamedTuple):
     constants: dict[str, npt.NDArray[Any]]
 
 
-def read_interpolations(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
-    """The graph with every interpolation as the sum of two products.
-
-    Tensors in `protect` and outputs stay what they are.
-    """
-    kept = protect | set(graph.outputs)
-    written: dict[str, _Written] = {}
+def read_interpolations(graph: Graph) -> Graph:
+    """The graph with every interpolation as the sum of two products."""
+    draft = Draft(graph)
     parts: dict[str, Node] = {}
     for root in graph.nodes:
-        found = _found(graph, root, kept)
+        found = _found(draft, root)
         made = None if found is None else _written(graph, root, found)
-        if found is not None and made is not None:
-            written[root.name] = made
-            parts |= {node.name: root for node in (found.product, found.difference)}
-    return _read(graph, written, parts) if written else graph
+        if found is None or made is None:
+            continue
+        draft.put(root, *made.nodes)
+        draft.constants |= made.constants
+        draft.computed |= made.computed
+        parts |= {node.name: root for node in (found.product, found.difference)}
+    used = {x for node in graph.nodes if node.name not in parts for x in node.inputs}
+    for node in graph.nodes:
+        if node.name in parts and node.outputs[0] not in used:
+            draft.drop(node, parts[node.name])
+    return draft.finished()
 
 
-def _found(graph: Graph, root: Node, kept: frozenset[str]) -> _Found | None:
+def _found(draft: Draft, root: Node) -> _Found | None:
     """n + z (h - n) or n - z (n - h), its factors and terms in any order."""
+    graph = draft.graph
     if root.operator not in ("Add", "Sub") or not graph.type(root.outputs[0]).is_float:
         return None
     for n, tensor in (root.inputs, root.inputs[::-1])[: 1 + (root.op_type == "Add")]:
         product = graph.producers.get(tensor)
-        if product is None or product.operator != "Mul" or not only_reader(graph, tensor, kept):
+        if product is None or product.operator != "Mul" or not draft.only_reader(tensor):
             continue
         for z, other in (product.inputs, product.inputs[::-1]):
             difference = graph.producers.get(other)
-            if difference is None or difference.operator != "Sub" or other in kept:
+            if difference is None or difference.operator != "Sub" or other in draft.kept:
                 continue
             h, minus = difference.inputs[:: 1 if root.op_type == "Add" else -1]
             if minus == n and sum(x in graph.constants for x in (n, h, z)) < 2:
@@ -109,26 +113,3 @@ def _complement(graph: Graph, z: str) -> str | None:
 def _node(root: Node, op_type: str, inputs: tuple[str, ...], output: str, like: Node) -> Node:
     name = f"{root.name}{output.removeprefix(root.outputs[0])}"
     return Node(name, "", op_type, root.version, inputs, (output,), {}, like.sources)
-
-
-def _read(graph: Graph, written: dict[str, _Written], parts: dict[str, Node]) -> Graph:
-    """The graph with these nodes in the place of roots, and without parts that nothing reads."""
-    nodes: list[Node] = []
-    hidden: dict[str, str] = {}
-    used = {x for node in graph.nodes if node.name not in parts for x in node.inputs}
-    for node in graph.nodes:
-        if node.name in parts and node.outputs[0] not in used:
-            hidden[node.outputs[0]] = parts[node.name].name
-        elif node.name in written:
-            nodes += written[node.name].nodes
-        else:
-            nodes.append(node)
-    constants = {**graph.constants}
-    computed: dict[str, Computed] = {}
-    for made in written.values():
-        constants |= made.constants
-        computed |= made.computed
-    read = replace(
-        graph, nodes=tuple(nodes), constants=constants, hidden={**graph.hidden, **hidden}
-    )
-    return read.with_computed(computed)

@@ -16,31 +16,19 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Computed, Graph, Node
 from backtrace_onnx.graph.weight_layouts import LAYOUTS
-from backtrace_onnx.passes.affine_joining import (
-    Tail,
-    joined,
-    only_reader,
-    per_channel,
-    rewired,
-    walk,
-)
+from backtrace_onnx.passes.affine_joining import Tail, joined, per_channel, walk
+from backtrace_onnx.passes.rewriter import Draft
 
 _PASSING = {"Identity": 1, "Neg": -1}
 
 
-def read_sums(graph: Graph, protect: frozenset[str] = frozenset()) -> Graph:
-    """The graph with every sum of sums as one Sum, the signs of its terms in the attribute `signs`.
-
-    Tensors in `protect` and outputs keep a relevance of their own: no sum is read across them.
-    """
-    kept = protect | set(graph.outputs)
-    nodes: list[Node] = []
-    hidden: dict[str, str] = {}
+def read_sums(graph: Graph) -> Graph:
+    """The graph with every sum of sums as one Sum, its terms' signs in the attribute `signs`."""
+    draft = Draft(graph)
     for node in reversed(graph.nodes):
-        if node.outputs[0] not in hidden:
-            nodes.append(_whole(graph, node, kept, hidden))
-    read = replace(graph, nodes=tuple(nodes[::-1]), hidden={**graph.hidden, **hidden})
-    return _with_biases(read, kept)
+        if _signs(node) and node.outputs[0] not in draft.hidden:
+            _make_whole(draft, node)
+    return draft.finished()
 
 
 def _signs(node: Node) -> tuple[int, ...]:
@@ -52,14 +40,14 @@ def _signs(node: Node) -> tuple[int, ...]:
     return node.attributes.get("signs") or (1,) * len(node.inputs)
 
 
-def _whole(graph: Graph, root: Node, kept: frozenset[str], hidden: dict[str, str]) -> Node:
-    """A sum with the terms of those it is made of; what lies between is entered in `hidden`."""
-    waiting = _operands(root, 1) if _signs(root) else []
+def _make_whole(draft: Draft, root: Node) -> None:
+    """Give a sum the terms of those it is made of."""
+    waiting = _operands(root, 1)
     terms: list[tuple[str, int]] = []
     inner: list[Node] = []
     while waiting:
         tensor, sign = waiting.pop()
-        passed = _inner(graph, tensor, kept)
+        passed = _inner(draft, tensor)
         if passed:
             inner += passed
             sign *= int(np.prod([_PASSING.get(node.operator, 1) for node in passed]))
@@ -67,11 +55,12 @@ def _whole(graph: Graph, root: Node, kept: frozenset[str], hidden: dict[str, str
         else:
             terms.append((tensor, sign))
     if not inner:
-        return root
-    hidden.update({node.outputs[0]: root.name for node in inner})
+        return
     names, signs = zip(*terms, strict=True)
     sources = (*root.sources, *(name for node in inner for name in node.sources))
-    return replace(root, op_type="Sum", inputs=names, attributes={"signs": signs}, sources=sources)
+    attributes = {"signs": signs}
+    made = replace(root, op_type="Sum", inputs=names, attributes=attributes, sources=sources)
+    draft.replace([*inner, root], made)
 
 
 def _operands(node: Node, sign: int) -> list[tuple[str, int]]:
@@ -79,11 +68,11 @@ def _operands(node: Node, sign: int) -> list[tuple[str, int]]:
     return [(x, sign * s) for x, s in zip(node.inputs, _signs(node), strict=True)][::-1]
 
 
-def _inner(graph: Graph, tensor: str, kept: frozenset[str]) -> list[Node]:
+def _inner(draft: Draft, tensor: str) -> list[Node]:
     """The sum that makes a term and nothing else, after what passes it on; [] if there is none."""
     found: list[Node] = []
-    while tensor in graph.producers and only_reader(graph, tensor, kept) is not None:
-        found.append(graph.producers[tensor])
+    while (maker := draft.maker(tensor)) is not None and draft.only_reader(tensor) is not None:
+        found.append(maker)
         if _signs(found[-1]):
             return found
         if found[-1].operator not in _PASSING:
@@ -92,35 +81,34 @@ def _inner(graph: Graph, tensor: str, kept: frozenset[str]) -> list[Node]:
     return []
 
 
-def _with_biases(graph: Graph, kept: frozenset[str]) -> Graph:
+def read_biases(graph: Graph) -> Graph:
     """The graph with constants per channel as the bias of the first linear term without one."""
-    constants = dict(graph.constants)
-    replaced: dict[str, Node | None] = {}
-    renamed: dict[str, str] = {}
-    computed: dict[str, Computed] = {}
-    for node, tail, total in _linear_terms(graph, kept):
+    draft = Draft(graph)
+    done: set[str] = set()
+    for node, tail, total in _linear_terms(draft):
         own = _own(graph, total, tail)
-        if total.name in replaced or not own:
+        if total.name in done or not own:
             continue
+        done.add(total.name)
         made, bias = f"{tail.tensor}@biased", f"bias@{tail.tensor}"
         shift = _summed(graph, total, tail, own)
-        constants[bias], constants[f"{bias}/laid"] = shift
-        replaced[node.name] = joined(node, node.inputs[1], bias, tail)
-        replaced[total.name] = _without(total, own)
-        renamed[tail.tensor] = made
-        computed[made] = Computed("Add", (tail.tensor, f"{bias}/laid"), tail.tensor)
-    return rewired(graph, constants, renamed, replaced).with_computed(computed)
+        draft.constants[bias], draft.constants[f"{bias}/laid"] = shift
+        draft.put(node, joined(node, node.inputs[1], bias, tail))
+        draft.put(total, _without(total, own))
+        draft.rename(tail.tensor, made)
+        draft.computed[made] = Computed("Add", (tail.tensor, f"{bias}/laid"), tail.tensor)
+    return draft.finished()
 
 
-def _linear_terms(graph: Graph, kept: frozenset[str]) -> Iterator[tuple[Node, Tail, Node]]:
+def _linear_terms(draft: Draft) -> Iterator[tuple[Node, Tail, Node]]:
     """(linear operator without a bias, how it gets there, the sum it is a term of), by place."""
     found = []
-    for node in graph.nodes:
+    for node in draft.graph.nodes:
         describe = LAYOUTS.get(node.operator)
-        tail = None if describe is None else walk(graph, node, describe, kept)
+        tail = None if describe is None else walk(draft, node, describe)
         if tail is None or tail.shift.any():
             continue
-        total = only_reader(graph, tail.tensor, kept)
+        total = draft.only_reader(tail.tensor)
         if total is not None and _signs(total):
             found.append((total.inputs.index(tail.tensor), node, tail, total))
     for _, *term in sorted(found, key=lambda term: term[0]):

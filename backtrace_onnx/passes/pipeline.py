@@ -3,9 +3,10 @@
 There are two stages, as there are two things that a pass may change. What *runs* is a `Model`:
 ONNX's own inliner, converter and inference work on its proto, and so do the passes over it, which
 rewrite it by `Model.with_nodes`. What rules *read* is a `Graph`: its passes read as one what is
-one, and what runs stays as it is.
+one, by a `Draft` (`passes/rewriter.py`), and what runs stays as it is.
 
-A new pass is one more line here: `Model -> Model` where it changes what runs, else the other.
+A new pass is one more line below: `Model -> Model` where it changes what runs, `Graph -> Graph`
+where it changes what rules read.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ from backtrace_onnx.passes.expanding import expanded
 from backtrace_onnx.passes.inlining import inlined
 from backtrace_onnx.passes.interpolations import read_interpolations
 from backtrace_onnx.passes.narrow_integers import read_once, widened
-from backtrace_onnx.passes.nested_sums import read_sums
-from backtrace_onnx.passes.regions import read_regions
+from backtrace_onnx.passes.nested_sums import read_biases, read_sums
+from backtrace_onnx.passes.regions.chains import read_chains
+from backtrace_onnx.passes.regions.fan_in import read_meetings
+from backtrace_onnx.passes.regions.native_activations import read_natives
+from backtrace_onnx.passes.regions.normalisations import read_scales
+from backtrace_onnx.passes.regions.scaling import read_multiples
 
 MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
     inlined,  # local functions become their nodes; first, as all others look at nodes
@@ -40,11 +45,16 @@ MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
     without_contradicted,  # wrong shapes of outputs go; last, as inference knows most here
 )
 
-GRAPH_PASSES: tuple[Callable[[Graph, frozenset[str]], Graph], ...] = (
-    read_regions,  # one function of one tensor; first, as it takes what its nodes would join
-    join,  # a linear operator with its scale and shift
-    read_interpolations,  # n + z (h - n) is two products; its own factors are joined by now
-    read_sums,  # sums of sums, with the constants that no linear operator has taken
+GRAPH_PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    read_meetings,  # functions of one tensor whose uses meet again; first: others end at these
+    read_chains,  # functions one after another, of regions that have been found, too
+    read_natives,  # an activation that is one with its shift only; what is a chain is no shift
+    read_scales,  # scale and shift of normalisations, which are known by now
+    read_multiples,  # a function of a multiple becomes the multiple, which is joined next
+    join,  # linear operators with their scale and shift; what is left is no part of a function
+    read_interpolations,  # n + z (h - n) becomes two products, before its sum becomes another's
+    read_sums,  # sums of sums
+    read_biases,  # constants left in a sum are the bias of a term; once sums are whole
 )
 
 
@@ -106,8 +116,9 @@ class Prepared:
         if kept not in self._graphs:
             graph = self.nodes
             with blaming(graph.nodes, graph.opsets):
+                graph = replace(graph, kept=kept)
                 for read_as_one in GRAPH_PASSES:
-                    graph = read_as_one(graph, kept)
+                    graph = read_as_one(graph)
             self._graphs[kept] = graph
         return self._graphs[kept]
 

@@ -1,55 +1,61 @@
-"""A graph while its nodes are being read as one: who makes and who uses each tensor."""
+"""The one tool by which passes rewrite what rules read: a graph while its nodes are read as one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
-from backtrace_onnx.graph.graph import Graph, Node
+import numpy as np
+
+from backtrace_onnx.graph.graph import Computed, Graph, Node
 from backtrace_onnx.graph.operator_families import DOMAIN, REGION
 from backtrace_onnx.graph.regions import body, is_region, kinds
 
-_SHAPES = frozenset({"Shape", "Size"})
-_RANDOM = ("Bernoulli", "Multinomial", "Random")
-
 
 class Draft:
-    """A graph's nodes by position, of which a pass merges some.
+    """The nodes of a graph by position, some of them merged, replaced or taken out.
 
-    To read the shape of a tensor is no use of it, and what leads to no output uses nothing.
+    What is merged is seen at once by whoever asks the draft; what is put, dropped or renamed shows
+    in the finished graph only. Reading a tensor's shape is no use of it, and neither is what leads
+    to no kept tensor.
 
     Attributes:
         nodes: by position; None where a node has become part of another one.
         makers: position of the node that makes each tensor.
-        readers: positions of the nodes that use each tensor.
+        readers: positions of the nodes that read each tensor's values.
         living: positions of the nodes that lead to a kept tensor.
-        kept: tensors that keep a relevance of their own.
-        aliases, hidden: what became of inner tensors, as in `Graph`.
+        kept: tensors that keep a relevance of their own: the outputs, and those asked for.
+        constants: those that come to the graph's, by name.
+        computed: tensors that come to those that the model does not make.
+        hidden: tensors inside of what was merged or dropped, without a relevance of their own, and
+            the names of the nodes they lie in.
     """
 
-    def __init__(self, graph: Graph, kept: Iterable[str]) -> None:
-        self.graph, self.kept = graph, frozenset(kept)
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.kept = graph, graph.kept | {*graph.outputs}
         self.nodes: list[Node | None] = list(graph.nodes)
-        self.makers = {o: at for at, node in enumerate(graph.nodes) for o in node.outputs if o}
-        self._shapes = _shape_only(graph)
-        self.readers: dict[str, set[int]] = {}
-        self.living = _living(graph, self.kept)
-        for at in self.living:
-            for name in self.uses(graph.nodes[at]):
-                self.readers.setdefault(name, set()).add(at)
-        self.aliases: dict[str, str] = {}
+        self.makers = dict(graph.positions)
+        self.living = graph.living
+        self.readers: dict[str, Set[int]] = dict(graph.readers)
+        self.constants: dict[str, np.ndarray] = {}
+        self.computed: dict[str, Computed] = {}
         self.hidden: dict[str, str] = {}
-        self._merged: dict[str, str] = {}  # name of a node -> that of the one it became part of
+        self._changed: set[str] = set()  # tensors whose readers are no longer the graph's
+        self._put: dict[str, tuple[Node, ...]] = {}
+        self._alike: dict[str, str] = {}  # tensor inside -> the one whose relevance it shares
+        self._parts: dict[str, str] = {}  # node -> the one that it became part of, by name
+        self._renamed: dict[str, str] = {}
+
+    # What is known ------------------------------------------------------------------------------
 
     def fixed(self, tensor: str) -> bool:
         """Whether a tensor holds a constant, or depends on shapes only."""
-        return not tensor or tensor in self.graph.constants or tensor in self._shapes
+        return not tensor or tensor in self.graph.constants or tensor in self.graph.shape_only
 
     def uses(self, node: Node) -> tuple[str, ...]:
-        """Tensors whose values a node uses, each once."""
-        if node.op_type in _SHAPES and not node.domain:
-            return ()
-        return tuple(dict.fromkeys(name for name in node.inputs if not self.fixed(name)))
+        """Tensors whose values a node uses, each once, without those that are fixed."""
+        shapes = self.graph.shape_only
+        return tuple(name for name in self.graph.reads(node) if name not in shapes)
 
     def maker(self, tensor: str) -> Node | None:
         """The node that makes a tensor."""
@@ -57,11 +63,14 @@ class Draft:
         return None if at is None else self.nodes[at]
 
     def only_reader(self, tensor: str) -> Node | None:
-        """The one node that uses a tensor; None if there are more, or it is kept."""
-        readers = self.readers.get(tensor, set())
+        """The one node that reads a tensor, once; None if there are more, or it is kept."""
+        readers = self.readers.get(tensor, ())
         if tensor in self.kept or len(readers) != 1:
             return None
-        return self.nodes[next(iter(readers))]
+        reader = self.nodes[next(iter(readers))]
+        return reader if reader is not None and reader.inputs.count(tensor) == 1 else None
+
+    # Several nodes as one -----------------------------------------------------------------------
 
     def merge(
         self, members: Sequence[Node], alike: Iterable[str], normalised: Sequence[int] = ()
@@ -99,72 +108,112 @@ class Draft:
             return exponent is not None and bool((exponent < 0).all())
         return node.op_type == "Reciprocal"
 
-    def replace(self, members: Sequence[Node], made: Node, alike: Iterable[str]) -> Node:
+    def replace(self, members: Sequence[Node], made: Node, alike: Iterable[str] = ()) -> Node:
         """Put `made`, whose output is the last member's, in the place of these nodes.
 
-        Inner tensors that are `alike` become aliases of that output, all others are hidden.
+        What the others make is inside of it; tensors that are `alike` share its relevance.
         """
         positions = [self.makers[node.outputs[0]] for node in members]
         for at, node in zip(positions, members, strict=True):
             self.nodes[at] = None
-            for name in self.uses(node):
-                self.readers[name].discard(at)
+            for name in self.graph.reads(node):
+                self._readers(name).discard(at)
         self.nodes[positions[-1]] = made
-        for name in self.uses(made):
-            self.readers.setdefault(name, set()).add(positions[-1])
-        self._merged.update({node.name: made.name for node in members if node.name != made.name})
+        if positions[-1] in self.living:
+            for name in self.graph.reads(made):
+                self._readers(name).add(positions[-1])
+        self._parts.update({node.name: made.name for node in members if node.name != made.name})
         shared = set(alike)
         for name in (o for node in members[:-1] for o in node.outputs if o):
             del self.makers[name]
             if name in shared:
-                self.aliases[name] = made.outputs[0]
+                self._alike[name] = made.outputs[0]
             else:
                 self.hidden[name] = made.name
         return made
 
+    def _readers(self, tensor: str) -> set[int]:
+        """Readers of a tensor, to be changed: a set of the draft's own."""
+        found = self.readers.get(tensor, frozenset())
+        if tensor not in self._changed or not isinstance(found, set):
+            self._changed.add(tensor)
+            self.readers[tensor] = found = set(found)
+        return found
+
+    # One by one ---------------------------------------------------------------------------------
+
+    def put(self, node: Node, *made: Node) -> None:
+        """Put these, in order, in the place of a node: none, one or several."""
+        self._put[node.name] = made
+
+    def drop(self, node: Node, inside: Node) -> None:
+        """Take out a node that is part of what is put in the place of another one."""
+        self.put(node)
+        self._parts[node.name] = inside.name
+        self.hidden.update({name: inside.name for name in node.outputs if name})
+
+    def rename(self, tensor: str, name: str) -> None:
+        """Read a tensor under another name, whose relevance it shares, wherever it is read or made.
+
+        Where what makes the tensor has become part of a linear operator, that is the name of what
+        the operator makes now.
+        """
+        self._renamed[tensor] = name
+
+    # The result ---------------------------------------------------------------------------------
+
     def finished(self) -> Graph:
-        """The graph with what was merged, and what became of the tensors inside."""
-        whole: dict[str, str] = {}
-        for part in reversed(self._merged):
-            whole[part] = whole.get(self._merged[part], self._merged[part])
-        inside = {**self.graph.hidden, **self.hidden}
+        """The graph as it is read now; the one there was, if nothing has changed."""
+        if not (self._put or self._changed or self._renamed):
+            return self.graph
+        graph, final, whole = self.graph, _followed(self._renamed), _followed(self._parts)
+        inside = {**graph.hidden, **self.hidden}
         hidden = {name: whole.get(node, node) for name, node in inside.items()}
         aliases: dict[str, str] = {}
-        for name, shared in (*reversed(self.aliases.items()), *self.graph.aliases.items()):
+        for name, shared in _followed({**graph.aliases, **self._alike, **self._renamed}).items():
             if shared in hidden:
                 hidden[name] = hidden[shared]
             else:
-                aliases[name] = aliases.get(shared, shared)
-        nodes = tuple(_named(node) for node in self.nodes if node is not None)
-        return replace(self.graph, nodes=nodes, aliases=aliases, hidden=hidden)
+                aliases[name] = shared
+        read = replace(
+            graph,
+            nodes=tuple(_renamed(_named(node), final) for node in self._finished_nodes()),
+            constants={**graph.constants, **self.constants},
+            aliases=aliases,
+            hidden=hidden,
+        )
+        return read.with_computed(self.computed) if self.computed else read
+
+    def _finished_nodes(self) -> Iterator[Node]:
+        for node in self.nodes:
+            if node is not None:
+                yield from self._put.get(node.name, (node,))
+
+
+def _followed(links: Mapping[str, str]) -> dict[str, str]:
+    """Where each name leads in the end, through any number of links."""
+    last: dict[str, str] = {}
+    for name in links:
+        passed = [name]
+        while (end := last.get(passed[-1], links.get(passed[-1]))) is not None:
+            passed.append(end)
+        last.update(dict.fromkeys(passed[:-1], passed[-1]))
+    return {name: last[name] for name in links}
+
+
+def _renamed(node: Node, final: Mapping[str, str]) -> Node:
+    """A node with its tensors under their final names."""
+    if not final or final.keys().isdisjoint((*node.inputs, *node.outputs)):
+        return node
+    inputs, outputs = (
+        tuple(final.get(name, name) for name in names) for names in (node.inputs, node.outputs)
+    )
+    return replace(node, inputs=inputs, outputs=outputs)
 
 
 def _named(node: Node) -> Node:
     """A region with the names of the nodes it stands for."""
-    if not is_region(node):
+    if node.sources or not is_region(node):
         return node
     names = (name for inner in body([node]) for name in inner.sources)
     return replace(node, sources=tuple(dict.fromkeys([node.name, *names])))
-
-
-def _shape_only(graph: Graph) -> frozenset[str]:
-    """Tensors that depend on no value: shapes, and what is computed from them and constants."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        if node.domain or node.op_type.startswith(_RANDOM):
-            continue
-        given = [i for i in node.inputs if i and i not in graph.constants]
-        if node.op_type in _SHAPES or all(i in found for i in given):
-            found.update(filter(None, node.outputs))
-    return frozenset(found)
-
-
-def _living(graph: Graph, kept: frozenset[str]) -> set[int]:
-    """Positions of the nodes that lead to a kept tensor."""
-    wanted, found = set(kept), set()
-    for at in reversed(range(len(graph.nodes))):
-        node = graph.nodes[at]
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-            found.add(at)
-    return found

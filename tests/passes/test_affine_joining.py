@@ -229,10 +229,31 @@ def test_what_is_not_one_operator_is_not_joined(users: list[onnx.NodeProto]) -> 
     proto = model(
         [node("MatMul", ["x", "w"], ["h"]), *users, node("Relu", ["s"], ["y"])],
         {"x": (FLOAT, ["N", 4]), "x3": (FLOAT, ["N", 3])},
-        {"y": (FLOAT, ["N", 3])},
+        {"y": (FLOAT, ["N", 3]), **({"z": (FLOAT, None)} if len(users) > 1 else {})},
         {"w": W, "b": B},
     )
     assert not Explainer(proto).graph.aliases
+
+
+def test_what_leads_nowhere_is_no_use() -> None:
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Neg", ["h"], ["nothing"]),
+            node("Add", ["h", "b"], ["s"]),
+            node("Relu", ["s"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": W, "b": B},
+    )
+    explainer = Explainer(proto)
+    assert explainer.graph.aliases == {"h": "s"}
+    check_closed(explainer.explain(X, output="nothing"))
+    assert [n.name for n in explainer._subject.straight().view("nothing").plan.graph.nodes] == [
+        "h",
+        "nothing",
+    ]
 
 
 def test_half_precision_joins_in_single() -> None:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import (
     EXPONENTIAL,
     LOGICAL,
@@ -27,8 +27,15 @@ _SATURATING = frozenset({"LogSoftmax", "Sigmoid", "Softmax", "Tanh"})
 _FUNCTIONS: frozenset[Kind] = frozenset({"function", "bound", "end"})
 
 
-def read_chains(draft: Draft) -> None:
-    """Merge every chain that begins and ends in a nonlinear function."""
+def read_chains(graph: Graph) -> Graph:
+    """The graph with every chain of functions of one input and scalar constants as one region.
+
+    A chain begins and ends in a nonlinear function (Exp, Add 1, Log), with the scalar factor before
+    it (Neg, Exp, Add 1, Reciprocal). A bound by a scalar (Max with 0) is such a function by itself.
+    A Mul or Add with a constant is none: the Mul passes and the Add's constant is a bias, per
+    channel or not; unless with it the chain is exactly a native one (`read_natives`).
+    """
+    draft = Draft(graph)
     seen: set[str] = set()
     for at in range(len(draft.nodes)):
         node = draft.nodes[at]
@@ -40,6 +47,7 @@ def read_chains(draft: Draft) -> None:
         seen.update(member.name for member in members)
         if _says_more(draft, members):
             _merge(draft, [*_factors(draft, node), *members])
+    return draft.finished()
 
 
 def _says_more(draft: Draft, members: Sequence[Node]) -> bool:

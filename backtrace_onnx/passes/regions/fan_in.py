@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import (
     EXPONENTIAL,
     LOGICAL,
@@ -25,17 +25,23 @@ _KEEPS_SCALE = frozenset(["Abs", "Clip", "Neg", "Reciprocal", "Relu", "Sqrt"])
 _BOUNDED = (POINTWISE | EXPONENTIAL | NORMALISING) - _KEEPS_SCALE - LOGICAL
 
 
-def read_meetings(draft: Draft) -> None:
-    """Merge every smallest region, in topological order: inner ones first.
+def read_meetings(graph: Graph) -> Graph:
+    """The graph with every smallest region whose ways meet again as one node.
+
+    A tensor's uses fan out and meet in one tensor of its shape, with nothing between but
+    elementwise operators, reductions that are broadcast back, and constants. A residual connection
+    around elementwise operators is such a region; with a second source of data, or a linear layer
+    between, there is none. Inner ones are merged first, in topological order.
 
     Ways that meet in a tensor with more axes (all differences of two entries) are followed on to
     where it is reduced again; there they are a region if that is a native function.
     """
+    draft = Draft(graph)
     ways = Dominators()
     wider: dict[str, str] = {}
-    for name in draft.graph.inputs:
+    for name in graph.inputs:
         ways.add(name, None)
-    for at, node in enumerate(draft.graph.nodes):
+    for at, node in enumerate(graph.nodes):
         uses = draft.uses(node)
         entry = ways.nearest(uses) if _allowed(node, draft) else None
         if entry is not None and at in draft.living:
@@ -45,6 +51,7 @@ def read_meetings(draft: Draft) -> None:
                 wider[node.outputs[0]] = start
         for output in filter(None, node.outputs):
             ways.add(output, entry)
+    return draft.finished()
 
 
 def _allowed(node: Node, draft: Draft) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.regions import kinds
 from backtrace_onnx.passes.regions.chains import following, kind_of
 from backtrace_onnx.passes.regions.identification import may_saturate, native_of
@@ -18,8 +18,9 @@ _BOUNDING = frozenset({"Clip", "Max", "Min", "Relu"})
 _LONGEST = 4
 
 
-def read_natives(draft: Draft) -> None:
-    """Merge what is one of these functions only together with its shift."""
+def read_natives(graph: Graph) -> Graph:
+    """The graph in which what is such a function only together with its shift is one region."""
+    draft = Draft(graph)
     for at in range(len(draft.nodes)):
         node = draft.nodes[at]
         if node is None or at not in draft.living:
@@ -28,6 +29,7 @@ def read_natives(draft: Draft) -> None:
             members = next(_natives(draft, node), None)
             if members is not None:
                 draft.merge(members, [member.outputs[0] for member in members])
+    return draft.finished()
 
 
 def _may_be_native(node: Node) -> bool:

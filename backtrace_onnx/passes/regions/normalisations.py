@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from backtrace_onnx.graph.graph import Node, Shape
+from backtrace_onnx.graph.graph import Graph, Node, Shape
 from backtrace_onnx.graph.operator_families import DOMAIN, MOVING, NEUTRAL, NORMALISING, SCALE
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.passes.regions.chains import following
@@ -18,11 +18,12 @@ Role: TypeAlias = Literal["own", "channel"] | None
 Roles: TypeAlias = tuple[Role, ...]
 
 
-def read_scales(draft: Draft) -> None:
-    """Merge scale and shift into the normalisation they follow, or into a node of their own.
+def read_scales(graph: Graph) -> Graph:
+    """The graph with scale and shift as part of the normalisation they follow, or one node.
 
-    Their own where reshapes or transpositions lie between, which stay what they are.
+    They are a node of their own where reshapes or transpositions lie between, which stay.
     """
+    draft = Draft(graph)
     for node in list(draft.nodes):
         roles = None if node is None else _roles(draft, node)
         if node is None or roles is None:
@@ -34,6 +35,7 @@ def read_scales(draft: Draft) -> None:
             else:
                 _gather(draft, members)
             first = False
+    return draft.finished()
 
 
 def _absorb(draft: Draft, node: Node, members: list[Node]) -> None:

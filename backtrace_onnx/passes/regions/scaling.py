@@ -16,29 +16,27 @@ import numpy as np
 from backtrace_onnx.graph.graph import Computed, Graph, Node
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.passes.regions.identification import Native, native_of
+from backtrace_onnx.passes.rewriter import Draft
 
 
 def read_multiples(graph: Graph) -> Graph:
     """The graph with factor and shift before every such function as nodes of their own."""
-    nodes: list[Node] = []
-    constants = dict(graph.constants)
-    computed: dict[str, Computed] = {}
+    draft = Draft(graph)
     for node in graph.nodes:
         native = native_of(node, graph) if is_region(node) else None
         if native is None:
-            nodes.append(node)
             continue
-        entry = node.inputs[0]
+        entry, before = node.inputs[0], []
         for made, value in _before(node, native, graph):
-            constants[made.inputs[1]] = value
-            computed[made.outputs[0]] = Computed(made.op_type, made.inputs, node.inputs[0])
-            nodes.append(made)
+            draft.constants[made.inputs[1]] = value
+            draft.computed[made.outputs[0]] = Computed(made.op_type, made.inputs, node.inputs[0])
+            before.append(made)
             entry = made.outputs[0]
         plain = replace(native, scale=1.0, shift=0.0)
         multiple = (native.scale, native.shift)
         attributes = {**node.attributes, "native": plain, "multiple": multiple}
-        nodes.append(replace(node, inputs=(entry,), attributes=attributes))
-    return replace(graph, nodes=tuple(nodes), constants=constants).with_computed(computed)
+        draft.put(node, *before, replace(node, inputs=(entry,), attributes=attributes))
+    return draft.finished()
 
 
 def _before(node: Node, native: Native, graph: Graph) -> Iterator[tuple[Node, np.ndarray]]:
