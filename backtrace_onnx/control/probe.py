@@ -29,7 +29,9 @@ class Probe:
         self._questions = dict(questions)
         proto, self._over = _asking(model, list(questions.values()))
         try:
-            self._session = make_session(proto, model.aside, runtime=runtime, folder=model.folder)
+            self._session = make_session(
+                proto, model.aside, runtime=runtime, folder=model.folder, arena=False
+            )
         except Exception as error:  # onnxruntime raises many types
             raise ModelError(
                 f"{model.name}: onnxruntime does not load it: {first_line(error)}"

@@ -95,17 +95,21 @@ def make_session(
     folder: str | None = None,
     optimise: bool = True,
     threads: int = 0,
+    arena: bool = True,
 ) -> ort.InferenceSession:
     """A session of `proto`; `weights` fill its external initializers without being copied into it.
 
     Thread spinning is off: several sessions share the cores, and spinning threads starve the rest.
-    `threads` 0 is one per core; a session of its own threads takes milliseconds to make.
+    `threads` 0 is one per core; a session of its own threads takes milliseconds to make. Without
+    `arena` every tensor is given back at once: a loop may leave 200,000 of them, and giving those
+    back together takes time quadratic in their number.
     """
     _share_memory()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_env_allocators", "1" if arena else "0")
+    options.enable_cpu_mem_arena = arena
     options.enable_mem_pattern = False  # it is for an arena of one's own: a block of all of a run
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Else products with dequantised weights round the other factor to 8 bits, where they are fused.
