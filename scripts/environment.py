@@ -12,13 +12,16 @@ were tested together; `.venv-oldest` and `.venv-newest` have the ends of the ran
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "scripts" / "constraints.txt"
@@ -26,6 +29,7 @@ FOLDERS = {"tested": ".venv", "oldest": ".venv-oldest", "newest": ".venv-newest"
 BIN = "Scripts" if os.name == "nt" else "bin"
 PYTHON = "python.exe" if os.name == "nt" else "python"
 MINIMUM = (3, 11)
+NAME = "backtrace-onnx"
 
 
 def ensure(extras: str = "", versions: str = "tested") -> Path:
@@ -40,7 +44,9 @@ def ensure(extras: str = "", versions: str = "tested") -> Path:
             f"Installing backtrace-onnx{extras} into {folder.name} ...", file=sys.stderr, flush=True
         )
         _create(folder)
-        _pip(folder, "install", "--editable", f"{ROOT}{extras}", *_bounds(folder, versions))
+        target = ["--python", str(folder / BIN / PYTHON)]
+        bounds = _bounds(folder, versions)
+        _pip(*target, "install", "--editable", f"{ROOT}{extras}", *bounds)
         stamp.write_text(wanted)
     return folder / BIN
 
@@ -55,14 +61,23 @@ def oldest() -> Iterator[str]:
 
 
 def newest_is_tested(extras: str) -> bool:
-    """Whether the newest versions are those of the tested set."""
-    python = ensure(extras, "newest") / PYTHON
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "freeze", "--exclude-editable"]
-    found = subprocess.run(pip, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    """Whether the newest versions are those of the tested set; nothing is installed."""
+    found = (item["metadata"] for item in resolved(f"{ROOT}{extras}"))
+    newest = {f"{item['name']}=={item['version']}" for item in found}
     pins = {_spelled(line.partition(";")[0]) for line in CONSTRAINTS.read_text().splitlines()}
-    others = sorted(line for line in found if _spelled(line) not in pins)
+    others = sorted(pin for pin in newest if _spelled(pin) not in pins)
     print("Newer than the tested ones:", ", ".join(others) or "none", file=sys.stderr)
     return not others
+
+
+def resolved(*requirements: str) -> list[dict[str, Any]]:
+    """What pip would install for these, in their newest versions that fit together: its report."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        options = ["--dry-run", "--ignore-installed", "--report", str(report)]
+        _pip("install", *options, *requirements)
+        items: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["install"]
+    return [item for item in items if item["metadata"]["name"] != NAME]
 
 
 def _spelled(pin: str) -> str:
@@ -95,10 +110,9 @@ def _create(folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
 
 
-def _pip(folder: Path, *arguments: str) -> None:
+def _pip(*arguments: str) -> None:
     """Run pip; what it says is shown where it fails, and else its warnings are no news."""
-    python = str(folder / BIN / PYTHON)
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     done = subprocess.run(
         [*pip, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -1,10 +1,10 @@
 """Runs the tests: makes `.venv`, installs the package there and runs pytest.
 
 Test files are shared among as many processes as there are cores, four at most (a test with
-TensorFlow takes 2 GB). With --frameworks, torch, TensorFlow, scikit-learn and transformers are
-installed too (2.7 GB), and the tests of the exporters are not skipped. With --versions oldest or
-newest, the ends of the ranges in pyproject.toml are installed instead of the versions that were
-tested together. Further arguments go to pytest.
+TensorFlow takes 2 GB). This is the quick suite. With --frameworks, torch, TensorFlow, scikit-learn
+and transformers are installed too (2.7 GB), and the tests of the exporters are not skipped. With
+--versions oldest or newest, the ends of the ranges in pyproject.toml are installed instead of the
+versions that were tested together. Further arguments go to pytest.
 """
 
 from __future__ import annotations

@@ -9,16 +9,13 @@ the newest that has is written with a marker. It takes ten minutes. Run `.ci/run
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from environment import CONSTRAINTS, ROOT
+from environment import CONSTRAINTS, ROOT, resolved
 
 HELD = ("torch==2.13.0",)
 """Not the newest: for some platforms a newer torch is a build for a GPU, of several GB."""
@@ -41,7 +38,7 @@ Place = tuple[str, str, str]
 
 def main() -> None:
     """Resolve here, look for wheels elsewhere, write the file."""
-    pins, compiled = resolved()
+    pins, compiled = newest()
     pins["tensorflow"] = pins["tensorflow-cpu"]  # where it is required in its place
     asked = [(name, place) for name in sorted({*compiled, "tensorflow"}) for place in PLACES]
     asked = [(name, place) for name, place in asked if place[0] == ONLY_THERE.get(name, place[0])]
@@ -55,22 +52,16 @@ def main() -> None:
     CONSTRAINTS.write_text("\n".join([*header(), *lines, ""]), encoding="utf-8")
 
 
-def resolved() -> tuple[dict[str, str], set[str]]:
+def newest() -> tuple[dict[str, str], set[str]]:
     """The newest versions that fit together on this machine, and which of them are compiled."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        options = ["--dry-run", "--ignore-installed", "--report", str(report)]
-        _pip("install", *options, f"{ROOT}[dev,all]", *HELD)
-        installed = json.loads(report.read_text(encoding="utf-8"))["install"]
     pins: dict[str, str] = {}
     compiled = set()
-    for item in installed:
+    for item in resolved(f"{ROOT}[dev,all]", *HELD):
         name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
         pins[name] = item["metadata"]["version"].partition("+")[0]
         if not item["download_info"]["url"].endswith("none-any.whl"):
             compiled.add(name)
-    del pins["backtrace-onnx"]
-    return pins, compiled - {"backtrace-onnx"}
+    return pins, compiled
 
 
 def available(name: str, place: Place) -> list[str]:
@@ -78,7 +69,9 @@ def available(name: str, place: Place) -> list[str]:
     system, machine, python = place
     platforms = [f"--platform={tag}" for tag in PLATFORMS[system, machine]]
     options = ["--only-binary=:all:", f"--python-version={python}", *platforms]
-    found = re.search(r"Available versions: (.*)", _pip("index", "versions", name, *options))
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions"]
+    done = subprocess.run([*command, name, *options], capture_output=True, text=True)
+    found = re.search(r"Available versions: (.*)", done.stdout)
     return found[1].split(", ") if found else []
 
 
@@ -107,14 +100,6 @@ def header() -> list[str]:
         f"{'.'.join(map(str, sys.version_info[:2]))} on {sys.platform}.",
         "# The package itself allows more (pyproject.toml); the scripts and CI install these.",
     ]
-
-
-def _pip(*arguments: str) -> str:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode and arguments[0] != "index":
-        sys.exit(f"{done.stderr}\npip failed; its message is above")
-    return done.stdout
 
 
 if __name__ == "__main__":
