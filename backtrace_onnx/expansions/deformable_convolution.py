@@ -42,10 +42,7 @@ def _kernel(op: Op) -> tuple[int, int]:
     sizes = op.attribute("kernel_shape") or (op.type(1).shape or ())[2:]
     kernel = [n for n in sizes if isinstance(n, int)]
     if len(kernel) != 2:
-        raise RuleError(
-            f"DeformConv node {op.node.name!r}: its kernel is not known to be two-dimensional; "
-            "give it kernel_shape"
-        )
+        raise RuleError("its kernel is not known to be two-dimensional; give it kernel_shape")
     return kernel[0], kernel[1]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import numpy as np
+
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
-from backtrace_onnx.ops.vocabulary import ints
 
 _LARGEST = 4
 
@@ -17,16 +18,10 @@ def det(e: Ops, op: Op, x: Value) -> Value:
     size = (op.type(0).shape or (None,))[-1]
     if not isinstance(size, int) or not 0 < size <= _LARGEST:
         raise RuleError(
-            f"Det node {op.node.name!r}: a determinant is written out up to {_LARGEST}x{_LARGEST}, "
-            f"this one's size is {size}"
+            f"a determinant is written out up to {_LARGEST}x{_LARGEST}, this one's size is {size}"
         )
-    entries = [
-        [
-            e.Gather(e.Gather(x, _number(row), axis=-2), _number(column), axis=-1)
-            for column in range(size)
-        ]
-        for row in range(size)
-    ]
+    rows = [e.Gather(x, np.int64(i), axis=-2) for i in range(size)]
+    entries = [[e.Gather(row, np.int64(i), axis=-1) for i in range(size)] for row in rows]
     minors: dict[tuple[int, ...], Value] = {(c,): entries[-1][c] for c in range(size)}
     for row in entries[-2::-1]:
         count = len(next(iter(minors))) + 1
@@ -46,7 +41,3 @@ def _expanded(
         term = e.Mul(row[column], minors[(*columns[:k], *columns[k + 1 :])])
         total = term if total is None else (e.Sub if k % 2 else e.Add)(total, term)
     return total
-
-
-def _number(value: int) -> Value:
-    return ints(value).reshape(())

@@ -41,6 +41,7 @@ def irfft(e: Ops, op: Op, z: Value) -> Value:
     """Inverse DFT of the spectrum [..., n / 2 + 1, 2] of a real signal of even length n."""
     for axis in _axes(op)[1:]:
         z = e.DFT(z, None, np.int64(axis), inverse=1)
+    # The second half of a real signal's spectrum is the first one, conjugated, backwards.
     mirrored = _conjugated(e, e.Slice(z, ints(-2), ints(0), ints(-2), ints(-1)))
     y = e.DFT(e.Concat(z, mirrored, axis=-2), None, np.int64(-2), inverse=1)
     return e.Gather(y, np.int64(0), axis=-1)

@@ -124,7 +124,7 @@ def _kept(e: Ops, op: Op, cache: _Cache) -> Value:
     if not op.attribute("causal", 1):
         return e.Less(keys, e.Add(e.Mul(queries, ints(0)), _NEVER))
     keep = e.LessOrEqual(keys, queries)
-    window = op.attribute("local_window_size", -1)
+    window = op.attribute("local_window_size", -1)  # keys that a query sees, itself among them
     if window < 0:
         return keep
     return e.And(keep, e.Greater(keys, e.Sub(queries, ints(window))))

@@ -33,10 +33,7 @@ def feature_vectorizer(e: Ops, op: Op, *xs: Value) -> Value:
     for i, size in enumerate(dims):
         known = (op.type(i).shape or (None,))[-1]
         if known != size or op.rank(i) > 2:
-            raise RuleError(
-                f"FeatureVectorizer node {op.node.name!r}: input {i} is cut or filled up to "
-                f"{size} features; give it that many"
-            )
+            raise RuleError(f"input {i} is cut or filled up to {size} features; give it that many")
     laid = [e.Reshape(single(e, x), ints(-1, n)) for x, n in zip(xs, dims, strict=False)]
     return e.Concat(*laid, axis=1)
 
@@ -71,10 +68,7 @@ def linear_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     if doubled:
         weights, bias = in_two(op, weights, bias, mirrored=False)
     if len(labels) != len(weights):
-        raise RuleError(
-            f"LinearClassifier node {op.node.name!r}: {len(labels)} labels do not fit its "
-            f"{len(weights)} scores"
-        )
+        raise RuleError(f"{len(labels)} labels do not fit its {len(weights)} scores")
     scores = affine(e, _laid(e, op, x), weights, bias)
     if not doubled:
         best = e.ArgMax(scores, axis=1, keepdims=0)
@@ -114,8 +108,8 @@ def transformed(e: Ops, op: Op, scores: Value) -> Value:
         return e.Softmax(scores, axis=1)
     if how != "NONE":
         raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: post_transform {how} cannot be written in "
-            "standard operators; export the model with NONE, LOGISTIC or SOFTMAX"
+            f"post_transform {how} cannot be written in standard operators; export the model with "
+            "NONE, LOGISTIC or SOFTMAX"
         )
     return scores
 
@@ -124,9 +118,7 @@ def rows(op: Op, name: str, count: int) -> Array:
     """A list attribute as [count, ...]."""
     flat = np.array(op.attribute(name, ()), np.float64)
     if not len(flat) or len(flat) % count:
-        raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: {len(flat)} {name} do not make {count} rows"
-        )
+        raise RuleError(f"{len(flat)} {name} do not make {count} rows")
     return flat.reshape(count, -1)
 
 

@@ -96,7 +96,7 @@ def engram_gate(
     k, q = (root_mean_square(e, x, s, epsilon) for x, s in ((key, of_key), (query, of_query)))
     products = scaled(e, e.Mul(q, k), None, known_size(op, 0))
     alike = e.ReduceSum(products, ints(-1), keepdims=1)
-    root = e.Sqrt(e.Max(e.Abs(alike), e.scalar(1e-6)))
+    root = e.Sqrt(e.Max(e.Abs(alike), e.scalar(1e-6)))  # onnxruntime's bound, away from 0
     y = e.Mul(e.Sigmoid(e.Mul(e.Sign(alike), root)), e.Unsqueeze(value, ints(-2)))
     return y, None if of_output is None else root_mean_square(e, y, of_output, epsilon)
 

@@ -49,7 +49,7 @@ def simplified_layer_normalization(e: Ops, op: Op, x: Value, gamma: Value) -> Va
 def root_mean_square(
     e: Ops, x: Value, gamma: Value, epsilon: float, axes: tuple[int, ...] = (-1,)
 ) -> Value:
-    """gamma * x / sqrt(mean(x^2) + epsilon); half precision is normalised in float32."""
+    """gamma * x / sqrt(mean(x^2) + epsilon); half precision in float32, as onnxruntime does."""
     narrow = e.dtype.itemsize < np.float32().itemsize
     real = e.Cast(x, to=FLOAT) if narrow else x
     two, small = (np.asarray(n, np.float32 if narrow else e.dtype) for n in (2, epsilon))

@@ -100,10 +100,12 @@ def _softmax(e: Ops, op: Op, x: Value) -> Value:
 
 
 def _average(e: Ops, op: Op, x: Value) -> Value:
+    """AveragePool as the node's attributes say."""
     return _laid(e, op, x, lambda first: e.AveragePool(first, **picked(op, *_POOL)))
 
 
 def _mean(e: Ops, op: Op, x: Value) -> Value:
+    """Mean over the axes that the node names."""
     return e.ReduceMean(x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims"))
 
 

@@ -26,7 +26,11 @@ def relative_position_bias(e: Ops, op: Op, table: Value, queries: Value, keys: V
 
 
 def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
-    """Number of the bucket of key - query: exact up to half of them, then by its logarithm."""
+    """Number of the bucket of key - query: exact up to half of them, then by its logarithm.
+
+    Raffel et al. (2020), T5. All distances of max_distance and more are in the last bucket; where
+    keys may be later than their query, these have the second half of the buckets.
+    """
     if op.attribute("is_bidirectional", 0):
         buckets //= 2
         later = e.Mul(e.Cast(e.Greater(apart, np.int64(0)), to=INT64), np.int64(buckets))

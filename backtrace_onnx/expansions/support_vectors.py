@@ -38,9 +38,9 @@ def svm_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     """Kernels, weighted and summed for every pair of classes; the label has most votes."""
     if op.attribute("prob_a"):
         raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: its probabilities come from an iteration "
-            "(Wu, Lin and Weng 2004) that standard operators do not say; export the model without "
-            "probabilities, or calibrate its scores (CalibratedClassifierCV)"
+            "its probabilities come from an iteration (Wu, Lin and Weng 2004) that standard "
+            "operators do not say; export the model without probabilities, or calibrate its scores "
+            "(CalibratedClassifierCV)"
         )
     labels, sizes = class_labels(op), op.attribute("vectors_per_class", ())
     if not sizes or not sum(sizes):
@@ -63,10 +63,7 @@ def _one_against_rest(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     """Without support vectors: a linear score for every class."""
     labels = class_labels(op)
     if len(labels) < 3:
-        raise RuleError(
-            f"{op.node.operator} node {op.node.name!r} has no support vectors; export the model "
-            "as a LinearClassifier"
-        )
+        raise RuleError("it has no support vectors; export the model as a LinearClassifier")
     weights = rows(op, "coefficients", len(labels))
     rho = _rho(op)
     rho = np.full(len(labels), rho[0]) if len(rho) < len(labels) else rho
@@ -75,11 +72,12 @@ def _one_against_rest(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
 
 
 def kernels(e: Ops, op: Op, x: Value, count: int) -> Value:
-    """[samples, vectors]: how alike samples and support vectors are."""
+    """How alike samples and support vectors are, [samples, vectors]."""
     return _kernel(e, op, single(e, x), rows(op, "support_vectors", count))
 
 
 def _kernel(e: Ops, op: Op, x: Value, vectors: Array) -> Value:
+    """The kernel of every sample with every vector, by the names and letters of libsvm."""
     kind = op.attribute("kernel_type", "LINEAR")
     gamma, coef0, degree = (*op.attribute("kernel_params", ()), 0.0, 0.0, 0.0)[:3]
     if kind == "RBF":
@@ -93,7 +91,7 @@ def _kernel(e: Ops, op: Op, x: Value, vectors: Array) -> Value:
         return e.Pow(made, np.float32(degree))
     if kind == "SIGMOID":
         return e.Tanh(made)
-    raise RuleError(f"{op.node.operator} node {op.node.name!r}: unknown kernel_type {kind!r}")
+    raise RuleError(f"its kernel_type {kind!r} is not known")
 
 
 def _pairs(coefficients: Array, sizes: tuple[int, ...]) -> Array:
@@ -107,6 +105,7 @@ def _pairs(coefficients: Array, sizes: tuple[int, ...]) -> Array:
 
 
 def _most_votes(e: Ops, decisions: Value, classes: int) -> Value:
+    """The class that wins most of its pairs; of equals the first one."""
     pairs = list(combinations(range(classes), 2))
     first, second = (np.zeros((len(pairs), classes), np.float32) for _ in range(2))
     for p, (i, j) in enumerate(pairs):
@@ -116,6 +115,7 @@ def _most_votes(e: Ops, decisions: Value, classes: int) -> Value:
 
 
 def _rho(op: Op) -> Array:
+    """The bias of every decision; without any, one that is 0."""
     given = np.array(op.attribute("rho", ()), np.float64)
     return given if len(given) else np.zeros(1)
 
@@ -125,7 +125,7 @@ def pairwise_distance(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """Distance of every row of one to every row of the other."""
     metric = op.attribute("metric", "sqeuclidean")
     if metric not in ("sqeuclidean", "euclidean"):
-        raise RuleError(f"CDist node {op.node.name!r}: metric {metric!r} is not known")
+        raise RuleError(f"its metric {metric!r} is not known")
     apart = e.Sub(e.Unsqueeze(a, ints(1)), e.Unsqueeze(b, ints(0)))
     squared = e.ReduceSum(e.Mul(apart, apart), ints(2), keepdims=0)
     return e.Sqrt(squared) if metric == "euclidean" else squared

@@ -58,6 +58,7 @@ def _numbers(op: Op, structure: Structure, operands: tuple[int, ...]) -> Structu
 
 
 def _terms(op: Op, signs: tuple[int, ...], scale: float = 1.0) -> Structure:
+    """A sum of terms with these signs, of ids or of numbers."""
     return _numbers(op, Terms(signs, scale), tuple(range(len(signs))))
 
 

@@ -38,15 +38,18 @@ table(
 
 
 def _if(e: Ops, condition: Value, yes: float | Value, no: float | Value) -> Value:
+    """`yes` where a condition holds, elsewhere `no`."""
     laid = [e.scalar(x) if isinstance(x, float) else x for x in (yes, no)]
     return e.Where(condition, *laid)
 
 
 def _above(e: Ops, x: Value, limit: float = 0.0) -> Value:
+    """Whether x is greater than a limit."""
     return e.Greater(x, e.scalar(limit))
 
 
 def _root(e: Ops, inside: Value) -> Value:
+    """1 / sqrt(inside)."""
     return e.Reciprocal(e.Sqrt(inside))
 
 
@@ -56,16 +59,19 @@ def _one_plus(e: Ops, x: Value, sign: float = 1.0) -> Value:
 
 
 def _swish(e: Ops, x: Value, alpha: float) -> Value:
+    """The derivative of x * sigmoid(alpha x)."""
     s = e.Sigmoid(e.Mul(x, e.scalar(alpha)))
     return e.Add(s, e.Mul(e.Mul(x, e.scalar(alpha)), e.Mul(s, e.Sub(e.scalar(1), s))))
 
 
 def _mish(e: Ops, x: Value) -> Value:
+    """The derivative of x * tanh(softplus(x))."""
     t = e.Tanh(e.Softplus(x))
     return e.Add(t, e.Mul(x, e.Mul(e.Sigmoid(x), _one_plus(e, t, -1.0))))
 
 
 def _gelu(e: Ops, x: Value, approximate: str) -> Value:
+    """The derivative of Gelu, exact or by its tanh approximation."""
     half = e.scalar(0.5)
     if approximate == "tanh":
         a, b = e.scalar(_GELU["alpha"]), e.scalar(_GELU["beta"])
@@ -80,12 +86,14 @@ def _gelu(e: Ops, x: Value, approximate: str) -> Value:
 
 
 def _hard_swish(e: Ops, x: Value) -> Value:
+    """The derivative of HardSwish: 0 up to -3, 1 from 3 on, a line between."""
     line = e.Div(e.Add(e.Mul(x, e.scalar(2)), e.scalar(3)), e.scalar(6))
     inside = _if(e, e.Less(x, e.scalar(3)), line, 1.0)
     return _if(e, _above(e, x, -3.0), inside, 0.0)
 
 
 def _inside(e: Ops, y: Value) -> Value:
+    """Whether y lies between 0 and 1, where a clipped line still moves."""
     return e.And(_above(e, y), e.Less(y, e.scalar(1)))
 
 
@@ -120,6 +128,7 @@ _PLAIN: dict[str, Derivative] = {
 
 
 def _square(e: Ops, x: Value) -> Value:
+    """x^2."""
     return e.Mul(x, x)
 
 
@@ -191,6 +200,7 @@ def prelu(op: Op) -> Structure:
 
 
 def _nonzero(e: Ops, x: Value) -> Value:
+    """x with 1 in the place of 0, to divide by."""
     return e.Where(e.Equal(x, e.zero()), e.scalar(1), x)
 
 

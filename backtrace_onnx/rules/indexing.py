@@ -125,6 +125,7 @@ def unique(op: Op) -> Structure:
 
 
 def _scattered(op: Op, way: Scatter) -> Structure:
+    """What is scattered goes back to where it came from, or shares as the reduction says."""
     reduction = op.attribute("reduction", "none")
     return Moves((0, 2), steering=(1,)) if reduction == "none" else Combined(reduction, way)
 

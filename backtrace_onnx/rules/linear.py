@@ -28,7 +28,7 @@ def matmul(op: Op) -> Structure:
             g = e.Unsqueeze(g, ints(-1))
         if k == 0:
             full = e.MatMul(g, _swapped(e, _column(e, other, ranks[1]), max(ranks[1], 2)))
-            full = _as_row(e, full, ranks[0], ranks[1])
+            full = _as_row(e, full, ranks[0])
         else:
             full = e.MatMul(_swapped(e, _row(e, other, ranks[0]), max(ranks[0], 2)), g)
             full = e.Squeeze(full, ints(-1)) if ranks[1] == 1 else full
@@ -46,18 +46,22 @@ def _spans_batch(op: Op, i: int) -> bool:
 
 
 def _swapped(e: Ops, x: Value, rank: int) -> Value:
+    """x with its last two axes swapped."""
     return e.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 def _column(e: Ops, x: Value, rank: int) -> Value:
+    """A vector as a matrix of one column."""
     return e.Unsqueeze(x, ints(1)) if rank == 1 else x
 
 
 def _row(e: Ops, x: Value, rank: int) -> Value:
+    """A vector as a matrix of one row."""
     return e.Unsqueeze(x, ints(0)) if rank == 1 else x
 
 
-def _as_row(e: Ops, x: Value, rank: int, other: int) -> Value:
+def _as_row(e: Ops, x: Value, rank: int) -> Value:
+    """A matrix of one row as the vector it was made of."""
     return e.Squeeze(x, ints(-2)) if rank == 1 else x
 
 

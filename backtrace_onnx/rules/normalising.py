@@ -17,6 +17,7 @@ Laid = Callable[[Step], Value]
 
 
 def _as_it_is(e: Ops, x: Value) -> Value:
+    """x, laid out as it is."""
     return x
 
 
@@ -30,10 +31,12 @@ def _input(op: Op, i: int, laid: tuple[int, ...] | None = None) -> Laid | None:
 
 
 def _per_channel(op: Op, i: int) -> Laid | None:
+    """Input `i`, a number per channel."""
     return _input(op, i, (-1, *[1] * (op.rank(0) - 2)))
 
 
 def _from_axis(op: Op, default: int) -> tuple[int, ...]:
+    """All axes from the one that the node names on."""
     rank = op.rank(0)
     return tuple(range(int(op.attribute("axis", default)) % rank, rank))
 

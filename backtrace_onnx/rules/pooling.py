@@ -17,6 +17,7 @@ from backtrace_onnx.structures.moves import Adjoint, WindowWinner
 
 
 def _window(op: Op) -> Window:
+    """The windows that the node slides."""
     return Window(op, op.attribute("kernel_shape"))
 
 
@@ -138,6 +139,7 @@ def max_unpool(op: Op) -> Structure:
 
 
 def _power(p: float) -> Callable[[Ops, Value], Value]:
+    """|x|^p."""
     return lambda e, x: e.Pow(e.Abs(x), e.scalar(p))
 
 

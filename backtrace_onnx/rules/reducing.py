@@ -69,6 +69,7 @@ class Over:
 
 
 def _over(op: Op) -> Over:
+    """Which axes are reduced, and how the result is laid out."""
     computed = op.has(1) and op.constant(1) is None
     axes = None if computed else op.axes(())
     noop = bool(op.attribute("noop_with_empty_axes", 0))
@@ -85,6 +86,7 @@ def _unreduced(op: Op) -> Structure | None:
 
 
 def _sum(op: Op, inner: Inner | None = None, **how: Any) -> Structure:
+    """A sum of `inner` of the elements."""
     return _reduced(op, "ReduceSum", _back, inner, **how)
 
 
@@ -108,10 +110,12 @@ def _reduced(
 
 
 def _back(e: Ops, g: Value, shape: Value) -> Value:
+    """Every element of a sum gets the coefficient of its sum."""
     return e.Expand(g, shape)
 
 
 def _mean_back(e: Ops, g: Value, shape: Value) -> Value:
+    """Every element of a mean gets the coefficient of its mean, divided by their number."""
     return e.Expand(e.Div(g, _count(e, g, shape)), shape)
 
 
@@ -148,6 +152,7 @@ def reduce_l1(op: Op) -> Structure:
 
 
 def _square(e: Ops, x: Value, *axes: Value) -> Value:
+    """x^2."""
     return e.Mul(x, x)
 
 

@@ -31,6 +31,7 @@ def scale(op: Op) -> Structure:
 
 
 def _kind(node: Node) -> Kind:
+    """What kind of function nodes that are read as one compute."""
     native = node.attributes.get("native")
     if native is not None:
         return "softmax" if native.name in _SOFTMAX else "pointwise"

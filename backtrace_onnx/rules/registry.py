@@ -92,4 +92,5 @@ def rules() -> Iterator[Rule]:
 
 
 def _canonical(domain: str) -> str:
+    """The domain in one of its two spellings."""
     return "" if domain == "ai.onnx" else domain

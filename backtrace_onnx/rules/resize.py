@@ -82,6 +82,7 @@ def _check(op: Op) -> None:
 
 
 def _keeps_ratio(op: Op) -> bool:
+    """Whether sizes are bounds, within which the picture keeps its proportions."""
     return str(op.attribute("keep_aspect_ratio_policy", "stretch")) != "stretch"
 
 
@@ -106,6 +107,7 @@ def _resized(op: Op) -> tuple[int, ...]:
 
 
 def _fixed_scales(op: Op) -> Sequence[float] | None:
+    """The scales where they are known before the model runs."""
     given = op.attribute("scales")
     places = _places(op)
     if given is not None or "scales" not in places:

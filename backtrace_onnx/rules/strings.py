@@ -34,6 +34,7 @@ def string_normalizer(op: Op) -> Structure:
 
 
 def _summed_back(step: Step, r: Value) -> Value:
+    """A string gets the sum of what its parts received."""
     return step.ops.ReduceSum(r, ints(-1), keepdims=0)
 
 
@@ -50,6 +51,7 @@ def tf_idf_vectorizer(op: Op) -> Structure:
 
 
 def _grams(op: Op) -> Iterator[Grams]:
+    """The grams of every length that is looked for; the pool lists lengths 1, 2, ... in turn."""
     words = op.attribute("pool_strings")
     pool = np.array(words, object) if words else np.array(op.attribute("pool_int64s"), np.int64)
     starts = [*op.attribute("ngram_counts"), len(pool)]

@@ -73,6 +73,7 @@ def classifier(op: Op) -> Structure:
 
 
 def _trees(op: Op, paths: Paths, base: Floats, kind: str) -> Trees:
+    """The structure of a forest whose paths and base values are known."""
     numbered = listed_numbers(op.node.attributes, paths, kind)
     whole = op.type(0).dtype in (TensorProto.INT64, TensorProto.INT32)
     return Trees("TreeEnsembleRegressor", numbered, paths, base, whole)
@@ -117,6 +118,7 @@ def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> S
 
 
 def _regression(op: Op, trees: Trees, forest: Forest, aggregate: str, transform: str) -> Structure:
+    """The structure of regression trees, by how their votes are aggregated and transformed."""
     paths = trees.paths
     if len(trees.base) > 1:  # onnxruntime transforms no single target
         squashes = _SQUASHING.get(transform, "")
@@ -135,6 +137,7 @@ def _regression(op: Op, trees: Trees, forest: Forest, aggregate: str, transform:
 
 
 def _has_twice(forest: Forest) -> bool:
+    """Whether a leaf votes twice for one target."""
     pairs = np.stack([forest.votes.at, forest.votes.target])
     return bool(np.unique(pairs, axis=1).shape[1] < pairs.shape[1])
 
@@ -157,6 +160,7 @@ def _paths(op: Op, forest: Forest, targets: int) -> Paths:
 
 
 def _given_base(op: Op) -> Floats:
+    """The base values that the node gives, in either of their two attributes."""
     tensor = op.attribute("base_values_as_tensor")
     given = op.attribute("base_values", ()) if tensor is None else numpy_helper.to_array(tensor)
     return np.array(given, np.float64).ravel()
@@ -181,6 +185,7 @@ def _gate(op: Op, transform: str, scores: int) -> Gate | None:
 
 
 def _named(op: Op, name: str, names: tuple[str, ...], default: int) -> str:
+    """The name that a number among the attributes stands for."""
     number = int(op.attribute(name, default))
     if not 0 <= number < len(names):
         raise ModelError(f"{_who(op)}: {name} is {number}, not one of 0 to {len(names) - 1}")
@@ -188,4 +193,5 @@ def _named(op: Op, name: str, names: tuple[str, ...], default: int) -> str:
 
 
 def _who(op: Op) -> str:
+    """The node, as messages name it."""
     return f"{op.node.operator} node {op.node.name!r}"
