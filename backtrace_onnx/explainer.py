@@ -18,6 +18,7 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Written
+from backtrace_onnx.inputs.baselines import read_baseline
 from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import meaning_of
@@ -117,11 +118,12 @@ class Explainer:
         self,
         inputs: Any,
         *,
-        mode: str = "default",
+        mode: Any = "default",
         output: str | None = None,
         target: Any = None,
         task: str | None = None,
         start: Any = None,
+        baseline: Any = None,
         scaler: float | None = None,
         threshold: float | None = None,
         sample_axis: SampleChoice = None,
@@ -151,6 +153,8 @@ class Explainer:
             start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
                 a function (output, channels) that returns it, or a `Contrast`. Or "probability":
                 signed modes then start at the output also where it is a function of scores.
+            baseline: inputs that the mode "deeplift" compares these to: "zeros", an array, or
+                arrays by name.
             scaler: total each channel starts from, positive; default: as the task gives it.
             threshold: of the segmentation task; default 0.5.
             sample_axis: axis of the output along which samples lie, or "none": it is one sample.
@@ -185,8 +189,9 @@ class Explainer:
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
         check_amounts(threshold, scaler)
+        method = find_method(mode)
         asked = Question(
-            find_method(mode),
+            method,
             output,
             target=target,
             start=start,
@@ -195,6 +200,7 @@ class Explainer:
             axes=said.axes(graph.type(output).shape),
             keep=find_kept(keep, graph, output),
             probability=probability,
+            reference=read_baseline(baseline, feeds, graph) if method.compares else None,
         )
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         outcome = run(self.engine, model, question, feeds, self._sessions, progress)

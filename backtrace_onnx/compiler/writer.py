@@ -16,6 +16,7 @@ from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
+from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
@@ -79,6 +80,11 @@ def build(
     whole = writable.graph({question.output})
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)
+    if question.method.compares:
+        raise CompileError(
+            f"mode {question.method.name!r} compares two runs, which no compiled file makes; "
+            "explain it with engine='numba'"
+        )
     if question.method.carrier == "slope":
         plan.check_slopes(question.output, question.method.name)
     wanted = whole.inputs if tensors is None else tensors

@@ -15,6 +15,7 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
+from backtrace_onnx.propagation.lines import PairedValues, before
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import Values, propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
@@ -50,18 +51,24 @@ def run_eager(
     slopes = question.method.carrier == "slope"
     if slopes:
         prepared.plan.check_slopes(name, question.method.name)
-    arrays = (prepared.trace.of_slopes if slopes else prepared.trace).run(feeds)
+    trace = prepared.trace.of_slopes if slopes else prepared.trace
+    arrays = trace.run(feeds)
     outputs = {o: arrays[o] for o in prepared.trace.outputs}
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
     samples = SampleAxes(graph, explained.axes.known(name))
     ops = EagerOps(dtype, Samples(count), sessions, dict(graph.opsets))
-    values = TracedValues(arrays, dtype)
+    values: Values = TracedValues(arrays, dtype)
+    if question.reference is not None:
+        values = PairedValues(values, TracedValues(trace.run(question.reference), dtype))
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
     begun = start.channels
     if slopes:
         begun = [explained.site.worth(ops, values, samples, part) for part in begun]
+    if question.reference is not None:
+        less = [explained.site.worth(ops, before(values), samples, m) for m in start.channels]
+        begun = [ops.Sub(*pair) for pair in zip(begun, less, strict=True)]
     silent = {part.node.name for part in prepared.head.parts} if slopes else set()
     walked = propagate(
         start.plan,

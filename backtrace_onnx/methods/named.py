@@ -43,6 +43,7 @@ METHODS: dict[str, Method] = {
         _signed("lrp", epsilon=0.1, **_LRP),
         _signed("attnlrp", **_LRP),
         _signed("cp-lrp", softmax="held", **_LRP),
+        _signed("deeplift", functions="rescale"),
     )
 }
 _GAMMA, _EPSILON = find_sharing("gamma(0.25)"), find_sharing("epsilon(0.1)")

@@ -15,7 +15,7 @@ from backtrace_onnx.ops.sharing import Sharing
 Carrier = Literal["relevance", "slope"]
 """What travels: relevance itself, or slopes, how much of the answer a unit of a value is worth."""
 
-Functions = Literal["derivative", "secant"]
+Functions = Literal["derivative", "secant", "rescale"]
 Products = Literal["whole", "shared"]
 Softmax = Literal["jacobian", "held"]
 Statistics = Literal["derivative", "held"]
@@ -30,8 +30,10 @@ class Method:
         name: the `mode` users ask for.
         policy: how units share relevance; of slopes, that there is one signed channel.
         carrier: what travels back.
-        functions: elementwise functions hand on their derivative, or the secant from 0 (what f(0)
-            is worth is a bias then).
+        functions: elementwise functions hand on their derivative, the secant from 0 (what f(0) is
+            worth is a bias then), or "rescale": the secant from a reference, to which everything
+            is compared. Other functions that bend then hand on their mean slope on the line from
+            the reference to the sample.
         products: an operand of a product of data is handed the whole adjoint, or its share of it.
         softmax: a softmax hands on by its Jacobian, or nothing.
         statistics: what divides (a divisor, the deviation of a normalisation) is differentiated,
@@ -53,6 +55,11 @@ class Method:
     composite: tuple[tuple[str, Sharing], ...] = ()
 
     @property
+    def compares(self) -> bool:
+        """Whether values count as differences to those of a reference."""
+        return self.functions == "rescale"
+
+    @property
     def conserves(self) -> bool:
         """Whether the ledger's parts add up to the start by the method's own rules."""
-        return self.carrier == "relevance" or self.functions == "secant"
+        return self.carrier == "relevance" or self.functions != "derivative"

@@ -140,6 +140,14 @@ class NodeStep:
         """How this node shares where slopes travel: not at all."""
         return PLAIN
 
+    def before(self, i: int) -> Value:
+        """Value of input `i` in the run of a reference: relevance is compared to none."""
+        raise NotImplementedError
+
+    def result_before(self) -> Value:
+        """Value of the first output in that run."""
+        raise NotImplementedError
+
     def stabilised(self) -> Value:
         """The slope of the first output: relevance has none."""
         raise NotImplementedError

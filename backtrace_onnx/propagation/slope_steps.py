@@ -11,6 +11,7 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.propagation.lines import before, mean_slopes
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import (
     NodeStep,
@@ -36,7 +37,7 @@ class _SlopeSteps:
 
     def __init__(self, method: Method) -> None:
         self.related: set[str] = set()
-        self._composite = method.composite
+        self._method, self._composite = method, method.composite
         self._assigned: Mapping[str, Sharing] | None = None
         self._plain = Sharing(epsilon=method.epsilon)
 
@@ -51,7 +52,10 @@ class _SlopeSteps:
         """The relevance of a tensor where this is what travels."""
         if name in self.related:
             return carried
-        return [ops.Mul(read_tensor(name, plan, ops, values), m) for m in carried]
+        number = read_tensor(name, plan, ops, values)
+        if self._method.compares:
+            number = ops.Sub(number, read_tensor(name, plan, ops, before(values)))
+        return [ops.Mul(number, m) for m in carried]
 
 
 class SlopeStep(NodeStep):
@@ -75,7 +79,10 @@ class SlopeStep(NodeStep):
         """The relevance of a tensor where this is what travels."""
         if name in self._related:
             return carried
-        return [self.ops.Mul(self._number(name), m) for m in carried]
+        number = self._number(name)
+        if self.method.compares:
+            number = self.ops.Sub(number, self._before(name))
+        return [self.ops.Mul(number, m) for m in carried]
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""
@@ -86,8 +93,9 @@ class SlopeStep(NodeStep):
             pieces = structure.propagate(self)
             self._related |= {self.node.inputs[i] for i in pieces}
             return pieces
+        points = structure.bends(self) if self.method.compares else 0
         self._silent = isinstance(structure, Movement)  # its bookings are of what travels
-        pieces = structure.slopes(self)
+        pieces = mean_slopes(self, structure.slopes, points) if points else structure.slopes(self)
         self._silent = False
         if self.sharing.weighed != "contributions":
             self._related |= {self.node.inputs[i] for i in pieces}
@@ -95,8 +103,11 @@ class SlopeStep(NodeStep):
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""
-        fills = getattr(structure, "fills", False)
-        if not self.ops.keeps_ledger or not (fills or structure.leaves(self)):
+        fills = getattr(structure, "fills", False) and not self.method.compares
+        leaves = fills or structure.leaves(self)
+        if self.method.compares:  # the reference may have gone another way than the sample
+            leaves = bool(structure.bends(self) or structure.values) or leaves
+        if not self.ops.keeps_ledger or not leaves:
             return
         axes = {name: self.sample_axis(name) for name in self.node.outputs}
         outputs = zip(self.node.outputs, self.handed(), strict=True)
@@ -133,8 +144,19 @@ class SlopeStep(NodeStep):
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total, unless it is one of what travels, not of what that is worth."""
-        if not self._silent:
+        if not self._silent and not (kind == "constants" and self.method.compares):
             super().book(kind, channel, total)
+
+    def before(self, i: int) -> Value:
+        """Value of input `i` in the run of the reference."""
+        return self._before(self.node.inputs[i])
+
+    def result_before(self) -> Value:
+        """Value of the first output in the run of the reference."""
+        return self._before(self.node.outputs[0])
+
+    def _before(self, name: str) -> Value:
+        return read_tensor(name, self._plan, self.ops, before(self._values))
 
     def _number(self, name: str) -> Value:
         """A tensor's value; of a quantised one what it stands for, on the node's other side."""

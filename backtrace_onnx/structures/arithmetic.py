@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.structures.base import Halves, Pieces, Step
+from backtrace_onnx.structures.base import CURVED, Halves, Pieces, Step
 from backtrace_onnx.structures.moves import Adjoint
 
 
@@ -38,6 +38,9 @@ class Product(Halves):
             for i in takers
         }
 
+    def bends(self, step: Step) -> int:
+        return len(self.takers(step)) - 1  # of two factors the mean slope is that half way
+
     def leaves(self, step: Step) -> bool:
         return step.method.products == "whole" and len(self.takers(step)) > 1
 
@@ -52,6 +55,8 @@ class Quotient(Halves):
         (m,) = step.r
         ops, name = step.ops, step.node.name
         pieces: dict[int, list[Value]] = {}
+        if step.method.compares and step.carries(1):
+            return self._compared(step)
         if step.carries(0):
             pieces[0] = [ops.Div(m, step.value(1))]
         if step.carries(1) and not step.is_gate(1) and not (step.holds and step.carries(0)):
@@ -61,6 +66,19 @@ class Quotient(Halves):
 
             pieces[1] = [ops.apply(f"{name}/slope1", text, m, step.result(), step.value(1))]
         return pieces
+
+    def _compared(self, step: Step) -> Pieces:
+        """As the product of a and 1 / b: each by the mean of the other, 1 / b by its secant."""
+
+        def text(e: Ops, m: Value, a: Value, b: Value, a0: Value, b0: Value) -> tuple[Value, Value]:
+            half = e.Mul(m, e.scalar(0.5))
+            to_a = e.Mul(half, e.Add(e.Reciprocal(b), e.Reciprocal(b0)))
+            return to_a, e.Neg(e.Div(e.Mul(half, e.Add(a, a0)), e.Mul(b, b0)))
+
+        values = [step.value(0), step.value(1)]
+        before = [step.before(i) if step.carries(i) else x for i, x in enumerate(values)]
+        made = step.ops.apply(f"{step.node.name}/between", text, step.r[0], *values, *before)
+        return {i: [piece] for i, piece in enumerate(made) if step.carries(i)}
 
     def leaves(self, step: Step) -> bool:
         return step.carries(1)
@@ -109,6 +127,9 @@ class Power(Halves):
             pieces[1] = [ops.apply(f"{name}/slope1", exponent, m, a, y)]
         return pieces
 
+    def bends(self, step: Step) -> int:
+        return CURVED
+
     def leaves(self, step: Step) -> bool:
         return step.method.functions == "derivative" or step.carries(1)
 
@@ -128,6 +149,9 @@ class Factors(Adjoint):
         worth = step.ops.Mul(step.r[0], step.result())
         sent = (self.spread if whole else self.back)(step, worth)
         return {0: [step.ops.apply(f"{step.node.name}/slope", _safe, sent, step.value(0))]}
+
+    def bends(self, step: Step) -> int:
+        return CURVED
 
     def leaves(self, step: Step) -> bool:
         return True

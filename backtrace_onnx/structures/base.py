@@ -20,6 +20,10 @@ Pieces: TypeAlias = Mapping[int, Channels]
 """What each input is sent: in its own shape, or broadcast to the output's."""
 
 
+CURVED = 8
+"""Points at which the slope of a curved function is averaged between a reference and the sample."""
+
+
 class Step(Protocol):
     """One node of the reverse walk: its values, its relevance and its ledger."""
 
@@ -42,6 +46,12 @@ class Step(Protocol):
 
     def result(self, i: int = 0) -> Value:
         """Value of output `i`."""
+
+    def before(self, i: int) -> Value:
+        """Value of input `i` in the run of the reference."""
+
+    def result_before(self) -> Value:
+        """Value of the first output in the run of the reference."""
 
     def tensor(self, name: str) -> Value:
         """Value of a tensor by name."""
@@ -118,6 +128,11 @@ class Structure:
     squashes: str = ""
     has_slopes: bool = False
     converts: bool = False
+
+    def bends(self, step: Step) -> int:
+        """On how many points between a reference and the sample the slope is to be averaged; 0
+        where it is the same on the whole line, or where `slopes` takes the secant itself."""
+        return 0
 
     def masses(self, step: Step) -> tuple[Value, Value | None] | None:
         """The positive and negative mass (p, n) of every unit, 0 exactly where it has no terms.

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Pieces, Step, Structure
 
 Derivative = Callable[[Ops, Value, Value], Value]
 """`(ops, x, y) -> f'(x)`, where y = f(x); as the frameworks take it where there is none."""
 
+_MEET = 1e-3  # closer than that a difference of values is rounding
 _NEAR = 1e-2  # below it the secant from 0 is the derivative half way: to x^2, and without rounding
 
 
@@ -39,18 +40,39 @@ class Function(Structure):
                 0: [ops.apply(key, lambda e, x, y, m: e.Mul(m, self.derivative(e, x, y)), x, y, m)]
             }
         parameters = [step.value(i) for i in range(1, len(step.node.inputs))]
-
-        def forward(e: Ops, x: Value, *parameters: Value) -> Value:
-            return e.rerun(step.node, [x, *parameters])[0]
+        if step.method.functions == "rescale":
+            between = secant_between(self._forward(step), self.derivative)
+            given = (x, y, step.before(0), step.result_before(), m, *parameters)
+            return {0: [ops.apply(f"{step.node.name}/between", between, *given)]}
 
         key = f"{step.node.name}/secant"
-        text = secant(forward, self.derivative)
+        text = secant(self._forward(step), self.derivative)
         slope, at_zero = ops.apply(key, text, x, y, m, *parameters)
         step.book("constants", 0, ops.total(at_zero, step.sample_axis()))
         return {0: [slope]}
 
+    def _forward(self, step: Step) -> Callable[..., Value]:
+        return lambda e, x, *parameters: e.rerun(step.node, [x, *parameters])[0]
+
     def leaves(self, step: Step) -> bool:
         return True
+
+
+def secant_between(forward: Callable[..., Value], derivative: Derivative) -> Callable[..., Value]:
+    """Text `(ops, x, y, x0, y0, m, *parameters) -> m (y - y0) / (x - x0)` (DeepLIFT's rescale
+    rule); where they meet, the derivative half way."""
+
+    def text(
+        e: Ops, x: Value, y: Value, x0: Value, y0: Value, m: Value, *parameters: Value
+    ) -> Value:
+        step = e.Sub(x, x0)
+        near = e.Less(e.Abs(step), e.scalar(_MEET))
+        half = e.Mul(e.Add(x, x0), e.scalar(0.5))
+        middle = derivative(e, half, forward(e, half, *parameters))
+        far = e.Div(e.Sub(y, y0), e.Where(near, e.scalar(1), step))
+        return e.Mul(m, e.Where(near, middle, far))
+
+    return text
 
 
 def secant(
@@ -103,6 +125,9 @@ class AlongAxis(Structure):
 
         key = f"{step.node.name}/jacobian"
         return {0: [step.ops.apply(key, jacobian, step.result(), step.r[0])]}
+
+    def bends(self, step: Step) -> int:
+        return CURVED
 
     def leaves(self, step: Step) -> bool:
         return True

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Channels, Pieces, Step, Structure
 from backtrace_onnx.structures.weighed import weighed_anew
 
 
@@ -139,6 +139,11 @@ class Linear(Structure):
             ]
             for k in readings
         }
+
+    def bends(self, step: Step) -> int:
+        if self.chain is not None:
+            return CURVED
+        return max(sum(step.carries(i) for i in self.factors) - 1, 0)
 
     def leaves(self, step: Step) -> bool:
         several = sum(step.carries(i) for i in self.factors) > 1
@@ -336,6 +341,9 @@ class Shifted(Structure):
         m = ops.Mul(step.r[0], ops.scalar(self.scale))
         back = ops.Reshape(ops.unbroadcast(m, laid), step.shape(self.shift))
         return {**self.linear.slopes(step), self.shift: [back]}
+
+    def bends(self, step: Step) -> int:
+        return self.linear.bends(step)
 
     def leaves(self, step: Step) -> bool:
         return self.linear.leaves(step)

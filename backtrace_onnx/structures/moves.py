@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import Channels, Movement, Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Channels, Movement, Pieces, Step, Structure
 
 if TYPE_CHECKING:
     from backtrace_onnx.ops.windows import Window
@@ -231,6 +231,9 @@ class Winner(Movement):
     results: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
 
+    def bends(self, step: Step) -> int:
+        return CURVED  # other elements may win on the way
+
     def propagate(self, step: Step) -> Pieces:
         ops, best, r = step.ops, step.result(), list(step.r)
         if self.kept is not None:
@@ -252,6 +255,9 @@ class ElementwiseWinner(Movement):
 
     shapes = values
     broadcasts = values
+
+    def bends(self, step: Step) -> int:
+        return CURVED  # other elements may win on the way
 
     def propagate(self, step: Step) -> Pieces:
         ops, best = step.ops, step.result()
@@ -301,6 +307,9 @@ class WindowWinner(Movement):
     window: Window
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
+
+    def bends(self, step: Step) -> int:
+        return CURVED  # other elements may win on the way
 
     def propagate(self, step: Step) -> Pieces:
         if step.outgoing[0] is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Pieces, Step, Structure
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Normalisation(Structure):
             m = ops.Mul(m, self.scale(step))
         key = f"{step.node.name}/{'held' if step.holds else 'whole'}"
         return {0: [ops.apply(key, self._text(held=step.holds), step.value(0), m)]}
+
+    def bends(self, step: Step) -> int:
+        return CURVED
 
     def leaves(self, step: Step) -> bool:
         return not step.holds
@@ -90,6 +93,9 @@ class LocalResponse(Structure):
     def slopes(self, step: Step) -> Pieces:
         key = f"{step.node.name}/{'held' if step.holds else 'whole'}"
         return {0: [step.ops.apply(key, self._text(held=step.holds), step.value(0), step.r[0])]}
+
+    def bends(self, step: Step) -> int:
+        return CURVED
 
     def leaves(self, step: Step) -> bool:
         return not step.holds

@@ -14,8 +14,8 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
-from backtrace_onnx.structures.functions import secant
+from backtrace_onnx.structures.base import CURVED, Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.functions import secant, secant_between
 
 Kind = Literal["pointwise", "softmax", "normalisation", "linear", "other"]
 
@@ -52,10 +52,10 @@ class Region(Structure):
         method, (m,) = step.method, step.r
         if self.kind == "softmax" and method.softmax == "held":
             return {}
-        if self.kind == "pointwise" and method.functions == "secant":
+        if self.kind == "pointwise" and method.functions != "derivative":
             return {0: [self._secant(step, m)]}
         inner = method
-        if self.kind in ("pointwise", "softmax"):
+        if self.kind in ("pointwise", "softmax") or method.compares:
             inner = replace(
                 method, functions="derivative", products="whole", statistics="derivative"
             )
@@ -65,6 +65,9 @@ class Region(Structure):
             return self._chain(e, inner, x, m)
 
         return {0: [step.ops.apply(key, text, step.value(0), m)]}
+
+    def bends(self, step: Step) -> int:
+        return CURVED if self.kind in ("softmax", "normalisation", "other") else 0
 
     def leaves(self, step: Step) -> bool:
         return self.kind != "linear"
@@ -77,8 +80,14 @@ class Region(Structure):
         def derivative(e: Ops, x: Value, y: Value) -> Value:
             return self._chain(e, whole, x, e.Expand(e.scalar(1), e.Shape(x)))
 
-        text = secant(lambda e, x: self._run(e, x)[self.members[-1].outputs[0]], derivative)
+        def forward(e: Ops, x: Value) -> Value:
+            return self._run(e, x)[self.members[-1].outputs[0]]
+
         key, (x, y) = f"{step.node.name}/secant", (step.value(0), step.result())
+        if step.method.compares:
+            given = (x, y, step.before(0), step.result_before(), m)
+            return step.ops.apply(f"{key}/between", secant_between(forward, derivative), *given)
+        text = secant(forward, derivative)
         slope, at_zero = step.ops.apply(key, text, x, y, m)
         step.book("constants", 0, step.ops.total(at_zero, step.sample_axis()))
         return slope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +45,7 @@ class Question:
         keep: tensors whose relevance is returned beside that of the inputs.
         open: whether nobody said the task, so that what the outputs tell decides.
         probability: whether a signed mode starts at the output, not at the scores it is made of.
+        reference: inputs by name that a method compares the sample to; None where it does not.
     """
 
     method: Method
@@ -57,6 +59,7 @@ class Question:
     keep: frozenset[str] = frozenset()
     open: bool = False
     probability: bool = False
+    reference: Mapping[str, Array] | None = None
 
     @property
     def policy(self) -> Policy:
@@ -71,7 +74,8 @@ class Question:
     def of_file(self) -> Question:
         """What a file is compiled for: target and start it is told as it runs."""
         axes = GivenAxes(labels=self.axes.labels)
-        return replace(self, target=None, start=None, axes=axes, keep=frozenset(), open=False)
+        told = replace(self, target=None, start=None, reference=None)
+        return replace(told, axes=axes, keep=frozenset(), open=False)
 
 
 def settled(

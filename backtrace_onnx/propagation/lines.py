@@ -1,0 +1,74 @@
+"""Slopes between a sample and its reference: the mean slope on the line from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.structures.base import Channels, Pieces, Step
+
+Slopes = Callable[[Step], Pieces]
+
+
+class PairedValues:
+    """Values of a run, and `before` those of the reference's, released together."""
+
+    def __init__(self, values: Any, before: Any) -> None:
+        self._values, self.before = values, before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._values, name)
+
+    def release(self, names: Any) -> None:
+        """Forget what no earlier node reads."""
+        self._values.release(names)
+        self.before.release(names)
+
+
+def before(values: Any) -> Any:
+    """Values of the run of the reference."""
+    return cast(PairedValues, values).before
+
+
+def mean_slopes(step: Step, slopes: Slopes, points: int) -> Pieces:
+    """The mean of a node's slopes over points of the line from the reference to the sample.
+
+    By Gauss-Legendre: exact where slopes are polynomials of degree 2 `points` - 1 along the line;
+    one point is enough for products.
+    """
+    places, weights = np.polynomial.legendre.leggauss(points)
+    found: dict[int, Channels] = {}
+    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        made: Mapping[int, Channels] = slopes(cast(Step, _OnLine(step, float(place))))
+        for i, (piece,) in made.items():
+            part = step.ops.Mul(piece, step.ops.scalar(float(weight)))
+            found[i] = [step.ops.Add(found[i][0], part) if i in found else part]
+    return found
+
+
+class _OnLine:
+    """A step whose carrying inputs lie between the reference and the sample."""
+
+    def __init__(self, step: Step, place: float) -> None:
+        self._step, self._place = step, place
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._step, name)
+
+    def value(self, i: int) -> Value:
+        """Value of input `i` at this place of the line."""
+        step, ops = self._step, self._step.ops
+        x = step.value(i)
+        if not step.carries(i):
+            return x
+        before = step.before(i)
+        return ops.Add(before, ops.Mul(ops.Sub(x, before), ops.scalar(self._place)))
+
+    def result(self, i: int = 0) -> Value:
+        """What the node makes of these inputs."""
+        node = self._step.node
+        inputs = [self.value(k) if name else None for k, name in enumerate(node.inputs)]
+        return self._step.ops.rerun(node, inputs)[i]

@@ -1,0 +1,96 @@
+"""DeepLIFT's rescale rule: differences to a reference, handed back whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from backtrace_onnx import CompileError, Explainer, RequestError
+from tests.graphs import FLOAT, mlp, model, node, normal
+
+Array = npt.NDArray[Any]
+
+
+def _closes(made: Any, rtol: float = 1e-3) -> None:
+    total = made.ledger.total()
+    sizes = np.abs(total.start) + np.abs(total.inputs)
+    assert (np.abs(total.start - total.inputs - total.unassigned) <= 1e-5 * sizes).all()
+    np.testing.assert_allclose(total.inputs, total.start, rtol=rtol, atol=1e-5)
+
+
+def test_a_network_by_hand() -> None:
+    """Shrikumar et al. 2017: multipliers of Relu are differences of outputs over inputs."""
+    x, x0 = normal(3, 4, seed=7), normal(4, seed=8)
+    w, b, v = normal(4, 5), normal(5, seed=1), normal(5, 3, seed=2)
+    made = Explainer(mlp()).explain(x, mode="deeplift", target=2, baseline=x0)
+    h, h0 = x @ w + b, x0 @ w + b
+    multiplier = (np.maximum(h, 0) - np.maximum(h0, 0)) / (h - h0) * v[:, 2]
+    np.testing.assert_allclose(made.relevance["x"], (x - x0) * (multiplier @ w.T), rtol=1e-4)
+    _closes(made)
+
+
+def _attention() -> Any:
+    """softmax(x x^T) x, a layer normalisation in primitives, MaxPool over the tokens and a sum."""
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("MatMul", ["x", "t"], ["s"]),
+        node("Softmax", ["s"], ["p"], axis=-1),
+        node("MatMul", ["p", "x"], ["o"]),
+        node("ReduceMean", ["o", "last"], ["mean"]),
+        node("Sub", ["o", "mean"], ["c"]),
+        node("Mul", ["c", "c"], ["square"]),
+        node("ReduceMean", ["square", "last"], ["variance"]),
+        node("Add", ["variance", "eps"], ["more"]),
+        node("Sqrt", ["more"], ["deviation"]),
+        node("Div", ["c", "deviation"], ["n"]),
+        node("Mul", ["n", "o"], ["g"]),
+        node("ReduceMax", ["g", "tokens"], ["best"], keepdims=0),
+        node("Tanh", ["best"], ["a"]),
+        node("MatMul", ["a", "w"], ["y"]),
+    ]
+    weights = {
+        "last": np.array([-1]),
+        "tokens": np.array([1]),
+        "eps": np.float32(1e-2),
+        "w": normal(4, 3, seed=3),
+    }
+    return model(nodes, {"x": (FLOAT, ["n", 3, 4])}, {"y": (FLOAT, ["n", 3])}, weights)
+
+
+def test_what_bends_is_averaged_until_it_adds_up() -> None:
+    x, x0 = normal(2, 3, 4, seed=5), normal(3, 4, seed=6)
+    explainer = Explainer(_attention())
+    made = explainer.explain(x, mode="deeplift", target=1, baseline=x0)
+    _closes(made, rtol=5e-2)  # 1e-3 of what is on its way at each node
+    assert (np.abs(made.relevance["x"]).sum((1, 2)) > 0.1).all()
+    for k in range(2):
+        alone = explainer.explain(x[k : k + 1], mode="deeplift", target=1, baseline=x0)
+        np.testing.assert_allclose(made.relevance["x"][k], alone.relevance["x"][0], atol=1e-5)
+
+
+def test_the_reference_itself_has_nothing_to_explain() -> None:
+    x = normal(2, 4, seed=9)
+    made = Explainer(mlp()).explain(x, mode="deeplift", baseline=x)
+    assert not made.relevance["x"].any() and not made.ledger.total().start.any()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (np.zeros(3), "does not fit"),
+        ("blurred", "unknown baseline"),
+        ({"z": np.zeros(4)}, "no input of the model: z"),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_said(baseline: Any, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        Explainer(mlp()).explain(normal(2, 4), mode="deeplift", baseline=baseline)
+    assert said in str(caught.value)
+
+
+def test_no_compiled_file_makes_two_runs(tmp_path: Any) -> None:
+    with pytest.raises(CompileError, match="engine='numba'"):
+        Explainer(mlp()).compile(tmp_path / "made.onnx", mode="deeplift")
