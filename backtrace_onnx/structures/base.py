@@ -20,7 +20,7 @@ Pieces: TypeAlias = Mapping[int, Channels]
 """What each input is sent: in its own shape, or broadcast to the output's."""
 
 
-CURVED = 8
+CURVED = 32
 """Points at which the slope of a curved function is averaged between a reference and the sample."""
 
 

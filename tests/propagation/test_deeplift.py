@@ -64,7 +64,7 @@ def test_what_bends_is_averaged_until_it_adds_up() -> None:
     x, x0 = normal(2, 3, 4, seed=5), normal(3, 4, seed=6)
     explainer = Explainer(_attention())
     made = explainer.explain(x, mode="deeplift", target=1, baseline=x0)
-    _closes(made, rtol=5e-2)  # 1e-3 of what is on its way at each node
+    _closes(made, rtol=5e-2)  # winners change between points
     assert (np.abs(made.relevance["x"]).sum((1, 2)) > 0.1).all()
     for k in range(2):
         alone = explainer.explain(x[k : k + 1], mode="deeplift", target=1, baseline=x0)
