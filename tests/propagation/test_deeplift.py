@@ -33,7 +33,7 @@ def test_a_network_by_hand() -> None:
 
 
 def _attention() -> Any:
-    """softmax(x x^T) x, a layer normalisation in primitives, MaxPool over the tokens and a sum."""
+    """softmax(x x^T) x, a layer normalisation in primitives, and a sum over the tokens."""
     nodes = [
         node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
         node("MatMul", ["x", "t"], ["s"]),
@@ -47,7 +47,7 @@ def _attention() -> Any:
         node("Sqrt", ["more"], ["deviation"]),
         node("Div", ["c", "deviation"], ["n"]),
         node("Mul", ["n", "o"], ["g"]),
-        node("ReduceMax", ["g", "tokens"], ["best"], keepdims=0),
+        node("ReduceSum", ["g", "tokens"], ["best"], keepdims=0),
         node("Tanh", ["best"], ["a"]),
         node("MatMul", ["a", "w"], ["y"]),
     ]
@@ -64,7 +64,7 @@ def test_what_bends_is_averaged_until_it_adds_up() -> None:
     x, x0 = normal(2, 3, 4, seed=5), normal(3, 4, seed=6)
     explainer = Explainer(_attention())
     made = explainer.explain(x, mode="deeplift", target=1, baseline=x0)
-    _closes(made, rtol=5e-2)  # winners change between points
+    _closes(made, rtol=1e-2)
     assert (np.abs(made.relevance["x"]).sum((1, 2)) > 0.1).all()
     for k in range(2):
         alone = explainer.explain(x[k : k + 1], mode="deeplift", target=1, baseline=x0)
@@ -94,3 +94,13 @@ def test_a_baseline_that_does_not_fit_is_said(baseline: Any, said: str) -> None:
 def test_no_compiled_file_makes_two_runs(tmp_path: Any) -> None:
     with pytest.raises(CompileError, match="engine='numba'"):
         Explainer(mlp()).compile(tmp_path / "made.onnx", mode="deeplift")
+
+
+def test_what_changing_winners_leave_is_unassigned() -> None:
+    """Which entry wins jumps on the way, so that points of the line miss a part."""
+    nodes = [node("ReduceMax", ["x", "axis"], ["y"], keepdims=0)]
+    kinds = {"x": (FLOAT, ["n", 3, 4])}, {"y": (FLOAT, ["n", 4])}
+    made = Explainer(model(nodes, *kinds, {"axis": np.array([1])})).explain(
+        normal(2, 3, 4, seed=1), mode="deeplift", target=2, baseline=normal(3, 4, seed=2)
+    )
+    _closes(made, rtol=0.1)
