@@ -295,7 +295,7 @@ class Explainer:
         axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
         asked = Question(find_method(mode), output, scaler=scaler, threshold=threshold, axes=axes)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
-        write(model.prepared, path, question, told, tensors)
+        write(model.graphs, path, question, told, tensors)
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""

@@ -18,7 +18,7 @@ from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import stays_inline
-from backtrace_onnx.passes.pipeline import Prepared
+from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.targets.question import Question
 
 Weights = dict[str, npt.NDArray[Any]]
@@ -26,7 +26,7 @@ _EMBED_BYTES = 1_800_000_000
 
 
 def write(
-    prepared: Prepared,
+    graphs: ModelGraphs,
     path: str | os.PathLike[str],
     question: Question,
     target: TargetInput,
@@ -38,8 +38,8 @@ def write(
     where the file cannot be put there.
     """
     path = Path(path)
-    _check_place(path, prepared.model)
-    made = build(prepared, question, tensors, target=target)
+    _check_place(path, graphs.model)
+    made = build(graphs, question, tensors, target=target)
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]

@@ -22,7 +22,7 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
-from backtrace_onnx.passes.pipeline import Prepared
+from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
@@ -54,7 +54,7 @@ class Compiled:
 
 
 def build(
-    prepared: Prepared,
+    graphs: ModelGraphs,
     question: Question,
     tensors: Sequence[str] | None = None,
     *,
@@ -76,7 +76,7 @@ def build(
         single: whether every entry of the output has one class; default: as declared.
         ledger: whether the totals of the ledger are outputs, too.
     """
-    writable = prepared.writable
+    writable = graphs.writable
     whole = writable.graph({question.output})
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.model.constant_folding import RANDOM
 from backtrace_onnx.model.topology import name_nodes, renamed, subgraphs
@@ -44,12 +44,12 @@ class Body:
 
     def __init__(
         self,
-        scene: Scene,
+        straight: StraightModel,
         owner: str,
         body: onnx.GraphProto,
         lasting: Mapping[str, str] | None = None,
     ) -> None:
-        self.scene, self.graph = scene, body
+        self.straight, self.graph = straight, body
         self.inputs = [x.name for x in body.input]
         self.outputs = [x.name for x in body.output]
         self._shared = {**self._weights(owner), **(lasting or {})}
@@ -62,46 +62,46 @@ class Body:
 
         `finals` names outputs by their number; the others are named after `prefix`.
         """
-        scene, finals = self.scene, finals or {}
+        straight, finals = self.straight, finals or {}
         names = {**self._shared, **dict(zip(self.inputs, given, strict=True))}
         wanted = {self.outputs[i]: name for i, name in reversed(list(finals.items()))}
         for node in self._nodes:
             for out in filter(None, node.output):
-                names[out] = wanted.get(out) or scene.inner(prefix, out)
+                names[out] = wanted.get(out) or straight.inner(prefix, out)
         for node in self._nodes:
             copy = renamed(node, names)
-            copy.name = scene.inner(prefix, node.name)
-            scene.add(copy)
+            copy.name = straight.inner(prefix, node.name)
+            straight.add(copy)
         made = [names.get(out, out) for out in self.outputs]
         for i, final in finals.items():
             if made[i] != final:
-                scene.rename(made[i], final)
+                straight.rename(made[i], final)
                 made[i] = final
         return made
 
     def _weights(self, owner: str) -> dict[str, str]:
         """The body's initializers as weights of the model: their new names."""
-        proto, model = onnx.ModelProto(graph=self.graph), self.scene.model
+        proto, model = onnx.ModelProto(graph=self.graph), self.straight.model
         weights = read_weights(proto, model.name, model.folder)
-        return {name: self.scene.constant(f"{owner}/{name}", w) for name, w in weights.items()}
+        return {name: self.straight.constant(f"{owner}/{name}", w) for name, w in weights.items()}
 
     def _without_constants(self, owner: str) -> list[onnx.NodeProto]:
         """Nodes that depend on what the body is given; the others are written at once."""
-        scene, kept = self.scene, []
+        straight, kept = self.straight, []
         local_outputs = set(self.outputs)
         made = {out for node in self.graph.node for out in node.output}
         local = (made | set(self.inputs)) - self._shared.keys()
         for node in self.graph.node:
             reads = [self._shared.get(name, "" if name in local else name) for name in node.input]
-            fixed = all(new in scene.fixed for i, new in enumerate(reads) if node.input[i])
+            fixed = all(new in straight.fixed for i, new in enumerate(reads) if node.input[i])
             changes = node.op_type in RANDOM or not local_outputs.isdisjoint(node.output)
             if not fixed or changes or any(subgraphs(node)):
                 kept.append(node)
                 continue
             for out in filter(None, node.output):
-                self._shared[out] = scene.inner(owner, out)
-                scene.fixed.add(self._shared[out])
+                self._shared[out] = straight.inner(owner, out)
+                straight.fixed.add(self._shared[out])
             copy = renamed(node, self._shared)
-            copy.name = scene.inner(owner, node.name)
-            scene.add(copy)
+            copy.name = straight.inner(owner, node.name)
+            straight.add(copy)
         return kept

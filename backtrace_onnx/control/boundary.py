@@ -8,7 +8,7 @@ from typing import Any, Literal
 import onnx
 from onnx import ValueInfoProto, helper
 
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import Model
 
@@ -108,21 +108,21 @@ def _gathering(name: str, length: int, kind: onnx.TypeProto) -> Iterator[onnx.No
         yield helper.make_node("SequenceEmpty", [], [name], dtype=dtype)
 
 
-def close_outputs(scene: Scene) -> bool:
+def close_outputs(straight: StraightModel) -> bool:
     """Make the elements of known sequences and optionals outputs; whether there were any."""
     outputs: list[ValueInfoProto] = []
-    for old in scene.outputs:
-        held = scene.optionals.get(old.name, old.name)
-        known = old.name in scene.optionals or held in scene.sequences
+    for old in straight.outputs:
+        held = straight.optionals.get(old.name, old.name)
+        known = old.name in straight.optionals or held in straight.sequences
         if not known:
             outputs.append(old)
             continue
-        for k, element in enumerate(scene.sequences.get(held, (held,) if held else ())):
+        for k, element in enumerate(straight.sequences.get(held, (held,) if held else ())):
             outputs.append(ValueInfoProto(name=f"{old.name}/{k}", type=_element(old.type)))
             if element != f"{old.name}/{k}":
-                scene.rename(element, f"{old.name}/{k}")
+                straight.rename(element, f"{old.name}/{k}")
     if not outputs:
         raise InputError("all outputs are empty for these inputs; there is nothing to explain")
-    changed = outputs != scene.outputs
-    scene.outputs = outputs
+    changed = outputs != straight.outputs
+    straight.outputs = outputs
     return changed

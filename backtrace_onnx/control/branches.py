@@ -6,18 +6,18 @@ import numpy as np
 import onnx
 
 from backtrace_onnx.control.bodies import Body, body_of, check_fit
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 
 
-def write_if(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_if(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """Write the branch that the condition chooses, once that is known."""
-    condition = scene.wanted(node, node.input[0], "which of its branches runs")
+    condition = straight.wanted(node, node.input[0], "which of its branches runs")
     if condition is None:
         return False
     chosen = "then_branch" if bool(np.ravel(condition)[0]) else "else_branch"
     body = body_of(node, chosen)
     check_fit(node, body, 0, len(node.output))
-    scene.check_room(node, 1, body)
+    straight.check_room(node, 1, body)
     finals = {i: name for i, name in enumerate(node.output) if name}
-    Body(scene, node.name, body).write(node.name, [], finals)
+    Body(straight, node.name, body).write(node.name, [], finals)
     return True

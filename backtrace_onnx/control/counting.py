@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
 from backtrace_onnx.control.limits import Limits
-from backtrace_onnx.control.scene import Scene, unending
+from backtrace_onnx.control.straight_model import StraightModel, unending
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.model.sessions import MAX_IR, first_line, make_session
 from backtrace_onnx.model.topology import captured
@@ -19,7 +19,9 @@ Array = npt.NDArray[Any]
 _STATES = 2  # inputs of a node, and of its body, before its states
 
 
-def constant_trips(scene: Scene, node: onnx.NodeProto, body: onnx.GraphProto) -> int | None:
+def constant_trips(
+    straight: StraightModel, node: onnx.NodeProto, body: onnx.GraphProto
+) -> int | None:
     """Number of iterations if it follows from constants; at most one more than there is room for.
 
     The part of the body that its condition depends on is run alone, without the rest.
@@ -28,11 +30,11 @@ def constant_trips(scene: Scene, node: onnx.NodeProto, body: onnx.GraphProto) ->
     outer = {node.input[_STATES + k] for k in states} | set(filter(None, node.input[:_STATES]))
     steering = _steering(body, states, nodes)
     outer |= captured(helper.make_node("Loop", [], [], body=steering))
-    values = {name: scene.value(name) for name in outer}
+    values = {name: straight.value(name) for name in outer}
     known = {name: value for name, value in values.items() if value is not None}
     if len(known) < len(values):
         return None
-    return _run(scene, node, steering, states, known, scene.room(body) + 1)
+    return _run(straight, node, steering, states, known, straight.room(body) + 1)
 
 
 def _condition(body: onnx.GraphProto) -> tuple[list[int], list[onnx.NodeProto]]:
@@ -73,7 +75,7 @@ def _steering(
 
 
 def _run(
-    scene: Scene,
+    straight: StraightModel,
     node: onnx.NodeProto,
     steering: onnx.GraphProto,
     states: list[int],
@@ -85,7 +87,7 @@ def _run(
     finals = [f"state{k}@final" for k in states] + ["idle@final"]
     inputs = ["limit@trips", node.input[1] if len(node.input) > 1 else ""]
     inputs += [node.input[_STATES + k] for k in states] + ["limit@trips"]
-    over = Limits(scene.opset).stop(steering)
+    over = Limits(straight.opset).stop(steering)
     if over:
         steering.output.append(ValueInfoProto(name=over))
     loop = helper.make_node("Loop", inputs, [*finals, "numbers@trips"], body=steering)
@@ -99,18 +101,18 @@ def _run(
         [ValueInfoProto(name=name) for name in loop.output[len(finals) :]],
         [numpy_helper.from_array(np.asarray(v), name) for name, v in stored.items()],
     )
-    version = min(scene.model.proto.ir_version or 8, MAX_IR)
+    version = min(straight.model.proto.ir_version or 8, MAX_IR)
     proto = helper.make_model(
-        graph, opset_imports=scene.model.proto.opset_import, ir_version=version
+        graph, opset_imports=straight.model.proto.opset_import, ir_version=version
     )
     try:
-        session = make_session(proto, folder=scene.model.folder, threads=1)
+        session = make_session(proto, folder=straight.model.folder, threads=1)
         numbers, *endless = session.run(None, {})
     except Exception as error:  # onnxruntime raises many types
         raise ModelError(
-            f"{scene.model.name}: the condition of the Loop {node.name!r} cannot be computed "
+            f"{straight.model.name}: the condition of the Loop {node.name!r} cannot be computed "
             f"({first_line(error)})"
         ) from None
     if endless and endless[0].any():
-        raise unending(scene.model.name, f"a Loop that the condition of {node.name!r} asks for")
+        raise unending(straight.model.name, f"a Loop that the condition of {node.name!r} asks for")
     return len(numbers)

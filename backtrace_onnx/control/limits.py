@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from backtrace_onnx.control.scene import NODE_LIMIT, size_of
+from backtrace_onnx.control.straight_model import NODE_LIMIT, size_of
 from backtrace_onnx.model.topology import subgraphs
 
 _SCAN_WITHOUT_BATCH = 9

@@ -11,7 +11,7 @@ import onnx
 from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.counting import constant_trips
 from backtrace_onnx.control.questions import RunQuestion
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 
 _STEERING = 2  # trip count and condition come before the states
 
@@ -46,42 +46,42 @@ class LoopParts(NamedTuple):
         return _filled(self.node.output[len(self.initial) :], count)
 
 
-def write_loop(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_loop(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """Write every iteration, once their number is known."""
     loop = LoopParts(node, body_of(node))
     states = len(loop.initial)
     check_fit(node, loop.body, _STEERING + states, 1 + max(states, len(node.output)))
-    trips = _trips(scene, loop)
+    trips = _trips(straight, loop)
     if trips is None:
         return False
-    scene.check_room(node, trips, loop.body)
-    last = _unroll(scene, loop, trips)
+    straight.check_room(node, trips, loop.body)
+    last = _unroll(straight, loop, trips)
     if not trips:
         for state, output in zip(last, loop.final, strict=True):
-            scene.rename(state, output)
+            straight.rename(state, output)
     return True
 
 
-def _trips(scene: Scene, loop: LoopParts) -> int | None:
+def _trips(straight: StraightModel, loop: LoopParts) -> int | None:
     """Number of iterations; asked for where only a run can tell."""
     name = loop.node.name
     question = RunQuestion(name, "Loop", "trips", name, "how often it runs")
-    if question.key in scene.answers:
-        return int(scene.answers[question.key])
-    trips = constant_trips(scene, loop.node, loop.body)
+    if question.key in straight.answers:
+        return int(straight.answers[question.key])
+    trips = constant_trips(straight, loop.node, loop.body)
     if trips is None:
-        scene.ask(question)
+        straight.ask(question)
     return trips
 
 
-def _unroll(scene: Scene, loop: LoopParts, trips: int) -> list[str]:
+def _unroll(straight: StraightModel, loop: LoopParts, trips: int) -> list[str]:
     """Write the iterations and the stacked rows; the states' last names."""
     node, states = loop.node, loop.initial
-    body = Body(scene, node.name, loop.body, loop.lasting)
+    body = Body(straight, node.name, loop.body, loop.lasting)
     rows: list[list[str]] = [[] for _ in loop.stacked]
-    going = scene.constant(f"{node.name}/{body.inputs[1]}", np.array(True)) if trips else ""
+    going = straight.constant(f"{node.name}/{body.inputs[1]}", np.array(True)) if trips else ""
     for i in range(trips):
-        number = scene.constant(f"{node.name}/{i}/{body.inputs[0]}", np.array(i, np.int64))
+        number = straight.constant(f"{node.name}/{i}/{body.inputs[0]}", np.array(i, np.int64))
         last = i == trips - 1
         finals = {1 + k: name for k, name in enumerate(loop.final) if name and last}
         made = body.write(f"{node.name}/{i}", [number, going, *states], finals)
@@ -92,9 +92,9 @@ def _unroll(scene: Scene, loop: LoopParts, trips: int) -> list[str]:
         rows, loop.stacked, loop.body.output[1 + len(states) :], strict=True
     ):
         if output and trips:
-            scene.stack(row, output, 0)
+            straight.stack(row, output, 0)
         elif output:
-            scene.empty_rows(node, value, output)
+            straight.empty_rows(node, value, output)
     return states
 
 

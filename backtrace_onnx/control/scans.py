@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 from backtrace_onnx.control.bodies import Body, body_of, check_fit
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 from backtrace_onnx.errors import ModelError
 
 _WITHOUT_BATCH = 9  # before this opset a Scan takes a batch of sequences of different lengths
@@ -55,29 +55,31 @@ class ScanParts:
         return next((helper.get_attribute_value(a) for a in found), default)
 
 
-def write_scan(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_scan(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """Written out, an iteration per slice."""
-    if scene.opset < _WITHOUT_BATCH:
+    if straight.opset < _WITHOUT_BATCH:
         return False
     scan = ScanParts(node, body_of(node))
     check_fit(node, scan.body, len(node.input), max(len(scan.initial), len(node.output)))
     if not scan.scanned:
         raise ModelError(f"Scan node {node.name!r} has no num_scan_inputs, so nothing to scan")
     tensor, axis, _ = scan.scanned[0]
-    trips = scene.size(node, tensor, axis, "how often it runs")
+    trips = straight.size(node, tensor, axis, "how often it runs")
     if trips is None:
         return False
-    scene.check_room(node, trips, scan.body)
-    _unroll(scene, scan, trips)
+    straight.check_room(node, trips, scan.body)
+    _unroll(straight, scan, trips)
     return True
 
 
-def _unroll(scene: Scene, scan: ScanParts, trips: int) -> None:
+def _unroll(straight: StraightModel, scan: ScanParts, trips: int) -> None:
     node, states = scan.node, scan.initial
     count = len(states)
-    body = Body(scene, node.name, scan.body)
+    body = Body(straight, node.name, scan.body)
     slices = [
-        _slices(scene, scan, k, [f"{node.name}/{i}/{body.inputs[count + k]}" for i in range(trips)])
+        _slices(
+            straight, scan, k, [f"{node.name}/{i}/{body.inputs[count + k]}" for i in range(trips)]
+        )
         for k in range(len(scan.scanned))
     ]
     rows: list[list[str]] = [[] for _ in scan.stacked]
@@ -90,18 +92,18 @@ def _unroll(scene: Scene, scan: ScanParts, trips: int) -> None:
             row.append(name)
     if not trips:
         for state, output in zip(states, scan.outputs, strict=False):
-            scene.rename(state, output)
+            straight.rename(state, output)
     for k, (output, axis, backwards) in enumerate(scan.stacked):
         if output and trips:
-            scene.stack(rows[k][::-1] if backwards else rows[k], output, axis)
+            straight.stack(rows[k][::-1] if backwards else rows[k], output, axis)
         elif output:
-            scene.empty_rows(node, scan.body.output[count + k], output, axis)
+            straight.empty_rows(node, scan.body.output[count + k], output, axis)
 
 
-def _slices(scene: Scene, scan: ScanParts, k: int, names: list[str]) -> list[str]:
+def _slices(straight: StraightModel, scan: ScanParts, k: int, names: list[str]) -> list[str]:
     """Slices of a scanned tensor, iteration by iteration."""
     tensor, axis, backwards = scan.scanned[k]
-    names = [scene.fresh(name) for name in names]
+    names = [straight.fresh(name) for name in names]
     if names:
-        scene.cut(tensor, names[::-1] if backwards else names, axis)
+        straight.cut(tensor, names[::-1] if backwards else names, axis)
     return names

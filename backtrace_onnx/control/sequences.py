@@ -8,149 +8,151 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from backtrace_onnx.control.scene import Scene
+from backtrace_onnx.control.straight_model import StraightModel
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.graph.graph import NO_TENSOR, TensorType
 
 # What a node makes is noted; the node itself stays, until nothing reads it.
 
 
-def note_construct(scene: Scene, node: onnx.NodeProto) -> None:
+def note_construct(straight: StraightModel, node: onnx.NodeProto) -> None:
     """A sequence of the inputs; SequenceEmpty has none."""
-    scene.sequences[node.output[0]] = tuple(node.input)
+    straight.sequences[node.output[0]] = tuple(node.input)
 
 
-def note_insert(scene: Scene, node: onnx.NodeProto) -> None:
+def note_insert(straight: StraightModel, node: onnx.NodeProto) -> None:
     """The sequence with a tensor more."""
-    elements = scene.sequences.get(node.input[0])
-    place = _place(scene, node, 2, 1)
+    elements = straight.sequences.get(node.input[0])
+    place = _place(straight, node, 2, 1)
     if elements is not None and place is not None:
-        scene.sequences[node.output[0]] = (
+        straight.sequences[node.output[0]] = (
             *elements[:place],
             node.input[1],
             *elements[place:],
         )
 
 
-def note_erase(scene: Scene, node: onnx.NodeProto) -> None:
+def note_erase(straight: StraightModel, node: onnx.NodeProto) -> None:
     """The sequence with a tensor less."""
-    elements = scene.sequences.get(node.input[0])
-    place = _place(scene, node, 1, 0)
+    elements = straight.sequences.get(node.input[0])
+    place = _place(straight, node, 1, 0)
     if elements is not None and place is not None:
-        scene.sequences[node.output[0]] = (*elements[:place], *elements[place + 1 :])
+        straight.sequences[node.output[0]] = (*elements[:place], *elements[place + 1 :])
 
 
-def note_optional(scene: Scene, node: onnx.NodeProto) -> None:
+def note_optional(straight: StraightModel, node: onnx.NodeProto) -> None:
     """An optional that holds the input, or nothing."""
-    scene.optionals[node.output[0]] = node.input[0] if node.input else ""
+    straight.optionals[node.output[0]] = node.input[0] if node.input else ""
 
 
-def note_identity(scene: Scene, node: onnx.NodeProto) -> None:
+def note_identity(straight: StraightModel, node: onnx.NodeProto) -> None:
     """The same sequence or optional."""
-    scene.note_alike(node.input[0], node.output[0])
+    straight.note_alike(node.input[0], node.output[0])
 
 
-def write_at(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_at(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """The tensor at the place."""
-    elements, place = scene.sequences.get(node.input[0]), _place(scene, node, 1, 0)
+    elements, place = straight.sequences.get(node.input[0]), _place(straight, node, 1, 0)
     if elements is None or place is None:
         return False
-    scene.rename(elements[place], node.output[0])
+    straight.rename(elements[place], node.output[0])
     return True
 
 
-def write_length(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_length(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """The number of tensors."""
-    elements = scene.sequences.get(node.input[0])
+    elements = straight.sequences.get(node.input[0])
     if elements is None:
         return False
     output = node.output[0]
-    scene.rename(scene.constant(f"{output}@length", np.array(len(elements), np.int64)), output)
+    straight.rename(
+        straight.constant(f"{output}@length", np.array(len(elements), np.int64)), output
+    )
     return True
 
 
-def write_concat(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_concat(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """The tensors joined, along a new axis if asked."""
-    elements = scene.sequences.get(node.input[0])
+    elements = straight.sequences.get(node.input[0])
     if elements is None:
         return False
     if not elements:
         raise ModelError(f"ConcatFromSequence node {node.name!r} joins an empty sequence")
     axis = _attribute(node, "axis", 0)
     if _attribute(node, "new_axis", 0):
-        scene.stack(elements, node.output[0], axis)
+        straight.stack(elements, node.output[0], axis)
     else:
-        scene.emit("Concat", elements, [node.output[0]], axis=axis)
+        straight.emit("Concat", elements, [node.output[0]], axis=axis)
     return True
 
 
-def write_split(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_split(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """The parts of a tensor; without sizes its slices."""
     source, axis, output = node.input[0], _attribute(node, "axis", 0), node.output[0]
     why = "into how many parts it splits"
     given = node.input[1] if len(node.input) > 1 else ""
-    size = scene.size(node, source, axis, why)
-    parts = scene.wanted(node, given, why) if given else np.array(1)
+    size = straight.size(node, source, axis, why)
+    parts = straight.wanted(node, given, why) if given else np.array(1)
     if size is None or parts is None:
         return False
     sizes = [int(n) for n in parts] if parts.ndim else _even(size, int(parts))
-    scene.check_count(node, len(sizes))
-    names = [scene.fresh(f"{output}/{i}") for i in range(len(sizes))]
+    straight.check_count(node, len(sizes))
+    names = [straight.fresh(f"{output}/{i}") for i in range(len(sizes))]
     if names and not given and not _attribute(node, "keepdims", 1):
-        scene.cut(source, names, axis)
+        straight.cut(source, names, axis)
     elif names:
-        scene.split(source, names, sizes, axis)
-    scene.sequences[output] = tuple(names)
+        straight.split(source, names, sizes, axis)
+    straight.sequences[output] = tuple(names)
     if names:
-        scene.emit("SequenceConstruct", names, [output])
+        straight.emit("SequenceConstruct", names, [output])
     else:
-        scene.emit("SequenceEmpty", [], [output], dtype=_element(scene, source))
+        straight.emit("SequenceEmpty", [], [output], dtype=_element(straight, source))
     return True
 
 
-def write_has_element(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_has_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """Whether there is anything."""
     source = node.input[0] if node.input else ""
-    known = not source or source in scene.optionals or _is_plain(scene, source)
+    known = not source or source in straight.optionals or _is_plain(straight, source)
     if not known:
         return False
-    full = bool(scene.optionals.get(source, source))
+    full = bool(straight.optionals.get(source, source))
     output = node.output[0]
-    scene.rename(scene.constant(f"{output}@full", np.array(full)), output)
+    straight.rename(straight.constant(f"{output}@full", np.array(full)), output)
     return True
 
 
-def write_element(scene: Scene, node: onnx.NodeProto) -> bool:
+def write_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
     """What an optional holds; a tensor or sequence is its own element."""
     source, output = node.input[0], node.output[0]
-    if source not in scene.optionals and not _is_plain(scene, source):
+    if source not in straight.optionals and not _is_plain(straight, source):
         return False
-    held = scene.optionals.get(source, source)
+    held = straight.optionals.get(source, source)
     if not held:
         raise ModelError(f"OptionalGetElement node {node.name!r} reads an empty optional")
-    scene.rename(held, output)
+    straight.rename(held, output)
     return True
 
 
-def _is_plain(scene: Scene, name: str) -> bool:
+def _is_plain(straight: StraightModel, name: str) -> bool:
     """Whether it is known to be a tensor or a sequence."""
-    return name in scene.sequences or scene.types.get(name, TensorType()).dtype not in (
+    return name in straight.sequences or straight.types.get(name, TensorType()).dtype not in (
         0,
         NO_TENSOR,
     )
 
 
-def _place(scene: Scene, node: onnx.NodeProto, at: int, more: int) -> int | None:
+def _place(straight: StraightModel, node: onnx.NodeProto, at: int, more: int) -> int | None:
     """Place that input `at` names, from the front; the end where it is left out.
 
     None where that, or the sequence, is not known. `more`: one behind the last is a place, too.
     """
-    elements = scene.sequences.get(node.input[0])
+    elements = straight.sequences.get(node.input[0])
     if elements is None:
         return None
     if len(node.input) <= at or not node.input[at]:
         return len(elements) - 1 + more
-    given = scene.wanted(node, node.input[at], "which place of a sequence it means")
+    given = straight.wanted(node, node.input[at], "which place of a sequence it means")
     if given is None:
         return None
     place = int(np.ravel(given)[0])
@@ -170,8 +172,8 @@ def _even(size: int, step: int) -> list[int]:
     return [min(step, size - begin) for begin in range(0, size, step)]
 
 
-def _element(scene: Scene, tensor: str) -> int:
-    return scene.types.get(tensor, TensorType()).dtype or onnx.TensorProto.FLOAT
+def _element(straight: StraightModel, tensor: str) -> int:
+    return straight.types.get(tensor, TensorType()).dtype or onnx.TensorProto.FLOAT
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:

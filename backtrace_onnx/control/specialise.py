@@ -13,8 +13,8 @@ import numpy.typing as npt
 from backtrace_onnx.control.boundary import elements, list_inputs, opened
 from backtrace_onnx.control.probe import Probe
 from backtrace_onnx.control.questions import RunQuestion
-from backtrace_onnx.control.scene import unending
-from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.control.straight_model import unending
+from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.graph.input_checking import check_inputs

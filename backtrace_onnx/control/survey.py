@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from backtrace_onnx.control.writing import WRITTEN_OUT
+from backtrace_onnx.control.straightening import WRITTEN_OUT
 from backtrace_onnx.errors import RuleError, Unsupported
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.node_reading import canonical

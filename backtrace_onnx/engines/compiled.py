@@ -18,7 +18,7 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.errors import CompileError, InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line, make_session, stays_inline
-from backtrace_onnx.passes.pipeline import Prepared
+from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.propagation.trace import TracedValues
@@ -59,8 +59,8 @@ class _StartFeeds:
 class CompiledRuns:
     """Explanations that onnxruntime computes: one compiled file for each kind of question."""
 
-    def __init__(self, prepared: Prepared, runtime: Runtime = CPU) -> None:
-        self._prepared, self._runtime = prepared, runtime
+    def __init__(self, graphs: ModelGraphs, runtime: Runtime = CPU) -> None:
+        self._graphs, self._runtime = graphs, runtime
         self._texts = Sessions(runtime)
         self._sessions: dict[tuple[Any, ...], _Loaded] = {}
 
@@ -97,13 +97,13 @@ class CompiledRuns:
         single = axes.single(explained.y.shape)
         key = (question, axes, single, tensors)
         if key not in self._sessions:
-            made = build(self._prepared, question, tensors, axes=axes, single=single, ledger=True)
+            made = build(self._graphs, question, tensors, axes=axes, single=single, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             try:
                 session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
             except Exception as error:  # onnxruntime raises many types
                 raise CompileError(
-                    f"{self._prepared.model.name}: onnxruntime does not load the compiled "
+                    f"{self._graphs.model.name}: onnxruntime does not load the compiled "
                     f"explanation of output {question.output!r} ({first_line(error)}); "
                     "engine='numba' needs none"
                 ) from None

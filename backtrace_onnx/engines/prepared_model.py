@@ -13,13 +13,13 @@ import numpy.typing as npt
 from backtrace_onnx.control.boundary import list_inputs
 from backtrace_onnx.control.questions import undecided
 from backtrace_onnx.control.specialise import Recent, Specialiser
+from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.control.survey import survey
-from backtrace_onnx.control.writing import straightened
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime
-from backtrace_onnx.passes.pipeline import Prepared, read, rewritten
+from backtrace_onnx.passes.pipeline import ModelGraphs, read, rewritten
 from backtrace_onnx.propagation.plan import OnUnsupported, Plan, make_plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.head_search import find_head
@@ -57,8 +57,12 @@ class PreparedModel:
     """
 
     def __init__(self, model: Model, on_unsupported: OnUnsupported, runtime: Runtime = CPU) -> None:
-        self.prepared, self.on_unsupported, self._runtime = Prepared(model), on_unsupported, runtime
-        graph = self.prepared.graph()
+        self.graphs, self.on_unsupported, self._runtime = (
+            ModelGraphs(model),
+            on_unsupported,
+            runtime,
+        )
+        graph = self.graphs.graph()
         plan = make_plan(graph, on_unsupported)
         output = default_output(graph)
         if output is not None:
@@ -90,7 +94,7 @@ class PreparedModel:
         """Runs of the compiled explanation."""
         from backtrace_onnx.engines.compiled import CompiledRuns
 
-        return CompiledRuns(self.prepared, self._runtime)
+        return CompiledRuns(self.graphs, self._runtime)
 
     def output(self, output: str) -> PreparedOutput:
         """What explaining the tensor `output` needs; it is prepared once."""
@@ -114,7 +118,7 @@ class PreparedModel:
         return self._made(plan, output, ())
 
     def _inner_tensor(self, output: str) -> PreparedOutput:
-        whole = self.prepared.graph({output})
+        whole = self.graphs.graph({output})
         nodes = tuple(whole.ancestors(output))[::-1]
         plan = make_plan(
             replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
@@ -125,7 +129,7 @@ class PreparedModel:
     def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> PreparedOutput:
         head = find_head(plan, output)
         asked = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
-        model = self.prepared.model
+        model = self.graphs.model
         return PreparedOutput(model, plan, Trace(model, plan, asked, self._runtime), head)
 
     def _check(self, plan: Plan, output: str) -> None:
@@ -179,4 +183,4 @@ def read_plan(model: Model, on_unsupported: OnUnsupported) -> Plan:
     model, questions = straightened(rewritten(model))
     if questions or list_inputs(model):
         return survey(read(model))
-    return make_plan(Prepared(model).graph(), on_unsupported)
+    return make_plan(ModelGraphs(model).graph(), on_unsupported)

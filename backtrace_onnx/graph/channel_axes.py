@@ -15,7 +15,7 @@ import numpy as np
 from backtrace_onnx.graph.graph import Graph, Node, Shape
 
 
-class Place(NamedTuple):
+class ChannelAxes(NamedTuple):
     """The axes along which channels lie: one, or several where a reshape split it, as into heads.
 
     Attributes:
@@ -28,23 +28,23 @@ class Place(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def _transposed(graph: Graph, node: Node, place: Place) -> Place | None:
+def _transposed(graph: Graph, node: Node, where: ChannelAxes) -> ChannelAxes | None:
     rank = graph.type(node.outputs[0]).rank
     perm = node.attributes.get("perm") or (None if rank is None else tuple(range(rank))[::-1])
     if perm is None:
         return None
-    return Place(tuple(perm.index(axis) for axis in place.axes), len(perm), place.sizes)
+    return ChannelAxes(tuple(perm.index(axis) for axis in where.axes), len(perm), where.sizes)
 
 
-def _reshaped(graph: Graph, node: Node, place: Place) -> Place | None:
+def _reshaped(graph: Graph, node: Node, where: ChannelAxes) -> ChannelAxes | None:
     """Where the channels lie after a reshape that keeps them together."""
     before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
-    if before is None or after is None or any(not isinstance(before[a], int) for a in place.axes):
+    if before is None or after is None or any(not isinstance(before[a], int) for a in where.axes):
         return None
-    first, end = place.axes[0], place.axes[0] + len(place.axes)
-    if place.axes != tuple(range(first, end)):
+    first, end = where.axes[0], where.axes[0] + len(where.axes)
+    if where.axes != tuple(range(first, end)):
         return None
-    channels, rest = prod(place.sizes), before[end:]
+    channels, rest = prod(where.sizes), before[end:]
     if not rest:
         return _last(after, channels)
     head = first + 1
@@ -54,11 +54,11 @@ def _reshaped(graph: Graph, node: Node, place: Place) -> Place | None:
         sizes = [[n for n in side if isinstance(n, int)] for side in sides]
         if [len(side) for side in sizes] == [len(side) for side in sides]:
             same = prod(sizes[0]) == prod(sizes[1])
-            return Place((first,), len(after), (channels,)) if same else None
+            return ChannelAxes((first,), len(after), (channels,)) if same else None
     return None
 
 
-def _last(shape: Shape, channels: int) -> Place | None:
+def _last(shape: Shape, channels: int) -> ChannelAxes | None:
     """The last axes of a shape that hold all channels and nothing else."""
     sizes: list[int] = []
     for n in reversed(shape):
@@ -67,10 +67,10 @@ def _last(shape: Shape, channels: int) -> Place | None:
         sizes.insert(0, n)
     if prod(sizes) != channels or not sizes:
         return None
-    return Place(tuple(range(len(shape) - len(sizes), len(shape))), len(shape), tuple(sizes))
+    return ChannelAxes(tuple(range(len(shape) - len(sizes), len(shape))), len(shape), tuple(sizes))
 
 
-def _sliced(graph: Graph, node: Node, place: Place) -> Place | None:
+def _sliced(graph: Graph, node: Node, where: ChannelAxes) -> ChannelAxes | None:
     """A slice that keeps all channels: the elements it leaves out are used by nobody."""
     before, after = graph.type(node.inputs[0]).shape, graph.type(node.outputs[0]).shape
     axes = node.attributes.get("axes")
@@ -79,22 +79,22 @@ def _sliced(graph: Graph, node: Node, place: Place) -> Place | None:
     steps = graph.constants.get(node.inputs[4]) if len(node.inputs) > 4 else np.ones(1)
     if before is None or after is None or axes is None or steps is None:
         return None
-    is_whole = all(isinstance(before[a], int) and before[a] == after[a] for a in place.axes)
-    is_other = not set(place.axes) & {int(a) % len(before) for a in np.ravel(axes)}
-    return place if is_other or (is_whole and bool((steps > 0).all())) else None
+    is_whole = all(isinstance(before[a], int) and before[a] == after[a] for a in where.axes)
+    is_other = not set(where.axes) & {int(a) % len(before) for a in np.ravel(axes)}
+    return where if is_other or (is_whole and bool((steps > 0).all())) else None
 
 
-def _unmoved(graph: Graph, node: Node, place: Place) -> Place | None:
+def _unmoved(graph: Graph, node: Node, where: ChannelAxes) -> ChannelAxes | None:
     kind = graph.type(node.outputs[0])
-    return None if kind.rank is None or not kind.is_float else place
+    return None if kind.rank is None or not kind.is_float else where
 
 
-def _rescaled(graph: Graph, node: Node, place: Place) -> Place | None:
+def _rescaled(graph: Graph, node: Node, where: ChannelAxes) -> ChannelAxes | None:
     """Quantised or read back: the same numbers, rounded."""
-    return None if graph.type(node.outputs[0]).rank is None else place
+    return None if graph.type(node.outputs[0]).rank is None else where
 
 
-MOVES: dict[str, Callable[[Graph, Node, Place], Place | None]] = {
+MOVES: dict[str, Callable[[Graph, Node, ChannelAxes], ChannelAxes | None]] = {
     "Cast": _unmoved,
     "DequantizeLinear": _rescaled,
     "Dropout": _unmoved,
@@ -110,4 +110,4 @@ MOVES: dict[str, Callable[[Graph, Node, Place], Place | None]] = {
 """By operator: where the channels of a node's input lie afterwards."""
 
 
-__all__ = ["MOVES", "Place"]
+__all__ = ["MOVES", "ChannelAxes"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.graph.channel_axes import MOVES, Place
+from backtrace_onnx.graph.channel_axes import MOVES, ChannelAxes
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.weight_layouts import LAYOUTS, Layout
 from backtrace_onnx.passes.rewriter import Draft
@@ -26,14 +26,14 @@ class Tail:
     """What follows a linear node and is read as part of it, as far as it has been followed.
 
     Attributes:
-        tensor: the tensor that was reached, whose channels lie at `place`.
+        tensor: the tensor that was reached, whose channels lie along `channel_axes`.
         scale, shift: [channels]: what the nodes so far make of the product.
         sources: names of the model's nodes that these stand for.
         absorbed: nodes that scale or shift.
     """
 
     tensor: str
-    place: Place
+    channel_axes: ChannelAxes
     scale: Array
     shift: Array
     sources: list[str] = field(default_factory=list)
@@ -104,12 +104,14 @@ def walk(draft: Draft, node: Node, describe: Layout) -> Tail | None:
     channels = describe.channels(node, weight)
     wide = np.result_type(weight.dtype, np.float32)
     scale = np.full(channels, node.attributes.get("alpha", 1.0), wide)
-    place = Place((describe.axis % rank,), rank, (channels,))
-    tail = Tail(node.outputs[0], place, scale, bias.astype(wide))
+    where = ChannelAxes((describe.axis % rank,), rank, (channels,))
+    tail = Tail(node.outputs[0], where, scale, bias.astype(wide))
     while (user := draft.only_reader(tail.tensor)) is not None:
-        moved = MOVES[user.operator](graph, user, tail.place) if user.operator in MOVES else None
+        moved = (
+            MOVES[user.operator](graph, user, tail.channel_axes) if user.operator in MOVES else None
+        )
         if moved is not None:
-            tail.place = moved
+            tail.channel_axes = moved
             tail.tensor = user.outputs[0]
             continue
         affine = _affine(graph, user, tail)
@@ -169,24 +171,28 @@ def _affine(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
 
 def per_channel(constant: Array, tail: Tail) -> Array | None:
     """The constant as [channels] if it varies along the channels' axes only."""
-    place = tail.place
-    if constant.ndim > place.rank:
+    where = tail.channel_axes
+    if constant.ndim > where.rank:
         return None
-    shape = (1,) * (place.rank - constant.ndim) + constant.shape
-    if any(n != 1 for i, n in enumerate(shape) if i not in place.axes):
+    shape = (1,) * (where.rank - constant.ndim) + constant.shape
+    if any(n != 1 for i, n in enumerate(shape) if i not in where.axes):
         return None
-    own = tuple(shape[axis] for axis in place.axes)
-    if any(n not in (1, size) for n, size in zip(own, place.sizes, strict=True)):
+    own = tuple(shape[axis] for axis in where.axes)
+    if any(n not in (1, size) for n, size in zip(own, where.sizes, strict=True)):
         return None
-    ordered = np.argsort(np.argsort(place.axes))
-    by_axis = constant.reshape([shape[axis] for axis in sorted(place.axes)]).transpose(ordered)
-    spread = np.broadcast_to(by_axis, place.sizes).reshape(-1)
+    ordered = np.argsort(np.argsort(where.axes))
+    by_axis = constant.reshape([shape[axis] for axis in sorted(where.axes)]).transpose(ordered)
+    spread = np.broadcast_to(by_axis, where.sizes).reshape(-1)
     return spread.astype(tail.scale.dtype)
 
 
 def _batch_norm(graph: Graph, node: Node, tail: Tail) -> tuple[Array, Array] | None:
     statistics = [graph.constants.get(i) for i in node.inputs[1:5]]
-    if tail.place.axes != (1,) or node.attributes.get("training_mode", 0) or len(statistics) != 4:
+    if (
+        tail.channel_axes.axes != (1,)
+        or node.attributes.get("training_mode", 0)
+        or len(statistics) != 4
+    ):
         return None
     if any(s is None or s.shape != tail.scale.shape for s in statistics):
         return None

@@ -68,9 +68,9 @@ def rewritten(model: Model) -> Model:
     return model
 
 
-def prepare(model: Model) -> Prepared:
+def prepare(model: Model) -> ModelGraphs:
     """A loaded model, rewritten and ready to be read. Raises ModelError where it cannot be."""
-    return Prepared(rewritten(model))
+    return ModelGraphs(rewritten(model))
 
 
 def read(model: Model) -> Graph:
@@ -90,7 +90,7 @@ def read(model: Model) -> Graph:
     return replace(found, classes=class_axes(found))
 
 
-class Prepared:
+class ModelGraphs:
     """A rewritten model and its graphs, each made once and when it is asked for first.
 
     Attributes:
@@ -123,10 +123,10 @@ class Prepared:
         return self._graphs[kept]
 
     @cached_property
-    def writable(self) -> Prepared:
+    def writable(self) -> ModelGraphs:
         """The same in an operator set that nodes written by this package can stand beside.
 
         It is itself where its set is new enough. Raises CompileError where ONNX's converter fails.
         """
         modern = upgraded(self.model)
-        return self if modern is self.model else Prepared(rewritten(modern))
+        return self if modern is self.model else ModelGraphs(rewritten(modern))

@@ -10,7 +10,7 @@ from typing import Literal
 import onnx
 
 from backtrace_onnx import rules
-from backtrace_onnx.control.writing import WRITTEN_OUT
+from backtrace_onnx.control.straightening import WRITTEN_OUT
 from backtrace_onnx.expansions.optimised import OPTIMISED
 from backtrace_onnx.expansions.registry import expansions, refusals
 from backtrace_onnx.passes.schema_bodies import has_body

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from backtrace_onnx.control.straightening import WRITTEN_OUT
 from backtrace_onnx.control.survey import inner_nodes
-from backtrace_onnx.control.writing import WRITTEN_OUT
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.model.loading import Model

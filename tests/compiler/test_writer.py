@@ -128,10 +128,10 @@ def test_onnxruntime_engine_keeps_the_same_books(mode: str) -> None:
 
 
 def test_a_ledger_takes_few_nodes_for_each_of_its_totals() -> None:
-    prepared = prepare(load(ROOT / "models/mnist_cnn.onnx"))
-    output = prepared.nodes.outputs[0]
+    graphs = prepare(load(ROOT / "models/mnist_cnn.onnx"))
+    output = graphs.nodes.outputs[0]
     question = Question(find_method("default"), output)
-    plain, booked = (build(prepared, question, ledger=ledger) for ledger in (False, True))
+    plain, booked = (build(graphs, question, ledger=ledger) for ledger in (False, True))
     totals = len(booked.proto.graph.output) - len(plain.proto.graph.output)
     more = len(booked.proto.graph.node) - len(plain.proto.graph.node)
     assert totals > len(booked.books.rows)

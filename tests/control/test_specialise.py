@@ -14,7 +14,7 @@ from backtrace_onnx import Explainer, InputError, ModelError, RequestError, Unsu
 from backtrace_onnx.control import specialise
 from backtrace_onnx.control.probe import Probe
 from backtrace_onnx.control.specialise import Recent, Specialiser
-from backtrace_onnx.control.writing import straightened
+from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.model.loading import load
 from tests.control.made import H0, X, body, looped, unrolled
 from tests.graphs import BOOL, FLOAT, INT64, Dims, mlp, model, node, normal

@@ -9,8 +9,8 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from backtrace_onnx.control.paper import Paper
 from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.straight_nodes import StraightNodes
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.inference import infer_types
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 NODE_LIMIT = 200_000
 
 
-class Scene(Paper):
+class StraightModel(StraightNodes):
     """The model, what is known of its run, and the straight model so far.
 
     Attributes:

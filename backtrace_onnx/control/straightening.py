@@ -14,14 +14,14 @@ from backtrace_onnx.control.branches import write_if
 from backtrace_onnx.control.loops import write_loop
 from backtrace_onnx.control.questions import RunQuestion
 from backtrace_onnx.control.scans import write_scan
-from backtrace_onnx.control.scene import Scene, is_standard
+from backtrace_onnx.control.straight_model import StraightModel, is_standard
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.passes.pipeline import rewritten
 
 Array = npt.NDArray[Any]
-Writer = Callable[[Scene, onnx.NodeProto], bool]
-"""Writes what a node stands for into the scene; False where that is not known yet."""
-Note = Callable[[Scene, onnx.NodeProto], None]
+Writer = Callable[[StraightModel, onnx.NodeProto], bool]
+"""Writes what a node stands for into the straight; False where that is not known yet."""
+Note = Callable[[StraightModel, onnx.NodeProto], None]
 """Notes what sequence or optional a node makes, if that is known."""
 
 _WRITERS: dict[str, Writer] = {
@@ -55,21 +55,21 @@ def straightened(
     What is written out comes out of bodies, and is rewritten as the model around it was.
     """
     while any(node.op_type in WRITTEN_OUT for node in model.proto.graph.node):
-        scene = Scene(model, answers or {})
-        changed = [_write(scene, node) for node in model.proto.graph.node]
-        if not any(changed) and (scene.questions or not close_outputs(scene)):
-            return model, scene.questions
-        model = rewritten(scene.result())
+        straight = StraightModel(model, answers or {})
+        changed = [_write(straight, node) for node in model.proto.graph.node]
+        if not any(changed) and (straight.questions or not close_outputs(straight)):
+            return model, straight.questions
+        model = rewritten(straight.result())
     return model, {}
 
 
-def _write(scene: Scene, node: onnx.NodeProto) -> bool:
+def _write(straight: StraightModel, node: onnx.NodeProto) -> bool:
     standard = is_standard(node)
     write = _WRITERS.get(node.op_type) if standard else None
-    if write is not None and write(scene, node):
+    if write is not None and write(straight, node):
         return True
     note = _NOTES.get(node.op_type) if standard else None
     if note is not None:
-        note(scene, node)
-    scene.nodes.append(node)
+        note(straight, node)
+    straight.nodes.append(node)
     return False

@@ -18,7 +18,7 @@ _AXES_ARE_INPUTS = 13
 _IDENTITY_OF_SEQUENCES = 14
 
 
-class Paper:
+class StraightNodes:
     """What is written so far.
 
     Attributes:
