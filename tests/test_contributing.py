@@ -31,7 +31,7 @@ def test_an_example_works(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     kept = {key: dict(versions) for key, versions in rules._RULES.items()}
     monkeypatch.setattr(rules, "_RULES", kept)
-    monkeypatch.setattr(expansions, "_TEXTS", dict(expansions._TEXTS))
+    monkeypatch.setattr(expansions, "_EXPANSIONS", dict(expansions._EXPANSIONS))
     monkeypatch.setattr(policies, "POLICIES", dict(policies.POLICIES))
     blocks = re.findall(r"```python\n(.*?)```", SECTIONS[kind], re.DOTALL)
     assert len(blocks) == 2, "the addition, and what shows that it is right"

@@ -49,7 +49,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sharing:
+class CellSharing:
     """How relevance is handed on inside of a cell: sums share by the policy, products in halves.
 
     It works on relevance of one step [batch, width] and of all of them [steps, batch, width].
@@ -217,7 +217,13 @@ class Cell:
         raise NotImplementedError
 
     def back(
-        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+        self,
+        s: CellSharing,
+        key: str,
+        r: Mapping[str, Channels],
+        v: Values,
+        o: Operands,
+        fixed: Fixed,
     ) -> Sent:
         """How relevance `r` of the states after a step, by name, leaves the step."""
         raise NotImplementedError
@@ -227,7 +233,7 @@ class Cell:
         n = v.get("n")
         return (State(v["before"], o.r, o.rb, v["state"], v["p"], n, "r" in o.data),)
 
-    def constant(self, s: Sharing, v: Values, o: Operands, fixed: Fixed) -> Value:
+    def constant(self, s: CellSharing, v: Values, o: Operands, fixed: Fixed) -> Value:
         """What is added to the input's product before the first step, where that is "joined"."""
         return v["state"]
 

@@ -13,21 +13,21 @@ from backtrace_onnx.structures.base import Channels, Pieces, Step
 from backtrace_onnx.structures.cells import (
     NONE_FIXED,
     Cell,
+    CellSharing,
     Fixed,
     Operands,
     Sent,
-    Sharing,
     State,
     Values,
 )
-from backtrace_onnx.structures.products import Product
+from backtrace_onnx.structures.products import CellProduct
 from backtrace_onnx.structures.walk import Walk, grouped
 
 X, W, R, B, _, H, C, P = range(8)
 
 
 @dataclass(frozen=True)
-class Node:
+class DirectionInputs:
     """What one direction sees of its node, in the order of the steps.
 
     Attributes:
@@ -70,11 +70,11 @@ class Direction:
     All is computed in the order in which the direction goes through time.
     """
 
-    def __init__(self, node: Node, cell: Cell) -> None:
+    def __init__(self, node: DirectionInputs, cell: Cell) -> None:
         self.node, self.cell, self.key = node, cell, node.key
         self.ops, self.policy = node.step.ops, node.step.policy
         self.axis = node.step.sample_axis(node.step.node.inputs[X])
-        self.sharing = Sharing(self.ops, self.policy, self.axis, self._book)
+        self.sharing = CellSharing(self.ops, self.policy, self.axis, self._book)
 
     def sent(self) -> dict[int, Channels]:
         """What the node's inputs are sent by this direction, by input."""
@@ -266,7 +266,7 @@ class Direction:
         key = f"{self.key}/{name}/{sorted(s.fixed)}"
         steady = name == "input" and "joined" in s.fixed
         gate = self.cell.saturation if steady and self.policy.gated else None
-        return Product(self.node.step, key, r, *parts, takes, self.axis, steady, gate).sent()
+        return CellProduct(self.node.step, key, r, *parts, takes, self.axis, steady, gate).sent()
 
     def _joined_bias(self, s: Segment) -> Value:
         """Bias of the input's product, with the fixed product with the state in it."""

@@ -10,10 +10,10 @@ from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,
+    CellSharing,
     Fixed,
     Operands,
     Sent,
-    Sharing,
     State,
     Values,
     preceding,
@@ -105,7 +105,13 @@ class GRU(Cell):
         )
 
     def back(
-        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+        self,
+        s: CellSharing,
+        key: str,
+        r: Mapping[str, Channels],
+        v: Values,
+        o: Operands,
+        fixed: Fixed,
     ) -> Sent:
         r_new, r_kept = s.terms(r["h"], v["new"], v["kept"])
         r_n = s.half(r_new)

@@ -10,10 +10,10 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,
+    CellSharing,
     Fixed,
     Operands,
     Sent,
-    Sharing,
     Values,
     preceding,
     product_masses,
@@ -100,7 +100,13 @@ class LSTM(Cell):
         return ops.Mul(row, ops.Add(values["kept"], values["made"]))
 
     def back(
-        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+        self,
+        s: CellSharing,
+        key: str,
+        r: Mapping[str, Channels],
+        v: Values,
+        o: Operands,
+        fixed: Fixed,
     ) -> Sent:
         r_o = s.half(r["h"])
         memory = s.plus(r["c"], r_o)
@@ -125,11 +131,13 @@ class LSTM(Cell):
         sent = None if to_state[0] is None else s.beside(*to_state)
         return Sent(s.beside(*to_x), sent, None, r_c, None, self._to_peephole(s, seen, o, fixed))
 
-    def _halved(self, s: Sharing, r: Channels, o: Operands) -> Channels:
+    def _halved(self, s: CellSharing, r: Channels, o: Operands) -> Channels:
         """What the memory gets of a product with peephole weights."""
         return s.half(r) if "p" in o.data else r
 
-    def _seen(self, s: Sharing, i: int, r: Channels, v: Values, o: Operands, fixed: Fixed) -> Seen:
+    def _seen(
+        self, s: CellSharing, i: int, r: Channels, v: Values, o: Operands, fixed: Fixed
+    ) -> Seen:
         """What gate i sends to its two products, and to what it sees of the memory."""
         gate = {k: self.split(s.ops, v[k])[i] for k in ("x", "state")}
         seen = v.get(("peep_i", "peep_o", "peep_f", "")[i])
@@ -142,7 +150,7 @@ class LSTM(Cell):
         """Whether what gates see of the memory before the first step takes no relevance."""
         return "c" in fixed and "p" not in o.data
 
-    def constant(self, s: Sharing, v: Values, o: Operands, fixed: Fixed) -> Value:
+    def constant(self, s: CellSharing, v: Values, o: Operands, fixed: Fixed) -> Value:
         if o.peephole is None or not self._is_constant(o, fixed):
             return v["state"]
         none = s.ops.Mul(v["peep_i"], s.ops.zero())
@@ -150,7 +158,7 @@ class LSTM(Cell):
         return s.ops.Add(v["state"], s.ops.Concat(*parts, axis=-1))
 
     def _to_peephole(
-        self, s: Sharing, seen: Sequence[Channels], o: Operands, fixed: Fixed
+        self, s: CellSharing, seen: Sequence[Channels], o: Operands, fixed: Fixed
     ) -> Channels | None:
         """What the peephole weights are sent, where they are data."""
         if "p" not in o.data:

@@ -31,7 +31,7 @@ def _adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -
 
 
 @dataclass(frozen=True)
-class Product:
+class CellProduct:
     """The product of x [steps, batch, input] with weight [gates, input], plus a bias, of a step.
 
     Attributes:

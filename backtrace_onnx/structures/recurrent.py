@@ -11,7 +11,7 @@ import numpy as np
 from backtrace_onnx.ops.vocabulary import Constant, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 from backtrace_onnx.structures.cells import Cell
-from backtrace_onnx.structures.direction import B, C, Direction, H, Node, P, R, W, X
+from backtrace_onnx.structures.direction import B, C, Direction, DirectionInputs, H, P, R, W, X
 
 LENGTHS = 4
 Y, Y_H, Y_C = range(3)
@@ -55,11 +55,11 @@ class _Inputs:
     def __init__(self, step: Step, kind: Recurrent) -> None:
         self.step, self.ops, self.kind = step, step.ops, kind
 
-    def node(self, d: int, states: tuple[str, ...], backwards: bool) -> Node:
+    def node(self, d: int, states: tuple[str, ...], backwards: bool) -> DirectionInputs:
         """What direction `d` sees of the node."""
         step, cell = self.step, self.kind.cells[d]
         rows, hidden = cell.gates * cell.hidden, cell.hidden
-        return Node(
+        return DirectionInputs(
             step=step,
             key=f"{step.node.name}/{d}",
             states=states,

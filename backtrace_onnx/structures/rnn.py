@@ -11,10 +11,10 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cells import (
     Cell,
+    CellSharing,
     Fixed,
     Operands,
     Sent,
-    Sharing,
     Values,
     preceding,
     product_masses,
@@ -46,6 +46,12 @@ class RNN(Cell):
         return dict(zip(["x", "state", "before", "p", "n"], made, strict=False))
 
     def back(
-        self, s: Sharing, key: str, r: Mapping[str, Channels], v: Values, o: Operands, fixed: Fixed
+        self,
+        s: CellSharing,
+        key: str,
+        r: Mapping[str, Channels],
+        v: Values,
+        o: Operands,
+        fixed: Fixed,
     ) -> Sent:
         return Sent(*s.products(r["h"], v, fixed))

@@ -12,7 +12,7 @@ import numpy as np
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.structures.cells import NONE_FIXED, Cell, Operands, Sharing, Values
+from backtrace_onnx.structures.cells import NONE_FIXED, Cell, CellSharing, Operands, Values
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Walk:
         valid: Value | None,
     ) -> tuple[list[Value], list[Value]]:
         """(what is carried on to the step before, relevance of the states after this one)."""
-        s = Sharing(e, self.policy)
+        s = CellSharing(e, self.policy)
         r = dict(zip(self.states, grouped(carried, [self.policy.channels] * 2), strict=False))
         if arrived:
             r["h"] = s.plus(r["h"], arrived)

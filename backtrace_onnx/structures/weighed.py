@@ -10,7 +10,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Pieces, Step
 
 
-class Linear(Protocol):
+class LinearNode(Protocol):
     """What is asked of a linear node (`structures.linear.Linear`)."""
 
     @property
@@ -33,7 +33,7 @@ class Linear(Protocol):
         """Values of the factors."""
 
 
-def weighed_anew(linear: Linear, step: Step) -> Pieces:
+def weighed_anew(linear: LinearNode, step: Step) -> Pieces:
     """Relevance of the input of a node whose terms are weighed by their weights, or in a box.
 
     With x the input and W the weights: "ones" has contributions of 1, "squares" of W^2, "box" of
