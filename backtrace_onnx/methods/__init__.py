@@ -1,5 +1,5 @@
-"""What a mode is, as data: a function that somebody wrote enters.
+"""What a mode is, as data: its name, or a function that somebody wrote, enters.
 
-A `Policy` leaves that is known to take and return what policies do.
-It never knows a layer or an operator.
+A `Method` leaves: what travels back, how units share, and which rule holds at which node.
+It never hands relevance on, and never knows the numbers of a sample.
 """
