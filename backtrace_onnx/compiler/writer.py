@@ -32,7 +32,6 @@ from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Question, relevance_dtype
-from backtrace_onnx.targets.start_site import StartSite
 from backtrace_onnx.targets.tensor_choice import find_reached
 
 MAX_IR = 13
@@ -151,9 +150,8 @@ class _Writer:
         with self.ops.scope("start"):
             start = self.start.write()
         method, site = question.method, self.start.site
-        slopes = method.carrier == "slope"
-        begun = [self._worth(site, part) for part in start] if slopes else start
-        parts = {part.node.name for part in site.head.parts} if slopes else set()
+        with self.ops.scope("start"):
+            begun = site.begun(self.ops, self.values, self.samples, start)
         self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
         walked = propagate(
             self.start.plan,
@@ -163,12 +161,11 @@ class _Writer:
             values=self.values,
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
-            enter=lambda step: None if step.node.name in parts else self._enter(step),
+            enter=self._enter,
             steps=steps_of(method),
         )
-        relevance = walked.carried if method.reported == "slope" else walked.relevance
         for tensor, source in representative.items():
-            self._return(tensor, relevance.get(source))
+            self._return(tensor, walked.reported(method).get(source))
         if self.ledger:
             fed = {n: walked.relevance[n] for n in graph.inputs if n in walked.relevance}
             self.books.finish(question.output, begun, fed)
@@ -176,15 +173,11 @@ class _Writer:
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
 
-    def _worth(self, site: StartSite, start: Value) -> Value:
-        with self.ops.scope("start"):
-            return site.worth(self.ops, self.values, self.samples, start)
-
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""
         for tensor, r in zip(step.node.outputs, step.outgoing, strict=True):
             self.alike.update({x.name: tensor for x in r or () if isinstance(x, Symbol)})
-        if self.ledger:
+        if self.ledger and step.node.name not in self.start.site.unbooked:
             self.books.enter(step)
 
     def _return(self, tensor: str, channels: Channels | None) -> None:

@@ -15,11 +15,11 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.lines import PairedValues, before
+from backtrace_onnx.propagation.lines import PairedValues
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import Values, propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
-from backtrace_onnx.propagation.trace import TracedValues
+from backtrace_onnx.propagation.trace import Trace, TracedValues
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.checking import given_start
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
@@ -48,28 +48,21 @@ def run_eager(
         RequestError, InputError: the question does not fit what the model answered.
     """
     graph, name = prepared.plan.graph, question.output
-    slopes = question.method.carrier == "slope"
-    if slopes:
+    trace = prepared.trace
+    if question.method.carrier == "slope":
         prepared.plan.check_slopes(name, question.method.name)
-    trace = prepared.trace.of_slopes if slopes else prepared.trace
+        trace = trace.of_slopes
     arrays = trace.run(feeds)
     outputs = {o: arrays[o] for o in prepared.trace.outputs}
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
     samples = SampleAxes(graph, explained.axes.known(name))
     ops = EagerOps(dtype, Samples(count), sessions, dict(graph.opsets))
-    values: Values = TracedValues(arrays, dtype)
-    if question.reference is not None:
-        values = PairedValues(values, TracedValues(trace.run(question.reference), dtype))
+    values = _values(trace, arrays, question, dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
-    begun = start.channels
-    if slopes:
-        begun = [explained.site.worth(ops, values, samples, part) for part in begun]
-    if question.reference is not None:
-        less = [explained.site.worth(ops, before(values), samples, m) for m in start.channels]
-        begun = [ops.Sub(*pair) for pair in zip(begun, less, strict=True)]
-    silent = {part.node.name for part in prepared.head.parts} if slopes else set()
+    begun = explained.site.begun(ops, values, samples, start.channels)
+    unbooked = explained.site.unbooked
     walked = propagate(
         start.plan,
         {name: start.channels},
@@ -78,19 +71,28 @@ def run_eager(
         values=values,
         keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
-        enter=lambda step: None if step.node.name in silent else books.enter(step),
+        enter=lambda step: None if step.node.name in unbooked else books.enter(step),
         steps=steps_of(question.method),
         advance=_counting(progress, len(graph.nodes)),
     )
-    for n, x in feeds.items():
-        for kind in (walked.relevance, walked.carried):
-            kind.setdefault(n, [np.zeros(x.shape, dtype) for _ in range(policy.channels)])
+    walked.fill({n: np.zeros(x.shape, dtype) for n, x in feeds.items()}, policy.channels)
     books.finish(name, begun, {n: walked.relevance[n] for n in feeds})
-    relevance = walked.carried if question.method.reported == "slope" else walked.relevance
     ledger = books.ledger(count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     axes = explained.axes
+    relevance = walked.reported(question.method)
     return Outcome(relevance, ledger, outputs, start.target, axes, notes, start.binary)
+
+
+def _values(
+    trace: Trace, arrays: dict[str, Array], question: Question, dtype: npt.DTypeLike
+) -> Values:
+    """Values of the run, beside those of the reference where the method compares it to one."""
+    values = TracedValues(arrays, dtype)
+    if question.reference is None:
+        return values
+    made: Values = PairedValues(values, TracedValues(trace.run(question.reference), dtype))
+    return made
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,16 @@ class Walked:
     relevance: dict[str, Channels] = field(default_factory=dict)
     carried: dict[str, Channels] = field(default_factory=dict)
 
+    def fill(self, zeros: Mapping[str, Value], channels: int) -> None:
+        """Tensors that nothing reached have zeros."""
+        for name, zero in zeros.items():
+            for kind in (self.relevance, self.carried):
+                kind.setdefault(name, [zero.copy() for _ in range(channels)])
+
+    def reported(self, method: Method) -> dict[str, Channels]:
+        """What the method tells of tensors."""
+        return self.carried if method.reported == "slope" else self.relevance
+
 
 def propagate(
     plan: Plan,
@@ -260,20 +270,25 @@ def propagate(
         advance()
         outgoing = [carried.pop(name, None) if name else None for name in node.outputs]
         arrived(dict(zip(node.outputs, outgoing, strict=True)))
-        structure = plan.structures.get(node.name)
         if any(r is not None for r in outgoing):
             step = steps(node, plan, ops, method, values, outgoing, sample_axes)
-            taking = [n for n, r in zip(node.outputs, outgoing, strict=True) if r]
-            if structure is not None and plan.carriers.intersection(taking):
-                with ops.scope(node.name):
-                    _send(step, step.pieces(structure), carried, plan)
-                    step.settle(structure)
-            else:
-                step.drops = True
+            _leave(step, carried, plan)
             enter(step)
         values.release([*node.outputs, *_beneath(node, plan)])
     arrived(carried)
     return kept
+
+
+def _leave(step: NodeStep, carried: dict[str, Channels], plan: Plan) -> None:
+    """Hand what arrived at a node to its inputs; what it cannot take is dropped."""
+    structure = plan.structures.get(step.node.name)
+    taking = [n for n, r in zip(step.node.outputs, step.outgoing, strict=True) if r]
+    if structure is None or not plan.carriers.intersection(taking):
+        step.drops = True
+        return
+    with step.ops.scope(step.node.name):
+        _send(step, step.pieces(structure), carried, plan)
+        step.settle(structure)
 
 
 def _beneath(node: Node, plan: Plan) -> list[str]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.structures.base import Structure
-from backtrace_onnx.structures.linear import Linear, Shifted
+from backtrace_onnx.structures.linear import Linear
+from backtrace_onnx.structures.sums import Shifted
 
 
 def biased(op: Op, linear: Linear, shape: tuple[int, ...] = (), scale: float = 1.0) -> Structure:

@@ -7,8 +7,9 @@ It never knows which backend computes, nor which policy shares.
 from backtrace_onnx.structures.arithmetic import Product
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Pieces, Step, Structure
 from backtrace_onnx.structures.functions import Function
-from backtrace_onnx.structures.linear import Linear, Terms
+from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.moves import Adjoint, Moves, Reshaped, Winner
+from backtrace_onnx.structures.sums import Terms
 
 __all__ = [
     "Adjoint",

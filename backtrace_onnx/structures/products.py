@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels, Pieces, Step
-from backtrace_onnx.structures.linear import Linear, Shifted
+from backtrace_onnx.structures.linear import Linear
+from backtrace_onnx.structures.sums import Shifted
 
 
 class _Named(NamedTuple):

@@ -18,9 +18,10 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.propagation.gauges import Gauges, find_gauges
+from backtrace_onnx.propagation.lines import before
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import NodeStep, Values
-from backtrace_onnx.structures.base import Step
+from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.start import StartSettings
@@ -135,20 +136,36 @@ class StartSite:
             constant=raises,
         )
 
-    def worth(
+    @property
+    def unbooked(self) -> frozenset[str]:
+        """Nodes that no books are kept of: a head whose scores slopes start at."""
+        parts = self.head.parts if self.carries_slopes else ()
+        return frozenset(part.node.name for part in parts)
+
+    def begun(
         self,
         ops: Ops,
         values: Values,
         axes: Callable[[str], int | None],
-        start: Value,
-    ) -> Value:
-        """The relevance of a start that is a slope: times the scores, or the output."""
+        start: Channels,
+    ) -> Channels:
+        """The relevance of a start: where that is a slope times the scores, or the output, less
+        those of the reference where there is one."""
+        if not self.carries_slopes:
+            return start
+        worth = self._numbers(ops, values, axes)
+        if self.method.compares:
+            worth = ops.Sub(worth, self._numbers(ops, before(values), axes))
+        return [ops.Mul(m, worth) for m in start]
+
+    def _numbers(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Value:
+        """The scores, or the output where it holds them."""
         step = partial(_step, self.whole, ops, self.method, values, axes)
         scores = self.head.values(ops, step, self.whole) if self.at_scores else None
         if scores is None:
-            return ops.Mul(start, values.value(self.head.output))
+            return values.value(self.head.output)
         signs = self.head.signs(ops, step, self.whole)
-        return ops.Mul(start, scores if signs is None else ops.Mul(scores, signs))
+        return scores if signs is None else ops.Mul(scores, signs)
 
     def read(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> StartReadings:
         """What the start reads."""
