@@ -24,8 +24,9 @@ from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
+from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan, make_plan
-from backtrace_onnx.propagation.reverse_walk import NodeStep, propagate
+from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes

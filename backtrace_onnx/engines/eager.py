@@ -16,8 +16,9 @@ from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.lines import PairedValues
+from backtrace_onnx.propagation.node_step import Values
 from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.propagation.reverse_walk import Values, propagate
+from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import Trace, TracedValues
 from backtrace_onnx.structures.base import Channels

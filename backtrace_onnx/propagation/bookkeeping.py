@@ -12,7 +12,7 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Ops
 from backtrace_onnx.propagation.gauges import NOWHERE, Gauges
 from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes, settled
-from backtrace_onnx.propagation.reverse_walk import NodeStep
+from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.structures.base import Channels
 
 Totals = npt.NDArray[np.float64]

@@ -12,14 +12,14 @@ from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.lines import before, mean_slopes
-from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.propagation.reverse_walk import (
+from backtrace_onnx.propagation.node_step import (
     NodeStep,
     RelevanceSteps,
     Steps,
     Values,
     read_tensor,
 )
+from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 

@@ -1,0 +1,203 @@
+"""A node of the walk, as its structure sees it: values, what travels, and its books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from backtrace_onnx.errors import CompileError
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.sharing import PLAIN, Sharing
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.structures.base import Channels, Pieces, Structure
+
+
+class Values(Protocol):
+    """Where the values of the forward run are."""
+
+    def value(self, name: str) -> Value:
+        """A tensor's value; floats in the dtype of the relevance."""
+
+    def exact(self, name: str) -> Value:
+        """A tensor's value in its own dtype."""
+
+    def shape(self, name: str) -> Value:
+        """A tensor's shape, int64[rank]."""
+
+    def release(self, names: Sequence[str]) -> None:
+        """Forget these tensors: no node that is still to come reads them."""
+
+
+class Steps(Protocol):
+    """How a walk sees nodes, and what travels there."""
+
+    def __call__(self, *given: Any) -> NodeStep:
+        """A node of the walk."""
+
+    def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+
+
+class NodeStep:
+    """A node of the walk, as its structure sees it (`structures.base.Step`)."""
+
+    def __init__(
+        self,
+        node: Node,
+        plan: Plan,
+        ops: Ops,
+        method: Method,
+        values: Values,
+        outgoing: Sequence[Channels | None],
+        sample_axes: Callable[[str], int | None],
+    ) -> None:
+        policy = method.policy
+        self.node, self.ops, self.outgoing = node, ops, outgoing
+        self.method, self.policy = method, policy
+        self._plan, self._values, self._sample_axes = plan, values, sample_axes
+        self.gate: Gate | None = plan.gates.get(node.name) if policy.gated else None
+        self.drops = node.name in plan.structures and plan.structures[node.name].drops
+        self.books: dict[str, list[list[Value]]] = {
+            kind: [[] for _ in range(policy.channels)]
+            for kind in ("data", "constants", "unassigned")
+        }
+        self.sent: dict[str, list[list[Value]]] = {}
+        self.given: list[tuple[Channels, int | None]] = []  # what it sent, and its sample axis
+
+    @property
+    def r(self) -> Channels:
+        """Relevance of the first output."""
+        if self.outgoing[0] is None:
+            raise CompileError(f"node {self.node.name!r} has no relevance at its first output")
+        return self.outgoing[0]
+
+    def value(self, i: int) -> Value:
+        """Value of input `i`."""
+        return self.tensor(self.node.inputs[i])
+
+    def tensor(self, name: str) -> Value:
+        """Value of a tensor by name."""
+        return read_tensor(name, self._plan, self.ops, self._values)
+
+    def exact(self, i: int) -> Value:
+        """Value of input `i`, which is no constant, in its own dtype."""
+        return self._values.exact(self.node.inputs[i])
+
+    def result(self, i: int = 0) -> Value:
+        """Value of output `i`."""
+        return self.tensor(self.node.outputs[i])
+
+    def shape(self, i: int) -> Value:
+        """Shape of input `i`."""
+        graph, name = self._plan.graph, self.node.inputs[i]
+        while name in graph.computed:
+            name = graph.computed[name].like
+        if name in graph.constants:
+            return np.array(graph.constants[name].shape, np.int64)
+        return self._values.shape(name)
+
+    def carries(self, i: int) -> bool:
+        """Whether input `i` takes relevance."""
+        return self.node.inputs[i] in self._plan.carriers
+
+    def is_constant(self, i: int) -> bool:
+        """Whether input `i` is a model constant."""
+        return self.node.inputs[i] in self._plan.graph.constants
+
+    def is_gate(self, i: int) -> bool:
+        """Whether input `i` descends from integers and booleans only."""
+        return self.node.inputs[i] in self._plan.integral
+
+    def nonnegative(self, i: int) -> bool:
+        """Whether input `i` is known to have no negative entry."""
+        return self.node.inputs[i] in self._plan.nonnegative
+
+    def infinite(self, i: int) -> bool:
+        """Whether input `i` may hold infinities."""
+        return self.node.inputs[i] in self._plan.infinite
+
+    def sample_axis(self, tensor: str | None = None) -> int | None:
+        """Axis of a tensor, the first output unless named, along which samples lie."""
+        return self._sample_axes(tensor or self.node.outputs[0])
+
+    @property
+    def holds(self) -> bool:
+        """Whether what divides is taken as a constant."""
+        return self.method.statistics == "held"
+
+    @property
+    def sharing(self) -> Sharing:
+        """How this node shares where slopes travel: not at all."""
+        return PLAIN
+
+    def before(self, i: int) -> Value:
+        """Value of input `i` in the run of a reference: relevance is compared to none."""
+        raise NotImplementedError
+
+    def result_before(self) -> Value:
+        """Value of the first output in that run."""
+        raise NotImplementedError
+
+    def stabilised(self) -> Value:
+        """The slope of the first output: relevance has none."""
+        raise NotImplementedError
+
+    def pieces(self, structure: Structure) -> Pieces:
+        """What the inputs are sent."""
+        return structure.propagate(self)
+
+    def settle(self, structure: Structure) -> None:
+        """Everything is sent: book what is left, if that is allowed."""
+
+    def worth(self, name: str, carried: Channels) -> Channels:
+        """The relevance of a tensor where this is what travels."""
+        return carried
+
+    def handed(self) -> Sequence[Channels | None]:
+        """Relevance of the outputs."""
+        return self.outgoing
+
+    def book(self, kind: str, channel: int, total: Value | None) -> None:
+        """Enter a total under "data", "constants" or "unassigned"."""
+        if total is not None:
+            self.books[kind][channel].append(total)
+
+    def book_sent(self, tensor: str, channel: int, total: Value) -> None:
+        """Enter a total under "data", and to which tensor it went."""
+        self.book("data", channel, total)
+        rows = self.sent.setdefault(tensor, [[] for _ in range(self.policy.channels)])
+        rows[channel].append(total)
+
+
+class RelevanceSteps:
+    """Relevance itself travels."""
+
+    def __call__(self, *given: Any) -> NodeStep:
+        """A node of the walk."""
+        return NodeStep(*given)
+
+    def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
+        """What travels, as it is."""
+        return carried
+
+
+def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
+    """A tensor's value: a constant, one that is computed of others, or one of the run."""
+    graph = plan.graph
+    if name in graph.constants:
+        array = graph.constants[name]
+        wide = array.astype(ops.dtype, copy=False) if array.dtype.kind in "fV" else array
+        # Another name: a compiled file holds the constant in its own dtype as well.
+        return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
+    if name in graph.computed:
+        made = graph.computed[name]
+        return ops.op(made.op_type, [read_tensor(x, plan, ops, values) for x in made.inputs])
+    x = values.value(name)
+    if name not in plan.undefined:
+        return x
+    return ops.Where(ops.Less(ops.Abs(x), ops.scalar(np.inf)), x, ops.zero())
