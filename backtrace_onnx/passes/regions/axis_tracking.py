@@ -1,4 +1,4 @@
-"""Where an entry's axes lie after each operator that may be part of a region."""
+"""Where the axes of a region's entry lie after each operator that may be part of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backtrace_onnx.passes.regions.varying_axes import ONE, WHOLE, Layout, Layou
 
 
 def follow(layouts: Layouts, node: Node) -> bool:
-    """Enter the layout of a node's first output; False where it is not known."""
+    """Find the layout of a node's first output and enter it; False where it cannot be told."""
     made = _OF[node.op_type](layouts, node) if node.op_type in _OF and not node.domain else None
     if made is not None:
         layouts.known[node.outputs[0]] = made

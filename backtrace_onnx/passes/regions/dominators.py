@@ -1,4 +1,4 @@
-"""Through which tensor every way back from another one leads."""
+"""Which tensor all ways back from another one lead through."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Dominators:
         self._parents, self._jumps, self._depths = [_ROOT], [_ROOT], [0]
 
     def add(self, tensor: str, parent: str | None) -> None:
-        """Enter a tensor; without a parent it has ways of its own."""
+        """Enter a tensor below its parent; without one its ways back have nothing in common."""
         above = _ROOT if parent is None else self._numbers[parent]
         self._numbers[tensor] = len(self._names)
         jump = self._jumps[above]

@@ -138,7 +138,7 @@ def _closed(draft: Draft, node: Node, seen: set[int]) -> bool:
 
 
 def normalises(region: Node) -> bool:
-    """Whether a region divides its input by a size that it reduces it to."""
+    """Whether a region is a normalisation: it reduces its input to a size and divides by that."""
     found = kinds(region)
     if not found & (REDUCING | POOLING) or found & _BOUNDED:
         return False

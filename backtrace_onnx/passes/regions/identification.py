@@ -34,10 +34,10 @@ _SIZES = (2, 3, 5, 4, 2, 3, 2)
 
 @dataclass(frozen=True)
 class Native:
-    """A function of scale * x + shift.
+    """The native function that a region is, of scale * x + shift.
 
     Attributes:
-        name: of the operator that it is, in ONNX's words.
+        name: of the operator, in ONNX's words.
     """
 
     name: str

@@ -3,7 +3,7 @@ native operator.
 
 softmax(3 z) in primitives is Mul by 3 and Softmax, so that the factor belongs to the linear
 operator that makes z and the saturation gate is the native one's. Which function a region is, is
-said in its attribute `native` (`functions.Native`).
+said in its attribute `native` (`identification.Native`).
 """
 
 from __future__ import annotations
