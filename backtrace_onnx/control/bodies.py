@@ -25,7 +25,7 @@ def body_of(node: onnx.NodeProto, attribute: str = "body") -> onnx.GraphProto:
 
 
 def check_fit(node: onnx.NodeProto, body: onnx.GraphProto, inputs: int, outputs: int) -> None:
-    """Raises ModelError unless a body takes that many inputs and has so many outputs, or more."""
+    """Raises ModelError unless a body takes `inputs` inputs and has `outputs` outputs or more."""
     if len(body.input) != inputs or len(body.output) < outputs:
         raise ModelError(
             f"{node.op_type} node {node.name!r} hands its body {inputs} inputs and takes {outputs} "
@@ -34,12 +34,15 @@ def check_fit(node: onnx.NodeProto, body: onnx.GraphProto, inputs: int, outputs:
 
 
 class Body:
-    """A body that is written out once or many times.
+    """The body of a control-flow node, to be written into the graph around it once or many times.
 
     Its weights, and what is computed from constants only, are written once and shared.
 
     Args:
-        lasting: inputs that are the same tensor every time.
+        straight: the model that the body is written into.
+        owner: name of the node; the names of what is shared begin with it.
+        body: the body, every node of it named.
+        lasting: inputs that are the same tensor every time: their names in the model.
     """
 
     def __init__(
@@ -58,9 +61,12 @@ class Body:
     def write(
         self, prefix: str, given: Sequence[str], finals: Mapping[int, str] | None = None
     ) -> list[str]:
-        """Write the body with `given` for its inputs; the names of its outputs.
+        """Write the body once more and return the names of its outputs.
 
-        `finals` names outputs by their number; the others are named after `prefix`.
+        Args:
+            prefix: what the names of its nodes and tensors begin with.
+            given: names of the tensors that it reads for its inputs, in their order.
+            finals: names that its outputs must have, by their number.
         """
         straight, finals = self.straight, finals or {}
         names = {**self._shared, **dict(zip(self.inputs, given, strict=True))}

@@ -19,7 +19,7 @@ EMPTY = -1
 
 
 def list_inputs(model: Model) -> dict[str, Kind]:
-    """Inputs that take a list of arrays, or an array or nothing."""
+    """The inputs of a model that take a list of arrays, or an array or nothing, and their kinds."""
     return {x.name: kind for x in model.proto.graph.input if (kind := _kind(x.type)) is not None}
 
 
@@ -44,9 +44,17 @@ def _element(value: onnx.TypeProto) -> onnx.TypeProto:
 def elements(
     inputs: Any, model: Model, kinds: Mapping[str, Kind]
 ) -> tuple[dict[str, Any], Lengths]:
-    """(arrays by tensor, lengths of the lists) of what a caller gives for the model's inputs.
+    """What a caller gives for a model's inputs, as one array for each tensor.
 
-    Raises InputError where a list is missing, or something else is given for it.
+    Args:
+        inputs: an array, or arrays and lists of arrays by input name.
+        kinds: what `list_inputs` finds.
+
+    Returns:
+        Arrays by name, an element k of the list `name` as `name/k`; and the lengths of the lists.
+
+    Raises:
+        InputError: a list is missing, or something else is given for it.
     """
     if not isinstance(inputs, Mapping):
         names = [x.name for x in model.proto.graph.input if x.name not in model.weights]
@@ -76,7 +84,7 @@ def _parts(name: str, kind: Kind, inputs: Mapping[str, Any]) -> list[Any] | None
 
 
 def opened(model: Model, lengths: Lengths) -> Model:
-    """The model with an input for every element, of which it makes its lists itself."""
+    """The model for lists of these lengths: it takes every element by itself and makes them."""
     graph = model.proto.graph
     types = {x.name: x.type for x in graph.input}
     made = [node for name, n in lengths for node in _gathering(name, n, types[name])]
@@ -109,7 +117,10 @@ def _gathering(name: str, length: int, kind: onnx.TypeProto) -> Iterator[onnx.No
 
 
 def close_outputs(straight: StraightModel) -> bool:
-    """Make the elements of known sequences and optionals outputs; whether there were any."""
+    """Make the elements of known sequences and optionals outputs; whether there were any.
+
+    Raises InputError where nothing is left to be explained: all outputs are empty.
+    """
     outputs: list[ValueInfoProto] = []
     for old in straight.outputs:
         held = straight.optionals.get(old.name, old.name)

@@ -10,7 +10,7 @@ from backtrace_onnx.control.straight_model import StraightModel
 
 
 def write_if(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """Write the branch that the condition chooses, once that is known."""
+    """Write the branch that the condition of an If chooses; False where that is not known yet."""
     condition = straight.wanted(node, node.input[0], "which of its branches runs")
     if condition is None:
         return False

@@ -22,9 +22,11 @@ _STATES = 2  # inputs of a node, and of its body, before its states
 def constant_trips(
     straight: StraightModel, node: onnx.NodeProto, body: onnx.GraphProto
 ) -> int | None:
-    """Number of iterations if it follows from constants; at most one more than there is room for.
+    """How often a Loop runs, if that follows from constants; None if it does not.
 
-    The part of the body that its condition depends on is run alone, without the rest.
+    The part of the body that its condition depends on is run alone, without the rest, and at most
+    one iteration longer than there is room for. Raises ModelError where it cannot be run, or asks
+    for a Loop that does not end.
     """
     states, nodes = _condition(body)
     outer = {node.input[_STATES + k] for k in states} | set(filter(None, node.input[:_STATES]))

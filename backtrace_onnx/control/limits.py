@@ -34,9 +34,9 @@ class Limits:
         self._handing = {"If", "Loop"} | ({"Scan"} if opset >= _SCAN_WITHOUT_BATCH else set())
 
     def limited(self, nodes: Iterable[onnx.NodeProto], before: str = "") -> tuple[Nodes, str]:
-        """The nodes of a graph, and its `over`; "" where there is no loop in it.
+        """Copies of the nodes of a graph that stop, and its `over`; "" where it has no loop.
 
-        `before` says whether loops had to be stopped already, outside.
+        `before` names a tensor that says whether loops had to be stopped already, outside.
         """
         made: Nodes = []
         over = ""
@@ -51,7 +51,10 @@ class Limits:
         return made, over
 
     def stop(self, body: onnx.GraphProto, most: int | None = None) -> str:
-        """End a Loop, by its body, where one in it was stopped, and at iteration `most`: `over`."""
+        """Change the body of a Loop so that it ends where one in it was stopped; its `over`.
+
+        Where `most` is given, it ends at that iteration, too.
+        """
         nodes, over = self.limited(body.node)
         if most is not None:
             limit = self._constant(nodes, np.int64(most))

@@ -17,37 +17,37 @@ _STEERING = 2  # trip count and condition come before the states
 
 
 class LoopParts(NamedTuple):
-    """A Loop and what its places mean."""
+    """A Loop node, its body, and what its inputs and outputs are."""
 
     node: onnx.NodeProto
     body: onnx.GraphProto
 
     @property
     def initial(self) -> list[str]:
-        """First values of the states."""
+        """Names of the first values of the states."""
         return list(self.node.input[_STEERING:])
 
     @property
     def lasting(self) -> dict[str, str]:
-        """Initial value of the states that no iteration changes, by their name in the body."""
+        """First values of the states that no iteration changes, by their names in the body."""
         inputs, outputs = self.body.input[_STEERING:], self.body.output[1:]
         states = zip(inputs, outputs, self.initial, strict=False)
         return {x.name: initial for x, y, initial in states if x.name == y.name}
 
     @property
     def final(self) -> list[str]:
-        """Outputs with the states' last values."""
+        """Names of the outputs that hold the states' last values; "" where one is left out."""
         return _filled(self.node.output[: len(self.initial)], len(self.initial))
 
     @property
     def stacked(self) -> list[str]:
-        """Outputs with a row per iteration."""
+        """Names of the outputs that hold a row for each iteration; "" where one is left out."""
         count = len(self.body.output) - 1 - len(self.initial)
         return _filled(self.node.output[len(self.initial) :], count)
 
 
 def write_loop(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """Write every iteration, once their number is known."""
+    """Write every iteration of a Loop; False where their number is not known yet."""
     loop = LoopParts(node, body_of(node))
     states = len(loop.initial)
     check_fit(node, loop.body, _STEERING + states, 1 + max(states, len(node.output)))
@@ -75,7 +75,7 @@ def _trips(straight: StraightModel, loop: LoopParts) -> int | None:
 
 
 def _unroll(straight: StraightModel, loop: LoopParts, trips: int) -> list[str]:
-    """Write the iterations and the stacked rows; the states' last names."""
+    """Write the iterations and the rows that they stack; returns the last names of the states."""
     node, states = loop.node, loop.initial
     body = Body(straight, node.name, loop.body, loop.lasting)
     rows: list[list[str]] = [[] for _ in loop.stacked]

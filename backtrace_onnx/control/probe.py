@@ -20,9 +20,10 @@ Array = npt.NDArray[Any]
 
 
 class Probe:
-    """A session of the model that returns answers.
+    """A session of a model that answers questions about its run on given inputs.
 
-    Loops stop in it after one iteration more than could be written out, and then all others.
+    Loops stop in it after one iteration more than could be written out, and then all others. Raises
+    ModelError where onnxruntime does not load the model.
     """
 
     def __init__(self, model: Model, questions: Mapping[str, RunQuestion], runtime: Runtime = CPU):
@@ -38,9 +39,10 @@ class Probe:
             ) from None
 
     def answers(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], bool]:
-        """Answers by their names, and whether a loop had to be stopped, after which they are void.
+        """Run the model on arrays by input name.
 
-        Raises InputError where the model cannot run.
+        Returns the answers by their names, and whether a loop had to be stopped, after which they
+        are void. Raises InputError where the model cannot run on these inputs.
         """
         names = list(self._questions)
         try:

@@ -17,21 +17,21 @@ _WITHOUT_BATCH = 9  # before this opset a Scan takes a batch of sequences of dif
 
 @dataclass(frozen=True)
 class ScanParts:
-    """A Scan and what its places mean; an axis and a direction for every scanned tensor."""
+    """A Scan node, its body, and what its inputs and outputs are."""
 
     node: onnx.NodeProto
     body: onnx.GraphProto
 
     @property
     def scanned(self) -> list[tuple[str, int, bool]]:
-        """(tensor, axis, backwards) of the inputs that are cut into slices."""
+        """The inputs that are cut into slices: (tensor, axis, whether the last comes first)."""
         count = self._attribute("num_scan_inputs", 0)
         names = list(self.node.input[max(len(self.node.input) - count, 0) :])
         return list(zip(names, *self._ways("input", count), strict=True))
 
     @property
     def initial(self) -> list[str]:
-        """First values of the states."""
+        """Names of the first values of the states."""
         return list(self.node.input[: len(self.node.input) - len(self.scanned)])
 
     @property
@@ -41,7 +41,7 @@ class ScanParts:
 
     @property
     def stacked(self) -> list[tuple[str, int, bool]]:
-        """(tensor, axis, backwards) of the outputs with a row per iteration."""
+        """The outputs with a row per iteration: (tensor, axis, whether the last comes first)."""
         names = self.outputs[len(self.initial) :]
         return list(zip(names, *self._ways("output", len(names)), strict=True))
 
@@ -56,7 +56,10 @@ class ScanParts:
 
 
 def write_scan(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """Written out, an iteration per slice."""
+    """Write every iteration of a Scan, one per slice; False where their number is not known yet.
+
+    Raises ModelError where the node does not fit its body, or scans nothing.
+    """
     if straight.opset < _WITHOUT_BATCH:
         return False
     scan = ScanParts(node, body_of(node))

@@ -16,12 +16,12 @@ from backtrace_onnx.graph.graph import NO_TENSOR, TensorType
 
 
 def note_construct(straight: StraightModel, node: onnx.NodeProto) -> None:
-    """A sequence of the inputs; SequenceEmpty has none."""
+    """Note the sequence that a node makes of its inputs; SequenceEmpty has none."""
     straight.sequences[node.output[0]] = tuple(node.input)
 
 
 def note_insert(straight: StraightModel, node: onnx.NodeProto) -> None:
-    """The sequence with a tensor more."""
+    """Note the sequence that has one tensor more, if the place where it goes is known."""
     elements = straight.sequences.get(node.input[0])
     place = _place(straight, node, 2, 1)
     if elements is not None and place is not None:
@@ -33,7 +33,7 @@ def note_insert(straight: StraightModel, node: onnx.NodeProto) -> None:
 
 
 def note_erase(straight: StraightModel, node: onnx.NodeProto) -> None:
-    """The sequence with a tensor less."""
+    """Note the sequence that has one tensor less, if the place that it leaves is known."""
     elements = straight.sequences.get(node.input[0])
     place = _place(straight, node, 1, 0)
     if elements is not None and place is not None:
@@ -41,17 +41,17 @@ def note_erase(straight: StraightModel, node: onnx.NodeProto) -> None:
 
 
 def note_optional(straight: StraightModel, node: onnx.NodeProto) -> None:
-    """An optional that holds the input, or nothing."""
+    """Note that an optional holds the input of the node, or nothing."""
     straight.optionals[node.output[0]] = node.input[0] if node.input else ""
 
 
 def note_identity(straight: StraightModel, node: onnx.NodeProto) -> None:
-    """The same sequence or optional."""
+    """Note that a node hands on the sequence or optional that it reads."""
     straight.note_alike(node.input[0], node.output[0])
 
 
 def write_at(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """The tensor at the place."""
+    """Write the tensor at the asked place of a sequence; False where either is not known yet."""
     elements, place = straight.sequences.get(node.input[0]), _place(straight, node, 1, 0)
     if elements is None or place is None:
         return False
@@ -60,7 +60,7 @@ def write_at(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def write_length(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """The number of tensors."""
+    """Write how many tensors a sequence holds; False where it is not known yet."""
     elements = straight.sequences.get(node.input[0])
     if elements is None:
         return False
@@ -72,7 +72,10 @@ def write_length(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def write_concat(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """The tensors joined, along a new axis if asked."""
+    """Write the tensors of a sequence joined; False where the sequence is not known yet.
+
+    Raises ModelError for a sequence that is empty.
+    """
     elements = straight.sequences.get(node.input[0])
     if elements is None:
         return False
@@ -87,7 +90,7 @@ def write_concat(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def write_split(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """The parts of a tensor; without sizes its slices."""
+    """Write the parts of a tensor, or its slices; False where their sizes are not known yet."""
     source, axis, output = node.input[0], _attribute(node, "axis", 0), node.output[0]
     why = "into how many parts it splits"
     given = node.input[1] if len(node.input) > 1 else ""
@@ -111,7 +114,7 @@ def write_split(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def write_has_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """Whether there is anything."""
+    """Write whether an optional holds anything; False where that is not known yet."""
     source = node.input[0] if node.input else ""
     known = not source or source in straight.optionals or _is_plain(straight, source)
     if not known:
@@ -123,7 +126,10 @@ def write_has_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def write_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
-    """What an optional holds; a tensor or sequence is its own element."""
+    """Write what an optional holds, False where that is not known yet; a tensor is its own element.
+
+    Raises ModelError for an optional that is empty.
+    """
     source, output = node.input[0], node.output[0]
     if source not in straight.optionals and not _is_plain(straight, source):
         return False
@@ -135,7 +141,7 @@ def write_element(straight: StraightModel, node: onnx.NodeProto) -> bool:
 
 
 def _is_plain(straight: StraightModel, name: str) -> bool:
-    """Whether it is known to be a tensor or a sequence."""
+    """Whether a name is known to be that of a tensor or a sequence, and of no optional."""
     return name in straight.sequences or straight.types.get(name, TensorType()).dtype not in (
         0,
         NO_TENSOR,
@@ -143,9 +149,11 @@ def _is_plain(straight: StraightModel, name: str) -> bool:
 
 
 def _place(straight: StraightModel, node: onnx.NodeProto, at: int, more: int) -> int | None:
-    """Place that input `at` names, from the front; the end where it is left out.
+    """The place in a sequence that input `at` of a node names, counted from the front.
 
-    None where that, or the sequence, is not known. `more`: one behind the last is a place, too.
+    It is the end where the input is left out, and None where the place or the sequence is not
+    known. Where `more` is 1, the place behind the last tensor is one, too. Raises ModelError for a
+    place outside of the sequence.
     """
     elements = straight.sequences.get(node.input[0])
     if elements is None:
@@ -166,7 +174,7 @@ def _place(straight: StraightModel, node: onnx.NodeProto, at: int, more: int) ->
 
 
 def _even(size: int, step: int) -> list[int]:
-    """Parts of `step`, the last one perhaps smaller."""
+    """Sizes of parts of `step` entries each, the last one perhaps smaller."""
     if step < 1:
         raise ModelError(f"SplitToSequence cannot split into parts of {step}")
     return [min(step, size - begin) for begin in range(0, size, step)]

@@ -29,14 +29,14 @@ _KEPT = 8
 
 
 class Recent(Generic[T]):
-    """Values by key, of which the most recently used are kept."""
+    """Values by key, of which the `most` that were used last are kept."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most, self._lock = most, Lock()
         self._values: OrderedDict[Any, T] = OrderedDict()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
-        """The value of a key, made where it is not kept."""
+        """The value of a key; `make` makes it where it is not kept."""
         with self._lock:
             if key not in self._values:
                 self._values[key] = make()
@@ -59,12 +59,12 @@ class Stage:
         self._runtime = runtime
 
     def after(self, found: Mapping[str, Array]) -> Stage:
-        """What comes when these are answered."""
+        """The stage that follows where `found` answers the questions of this one."""
         return Stage(self.model, {**self.answers, **found}, self._runtime)
 
     @cached_property
     def interface(self) -> Graph:
-        """Inputs, their types, and what reads them."""
+        """The graph of the model, as far as inputs are checked by it."""
         graph, opsets = self.model.proto.graph, self.model.opsets
         inputs = tuple(x.name for x in graph.input if x.name not in self.model.weights)
         nodes = tuple(read_node(node, opsets) for node in graph.node)
@@ -97,7 +97,10 @@ class Specialiser:
             _ = self._first.probe
 
     def read(self, inputs: Any) -> tuple[dict[str, Array], Decisions]:
-        """Checked arrays by tensor, and how long the lists among the inputs are."""
+        """Arrays by input name, checked, and the lengths of the lists among what a caller gives.
+
+        Raises InputError where it does not fit the model.
+        """
         if not self._lists:
             return check_inputs(inputs, self._first.interface), ()
         flat, lengths = elements(inputs, self.model, self._lists)
@@ -106,9 +109,10 @@ class Specialiser:
     def specialised(
         self, feeds: Mapping[str, Array], lengths: Decisions = ()
     ) -> tuple[Decisions, Model]:
-        """What the run on `feeds` decided, and the model it ran.
+        """What the run on `feeds` decided, and the straight model of that run.
 
-        Raises ModelError for a loop that does not end, mostly where it would be written out.
+        `lengths` are those of the lists among the inputs. Raises ModelError for a loop that does
+        not end, mostly where it would be written out, and InputError where the model cannot run.
         """
         stage, decisions, endless = self._opened(lengths), lengths, False
         while stage.questions:

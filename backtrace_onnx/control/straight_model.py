@@ -25,12 +25,14 @@ NODE_LIMIT = 200_000
 
 
 class StraightModel(StraightNodes):
-    """The model, what is known of its run, and the straight model so far.
+    """A model, what is known of its run, and the straight model that is written of it.
 
     Attributes:
-        answers: what runs have told.
+        model: the model with control flow.
+        answers: what runs have told, by name of the answer.
+        constants: value of every tensor of the model that no input reaches.
         questions: what only a run can tell, by name of the answer.
-        outputs: of the straight model.
+        outputs: those of the straight model.
     """
 
     def __init__(self, model: Model, answers: Mapping[str, Array]) -> None:
@@ -53,21 +55,27 @@ class StraightModel(StraightNodes):
     # What is known -----------------------------------------------------------------------------
 
     def value(self, name: str) -> Array | None:
-        """A tensor's value, if it is constant, follows from shapes, or was answered by a run."""
+        """The value of a tensor that is constant, follows from shapes or was answered; or None."""
         for source in (self.constants, self.weights, self.answers):
             if name in source:
                 return source[name]
         return self._numbers.get(name)
 
     def wanted(self, node: onnx.NodeProto, tensor: str, why: str) -> Array | None:
-        """A tensor's value; asked for where it is not known."""
+        """The value of a tensor; None where it is not known, and then a run is asked for it.
+
+        `why` says in words what of the node depends on it.
+        """
         found = self.value(tensor)
         if found is None:
             self.ask(RunQuestion(node.name, node.op_type, "value", tensor, why))
         return found
 
     def size(self, node: onnx.NodeProto, tensor: str, axis: int, why: str) -> int | None:
-        """Size of a tensor's axis; asked for where it is not known."""
+        """The size of a tensor's axis; None where it is not known, and then a run is asked for it.
+
+        `why` says in words what of the node depends on it.
+        """
         shape = self.types.get(tensor, TensorType()).shape
         if shape is not None and -len(shape) <= axis < len(shape):
             known = shape[axis]
@@ -80,17 +88,17 @@ class StraightModel(StraightNodes):
         return None
 
     def ask(self, question: RunQuestion) -> None:
-        """Have a run tell."""
+        """Enter a question that the next run answers."""
         self.questions[question.key] = question
 
     # How much there may be ----------------------------------------------------------------------
 
     def check_room(self, node: onnx.NodeProto, times: int, body: onnx.GraphProto) -> None:
-        """Raises ModelError where writing out a body that often would take too many nodes."""
+        """Raises ModelError where a body written out so many times would take too many nodes."""
         self.check_count(node, times, self.room(body))
 
     def check_count(self, node: onnx.NodeProto, count: int, most: int = NODE_LIMIT) -> None:
-        """Raises ModelError where a node stands for more than there is room for."""
+        """Raises ModelError where a node stands for more iterations or parts than `most`."""
         if count > most:
             raise ModelError(
                 f"{self.model.name}: {node.op_type} node {node.name!r} stands for {count:,} "
@@ -99,7 +107,7 @@ class StraightModel(StraightNodes):
             )
 
     def room(self, body: onnx.GraphProto) -> int:
-        """How often a body can be written out."""
+        """How often a body can be written out before the model has too many nodes."""
         return max(NODE_LIMIT - len(self.nodes), 0) // max(size_of(body), 1)
 
     # The result --------------------------------------------------------------------------------
@@ -122,7 +130,7 @@ class StraightModel(StraightNodes):
 
 
 def unending(model: str, what: str) -> ModelError:
-    """The error of a loop that has no place of its own in the model written out."""
+    """The error of a loop that does not end and cannot be named by its node; `what` says which."""
     return ModelError(
         f"{model}: {what} does not end; written out, the model would have over {NODE_LIMIT:,} "
         "nodes, which is the most that is allowed"

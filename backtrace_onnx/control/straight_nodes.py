@@ -19,15 +19,15 @@ _IDENTITY_OF_SEQUENCES = 14
 
 
 class StraightNodes:
-    """What is written so far.
+    """The nodes and constants of a straight model, as far as they are written.
 
     Attributes:
         nodes: those of the model that stay, and new ones, in order.
-        made: names of the new ones.
-        weights: new constants.
+        made: names of the new nodes.
+        weights: new constants by name.
         fixed: tensors that depend on no input.
-        sequences: element tensors of every sequence that is known.
-        optionals: what an optional holds, "" for nothing.
+        sequences: names of the tensors in every sequence that is known.
+        optionals: the name of what an optional holds, "" for nothing.
     """
 
     def __init__(self, model: Model, fixed: set[str]) -> None:
@@ -42,7 +42,7 @@ class StraightNodes:
         self._taken |= model.weights.keys() | {x.name for x in graph.input}
 
     def fresh(self, name: str) -> str:
-        """The name, or one like it that nothing has."""
+        """The name, or one like it, that no node and no tensor has; it is taken from now on."""
         found, count = name, 1
         while found in self._taken:
             count += 1
@@ -51,18 +51,18 @@ class StraightNodes:
         return found
 
     def inner(self, prefix: str, name: str) -> str:
-        """Fresh name of what is `name` in a body."""
+        """A fresh name for what is called `name` in a body."""
         return self.fresh(f"{prefix}/{name.lstrip('/')}")
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
-        """A new constant; its name."""
+        """Enter a new constant under a fresh name like `name`, which is returned."""
         name = self.fresh(name)
         self.weights[name] = np.asarray(value)
         self.fixed.add(name)
         return name
 
     def add(self, node: onnx.NodeProto) -> None:
-        """Write a node of the straight model."""
+        """Write a node that is named already."""
         self.made.add(node.name)
         self.nodes.append(node)
 
@@ -74,7 +74,7 @@ class StraightNodes:
         self.add(helper.make_node(op_type, inputs, outputs, name, **attributes))
 
     def rename(self, source: str, output: str) -> None:
-        """`output` is `source` under another name."""
+        """Write that `output` is `source` under another name; nothing where `output` is ""."""
         if not output:
             return
         self.note_alike(source, output)
@@ -84,18 +84,18 @@ class StraightNodes:
             self.emit("Identity", [source], [output])
 
     def note_alike(self, source: str, output: str) -> None:
-        """`output` is the sequence or optional that `source` is, if that is known."""
+        """Note that `output` is the sequence or optional that `source` is, if that is known."""
         if source in self.sequences:
             self.sequences[output] = self.sequences[source]
         if source in self.optionals:
             self.optionals[output] = self.optionals[source]
 
     def squeeze(self, source: str, output: str, axis: int) -> None:
-        """Take out an axis of size 1."""
+        """Write `output`: `source` without an axis of size 1."""
         self._axed("Squeeze", source, output, axis)
 
     def unsqueeze(self, source: str, output: str, axis: int) -> None:
-        """Put in an axis of size 1."""
+        """Write `output`: `source` with a new axis of size 1."""
         self._axed("Unsqueeze", source, output, axis)
 
     def _axed(self, op_type: str, source: str, output: str, axis: int) -> None:
@@ -106,7 +106,7 @@ class StraightNodes:
             self.emit(op_type, [source, given], [output])
 
     def split(self, source: str, parts: Sequence[str], sizes: Sequence[int], axis: int) -> None:
-        """Cut a tensor along an axis."""
+        """Write `parts`, of these sizes along an axis of `source`."""
         if self.opset < _AXES_ARE_INPUTS:
             self.emit("Split", [source], parts, axis=axis, split=list(sizes))
         else:
@@ -114,14 +114,14 @@ class StraightNodes:
             self.emit("Split", [source, given], parts, axis=axis)
 
     def cut(self, source: str, names: Sequence[str], axis: int) -> None:
-        """The slices of a tensor along an axis, without that axis."""
+        """Write the slices of `source` along an axis, without that axis, under these names."""
         wide = [self.fresh(f"{name}@slice") for name in names]
         self.split(source, wide, [1] * len(names), axis)
         for part, name in zip(wide, names, strict=True):
             self.squeeze(part, name, axis)
 
     def stack(self, rows: Sequence[str], output: str, axis: int) -> None:
-        """Tensors side by side along a new axis."""
+        """Write `output`: these tensors side by side along a new axis."""
         wide = [self.fresh(f"{output}/{i}@row") for i in range(len(rows))]
         for row, name in zip(rows, wide, strict=True):
             self.unsqueeze(row, name, axis)
@@ -130,7 +130,10 @@ class StraightNodes:
     def empty_rows(
         self, node: onnx.NodeProto, row: onnx.ValueInfoProto, output: str, axis: int = 0
     ) -> None:
-        """What a scan output is where nothing ran: no rows; open sizes are 0, as in onnxruntime."""
+        """Write what a node stacks where nothing runs: no rows; open sizes are 0, as onnxruntime's.
+
+        `row` states the type of one row. Raises ModelError where it does not.
+        """
         kind = row.type.tensor_type
         if not kind.elem_type:
             raise ModelError(

@@ -1,4 +1,8 @@
-"""Regions: nodes that are read as one, which keep the nodes they stand for."""
+"""Regions: nodes that are read as one operator, through which relevance passes.
+
+A region keeps the nodes that it stands for. Tensors inside that have its shape stay addressable as
+aliases; the others have no relevance of their own.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def floated(model: Model) -> Model:
     """The model with every such chain written as a product of floats."""
     if not any(node.op_type in _PRODUCTS for node in model.proto.graph.node):
         return model
-    search = _Search(model.proto.graph)
+    search = _ChainSearch(model.proto.graph)
     weights: Weights = dict(model.weights)
     replaced: dict[str, list[NodeProto]] = {}
     for node in model.proto.graph.node:
@@ -47,7 +47,7 @@ def floated(model: Model) -> Model:
     return model.with_nodes(_without_scales(model, replaced), weights) if replaced else model
 
 
-class _Search:
+class _ChainSearch:
     """Finds chains by who makes and who reads a tensor."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:

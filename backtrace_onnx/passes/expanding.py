@@ -71,7 +71,7 @@ def _written(model: Model, wanted: set[str]) -> Model:
     except CompileError as error:
         raise ModelError(str(error)) from None
     model = floated(model)
-    writer = _Writer(model)
+    writer = _TextWriter(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.proto.graph.node:
         written = writer.written(node) if node.name in wanted else None
@@ -104,7 +104,7 @@ def _asked(node: Node, read: Set[str]) -> Node:
     return replace(node, outputs=tuple(name if name in read else "" for name in node.outputs))
 
 
-class _Writer:
+class _TextWriter:
     """Writes the texts of a model's nodes."""
 
     def __init__(self, model: Model) -> None:

@@ -28,8 +28,8 @@ class _Found(NamedTuple):
     difference: Node
 
 
-class _Written(NamedTuple):
-    """An interpolation as nodes, what is computed for them, and their constants."""
+class _TwoProducts(NamedTuple):
+    """An interpolation as two products and their sum, what is computed for them, and constants."""
 
     nodes: tuple[Node, ...]
     computed: dict[str, Computed]
@@ -75,7 +75,7 @@ def _found(draft: Draft, root: Node) -> _Found | None:
     return None
 
 
-def _written(graph: Graph, root: Node, found: _Found) -> _Written | None:
+def _written(graph: Graph, root: Node, found: _Found) -> _TwoProducts | None:
     """(1 - z) n + z h; None where no factor of a product is known to have its shape."""
     out, (n, h, z) = root.outputs[0], found[:3]
     shape = graph.type(out).shape
@@ -98,7 +98,7 @@ def _written(graph: Graph, root: Node, found: _Found) -> _Written | None:
         computed[made] = Computed("Mul", (factor, x), x if x in whole else z)
     sources = (*root.sources, *found.product.sources, *found.difference.sources)
     nodes.append(replace(root, op_type="Add", inputs=products, sources=sources))
-    return _Written(tuple(nodes), computed, constants)
+    return _TwoProducts(tuple(nodes), computed, constants)
 
 
 def _complement(graph: Graph, z: str) -> str | None:

@@ -41,7 +41,7 @@ def _signs(node: Node) -> tuple[int, ...]:
 
 
 def _make_whole(draft: Draft, root: Node) -> None:
-    """Give a sum the terms of those it is made of."""
+    """Give a sum the terms of those that it is made of, which become part of it."""
     waiting = _operands(root, 1)
     terms: list[tuple[str, int]] = []
     inner: list[Node] = []
@@ -116,7 +116,7 @@ def _linear_terms(draft: Draft) -> Iterator[tuple[Node, Tail, Node]]:
 
 
 def _own(graph: Graph, total: Node, tail: Tail) -> list[int]:
-    """Places of a sum's constants that vary along the channels of one of its terms only."""
+    """Numbers of a sum's constant terms that vary along the channels of one of its terms only."""
     values = [graph.constants.get(name) for name in total.inputs]
     found = ((i, value) for i, value in enumerate(values) if value is not None)
     return [i for i, value in found if per_channel(value, tail) is not None]

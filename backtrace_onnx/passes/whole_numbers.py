@@ -42,10 +42,10 @@ def on_floats(model: Model, products: frozenset[str]) -> Model:
     casts = {n.output[0] for n in nodes if n.op_type == "Cast"} & products
     if not casts or any(True for n in nodes for _ in subgraphs(n)):
         return model
-    return _Writer(model, casts).written()
+    return _TwinWriter(model, casts).written()
 
 
-class _Writer:
+class _TwinWriter:
     """Writes a float twin of every node on the way from integer products to casts."""
 
     def __init__(self, model: Model, casts: set[str]) -> None:
