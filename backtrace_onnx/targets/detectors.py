@@ -113,7 +113,9 @@ def _no_scores(graph: Graph, output: str, shape: Shape) -> str:
     )
 
 
-def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape]) -> int | None:
+def _class_axis(
+    task: str, graph: Graph, output: str, shapes: Mapping[str, Shape], samples: int | None
+) -> int | None:
     """The class axis that a task of entries suggests; None where the graph tells better."""
     shape = shapes.get(output) or ()
     beside = boxes_beside(graph, output, shapes)
@@ -130,12 +132,19 @@ def _class_axis(task: str, graph: Graph, output: str, shapes: Mapping[str, Shape
         return len(shape) - 1
     if len(shape) != 3:
         return None
-    if joins_boxes(graph, output, 2) != joins_boxes(graph, output, 1):
-        return 2 if joins_boxes(graph, output, 2) else 1
-    first, last = shape[1:]  # there are more boxes than columns
+    one, other = (axis for axis in range(3) if axis != (samples or 0))
+    if joins_boxes(graph, output, other) != joins_boxes(graph, output, one):
+        return other if joins_boxes(graph, output, other) else one
+    first, last = shape[one], shape[other]  # there are more boxes than columns
     if isinstance(first, int) and (not isinstance(last, int) or first < last):
-        return 1
-    return 2 if isinstance(last, int) else None
+        return one
+    return other if isinstance(last, int) else None
+
+
+def _whole(shape: Shape) -> tuple[int, ...] | None:
+    """A shape of which every size is known."""
+    sizes = tuple(n for n in shape if isinstance(n, int))
+    return sizes if len(sizes) == len(shape) else None
 
 
 def declared(
@@ -154,9 +163,7 @@ def declared(
     known = shapes or {name: graph.type(name).shape or () for name in (*graph.outputs, output)}
     shape = known.get(output) or ()
     said = _about_boxes(said, graph, output, known, task)
-    sizes = tuple(n if isinstance(n, int) else None for n in shape)
-    fixed = None if None in sizes else tuple(n for n in sizes if n is not None)
-    axes = find_axes(graph, output, said, shape=fixed)
+    axes = find_axes(graph, output, said, shape=_whole(shape))
     if axes.class_axis is None or axes.classes is None:
         raise RequestError(
             f"output {output!r} of shape {tuple(shape)} has no axis of entries beside one of "
@@ -198,7 +205,7 @@ def recognised(
     if task == "classification" and question.open and is_shown(graph, question.output):
         task = "detection"
     elif task == "classification" and question.open and sees_pictures(graph):
-        said = _about_boxes(question.axes, graph, question.output, shapes)
+        said = _about_boxes(question.axes, graph, question.output, shapes, fed=fed)
         axes = find_axes(graph, question.output, said, shape=y.shape, fed=fed)
         task = "detection" if _is_detector(graph, question.output, axes, y, shapes) else task
     said, notes = declared(task, graph, question.output, question.axes, shapes)
@@ -206,14 +213,21 @@ def recognised(
 
 
 def _about_boxes(
-    said: GivenAxes, graph: Graph, output: str, shapes: Mapping[str, Shape], task: str = "detection"
+    said: GivenAxes,
+    graph: Graph,
+    output: str,
+    shapes: Mapping[str, Shape],
+    task: str = "detection",
+    fed: Mapping[str, tuple[int, ...]] | None = None,
 ) -> GivenAxes:
     """What is said of an output, with the axes that a task of entries suggests."""
     rows = task == "detection" and len(shapes.get(output) or ()) == 2 and keeps_boxes(graph, output)
     if rows and said.samples is None:
         said = replace(said, samples="none")
     if said.classes is None:
-        said = replace(said, classes=_class_axis(task, graph, output, shapes))
+        shape = _whole(shapes.get(output) or ())
+        samples = find_axes(graph, output, said, shape=shape, fed=fed).samples
+        said = replace(said, classes=_class_axis(task, graph, output, shapes, samples))
     return said
 
 

@@ -114,9 +114,12 @@ def test_detectors_are_recognised_and_it_is_said(layout: str, engine: Any) -> No
     assert pairs == [(int(e), int(c) + FIRST[layout]) for e, c in best]
 
 
-def test_what_is_no_detector_stays_a_classification() -> None:
-    small = bt.explain(_speller(), normal(2, 3, 8, 12))
-    assert small.task == "classification"
+@pytest.mark.parametrize("steps_first", [False, True])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_what_is_no_detector_stays_a_classification(steps_first: bool, softmax: bool) -> None:
+    """Nor is the axis of samples behind the steps taken for a detector's classes."""
+    small = bt.explain(_speller(steps_first, softmax), normal(2, 3, 8, 12))
+    assert small.task == "classification" and len(small.target) == 2
     assert not any("detector" in str(note) for note in small.notes)
 
 
