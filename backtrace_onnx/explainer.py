@@ -13,12 +13,11 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.explanation_maker import make_explanation
 from backtrace_onnx.engines.outcome import Progress
 from backtrace_onnx.engines.prepared_model import open_model
-from backtrace_onnx.engines.running import Engine, run
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.engines.running import Engine, check_choices, run
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Written
-from backtrace_onnx.inputs.baselines import read_baseline
+from backtrace_onnx.inputs.baselines import compare
 from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import meaning_of
@@ -75,10 +74,7 @@ class Explainer:
         libraries: Sequence[str] = (),
         on_unsupported: OnUnsupported = "error",
     ) -> None:
-        if engine not in ("numba", "onnxruntime"):
-            raise RequestError(f"unknown engine {engine!r}; there are: numba, onnxruntime")
-        if on_unsupported not in ("error", "pass", "stop"):
-            raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
+        check_choices(engine, on_unsupported)
         self.engine, self.on_unsupported = engine, on_unsupported
         runtime = Runtime(find_providers(providers), tuple(libraries))
         self._sessions = Sessions(runtime)
@@ -94,9 +90,7 @@ class Explainer:
         from backtrace_onnx.exporters import from_torch
         from backtrace_onnx.exporters.temporary import explainer
 
-        return explainer(
-            cls, lambda path, **given: from_torch(module, example, path, **given), options
-        )
+        return explainer(cls, from_torch, options, module, example)
 
     @classmethod
     def from_keras(cls, model: Any, **options: Any) -> Explainer:
@@ -107,7 +101,7 @@ class Explainer:
         from backtrace_onnx.exporters import from_keras
         from backtrace_onnx.exporters.temporary import explainer
 
-        return explainer(cls, lambda path, **given: from_keras(model, path, **given), options)
+        return explainer(cls, from_keras, options, model)
 
     @property
     def graph(self) -> Graph:
@@ -124,6 +118,7 @@ class Explainer:
         task: str | None = None,
         start: Any = None,
         baseline: Any = None,
+        background: Any = None,
         scaler: float | None = None,
         threshold: float | None = None,
         sample_axis: SampleChoice = None,
@@ -134,6 +129,7 @@ class Explainer:
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
+        **parameters: Any,
     ) -> Explanation:
         """Trace the answer for `inputs` back to them.
 
@@ -141,7 +137,7 @@ class Explainer:
             inputs: array, or arrays by input name; with a tokenizer a text or a list of texts. An
                 input that is a sequence takes a list; its relevance is that of `name/0`, ... Where
                 inputs are columns: a data frame of any library, or a list of rows by column.
-            mode: policy: "default", "contrastive", "epsilon" or one of your own.
+            mode: "default", "contrastive", another one of docs/methods.md, or one of your own.
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
@@ -153,22 +149,21 @@ class Explainer:
             start: relevance to start from, shaped like the output; a pair in contrastive mode. Or
                 a function (output, channels) that returns it, or a `Contrast`. Or "probability":
                 signed modes then start at the output also where it is a function of scores.
-            baseline: inputs that the mode "deeplift" compares these to: "zeros", an array, or
-                arrays by name.
-            scaler: total each channel starts from, positive; default: as the task gives it.
-            threshold: of the segmentation task; default 0.5.
+            baseline: what some modes compare with: an array, arrays by name, "zeros", "mean" (of
+                the background), "blur" (pictures), a file, or a list of several, to be averaged.
+            background: samples to compare with: an array, a table, a file or a folder.
+            scaler, threshold: total each channel starts from; of a segmentation, default 0.5.
             sample_axis: axis of the output along which samples lie, or "none": it is one sample.
                 Default: found in the model; what is assumed is one of the explanation's notes.
             class_axis: axis of the output along which the classes of one entry lie.
-            columns: which of an entry's columns are classes, for the tasks "detection" and "ctc";
-                default: as the outputs' shapes tell, with a note.
+            columns: which of an entry's columns are classes ("detection", "ctc"); default: found.
             labels: of the classes: how many there are tells which columns of an entry these are,
                 and two that the one entry of an output is a decision between them.
             keep: tensors whose relevance is kept: "inputs", "all" or names.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
-            sidecar: a `Sidecar`, or its path: which columns of a table make up the inputs, and what
-                the output means, where no argument says otherwise.
+            sidecar: a `Sidecar`, or its path: what inputs and output mean, where nothing else says.
             progress: called with (nodes done, nodes) as the walk goes on.
+            parameters: those of the mode, as in its parentheses: steps=32, samples=64, seed=1.
 
         Raises:
             InputError: an input does not fit the model.
@@ -180,7 +175,9 @@ class Explainer:
             InputWarning: columns of a table that no input takes.
         """
         start, probability = read_start(start, target, task)
+        method = find_method(mode, **parameters)
         given = read_inputs(inputs, self.graph, tokenizer, sidecar)
+        compared = compare(method, baseline, background, given.sidecar)
         model, feeds = self._model.read(given.filled.feeds)
         output = find_output(output, model.graph)
         prepared = model.output(output)
@@ -189,7 +186,6 @@ class Explainer:
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
         check_amounts(threshold, scaler)
-        method = find_method(mode)
         asked = Question(
             method,
             output,
@@ -200,10 +196,9 @@ class Explainer:
             axes=said.axes(graph.type(output).shape),
             keep=find_kept(keep, graph, output),
             probability=probability,
-            reference=read_baseline(baseline, feeds, graph) if method.compares else None,
         )
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
-        outcome = run(self.engine, model, question, feeds, self._sessions, progress)
+        outcome = run(self.engine, model, question, feeds, self._sessions, progress, compared)
         made = make_explanation(question, outcome, feeds, prepared)
         notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
         places = find_scopes(self._written, prepared, made.ledger)

@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError, RuleError
-from backtrace_onnx.methods.named import METHODS, NAMES, named_method
+from backtrace_onnx.methods.named import NAMES, named_method
 from backtrace_onnx.methods.policy_checks import check_policy
+from backtrace_onnx.methods.several_walks import SEVERAL, find_several, no_parameter
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Coefficients, Policy, Reading, divide, where
 from backtrace_onnx.ops.policy_text import identify
@@ -53,7 +54,7 @@ def policy(
 
 
 def _registered(policy: Policy) -> Policy:
-    if policy.name in POLICIES or policy.name in METHODS:
+    if policy.name in {*POLICIES, *NAMES, *SEVERAL}:
         raise RuleError(f"a policy named {policy.name!r} exists already; choose another name")
     POLICIES[policy.name] = policy
     return policy
@@ -64,12 +65,16 @@ def _own(name: str, **how: Any) -> Callable[[Coefficients], Coefficients]:
     return lambda coefficients: _registered(Policy(name, coefficients, **how)).coefficients
 
 
-def find_method(mode: Any) -> Method:
-    """The method that a mode names: a signed one, or the sharing by a policy.
+def find_method(mode: Any, **parameters: Any) -> Method:
+    """The method that a mode names: several walks, a signed one, or the sharing by a policy.
 
-    Raises RequestError listing those that exist.
+    Raises RequestError listing those that exist, and for parameters that the mode does not take.
     """
-    return named_method(mode) or Method(mode, find_policy(mode))
+    several = find_several(mode, parameters)
+    found = several or named_method(mode) or Method(mode, find_policy(mode))
+    for name in parameters if several is None else ():
+        raise no_parameter(mode, name, [])
+    return found
 
 
 def find_policy(mode: str) -> Policy:
@@ -81,7 +86,7 @@ def find_policy(mode: str) -> Policy:
         found = POLICIES[mode]
     except (KeyError, TypeError):
         raise RequestError(
-            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *NAMES}))}"
+            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *NAMES, *SEVERAL}))}"
         ) from None
     try:
         return replace(found, identity=identify(found.coefficients, found.channels))

@@ -14,9 +14,12 @@ Made = TypeVar("Made")
 
 
 def explainer(
-    kind: Callable[..., Made], export: Callable[..., Any], options: Mapping[str, Any]
+    kind: Callable[..., Made],
+    export: Callable[..., Any],
+    options: Mapping[str, Any],
+    *exported: Any,
 ) -> Made:
-    """An explainer of what `export(path, ...)` writes; its file lives as long as the explainer.
+    """An explainer of what `export(*exported, path, ...)` writes, a file that lives as long as it.
 
     `kind` is the class of explainers, named by who calls: exporters know no explainer. Options
     that it does not take go to the exporter.
@@ -26,7 +29,9 @@ def explainer(
     folder = Path(mkdtemp(prefix="backtrace-onnx-"))
     try:
         path = folder / "model.onnx"
-        export(path, **{name: value for name, value in options.items() if name not in known})
+        export(
+            *exported, path, **{name: value for name, value in options.items() if name not in known}
+        )
         made = kind(path, **own)
     except BaseException:
         rmtree(folder, ignore_errors=True)

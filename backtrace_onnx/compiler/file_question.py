@@ -47,6 +47,11 @@ def question_of_file(
         RequestError: the arguments do not go together, or the output may hold a detector's boxes
             and nothing tells before it runs.
     """
+    if question.method.walks is not None:
+        raise RequestError(
+            f"mode {question.method.name!r} is made of several walks, and a file makes one: "
+            "compile mode gradient, and take the mean of what it returns"
+        )
     own = takes_start(start, target, task, question.scaler)
     if task is None and not own:
         task = _likely_task(prepared, question, pinned=not asks_for_boxes(target.fixed or None))

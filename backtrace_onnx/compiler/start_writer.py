@@ -29,7 +29,7 @@ from backtrace_onnx.targets.language_models import Tokens, find_tokens
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import OWN_START, Question
 from backtrace_onnx.targets.start import StartSettings, raising, start_text
-from backtrace_onnx.targets.start_site import CONTRAST, StartSite
+from backtrace_onnx.targets.start_site import CHOSEN, CONTRAST, StartSite
 
 _ALL = np.iinfo(np.int64).max
 _LEAST = -3.0e38
@@ -79,7 +79,7 @@ class StartWriter:
         question, kind = self.question, self.graph.type(self.question.output)
         channels = question.policy.channels
         self.plan = self.site.plan(self.ops, None, self.samples, self.axes)
-        if question.task in (OWN_START, CONTRAST):
+        if question.task in (OWN_START, CONTRAST, CHOSEN):
             names = ["start", "start_negative"][:channels]
             return [self._input(name, kind.shape) for name in names]
         y = self.values.value(question.output)

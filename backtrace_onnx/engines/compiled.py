@@ -14,7 +14,7 @@ from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.compiler.writer import Compiled, build
-from backtrace_onnx.engines.outcome import Outcome
+from backtrace_onnx.engines.outcome import Outcome, bytes_of
 from backtrace_onnx.errors import CompileError, InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line, make_session, stays_inline
@@ -88,6 +88,7 @@ class CompiledRuns:
             explained.axes,
             notes,
             start.binary,
+            bytes_of(arrays),
         )
 
     def _compiled(self, explained: ExplainedOutput, inputs: tuple[str, ...]) -> _Loaded:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.lines import PairedValues
@@ -54,7 +54,7 @@ def run_eager(
         prepared.plan.check_slopes(name, question.method.name)
         trace = trace.of_slopes
     arrays = trace.run(feeds)
-    outputs = {o: arrays[o] for o in prepared.trace.outputs}
+    outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
     samples = SampleAxes(graph, explained.axes.known(name))
@@ -82,7 +82,7 @@ def run_eager(
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     axes = explained.axes
     relevance = walked.reported(question.method)
-    return Outcome(relevance, ledger, outputs, start.target, axes, notes, start.binary)
+    return Outcome(relevance, ledger, outputs, start.target, axes, notes, start.binary, held)
 
 
 def _values(

@@ -48,7 +48,7 @@ def make_explanation(
         task=_task(question, outcome),
         target=outcome.target,
         ledger=ledger,
-        axes=_input_axes(feeds, graph, outcome),
+        axes=input_axes(feeds, graph, outcome),
         notes=(*doubts, *outcome.notes),
         layout=outcome.axes,
         binary=outcome.binary,
@@ -62,9 +62,7 @@ def _task(question: Question, outcome: Outcome) -> str:
     return "detection" if question.open and outcome.axes.columns is not None else question.task
 
 
-def _input_axes(
-    feeds: Mapping[str, Array], graph: Graph, outcome: Outcome
-) -> dict[str, int | None]:
+def input_axes(feeds: Mapping[str, Array], graph: Graph, outcome: Outcome) -> dict[str, int | None]:
     """Sample axis of every input that has one entry per sample there."""
     axes = SampleAxes(graph)
     count = outcome.ledger.total().start.shape[1]

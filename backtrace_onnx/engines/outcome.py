@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Outcome:
         axes: where samples and classes of the explained output lie.
         notes: what was assumed or is doubtful.
         binary: whether targets are classes 0 and 1, for which the output's one entry stands.
+        held: bytes of the model's tensors that were held for the walk.
     """
 
     relevance: dict[str, Channels]
@@ -39,3 +40,9 @@ class Outcome:
     axes: OutputAxes
     notes: tuple[Note, ...] = ()
     binary: TwoClasses = ""
+    held: int = 0
+
+
+def bytes_of(arrays: Mapping[str, Any]) -> int:
+    """How much memory the tensors of a run take."""
+    return sum(int(getattr(array, "nbytes", 0)) for array in arrays.values())

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy.typing as npt
 
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.engines.prepared_model import PreparedModel
+from backtrace_onnx.engines.several_walks import walk_several
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.baselines import NOTHING, Compared
+from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.targets.question import Question
 
 Array = npt.NDArray[Any]
 Engine = Literal["numba", "onnxruntime"]
+
+
+def check_choices(engine: object, on_unsupported: object) -> None:
+    """Raises RequestError for an engine or a choice of `on_unsupported` that there is not."""
+    if engine not in get_args(Engine):
+        raise RequestError(f"unknown engine {engine!r}; there are: {', '.join(get_args(Engine))}")
+    if on_unsupported not in get_args(OnUnsupported):
+        raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
 
 
 def run(
@@ -23,14 +35,34 @@ def run(
     feeds: Mapping[str, Array],
     sessions: Sessions,
     progress: Progress | None,
+    compared: Compared = NOTHING,
 ) -> Outcome:
     """The question's outcome for these inputs; both engines return the same.
 
     Args:
         model: the model as it is prepared for each tensor that is explained.
         sessions: small models that the eager engine runs in onnxruntime.
-        progress: called by the eager engine after every node.
+        progress: called by the eager engine after every node; of several walks, as they go on.
+        compared: what the method compares the inputs with.
     """
+    if question.method.walks is None and not question.method.compares:
+        return _one_walk(engine, model, question, feeds, sessions, progress)
+
+    def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
+        return _one_walk(engine, model, asked, at, sessions, None)
+
+    prepared = model.output(question.output)
+    return walk_several(ask, question, feeds, prepared, compared, progress)
+
+
+def _one_walk(
+    engine: Engine,
+    model: PreparedModel,
+    question: Question,
+    feeds: Mapping[str, Array],
+    sessions: Sessions,
+    progress: Progress | None,
+) -> Outcome:
     prepared = model.output(question.output)
     if engine == "onnxruntime":
         return model.compiled.run(prepared, question, feeds)

@@ -1,59 +1,261 @@
-"""Baselines: the inputs that methods compare a sample to."""
+"""What inputs are compared with: baselines, and the rows of a background set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.picture_shapes import picture_axes
+from backtrace_onnx.inputs.table_inputs import read_given
+from backtrace_onnx.ops.method import Method
+
+if TYPE_CHECKING:
+    from backtrace_onnx.inputs.sidecar import Sidecar
 
 Array = npt.NDArray[Any]
+_NAMED = ("zeros", "mean", "blur")
+_SPREAD = 8  # of a side of a picture: the standard deviation of the blur
+_KINDS = (
+    "baseline is an array, 'zeros', 'mean' (of background=), 'blur', a file, or a list of these"
+)
 
 
-def read_baseline(baseline: Any, feeds: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
-    """Inputs by name, shaped as they are fed.
+@dataclass(frozen=True)
+class Reference:
+    """Inputs that those of a batch are compared with.
+
+    Attributes:
+        words: what they are.
+        arrays: by input, each shaped like the batch's.
+    """
+
+    words: str
+    arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a caller wants inputs to be compared with, as it was given.
+
+    Attributes:
+        sidecar: how files become inputs, if anybody said.
+    """
+
+    baseline: Any = None
+    background: Any = None
+    sidecar: Sidecar | None = None
+
+
+NOTHING = Compared()
+
+
+def compare(method: Method, baseline: Any, background: Any, sidecar: Sidecar | None) -> Compared:
+    """What a method compares with. Raises RequestError where it compares with no such thing."""
+    takes: tuple[str, ...] = ("baseline", "background") if method.compares else ()
+    takes = method.walks.takes if method.walks is not None else takes
+    for name, value in (("baseline", baseline), ("background", background)):
+        if value is not None and name not in takes:
+            raise RequestError(
+                f"mode {method.name!r} takes no {name}; deeplift and integrated_gradients take a "
+                "baseline, expected_gradients takes a background"
+            )
+    if background is not None and baseline is not None and not _uses_mean(baseline):
+        raise RequestError("the background is read for baseline='mean', and another one is given")
+    return Compared(baseline, background, sidecar)
+
+
+def _uses_mean(baseline: Any) -> bool:
+    parts = baseline if isinstance(baseline, list | tuple) else [baseline]
+    return any(isinstance(part, str) and part == "mean" for part in parts)
+
+
+class ReferenceReader:
+    """Reads baselines and backgrounds for one batch of inputs.
 
     Args:
-        baseline: "zeros", or None, which is that; an array; or arrays by input name. What it lacks
-            is zeros where inputs are floats, and as it is fed where they are not: masks, lengths.
-
-    Raises RequestError where it does not fit, or where ids are to be explained and it says none.
+        graph: the model's inputs and what is known of them.
+        sidecar: how files become inputs, if anybody said.
+        feeds: the batch, by input.
     """
-    given = _by_name(baseline, feeds)
-    if not any(graph.type(name).is_float for name in feeds) and not given:
-        raise RequestError(
-            "the inputs are ids, which have no zero: give a baseline, such as an array of the "
-            "padding's id, or use mode attnlrp, which compares to none"
+
+    def __init__(self, graph: Graph, sidecar: Sidecar | None, feeds: Mapping[str, Array]) -> None:
+        self._graph, self._sidecar, self._feeds = graph, sidecar, feeds
+        self._axes = SampleAxes(graph)
+
+    def baselines(self, given: Any, background: Any) -> tuple[Reference, ...]:
+        """The baselines that are meant; their explanations are averaged.
+
+        What they lack is zeros where inputs are floats, and as it is fed where they are not: masks,
+        lengths. Raises RequestError for what is no baseline or does not fit, InputError for files.
+        """
+        if isinstance(given, list | tuple) and not len(given):
+            raise RequestError(f"{_KINDS}; the list is empty")
+        if isinstance(given, list | tuple) and not all(map(_is_number, given)):
+            return tuple(one for part in given for one in self.baselines(part, background))
+        given = ("zeros" if background is None else "mean") if given is None else given
+        if isinstance(given, str) and given in _NAMED:
+            return (self._by_name(given, background),)
+        if isinstance(given, str | os.PathLike) and not Path(given).exists():
+            raise RequestError(f"unknown baseline {os.fspath(given)!r}: no such file; {_KINDS}")
+        if isinstance(given, np.ndarray | Mapping | list | tuple) or _is_number(given):
+            return (Reference("the baseline given", self._arrays(given)),)
+        return self._rows(given, "baseline")
+
+    def _by_name(self, given: str, background: Any) -> Reference:
+        if given == "mean":
+            return self._mean(background)
+        floats = {name: x for name, x in self._feeds.items() if x.dtype.kind == "f"}
+        if not floats:
+            raise RequestError(
+                "the inputs are ids, which have no zero: give a baseline, such as an array of the "
+                "padding's id, or use mode attnlrp, which compares to none"
+            )
+        if given == "zeros":
+            return Reference("zeros", {**self._feeds, **_each(np.zeros_like, floats)})
+        made = {name: self._blurred(name, x) for name, x in floats.items()}
+        return Reference("the blurred input", {**self._feeds, **made})
+
+    def background(self, given: Any) -> tuple[Reference, ...]:
+        """Every row of a background set. Raises RequestError where there is none, InputError."""
+        if given is None:
+            raise RequestError(
+                "a background is needed: background= (--background), an array of samples or a "
+                "file, such as some of the rows that the model was trained on"
+            )
+        return self._rows(given, "background")
+
+    def _mean(self, background: Any) -> Reference:
+        rows = self.background(background)
+        made = dict(self._feeds)
+        for name, x in self._feeds.items():
+            if x.dtype.kind == "f":
+                total = np.zeros(x.shape)
+                for row in rows:
+                    total += row.arrays[name]
+                made[name] = (total / len(rows)).astype(x.dtype)
+        return Reference(f"the mean of {len(rows)} row(s)", made)
+
+    def _arrays(self, given: Any) -> dict[str, Array]:
+        """Arrays or numbers as a caller gives them, spread over the batch."""
+        named = self._named(given, "baseline")
+        return {
+            name: self._fitted(name, named[name])
+            if name in named
+            else (np.zeros_like(x) if x.dtype.kind == "f" else x)
+            for name, x in self._feeds.items()
+        }
+
+    def _named(self, given: Any, what: str) -> Mapping[str, Any]:
+        if isinstance(given, Mapping):
+            if unknown := sorted(map(str, given.keys() - self._feeds.keys())):
+                raise RequestError(f"the {what} has no input of the model: {', '.join(unknown)}")
+            return given
+        if len(self._feeds) > 1:
+            names = ", ".join(self._feeds)
+            raise RequestError(f"the model has several inputs ({names}): give a {what} by name")
+        return dict.fromkeys(self._feeds, given)
+
+    def _fitted(self, name: str, given: Any) -> Array:
+        x = self._feeds[name]
+        try:
+            array = np.asarray(given, x.dtype)
+            return np.broadcast_to(_finite("baseline", name, array), x.shape)
+        except (TypeError, ValueError) as error:
+            raise RequestError(
+                f"baseline of {name!r} does not fit the input's shape, {x.shape} ({error}); "
+                "several baselines are a list"
+            ) from None
+
+    def _rows(self, given: Any, what: str) -> tuple[Reference, ...]:
+        """Every sample of arrays, a table or files, spread over the batch."""
+        rows = self._named(self._read(given), what)
+        for name, x in self._feeds.items():
+            if name not in rows and x.dtype.kind == "f":
+                raise RequestError(f"the {what} lacks input {name!r}")
+        split = {name: list(self._split(name, own, what)) for name, own in rows.items()}
+        counts = {name: len(own) for name, own in split.items()}
+        if len(set(counts.values())) > 1:
+            raise RequestError(f"the {what}'s inputs have different numbers of samples: {counts}")
+        source = Path(given).name if isinstance(given, str | os.PathLike) else f"the {what}"
+        return tuple(
+            Reference(
+                f"row {i} of {source}",
+                {**self._feeds, **{name: own[i] for name, own in split.items()}},
+            )
+            for i in range(next(iter(counts.values())))
         )
-    return {name: _laid(name, x, given.get(name), graph) for name, x in feeds.items()}
+
+    def _read(self, given: Any) -> Any:
+        if not isinstance(given, str | os.PathLike):
+            return read_given(given, self._graph, self._sidecar).feeds
+        path = Path(given)
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        if not files:
+            raise InputError(f"{path}: the folder is empty")
+        return InputReader(self._graph, self._sidecar).read([str(file) for file in files]).feeds
+
+    def _split(self, name: str, given: Any, what: str) -> Iterator[Array]:
+        x, axis = self._feeds[name], self._axes(name)
+        try:
+            array = np.asarray(given, x.dtype)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{what} of {name!r} is no array of numbers: {error}") from None
+        at = 0 if axis is None else int(axis)
+        own = x.shape if axis is None else (*x.shape[:at], *x.shape[at + 1 :])
+        if array.shape == own:
+            array = array[None] if axis is None else np.expand_dims(array, at)
+        rows = np.moveaxis(array, at, 0) if array.ndim else array
+        if array.ndim != len(own) + 1 or rows.shape[1:] != own or not len(rows):
+            raise RequestError(f"{what} of {name!r}: samples are {own}, not of shape {array.shape}")
+        for row in _finite(what, name, rows):
+            yield np.broadcast_to(row if axis is None else np.expand_dims(row, at), x.shape)
+
+    def _blurred(self, name: str, x: Array) -> Array:
+        """A batch of pictures, each blurred over an eighth of its sides."""
+        axis = self._axes(name)
+        axes = picture_axes(x if axis is None else x.take(0, axis))
+        if axes is None:
+            raise RequestError(
+                f"baseline 'blur' is for pictures, and input {name!r} of shape {x.shape} is none; "
+                "take zeros, mean or an array"
+            )
+        made = x.astype(np.float64)
+        for at in axes:
+            place = at if axis is None or at < axis else at + 1
+            made = np.moveaxis(np.moveaxis(made, place, -1) @ _kernel(x.shape[place]).T, -1, place)
+        return made.astype(x.dtype)
 
 
-def _by_name(baseline: Any, feeds: Mapping[str, Array]) -> dict[str, Any]:
-    if baseline is None or (isinstance(baseline, str) and baseline == "zeros"):
-        return {}
-    if isinstance(baseline, str):
-        raise RequestError(f"unknown baseline {baseline!r}; there is: zeros, or give arrays")
-    if isinstance(baseline, Mapping):
-        if unknown := sorted(baseline.keys() - feeds.keys()):
-            raise RequestError(f"the baseline has no input of the model: {', '.join(unknown)}")
-        return dict(baseline)
-    if len(feeds) > 1:
-        names = ", ".join(feeds)
-        raise RequestError(f"the model has several inputs ({names}): give a baseline by name")
-    return {next(iter(feeds)): baseline}
+def _kernel(side: int) -> Array:
+    """A Gaussian [side, side] whose rows add up to 1: at the borders it weighs what there is."""
+    places = np.arange(side)
+    weights = np.exp(-0.5 * ((places[:, None] - places) * _SPREAD / side) ** 2)
+    made: Array = weights / weights.sum(1, keepdims=True)
+    return made
 
 
-def _laid(name: str, x: Array, given: Any, graph: Graph) -> Array:
-    if given is None:
-        return np.zeros_like(x) if graph.type(name).is_float else x
-    try:
-        array = np.asarray(given).astype(x.dtype)
-        return np.ascontiguousarray(np.broadcast_to(array, x.shape))
-    except (TypeError, ValueError):
-        raise RequestError(
-            f"baseline of {name!r}: shape {np.shape(given)} does not fit the input's, {x.shape}"
-        ) from None
+def _each(make: Any, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: make(x) for name, x in arrays.items()}
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+
+
+def _finite(what: str, name: str, array: Array) -> Array:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise RequestError(f"{what} of {name!r} holds NaN or Inf")
+    return array
+
+
+__all__ = ["NOTHING", "Compared", "Reference", "ReferenceReader"]

@@ -11,6 +11,7 @@ from typing import Literal
 
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.sharing import Sharing
+from backtrace_onnx.ops.walks import Conserved, Walks
 
 Carrier = Literal["relevance", "slope"]
 """What travels: relevance itself, or slopes, how much of the answer a unit of a value is worth."""
@@ -41,6 +42,7 @@ class Method:
         epsilon: stabiliser of linear units, relative to the root mean square of a sample's units.
         reported: what is told of a tensor: its value times its slope, or the slope.
         composite: which rule holds at which linear node: what is meant, and how it shares.
+        walks: what is made of several walks of this method, where it is not one.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Method:
     epsilon: float = 0.0
     reported: Reported = "relevance"
     composite: tuple[tuple[str, Sharing], ...] = ()
+    walks: Walks | None = None
 
     @property
     def compares(self) -> bool:
@@ -60,6 +63,10 @@ class Method:
         return self.functions == "rescale"
 
     @property
-    def conserves(self) -> bool:
-        """Whether the ledger's parts add up to the start by the method's own rules."""
-        return self.carrier == "relevance" or self.functions != "derivative"
+    def conserved(self) -> Conserved:
+        """What the ledger's parts add up to by the method's own rules."""
+        if self.walks is not None:
+            return self.walks.conserved
+        if self.compares:
+            return "difference"
+        return "score" if self.carrier == "relevance" or self.functions == "secant" else "nothing"

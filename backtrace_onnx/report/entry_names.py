@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.input_kinds import is_picture
-from backtrace_onnx.report.picture_shapes import picture_axes
 from backtrace_onnx.report.token_relevance import word_places
 from backtrace_onnx.results.group_members import EntryNames
 

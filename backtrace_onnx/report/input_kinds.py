@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.inputs.images import ImageInput
+from backtrace_onnx.inputs.picture_shapes import canvas, looks_like_picture
 from backtrace_onnx.report.explained_sample import ExplainedSample
-from backtrace_onnx.report.picture_shapes import canvas, looks_like_picture
 from backtrace_onnx.report.time_spans import find_track
 
 Array = npt.NDArray[Any]

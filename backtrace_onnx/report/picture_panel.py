@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.inputs.picture_shapes import canvas, stretched
 from backtrace_onnx.report.answers import explained_answer, rival_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.input_kinds import pixels
 from backtrace_onnx.report.picture_frame import Frame, find_frame
-from backtrace_onnx.report.picture_shapes import canvas, stretched
 from backtrace_onnx.report.picture_style import FAINT, INK, Scale, colours, shortened
 
 if TYPE_CHECKING:

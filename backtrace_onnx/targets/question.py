@@ -36,7 +36,8 @@ class Question:
         method: that of the mode.
         output: name of the tensor that is explained.
         task: what the entries of the output mean, such as "classification"; `OWN_START` where the
-            caller gives relevance of his own, `CONTRAST` where one entry is set against another.
+            caller gives relevance of his own, `CONTRAST` where one entry is set against another,
+            `CHOSEN` where an earlier walk chose the start.
         target: the entry that is explained, as `Explainer.explain` takes it; None: the largest.
         start: relevance to start from, or a function that makes it; None: as the task says.
         scaler: total that each channel starts from; None: as the task gives it.

@@ -34,6 +34,8 @@ _RAISED = {
 }
 CONTRAST = "contrast"
 """What takes the place of a task where one entry is set against another."""
+CHOSEN = "chosen"
+"""What takes the place of a task where an earlier walk chose the start: slopes at the scores."""
 
 
 class StartReadings(NamedTuple):

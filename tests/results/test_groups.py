@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from backtrace_onnx import Explainer, Explanation, InputError, RequestError
 from backtrace_onnx.cli import commands, main
+from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.explained_sample import ExplainedSample
-from backtrace_onnx.report.picture_shapes import picture_axes
 from backtrace_onnx.report.ranking import rank
 from backtrace_onnx.results.group_members import EntryNames, find_masks, read_option, read_options
 from tests.column_models import people

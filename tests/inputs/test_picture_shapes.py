@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backtrace_onnx.inputs.picture_shapes import canvas, looks_like_picture, stretched
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.input_kinds import is_picture, pixels
 from backtrace_onnx.report.picture_panel import shown_picture
-from backtrace_onnx.report.picture_shapes import canvas, looks_like_picture, stretched
 from backtrace_onnx.report.ranking import rank
 from tests.report.made import explanation
 

@@ -1,0 +1,65 @@
+"""Methods that are made of several walks of `gradient`, one function for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.engines.activation_maps import gradcam
+from backtrace_onnx.engines.compared_walks import rescaled
+from backtrace_onnx.engines.line_walks import expected_gradients, integrated_gradients
+from backtrace_onnx.engines.noisy_walks import smoothgrad
+from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.walker import Ask, Walker
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.baselines import Compared, ReferenceReader
+from backtrace_onnx.ops.walks import ExpectedGradients, GradCam, IntegratedGradients
+from backtrace_onnx.targets.prepared_output import PreparedOutput
+from backtrace_onnx.targets.question import Question
+from backtrace_onnx.targets.spatial_tensors import find_spatial
+
+Array = npt.NDArray[Any]
+
+
+def walk_several(
+    ask: Ask,
+    question: Question,
+    feeds: Mapping[str, Array],
+    prepared: PreparedOutput,
+    compared: Compared,
+    progress: Progress | None = None,
+) -> Outcome:
+    """The outcome of a question whose method is made of several walks, or compares inputs.
+
+    Args:
+        ask: explains a question at inputs by one walk.
+        compared: what the caller wants the inputs to be compared with.
+
+    Raises RequestError where tensors inside the model are to be kept, or the method does not fit.
+    """
+    graph, told = prepared.plan.graph, progress or (lambda done, of: None)
+    how = question.method.walks
+    reader = ReferenceReader(graph, compared.sidecar, feeds)
+    if how is None:
+        references = reader.baselines(compared.baseline, compared.background)
+        return rescaled(ask, question, feeds, references)
+    if question.keep:
+        raise RequestError(
+            f"mode {question.method.name!r} tells of the inputs only, not of "
+            f"{', '.join(sorted(question.keep)[:3])}; modes gradient and attnlrp tell of every one"
+        )
+    if isinstance(how, GradCam):
+        tensor = find_spatial(graph, question.output, how.tensor)
+        walker = Walker(ask, question, feeds, graph, (tensor,))
+        activations = prepared.trace.of_slopes.run(feeds)[tensor]
+        return gradcam(walker, tensor, np.asarray(walker.first.relevance[tensor][0]), activations)
+    walker = Walker(ask, question, feeds, graph)
+    if not isinstance(how, IntegratedGradients | ExpectedGradients):
+        return smoothgrad(walker, how, told)
+    if isinstance(how, ExpectedGradients):
+        return expected_gradients(walker, how, reader.background(compared.background), told)
+    references = reader.baselines(compared.baseline, compared.background)
+    return integrated_gradients(walker, how, references, told)

@@ -1,0 +1,344 @@
+"""Methods of several walks against what they are by definition, and against captum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import backtrace_onnx as bt
+from backtrace_onnx import Explainer, Explanation, RequestError
+from tests.graphs import FLOAT, INT64, mlp, model, node, normal
+
+Array = npt.NDArray[Any]
+MODELS = Path(__file__).parents[2] / "models"
+ENGINES = ["numba", "onnxruntime"]
+W, B = normal(4, 3, seed=1), normal(3, seed=2)
+X, ROWS = normal(3, 4, seed=5), normal(8, 4, seed=6)
+
+
+def _linear() -> Any:
+    nodes = [node("Gemm", ["x", "W", "B"], ["y"], "fc")]
+    return model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 3])}, {"W": W, "B": B})
+
+
+C1, C2, F = normal(5, 3, 3, 3, seed=11), normal(6, 5, 3, 3, seed=12), normal(4, 6, seed=13)
+B1, B2 = normal(5, seed=14), normal(6, seed=15)
+
+
+def _convnet(batch: Any = "n") -> Any:
+    nodes = [
+        node("Conv", ["x", "C1", "B1"], ["c1"], "conv1", pads=[1, 1, 1, 1]),
+        node("Tanh", ["c1"], ["a1"], "act1"),
+        node("MaxPool", ["a1"], ["p1"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["p1", "C2", "B2"], ["c2"], "conv2", pads=[1, 1, 1, 1]),
+        node("Relu", ["c2"], ["a2"], "act2"),
+        node("GlobalAveragePool", ["a2"], ["g"], "mean"),
+        node("Flatten", ["g"], ["f"], "flat"),
+        node("Gemm", ["f", "F"], ["y"], "fc", transB=1),
+        node("Softmax", ["y"], ["p"], "soft", axis=1),
+    ]
+    weights = {"C1": C1, "B1": B1, "C2": C2, "B2": B2, "F": F}
+    kinds = {"x": (FLOAT, [batch, 3, 12, 10])}, {"p": (FLOAT, [batch, 4])}
+    return model(nodes, *kinds, weights)
+
+
+def _torch_convnet() -> Any:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    net = nn.Sequential(
+        nn.Conv2d(3, 5, 3, padding=1),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(5, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 4, bias=False),
+    )
+    for layer, arrays in ((0, (C1, B1)), (3, (C2, B2)), (7, (F,))):
+        for parameter, array in zip(net[layer].parameters(), arrays, strict=True):
+            parameter.data = torch.from_numpy(array)
+    return net
+
+
+PICTURES = normal(2, 3, 12, 10, seed=21)
+
+
+def _closes(made: Explanation) -> None:
+    total = made.ledger.total()
+    inputs = sum(r.reshape(len(r), -1).sum(1, dtype=np.float64) for r in made.relevance.values())
+    np.testing.assert_allclose(total.inputs[0], inputs, rtol=1e-5, atol=1e-6)
+    assert total.relative_residual < 1e-6
+    assert not total.constants.any()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("baseline", "x0"),
+    [
+        (None, np.zeros(4)),
+        ("zeros", np.zeros(4)),
+        (0.5, np.full(4, 0.5)),
+        (ROWS[0], ROWS[0]),
+        (ROWS[:3], ROWS[:3]),
+        ({"x": ROWS[1:2]}, ROWS[1]),
+        (["zeros", ROWS[0]], ROWS[0] / 2),
+        ("mean", ROWS.mean(0)),
+    ],
+)
+def test_integrated_gradients_of_what_is_linear(baseline: Any, x0: Array, engine: Any) -> None:
+    background = ROWS if isinstance(baseline, str) and baseline == "mean" else None
+    made = Explainer(_linear(), engine=engine).explain(
+        X,
+        mode="integrated_gradients(steps=2)",
+        target=1,
+        baseline=baseline,
+        background=background,
+    )
+    np.testing.assert_allclose(made.relevance["x"], (X - x0) * W[:, 1], rtol=1e-4, atol=1e-5)
+    total = made.ledger.total()
+    np.testing.assert_allclose(total.start[0], ((X - x0) @ W)[:, 1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(total.unassigned[0], 0, atol=1e-5)
+    _closes(made)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_other_means_of_slopes_of_what_is_linear(engine: Any) -> None:
+    explainer = Explainer(_linear(), engine=engine)
+    smooth = explainer.explain(X, mode="smoothgrad", target=2, samples=5, noise=0.3)
+    np.testing.assert_allclose(smooth.relevance["x"], np.broadcast_to(W[:, 2], (3, 4)), rtol=1e-5)
+    _closes_to_score(smooth, (X @ W + B)[:, 2])
+    made = explainer.explain(
+        X, mode="expected_gradients", target=2, background=ROWS, samples=2 * len(ROWS)
+    )
+    wanted = (X - ROWS.mean(0)) * W[:, 2]
+    np.testing.assert_allclose(made.relevance["x"], wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made.ledger.total().start[0], wanted.sum(1), rtol=1e-4, atol=1e-5)
+    _closes(made)
+
+
+def _closes_to_score(made: Explanation, score: Array) -> None:
+    np.testing.assert_allclose(made.ledger.total().start[0], score, rtol=1e-4)
+    assert made.ledger.total().relative_residual < 1e-6
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_integrated_gradients_are_those_of_captum(engine: Any) -> None:
+    attr = pytest.importorskip("captum.attr")
+    torch = pytest.importorskip("torch")
+    made = Explainer(_convnet(), engine=engine).explain(
+        PICTURES, mode="integrated_gradients(steps=20)", target=2, baseline=0.1
+    )
+    wanted = attr.IntegratedGradients(_torch_convnet()).attribute(
+        torch.from_numpy(PICTURES), torch.full((1, 3, 12, 10), 0.1), target=2, n_steps=20
+    )
+    np.testing.assert_allclose(made.relevance["x"], wanted.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_smoothgrad_is_that_of_captum_up_to_its_noise() -> None:
+    attr = pytest.importorskip("captum.attr")
+    torch = pytest.importorskip("torch")
+    made = Explainer(_convnet()).explain(PICTURES[:1], mode="smoothgrad", samples=400, target=0)
+    torch.manual_seed(0)
+    wanted = attr.NoiseTunnel(attr.Saliency(_torch_convnet())).attribute(
+        torch.from_numpy(PICTURES[:1]),
+        nt_type="smoothgrad",
+        nt_samples=400,
+        stdevs=0.1 * float(np.ptp(PICTURES[0])),
+        target=0,
+        abs=False,
+    )
+    a, b = made.relevance["x"].ravel(), wanted.numpy().ravel()
+    assert a @ b > 0.98 * np.linalg.norm(a) * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("tensor", "layer"), [(None, 4), ("c1", 0), ("p1", 2)])
+def test_gradcam_is_that_of_captum(tensor: str | None, layer: int, engine: Any) -> None:
+    attr = pytest.importorskip("captum.attr")
+    torch = pytest.importorskip("torch")
+    net = _torch_convnet()
+    made = Explainer(_convnet(), engine=engine).explain(
+        PICTURES, mode="gradcam", target=3, tensor=tensor
+    )
+    small = attr.LayerGradCam(net, net[layer]).attribute(
+        torch.from_numpy(PICTURES), target=3, relu_attributions=True
+    )
+    wanted = attr.LayerAttribution.interpolate(small, (12, 10), "bilinear").detach().numpy()
+    np.testing.assert_allclose(made.relevance["x"].sum(1), wanted[:, 0], rtol=1e-3, atol=1e-6)
+    assert wanted.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("mnist_cnn", (1, 1, 28, 28)), ("adult_mlp", None)],
+)
+def test_relevance_of_trained_models_adds_up(name: str, row: Any) -> None:
+    explainer = Explainer(MODELS / f"{name}.onnx")
+    shape = row or (1, explainer.graph.type(explainer.graph.inputs[0]).shape[1])
+    x = np.random.default_rng(3).random((2, *shape[1:]), np.float32)
+    made = explainer.explain(x, mode="integrated_gradients")
+    total = made.ledger.total()
+    assert (np.abs(total.unassigned) <= 0.0101 * np.abs(total.start)).all()
+    assert not any("unassigned" in note.text for note in made.notes)
+    _closes(made)
+
+
+@pytest.mark.parametrize("mode", ["integrated_gradients", "smoothgrad", "gradcam"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_samples_together_and_alone_and_a_batch_that_is_fixed(mode: str, engine: Any) -> None:
+    explainer = Explainer(_convnet(), engine=engine)
+    made = explainer.explain(PICTURES, mode=mode)
+    again = explainer.explain(PICTURES, mode=mode)
+    assert np.array_equal(made.relevance["x"], again.relevance["x"])
+    fixed = Explainer(_convnet(2), engine=engine).explain(PICTURES, mode=mode)
+    np.testing.assert_allclose(fixed.relevance["x"], made.relevance["x"], rtol=1e-3, atol=2e-6)
+    for k in range(2):
+        alone = explainer.explain(PICTURES[k : k + 1], mode=mode)
+        np.testing.assert_allclose(
+            made.relevance["x"][k], alone.relevance["x"][0], rtol=1e-3, atol=2e-6
+        )
+
+
+def _turning() -> Any:
+    """Which entry is largest changes on the line from 0."""
+    nodes = [node("Mul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])]
+    weights = {"w": np.float32([3, 1]), "b": np.float32([0, 1])}
+    return model(nodes, {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}, weights)
+
+
+def test_the_answer_at_the_input_is_explained_on_all_of_the_line() -> None:
+    x = np.float32([[1, 1], [0.1, 1]])
+    made = Explainer(_turning()).explain(x, mode="integrated_gradients")
+    assert made.target is not None and list(made.target) == [0, 1]
+    np.testing.assert_allclose(made.relevance["x"], [[3, 0], [0, 1]], atol=1e-6)
+
+
+def test_a_segmentation_keeps_the_mask_of_the_input() -> None:
+    x = np.float32([[1, 1], [0.1, -1]])
+    made = Explainer(_turning()).explain(x, mode="integrated_gradients", task="segmentation")
+    np.testing.assert_allclose(made.relevance["x"], [[3, 1], [0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_starts_of_all_kinds(engine: Any) -> None:
+    explainer = Explainer(_convnet(), engine=engine)
+    one, other = (
+        explainer.explain(PICTURES, mode="integrated_gradients", target=t, steps=16) for t in (1, 2)
+    )
+    rather = explainer.explain(
+        PICTURES, mode="integrated_gradients", start=bt.Contrast(1, 2), steps=16
+    )
+    wanted = one.relevance["x"] - other.relevance["x"]
+    np.testing.assert_allclose(rather.relevance["x"], wanted, rtol=1e-3, atol=1e-5)
+    start = np.zeros((2, 4), np.float32)
+    start[:, 1] = 2
+    given = explainer.explain(PICTURES, mode="integrated_gradients", start=start, output="y")
+    alone = explainer.explain(PICTURES, mode="integrated_gradients", target=1, output="y")
+    np.testing.assert_allclose(given.relevance["x"], 2 * alone.relevance["x"], rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(
+        explainer.explain(PICTURES, mode="integrated_gradients", target=1).relevance["x"],
+        alone.relevance["x"],
+        rtol=1e-2,
+        atol=1e-4,
+    )
+
+
+def test_deeplift_with_several_baselines_is_their_mean() -> None:
+    explainer = Explainer(mlp())
+    both = explainer.explain(X, mode="deeplift", baseline=["zeros", ROWS[0]], target=0)
+    each = [explainer.explain(X, mode="deeplift", baseline=b, target=0) for b in (0.0, ROWS[0])]
+    wanted = np.mean([made.relevance["x"] for made in each], 0)
+    np.testing.assert_allclose(both.relevance["x"], wanted, rtol=1e-5, atol=1e-6)
+    start = np.mean([made.ledger.total().start for made in each], 0)
+    np.testing.assert_allclose(both.ledger.total().start, start)
+    assert both.ledger.total().relative_residual < 1e-4
+
+
+def test_expected_gradients_are_what_their_seed_makes_them() -> None:
+    explainer = Explainer(mlp())
+    asked = {"mode": "expected_gradients(samples=40)", "background": ROWS}
+    made = [explainer.explain(X, seed=seed, **asked).relevance["x"] for seed in (0, 0, 1)]
+    assert np.array_equal(made[0], made[1]) and not np.array_equal(made[0], made[2])
+    rows = np.concatenate([explainer.explain(x[None], **asked).relevance["x"] for x in X])
+    np.testing.assert_allclose(rows, made[0], rtol=1e-4, atol=1e-6)
+
+
+def test_the_blurred_picture_and_files_as_baselines(tmp_path: Path) -> None:
+    explainer = Explainer(_convnet())
+    flat = np.full((1, 3, 12, 10), 0.25, np.float32)
+    made = explainer.explain(flat, mode="integrated_gradients", baseline="blur", steps=4)
+    np.testing.assert_allclose(made.relevance["x"], 0, atol=1e-6)
+    rows = normal(2, 3, 12, 10, seed=30)
+    for i, row in enumerate(rows):
+        np.save(tmp_path / f"{i}.npy", row[None])
+    asked: dict[str, Any] = {"mode": "integrated_gradients(steps=8)", "target": 0}
+    wanted = explainer.explain(flat, baseline=list(rows), **asked).relevance["x"]
+    np.save(tmp_path.parent / "both.npy", rows)
+    file = explainer.explain(flat, baseline=tmp_path.parent / "both.npy", **asked).relevance["x"]
+    folder = explainer.explain(flat, baseline=tmp_path, **asked).relevance["x"]
+    assert np.array_equal(file, wanted) and np.array_equal(folder, wanted)
+
+
+def _lookup() -> Any:
+    nodes = [
+        node("Gather", ["table", "ids"], ["e"]),
+        node("ReduceSum", ["e", "axis"], ["s"], keepdims=0),
+        node("MatMul", ["s", "W"], ["y"]),
+    ]
+    weights = {"table": normal(9, 4, seed=3), "W": W, "axis": np.array([1])}
+    return model(nodes, {"ids": (INT64, ["n", "t"])}, {"y": (FLOAT, ["n", 3])}, weights)
+
+
+@pytest.mark.parametrize("mode", ["integrated_gradients", "smoothgrad"])
+def test_there_is_no_line_between_ids(mode: str) -> None:
+    with pytest.raises(RequestError, match=r"input 'ids' holds ids, .* mode attnlrp"):
+        Explainer(_lookup()).explain(np.array([[1, 2]]), mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"mode": "integrated_gradients(steps=0)"}, "steps is a number of points"),
+        ({"mode": "integrated_gradients", "stepps": 3}, "did you mean 'steps'"),
+        ({"mode": "integrated_gradients(steps=3)", "steps": 3}, "given twice"),
+        ({"mode": "integrated_gradients(3)"}, "name=value"),
+        ({"mode": "smoothgrad(noise=-1)"}, "noise is a positive number"),
+        ({"mode": "default", "steps": 3}, "takes no parameter 'steps'; it takes none"),
+        ({"mode": "gradient", "baseline": "zeros"}, "takes no baseline"),
+        ({"mode": "integrated_gradients", "baseline": "mean"}, "a background is needed"),
+        ({"mode": "expected_gradients"}, "a background is needed"),
+        ({"mode": "integrated_gradients", "baseline": "blur"}, "for pictures"),
+        ({"mode": "integrated_gradients", "baseline": "grey"}, "unknown baseline 'grey'"),
+        ({"mode": "integrated_gradients", "baseline": np.zeros(3)}, "does not fit"),
+        ({"mode": "integrated_gradients", "baseline": []}, "the list is empty"),
+        ({"mode": "integrated_gradients", "keep": "all"}, "tells of the inputs only"),
+        ({"mode": "expected_gradients", "background": np.zeros((2, 3))}, "samples are"),
+        ({"mode": "gradcam"}, "the model does not convolve"),
+    ],
+)
+def test_what_does_not_fit_is_said(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        Explainer(mlp()).explain(X, **asked)
+
+
+def test_gradcam_names_the_tensors_it_can_be_asked_at() -> None:
+    with pytest.raises(RequestError, match=r"tensor 'g' is none; there are: .*'c2', 'a2'"):
+        Explainer(_convnet()).explain(PICTURES, mode="gradcam(tensor=g)")
+
+
+def test_no_file_is_compiled_of_several_walks(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="several walks"):
+        Explainer(mlp()).compile(tmp_path / "made.onnx", mode="integrated_gradients")
+
+
+def test_what_stays_unassigned_is_told() -> None:
+    made = Explainer(mlp()).explain(X, mode="integrated_gradients(steps=1)")
+    total = made.ledger.total()
+    doubtful = np.flatnonzero(np.abs(total.unassigned) > 0.0101 * np.abs(total.start))
+    told = [note.sample for note in made.notes if "is unassigned" in note.text]
+    assert len(told) and told == list(doubtful)
