@@ -29,7 +29,7 @@ class Product(Halves):
         return {
             i: [
                 step.ops.apply(
-                    f"{step.node.name}/slope{i}",
+                    f"{step.node.name}/{step.method.products}/slope{i}",
                     text,
                     m,
                     *(step.value(j) for j in self.operands if j != i),
@@ -116,7 +116,16 @@ class Power(Halves):
                     return e.Mul(m, _safe(e, y, a))
                 return e.Mul(m, e.Mul(b, e.Pow(a, e.Sub(b, e.scalar(1)))))
 
-            pieces[0] = [ops.apply(f"{name}/slope0", base, m, a, ops.Cast(b, to=ops.float_type), y)]
+            pieces[0] = [
+                ops.apply(
+                    f"{name}/{step.method.functions}/slope0",
+                    base,
+                    m,
+                    a,
+                    ops.Cast(b, to=ops.float_type),
+                    y,
+                )
+            ]
         if step.carries(1) and not step.holds:
 
             def exponent(e: Ops, m: Value, a: Value, y: Value) -> Value:

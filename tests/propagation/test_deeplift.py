@@ -104,3 +104,35 @@ def test_what_changing_winners_leave_is_unassigned() -> None:
         normal(2, 3, 4, seed=1), mode="deeplift", target=2, baseline=normal(3, 4, seed=2)
     )
     _closes(made, rtol=0.1)
+
+
+def test_modes_do_not_share_texts() -> None:
+    """One explainer asked by every mode, one after another, answers as a new one does."""
+    nodes = [
+        node("Mul", ["x", "x"], ["square"]),
+        node("Pow", ["x", "three"], ["cube"]),
+        node("Mul", ["square", "cube"], ["m"]),
+        node("Softmax", ["m"], ["p"], axis=-1),
+        node("LayerNormalization", ["m", "ones"], ["n"], axis=-1, epsilon=0.1),
+        node("Mul", ["p", "n"], ["q"]),
+        node("Tanh", ["q"], ["a"]),
+        node("MatMul", ["a", "w"], ["y"]),
+    ]
+    weights = {"three": np.float32(3), "ones": np.ones(4, np.float32), "w": normal(4, 3, seed=3)}
+    made = model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 3])}, weights)
+    x = normal(2, 4, seed=4)
+    for engine in ("numba", "onnxruntime"):
+        several = Explainer(made, engine=engine)
+        for mode in (
+            "gradient",
+            "lrp",
+            "attnlrp",
+            "cp-lrp",
+            "gamma(1)",
+            "gamma(2)",
+            "zplus",
+            "lrp",
+        ):
+            alone = Explainer(made, engine=engine).explain(x, mode=mode)
+            again = several.explain(x, mode=mode)
+            np.testing.assert_array_equal(again.relevance["x"], alone.relevance["x"], mode)
