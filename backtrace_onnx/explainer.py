@@ -21,7 +21,8 @@ from backtrace_onnx.inputs.baselines import compare
 from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import meaning_of
-from backtrace_onnx.model.loading import ModelLike, load
+from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.plan import OnUnsupported

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.model.loading import ModelLike
+from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.propagation.plan import OnUnsupported
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 from backtrace_onnx.control.limits import Limits
 from backtrace_onnx.control.straight_model import StraightModel, unending
 from backtrace_onnx.errors import ModelError
-from backtrace_onnx.model.sessions import MAX_IR, first_line, make_session
+from backtrace_onnx.model.sessions import first_line, make_session
 from backtrace_onnx.model.topology import captured
 
 Array = npt.NDArray[Any]
@@ -103,7 +103,7 @@ def _run(
         [ValueInfoProto(name=name) for name in loop.output[len(finals) :]],
         [numpy_helper.from_array(np.asarray(v), name) for name, v in stored.items()],
     )
-    version = min(straight.model.proto.ir_version or 8, MAX_IR)
+    version = straight.model.proto.ir_version
     proto = helper.make_model(
         graph, opset_imports=straight.model.proto.opset_import, ir_version=version
     )

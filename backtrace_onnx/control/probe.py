@@ -12,9 +12,9 @@ from onnx import ValueInfoProto, helper, numpy_helper
 
 from backtrace_onnx.control.limits import Limits
 from backtrace_onnx.control.questions import RunQuestion
-from backtrace_onnx.errors import InputError, ModelError
+from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.sessions import CPU, MAX_IR, Runtime, first_line, make_session
+from backtrace_onnx.model.sessions import CPU, Runtime, first_line
 
 Array = npt.NDArray[Any]
 
@@ -28,15 +28,8 @@ class Probe:
 
     def __init__(self, model: Model, questions: Mapping[str, RunQuestion], runtime: Runtime = CPU):
         self._questions = dict(questions)
-        proto, self._over = _asking(model, list(questions.values()))
-        try:
-            self._session = make_session(
-                proto, model.aside, runtime=runtime, folder=model.folder, arena=False
-            )
-        except Exception as error:  # onnxruntime raises many types
-            raise ModelError(
-                f"{model.name}: onnxruntime does not load it: {first_line(error)}"
-            ) from None
+        asking, self._over = _asking(model, list(questions.values()))
+        self._session = asking.session(runtime, arena=False)
 
     def answers(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], bool]:
         """Run the model on arrays by input name.
@@ -61,13 +54,9 @@ def _answer(question: RunQuestion, x: Array) -> Array:
     return np.array(len(x)) if question.kind == "trips" else np.asarray(x)
 
 
-def _asking(model: Model, questions: Sequence[RunQuestion]) -> tuple[onnx.ModelProto, str]:
+def _asking(model: Model, questions: Sequence[RunQuestion]) -> tuple[Model, str]:
     """The model with answers for outputs, and the name of that which tells of endless loops."""
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
-    graph = proto.graph
-    nodes, over = Limits(model.opsets.get("", 1)).limited(graph.node)
+    nodes, over = Limits(model.opsets.get("", 1)).limited(model.proto.graph.node)
     loops = {node.name: node for node in nodes if node.op_type == "Loop"}
     for question in questions:
         if question.kind == "size":
@@ -75,11 +64,9 @@ def _asking(model: Model, questions: Sequence[RunQuestion]) -> tuple[onnx.ModelP
         elif question.kind == "trips":
             rows = loops[question.about].output[-1]
             nodes.append(helper.make_node("Identity", [rows], [question.key], question.key))
-    del graph.node[:], graph.output[:]  # an output may be empty here that is not when it counts
-    graph.node.extend(nodes)
     told = [*(q.key for q in questions), *filter(None, [over])]
-    graph.output.extend(ValueInfoProto(name=name) for name in told)
-    return proto, over
+    # The model's own outputs are left out: one may be empty here that is not when it counts.
+    return model.with_nodes(nodes, outputs=[ValueInfoProto(name=name) for name in told]), over
 
 
 def _size(question: RunQuestion) -> Iterator[onnx.NodeProto]:

@@ -14,7 +14,6 @@ from onnx import ValueInfoProto, helper, shape_inference
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import (
-    MAX_IR,
     first_line,
     initializer,
     make_session,
@@ -108,7 +107,7 @@ def _program(
     proto = helper.make_model(
         graph,
         opset_imports=model.proto.opset_import,
-        ir_version=min(model.proto.ir_version or 8, MAX_IR),
+        ir_version=model.proto.ir_version,
         functions=model.proto.functions,
     )
     return proto, {name: w for name, w in used.items() if not stays_inline(w)}

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
+import onnxruntime as ort
 from onnx import NodeProto, TensorProto, ValueInfoProto
 
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.model.bfloat16 import NOTE, in_float32
+from backtrace_onnx.model.file_reading import ModelLike, read_proto
 from backtrace_onnx.model.generated_names import without_generated
-from backtrace_onnx.model.sessions import initializer, newest_opset, stays_inline
+from backtrace_onnx.model.sessions import (
+    CPU,
+    MAX_IR,
+    Runtime,
+    first_line,
+    initializer,
+    make_session,
+    newest_opset,
+    stays_inline,
+)
 from backtrace_onnx.model.topology import name_nodes, sort_nodes, subgraphs
 from backtrace_onnx.model.weights import Weights, external_file, read_weights
 
-ModelLike = str | os.PathLike[str] | bytes | bytearray | memoryview | onnx.ModelProto
 _STANDARD = 18  # the oldest operator set that explanations are written in
 _ALWAYS_RUNS = 21
-_PROTO_LIMIT = 1 << 31
+_MIDDLE_IR = 8  # of files that state none
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Model:
 
     Attributes:
         proto: the structure; weights over a kilobyte are placeholders in it. Its nodes have names
-            of their own and are in topological order.
+            of their own and are in topological order, and onnxruntime runs its IR version.
         weights: array of every initializer of the main graph, by name.
         name: how messages call it.
         folder: where external data of subgraphs lies.
@@ -58,6 +65,33 @@ class Model:
     def aside(self) -> Weights:
         """The weights that are placeholders in the proto."""
         return {name: w for name, w in self.weights.items() if not stays_inline(w)}
+
+    def session(
+        self,
+        runtime: Runtime = CPU,
+        *,
+        optimise: bool = True,
+        threads: int = 0,
+        arena: bool = True,
+    ) -> ort.InferenceSession:
+        """A session that runs the model; the arguments are those of `make_session`.
+
+        Raises ModelError where onnxruntime does not load it.
+        """
+        try:
+            return make_session(
+                self.proto,
+                self.aside,
+                runtime=runtime,
+                folder=self.folder,
+                optimise=optimise,
+                threads=threads,
+                arena=arena,
+            )
+        except Exception as error:  # onnxruntime raises many types
+            raise ModelError(
+                f"{self.name}: onnxruntime does not load it: {first_line(error)}"
+            ) from None
 
     def with_nodes(
         self,
@@ -112,13 +146,14 @@ def load(model: ModelLike | Model) -> Model:
     """Read and check a model. Raises ModelError naming the file and what is wrong with it."""
     if isinstance(model, Model):
         return model
-    proto, name, folder = _read(model)
+    proto, name, folder = read_proto(model)
     _check(proto, name)
     _check_names(proto, name)
     for tensor in _subgraph_tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             external_file(tensor, name, folder)
     _import_standard(proto)
+    proto.ir_version = min(proto.ir_version or _MIDDLE_IR, MAX_IR)
     weights, is_narrow = in_float32(proto, read_weights(proto, name, folder), folder)
     kept = {value.name for value in (*proto.graph.input, *proto.graph.output)}
     weights = without_generated(proto.graph.node, weights, kept)
@@ -186,70 +221,6 @@ def _names(proto: onnx.ModelProto) -> Iterator[str | bytes]:
     for node in (*graph.node, *(n for f in proto.functions for n in f.node)):
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
-
-
-def _read(model: ModelLike) -> tuple[onnx.ModelProto, str, str | None]:
-    if isinstance(model, onnx.ModelProto):
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        return copy, model.graph.name or "model", None
-    if isinstance(model, bytes | bytearray | memoryview):
-        return _parse(bytes(model), "model bytes"), "model bytes", None
-    if not isinstance(model, str | os.PathLike):
-        raise ModelError(f"a model is a path, bytes or a ModelProto, not {type(model).__name__}")
-    path = Path(model)
-    return _parse(_contents(path), str(path)), str(path), str(path.parent.resolve())
-
-
-def _contents(path: Path) -> bytes:
-    """The file's bytes. Raises ModelError where it is no file that can hold a model."""
-    try:
-        if path.is_dir():
-            raise ModelError(f"{path}: is a folder, not an .onnx file")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path}: is no regular file")
-        if path.stat().st_size >= _PROTO_LIMIT:
-            raise ModelError(
-                f"{path}: has over 2 GB, which an ONNX file cannot; save its weights as external "
-                "data, or check that it is a model"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # a null character in the name
-        raise ModelError(f"{str(path)!r}: cannot be read ({error})") from None
-
-
-def _parse(data: bytes, name: str) -> onnx.ModelProto:
-    if not data:
-        raise ModelError(f"{name}: the file is empty")
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(data)
-    except DecodeError:
-        raise ModelError(f"{name}: not an ONNX model{_looks_like(data)}") from None
-    return proto
-
-
-def _looks_like(data: bytes) -> str:
-    """What a file that does not parse seems to be."""
-    start = data[:512].lstrip().lower()
-    for signature, kind in _SIGNATURES.items():
-        if start.startswith(signature):
-            return f": it looks like {kind}"
-    return ", or a damaged or truncated one"
-
-
-_SIGNATURES = {
-    b"pk\x03\x04": "a zip archive (a PyTorch checkpoint, perhaps: export it to ONNX)",
-    b"\x89hdf": "an HDF5 file (Keras weights, perhaps: export them to ONNX)",
-    b"<!doctype": "a web page (a download that failed?)",
-    b"<html": "a web page (a download that failed?)",
-    b"version https://git-lfs": "a Git LFS pointer; fetch the file with git lfs pull",
-    b"\x80\x02": "a Python pickle (a PyTorch checkpoint, perhaps: export it to ONNX)",
-    b"\x1f\x8b": "a gzip file; unpack it first",
-    b"gguf": "a GGUF file",
-}
 
 
 def _subgraph_tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto, ValueInfoProto, helper
 
+from backtrace_onnx.errors import ModelError
 from backtrace_onnx.graph.node_reading import canonical
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.sessions import MAX_IR, make_session
 
 _ELEMENTS = {
     "float": TensorProto.FLOAT,
@@ -44,13 +44,13 @@ def _foreign(model: Model) -> Iterator[str]:
 
 
 def _types(model: Model, wanted: list[str]) -> list[ValueInfoProto]:
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
-    proto.graph.output.extend(ValueInfoProto(name=name) for name in wanted)
+    """What onnxruntime says of these tensors; nothing where it does not load the model."""
+    graph = model.proto.graph
+    outputs = [*graph.output, *(ValueInfoProto(name=name) for name in wanted)]
+    asking = model.with_nodes(graph.node, outputs=outputs)
     try:
-        session = make_session(proto, model.aside, folder=model.folder, optimise=False, threads=1)
-    except Exception:  # onnxruntime raises many types; running the model reports it
+        session = asking.session(optimise=False, threads=1)
+    except ModelError:  # running the model reports it
         return []
     made = {o.name: o for o in session.get_outputs()}
     return [

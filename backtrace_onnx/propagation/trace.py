@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.errors import InputError, ModelError
+from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.sessions import CPU, MAX_IR, Runtime, first_line, make_session
+from backtrace_onnx.model.sessions import CPU, Runtime, first_line
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.propagation.plan import Plan
 
@@ -173,31 +172,18 @@ def _session(
     A CPU computes float16 in float32, and onnxruntime leaves out the rounding between nodes, the
     relevance's included: what is returned as float16 is not what those nodes read.
     """
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    proto.ir_version = min(proto.ir_version or 8, MAX_IR)
-    present = {o.name for o in proto.graph.output}
+    graph, single = model.proto.graph, TensorProto.FLOAT
+    present = {o.name for o in graph.output}
     plain = [name for name in values if name not in present and name not in half]
-    proto.graph.output.extend(ValueInfoProto(name=name) for name in plain)
-    for name in shapes:
-        shape = name + _SHAPE_SUFFIX
-        proto.graph.node.append(helper.make_node("Shape", [name], [shape], name=shape))
-        proto.graph.output.append(ValueInfoProto(name=shape))
-    for name in half:
-        wide = name + _WIDE_SUFFIX
-        proto.graph.node.append(
-            helper.make_node("Cast", [name], [wide], name=wide, to=TensorProto.FLOAT)
-        )
-        proto.graph.output.append(ValueInfoProto(name=wide))
-    try:
-        return make_session(
-            proto,
-            model.aside,
-            runtime=runtime,
-            folder=model.folder,
-            optimise=len(proto.graph.node) < _OPTIMISED,
-        )
-    except Exception as error:  # onnxruntime raises many types
-        raise ModelError(
-            f"{model.name}: onnxruntime does not load it: {first_line(error)}"
-        ) from None
+    added = [
+        *(helper.make_node("Shape", [x], [x + _SHAPE_SUFFIX], x + _SHAPE_SUFFIX) for x in shapes),
+        *(
+            helper.make_node("Cast", [x], [x + _WIDE_SUFFIX], x + _WIDE_SUFFIX, to=single)
+            for x in half
+        ),
+    ]
+    asked = [*plain, *(node.output[0] for node in added)]
+    nodes = [*graph.node, *added]
+    outputs = [*graph.output, *(ValueInfoProto(name=name) for name in asked)]
+    asking = model.with_nodes(nodes, outputs=outputs)
+    return asking.session(runtime, optimise=len(nodes) < _OPTIMISED)

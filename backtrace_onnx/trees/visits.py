@@ -13,7 +13,8 @@ from onnx import helper
 from backtrace_onnx.errors import ModelError, RequestError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.node_reading import canonical, read_node
-from backtrace_onnx.model.loading import ModelLike, load
+from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import first_line, make_session
 from backtrace_onnx.trees.forest import Forest, read_listed
 from backtrace_onnx.trees.leaf_numbers import ML, listed_numbers

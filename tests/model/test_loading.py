@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from backtrace_onnx import BacktraceError, Explainer, ModelError, explain
 from backtrace_onnx.model.loading import load
-from backtrace_onnx.model.sessions import newest_opset
+from backtrace_onnx.model.sessions import MAX_IR, newest_opset
 from backtrace_onnx.model.topology import renamed, subgraphs
 from tests.graphs import changed, mlp, normal
 
@@ -205,3 +205,19 @@ def test_a_renamed_node_reads_new_names_in_its_bodies() -> None:
         assert [list(n.input) for n in graph.node] == [["a"], ["a", "own"]]
         assert [o.name for o in graph.output] == ["sum"]
     assert given.output[0] == "y"
+
+
+@pytest.mark.parametrize(("stated", "runs"), [(0, 8), (10, 10), (99, MAX_IR)])
+def test_a_model_runs_whatever_ir_version_its_file_states(stated: int, runs: int) -> None:
+    proto = mlp()
+    proto.ir_version = stated
+    assert load(proto).proto.ir_version == runs
+    assert np.array_equal(explain(proto, X).relevance["x"], explain(mlp(), X).relevance["x"])
+
+
+def test_a_model_that_does_not_run_is_named() -> None:
+    wrong = load(mlp())
+    node = wrong.proto.graph.node[0]
+    asking = wrong.with_nodes(wrong.proto.graph.node, {node.input[1]: normal(3, 9)})
+    with pytest.raises(ModelError, match="onnxruntime does not load it"):
+        asking.session()
