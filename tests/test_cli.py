@@ -16,25 +16,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from backtrace_onnx import Explanation
-from backtrace_onnx.cli import main
 from backtrace_onnx.report import console
+from tests.command_line import ADULT, DIGIT, MNIST, MODELS, ROWS, saved
 
-MODELS = Path(__file__).parents[1] / "models"
-MNIST, ADULT = MODELS / "mnist_cnn.onnx", MODELS / "adult_mlp.onnx"
-DIGIT, ROWS = MODELS / "samples" / "digit_2.png", MODELS / "samples" / "adult.csv"
 OTHER = MODELS / "samples" / "digit_5.png"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line here: exit code, stdout, stderr."""
-
-    def runner(*arguments: Any) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return runner
 
 
 @pytest.fixture
@@ -42,7 +27,7 @@ def two_inputs(tmp_path: Path) -> Path:
     """y = Relu(a) + b, with a batch axis of 1."""
     tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3]) for n in "aby"]
     nodes = [helper.make_node("Relu", ["a"], ["r"]), helper.make_node("Add", ["r", "b"], ["y"])]
-    return _saved(tmp_path / "two.onnx", nodes, tensors[:2], tensors[2:])
+    return saved(tmp_path / "two.onnx", nodes, tensors[:2], tensors[2:])
 
 
 @pytest.fixture
@@ -50,14 +35,7 @@ def unknown(tmp_path: Path) -> Path:
     """A model with an operator that nobody knows."""
     tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 3]) for n in "xy"]
     nodes = [helper.make_node("Foo", ["x"], ["y"], name="foo", domain="my.ops")]
-    return _saved(tmp_path / "unknown.onnx", nodes, tensors[:1], tensors[1:])
-
-
-def _saved(path: Path, nodes: Any, inputs: Any, outputs: Any) -> Path:
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("my.ops", 1)]
-    graph = helper.make_graph(nodes, "g", inputs, outputs)
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
-    return path
+    return saved(tmp_path / "unknown.onnx", nodes, tensors[:1], tensors[1:])
 
 
 def test_a_picture(run: Any) -> None:
@@ -210,143 +188,6 @@ def test_compile(run: Any, tmp_path: Path) -> None:
     assert (code, err) == (0, "") and f"wrote {tmp_path / 'c.onnx'}" in out
     assert "output logits float32[batch, 2]" in out
     onnx.checker.check_model(tmp_path / "c.onnx")
-
-
-def _ugly(folder: Path) -> dict[str, Path]:
-    files = {
-        "bad.json": b'{"image": [[1, 2',
-        "ragged.json": b"[[1, 2], [3]]",
-        "object.npy": b"\x93NUMPY\x01\x00garbage",
-        "nan.csv": b"1,nan,3\n",
-        "binary.csv": b"\xff\xfe\x00\x01",
-        "x.txt": b"hello",
-        "noending": b"hello",
-        "text.onnx": b"this is a text file, not a model\n",
-        "empty.onnx": b"",
-        "cut.png": DIGIT.read_bytes()[:100],
-    }
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    np.save(folder / "shape.npy", np.zeros((1, 1, 27, 28), np.float32))
-    np.save(folder / "nan.npy", np.full((1, 1, 28, 28), np.nan, np.float32))
-    np.save(folder / "text.npy", np.array(["a"]))
-    return {name: folder / name for name in (*files, "shape.npy", "nan.npy", "text.npy")}
-
-
-UGLY = [
-    ("missing.png", "no such file"),
-    (".", "file without ending"),
-    ("bad.json", "not valid JSON"),
-    ("ragged.json", "not all of the same length"),
-    ("object.npy", "not a NumPy file"),
-    ("nan.csv", "row 1, column 2: 'nan' is not a finite number"),
-    ("binary.csv", "not a .csv file in UTF-8"),
-    ("x.txt", "inputs are .npy, .npz, .json, .csv, a picture"),
-    ("noending", "file without ending"),
-    ("cut.png", "damaged"),
-    ("shape.npy", "axis 2 must be 28"),
-    ("nan.npy", "holds NaN or Inf"),
-    ("text.npy", "image"),
-    ("other=x.npy", "the model has no input 'other'"),
-]
-
-
-@pytest.mark.parametrize(("name", "words"), UGLY)
-def test_bad_inputs(run: Any, name: str, words: str, tmp_path: Path) -> None:
-    _ugly(tmp_path)
-    given = name if "=" in name else tmp_path / name
-    code, out, err = run("explain", MNIST, given, "--out", tmp_path / "out")
-    assert (code, out) == (2, "")
-    assert err.startswith("Error: ") and words in err and "Traceback" not in err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((MNIST,), "no INPUT given; the model takes:\n  image float32[batch, 1, 28, 28]"),
-        ((MNIST, DIGIT, "--target", "10"), "out of range"),
-        ((MNIST, DIGIT, "--target", "cat"), "neither an index nor a label"),
-        ((MNIST, DIGIT, "--target", "1", "--target", "2"), "2 targets for 1 sample(s)"),
-        ((MNIST, DIGIT, "--mode", "magic"), "magic"),
-        ((MNIST, DIGIT, "--task", "magic"), "unknown task"),
-        ((MNIST, DIGIT, "--output", "magic"), "no tensor 'magic'"),
-        ((MNIST, DIGIT, "--engine", "magic"), "Invalid value for '--engine'"),
-        ((MNIST, DIGIT, "--sidecar", "none.json"), "none.json: cannot be read"),
-        ((MNIST, DIGIT, "--sidecar", MODELS / "adult_mlp.sidecar.json"), "no such name"),
-        ((MODELS / "none.onnx", DIGIT), "cannot be read"),
-        ((MODELS, DIGIT), "is a folder"),
-        ((), "Missing argument 'MODEL'"),
-    ],
-)
-def test_wrong_use(run: Any, arguments: tuple[Any, ...], words: str) -> None:
-    code, out, err = run("explain", *arguments)
-    assert (code, out) == (2, "") and words in err and "Traceback" not in err
-
-
-@pytest.mark.parametrize("command", ["explain", "inspect"])
-def test_the_folder_one_stands_in_is_no_model(run: Any, command: str) -> None:
-    code, _, err = run(command, ".")
-    assert code == 2 and "is a folder, not an .onnx file" in err
-
-
-def test_what_reaches_no_input_is_said(run: Any, tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Equal", ["x", "k"], ["same"], name="compare"),
-        helper.make_node("Cast", ["same"], ["y"], to=TensorProto.FLOAT),
-        helper.make_node("Constant", [], ["k"], value_ints=[3]),
-    ]
-    tensors = [
-        helper.make_tensor_value_info("x", TensorProto.INT64, ["n", 4]),
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4]),
-    ]
-    model = _saved(tmp_path / "same.onnx", nodes, tensors[:1], tensors[1:])
-    np.save(tmp_path / "x.npy", np.array([[3, 1, 2, 3]]))
-    code, out, _ = run("explain", model, tmp_path / "x.npy")
-    assert code == 0 and "No relevance reaches the inputs" in out
-    code, out, _ = run("inspect", model)
-    assert code == 0 and "No relevance reaches the inputs: Equal (compare) carry none." in out
-
-
-@pytest.mark.parametrize("name", ["text.onnx", "empty.onnx"])
-@pytest.mark.parametrize("command", ["explain", "inspect"])
-def test_models_that_are_none(run: Any, command: str, name: str, tmp_path: Path) -> None:
-    code, _, err = run(command, _ugly(tmp_path)[name])
-    assert code == 2 and name in err and "Traceback" not in err
-
-
-def test_a_picture_without_a_sidecar(run: Any, tmp_path: Path) -> None:
-    (tmp_path / "m.onnx").write_bytes(MNIST.read_bytes())
-    code, _, err = run("explain", tmp_path / "m.onnx", DIGIT)
-    assert code == 2 and "Put a sidecar beside the model" in err
-
-
-def test_what_cannot_be_explained_exits_3(run: Any, tmp_path: Path) -> None:
-    nodes = [helper.make_node("Det", ["x"], ["y"], name="det")]
-    tensors = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5, 5]),
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"]),
-    ]
-    model = _saved(tmp_path / "det.onnx", nodes, tensors[:1], tensors[1:])
-    np.save(tmp_path / "x.npy", np.eye(5, dtype=np.float32)[None])
-    code, _, err = run("explain", model, tmp_path / "x.npy")
-    assert code == 3 and "Det" in err and "det" in err
-
-
-def test_an_output_folder_that_is_a_file(run: Any, tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("mine")
-    code, _, err = run("explain", MNIST, DIGIT, "--out", tmp_path / "out")
-    assert code == 2 and "is a file, not a folder" in err
-    assert (tmp_path / "out").read_text() == "mine"
-
-
-def test_an_unexpected_error_shows_no_trace(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise ZeroDivisionError("oops")
-
-    monkeypatch.setattr("backtrace_onnx.commands.explain.explained", fail)
-    code, _, err = run("explain", MNIST, DIGIT)
-    assert code == 1 and "unexpected ZeroDivisionError: oops" in err
 
 
 def test_help_imports_nothing_heavy() -> None:

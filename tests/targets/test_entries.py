@@ -16,9 +16,11 @@ from backtrace_onnx.targets.boxes import Boxes
 from backtrace_onnx.targets.entries import as_grid, entry_of, flat_entry
 from tests.detectors import CLASSES, LAYOUTS, PICTURES, detector
 from tests.graphs import FLOAT, model, node, normal
+from tests.targets.entry_models import MODES, quiet_options, speller
 
-MODES = ("default", "contrastive")
 FIRST = {"yolo8": 4, "rows": 4, "yolo5": 5, "apart": 0}
+
+
 COLUMNS = {
     "yolo8": None,
     "rows": Columns(4),  # five columns and more, entries first: taken for objectness otherwise
@@ -84,7 +86,7 @@ def test_compiled_files_take_boxes(layout: str, mode: str, pairs: Any, tmp_path:
     options: Any = {"mode": mode, "task": "detection", "columns": COLUMNS[layout]}
     explainer = bt.Explainer(detector(layout))
     explainer.compile(tmp_path / "m.onnx", **options)
-    session = ort.InferenceSession(tmp_path / "m.onnx", _quiet())
+    session = ort.InferenceSession(tmp_path / "m.onnx", quiet_options())
     feeds = {"x": PICTURES} | ({} if pairs is None else {"target": np.array(pairs)})
     found = session.run(["relevance/x"], feeds)[0]
     want = explainer.explain(PICTURES, target=pairs, **options).relevance["x"]
@@ -93,7 +95,7 @@ def test_compiled_files_take_boxes(layout: str, mode: str, pairs: Any, tmp_path:
 
 def test_a_box_that_is_not_there_explains_nothing_in_a_compiled_file(tmp_path: Path) -> None:
     bt.compile(detector("yolo8"), tmp_path / "m.onnx", task="detection")
-    session = ort.InferenceSession(tmp_path / "m.onnx", _quiet())
+    session = ort.InferenceSession(tmp_path / "m.onnx", quiet_options())
     for pair in ([99, 0], [0, CLASSES]):
         found = session.run(["relevance/x"], {"x": PICTURES, "target": np.array([pair])})[0]
         assert not found.any()
@@ -118,7 +120,7 @@ def test_detectors_are_recognised_and_it_is_said(layout: str, engine: Any) -> No
 @pytest.mark.parametrize("softmax", [False, True])
 def test_what_is_no_detector_stays_a_classification(steps_first: bool, softmax: bool) -> None:
     """Nor is the axis of samples behind the steps taken for a detector's classes."""
-    small = bt.explain(_speller(steps_first, softmax), normal(2, 3, 8, 12))
+    small = bt.explain(speller(steps_first, softmax), normal(2, 3, 8, 12))
     assert small.task == "classification" and len(small.target) == 2
     assert not any("detector" in str(note) for note in small.notes)
 
@@ -185,52 +187,6 @@ def test_entries_and_places_are_each_other_s_inverse(shape: tuple[int, ...]) -> 
                 assert entry_of(shape, axis, int(flat)) == (entry, column)
 
 
-def _speller(steps_first: bool = False, softmax: bool = True) -> onnx.ModelProto:
-    """A picture [N, 3, 8, W] -> 5 classes of each of its columns."""
-    nodes = [
-        node("Conv", ["x", "w"], ["h"], "read"),
-        node("Squeeze", ["h", "two"], ["s"]),
-        node("Transpose", ["s"], ["t"], perm=[2, 0, 1] if steps_first else [0, 2, 1]),
-        node("Softmax", ["t"], ["y"], axis=-1) if softmax else node("Identity", ["t"], ["y"]),
-    ]
-    shape = ["W", "N", 5] if steps_first else ["N", "W", 5]
-    weights = {"w": normal(5, 3, 8, 1, seed=6), "two": np.array([2])}
-    return model(nodes, {"x": (FLOAT, ["N", 3, 8, "W"])}, {"y": (FLOAT, shape)}, weights)
-
-
-@pytest.mark.parametrize("steps_first", [False, True])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
-def test_a_step_s_class_is_explained_by_its_step(steps_first: bool, mode: str, engine: Any) -> None:
-    x = normal(2, 3, 8, 12, seed=7)
-    explainer = bt.Explainer(_speller(steps_first), engine=engine)
-    made = explainer.explain(x, task="ctc", target=(4, 2), mode=mode)
-    reached = np.abs(made.relevance["x"]).sum(axis=(1, 2))
-    assert (reached[:, 4] > 0).all()
-    assert not np.delete(reached, 4, axis=1).any()
-    start = made.ledger.total().start
-    y = made.outputs["y"].swapaxes(0, 1) if steps_first else made.outputs["y"]
-    np.testing.assert_allclose(start[0], y[:, 4, 2], rtol=1e-5)
-    if mode == "contrastive":
-        np.testing.assert_allclose(start[1], 1 - y[:, 4, 2], rtol=1e-4)
-
-
-@pytest.mark.parametrize("softmax", [False, True])
-def test_the_surest_letter_is_explained_unless_another_is_asked_for(softmax: bool) -> None:
-    x = normal(1, 3, 8, 3, seed=8)  # fewer steps than classes
-    made = bt.explain(_speller(softmax=softmax), x, task="ctc")
-    letters = np.delete(made.outputs["y"][0], 0, axis=1)
-    step, label = np.unravel_index(letters.argmax(), letters.shape)
-    assert made.target is not None
-    assert entry_of((3, 5), 1, int(made.target[0])) == (step, label + 1)
-
-
-def _quiet() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return options
-
-
 def _proposer() -> onnx.ModelProto:
     """A picture -> offsets[N, 4, h, w] and probabilities[N, 2, h, w], as MTCNN's P-Net."""
     nodes = [
@@ -268,43 +224,3 @@ def test_a_grid_of_proposals_is_a_detector_s(engine: Any) -> None:
     found = read.found(1, 1)[0]
     assert found.corners is not None
     np.testing.assert_allclose(found.corners, corner + 12 * offsets, rtol=1e-5)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("mode", MODES)
-def test_files_are_compiled_for_the_task_that_explaining_takes(
-    layout: str, mode: str, tmp_path: Path
-) -> None:
-    explainer = bt.Explainer(detector(layout))
-    explainer.compile(tmp_path / "m.onnx", mode=mode, target=None)
-    session = ort.InferenceSession(tmp_path / "m.onnx", _quiet())
-    made = explainer.explain(PICTURES, mode=mode)
-    assert session.get_modelmeta().custom_metadata_map["backtrace.task"] == made.task
-    found = session.run(["relevance/x"], {"x": PICTURES})[0]
-    np.testing.assert_allclose(found, made.relevance["x"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("layout", ["yolo8", "rows", "yolo5"])
-def test_boxes_whose_number_is_not_known_are_asked_for_by_task(layout: str, tmp_path: Path) -> None:
-    proto = detector(layout)
-    for dim in proto.graph.output[0].type.tensor_type.shape.dim:
-        dim.dim_param = "unknown"
-    for dim in proto.graph.input[0].type.tensor_type.shape.dim[2:]:
-        dim.dim_param = "side"
-    with pytest.raises(bt.RequestError, match=r"'y'.*task='detection'"):
-        bt.compile(proto, tmp_path / "m.onnx")
-    bt.compile(proto, tmp_path / "m.onnx", task="classification")
-
-
-def test_rows_of_a_picture_that_are_no_boxes_are_compiled_as_they_are_explained(
-    tmp_path: Path,
-) -> None:
-    proto = detector("rows")
-    next(n for n in proto.graph.node if n.op_type == "Sigmoid").op_type = "Tanh"
-    explainer = bt.Explainer(proto)
-    explainer.compile(tmp_path / "m.onnx")
-    session = ort.InferenceSession(tmp_path / "m.onnx", _quiet())
-    found = session.run(["relevance/x"], {"x": PICTURES})[0]
-    made = explainer.explain(PICTURES)
-    assert made.task == "classification"
-    np.testing.assert_allclose(found, made.relevance["x"], rtol=1e-4, atol=1e-5)
