@@ -1,88 +1,74 @@
-"""The backend that writes: every operation becomes a plain ONNX node."""
+"""The backend that writes: every operation becomes a plain ONNX node, a loop over steps a Scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from onnx import NodeProto, helper
+from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
-from backtrace_onnx.errors import CompileError
-from backtrace_onnx.ops.gates import Gate
-from backtrace_onnx.ops.policy import SMALLEST_MASS
-from backtrace_onnx.ops.policy_scalars import Scalar, number
-from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Value, ints
+from backtrace_onnx.backends.node_writer import NodeWriter
+from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.model.topology import living
+from backtrace_onnx.ops.vocabulary import Value
 
-if TYPE_CHECKING:
-    from backtrace_onnx.graph.graph import Node
-    from backtrace_onnx.ops.policy import Policy
+_COMPARISONS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
+_TRUTHS = _COMPARISONS | {"Not", "And", "Or", "Xor", "IsInf", "IsNaN"}
+_ARITHMETIC = frozenset({"Abs", "Add", "Div", "Exp", "Max", "Min", "Mul", "Neg", "Sign", "Sub"})
+_ELEMENTWISE = _TRUTHS | _ARITHMETIC | {"Cast", "Relu", "Where"}
 
-
-NEWEST_OPSET = 20
-"""Greatest version of ai.onnx whose words are used."""
+StepText = Callable[..., tuple[Sequence[Value], Sequence[Value]]]
+"""`(ops, carried, *rows) -> (carried, outputs)`."""
 
 
-def _bias_sign(b: Value) -> Sign:
-    array = b.array if isinstance(b, Constant) else b
-    if not isinstance(array, np.ndarray):
-        return Sign.ANY
-    return Sign.NONZERO if bool((abs(array) >= SMALLEST_MASS).all()) else Sign.ANY
+class EmitOps(NodeWriter):
+    """Operations as nodes of the graph that is being written."""
+
+    def scan(
+        self,
+        text: StepText,
+        carried: Sequence[Value],
+        stacked: Sequence[Value],
+        *,
+        back: bool = False,
+    ) -> tuple[list[Value], list[Value]]:
+        step = StepOps(self, stacked)
+        after, outputs = text(step, [step.state() for _ in carried], *step.rows)
+        return step.close(carried, after, outputs, back)
 
 
-def _coefficients(policy: Policy, *masses: Value) -> tuple[tuple[Value, ...], ...]:
-    """What a policy's function makes of masses, bias and relevance: (aP, aN, to_bias) each."""
-    given = (Scalar(x) if isinstance(x, Symbol) else x for x in masses)
-    return tuple(tuple(map(number, made)) for made in policy.coefficients(*given))
+class StepOps(EmitOps):
+    """Writes the text of one step.
 
-
-class EmitOps(Ops):
-    """Collects nodes and constants. Equal nodes are written once.
-
-    Args:
-        dtype: NumPy dtype relevance is computed in.
-        prefix: first part of every node and tensor name written here.
-        known: constants the graph has already, by name.
-        ledger: whether totals are written as well.
-        opset: version of ai.onnx of the graph written to.
+    What does not depend on what is carried, and is elementwise, is written outside for all steps
+    at once; the body reads a row of it. Factors from outside, one after another, are one factor.
     """
 
-    def __init__(
-        self,
-        dtype: npt.DTypeLike,
-        *,
-        prefix: str = "relevance",
-        known: frozenset[str] = frozenset(),
-        ledger: bool = False,
-        reserved: frozenset[str] = frozenset(),
-        opset: int = NEWEST_OPSET,
-    ) -> None:
-        self.opset = opset
-        self.dtype = np.dtype(dtype)
-        self.nodes: list[NodeProto] = []
-        self.constants: dict[str, npt.NDArray[Any]] = {}
-        self.scopes = [prefix]
-        self._known = known
-        self._ledger = ledger
-        self.samples: Value | None = None
-        self._names: set[str] = set(reserved)
-        self._written: dict[tuple[Any, ...], Value] = {}
+    def __init__(self, outer: EmitOps, stacked: Sequence[Value]) -> None:
+        super().__init__(outer.dtype)
+        self._outer, self.scopes = outer, outer.scopes
+        self._inside: set[str] = set()
+        self._rows: dict[str, str] = {}
+        self._types: dict[str, int] = {}
+        self._states: list[str] = []
+        self._scaled: dict[str, tuple[Symbol, Value]] = {}
+        self.rows = [self.symbol(x) for x in stacked]
+        self._stacked = {row.name for row in self.rows}
 
-    @property
-    def keeps_ledger(self) -> bool:
-        return self._ledger
+    def fresh(self, last: str) -> str:
+        return self._outer.fresh(last)
 
-    @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Name what is written meanwhile `prefix/name/...`."""
-        self.scopes.append(name)
-        try:
-            yield
-        finally:
-            self.scopes.pop()
+    def symbol(self, x: Value) -> Symbol:
+        if isinstance(x, Symbol) and x.ops is self:
+            return x
+        outside = self._outer.symbol(x)
+        return Symbol(self, outside.name, outside.sign)
+
+    def state(self) -> Symbol:
+        """One more carried tensor."""
+        self._states.append(self.fresh("state"))
+        self._inside.add(self._states[-1])
+        return Symbol(self, self._states[-1])
 
     def op(
         self,
@@ -92,183 +78,111 @@ class EmitOps(Ops):
         outputs: int = 1,
         domain: str = "",
     ) -> Value:
-        names = tuple("" if x is None else self.symbol(x).name for x in inputs)
-        attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
-        key = (domain, op_type, names, outputs, repr(sorted(attributes.items())))
-        if key not in self._written:
-            self._written[key] = self._append(op_type, names, attributes, outputs, domain)
-        return self._written[key]
+        names = {self.symbol(x).name for x in inputs if x is not None}
+        stacked = bool(names & self._stacked)
+        if op_type in ("Mul", "Div") and names & self._inside and names - self._inside:
+            scaled = self._scale(op_type, *map(self.symbol, inputs))
+            if scaled is not None:
+                return scaled
+        if names & self._inside or (stacked and op_type not in _ELEMENTWISE):
+            rows = [None if x is None else Symbol(self, self._row(self.symbol(x))) for x in inputs]
+            made = super().op(op_type, rows, attributes, outputs, domain)
+            self._inside.update(x.name for x in (made if outputs > 1 else (made,)))
+            return made
+        made = self._outer.op(op_type, [self._outside(x) for x in inputs], attributes, outputs)
+        found = tuple(self.symbol(x) for x in (made if outputs > 1 else (made,)))
+        if stacked:
+            self._stacked.update(x.name for x in found)
+        self._types.update(dict.fromkeys((x.name for x in found), self._type(op_type, attributes)))
+        return found if outputs > 1 else found[0]
 
-    def _append(
-        self,
-        op_type: str,
-        names: Sequence[str],
-        attributes: dict[str, Any],
-        outputs: int,
-        domain: str,
-    ) -> Value:
-        label = self.fresh(op_type)
-        made = [label if i == 0 else f"{label}:{i}" for i in range(outputs)]
-        node = helper.make_node(op_type, names, made, name=label, domain=domain, **attributes)
-        self.nodes.append(node)
-        symbols = tuple(Symbol(self, name) for name in made)
-        return symbols if outputs > 1 else symbols[0]
+    def _scale(self, op_type: str, x: Symbol, y: Symbol) -> Symbol | None:
+        """A product with a factor from outside, not written yet; None where it is no such thing."""
+        if x.name not in self._inside:
+            x, y = y, x
+            if op_type == "Div":
+                return None
+        source, factor = self._scaled.get(x.name, (x, self.scalar(1)))
+        is_first = x.name not in self._scaled and op_type == "Mul"
+        made = Symbol(self, self.fresh("scaled"))
+        self._scaled[made.name] = source, y if is_first else self.op(op_type, (factor, y))
+        self._inside.add(made.name)
+        return made
 
-    def forget(self) -> None:
-        """Forget what was written so far: equal nodes are written again from here on."""
-        self._written.clear()
-
-    def output(self, x: Value, name: str) -> str:
-        """Give a value a name of its own; returns it."""
-        self._names.add(name)
-        self.nodes.append(helper.make_node("Identity", [self.symbol(x).name], [name], name=name))
-        return name
-
-    def fresh(self, last: str) -> str:
-        """A name nobody has: scopes joined by `/`, `last`, and a number where needed."""
-        base = "/".join([*self.scopes, last])
-        name, count = base, 1
-        while name in self._names:
-            count += 1
-            name = f"{base}_{count}"
-        self._names.add(name)
-        return name
-
-    def symbol(self, x: Value) -> Symbol:
-        """The tensor for a value: symbols as they are; arrays and numbers become constants."""
-        if isinstance(x, Symbol):
+    def _whole(self, x: Symbol) -> Symbol:
+        """A tensor of the body, written if it was not yet."""
+        if x.name not in self._scaled:
             return x
-        if isinstance(x, Constant):
-            if x.name not in self._known and x.name not in self.constants:
-                self.constants[x.name] = x.array
-            return Symbol(self, x.name)
-        if isinstance(x, bool):
-            return self._small(np.asarray(x))
-        if isinstance(x, float | int):
-            return self._small(np.asarray(x, self.dtype))
-        return self._small(np.asarray(x))
+        source, factor = self._scaled[x.name]
+        factor = Symbol(self, self._row(self.symbol(factor)))
+        made: Symbol = super().op("Mul", (source, factor))
+        self._inside.add(made.name)
+        return made
 
-    def _small(self, array: npt.NDArray[Any]) -> Symbol:
-        key = ("constant", array.dtype.str, array.shape, array.tobytes())
-        if key not in self._written:
-            name = self.fresh("constant")
-            self.constants[name] = array
-            self._written[key] = Symbol(self, name)
-        found: Symbol = self._written[key]
-        return found
+    def _outside(self, x: Value) -> Value:
+        return Symbol(self._outer, x.name, x.sign) if isinstance(x, Symbol) else x
 
-    def require(self, opset: int, what: str) -> None:
-        if self.opset < opset:
-            raise CompileError(
-                f"node {self.scopes[-1]!r}: {what} takes opset {opset}, the model has "
-                f"{self.opset}; onnx.version_converter.convert_version(model, {opset}) changes that"
-            )
+    def _type(self, op_type: str, attributes: dict[str, Any] | None) -> int:
+        if op_type in _TRUTHS:
+            return TensorProto.BOOL
+        return int((attributes or {}).get("to", self.float_type))
 
-    def only_eager(self, what: str) -> CompileError:
-        return super().only_eager(f"node {self.scopes[-1]!r}: {what}")
+    def _row(self, x: Symbol) -> str:
+        """Name by which the body reads a tensor: a row of what is stacked, all else as it is."""
+        if x.name not in self._stacked:
+            return self._whole(x).name
+        if x.name not in self._rows:
+            self._rows[x.name] = self.fresh("row")
+        return self._rows[x.name]
 
-    def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
-        return text(self, *args)
-
-    def scan(
-        self,
-        text: Callable[..., Any],
-        carried: Sequence[Value],
-        stacked: Sequence[Value],
-        *,
-        back: bool = False,
+    def close(
+        self, start: Sequence[Value], after: Sequence[Value], outputs: Sequence[Value], back: bool
     ) -> tuple[list[Value], list[Value]]:
-        from backtrace_onnx.backends.stepping import write_scan
-
-        return write_scan(self, text, carried, stacked, back)
-
-    def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        made = self.op(
-            node.op_type, inputs, dict(node.attributes), max(len(node.outputs), 1), node.domain
+        """Write the Scan. Returns what is carried in the end, and the outputs stacked."""
+        results = self._results([*after, *outputs])
+        alive = living(self.nodes, set(results))
+        read = {name for node in alive for name in node.input}
+        rows = {x: row for x, row in self._rows.items() if row in read}
+        body = helper.make_graph(
+            alive,
+            self.fresh("body"),
+            [
+                *(self._info(name) for name in self._states),
+                *(self._info(row, self._types.get(x)) for x, row in rows.items()),
+            ],
+            [self._info(name) for name in results],
         )
-        return made if isinstance(made, tuple) else (made,)
-
-    @property
-    def sample_count(self) -> Value:
-        return ints(1) if self.samples is None else self.Reshape(self.samples, ints(1))
-
-    def total(self, x: Value, sample_axis: int | None) -> Value | None:
-        if not self._ledger:
-            return None
-        wide = self.Cast(x, to=11)
-        if sample_axis is None or self.samples is None:
-            return self.ReduceSum(wide, keepdims=0)
-        if sample_axis:
-            wide = self.ReduceSum(wide, np.arange(sample_axis), keepdims=0)
-        along = self.ReduceSum(self.Flatten(wide, axis=1), ints(1), keepdims=0)
-        if getattr(sample_axis, "alone", False):
-            return along
-        return self._by_sample(along, getattr(sample_axis, "inner", 0))
-
-    def _by_sample(self, along: Value, inner: int) -> Value:
-        """Totals along an axis in which samples are merged (`graph.SampleAxis`), by sample.
-
-        What does not divide into samples is spread evenly.
-        """
-        size, count, one = self.Squeeze(self.Shape(along)), self.samples, np.int64(1)
-        places = self.Range(np.int64(0), size, one)
-        if inner:
-            sample = self.Mod(self.Div(places, np.int64(inner)), count)
-        else:
-            sample = self.Div(self.Mul(places, count), self.Max(size, one))
-        own = self.Equal(self.Unsqueeze(self.Range(np.int64(0), count, one), ints(1)), sample)
-        divides = self.Equal(self.Mod(size, self.Mul(count, np.int64(max(inner, 1)))), np.int64(0))
-        even = self.Reciprocal(self.Cast(count, to=11))
-        return self.MatMul(self.Where(divides, self.Cast(own, to=11), even), along)
-
-    def share(
-        self,
-        policy: Policy,
-        p: Value,
-        n: Value | None,
-        b: Value | None,
-        r: list[Value],
-        gate: Gate | None,
-        sample_axis: int | None,
-    ) -> Shared:
-        p_sign = Sign.ANY if policy.reading == "signed" and n is None else Sign.MAGNITUDE
-        p, r = Symbol(self, self.symbol(p).name, p_sign), [self.symbol(x) for x in r]
-        negative = 0.0 if n is None else Symbol(self, self.symbol(n).name, Sign.MAGNITUDE)
-        bias = 0.0 if b is None else Symbol(self, self.symbol(b).name, _bias_sign(b))
-        low = high = None
-        if gate is not None:
-            t = p - negative + bias
-            low, high = t < gate[0], t > gate[1]
-            p, negative = low.where(0.0, p), high.where(0.0, negative)
-        result = _coefficients(policy, p, negative, bias, *r)
-        coefficients = [
-            (
-                self._per_unit(a if low is None else low.where(0.0, a), p),
-                None if n is None else self._per_unit(z if high is None else high.where(0.0, z), p),
+        label = self.fresh("Scan")
+        made = [f"{label}:{i}" if i else label for i in range(len(results))]
+        names = [*(self._outer.symbol(x).name for x in start), *rows]
+        directions = [int(back)]
+        self._outer.nodes.append(
+            helper.make_node(
+                "Scan",
+                names,
+                made,
+                name=label,
+                body=body,
+                num_scan_inputs=len(rows),
+                scan_input_directions=directions * len(rows),
+                scan_output_directions=directions * len(outputs) or None,
             )
-            for a, z, _ in result
-        ]
-        if not self._ledger:
-            return Shared(coefficients, [None] * len(r), [None] * len(r))
-        to_bias = [
-            # 0 * r + z: a share of every unit, also where the policy gave one number for all
-            None if is_zero(z) else self.total(self.Mul(x, self.scalar(0)) + z, sample_axis)
-            for x, (_, _, z) in zip(r, result, strict=True)
-        ]
-        unassigned = [
-            self.total(x - self._spent(p, a) - self._spent(negative, c) - z, sample_axis)
-            for x, (a, c), (_, _, z) in zip(r, coefficients, result, strict=True)
-        ]
-        return Shared(coefficients, to_bias, unassigned)
+        )
+        symbols: list[Value] = [Symbol(self._outer, name) for name in made]
+        return symbols[: len(after)], symbols[len(after) :]
 
-    def _spent(self, mass: Value, coefficient: Value | None) -> Value:
-        """What a unit's mass is sent: coefficient * mass, and nothing where that is infinite."""
-        if coefficient is None or not isinstance(mass, Symbol):
-            return 0.0
-        return self.Where(self.IsInf(mass), self.zero(), coefficient * mass)
+    def _results(self, values: Sequence[Value]) -> list[str]:
+        """A name made in the body for every result, each once."""
+        names: list[str] = []
+        found = [self._row(self.symbol(x)) for x in values]
+        made = {name for node in self.nodes for name in node.output}
+        for name in found:
+            if name not in made or name in names:
+                copy = self.fresh("Identity")
+                self.nodes.append(helper.make_node("Identity", [name], [copy], name=copy))
+                name = copy
+            names.append(name)
+        return names
 
-    def _per_unit(self, coefficient: Value, p: Value) -> Value:
-        """A policy's coefficient for every unit, where it gave one number for them all."""
-        if isinstance(coefficient, Symbol):
-            return coefficient
-        return self.Expand(self.scalar(coefficient), self.Shape(p))
+    def _info(self, name: str, element: int | None = None) -> ValueInfoProto:
+        return helper.make_tensor_value_info(name, element or self.float_type, None)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.ops.policy import SMALLEST_MASS
-from backtrace_onnx.ops.vocabulary import Value
-
-if TYPE_CHECKING:
-    from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.ops.vocabulary import Ops, Value
 
 
 class Sign(IntEnum):
@@ -28,12 +24,20 @@ class Sign(IntEnum):
     POSITIVE = 4
 
 
+class SymbolicOps(Ops):
+    """Operations that symbols append to a graph."""
+
+    def symbol(self, x: Value) -> Symbol:
+        """The tensor for a value: symbols as they are; arrays and numbers become constants."""
+        raise NotImplementedError
+
+
 class Symbol:
     """A tensor of the graph being written; arithmetic on it appends nodes."""
 
     __slots__ = ("name", "ops", "sign")
 
-    def __init__(self, ops: EmitOps, name: str, sign: Sign = Sign.ANY) -> None:
+    def __init__(self, ops: SymbolicOps, name: str, sign: Sign = Sign.ANY) -> None:
         self.ops, self.name, self.sign = ops, name, sign
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from backtrace_onnx.ops.op import Op
-from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.ops.words import Value, Words, ints
 
 
 class Window:
@@ -54,11 +54,11 @@ class Window:
         """Strides and dilations alone, for the unpadded form."""
         return {"strides": self.strides, "dilations": self.dilations}
 
-    def size(self, e: Ops, shape: Value) -> Value:
+    def size(self, e: Words, shape: Value) -> Value:
         """The spatial part of a shape."""
         return e.Slice(shape, ints(2), ints(2 + self.rank))
 
-    def first(self, e: Ops, shape: Value) -> Value:
+    def first(self, e: Words, shape: Value) -> Value:
         """Padding before every spatial axis, int64[rank]; computed where the shape decides it."""
         if not self.auto_pad.startswith("SAME"):
             return ints(*self.pads[: self.rank])
@@ -70,7 +70,7 @@ class Window:
             total = e.Add(total, ints(1))
         return e.Div(total, ints(2))
 
-    def exact_pads(self, e: Ops, shape: Value, made: Value) -> tuple[Value, Value]:
+    def exact_pads(self, e: Words, shape: Value, made: Value) -> tuple[Value, Value]:
         """(before, after): pads with which the windows of a result of shape `made` just fit.
 
         `after` is negative where the windows leave the end of the input out.
@@ -78,7 +78,7 @@ class Window:
         first = self.first(e, shape)
         return first, e.Sub(self.covered(e, made), e.Add(first, self.size(e, shape)))
 
-    def covered(self, e: Ops, made: Value) -> Value:
+    def covered(self, e: Words, made: Value) -> Value:
         """Extent of as many windows as a result of shape `made` has, int64[rank]."""
         steps = e.Mul(e.Sub(self.size(e, made), ints(1)), ints(*self.strides))
         return e.Add(steps, ints(*self.reach))
@@ -89,14 +89,14 @@ class Window:
         bare.pads, bare.auto_pad = (0,) * 2 * self.rank, "NOTSET"
         return bare
 
-    def padded(self, e: Ops, x: Value, before: Value, after: Value, value: Value) -> Value:
+    def padded(self, e: Words, x: Value, before: Value, after: Value, value: Value) -> Value:
         """x[., ., *spatial] padded, or cut where negative."""
         return e.Pad(x, e.Concat(ints(0, 0), before, ints(0, 0), after, axis=0), value)
 
-    def cut(self, e: Ops, x: Value, before: Value, after: Value) -> Value:
+    def cut(self, e: Words, x: Value, before: Value, after: Value) -> Value:
         """The inverse of `padded`; what was cut comes back as 0."""
         return self.padded(e, x, e.Neg(before), e.Neg(after), e.zero())
 
-    def each_channel(self, e: Ops, x: Value) -> Value:
+    def each_channel(self, e: Words, x: Value) -> Value:
         """x[samples, channels, *spatial] as [samples * channels, 1, *spatial]."""
         return e.Reshape(x, e.Concat(ints(-1, 1), self.size(e, e.Shape(x)), axis=0))

@@ -33,7 +33,8 @@ def test_detections_are_entries_of_one_sample(batch: Any, mode: str) -> None:
     assert made.layout == OutputAxes(None, 1, 2)
     assert made.target is not None and made.target.tolist() == [3 * 7 + 5]
     good, bad = started(y[3], 5)
-    want = {"contrastive": [good, bad], "default": [abs(y[3, 5])], "epsilon": [y[3, 5]]}[mode]
+    score = np.log(y[3, 5] / (1 - y[3, 5]))  # where signed modes start: before the sigmoid
+    want = {"contrastive": [good, bad], "default": [abs(y[3, 5])], "epsilon": [score]}[mode]
     assert made.ledger.total().start[:, 0] == pytest.approx(want, abs=1e-5)
     assert made.axes == {"x": 0}
 

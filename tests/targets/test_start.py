@@ -106,6 +106,6 @@ def test_an_unknown_task_lists_those_there_are() -> None:
 
 
 def test_an_unknown_mode_lists_those_there_are() -> None:
-    for mode in ("guess", ["default"], None):
-        with pytest.raises(RequestError, match="there are: contrastive, default, epsilon"):
+    for mode in ("guess", None):
+        with pytest.raises(RequestError, match=r"there are: .*contrastive, .*default, .*epsilon"):
             Explainer(VECTOR).explain(Y, mode=mode)  # type: ignore[arg-type]

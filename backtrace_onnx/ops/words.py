@@ -1,0 +1,138 @@
+"""The words of ONNX: every operator as a call, `e.Conv(x, w, pads=[1, 1, 1, 1])`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import CompileError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.graph.graph import Node
+
+Value: TypeAlias = Any
+"""An array (eager), a `Constant`, or a `Symbol` (emit)."""
+
+
+class Constant(NamedTuple):
+    """A model constant: its array, under the name that identifies it."""
+
+    name: str
+    array: npt.NDArray[Any]
+
+
+class Words:
+    """Every ONNX operator as a method, and what is known of the values that are worked on.
+
+    Subclasses define `op`, `apply`, `total` and `shape`.
+    """
+
+    dtype: np.dtype[Any]
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Value],
+        attributes: dict[str, Any] | None = None,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Value:
+        """One ONNX operator; a tuple if `outputs` > 1."""
+        raise NotImplementedError
+
+    def __getattr__(self, op_type: str) -> Callable[..., Value]:
+        if not op_type[:1].isupper():
+            raise AttributeError(op_type)
+
+        def call(*inputs: Value, outputs: int = 1, **attributes: Any) -> Value:
+            return self.op(op_type, inputs, attributes, outputs)
+
+        return call
+
+    def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        """`text(ops, *args)`: a piece of ONNX text with tensor arguments, known by `key`.
+
+        The eager backend makes one onnxruntime session of it and keeps that under `key`, so the
+        text may depend on nothing but its arguments and what `key` names.
+        """
+        raise NotImplementedError
+
+    def scan(
+        self,
+        text: Callable[..., Any],
+        carried: Sequence[Value],
+        stacked: Sequence[Value],
+        *,
+        back: bool = False,
+    ) -> tuple[list[Value], list[Value]]:
+        """`text(ops, carried, *rows) -> (carried, outputs)` for every row of what is stacked.
+
+        From the last row to the first if `back`. Returns what is carried in the end, and the
+        outputs stacked in the order of the rows. To be asked for inside of `apply`.
+        """
+        raise NotImplementedError
+
+    def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Outputs of the node itself, run on other inputs; None for outputs without a name."""
+        raise NotImplementedError
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """What is computed or written meanwhile belongs to the node `name`."""
+        yield
+
+    def require(self, opset: int, what: str) -> None:
+        """State that what follows takes operators of this opset.
+
+        Raises CompileError, naming `what`, where the graph that is written has an older one.
+        """
+
+    def same_shape(self, a: Value, b: Value) -> bool:
+        """Whether two shapes are equal, if that can be told now."""
+        raise self.only_eager("passing relevance through unsupported operators")
+
+    def shape(self, x: Value) -> Value:
+        """Shape of a tensor, int64[rank]."""
+        return self.Shape(x)
+
+    def total(self, x: Value, sample_axis: int | None) -> Value | None:
+        """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""
+        raise NotImplementedError
+
+    @property
+    def keeps_ledger(self) -> bool:
+        """Whether totals are wanted."""
+        raise NotImplementedError
+
+    @property
+    def sample_count(self) -> Value:
+        """How many samples there are, int64[1]."""
+        raise NotImplementedError
+
+    @property
+    def float_type(self) -> int:
+        """TensorProto element type that relevance is computed in."""
+        from onnx.helper import np_dtype_to_tensor_dtype
+
+        return int(np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def scalar(self, value: float) -> npt.NDArray[Any]:
+        """A rank-0 constant of the relevance's dtype."""
+        return np.asarray(value, self.dtype)
+
+    def zero(self) -> npt.NDArray[Any]:
+        """0 of the relevance's dtype."""
+        return self.scalar(0)
+
+    def only_eager(self, what: str) -> CompileError:
+        """The error of a pass that has no ONNX text."""
+        return CompileError(f"{what} cannot be written as standard ONNX nodes; use explain instead")
+
+
+def ints(*values: int) -> npt.NDArray[np.int64]:
+    """A constant int64 vector."""
+    return np.array(values, np.int64)
