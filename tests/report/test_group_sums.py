@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from backtrace_onnx import Explainer, Explanation, InputError, RequestError
 from backtrace_onnx.cli import commands, main
-from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.ranking import rank
