@@ -21,6 +21,7 @@ from backtrace_onnx.graph.node_reading import canonical, read_node
 from backtrace_onnx.model.constant_folding import fold
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.opsets import OLDEST_OPSET, upgraded
+from backtrace_onnx.model.topology import renamed
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.passes.dynamic_quantisation import floated
 from backtrace_onnx.passes.runtime_types import stated
@@ -132,8 +133,7 @@ class _TextWriter:
             del self.ops.nodes[before:]
             self.ops.forget()
             return None
-        nodes = self.ops.nodes[before:]
-        nodes += _named(made, op.node, nodes)
+        nodes = _named(made, op.node, self.ops.nodes[before:])
         self.ops.forget()
         for node in nodes:
             node.metadata_props.extend(proto.metadata_props)
@@ -171,21 +171,18 @@ def _check_count(op: Op, text: Any) -> None:
 def _named(
     made: Sequence[Symbol | None], node: Node, nodes: Sequence[onnx.NodeProto]
 ) -> list[onnx.NodeProto]:
-    """Give the outputs the names they have; returns nodes for those that must be copied."""
+    """The nodes whose outputs have the names of the node's, with copies where one has two names."""
     inner = {name for written in nodes for name in written.output}
-    copies, renamed = [], {}
+    copies, names = [], {}
     for symbol, name in zip(made, node.outputs, strict=False):
         if symbol is None or not name:
             continue
-        if symbol.name in inner and symbol.name not in renamed:
-            renamed[symbol.name] = name
+        if symbol.name in inner and symbol.name not in names:
+            names[symbol.name] = name
         else:
-            source = renamed.get(symbol.name, symbol.name)
+            source = names.get(symbol.name, symbol.name)
             copies.append(helper.make_node("Identity", [source], [name], name=f"{name}/copy"))
-    for written in nodes:
-        written.input[:] = [renamed.get(i, i) for i in written.input]
-        written.output[:] = [renamed.get(o, o) for o in written.output]
-    return copies
+    return [*(renamed(written, names) for written in nodes), *copies]
 
 
 def _dtype(op: Op) -> Any:
