@@ -59,6 +59,19 @@ def commands() -> None:
     help="Signed modes (epsilon) start at the scores that a softmax or sigmoid makes "
     "probabilities of; this asks for the probabilities themselves.",
 )
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="zeros|mean|blur|FILE",
+    help="What modes that compare compare with; repeat it for several, which are averaged. A "
+    "FILE's rows are one each; mean is that of --background.",
+)
+@click.option(
+    "--background",
+    type=click.Path(path_type=Path),
+    help="File or folder of samples that expected_gradients, or the mean, compare with.",
+)
 @click.option("--continuation", help="Language models: text whose every token is explained.")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model reads.")
 @click.option(
@@ -94,8 +107,16 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     without an INPUT, this prints what the model takes.
 
     \b
+    Modes:
+      what an answer is made of: default, contrastive, epsilon
+      the same with sign: lrp, attnlrp, cp-lrp, cnn, vit
+      rules of single layers: alphabeta, box, flat, gamma, wsquare, zplus
+      compared to a baseline: deeplift, integrated_gradients, expected_gradients
+      what would change it: gradient, gradient_x_input, smoothgrad, gradcam
+
+    \b
     Keys of --json:
-      model, mode, task, output, files
+      model, mode, computes, conserved (score, difference or nothing), task, output, files
       samples[]: sample, source, mask {inside, of} or null
         prediction, target, other: {index, label, value, probability} or null
         same_as: number of an earlier sample with the same relevance bit for bit, or null

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.ops.walks import Conserved
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
 from backtrace_onnx.targets.output_axes import OutputAxes
@@ -59,6 +60,9 @@ class Explanation:
         notes: what was assumed or is doubtful, a sentence each.
         binary: "probability" where the output's one entry is that of class 1 of two, "decision"
             where it is its score, and `target` a class; else "".
+        computes: what the mode computes, in one line.
+        conserved: what the ledger's parts add up to: the "score" that is explained, its
+            "difference" to that of a baseline, or "nothing" that the mode promises.
     """
 
     relevance: Mapping[str, Array]
@@ -77,6 +81,8 @@ class Explanation:
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)
     binary: TwoClasses = ""
+    computes: str = ""
+    conserved: Conserved = "score"
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

@@ -9,6 +9,7 @@ from typing import Any
 from backtrace_onnx.commands.batch_parts import parts_of_batch
 from backtrace_onnx.commands.entry_parts import PickedEntry, entry_parts, labels_named
 from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.commands.reference_options import references
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
 from backtrace_onnx.commands.target_options import (
     TargetChoice,
@@ -21,6 +22,7 @@ from backtrace_onnx.inputs.files import Batch, InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.policies import find_method
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.group_ranking import check_groups
@@ -70,7 +72,9 @@ def _all_subjects(
     threshold = _first(asked.threshold, meaning.threshold, 0.5)
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
-    stages = stages_of(explainer, asked.output) if asked.pictures else ()
+    flows = asked.pictures and find_method(asked.mode).flows
+    stages = stages_of(explainer, asked.output) if flows else ()
+    compared = references(asked, graph, sidecar)
     with labels_named(sidecar, asked.output or default_output(graph)):
         read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
@@ -85,6 +89,7 @@ def _all_subjects(
             threshold=threshold,
             labels=meaning.labels,
             **axes,
+            **compared,
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",
             **wanted.options(asked.start),

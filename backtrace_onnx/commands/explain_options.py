@@ -36,6 +36,8 @@ class ExplainOptions:
     start: Literal["probability"] | None = None
     truncate: bool = False
     boxes: int = 1
+    baselines: Sequence[str] = ()
+    background: Path | None = None
     pictures: bool = False
 
     @property

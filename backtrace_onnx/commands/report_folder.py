@@ -46,14 +46,22 @@ def write_folder(
                 continue
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")
-            plot_layers(subject, folder / f"layers{mark}.png")
-            names += [f"relevance{mark}.png", f"layers{mark}.png"]
+            names.append(f"relevance{mark}.png")
+            if _flows(subject):
+                plot_layers(subject, folder / f"layers{mark}.png")
+                names.append(f"layers{mark}.png")
             progress(i + 1, len(shown))
         files = [str(out / name) for name in [REPORT, *names]]
         about = record(model, subjects, top=top, files=files)
         text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
         (folder / REPORT).write_text(text, "utf-8")
     return files
+
+
+def _flows(subject: ExplainedSample) -> bool:
+    """Whether something that is conserved flows from node to node."""
+    explanation = subject.explanation
+    return explanation.conserved != "nothing" and len(explanation.ledger) > 0
 
 
 def _save(subjects: Sequence[ExplainedSample], folder: Path) -> list[str]:

@@ -12,7 +12,11 @@ Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = click.argument("model", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 MODE = click.option(
-    "--mode", default="default", show_default=True, help="default, contrastive or epsilon."
+    "--mode",
+    default="default",
+    show_default=True,
+    help="How it is explained (see above), with parameters in parentheses: "
+    '"integrated_gradients(steps=32)", "gamma(0.25)".',
 )
 _OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
 _TASK = click.option(

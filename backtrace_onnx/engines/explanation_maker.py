@@ -12,7 +12,8 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.results.reach import check_finite, reach_notes
+from backtrace_onnx.methods.descriptions import describe
+from backtrace_onnx.results.reach import check_finite, flat_notes, reach_notes
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 
@@ -26,9 +27,12 @@ def make_explanation(
 
     Raises NumericalError where relevance became NaN or infinite on its way.
     """
-    graph, ledger, mode = prepared.plan.graph, outcome.ledger, question.policy.name
-    check_finite(ledger, mode)
-    doubts = reach_notes(ledger, feeds, mode)
+    graph, ledger, method = prepared.plan.graph, outcome.ledger, question.method
+    check_finite(ledger, method.name)
+    if method.conserved == "score":
+        doubts = reach_notes(ledger, feeds, method.name)
+    else:
+        doubts = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
         if name in question.keep and shared in relevance:
@@ -44,7 +48,7 @@ def make_explanation(
         inputs=feeds,
         outputs=outcome.outputs,
         output=question.output,
-        mode=mode,
+        mode=method.name,
         task=_task(question, outcome),
         target=outcome.target,
         ledger=ledger,
@@ -52,6 +56,8 @@ def make_explanation(
         notes=(*doubts, *outcome.notes),
         layout=outcome.axes,
         binary=outcome.binary,
+        computes=describe(method),
+        conserved=method.conserved,
     )
 
 

@@ -171,7 +171,7 @@ def _residues(y: Array, y0: Array, inputs: Array, remedy: str) -> Iterator[Note]
         whole = abs(float(y[sample] - y0[sample]))
         share = f"{100 * missing[sample] / whole:.2g} %" if whole else f"{missing[sample]:.2g}"
         yield Note(
-            f"{share} of the difference to the reference is unassigned; {remedy}", int(sample)
+            f"{share} of the difference to the baseline is unassigned; {remedy}", int(sample)
         )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
 
 Array = npt.NDArray[Any]
-_NAMED = ("zeros", "mean", "blur")
+KEYWORDS = ("zeros", "mean", "blur")
 _SPREAD = 8  # of a side of a picture: the standard deviation of the blur
 _KINDS = (
     "baseline is an array, 'zeros', 'mean' (of background=), 'blur', a file, or a list of these"
@@ -41,6 +41,28 @@ class Reference:
 
     words: str
     arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples to compare with, each by itself.
+
+    Attributes:
+        arrays: by input. source: where they came from, for people.
+    """
+
+    arrays: Mapping[str, Array]
+    source: str
+
+
+def read_rows(path: Path, reader: InputReader) -> Rows:
+    """The samples of a file, or of all files of a folder. Raises InputError."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: the folder is empty")
+    return Rows(reader.read([str(file) for file in files]).feeds, path.name)
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,7 @@ class ReferenceReader:
         if isinstance(given, list | tuple) and not all(map(_is_number, given)):
             return tuple(one for part in given for one in self.baselines(part, background))
         given = ("zeros" if background is None else "mean") if given is None else given
-        if isinstance(given, str) and given in _NAMED:
+        if isinstance(given, str) and given in KEYWORDS:
             return (self._by_name(given, background),)
         if isinstance(given, str | os.PathLike) and not Path(given).exists():
             raise RequestError(f"unknown baseline {os.fspath(given)!r}: no such file; {_KINDS}")
@@ -178,7 +200,8 @@ class ReferenceReader:
 
     def _rows(self, given: Any, what: str) -> tuple[Reference, ...]:
         """Every sample of arrays, a table or files, spread over the batch."""
-        rows = self._named(self._read(given), what)
+        read = self._read(given, what)
+        rows, source = self._named(read.arrays, what), read.source
         for name, x in self._feeds.items():
             if name not in rows and x.dtype.kind == "f":
                 raise RequestError(f"the {what} lacks input {name!r}")
@@ -186,7 +209,6 @@ class ReferenceReader:
         counts = {name: len(own) for name, own in split.items()}
         if len(set(counts.values())) > 1:
             raise RequestError(f"the {what}'s inputs have different numbers of samples: {counts}")
-        source = Path(given).name if isinstance(given, str | os.PathLike) else f"the {what}"
         return tuple(
             Reference(
                 f"row {i} of {source}",
@@ -195,14 +217,12 @@ class ReferenceReader:
             for i in range(next(iter(counts.values())))
         )
 
-    def _read(self, given: Any) -> Any:
-        if not isinstance(given, str | os.PathLike):
-            return read_given(given, self._graph, self._sidecar).feeds
-        path = Path(given)
-        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-        if not files:
-            raise InputError(f"{path}: the folder is empty")
-        return InputReader(self._graph, self._sidecar).read([str(file) for file in files]).feeds
+    def _read(self, given: Any, what: str) -> Rows:
+        if isinstance(given, Rows):
+            return given
+        if isinstance(given, str | os.PathLike):
+            return read_rows(Path(given), InputReader(self._graph, self._sidecar))
+        return Rows(read_given(given, self._graph, self._sidecar).feeds, f"the {what}")
 
     def _split(self, name: str, given: Any, what: str) -> Iterator[Array]:
         x, axis = self._feeds[name], self._axes(name)
@@ -258,4 +278,13 @@ def _finite(what: str, name: str, array: Array) -> Array:
     return array
 
 
-__all__ = ["NOTHING", "Compared", "Reference", "ReferenceReader"]
+__all__ = [
+    "KEYWORDS",
+    "NOTHING",
+    "Compared",
+    "Reference",
+    "ReferenceReader",
+    "Rows",
+    "compare",
+    "read_rows",
+]

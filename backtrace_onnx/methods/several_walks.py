@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.methods.named import METHODS
@@ -88,13 +90,13 @@ def _check(mode: str, name: str, value: Any) -> None:
 
 
 def _is_count(value: Any, least: int) -> bool:
-    whole = isinstance(value, int) or getattr(getattr(value, "dtype", None), "kind", "") in "iu"
-    return whole and not isinstance(value, bool) and value >= least
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return bool(whole and value >= least)
 
 
 def _is_share(value: Any) -> bool:
-    number = isinstance(value, int | float) or hasattr(value, "__float__")
-    return number and not isinstance(value, bool) and 0 < float(value) < math.inf
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return bool(number and 0 < value < math.inf)
 
 
 _PARAMETERS: dict[str, tuple[Any, str]] = {

@@ -63,6 +63,11 @@ class Method:
         return self.functions == "rescale"
 
     @property
+    def flows(self) -> bool:
+        """Whether what travels in one walk is divided up at every node."""
+        return self.walks is None and self.conserved != "nothing"
+
+    @property
     def conserved(self) -> Conserved:
         """What the ledger's parts add up to by the method's own rules."""
         if self.walks is not None:

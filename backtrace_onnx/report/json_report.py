@@ -22,6 +22,8 @@ def record(
     return {
         "model": model,
         "mode": first.mode,
+        "computes": first.computes,
+        "conserved": first.conserved,
         "task": first.task,
         "output": first.output,
         "samples": [

@@ -195,15 +195,17 @@ def _called(answer: Answer | None) -> str:
 
 
 def _went(subject: ExplainedSample, names: list[str]) -> str:
-    """Subtitle: mode, and the parts of the start that reached the inputs."""
-    channels = balance(subject)
+    """Subtitle: mode, and the parts of the start that reached the inputs, if it is divided up."""
+    conserved = subject.explanation.conserved
+    channels = balance(subject) if conserved != "nothing" else {}
     parts = []
     for channel, amounts in channels.items():
         if amounts["start"]:
             word = {"positive": "for", "negative": "against"}[channel]
             of = f" ({word})" if len(channels) > 1 else ""
             parts.append(f"{percent(amounts['inputs'] / amounts['start'])}{of}")
-    reached = f" · {', '.join(parts)} of relevance reached the inputs" if parts else ""
+    whole = "relevance" if conserved == "score" else "the difference to the baseline"
+    reached = f" · {', '.join(parts)} of {whole} reached the inputs" if parts else ""
     large = any(
         n != GROUPS
         and is_picture(subject, n)

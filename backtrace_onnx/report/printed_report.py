@@ -48,7 +48,10 @@ def _print_subject(to: Console, subject: ExplainedSample, top: int, same_as: int
     to.print(Text(headline(subject), style="bold"))
     for warning in subject.warnings:
         to.print(Text(f"warning: {warning}", style="bold red"))
-    to.print(f"explained: output {subject.explanation.output}, mode {subject.explanation.mode}")
+    explanation = subject.explanation
+    to.print(f"explained: output {explanation.output}, mode {explanation.mode}")
+    if explanation.computes:
+        to.print(Text(f"relevance is {explanation.computes}"))
     for note in subject.notes[len(subject.warnings) :]:
         to.print(Text(f"note: {note}"))
     if same_as is not None:
@@ -105,17 +108,39 @@ def _signed(part: Part) -> str:
 
 
 def _print_balance(to: Console, subject: ExplainedSample) -> None:
+    conserved = subject.explanation.conserved
+    if conserved == "nothing":
+        _print_sums(to, subject)
+        return
+    went, start = _WENT[conserved]
     for channel, amounts in balance(subject).items():
         of = f" ({channel})" if len(subject.channels) > 1 else ""
-        rows = table(to, f"where relevance went{of}", "amount", "share", right=(1, 2))
-        for kind in ("inputs", "constants", "unassigned"):
+        rows = table(to, f"{went}{of}", "amount", "share", right=(1, 2))
+        for kind in ("inputs", *(("constants",) if conserved == "score" else ()), "unassigned"):
             rows.add_row(_KINDS[kind], *_amount(amounts[kind], amounts["start"]))
-        rows.add_row("start", *_amount(amounts["start"], amounts["start"]))
+        rows.add_row(start, *_amount(amounts["start"], amounts["start"]))
         show(to, rows)
     if subject.explanation.ledger.mixed:
         to.print("The model mixes samples; this is the sample's even part of the whole batch.")
 
 
+def _print_sums(to: Console, subject: ExplainedSample) -> None:
+    """What a mode that does not conserve adds up to, which is nobody's share."""
+    from rich.text import Text
+
+    for amounts in balance(subject).values():
+        to.print(
+            Text(
+                f"The score is {amounts['start']:.4g}. Mode {subject.explanation.mode} does not "
+                "divide it up: what it shows are no shares of the score."
+            )
+        )
+
+
+_WENT = {
+    "score": ("where relevance went", "start"),
+    "difference": ("where the difference to the baseline went", "difference"),
+}
 _KINDS = {
     "inputs": "the inputs",
     "constants": "biases and constants",

@@ -42,6 +42,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "places": {name: [p.outputs, p.scopes] for name, p in fields["places"].items()},
         "layout": [fields["layout"].samples, fields["layout"].classes, fields["layout"].rank],
         "binary": fields["binary"],
+        "method": [fields["computes"], fields["conserved"]],
         "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
         "texts": shelf.texts,
     }
@@ -115,6 +116,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         return arrays[key].astype(object) if key in about["texts"] else arrays[key]
 
     groups = about["groups"]
+    computes, conserved = about.get("method", ("", "score"))
     entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
     return {
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
@@ -126,6 +128,8 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
         "binary": _two(about.get("binary", "")),
+        "computes": computes,
+        "conserved": conserved,
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,25 @@ def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple
     if texts and texts[0] and len(set(texts)) == 1:
         return (Note(texts[0], warning=True),)
     return tuple(Note(text, sample, warning=True) for sample, text in enumerate(texts) if text)
+
+
+def flat_notes(ledger: Ledger, relevance: Iterable[Array]) -> tuple[Note, ...]:
+    """A warning where a mode that does not conserve, or compares, has nothing to show.
+
+    How much reaches the inputs says nothing there: slopes may be small or large.
+
+    Args:
+        relevance: that of every input.
+    """
+    if not np.any(ledger.total().start) or any(np.any(r) for r in relevance):
+        return ()
+    return (
+        Note(
+            "the score does not change with any input here: all slopes are 0; take mode default or "
+            "contrastive, which tell what it is made of",
+            warning=True,
+        ),
+    )
 
 
 def reached(ledger: Ledger, sample: int) -> float | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backtrace_onnx.report.picture_shapes import picture_axes
 
 from backtrace_onnx import RequestError
+from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.results.group_members import EntryNames, find_masks, read_option, read_options
 
 LAYOUT = EntryNames(

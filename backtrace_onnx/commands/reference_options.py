@@ -1,0 +1,31 @@
+"""What the command line compares inputs with: --baseline and --background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.baselines import KEYWORDS, read_rows
+from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.sidecar import Sidecar
+
+
+def references(asked: ExplainOptions, graph: Graph, sidecar: Sidecar | None) -> dict[str, Any]:
+    """Arguments `baseline` and `background` of `Explainer.explain`. Raises InputError for files."""
+    background = asked.background
+    rows = None if background is None else read_rows(background, InputReader(graph, sidecar))
+    return {"baseline": list(_baselines(asked, graph, sidecar)) or None, "background": rows}
+
+
+def _baselines(asked: ExplainOptions, graph: Graph, sidecar: Sidecar | None) -> Iterator[Any]:
+    for given in asked.baselines:
+        if given in KEYWORDS:
+            yield given
+        else:
+            yield read_rows(Path(given), InputReader(graph, sidecar))
+
+
+__all__ = ["references"]
