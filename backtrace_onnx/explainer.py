@@ -187,17 +187,9 @@ class Explainer:
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
         check_amounts(threshold, scaler)
-        asked = Question(
-            method,
-            output,
-            target=target,
-            start=start,
-            scaler=scaler,
-            threshold=threshold,
-            axes=said.axes(graph.type(output).shape),
-            keep=find_kept(keep, graph, output),
-            probability=probability,
-        )
+        axes, kept = said.axes(graph.type(output).shape), find_kept(keep, graph, output)
+        how = (target, start, scaler, threshold, axes, kept)
+        asked = Question(method, output, "", *how, probability=probability)
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         outcome = run(self.engine, model, question, feeds, self._sessions, progress, compared)
         made = make_explanation(question, outcome, feeds, prepared)

@@ -123,6 +123,23 @@ def end_to_end(form: str) -> onnx.ModelProto:
     return model(nodes, {"x": (FLOAT, [first, 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)
 
 
+def _written(weights: dict[str, Any]) -> list[Any]:
+    """rows -> written: scores times objectness, in their own columns."""
+    columns = np.arange(5, 5 + CLASSES)
+    weights |= {
+        "places": np.stack(np.meshgrid(np.arange(CELLS), columns, indexing="ij"), 2),
+        "from": np.array([4]),
+        "to": np.array([5]),
+        "end": np.array([99]),
+    }
+    return [
+        node("Slice", ["rows", "from", "to", "minus"], ["own"]),
+        node("Slice", ["rows", "to", "end", "minus"], ["classes_only"]),
+        node("Mul", ["classes_only", "own"], ["product"]),
+        node("ScatterND", ["rows", "places", "product"], ["written"]),
+    ]
+
+
 def chosen(form: str) -> onnx.ModelProto:
     """x[1, 3, 16, 16] -> the rows that NonMaxSuppression keeps of boxes and classes' scores.
 
@@ -162,24 +179,9 @@ def chosen(form: str) -> onnx.ModelProto:
         node("Transpose", ["t"], ["rows3"], perm=[0, 2, 1]),
         node("Squeeze", ["rows3", "none"], ["rows"]),
     ]
-    source = "rows"
     if form == "written":
-        places = np.stack(
-            np.meshgrid(np.arange(CELLS), np.arange(5, 5 + CLASSES), indexing="ij"), 2
-        )
-        weights |= {
-            "places": places,
-            "from": np.array([4]),
-            "to": np.array([5]),
-            "end": np.array([99]),
-        }
-        nodes += [
-            node("Slice", ["rows", "from", "to", "minus"], ["own"]),
-            node("Slice", ["rows", "to", "end", "minus"], ["classes_only"]),
-            node("Mul", ["classes_only", "own"], ["product"]),
-            node("ScatterND", ["rows", "places", "product"], ["written"]),
-        ]
-        source = "written"
+        nodes += _written(weights)
+    source = "written" if form == "written" else "rows"
     nodes.append(node("Gather", [source, "which"], ["y"], axis=0))
     if form == "apart":
         nodes[-1] = node("Transpose", ["so"], ["scores3"], perm=[0, 2, 1])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
-from tests import functions
+from tests import functions, normalisations
 from tests.functions import Write
 from tests.graphs import check_closed, normal
 from tests.support import MODES
@@ -25,9 +25,9 @@ def _ways(families: dict[str, dict[str, Write]]) -> list[tuple[str, str]]:
 
 def _model(family: str, way: str, place: str) -> bytes:
     opset = NEEDS.get(family, 20)
-    if family in functions.SPATIAL:
-        return functions.convolutional(functions.SPATIAL[family][way], opset=opset)
-    write = {**functions.POINTWISE, **functions.NORMALISING}[family][way]
+    if family in normalisations.SPATIAL:
+        return functions.convolutional(normalisations.SPATIAL[family][way], opset=opset)
+    write = {**functions.POINTWISE, **normalisations.NORMALISING}[family][way]
     residual, head = place == "after a sum", place == "at the head"
     return functions.dense(write, residual=residual, head=head, opset=opset)
 
@@ -39,7 +39,7 @@ def _explainer(family: str, way: str, place: str) -> Explainer:
 
 @cache
 def _reference(family: str, place: str, mode: str) -> Explanation:
-    ways = {**functions.POINTWISE, **functions.NORMALISING, **functions.SPATIAL}[family]
+    ways = {**functions.POINTWISE, **normalisations.NORMALISING, **normalisations.SPATIAL}[family]
     return _explained(_explainer(family, next(iter(ways)), place), mode)
 
 
@@ -64,12 +64,12 @@ def test_an_activation(family: str, way: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES[:2])
-@pytest.mark.parametrize(("family", "way"), _ways(functions.NORMALISING))
+@pytest.mark.parametrize(("family", "way"), _ways(normalisations.NORMALISING))
 def test_a_normalisation(family: str, way: str, place: str) -> None:
     _check_place(family, way, place)
 
 
-@pytest.mark.parametrize(("family", "way"), _ways(functions.SPATIAL))
+@pytest.mark.parametrize(("family", "way"), _ways(normalisations.SPATIAL))
 def test_a_normalisation_of_images(family: str, way: str) -> None:
     for mode in MODES:
         _check(_explainer(family, way, ""), _reference(family, "", mode), mode)
