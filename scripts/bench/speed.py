@@ -1,15 +1,15 @@
 """Time of an explanation relative to one plain onnxruntime run of the same model and batch.
 
 Runs are interleaved and medians compared, so that a busy machine slows both sides alike.
-`python scripts/bench/speed.py [--cpu] [--default] [network ...]` prints a Markdown table.
-With --cpu processor time is compared, of all threads, which other work on the machine changes
-less; with --default the contrastive mode is left out.
+`python scripts/bench/speed.py [--cpu] [--mode MODE]... [network ...]` prints a Markdown table, of
+the modes default and contrastive where none is named. With --cpu processor time is compared, of all
+threads, which other work on the machine changes less.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +22,6 @@ from networks import NETWORKS
 import backtrace_onnx as bt
 
 ROUNDS = 15
-FLAGS = ("--cpu", "--default")
 
 
 def session(model: str | bytes) -> ort.InferenceSession:
@@ -36,9 +35,11 @@ def session(model: str | bytes) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def medians(runs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+def medians(
+    runs: dict[str, Callable[[], object]], rounds: int = ROUNDS, *, cpu: bool = False
+) -> dict[str, float]:
     """Median seconds of every run, the runs taking turns."""
-    clock = time.process_time if "--cpu" in sys.argv else time.perf_counter
+    clock = time.process_time if cpu else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 2):
         for name, run in runs.items():
@@ -49,27 +50,31 @@ def medians(runs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def measure(name: str) -> dict[str, float]:
+def measure(name: str, modes: list[str], *, cpu: bool) -> dict[str, float]:
     """Medians of the plain run and of both engines in every mode asked for."""
     model, feeds, task = NETWORKS[name]()
     plain = session(model.SerializeToString())
     explainer = bt.Explainer(model)
     runs: dict[str, Callable[[], object]] = {"plain": lambda: plain.run(None, feeds)}
-    for mode in ("default",) if "--default" in sys.argv else ("default", "contrastive"):
+    for mode in modes:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "explained.onnx"))
             explainer.compile(path, mode=mode, task=task)
             compiled = session(path)
         runs[f"compiled {mode}"] = partial(compiled.run, None, feeds)
         runs[f"eager {mode}"] = partial(explainer.explain, feeds, mode=mode, task=task)
-    return medians(runs)
+    return medians(runs, cpu=cpu)
 
 
 def main() -> None:
     """Print the table."""
-    names = [name for name in sys.argv[1:] if name not in FLAGS] or list(NETWORKS)
-    for i, name in enumerate(names):
-        found = measure(name)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--mode", action="append", dest="modes")
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    asked = parser.parse_args()
+    for i, name in enumerate(asked.networks):
+        found = measure(name, asked.modes or ["default", "contrastive"], cpu=asked.cpu)
         plain = found.pop("plain")
         if not i:
             print(" | ".join(["| network", "plain run", *found]) + " |")
