@@ -8,6 +8,7 @@ from typing import Any
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.methods.composites import assigned
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
@@ -132,9 +133,7 @@ class SlopeStep(NodeStep):
             mean = sample_mean(e, e.Mul(t, t), axis, count)
             least = e.Mul(e.Sqrt(mean), e.scalar(epsilon))
             size = e.Abs(t)
-            whole = e.Add(size, least)
-            none = e.Equal(whole, e.zero())
-            kept = e.Div(e.Mul(m, size), e.Where(none, e.scalar(1), whole))
+            kept = e.Div(e.Mul(m, size), e.Add(size, e.Max(least, e.scalar(SMALLEST_MASS))))
             return kept, e.Mul(t, e.Sub(m, kept))
 
         key = f"{self.node.name}/stabilised/{epsilon}/{axis}/{getattr(axis, 'inner', 0)}"

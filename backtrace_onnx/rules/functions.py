@@ -98,7 +98,6 @@ def _inside(e: Ops, y: Value) -> Value:
 
 
 _PLAIN: dict[str, Derivative] = {
-    "Abs": lambda e, x, y: e.Sign(x),
     "Acos": lambda e, x, y: e.Neg(_root(e, _one_plus(e, x, -1.0))),
     "Acosh": lambda e, x, y: _root(e, e.Sub(e.Mul(x, x), e.scalar(1))),
     "Asin": lambda e, x, y: _root(e, _one_plus(e, x, -1.0)),
@@ -115,7 +114,6 @@ _PLAIN: dict[str, Derivative] = {
     "Mish": lambda e, x, y: _mish(e, x),
     "Neg": lambda e, x, y: _if(e, e.Equal(x, x), -1.0, -1.0),
     "Reciprocal": lambda e, x, y: e.Neg(e.Mul(y, y)),
-    "Relu": lambda e, x, y: _if(e, _above(e, x), 1.0, 0.0),
     "Sigmoid": lambda e, x, y: e.Mul(y, e.Sub(e.scalar(1), y)),
     "Sin": lambda e, x, y: e.Cos(x),
     "Sinh": lambda e, x, y: e.Cosh(x),
@@ -132,13 +130,15 @@ def _square(e: Ops, x: Value) -> Value:
     return e.Mul(x, x)
 
 
-def _with(derivative: Callable[..., Value], **defaults: Any) -> Callable[[Op], Structure]:
+def _with(
+    derivative: Callable[..., Value], homogeneous: bool = False, **defaults: Any
+) -> Callable[[Op], Structure]:
     """A function with attributes, which its derivative is given by name."""
 
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
         given = {name: op.attribute(name, default) for name, default in defaults.items()}
-        return Function(lambda e, x, y: derivative(e, x, y, **given))
+        return Function(lambda e, x, y: derivative(e, x, y, **given), homogeneous)
 
     return build
 
@@ -188,6 +188,18 @@ def _flat(op: Op) -> Structure:
     return Steps()
 
 
+@rule("Relu")
+def relu(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    return Function(lambda e, x, y: _if(e, _above(e, x), 1.0, 0.0), True, _above)
+
+
+@rule("Abs")
+def absolute(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    return Function(lambda e, x, y: e.Sign(x), homogeneous=True)
+
+
 table({name: function(derivative) for name, derivative in _PLAIN.items()})
 table(_PARAMETRIC)
 table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
@@ -196,7 +208,9 @@ table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
 @rule("PRelu")
 def prelu(op: Op) -> Structure:
     """Relevance passes unchanged; the slope of the negative side takes none."""
-    return Function(lambda e, x, y: _if(e, _above(e, x), 1.0, e.Div(y, _nonzero(e, x))))
+    return Function(
+        lambda e, x, y: _if(e, _above(e, x), 1.0, e.Div(y, _nonzero(e, x))), homogeneous=True
+    )
 
 
 def _nonzero(e: Ops, x: Value) -> Value:

@@ -23,9 +23,14 @@ class Function(Structure):
 
     Attributes:
         derivative: its slope at a point.
+        homogeneous: whether f(a x) = a f(x) for a > 0, so that the secant from 0 is the derivative.
+        gate: `(ops, x) -> ` where the derivative is 1; elsewhere it is 0. None where there are
+            other derivatives.
     """
 
     derivative: Derivative
+    homogeneous: bool = False
+    gate: Callable[[Ops, Value], Value] | None = None
     has_slopes: bool = True
 
     def propagate(self, step: Step) -> Pieces:
@@ -34,11 +39,10 @@ class Function(Structure):
     def slopes(self, step: Step) -> Pieces:
         ops, x, y = step.ops, step.value(0), step.result()
         (m,) = step.r
-        if step.method.functions == "derivative":
+        functions = step.method.functions
+        if functions == "derivative" or (functions == "secant" and self.homogeneous):
             key = f"{step.node.name}/derivative"
-            return {
-                0: [ops.apply(key, lambda e, x, y, m: e.Mul(m, self.derivative(e, x, y)), x, y, m)]
-            }
+            return {0: [ops.apply(key, self._times, x, y, m)]}
         parameters = [step.value(i) for i in range(1, len(step.node.inputs))]
         if step.method.functions == "rescale":
             between = secant_between(self._forward(step), self.derivative)
@@ -50,6 +54,11 @@ class Function(Structure):
         slope, at_zero = ops.apply(key, text, x, y, m, *parameters)
         step.book("constants", 0, ops.total(at_zero, step.sample_axis()))
         return {0: [slope]}
+
+    def _times(self, e: Ops, x: Value, y: Value, m: Value) -> Value:
+        if self.gate is not None:
+            return e.Where(self.gate(e, x), m, e.zero())
+        return e.Mul(m, self.derivative(e, x, y))
 
     def _forward(self, step: Step) -> Callable[..., Value]:
         return lambda e, x, *parameters: e.rerun(step.node, [x, *parameters])[0]
