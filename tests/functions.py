@@ -1,74 +1,13 @@
-"""Functions written in several ways, and small networks around them."""
+"""Pointwise functions and softmaxes, each in the ways that exporters write it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 
-from tests.graphs import FLOAT, model, node, normal
-
-Array = npt.NDArray[Any]
-Write = Callable[["Writer", str], str]
-SAMPLES = "N"
-
-
-class Writer:
-    """Writes nodes one by one; numbers become constants."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: dict[str, Array] = {}
-
-    def __call__(self, op_type: str, *operands: Any, **attributes: Any) -> str:
-        """The first output's name."""
-        inputs = [self.operand(operand) for operand in operands]
-        out = f"t{len(self.nodes)}"
-        domain = attributes.pop("domain", "")
-        self.nodes.append(node(op_type, inputs, [out], out, domain=domain, **attributes))
-        return out
-
-    def operand(self, operand: Any) -> str:
-        """A tensor's name, of a constant where it is none."""
-        if isinstance(operand, str):
-            return operand
-        if type(operand) is float:
-            operand = np.float32(operand)
-        name = f"c{len(self.weights)}"
-        self.weights[name] = np.asarray(operand)
-        return name
-
-
-def dense(write: Write, *, residual: bool = False, head: bool = False, opset: int) -> bytes:
-    """x[N, 3, 6] -> MatMul, bias, perhaps x added -> the function -> MatMul unless at the head."""
-    g = Writer()
-    h = g("Add", g("MatMul", "x", normal(6, 6, seed=1)), normal(6, seed=2))
-    y = write(g, g("Add", "x", h) if residual else h)
-    if not head:
-        y = g("MatMul", y, normal(6, 4, seed=3))
-    return _finished(g, y, [SAMPLES, 3, 6], [SAMPLES, 3, 6 if head else 4], opset)
-
-
-def convolutional(write: Write, *, opset: int) -> bytes:
-    """x[N, 3, 4, 5] -> Conv of 6 channels -> the function -> Conv."""
-    g = Writer()
-    h = g("Conv", "x", normal(6, 3, 1, 1, seed=1), normal(6, seed=2))
-    y = g("Conv", write(g, h), normal(2, 6, 3, 3, seed=3))
-    return _finished(g, y, [SAMPLES, 3, 4, 5], [SAMPLES, 2, 2, 3], opset)
-
-
-def _finished(g: Writer, y: str, before: list[Any], after: list[Any], opset: int) -> bytes:
-    g.nodes.append(node("Identity", [y], ["y"], "y"))
-    proto = model(g.nodes, {"x": (FLOAT, before)}, {"y": (FLOAT, after)}, g.weights, opset=opset)
-    return bytes(proto.SerializeToString())
-
-
-def _op(op_type: str, *operands: Any, **attributes: Any) -> Write:
-    return lambda g, x: g(op_type, x, *operands, **attributes)
-
+from tests.function_networks import Write, Writer, op
+from tests.graphs import FLOAT
 
 ROOT = float(np.sqrt(2))
 SLOPE = float(np.sqrt(2 / np.pi))
@@ -89,7 +28,7 @@ def _factored(g: Writer, x: str) -> str:
 
 
 GELU: dict[str, Write] = {
-    "native": _op("Gelu"),
+    "native": op("Gelu"),
     "torch": lambda g, x: g("Mul", g("Mul", x, _phi(g, x)), 0.5),
     "half first": lambda g, x: g("Mul", g("Mul", x, 0.5), _phi(g, x)),
     "half of phi": lambda g, x: g("Mul", x, g("Mul", _phi(g, x), 0.5)),
@@ -101,7 +40,7 @@ GELU: dict[str, Write] = {
     ),
 }
 FAST_GELU: dict[str, Write] = {
-    "native": _op("Gelu", approximate="tanh"),
+    "native": op("Gelu", approximate="tanh"),
     "torch": lambda g, x: g("Mul", 0.5, g("Mul", x, g("Add", _cubic(g, x), 1.0))),
     "half first": lambda g, x: g("Mul", g("Mul", x, 0.5), g("Add", 1.0, _cubic(g, x))),
     "factored": lambda g, x: g("Mul", g("Mul", x, 0.5), g("Add", 1.0, _factored(g, x))),
@@ -139,20 +78,20 @@ def _stable(g: Writer, x: str) -> str:
 
 
 SOFTPLUS: dict[str, Write] = {
-    "native": _op("Softplus"),
+    "native": op("Softplus"),
     "naive": lambda g, x: _log1p(g, g("Exp", x)),
     "stable": _stable,
     "Relu": lambda g, x: g("Add", g("Relu", x), _log1p(g, g("Exp", g("Neg", g("Abs", x))))),
     "sigmoid": lambda g, x: g("Neg", g("Log", g("Sigmoid", g("Neg", x)))),
 }
 MISH: dict[str, Write] = {
-    "native": _op("Mish"),
+    "native": op("Mish"),
     "Softplus": lambda g, x: g("Mul", x, g("Tanh", g("Softplus", x))),
     "naive": lambda g, x: g("Mul", g("Tanh", _log1p(g, g("Exp", x))), x),
     "stable": lambda g, x: g("Mul", x, g("Tanh", _stable(g, x))),
 }
 HARD_SWISH: dict[str, Write] = {
-    "native": _op("HardSwish"),
+    "native": op("HardSwish"),
     "Clip": lambda g, x: g("Div", g("Mul", x, g("Clip", g("Add", x, 3.0), 0.0, 6.0)), 6.0),
     "HardSigmoid": lambda g, x: g("Mul", x, g("HardSigmoid", x, alpha=1 / 6, beta=0.5)),
     "Min and Max": lambda g, x: g(
@@ -160,19 +99,19 @@ HARD_SWISH: dict[str, Write] = {
     ),
 }
 HARD_SIGMOID: dict[str, Write] = {
-    "native": _op("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "native": op("HardSigmoid", alpha=1 / 6, beta=0.5),
     "Clip": lambda g, x: g("Clip", g("Add", g("Mul", x, 1 / 6), 0.5), 0.0, 1.0),
     "Relu6": lambda g, x: g("Div", g("Clip", g("Add", x, 3.0), 0.0, 6.0), 6.0),
     "Min and Max": lambda g, x: g("Mul", g("Min", g("Max", g("Add", x, 3.0), 0.0), 6.0), 1 / 6),
 }
 ELU: dict[str, Write] = {
-    "native": _op("Elu"),
+    "native": op("Elu"),
     "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, g("Sub", g("Exp", x), 1.0)),
     "Relu and Min": lambda g, x: g("Add", g("Relu", x), g("Min", 0.0, g("Sub", g("Exp", x), 1.0))),
 }
 ALPHA, GAMMA = 1.6732632, 1.0507010
 SELU: dict[str, Write] = {
-    "native": _op("Selu"),
+    "native": op("Selu"),
     "Elu": lambda g, x: g("Mul", GAMMA, g("Elu", x, alpha=ALPHA)),
     "Where": lambda g, x: g(
         "Mul",
@@ -181,7 +120,7 @@ SELU: dict[str, Write] = {
     ),
 }
 CELU: dict[str, Write] = {
-    "native": _op("Celu", alpha=2.0),
+    "native": op("Celu", alpha=2.0),
     "Where": lambda g, x: g(
         "Where",
         g("Less", x, 0.0),
@@ -190,31 +129,31 @@ CELU: dict[str, Write] = {
     ),
 }
 LEAKY: dict[str, Write] = {
-    "native": _op("LeakyRelu", alpha=0.01),
+    "native": op("LeakyRelu", alpha=0.01),
     "Max": lambda g, x: g("Max", x, g("Mul", x, 0.01)),
     "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, g("Mul", 0.01, x)),
     "two Relu": lambda g, x: g("Sub", g("Relu", x), g("Mul", 0.01, g("Relu", g("Neg", x)))),
-    "PRelu": _op("PRelu", 0.01),
+    "PRelu": op("PRelu", 0.01),
 }
 RELU: dict[str, Write] = {
-    "native": _op("Relu"),
+    "native": op("Relu"),
     "Max": lambda g, x: g("Max", 0.0, x),
-    "Clip": _op("Clip", 0.0),
+    "Clip": op("Clip", 0.0),
     "Where": lambda g, x: g("Where", g("Greater", x, 0.0), x, 0.0),
     "Abs": lambda g, x: g("Div", g("Add", x, g("Abs", x)), 2.0),
     "Cast": lambda g, x: g("Mul", x, g("Cast", g("Greater", x, 0.0), to=FLOAT)),
 }
 RELU6: dict[str, Write] = {
-    "Clip": _op("Clip", 0.0, 6.0),
+    "Clip": op("Clip", 0.0, 6.0),
     "Min and Max": lambda g, x: g("Min", g("Max", x, 0.0), 6.0),
     "Relu and Min": lambda g, x: g("Min", g("Relu", x), 6.0),
 }
 SOFTSIGN: dict[str, Write] = {
-    "native": _op("Softsign"),
+    "native": op("Softsign"),
     "Div": lambda g, x: g("Div", x, g("Add", 1.0, g("Abs", x))),
 }
 SIGMOID: dict[str, Write] = {
-    "native": _op("Sigmoid"),
+    "native": op("Sigmoid"),
     "Reciprocal": _logistic,
     "Div": lambda g, x: g("Div", 1.0, g("Add", 1.0, g("Exp", g("Mul", x, -1.0)))),
     "Pow": lambda g, x: g("Pow", g("Add", 1.0, g("Exp", g("Neg", x))), -1.0),
@@ -235,7 +174,7 @@ def _squared(g: Writer, x: str) -> str:
 
 
 TANH: dict[str, Write] = {
-    "native": _op("Tanh"),
+    "native": op("Tanh"),
     "hyperbolic": _hyperbolic,
     "squared": _squared,
     "sigmoid": lambda g, x: g("Sub", g("Mul", 2.0, g("Sigmoid", g("Mul", 2.0, x))), 1.0),
@@ -258,7 +197,7 @@ def _log_sum(g: Writer, x: str) -> str:
 
 
 SOFTMAX: dict[str, Write] = {
-    "native": _op("Softmax"),
+    "native": op("Softmax"),
     "naive": lambda g, x: _shares(g, g("Exp", x)),
     "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, x))),
     "LogSumExp": lambda g, x: g("Exp", g("Sub", x, g("ReduceLogSumExp", x, np.array([-1])))),
@@ -266,7 +205,7 @@ SOFTMAX: dict[str, Write] = {
     "without NaN": lambda g, x: (lambda p: g("Where", g("IsNaN", p), 0.0, p))(g("Softmax", x)),
 }
 LOG_SOFTMAX: dict[str, Write] = {
-    "native": _op("LogSoftmax"),
+    "native": op("LogSoftmax"),
     "Softmax": lambda g, x: g("Log", g("Softmax", x)),
     "LogSumExp": lambda g, x: g("Sub", x, g("ReduceLogSumExp", x, np.array([-1]))),
     "stable": lambda g, x: (lambda d: g("Sub", d, _log_sum(g, d)))(_shifted(g, x)),

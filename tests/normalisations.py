@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.functions import Array, Write, Writer, _op
+from tests.function_networks import Array, Write, Writer, op
 from tests.graphs import DOUBLE, FLOAT, normal
 
 SCALE, SHIFT = normal(6, seed=4) + 1, normal(6, seed=5)
@@ -120,7 +120,7 @@ RMS: dict[str, Write] = {
     ),
 }
 UNIT: dict[str, Write] = {
-    "native": _op("LpNormalization", axis=-1, p=2),
+    "native": op("LpNormalization", axis=-1, p=2),
     "ReduceL2": lambda g, x: g("Div", x, g("ReduceL2", x, LAST)),
     "torch": lambda g, x: g(
         "Div", x, g("Expand", g("Clip", g("ReduceL2", x, LAST), 1e-12), g("Shape", x))

@@ -9,7 +9,7 @@ import pytest
 
 from backtrace_onnx import Explainer, Explanation
 from tests import functions, normalisations
-from tests.functions import Write
+from tests.function_networks import Write, convolutional, dense
 from tests.graphs import check_closed, normal
 from tests.support import MODES
 
@@ -26,10 +26,10 @@ def _ways(families: dict[str, dict[str, Write]]) -> list[tuple[str, str]]:
 def _model(family: str, way: str, place: str) -> bytes:
     opset = NEEDS.get(family, 20)
     if family in normalisations.SPATIAL:
-        return functions.convolutional(normalisations.SPATIAL[family][way], opset=opset)
+        return convolutional(normalisations.SPATIAL[family][way], opset=opset)
     write = {**functions.POINTWISE, **normalisations.NORMALISING}[family][way]
     residual, head = place == "after a sum", place == "at the head"
-    return functions.dense(write, residual=residual, head=head, opset=opset)
+    return dense(write, residual=residual, head=head, opset=opset)
 
 
 @cache

@@ -19,7 +19,7 @@ _WRITES = frozenset({"ScatterND", "ScatterElements"})
 
 
 @dataclass(frozen=True)
-class Piece:
+class JoinedColumns:
     """Columns that are joined with others: from `first` on, `size` of a tensor."""
 
     first: int
@@ -27,7 +27,7 @@ class Piece:
     tensor: str
 
 
-def pieces(graph: Graph, output: str, axis: int) -> list[Piece]:
+def joined_columns(graph: Graph, output: str, axis: int) -> list[JoinedColumns]:
     """What the columns of an output are joined of along an axis; [] where that is not known."""
     tensor, along = output, axis
     while (node := graph.producers.get(tensor)) is not None:
@@ -41,14 +41,14 @@ def pieces(graph: Graph, output: str, axis: int) -> list[Piece]:
     if size is None:
         return []
     if node is None or node.op_type != "Concat" or _axis(graph, node) != along:
-        return [Piece(0, size, tensor)]
-    found: list[Piece] = []
+        return [JoinedColumns(0, size, tensor)]
+    found: list[JoinedColumns] = []
     for name in node.inputs:
-        own = pieces(graph, name, along)
+        own = joined_columns(graph, name, along)
         if not own:
             return []
         first = sum(piece.size for piece in found)
-        found += [Piece(first + p.first, p.size, p.tensor) for p in own]
+        found += [JoinedColumns(first + p.first, p.size, p.tensor) for p in own]
     return found
 
 
@@ -105,7 +105,7 @@ def end_to_end(graph: Graph, output: str) -> tuple[int, Columns] | None:
     rank = graph.type(output).rank or 0
     for axis in dict.fromkeys((rank - 1, 1)):
         marks = _marks(graph, output, axis) if 0 < axis < rank else []
-        columns = _numbered(pieces(graph, output, axis), marks) if marks else None
+        columns = _numbered(joined_columns(graph, output, axis), marks) if marks else None
         if columns is not None:
             return axis, columns
     return None
@@ -124,11 +124,11 @@ def box_columns(graph: Graph, output: str, axis: int) -> tuple[int, ...]:
 
 def _marks(graph: Graph, output: str, axis: int) -> list[int]:
     """The columns that hold whole numbers."""
-    found = [p for p in pieces(graph, output, axis) if _is_index(graph, p.tensor)]
+    found = [p for p in joined_columns(graph, output, axis) if _is_index(graph, p.tensor)]
     return [p.first + i for p in found for i in range(p.size)]
 
 
-def _numbered(found: list[Piece], marks: list[int]) -> Columns | None:
+def _numbered(found: list[JoinedColumns], marks: list[int]) -> Columns | None:
     """Columns of a box, a score and a number, where these are all that there is."""
     floats = [p for p in found if p.first not in marks]
     if sum(p.size for p in floats) != COORDINATES + 1 or len(floats) < 2:
@@ -149,7 +149,7 @@ def keeps_boxes(graph: Graph, output: str) -> bool:
 
 def joins_boxes(graph: Graph, output: str, axis: int) -> bool:
     """Whether four columns are joined with others along this axis of an output."""
-    found = pieces(graph, output, axis)
+    found = joined_columns(graph, output, axis)
     return any(piece.first == COORDINATES for piece in found)
 
 
@@ -207,7 +207,7 @@ def _shown(graph: Graph, output: str, axis: int, size: int) -> bool | None:
     What one tensor was only split into, box and all, tells nothing: its parts are joined as they
     lay (YOLOv5 splits 2 | 2 | 1 + C).
     """
-    found = pieces(graph, output, axis)
+    found = joined_columns(graph, output, axis)
     ends = {piece.first: piece.first + piece.size for piece in found}
     if ends.get(COORDINATES) == COORDINATES + 1 < size and ends.get(COORDINATES + 1) == size:
         return True
@@ -222,7 +222,7 @@ def _holds_objectness(graph: Graph, output: str, axis: int, size: int) -> bool:
 
     They are joined behind the product, or it is written into the rows in place.
     """
-    found = {piece.first: piece for piece in pieces(graph, output, axis)}
+    found = {piece.first: piece for piece in joined_columns(graph, output, axis)}
     first = COORDINATES + 1
     if {COORDINATES, first} <= found.keys():
         factors = _factors(graph, found[first].tensor)

@@ -13,7 +13,7 @@ import pytest
 
 from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.errors import RequestError
-from tests.functions import Writer
+from tests.function_networks import Writer
 from tests.graphs import FLOAT, check_closed, check_samples, model, node, normal
 from tests.support import MODES, assert_close, channels
 

@@ -18,7 +18,8 @@ from backtrace_onnx.passes.pipeline import prepare
 from backtrace_onnx.passes.regions.dominators import Dominators
 from backtrace_onnx.propagation.plan import make_plan
 from backtrace_onnx.rules import registry
-from tests.functions import GELU, SIGMOID, SOFTMAX, TANH, Write, Writer
+from tests.function_networks import Write, Writer
+from tests.functions import GELU, SIGMOID, SOFTMAX, TANH
 from tests.graphs import BOOL, FLOAT, check_closed, check_samples, model, node, normal
 
 ONES = np.ones(4, np.float32)
