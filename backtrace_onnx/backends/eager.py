@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import prod
 from typing import Any, get_args
 from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.backends import recurrence, winners
 from backtrace_onnx.backends.direct import DIRECT
-from backtrace_onnx.backends.layout import Samples, Units, lay_out, reach
+from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
-from backtrace_onnx.backends.walking import walk_by_kernel
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.kernels import cells, moving, paths, sharing, summing
-from backtrace_onnx.kernels.jit import compiling, specialise
+from backtrace_onnx.kernels import moving, paths, sharing, summing
+from backtrace_onnx.kernels.jit import specialise
+from backtrace_onnx.kernels.recurrence import recur
 from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import Policy, Reading
@@ -27,8 +27,6 @@ from backtrace_onnx.structures.walk import Walk
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
-_NO_GATE = (-np.inf, np.inf)
-_FEW = 4
 
 
 class EagerOps(Ops):
@@ -140,15 +138,14 @@ class EagerOps(Ops):
         rs = tuple(units.lay(x, self.dtype) for x in r)
         a_p = tuple(units.empty(self.dtype) for _ in r)
         a_n = None if n is None else tuple(units.empty(self.dtype) for _ in r)
-        run = specialise(sharing.template(len(r), gate is not None), policy)
-        low, high = gate or _NO_GATE
+        run = specialise(sharing.share, policy, gate is not None)
+        low, high = gate or (-np.inf, np.inf)
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
             p, n, bias, *rest = map(part, (*masses, units.bias, rs, units.sample, a_p, a_n))
             run(p, n, bias, rest[0], low, high, *rest[1:], *booked)
 
-        with compiling(policy):
-            booked = self._booked(units, call, 2, len(r))
+        booked = self._booked(units, call, 2, len(r))
         booked = self.samples.spread(booked, p.shape, sample_axis)
         pairs = [
             (a.reshape(p.shape), None if a_n is None else a_n[k].reshape(p.shape))
@@ -169,22 +166,19 @@ class EagerOps(Ops):
         xs: Any = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
         signs = np.array([term.sign for term in terms], self.dtype)
         outs: Any = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
-        if len(xs) > _FEW:  # kernels are compiled for every number of arrays they are given
+        if len(xs) != 2:
             xs = np.stack(xs)
             outs = tuple(np.empty_like(xs) for _ in r)
         reading = READINGS.index(policy.reading)
-        template = summing.share_pair(len(r), reading)
-        if len(xs) != 2:
-            template = (summing.share_terms_one, summing.share_terms_two)[len(r) - 1]
-        run = specialise(template, policy)
+        template = summing.share_pair if len(xs) == 2 else summing.share_terms
+        run = specialise(template, policy, reading)
         rs = tuple(units.lay(x, self.dtype) for x in r)
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
             x, bias, *rest = map(part, (xs, units.bias, rs, units.sample, outs))
-            run(x, signs, reading, bias, *rest, *booked)
+            run(x, signs, bias, *rest, *booked)
 
-        with compiling(policy):
-            booked = self._booked(units, call, 2, len(r))
+        booked = self._booked(units, call, 2, len(r))
         booked = self.samples.spread(booked, shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
@@ -227,15 +221,14 @@ class EagerOps(Ops):
         self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
     ) -> tuple[Value, ...]:
         assert isinstance(walk, Walk)
-        *_, (weight, bias, _), _ = groups
-        constant = isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
-        name = walk.cell.kernel(walk.operands) if constant else None
-        return walk_by_kernel(name, walk, groups) if name else super().walk(key, walk, groups)
+        if recurrence.fits(walk, groups):
+            return recurrence.walk_by_kernel(self, walk, groups)
+        return super().walk(key, walk, groups)
 
     def recur(self, f: Value, a: Value, start: Value | None) -> Value:
         out = np.empty_like(a)
         out[0] = 0 if start is None else self.array(start)
-        cells.recur(np.ascontiguousarray(f), np.ascontiguousarray(a), out)
+        recur(np.ascontiguousarray(f), np.ascontiguousarray(a), out)
         return out
 
     def turn(self, x: Value, lengths: Value | None) -> Value:
@@ -284,56 +277,21 @@ class EagerOps(Ops):
         return out
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
-        x, best, r = self.array(x), self.array(best), self.array(r)
-        if axes is None:
-            axes = [a for a in range(x.ndim) if best.shape[a] == 1]
-        over = tuple(a % x.ndim for a in axes)
-        rest = tuple(a for a in range(x.ndim) if a not in over)
-        order = rest + over
-        moved = np.ascontiguousarray(x.transpose(order))
-        outer = int(np.prod([x.shape[a] for a in rest], dtype=np.int64))
-        if not x.size:
-            return np.zeros(x.shape, self.dtype)
-        out = np.empty((outer, moved.size // outer, 1), self.dtype)
-        moving.split_ties(
-            moved.reshape(out.shape),
-            np.ascontiguousarray(best).reshape(outer, 1),
-            np.ascontiguousarray(r, self.dtype).reshape(outer, 1),
-            out,
-        )
-        return np.ascontiguousarray(out.reshape(moved.shape).transpose(np.argsort(order)))
+        return winners.split_ties(self._dense(r), self.array(x), self.array(best), axes)
 
     def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
-        x = self.array(x)
-        channels, lead = prod(x.shape[:2]), (1,) * (3 - window.rank)
-        sizes, counts = lead + x.shape[2:], lead + r.shape[2:]
-        out = np.zeros(x.shape, self.dtype)
-        flat = [np.ascontiguousarray(a).reshape(channels, -1) for a in (x, out)]
-        units = [
-            np.ascontiguousarray(a).reshape(channels, *counts)
-            for a in (self.array(best), r.astype(self.dtype, copy=False))
-        ]
-        reached = reach(
-            sizes,
-            counts,
-            lead + tuple(window.kernel),
-            lead + tuple(window.strides),
-            lead + tuple(window.dilations),
-            (0,) * len(lead) + tuple(self.array(window.first(self, self.shape(x)))),
-        )
-        run_all(
-            [
-                partial(moving.split_windows, *(a[part] for a in (*flat, *units)), *reached)
-                for part in cut(channels, r.size * prod(window.kernel))
-            ]
-        )
-        return out
+        x, first = self.array(x), self.array(window.first(self, self.shape(x)))
+        return winners.split_windows(self._dense(r), x, self.array(best), window, first)
 
     def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
         x = np.ascontiguousarray(self.array(x))
         out = np.zeros(x.shape, self.dtype)
-        moving.split_regions(x, np.ascontiguousarray(r, self.dtype), batch, rows, columns, out)
+        moving.split_regions(x, self._dense(r), batch, rows, columns, out)
         return out
+
+    def _dense(self, r: Value) -> Array:
+        """Relevance in its own precision, without gaps."""
+        return np.ascontiguousarray(self.array(r), self.dtype)
 
 
 def _full(x: Array, shape: Sequence[int]) -> Array:

@@ -22,6 +22,7 @@ from backtrace_onnx.model.sessions import (
     make_session,
     stays_inline,
 )
+from backtrace_onnx.model.topology import captured
 from backtrace_onnx.ops.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _folded(model: ModelProto, weights: Mapping[str, Array]) -> Written:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         made = DIRECT[node.op_type](known[node.input[0]], **attributes)
         known[node.output[0]] = np.ascontiguousarray(made)
-    read = {name for node in nodes for name in node.input}
+    read = {name for node in nodes for name in (*node.input, *captured(node))}
     known = {name: x for name, x in known.items() if name in read}
     inline = [t for t in model.graph.initializer if t.name not in weights]
     folded = ModelProto()

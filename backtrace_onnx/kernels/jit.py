@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numba
-import numba.core.errors
 from numba.extending import overload
 
-from backtrace_onnx.errors import RuleError
+from backtrace_onnx.kernels.channels import written_out
 from backtrace_onnx.ops.policy import SMALLEST_MASS, Policy, divide, where
 from backtrace_onnx.ops.policy_text import identify, written
 
@@ -41,18 +39,23 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def specialise(
-    template: Callable[[str], Callable[..., Any]],
+    template: Callable[..., Callable[..., Any]],
     policy: Policy,
+    *fixed: int | str,
     **words: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """The kernel `template(tag)` with its global name `coefficients` bound to a policy's function.
+    """The kernel `template(tag, *fixed)` with its global name `coefficients` bound to a policy's.
 
-    Other global names it calls can be bound to kernels, too: `words`.
+    Its loops over channels are written out for as many as the policy has.
+
+    Other global names it calls can be bound to kernels, too: `words`. What is `fixed` is known to
+    Numba while it compiles.
 
     Numba's cache knows a function by its code and closure, not by its globals: the tag, the
     policy's identity held in the closure, keeps the machine code of two policies apart.
     """
-    loop = template(policy.identity or identify(policy.coefficients, policy.channels))
+    tag = policy.identity or identify(policy.coefficients, policy.channels)
+    loop = written_out(template, policy.channels)(tag, *fixed)
     bound = types.FunctionType(
         loop.__code__,
         {**loop.__globals__, **words, "coefficients": _scalar(policy)},
@@ -68,20 +71,6 @@ def _scalar(policy: Policy) -> Callable[..., Any]:
     text = written(policy.coefficients, policy.channels)
     compiled: Callable[..., Any] = numba.njit(**OPTIONS)(text)
     return compiled
-
-
-@contextmanager
-def compiling(policy: Policy) -> Iterator[None]:
-    """Raises RuleError where Numba cannot compile the policy's function."""
-    try:
-        yield
-    except numba.core.errors.NumbaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = next((line for line in lines if not line.startswith("Failed in")), "no reason")
-        raise RuleError(
-            f"policy {policy.name!r}: Numba cannot compile its function: {said[:300]}; "
-            "engine='onnxruntime' does without"
-        ) from None
 
 
 @overload(where)

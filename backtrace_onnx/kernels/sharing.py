@@ -2,7 +2,7 @@
 
 Units are laid out [outer, middle, inner]; a bias has size 1 along the axes it does not vary over.
 `sample[outer]` is the sample an outer index belongs to. Relevance and coefficients are tuples of
-arrays, one per channel.
+arrays, one per channel; what is booked is float64[channels, samples].
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from backtrace_onnx.kernels.channels import CHANNELS
 from backtrace_onnx.kernels.jit import kernel, unbound
 
 BLOCK = 1024
@@ -25,55 +26,17 @@ def _part(x, o, m, begin, like):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _channel(pair, k):  # type: ignore[no-untyped-def]
+def _channel(arrays, k):  # type: ignore[no-untyped-def]
     """Channel k, where there are any."""
-    return None if pair is None else pair[k]
+    return None if arrays is None else arrays[k]
 
 
-def share_one(tag: str) -> Callable[..., Any]:
-    """Template: one relevance channel."""
+def share(tag: str, gated: bool) -> Callable[..., Any]:
+    """Template: coefficients of all units; a gate shuts a side of what goes beyond its limits."""
 
-    def share_one(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
+    def share(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        zero = p.dtype.type(0)
-        for o in range(p.shape[0]):
-            for m in range(p.shape[1]):
-                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
-                varies, fixed = biases.size > 1, biases[0]
-                for begin in range(0, p.shape[2], BLOCK):
-                    end = begin + BLOCK
-                    ps, rs, out = p[o, m, begin:end], r[0][o, m, begin:end], a_p[0][o, m, begin:end]
-                    ns = _part(n, o, m, begin, ps)
-                    out_n = _part(_channel(a_n, 0), o, m, begin, ps)
-                    bs = biases[begin * varies : begin * varies + BLOCK]
-                    absorbed, lost = zero, zero
-                    for i in range(ps.size):
-                        plus, bias = ps[i], bs[i] if varies else fixed
-                        if n is None:
-                            ((a, c, z),) = coefficients(plus, zero, bias, rs[i])
-                            lost += rs[i] - z - a * plus
-                        else:
-                            minus = ns[i]
-                            t = plus - minus + bias
-                            shut_p, shut_n = t < low, t > high
-                            open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
-                            ((a, c, z),) = coefficients(open_p, open_n, bias, rs[i])
-                            a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
-                            out_n[i] = c
-                            lost += rs[i] - z - a * plus - c * minus
-                        out[i] = a
-                        absorbed += z
-                    to_bias[0, sample[o]] += absorbed
-                    unassigned[0, sample[o]] += lost
-
-    return share_one
-
-
-def share_two(tag: str) -> Callable[..., Any]:
-    """Template: two relevance channels, where no gate follows."""
-
-    def share_two(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
+        rs = to_p = to_n = given = absorbed = lost = CHANNELS
         zero = p.dtype.type(0)
         for o in range(p.shape[0]):
             for m in range(p.shape[1]):
@@ -82,81 +45,35 @@ def share_two(tag: str) -> Callable[..., Any]:
                 for begin in range(0, p.shape[2], BLOCK):
                     end = begin + BLOCK
                     ps, bs = p[o, m, begin:end], biases[begin * varies : begin * varies + BLOCK]
-                    fors, againsts = r[0][o, m, begin:end], r[1][o, m, begin:end]
-                    out_p, out_d = a_p[0][o, m, begin:end], a_p[1][o, m, begin:end]
                     ns = _part(n, o, m, begin, ps)
-                    out_n = _part(_channel(a_n, 0), o, m, begin, ps)
-                    out_e = _part(_channel(a_n, 1), o, m, begin, ps)
-                    absorbed, lost, other_absorbed, other_lost = zero, zero, zero, zero
-                    for i in range(ps.size):
-                        plus, bias = ps[i], bs[i] if varies else fixed
-                        minus = zero if n is None else ns[i]
-                        (a, c, z), (d, e, y) = coefficients(plus, minus, bias, fors[i], againsts[i])
-                        out_p[i], out_d[i] = a, d
-                        if n is not None:
-                            out_n[i], out_e[i] = c, e
-                        absorbed += z
-                        other_absorbed += y
-                        lost += fors[i] - z - a * plus - c * minus
-                        other_lost += againsts[i] - y - d * plus - e * minus
-                    to_bias[0, sample[o]] += absorbed
-                    to_bias[1, sample[o]] += other_absorbed
-                    unassigned[0, sample[o]] += lost
-                    unassigned[1, sample[o]] += other_lost
-
-    return share_two
-
-
-def share_two_gated(tag: str) -> Callable[..., Any]:
-    """Template: two relevance channels; a gate shuts a side of both."""
-
-    def share_two_gated(p, n, b, r, low, high, sample, a_p, a_n, to_bias, unassigned):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
-        zero = p.dtype.type(0)
-        for o in range(p.shape[0]):
-            for m in range(p.shape[1]):
-                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
-                varies, fixed = biases.size > 1, biases[0]
-                for begin in range(0, p.shape[2], BLOCK):
-                    end = begin + BLOCK
-                    ps, bs = p[o, m, begin:end], biases[begin * varies : begin * varies + BLOCK]
-                    fors, againsts = r[0][o, m, begin:end], r[1][o, m, begin:end]
-                    out_p, out_d = a_p[0][o, m, begin:end], a_p[1][o, m, begin:end]
-                    ns = _part(n, o, m, begin, ps)
-                    out_n = _part(_channel(a_n, 0), o, m, begin, ps)
-                    out_e = _part(_channel(a_n, 1), o, m, begin, ps)
-                    absorbed, lost, other_absorbed, other_lost = zero, zero, zero, zero
+                    for k in CHANNELS:
+                        rs[k], to_p[k] = r[k][o, m, begin:end], a_p[k][o, m, begin:end]
+                        to_n[k] = _part(_channel(a_n, k), o, m, begin, ps)
+                        absorbed[k], lost[k] = zero, zero
                     for i in range(ps.size):
                         plus, bias = ps[i], bs[i] if varies else fixed
                         minus = zero if n is None else ns[i]
                         t = plus - minus + bias
-                        shut_p, shut_n = t < low, t > high
+                        shut_p, shut_n = gated and t < low, gated and t > high
                         open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
-                        (a, c, z), (d, e, y) = coefficients(
-                            open_p, open_n, bias, fors[i], againsts[i]
-                        )
-                        a, d = a * 0 if shut_p else a, d * 0 if shut_p else d
-                        c, e = c * 0 if shut_n else c, e * 0 if shut_n else e
-                        out_p[i], out_d[i] = a, d
-                        if n is not None:
-                            out_n[i], out_e[i] = c, e
-                        absorbed += z
-                        other_absorbed += y
-                        lost += fors[i] - z - a * plus - c * minus
-                        other_lost += againsts[i] - y - d * plus - e * minus
-                    to_bias[0, sample[o]] += absorbed
-                    to_bias[1, sample[o]] += other_absorbed
-                    unassigned[0, sample[o]] += lost
-                    unassigned[1, sample[o]] += other_lost
+                        for k in CHANNELS:
+                            given[k] = rs[k][i]
+                        made = coefficients(open_p, open_n, bias, *given)
+                        for k in CHANNELS:
+                            a, c, z = made[k]
+                            a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
+                            to_p[k][i] = a
+                            absorbed[k] += z
+                            if n is None:
+                                lost[k] += given[k] - z - a * plus
+                            else:
+                                to_n[k][i] = c
+                                lost[k] += given[k] - z - a * plus - c * minus
+                    for k in CHANNELS:
+                        to_bias[k, sample[o]] += absorbed[k]
+                        unassigned[k, sample[o]] += lost[k]
 
-    return share_two_gated
-
-
-def template(channels: int, gated: bool) -> Callable[[str], Callable[..., Any]]:
-    """The loop for so many channels."""
-    if channels == 1:
-        return share_one
-    return share_two_gated if gated else share_two
+    return share
 
 
 @kernel

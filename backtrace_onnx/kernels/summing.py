@@ -1,17 +1,17 @@
-"""Sharing among the terms of a sum: what term k is sent goes to out[channel][k].
+"""Sharing among the terms of a sum.
 
 Units are sums of signs[k] * x[k]; an infinite term is sent nothing. `reading` is an index of
-policies.Reading. The rest is as in `sharing`.
+policy.Reading. The rest is as in `sharing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.kernels.channels import CHANNELS
 from backtrace_onnx.kernels.jit import kernel, unbound
 from backtrace_onnx.kernels.sharing import BLOCK
 
@@ -35,82 +35,42 @@ def _sent(c, a, d, reading):  # type: ignore[no-untyped-def]
     return a * abs(c) if reading == 0 else a * c if reading == 1 or c > 0 else -d * c
 
 
-@cache
-def share_pair(channels: int, reading: int) -> Callable[[str], Callable[..., Any]]:
-    """Template: two terms, in a loop that knows how they are read."""
-    return (_pair_one, _pair_two)[channels - 1](reading)
+def share_pair(tag: str, reading: int) -> Callable[..., Any]:
+    """Template: two terms; x holds both, out what both are sent, by channel."""
 
-
-def _pair_one(reading: int) -> Callable[[str], Callable[..., Any]]:
-    def template(tag: str) -> Callable[..., Any]:
-        def share_pair_one(x, signs, _, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
-            tag  # noqa: B018  (part of the cache's key)
-            zero = r[0].dtype.type(0)
-            for o in range(r[0].shape[0]):
-                for m in range(r[0].shape[1]):
-                    biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
-                    varies, fixed = biases.size > 1, biases[0]
-                    for begin in range(0, r[0].shape[2], BLOCK):
-                        end = begin + BLOCK
-                        first, second = x[0][o, m, begin:end], x[1][o, m, begin:end]
-                        to_first, to_second = out[0][0][o, m, begin:end], out[0][1][o, m, begin:end]
-                        rs = r[0][o, m, begin:end]
-                        bs = biases[begin * varies : begin * varies + BLOCK]
-                        absorbed, lost = zero, zero
-                        for i in range(rs.size):
-                            c, e = first[i] * signs[0], second[i] * signs[1]
-                            p, n = _masses(c, e, zero, reading)
-                            ((a, d, z),) = coefficients(p, n, bs[i] if varies else fixed, rs[i])
+    def share_pair(x, signs, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
+        tag  # noqa: B018  (part of the cache's key)
+        rs = to_first = to_second = given = absorbed = lost = CHANNELS
+        zero = r[0].dtype.type(0)
+        for o in range(r[0].shape[0]):
+            for m in range(r[0].shape[1]):
+                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
+                varies, fixed = biases.size > 1, biases[0]
+                for begin in range(0, r[0].shape[2], BLOCK):
+                    end = begin + BLOCK
+                    first, second = x[0][o, m, begin:end], x[1][o, m, begin:end]
+                    bs = biases[begin * varies : begin * varies + BLOCK]
+                    for k in CHANNELS:
+                        rs[k], to_first[k] = r[k][o, m, begin:end], out[k][0][o, m, begin:end]
+                        to_second[k] = out[k][1][o, m, begin:end]
+                        absorbed[k], lost[k] = zero, zero
+                    for i in range(first.size):
+                        c, e = first[i] * signs[0], second[i] * signs[1]
+                        p, n = _masses(c, e, zero, reading)
+                        for k in CHANNELS:
+                            given[k] = rs[k][i]
+                        made = coefficients(p, n, bs[i] if varies else fixed, *given)
+                        for k in CHANNELS:
+                            a, d, z = made[k]
                             s, t = _sent(c, a, d, reading), _sent(e, a, d, reading)
-                            to_first[i], to_second[i] = s, t
-                            absorbed += z
-                            lost += rs[i] - z - s - t
-                        to_bias[0, sample[o]] += absorbed
-                        unassigned[0, sample[o]] += lost
+                            to_first[k][i], to_second[k][i] = s, t
+                            absorbed[k] += z
+                            lost[k] += given[k] - z - s - t
+                    for k in CHANNELS:
+                        to_bias[k, sample[o]] += absorbed[k]
+                        unassigned[k, sample[o]] += lost[k]
 
-        return share_pair_one
-
-    return template
-
-
-def _pair_two(reading: int) -> Callable[[str], Callable[..., Any]]:
-    def template(tag: str) -> Callable[..., Any]:
-        def share_pair_two(x, signs, _, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
-            tag  # noqa: B018  (part of the cache's key)
-            zero = r[0].dtype.type(0)
-            for o in range(r[0].shape[0]):
-                for m in range(r[0].shape[1]):
-                    biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
-                    varies, fixed = biases.size > 1, biases[0]
-                    for begin in range(0, r[0].shape[2], BLOCK):
-                        end = begin + BLOCK
-                        first, second = x[0][o, m, begin:end], x[1][o, m, begin:end]
-                        fors, againsts = r[0][o, m, begin:end], r[1][o, m, begin:end]
-                        to_first, to_second = out[0][0][o, m, begin:end], out[0][1][o, m, begin:end]
-                        at_first, at_second = out[1][0][o, m, begin:end], out[1][1][o, m, begin:end]
-                        bs = biases[begin * varies : begin * varies + BLOCK]
-                        absorbed, lost, other_absorbed, other_lost = zero, zero, zero, zero
-                        for i in range(fors.size):
-                            c, e = first[i] * signs[0], second[i] * signs[1]
-                            p, n = _masses(c, e, zero, reading)
-                            bias = bs[i] if varies else fixed
-                            (a, d, z), (f, g, y) = coefficients(p, n, bias, fors[i], againsts[i])
-                            s, t = _sent(c, a, d, reading), _sent(e, a, d, reading)
-                            u, v = _sent(c, f, g, reading), _sent(e, f, g, reading)
-                            to_first[i], to_second[i] = s, t
-                            at_first[i], at_second[i] = u, v
-                            absorbed += z
-                            other_absorbed += y
-                            lost += fors[i] - z - s - t
-                            other_lost += againsts[i] - y - u - v
-                        to_bias[0, sample[o]] += absorbed
-                        to_bias[1, sample[o]] += other_absorbed
-                        unassigned[0, sample[o]] += lost
-                        unassigned[1, sample[o]] += other_lost
-
-        return share_pair_two
-
-    return template
+    return share_pair
 
 
 @kernel
@@ -119,86 +79,42 @@ def _at(x, o, m, i):  # type: ignore[no-untyped-def]
     return x[o * (x.shape[0] > 1), m * (x.shape[1] > 1), i * (x.shape[2] > 1)]
 
 
-def share_terms_one(tag: str) -> Callable[..., Any]:
-    """Template: any number of terms, one relevance channel."""
+def share_terms(tag: str, reading: int) -> Callable[..., Any]:
+    """Template: any number of terms; they lie in one array, so does what they are sent."""
 
-    def share_terms_one(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
+    def share_terms(x, signs, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
+        given = rest = absorbed = lost = CHANNELS
         zero = r[0].dtype.type(0)
         for o in range(r[0].shape[0]):
-            absorbed = 0.0
-            lost = 0.0
+            for k in CHANNELS:
+                absorbed[k], lost[k] = 0.0, 0.0
             for m in range(r[0].shape[1]):
                 for i in range(r[0].shape[2]):
                     p, n = zero, zero
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
+                    for j in range(len(x)):
+                        c = x[j, o, m, i] * signs[j]
                         if reading == 0:
                             p += abs(c)
                         elif reading == 1 or c > 0:
                             p += c
                         else:
                             n -= c
-                    ((a, d, z),) = coefficients(p, n, _at(b, o, m, i), r[0][o, m, i])
-                    rest = r[0][o, m, i] - z
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        sent = zero
-                        if abs(c) != np.inf:
-                            if reading == 0:
-                                sent = a * abs(c)
-                            elif reading == 1 or c > 0:
-                                sent = a * c
-                            else:
-                                sent = -d * c
-                        out[0][k][o, m, i] = sent
-                        rest -= out[0][k][o, m, i]
-                    absorbed += z
-                    lost += rest
-            to_bias[0, sample[o]] += absorbed
-            unassigned[0, sample[o]] += lost
+                    for k in CHANNELS:
+                        given[k] = r[k][o, m, i]
+                    made = coefficients(p, n, _at(b, o, m, i), *given)
+                    for k in CHANNELS:
+                        rest[k] = given[k] - made[k][2]
+                    for j in range(len(x)):
+                        c = x[j, o, m, i] * signs[j]
+                        for k in CHANNELS:
+                            out[k][j, o, m, i] = _sent(c, made[k][0], made[k][1], reading)
+                            rest[k] -= out[k][j, o, m, i]
+                    for k in CHANNELS:
+                        absorbed[k] += made[k][2]
+                        lost[k] += rest[k]
+            for k in CHANNELS:
+                to_bias[k, sample[o]] += absorbed[k]
+                unassigned[k, sample[o]] += lost[k]
 
-    return share_terms_one
-
-
-def share_terms_two(tag: str) -> Callable[..., Any]:
-    """Template: the same for two channels."""
-
-    def share_terms_two(x, signs, reading, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
-        zero = r[0].dtype.type(0)
-        for o in range(r[0].shape[0]):
-            for m in range(r[0].shape[1]):
-                for i in range(r[0].shape[2]):
-                    p, n = zero, zero
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        if reading == 0:
-                            p += abs(c)
-                        elif reading == 1 or c > 0:
-                            p += c
-                        else:
-                            n -= c
-                    bias, r_for, r_against = _at(b, o, m, i), r[0][o, m, i], r[1][o, m, i]
-                    (a, d, z), (e, f, y) = coefficients(p, n, bias, r_for, r_against)
-                    rest, rest_against = r_for - z, r_against - y
-                    for k in range(len(x)):
-                        c = x[k][o, m, i] * signs[k]
-                        sent, sent_against = zero, zero
-                        if abs(c) != np.inf:
-                            if reading == 0:
-                                sent, sent_against = a * abs(c), e * abs(c)
-                            elif reading == 1 or c > 0:
-                                sent, sent_against = a * c, e * c
-                            else:
-                                sent, sent_against = -d * c, -f * c
-                        out[0][k][o, m, i] = sent
-                        out[1][k][o, m, i] = sent_against
-                        rest -= out[0][k][o, m, i]
-                        rest_against -= out[1][k][o, m, i]
-                    to_bias[0, sample[o]] += z
-                    to_bias[1, sample[o]] += y
-                    unassigned[0, sample[o]] += rest
-                    unassigned[1, sample[o]] += rest_against
-
-    return share_terms_two
+    return share_terms

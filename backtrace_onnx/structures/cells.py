@@ -89,11 +89,6 @@ class CellSharing:
             return parts[0]
         return [self.ops.Concat(*gates, axis=-1) for gates in zip(*parts, strict=True)]
 
-    def apart(self, r: Channels, sizes: Sequence[int]) -> list[Channels]:
-        """Relevance of gates that lie side by side, cut apart; `sizes` are their widths."""
-        parts = [self.ops.split(x, [ints(n) for n in sizes], -1) for x in r]
-        return [list(channel) for channel in zip(*parts, strict=True)]
-
     def products(
         self, r: Channels, v: Values, fixed: Fixed, *more: Value, bias: Value | None = None
     ) -> tuple[Channels, Channels | None, *tuple[Channels, ...]]:
@@ -205,9 +200,9 @@ class Cell:
     joins: ClassVar[bool] = True
     """Whether the input's product and the state's are added before gates are taken apart."""
 
-    def kernel(self, o: Operands) -> str | None:
-        """Name of the loop that does what `back` says; None: there is none."""
-        return None
+    def unitwise(self, o: Operands) -> bool:
+        """Whether `back` treats every unit alike, by sums of two terms, halves and products."""
+        return True
 
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         """Values by name that `back` reads, each stacked [steps, batch, ...].

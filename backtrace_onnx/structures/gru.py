@@ -34,9 +34,6 @@ class GRU(Cell):
     gates: ClassVar[int] = 3
     joins: ClassVar[bool] = False
 
-    def kernel(self, o: Operands) -> str | None:
-        return "gru_after" if self.after else "gru"
-
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:
             w, r, wb, rb = weights

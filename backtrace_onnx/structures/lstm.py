@@ -42,8 +42,8 @@ class LSTM(Cell):
     coupled: bool = False
     gates: ClassVar[int] = 4
 
-    def kernel(self, o: Operands) -> str | None:
-        return None if self.coupled or o.peephole is not None else "lstm"
+    def unitwise(self, o: Operands) -> bool:
+        return not self.coupled and o.peephole is None
 
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, c: Value, *weights: Value) -> Any:

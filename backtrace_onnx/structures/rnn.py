@@ -31,9 +31,6 @@ class RNN(Cell):
         name = self.activations[0].name.capitalize()
         return GATES.get(name) if self.clip is None else None
 
-    def kernel(self, o: Operands) -> str | None:
-        return "rnn"
-
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:
             w, r, wb, rb = weights

@@ -113,6 +113,13 @@ def test_epsilon(op: str) -> None:
     check(random_net(op, hidden=3, outputs=BOTH), ("epsilon",))
 
 
+@pytest.mark.parametrize("name", ["lstm", "lstm with peepholes", "gru", "rnn"])
+def test_wide(name: str) -> None:
+    """Weights that sessions keep beside their text are read inside of its Scan."""
+    op, options = NETS[name]
+    check(random_net(op, **{**options, "hidden": 40}), ("default",))
+
+
 CONSTANT = [
     ("LSTM", "hc", {"direction": "bidirectional"}),
     ("LSTM", "h", {}),
