@@ -10,7 +10,7 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends import recurrence, winners
+from backtrace_onnx.backends import cell_loops, winners
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
@@ -23,7 +23,7 @@ from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Term, Value
 from backtrace_onnx.ops.windows import Window
-from backtrace_onnx.structures.walk import Walk
+from backtrace_onnx.structures.cell_steps import CellSteps
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
@@ -217,13 +217,13 @@ class EagerOps(Ops):
         ends = np.cumsum([int(size[0]) for size in sizes])
         return tuple(np.split(self.array(x), ends[:-1], axis))
 
-    def walk(
-        self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
+    def walk_cell(
+        self, key: str, steps: Callable[..., Any], groups: Sequence[Sequence[Value]]
     ) -> tuple[Value, ...]:
-        assert isinstance(walk, Walk)
-        if recurrence.fits(walk, groups):
-            return recurrence.walk_by_kernel(self, walk, groups)
-        return super().walk(key, walk, groups)
+        assert isinstance(steps, CellSteps)
+        if cell_loops.fits(steps, groups):
+            return cell_loops.run_loop(self, steps, groups)
+        return super().walk_cell(key, steps, groups)
 
     def recur(self, f: Value, a: Value, start: Value | None) -> Value:
         out = np.empty_like(a)

@@ -148,15 +148,15 @@ class Ops(Words):
         )
         return parts
 
-    def walk(
-        self, key: str, walk: Callable[..., Any], groups: Sequence[Sequence[Value]]
+    def walk_cell(
+        self, key: str, steps: Callable[..., Any], groups: Sequence[Sequence[Value]]
     ) -> tuple[Value, ...]:
-        """All steps of a recurrent cell, from the last to the first: `walk(ops, *arguments)`.
+        """All steps of a recurrent cell, from the last to the first: `steps(ops, *arguments)`.
 
-        `walk` is a text (`structures.walk.Walk`), `groups` are its arguments, by what they are; the
-        eager backend has loops that do the same.
+        `steps` is a text (`structures.cell_steps.CellSteps`), `groups` are its arguments, by what
+        they are; the eager backend makes a loop of it where that is faster.
         """
-        made: tuple[Value, ...] = self.apply(key, walk, *(x for group in groups for x in group))
+        made: tuple[Value, ...] = self.apply(key, steps, *(x for group in groups for x in group))
         return made
 
     def recur(self, f: Value, a: Value, start: Value | None) -> Value:

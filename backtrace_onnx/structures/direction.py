@@ -10,6 +10,7 @@ import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step
+from backtrace_onnx.structures.cell_steps import CellSteps, grouped
 from backtrace_onnx.structures.cells import (
     NONE_FIXED,
     Cell,
@@ -21,7 +22,6 @@ from backtrace_onnx.structures.cells import (
     Values,
 )
 from backtrace_onnx.structures.products import CellProduct
-from backtrace_onnx.structures.walk import Walk, grouped
 
 X, W, R, B, _, H, C, P = range(8)
 
@@ -144,9 +144,9 @@ class Direction:
         last = [self._ending(r, valid) for r in node.r_last]
         groups = [rows, *last, [*v.values()], [o.r, o.rb, o.peephole], [valid]]
         sizes = tuple(len(group) for group in groups)
-        walk = Walk(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
+        steps = CellSteps(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
         key = f"{self.key}/walk/{self.policy.name}:{self.policy.identity}/{sizes}"
-        made = self.ops.walk(key, walk, groups)
+        made = self.ops.walk_cell(key, steps, groups)
         parts = grouped(made, [channels] * (2 * len(node.states)))
         begun, after = parts[: len(node.states)], parts[len(node.states) :]
         return dict(zip(node.states, after, strict=True)), dict(

@@ -16,7 +16,7 @@ from backtrace_onnx.structures.cells import NONE_FIXED, Cell, CellSharing, Opera
 
 
 @dataclass(frozen=True)
-class Walk:
+class CellSteps:
     """The text of all steps backwards: what relevance the states have after every step.
 
     Its arguments are grouped: relevance of y and of the last states, the cell's values by `names`,

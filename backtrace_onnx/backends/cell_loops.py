@@ -1,8 +1,10 @@
-"""Recurrent cells backwards by a loop of `kernels.recurrence`, in place of the text of their steps.
+"""Loops over the steps of a recurrent cell, made of the text of one step.
 
-The loop is made of that text: `Cell.back` is asked once what becomes of the relevance of one unit,
-and its answer is written down as lines of Python, for Numba. Where few numbers are computed in a
-step and many channels go back, a Scan spends its time on calling its nodes; the loop takes half.
+`Cell.back` says, in the words of `CellSharing`, what becomes of a step's relevance. It is asked
+once with words that write lines of Python for one unit; `kernels.recurrence.cell` calls these for
+every unit of every step. Where a step computes few numbers and signs are told apart, the Scan that
+compiled files hold spends its time on calling nodes, and the loop takes half of that
+(scripts/bench/RESULTS.md); policies that read sums only go by the Scan, which is as fast.
 """
 
 from __future__ import annotations
@@ -22,33 +24,33 @@ from backtrace_onnx.kernels.jit import OPTIONS, kernel, specialise
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.cell_steps import CellSteps
 from backtrace_onnx.structures.cells import NONE_FIXED, CellSharing, Fixed, State, Values
-from backtrace_onnx.structures.walk import Walk
 
 Array = npt.NDArray[Any]
 Rooms = tuple[Array, ...]
 
 
-def fits(walk: Walk, groups: Sequence[Sequence[Value]]) -> bool:
+def fits(steps: CellSteps, groups: Sequence[Sequence[Value]]) -> bool:
     """Whether the loop does it, and pays: it knows constant weights, and signs told apart."""
     *_, (weight, bias, _), _ = groups
     constant = isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
-    return constant and walk.policy.reading == "split" and walk.cell.unitwise(walk.operands)
+    return constant and steps.policy.reading == "split" and steps.cell.unitwise(steps.operands)
 
 
-def walk_by_kernel(ops: Ops, walk: Walk, groups: Sequence[Sequence[Value]]) -> tuple[Array, ...]:
-    """What the text `walk` returns for these groups of arguments."""
+def run_loop(ops: Ops, steps: CellSteps, groups: Sequence[Sequence[Value]]) -> tuple[Array, ...]:
+    """What the text `steps` returns for these groups of arguments."""
     arrived, *last, values, _, (valid,) = groups
-    v = {k: np.ascontiguousarray(x) for k, x in zip(walk.names, values, strict=True)}
-    like, channels = v["before"], walk.policy.channels
+    v = {k: np.ascontiguousarray(x) for k, x in zip(steps.names, values, strict=True)}
+    like, channels = v["before"], steps.policy.channels
     start = [_start(r, like, channels) for r in last]
     after = [_room(like.shape, like.dtype, channels) for _ in last]
     if arrived:
         after[0] = tuple(np.array(x, like.dtype, order="C") for x in arrived)
-    states = walk.cell.states(v, walk.operands, ops)
+    states = steps.cell.states(v, steps.operands, ops)
     product, *inner = (_product(state, channels) for state in states)
     none = [None] * (2 - len(start))
-    _loop(walk.policy, *_texts(walk))(
+    _loop(steps.policy, *_texts(steps))(
         *start,
         *none,
         *after,
@@ -157,16 +159,16 @@ class _Unit(CellSharing):
         return ["pulled"]
 
 
-def _texts(walk: Walk) -> tuple[str, str]:
+def _texts(steps: CellSteps) -> tuple[str, str]:
     """`back` and `first` of `kernels.recurrence`: a unit's relevance, and the part of it that a
     product inside of the step waits for, if there is one."""
-    unit = _Unit(cast(Ops, _Numbers()), walk.policy)
-    r: dict[str, Channels] = {name: [name] for name in walk.states}
-    v = {name: _Element(name) for name in walk.names}
-    sent = walk.cell.back(unit, "", r, v, walk.operands, NONE_FIXED)
+    unit = _Unit(cast(Ops, _Numbers()), steps.policy)
+    r: dict[str, Channels] = {name: [name] for name in steps.states}
+    v = {name: _Element(name) for name in steps.names}
+    sent = steps.cell.back(unit, "", r, v, steps.operands, NONE_FIXED)
     gates = ", ".join(sent.state or ())
     to_h, to_c = ("None" if x is None else x[0] for x in (sent.h or ["nothing(h)"], sent.c))
-    head = f"(t, b, j, h, c, pulled, {', '.join(walk.names)}):"
+    head = f"(t, b, j, h, c, pulled, {', '.join(steps.names)}):"
     lines = ["hidden = before.shape[2]", *unit.lines]
     texts = [["def back" + head, *lines, f"return ({gates},), {to_h}, {to_c}"]]
     for count, name in unit.inner:
