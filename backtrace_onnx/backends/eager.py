@@ -30,7 +30,10 @@ READINGS = get_args(Reading)
 
 
 class EagerOps(Ops):
-    """Computes at once. Values are arrays or `Constant`s."""
+    """The eager backend: every call computes at once.
+
+    Values are arrays, or `Constant`s, whose name tells texts that they are the same again.
+    """
 
     def __init__(
         self, dtype: npt.DTypeLike, samples: Samples, sessions: Sessions, opsets: dict[str, int]

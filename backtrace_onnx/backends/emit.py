@@ -22,7 +22,7 @@ StepText = Callable[..., tuple[Sequence[Value], Sequence[Value]]]
 
 
 class EmitOps(NodeWriter):
-    """Operations as nodes of the graph that is being written."""
+    """The emitting backend: every call appends nodes to the graph that is being written."""
 
     def scan(
         self,
@@ -65,7 +65,7 @@ class StepOps(EmitOps):
         return Symbol(self, outside.name, outside.sign)
 
     def state(self) -> Symbol:
-        """One more carried tensor."""
+        """One more tensor that is carried from step to step."""
         self._states.append(self.fresh("state"))
         self._inside.add(self._states[-1])
         return Symbol(self, self._states[-1])

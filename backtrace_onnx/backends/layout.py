@@ -18,7 +18,7 @@ Rows = npt.NDArray[np.int64]
 
 
 class Samples:
-    """How many samples there are; finds the sample of every row of a tensor."""
+    """How many samples there are, and to which of them the rows of a tensor belong."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -53,7 +53,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Units:
-    """Units as [outer, middle, inner].
+    """How the units of an operator lie: [outer, middle, inner].
 
     Attributes:
         bias: [1 or outer, 1 or middle, 1 or inner]; zero where there is none.
@@ -72,7 +72,7 @@ class Units:
         return flat if flat.flags.writeable else flat.copy()  # one type for the kernels
 
     def empty(self, dtype: np.dtype[Any]) -> Array:
-        """Room for one number per unit."""
+        """An array with room for one number per unit."""
         return np.empty((self.outer, self.middle, self.inner), dtype)
 
     def parts(self, step: int) -> list[Callable[[Any], Any]]:

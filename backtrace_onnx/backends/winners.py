@@ -1,4 +1,4 @@
-"""Relevance of maxima, computed: the winners among elements share it alike."""
+"""Relevance of maxima, computed by kernels: what wins shares it in equal parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following elements back: adding at indices, sharing among ties."""
+"""Loops that follow elements back: adding at indices, sharing among the elements that won."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def scatter_add(r, index, sample, out, lost):  # type: ignore[no-untyped-def]
 
 @kernel
 def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
-    """r[outer, inner] to the elements of x, out [outer, over, inner] equal to best, alike."""
+    """Share r equally among the elements of x that equal `best`; out[outer, over, inner] is all
+    set.
+
+    x[outer, over, inner]; best, r [outer, inner].
+    """
     for o in range(x.shape[0]):
         for i in range(x.shape[2]):
             count = 0
@@ -34,10 +38,10 @@ def split_ties(x, best, r, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def split_windows(x, out, best, r, reach, steps):  # type: ignore[no-untyped-def]
-    """out += r shared among the elements of each window of x equal to best.
+    """Add to out what the elements of each window of x that equal `best` get of r, equal shares.
 
     x, out [channels, elements]; best, r [channels, *windows], of three axes; `reach` and `steps`
-    say where a window's elements are (layout.reach).
+    say where the elements of a window are (`backends.layout.reach`).
     """
     places = np.empty(x.shape[1], np.int64)
     for c in range(r.shape[0]):
@@ -57,10 +61,11 @@ def split_windows(x, out, best, r, reach, steps):  # type: ignore[no-untyped-def
 
 @kernel
 def split_regions(x, r, batch, rows, columns, out):  # type: ignore[no-untyped-def]
-    """out += r[regions, channels, height, width] shared among the largest elements of every bin.
+    """Add to out what the largest elements of every bin get of r, in equal shares.
 
-    x, out [samples, channels, rows, columns]; batch int64[regions]; rows int64[2, regions, height]
-    and columns int64[2, regions, width]: first and last + 1 of a bin.
+    r[regions, channels, height, width]; x, out [samples, channels, rows, columns]; batch
+    int64[regions]; rows int64[2, regions, height] and columns int64[2, regions, width]: first and
+    last + 1 of a bin.
     """
     for k in range(r.shape[0]):
         for c in range(r.shape[1]):

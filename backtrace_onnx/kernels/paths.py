@@ -1,4 +1,4 @@
-"""Adding up what paths change."""
+"""Adding up, by feature and unit, what the paths through decision trees change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_rows(rows, slots, changes, targets, out):  # type: ignore[no-untyped-def
 
 @kernel
 def add_shares(rows, slots, changes, targets, shares, out):  # type: ignore[no-untyped-def]
-    """The same, with what a tree's votes change weighed by shares[samples, trees, votes]."""
+    """The same as `add_rows`, with every change weighed by shares[samples, trees, votes]."""
     for n in range(rows.shape[0]):
         for t in range(rows.shape[1]):
             row = rows[n, t]

@@ -37,7 +37,7 @@ def recur(f, a, before):  # type: ignore[no-untyped-def]
 
 @_word
 def at(r, t, b, j):  # type: ignore[no-untyped-def]
-    """r[t, b, j]."""
+    """The entry [t, b, j] of relevance, by channel."""
     made = CHANNELS
     for k in CHANNELS:
         made[k] = r[k][t, b, j]
@@ -46,14 +46,14 @@ def at(r, t, b, j):  # type: ignore[no-untyped-def]
 
 @_word
 def put(r, t, b, j, values):  # type: ignore[no-untyped-def]
-    """r[t, b, j] = values."""
+    """Set the entry [t, b, j] of relevance to these values, by channel."""
     for k in CHANNELS:
         r[k][t, b, j] = values[k]
 
 
 @_word
 def nothing(r):  # type: ignore[no-untyped-def]
-    """0 in the precision of numbers."""
+    """Zeros as precise as the numbers given, by channel."""
     made = CHANNELS
     for k in CHANNELS:
         made[k] = type(r[k])(0)
@@ -62,7 +62,7 @@ def nothing(r):  # type: ignore[no-untyped-def]
 
 @_word
 def half(r):  # type: ignore[no-untyped-def]
-    """The share of one of a product's two factors."""
+    """The share of one of a product's two factors, by channel."""
     made = CHANNELS
     for k in CHANNELS:
         made[k] = r[k] * type(r[k])(0.5)
@@ -71,7 +71,7 @@ def half(r):  # type: ignore[no-untyped-def]
 
 @_word
 def plus(r, s):  # type: ignore[no-untyped-def]
-    """Sum."""
+    """The sum of two entries of relevance, by channel."""
     made = CHANNELS
     for k in CHANNELS:
         made[k] = r[k] + s[k]
@@ -80,7 +80,7 @@ def plus(r, s):  # type: ignore[no-untyped-def]
 
 @_word
 def pull(r, a_p, a_n, weight, x, b):  # type: ignore[no-untyped-def]
-    """r[b] += what x [hidden] is sent through its product with the weight."""
+    """Add to r[b] what a state x [hidden] is sent through its product with the weight."""
     for k in CHANNELS:
         _pull_row(r[k][0, b], a_p[k][0, b], a_n[k][0, b], weight, x)
 

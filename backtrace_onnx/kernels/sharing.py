@@ -78,21 +78,21 @@ def share(tag: str, gated: bool) -> Callable[..., Any]:
 
 @kernel
 def weigh(x, g, absolute):  # type: ignore[no-untyped-def]
-    """g *= x, or |x|, flat."""
+    """Multiply g by x, or by |x| if `absolute`; both are flat."""
     for i in range(x.size):
         g[i] *= abs(x[i]) if absolute else x[i]
 
 
 @kernel
 def weigh_split(x, g, h):  # type: ignore[no-untyped-def]
-    """g = x+ * g + x- * h, flat."""
+    """Set g to x+ g + x- h, x+ and x- being the magnitudes of the two signs of x; all are flat."""
     for i in range(x.size):
         g[i] = x[i] * g[i] if x[i] > 0 else -x[i] * h[i]
 
 
 @kernel
 def total(x, sample, out):  # type: ignore[no-untyped-def]
-    """out[sample[o]] += sum of row o of x[outer, 1, inner], in float64."""
+    """Add the sum of every row x[o, 0] to out[sample[o]], in float64."""
     for o in range(x.shape[0]):
         row = 0.0
         for i in range(x.shape[2]):

@@ -36,7 +36,7 @@ def _sent(c, a, d, reading):  # type: ignore[no-untyped-def]
 
 
 def share_pair(tag: str, reading: int) -> Callable[..., Any]:
-    """Template: two terms; x holds both, out what both are sent, by channel."""
+    """Template: sums of two terms; x holds both, `out` what both are sent, by channel."""
 
     def share_pair(x, signs, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
@@ -80,7 +80,9 @@ def _at(x, o, m, i):  # type: ignore[no-untyped-def]
 
 
 def share_terms(tag: str, reading: int) -> Callable[..., Any]:
-    """Template: any number of terms; they lie in one array, so does what they are sent."""
+    """Template: sums of any number of terms; these lie in one array, and so does what they are
+    sent.
+    """
 
     def share_terms(x, signs, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
