@@ -66,7 +66,8 @@ def test_json(run: Any) -> None:
     code, out, err = run("explain", MNIST, DIGIT, "--json", "--top", 2, "--mode", "contrastive")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert {*found} == {"model", "mode", "task", "output", "samples", "files"}
+    keys = {"model", "mode", "computes", "conserved", "task", "output", "samples", "files"}
+    assert {*found} == keys
     (sample,) = found["samples"]
     assert sample["prediction"]["label"] == "2" and sample["target"]["index"] == 2
     assert len(sample["top"]) == 2 and {*sample["top"][0]["channels"]} == {"positive", "negative"}

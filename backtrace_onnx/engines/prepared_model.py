@@ -56,12 +56,21 @@ class PreparedModel:
     Raises UnsupportedError where the way from the default output meets operators without a rule.
     """
 
-    def __init__(self, model: Model, on_unsupported: OnUnsupported, runtime: Runtime = CPU) -> None:
+    def __init__(
+        self,
+        model: Model,
+        on_unsupported: OnUnsupported,
+        runtime: Runtime = CPU,
+        *,
+        as_ran: bool = False,
+    ) -> None:
+        """`as_ran`: control flow is written out as it ran on given inputs; on others it may not."""
         self.graphs, self.on_unsupported, self._runtime = (
             ModelGraphs(model),
             on_unsupported,
             runtime,
         )
+        self.as_ran = as_ran
         graph = self.graphs.graph()
         plan = make_plan(graph, on_unsupported)
         output = default_output(graph)
@@ -163,7 +172,8 @@ class SpecialisedModel:
         """The model as it runs on `inputs`, and these as arrays by input name, checked."""
         feeds, lengths = self._specialiser.read(inputs)
         decisions, model = self._specialiser.specialised(feeds, lengths)
-        return self._models.get(decisions, lambda: PreparedModel(model, *self._how)), feeds
+        made = self._models.get(decisions, lambda: PreparedModel(model, *self._how, as_ran=True))
+        return made, feeds
 
     def straight(self) -> PreparedModel:
         """Raises CompileError: every run may take other branches."""

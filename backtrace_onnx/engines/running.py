@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy.typing as npt
@@ -13,9 +14,14 @@ from backtrace_onnx.engines.prepared_model import PreparedModel
 from backtrace_onnx.engines.several_walks import walk_several
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.baselines import NOTHING, Compared
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.targets.question import Question
 
+_AS_RAN = Note(
+    "branches and loops that depend on the inputs are held as they ran on these, wherever else the "
+    "model is asked"
+)
 Array = npt.NDArray[Any]
 Engine = Literal["numba", "onnxruntime"]
 
@@ -52,7 +58,8 @@ def run(
         return _one_walk(engine, model, asked, at, sessions, None)
 
     prepared = model.output(question.output)
-    return walk_several(ask, question, feeds, prepared, compared, progress)
+    found = walk_several(ask, question, feeds, prepared, compared, progress)
+    return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
 
 
 def _one_walk(

@@ -232,8 +232,8 @@ class Walker:
         for point in part:
             try:
                 found = self._at([point])
-            except InputError as error:
-                raise InputError(
+            except (InputError, RequestError) as error:
+                raise type(error)(
                     f"at inputs that mode {self._mode!r} makes of those given: {error}"
                 ) from None
             yield self._split(found, None)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import helper
 
 import backtrace_onnx as bt
 from backtrace_onnx import Explainer, Explanation, RequestError
@@ -342,3 +343,57 @@ def test_what_stays_unassigned_is_told() -> None:
     doubtful = np.flatnonzero(np.abs(total.unassigned) > 0.0101 * np.abs(total.start))
     told = [note.sample for note in made.notes if "is unassigned" in note.text]
     assert len(told) and told == list(doubtful)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_two_classes_of_one_probability_are_opposites(engine: Any) -> None:
+    nodes = [node("MatMul", ["x", "W"], ["s"]), node("Sigmoid", ["s"], ["p"])]
+    kinds = {"x": (FLOAT, ["n", 4])}, {"p": (FLOAT, ["n", 1])}
+    explainer = Explainer(model(nodes, *kinds, {"W": W[:, :1]}), engine=engine)
+    for target, sign in ((0, -1), (1, 1)):
+        made = explainer.explain(X, mode="integrated_gradients", target=target)
+        np.testing.assert_allclose(made.relevance["x"], sign * X * W[:, 0], rtol=1e-4, atol=1e-6)
+        assert made.binary == "probability"
+
+
+def test_branches_are_those_that_the_input_took() -> None:
+    """y = 3 x where the sum is positive, else 5 x: at the baseline the other branch is taken."""
+    then, other = (
+        helper.make_graph(
+            [node("Mul", ["x", name], [f"{name}/y"])],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}/y", FLOAT, ["n", 4])],
+        )
+        for name in ("three", "five")
+    )
+    nodes = [
+        node("ReduceSum", ["x"], ["s"], keepdims=0),
+        node("Greater", ["s", "zero"], ["c"]),
+        node("If", ["c"], ["y"], then_branch=then, else_branch=other),
+    ]
+    weights = {"zero": np.float32(0), "three": np.float32(3), "five": np.float32(5)}
+    net = model(nodes, {"x": (FLOAT, ["n", 4])}, {"y": (FLOAT, ["n", 4])}, weights)
+    made = Explainer(net).explain(
+        np.ones((1, 4), np.float32), mode="integrated_gradients", baseline=-1.0, target=2
+    )
+    np.testing.assert_allclose(made.relevance["x"], [[0, 0, 6, 0]], atol=1e-6)
+    assert any("held as they ran" in note.text for note in made.notes)
+
+
+def test_two_inputs_and_a_mask_that_is_held() -> None:
+    nodes = [
+        node("Cast", ["mask"], ["m"], to=FLOAT),
+        node("Mul", ["a", "m"], ["c"]),
+        node("Mul", ["c", "b"], ["y"]),
+    ]
+    inputs = {"a": (FLOAT, ["n", 3]), "b": (FLOAT, ["n", 3]), "mask": (INT64, ["n", 3])}
+    net = model(nodes, inputs, {"y": (FLOAT, ["n", 3])})
+    a, b = normal(2, 3, seed=1), normal(2, 3, seed=2)
+    mask = np.array([[1, 0, 1], [1, 1, 0]])
+    made = Explainer(net).explain(
+        {"a": a, "b": b, "mask": mask}, mode="integrated_gradients(steps=4)", task="regression"
+    )
+    for name in ("a", "b"):  # of a product on the line from 0, half each
+        np.testing.assert_allclose(made.relevance[name], a * b * mask / 2, rtol=1e-5, atol=1e-6)
+    assert not made.relevance["mask"].any()
