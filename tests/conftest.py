@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from backtrace_onnx import Explainer
 from backtrace_onnx.cli import main
-from tests.language_models import SIZE
-from tests.text.made import language_model
 
 
 @pytest.fixture
@@ -22,9 +19,3 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
         return code, printed.out, printed.err
 
     return runner
-
-
-@pytest.fixture(scope="module")
-def plain() -> Explainer:
-    """A language model without a cache."""
-    return Explainer(language_model(size=SIZE))

@@ -16,6 +16,11 @@ from tests.support import check_ledger, gap
 from tests.text.made import language_model
 
 
+@pytest.fixture(scope="module")
+def plain() -> Explainer:
+    return Explainer(language_model(size=SIZE))
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("place", [0, 3, -1])
 def test_what_follows_carries_nothing(plain: Explainer, mode: str, place: int) -> None:

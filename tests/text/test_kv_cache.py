@@ -19,6 +19,11 @@ from tests.text.made import byte_pairs, language_model
 
 
 @pytest.fixture(scope="module")
+def plain() -> Explainer:
+    return Explainer(language_model(size=SIZE))
+
+
+@pytest.fixture(scope="module")
 def cached() -> Explainer:
     return Explainer(language_model(cache=True, size=SIZE))
 
