@@ -114,7 +114,7 @@ def test_what_cancels_counts_in_what_moved(part: Any) -> None:
     one = np.ones((1, 1))
     balance = Balance(3 * one, 5 * one, 0 * one, 0 * one)
     assert part("checking")._residual(Ledger({}, balance)) == 0.4
-    sizes = Sizes(3 * one, 1e8 * one)
+    sizes = Sizes(3 * one, 1e8 * one, 3 * one, 1e8 * one)
     assert part("checking")._residual(Ledger({}, balance, sizes=sizes)) == 2e-8
     node = Entry("n", "Add", -1e8 * one, -1e8 * one, 0 * one, 0 * one)
     assert part("checking")._residual(Ledger({"n": node}, balance)) == 2e-8
