@@ -143,10 +143,15 @@ class Explanation:
         """Relevance by the model's own modules, by path or class: in, on, absorbed, unassigned.
 
         In the order in which the model runs, parents before children; "" is the model. Raises
-        RequestError if the model's file does not tell of modules.
+        RequestError if the model's file does not tell of modules, or the mode keeps no books of it.
         """
         if by not in ("path", "class"):
             raise RequestError(f"modules are grouped by path or class, not {by!r}")
+        if not len(self.ledger):
+            raise RequestError(
+                f"mode {self.mode!r} keeps the books of the model, not of its nodes; mode lrp or "
+                "deeplift tells of modules"
+            )
         found = modules(self.ledger, self.places, by)
         if not found:
             raise RequestError(

@@ -15,7 +15,7 @@ MODE = click.option(
     "--mode",
     default="default",
     show_default=True,
-    help="How it is explained (see above), with parameters in parentheses: "
+    help="How it is explained (`explain --help` lists them), with parameters in parentheses: "
     '"integrated_gradients(steps=32)", "gamma(0.25)".',
 )
 _OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")

@@ -48,7 +48,7 @@ def gradcam(walker: Walker, tensor: str, slopes: Array, activations: Array) -> O
 def _places(walker: Walker, name: str, x: Array, count: int) -> tuple[int, ...] | None:
     """The axes of an input [samples, ...] that hold places; None where there are none."""
     sample = x[0] if x.ndim else x
-    if x.dtype.kind == "O" or walker.sample_axis(name) != 0 or not walker.reaches(name):
+    if x.dtype.kind == "O" or walker.sample_axis(name) != 0 or not walker.matters(name):
         return None
     seen = picture_axes(sample) if count == 2 else None
     if seen is not None:

@@ -52,7 +52,7 @@ def walk_several(
             f"{', '.join(sorted(question.keep)[:3])}; modes gradient and attnlrp tell of every one"
         )
     if isinstance(how, GradCam):
-        tensor = find_spatial(graph, question.output, how.tensor)
+        tensor = find_spatial(graph, question.output, how.tensor, prepared.head.scores)
         walker = Walker(ask, question, feeds, graph, (tensor,))
         activations = prepared.trace.of_slopes.run(feeds)[tensor]
         return gradcam(walker, tensor, np.asarray(walker.first.relevance[tensor][0]), activations)

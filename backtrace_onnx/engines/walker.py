@@ -117,9 +117,10 @@ class Walker:
         """Where the samples of an input lie; None where it is one for all."""
         return self._axes[name]
 
-    def reaches(self, name: str) -> bool:
+    def matters(self, name: str) -> bool:
         """Whether the score depends on an input, as far as slopes tell."""
-        return bool(np.any(self.first.relevance[name][0]))
+        reached = {n for n in self._feeds if np.any(self.first.relevance[n][0])}
+        return name in reached or not reached
 
     def row(self, name: str, x: Array, row: int) -> Array:
         """The part of a row in an array shaped like an input of the batch."""

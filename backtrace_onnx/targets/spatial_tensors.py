@@ -41,13 +41,17 @@ def spatial_tensors(graph: Graph, output: str) -> list[str]:
     return [name for name in found if name != output]
 
 
-def find_spatial(graph: Graph, output: str, name: str | None) -> str:
-    """The tensor of that name, or the last one. Raises RequestError where it has no places."""
+def find_spatial(graph: Graph, output: str, name: str | None, scores: str = "") -> str:
+    """The tensor of that name; None: the last one before the `scores` that the output is made of.
+
+    Raises RequestError where it has no places.
+    """
     names = spatial_tensors(graph, output)
     if name in names:
         return str(name)
-    if name is None and names:
-        return names[-1]
+    before = [own for own in names if own != scores]
+    if name is None and before:
+        return before[-1]
     what = "no tensor on the way to it" if name is None else f"tensor {name!r}"
     close = find_alike(name, names, cutoff=0.3) if name else []
     some = ", ".join(map(repr, close or names[-5:])) or "none: the model does not convolve"

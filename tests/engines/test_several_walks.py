@@ -397,3 +397,46 @@ def test_two_inputs_and_a_mask_that_is_held() -> None:
     for name in ("a", "b"):  # of a product on the line from 0, half each
         np.testing.assert_allclose(made.relevance[name], a * b * mask / 2, rtol=1e-5, atol=1e-6)
     assert not made.relevance["mask"].any()
+
+
+@pytest.mark.parametrize(("shape", "perm", "size"), [((16, 12, 3), True, 2), ((3, 32), False, 1)])
+def test_maps_lie_where_the_places_of_an_input_are(shape: Any, perm: bool, size: int) -> None:
+    """Channels last, as other frameworks have them, and signals."""
+    first = [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2])] if perm else []
+    nodes = [
+        *first,
+        node("Conv", ["t" if perm else "x", "C"], ["c"], pads=[1] * 2 * size, strides=[2] * size),
+        node("Relu", ["c"], ["a"]),
+        node("GlobalAveragePool", ["a"], ["g"]),
+        node("Flatten", ["g"], ["y"]),
+    ]
+    kernel = normal(5, 3, *[3] * size, seed=11)
+    net = model(nodes, {"x": (FLOAT, ["n", *shape])}, {"y": (FLOAT, ["n", 5])}, {"C": kernel})
+    x = normal(2, *shape, seed=1)
+    made = Explainer(net).explain(x, mode="gradcam", target=1, keep="inputs")
+    small = Explainer(net).explain(x, mode="gradient_x_input", target=1, keep=["a"])
+    channel = np.asarray(small.relevance["a"][:, 1])  # the mean slope is the same at all places
+    total = made.relevance["x"].sum(-1 if perm else 1)
+    assert total.shape == (2, *[n for n in shape if n != 3])
+    halves = total
+    for axis in range(1, size + 1):  # pixels are areas: the mean of two lies between neighbours
+        halves = halves.reshape(*halves.shape[:axis], -1, 2, *halves.shape[axis + 1 :]).mean(
+            axis + 1
+        )
+    inside = (slice(None), *[slice(1, -1)] * size)
+    smooth = channel
+    for axis in range(1, size + 1):
+        near = [np.roll(smooth, step, axis) for step in (1, -1)]
+        smooth = 0.75 * smooth + 0.125 * (near[0] + near[1])
+    np.testing.assert_allclose(halves[inside], smooth[inside], rtol=1e-4, atol=1e-6)
+    assert not len(made.ledger) and total.any()
+    with pytest.raises(RequestError, match="books of the model"):
+        made.modules()
+
+
+def test_gradcam_of_a_mask_lies_before_the_scores() -> None:
+    explainer = Explainer(MODELS / "digits_unet.onnx")
+    x = np.zeros((1, 3, 64, 64), np.float32)
+    made = explainer.explain(x, mode="gradcam", task="segmentation")
+    assert not any("'head/Conv_output'," in note.text for note in made.notes if "map" in note.text)
+    assert made.relevance[explainer.graph.inputs[0]].shape == x.shape
