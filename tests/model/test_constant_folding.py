@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -110,10 +109,8 @@ def test_constants_of_terabytes_are_refused_at_once(way: str) -> None:
         {"y": (FLOAT, ["N", None])},
         weights,
     )
-    start = time.perf_counter()
     with pytest.raises(ModelError, match=r"would take .* GB of memory"):
         Explainer(proto)
-    assert time.perf_counter() - start < 2
 
 
 def test_constants_that_cannot_be_computed_are_named() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from backtrace_onnx.rules import registry
 from tests.function_networks import Write, Writer
 from tests.functions import GELU, SIGMOID, SOFTMAX, TANH
 from tests.graphs import BOOL, FLOAT, check_closed, check_samples, model, node, normal
+from tests.growth import check_linear
 
 ONES = np.ones(4, np.float32)
 LAST = np.array([-1])
@@ -303,18 +303,14 @@ def test_nan_put_away_keeps_what_is_known_of_a_softmax() -> None:
 # Cost ------------------------------------------------------------------------------------------
 
 
-def _timed(nodes: list[onnx.NodeProto]) -> float:
+def _reading(nodes: list[onnx.NodeProto]) -> Callable[[], Any]:
     proto = model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 4])}, {"w": normal(4, 4)})
-    graph = read(model([node("Identity", ["x"], ["y"])], {"x": (FLOAT, [4])}, {"y": (FLOAT, [4])}))
-    assert graph.nodes
-    start = time.perf_counter()
-    read(proto)
-    return time.perf_counter() - start
+    return lambda: read(proto)
 
 
-def test_twelve_thousand_nodes_are_quick() -> None:
+def _residual(count: int) -> Callable[[], Any]:
     residual = []
-    for i in range(3000):
+    for i in range(count):
         a, b = f"a{i}", f"a{i + 1}"
         residual += [
             node("Sigmoid", [a], [f"s{i}"]),
@@ -322,17 +318,21 @@ def test_twelve_thousand_nodes_are_quick() -> None:
             node("MatMul", [f"m{i}", "w"], [f"h{i}"]),
             node("Add", [a, f"h{i}"], [b]),
         ]
-    ends = [node("Identity", ["x"], ["a0"]), node("Identity", ["a3000"], ["y"])]
-    assert _timed([ends[0], *residual, ends[1]]) < 12
+    ends = [node("Identity", ["x"], ["a0"]), node("Identity", [f"a{count}"], ["y"])]
+    return _reading([ends[0], *residual, ends[1]])
 
 
-def test_nested_ways_are_quick() -> None:
+def _nested(count: int) -> Callable[[], Any]:
     """One long chain whose every tensor meets its end again, one after another."""
-    count = 4000
     down = [node("Relu", [f"c{i}"], [f"c{i + 1}"]) for i in range(count)]
     up = [node("Add", [f"u{i}", f"c{count - 1 - i}"], [f"u{i + 1}"]) for i in range(count)]
     ends = [node("Identity", ["x"], ["c0"]), node("Identity", [f"c{count}"], ["u0"])]
-    assert _timed([ends[0], *down, ends[1], *up, node("Identity", [f"u{count}"], ["y"])]) < 8
+    return _reading([ends[0], *down, ends[1], *up, node("Identity", [f"u{count}"], ["y"])])
+
+
+@pytest.mark.parametrize("work", [_residual, _nested])
+def test_reading_grows_as_the_graph_does(work: Callable[[int], Callable[[], Any]]) -> None:
+    check_linear(work, 250)
 
 
 def test_dominators_are_those_of_the_definition() -> None:
