@@ -46,38 +46,63 @@ def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     # A query that sees no key gets 0, where the softmax of equal scores would spread evenly.
     y = made.y if seeing is None else e.Where(seeing, made.y, e.zero())
     shown = made[1 + op.attribute("qk_matmul_output_mode", 0)]
+    if seeing is not None and shown is made[-1]:
+        shown = e.Where(seeing, shown, e.zero())
     return y if by_heads else merged(e, y), k, v, shown
 
 
 def _masking(e: Ops, op: Op, mask: Value, keep: Value) -> tuple[Value, Value]:
     """What masks add to the scores, and which queries see any key; None where all do."""
-    if mask is not None and op.type(place(op, mask)).dtype == BOOL:
-        keep = mask if keep is None else e.And(mask, keep)
-        seen = e.ReduceMax(e.Cast(keep, to=INT32), ints(-1), keepdims=1)
-        return hidden(e, keep), e.Cast(seen, to=BOOL)
-    made = seen = None
-    if mask is not None:
-        made = e.Max(mask, lowest(e))
-        seen = e.Not(e.IsInf(e.ReduceMax(mask, ints(-1), keepdims=1)))
-    return made if keep is None else hidden(e, keep, otherwise=made), seen
+    if mask is None and (keep is None or _sees_some(op)):
+        return None if keep is None else hidden(e, keep), None
+    added, finite = None, mask
+    if mask is not None and op.type(place(op, mask)).dtype != BOOL:
+        added, finite = e.Max(mask, lowest(e)), e.Not(e.IsInf(mask, detect_positive=0))
+    both = _both(e, keep, finite)
+    seen = e.Cast(e.ReduceMax(e.Cast(both, to=INT32), ints(-1), keepdims=1), to=BOOL)
+    hides = both if added is None else keep
+    return added if hides is None else hidden(e, hides, otherwise=added), seen
+
+
+def _both(e: Ops, a: Value, b: Value) -> Value:
+    """Where both conditions hold; None is no condition."""
+    if a is None or b is None:
+        return b if a is None else a
+    return e.And(a, b)
+
+
+def _sees_some(op: Op) -> bool:
+    """Whether every query sees the first key at least, where there is no mask."""
+    return not op.has(6) and max(_windows(op)) < 0
+
+
+def _windows(op: Op) -> tuple[int, int]:
+    """How many keys before and behind its own place a query sees; -1 for all of them."""
+    left, right = (int(op.attribute(f"{side}_window_size", -1)) for side in ("left", "right"))
+    return left, right
 
 
 def _kept(e: Ops, op: Op, q: Value, k: Value, past: Value, filled: Value) -> Value:
-    """Which keys are neither beyond what is filled nor later than their query; None: all are.
+    """Which keys are filled, not later than their query where that counts, and in its window.
 
-    The first query stands behind the past or, in a cache that is not given apart, before the end
-    of what is filled.
+    None: all are. The first query stands behind the past or, in a cache that is not given apart,
+    before the end of what is filled.
     """
     at = places(e, length(e, k))
-    keep = ends = None
+    first = np.int64(0) if past is None else length(e, past)
+    keep = None
     if filled is not None:
         ends = e.Reshape(e.Cast(filled, to=INT64), ints(-1, 1, 1, 1))
         keep = e.Less(at, ends)
-    if not op.attribute("is_causal", 0):
+        first = e.Sub(ends, length(e, q)) if past is None else first
+    causal, (left, right) = bool(op.attribute("is_causal", 0)), _windows(op)
+    if not causal and max(left, right) < 0:
         return keep
-    first = np.int64(0) if past is None else length(e, past)
-    if ends is not None and past is None:
-        first = e.Sub(ends, length(e, q))
     queries = e.Add(e.Unsqueeze(places(e, length(e, q)), ints(1)), first)
-    earlier = e.LessOrEqual(at, queries)
-    return earlier if keep is None else e.And(keep, earlier)
+    if causal:
+        keep = _both(e, keep, e.LessOrEqual(at, queries))
+    if left >= 0:
+        keep = _both(e, keep, e.GreaterOrEqual(at, e.Sub(queries, np.int64(left))))
+    if right >= 0:
+        keep = _both(e, keep, e.LessOrEqual(at, e.Add(queries, np.int64(right))))
+    return keep

@@ -95,6 +95,20 @@ class Plan:
                 tuple(Unsupported(op, tuple(names), why) for op, names in sorted(met.items()))
             )
 
+    def held(self, output: str) -> tuple[str, ...]:
+        """Operators behind `output` with an input that slopes do not go through, though it is
+        data and the result depends on it."""
+        found = {
+            node.operator
+            for node in self.graph.ancestors(output)
+            if (structure := self.structures.get(node.name)) is not None
+            for i in structure.held
+            if i < len(node.inputs)
+            and node.inputs[i] in self.carriers - self.integral
+            and self.graph.type(node.inputs[i]).is_float
+        }
+        return tuple(sorted(found))
+
     def check(self, output: str) -> None:
         """Raises UnsupportedError listing every operator without a rule behind `output`."""
         rows = self.unsupported(output)

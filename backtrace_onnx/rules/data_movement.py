@@ -165,7 +165,7 @@ def pad(op: Op) -> Structure:
         inside = e.Slice(r, e.Max(before, ints(0)), end, axes)
         return e.place(inside, shape, e.Max(e.Neg(before), ints(0)), axes)
 
-    return Adjoint(back, shapes=(0,), values=(1, 3), fills=True)
+    return Adjoint(back, shapes=(0,), values=(1, 3), fills=True, held=(2,))
 
 
 # Turning ----------------------------------------------------------------------------------------

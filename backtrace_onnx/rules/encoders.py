@@ -5,15 +5,38 @@ from __future__ import annotations
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import ints
 from backtrace_onnx.rules.registry import rule
-from backtrace_onnx.structures.base import Nothing, Passes, Structure
+from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
+from backtrace_onnx.structures.functions import Function, Steps
 from backtrace_onnx.structures.moves import Adjoint
+from backtrace_onnx.structures.normalisation import Normalisation
 from backtrace_onnx.trees.leaf_numbers import ML
 
 
-@rule("Binarizer", "CategoryMapper", "Imputer", "LabelEncoder", "Normalizer", domain=ML)
-def passes(op: Op) -> Structure:
-    """Relevance passes unchanged, to numbers or strings."""
-    return Passes()
+@rule("CategoryMapper", "LabelEncoder", domain=ML)
+def renames(op: Op) -> Structure:
+    """Relevance passes unchanged, to numbers or strings; of numbers there is no slope."""
+    return Passes(converts=True)
+
+
+@rule("Binarizer", domain=ML)
+def binarizer(op: Op) -> Structure:
+    """Relevance passes unchanged; there is no slope."""
+    return Steps()
+
+
+@rule("Imputer", domain=ML)
+def imputer(op: Op) -> Structure:
+    """Relevance passes unchanged; what was missing has no slope."""
+    return Function(lambda e, x, y: e.Cast(e.Equal(x, y), to=e.float_type))
+
+
+@rule("Normalizer", domain=ML)
+def normalizer(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    order = {"L1": 1, "L2": 2}.get(str(op.attribute("norm", "MAX")))
+    if order is None:
+        return Halves((0,))
+    return Normalisation(lambda e, x: x, (-1,), centred=False, order=order, summed=True)
 
 
 @rule("OneHotEncoder", domain=ML)

@@ -24,16 +24,19 @@ def passes(op: Op) -> Structure:
 
 
 def stays(op: Op) -> Structure:
-    """The same elements, quantised perhaps: relevance passes unchanged."""
+    """The same elements: relevance passes unchanged."""
     return Passes()
 
 
+def quantised(op: Op) -> Structure:
+    """The same elements, in steps: relevance passes unchanged, as if nothing were rounded."""
+    return Passes(held=(1,))
+
+
 table(dict.fromkeys(["Cast", "CastLike"], passes))
+table(dict.fromkeys(["Dropout", "Identity"], stays))
 table(
-    dict.fromkeys(
-        ["DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Identity", "QuantizeLinear"],
-        stays,
-    )
+    dict.fromkeys(["DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"], quantised),
 )
 
 
@@ -104,7 +107,6 @@ _PLAIN: dict[str, Derivative] = {
     "Asinh": lambda e, x, y: _root(e, _one_plus(e, x)),
     "Atan": lambda e, x, y: e.Reciprocal(_one_plus(e, x)),
     "Atanh": lambda e, x, y: e.Reciprocal(_one_plus(e, x, -1.0)),
-    "Clip": lambda e, x, y: _if(e, e.Equal(x, y), 1.0, 0.0),
     "Cos": lambda e, x, y: e.Neg(e.Sin(x)),
     "Cosh": lambda e, x, y: e.Sinh(x),
     "Erf": lambda e, x, y: e.Mul(e.Exp(e.Neg(e.Mul(x, x))), e.scalar(2 / sqrt(pi))),
@@ -209,8 +211,20 @@ table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
 def prelu(op: Op) -> Structure:
     """Relevance passes unchanged; the slope of the negative side takes none."""
     return Function(
-        lambda e, x, y: _if(e, _above(e, x), 1.0, e.Div(y, _nonzero(e, x))), homogeneous=True
+        lambda e, x, y: _if(e, _above(e, x), 1.0, e.Div(y, _nonzero(e, x))),
+        homogeneous=True,
+        parameters={1: lambda e, x, y, slope: e.Min(x, e.zero())},
     )
+
+
+@rule("Clip")
+def clip(op: Op) -> Structure:
+    """Relevance passes unchanged; bounds take none."""
+
+    def bound(e: Ops, x: Value, y: Value, limit: Value) -> Value:
+        return _if(e, e.And(e.Equal(y, limit), e.Not(e.Equal(x, y))), 1.0, 0.0)
+
+    return Function(lambda e, x, y: _if(e, e.Equal(x, y), 1.0, 0.0), parameters={1: bound, 2: bound})
 
 
 def _nonzero(e: Ops, x: Value) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from typing import Any
 
 from backtrace_onnx.errors import RuleError
 from backtrace_onnx.ops.op import Op
@@ -85,11 +86,13 @@ def gemm(op: Op) -> Structure:
             made = e.Gemm(other, g, transA=int(not flip))
         return e.Transpose(made, perm=[1, 0]) if turned[k] else made
 
-    product = Linear(
-        forward=forward,
-        adjoint=adjoint,
-        inner=None if alpha == 1 else lambda e, a: e.Mul(a, e.scalar(alpha)),
-    )
+    scaled: dict[str, Any] = {}
+    if alpha != 1:
+        scaled = {
+            "inner": lambda e, a: e.Mul(a, e.scalar(alpha)),
+            "chain": lambda e, a, y, m, back: e.Mul(back(m), e.scalar(alpha)),
+        }
+    product = Linear(forward=forward, adjoint=adjoint, **scaled)
     return biased(op, product, scale=float(op.attribute("beta", 1.0)))
 
 

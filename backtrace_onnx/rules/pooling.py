@@ -49,7 +49,7 @@ def max_roi_pool(op: Op) -> Structure:
         batch = step.ops.Cast(step.ops.Gather(step.value(1), np.int64(0), axis=1), to=7)
         return step.ops.split_regions(step.value(0), r, batch, bins(step, 0), bins(step, 1))
 
-    return Adjoint(back, shapes=(0,), values=(0, 1), fills=True)
+    return Adjoint(back, shapes=(0,), values=(0, 1), fills=True, held=(1,))
 
 
 def _bins(e: Ops, first: Value, last: Value, size: Value, scale: float, count: int) -> Value:

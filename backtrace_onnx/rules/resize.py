@@ -49,6 +49,7 @@ def resize(op: Op) -> Structure:
         weights=lambda step: tuple(probe.matrix(step, axis) for axis in axes),
         positive="linear" in op.attribute("mode"),
         reads=tuple(places.values()),
+        held=tuple(i for name, i in places.items() if name == "roi"),
     )
 
 

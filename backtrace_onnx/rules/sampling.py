@@ -58,6 +58,7 @@ def grid_sample(op: Op) -> Structure:
         weights=weights,
         positive="cubic" not in op.attribute("mode", "linear"),
         steering=(1,),
+        held=(1,),
     )
 
 
@@ -204,6 +205,7 @@ def roi_align(op: Op) -> Structure:
         positive=True,
         steering=(2,),
         reads=(1,),
+        held=(1,),
     )
 
 

@@ -58,11 +58,27 @@ class Affine(Structure):
             f"{step.node.name}/slope", text, m, step.value(GAMMA), step.value(VARIANCE)
         )
         made = {X: to_x, BETA: m, MEAN: to_mean}
+        if not step.holds:
+            made |= self._of_scale(step, to_x)
         for i in _TERMS:
             if not step.carries(i):
                 term = ops.Mul(made[i], ops.Reshape(step.value(i), ints(*self.laid)))
                 step.book("constants", 0, ops.total(term, step.sample_axis()))
-        return {i: [self._unlaid(step, i, made[i])] for i in _TERMS if step.carries(i)}
+        return {i: [self._unlaid(step, i, r)] for i, r in made.items() if step.carries(i)}
+
+    def _of_scale(self, step: Step, to_x: Value) -> dict[int, Value]:
+        """Slopes of what scales: gamma, and the variance."""
+
+        def text(e: Ops, g: Value, x: Value, *statistics: Value) -> tuple[Value, Value]:
+            gamma, mean, variance = (e.Reshape(s, ints(*self.laid)) for s in statistics)
+            grown = e.Mul(g, e.Sub(x, mean))
+            wide = e.Mul(e.Add(variance, e.scalar(self.epsilon)), e.scalar(-2))
+            none = e.Equal(gamma, e.zero())
+            return e.Div(grown, e.Where(none, e.scalar(1), gamma)), e.Div(grown, wide)
+
+        values = [step.value(i) for i in (X, GAMMA, MEAN, VARIANCE)]
+        made = step.ops.apply(f"{step.node.name}/scale", text, to_x, *values)
+        return dict(zip((GAMMA, VARIANCE), made, strict=True))
 
     def leaves(self, step: Step) -> bool:
         return step.carries(GAMMA) or step.carries(VARIANCE)

@@ -49,6 +49,7 @@ class Product(Halves):
 class Quotient(Halves):
     """y = a / b: the numerator takes all; a divisor that is data is held, or differentiated."""
 
+    broadcasts: tuple[int, ...] = (0, 1)
     has_slopes: bool = True
 
     def slopes(self, step: Step) -> Pieces:
@@ -86,13 +87,22 @@ class Quotient(Halves):
 
 @dataclass(frozen=True)
 class Remainder(Halves):
-    """y = a mod b: the dividend takes all, and its slope is 1."""
+    """y = a mod b: the dividend takes all, and its slope is 1; that of b is (y - a) / b."""
 
     operands: tuple[int, ...] = (0,)
+    broadcasts: tuple[int, ...] = (0, 1)
     has_slopes: bool = True
 
     def slopes(self, step: Step) -> Pieces:
-        return {0: step.r}
+        pieces = {0: step.r} if step.carries(0) else {}
+        if step.carries(1) and not step.is_gate(1) and not step.holds:
+
+            def text(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
+                return e.Mul(m, e.Div(e.Sub(y, a), b))
+
+            values = (step.value(0), step.value(1), step.result())
+            pieces[1] = [step.ops.apply(f"{step.node.name}/slope1", text, step.r[0], *values)]
+        return pieces
 
     def leaves(self, step: Step) -> bool:
         return True
@@ -102,6 +112,7 @@ class Remainder(Halves):
 class Power(Halves):
     """y = a^b: the base takes all; an exponent that is data is held, or differentiated."""
 
+    broadcasts: tuple[int, ...] = (0, 1)
     has_slopes: bool = True
 
     def slopes(self, step: Step) -> Pieces:
@@ -112,9 +123,10 @@ class Power(Halves):
         if step.carries(0):
 
             def base(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
-                if step.method.functions == "secant":
-                    return e.Mul(m, _safe(e, y, a))
-                return e.Mul(m, e.Mul(b, e.Pow(a, e.Sub(b, e.scalar(1)))))
+                slope = e.Mul(b, e.Pow(a, e.Sub(b, e.scalar(1))))
+                if step.method.functions == "secant":  # from 0, where the power of 0 is finite
+                    slope = e.Where(e.Greater(b, e.zero()), _safe(e, y, a), slope)
+                return e.Mul(m, slope)
 
             pieces[0] = [
                 ops.apply(
@@ -126,7 +138,7 @@ class Power(Halves):
                     y,
                 )
             ]
-        if step.carries(1) and not step.holds:
+        if step.carries(1) and not step.is_gate(1) and not step.holds:
 
             def exponent(e: Ops, m: Value, a: Value, y: Value) -> Value:
                 positive = e.Greater(a, e.zero())
@@ -140,7 +152,7 @@ class Power(Halves):
         return CURVED
 
     def leaves(self, step: Step) -> bool:
-        return step.method.functions == "derivative" or step.carries(1)
+        return True
 
 
 @dataclass(frozen=True)

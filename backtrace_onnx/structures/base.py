@@ -112,6 +112,8 @@ class Structure:
         raises: whether there is a way to give its units another bias, `raised`.
         squashes: "softmax" or "sigmoid" where the operator makes probabilities of them itself.
         has_slopes: whether `slopes` is there.
+        held: indices of inputs that the result depends on, and that are taken as constants in
+            every method: places that are read, mostly.
         converts: whether inputs are ids, words or other things that have no slope: they are sent
             relevance, that of the output's slope times its value.
     """
@@ -127,6 +129,7 @@ class Structure:
     raises: bool = False
     squashes: str = ""
     has_slopes: bool = False
+    held: tuple[int, ...] = ()
     converts: bool = False
 
     def bends(self, step: Step) -> int:
@@ -183,6 +186,7 @@ class Passes(Movement):
 
     data: int = 0
     converts: bool = False
+    held: tuple[int, ...] = ()
 
     def propagate(self, step: Step) -> Pieces:
         return {self.data: step.r}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +27,21 @@ class Function(Structure):
         homogeneous: whether f(a x) = a f(x) for a > 0, so that the secant from 0 is the derivative.
         gate: `(ops, x) -> ` where the derivative is 1; elsewhere it is 0. None where there are
             other derivatives.
+        parameters: `(ops, x, y, p) -> ` the slope in parameter p, by the input that it is; where
+            a method holds what is no main operand, it is held.
     """
 
     derivative: Derivative
     homogeneous: bool = False
     gate: Callable[[Ops, Value], Value] | None = None
+    parameters: Mapping[int, Callable[[Ops, Value, Value, Value], Value]] = field(
+        default_factory=dict
+    )
     has_slopes: bool = True
+
+    @property
+    def broadcasts(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(self.parameters)
 
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
@@ -42,8 +52,10 @@ class Function(Structure):
         functions = step.method.functions
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
             key = f"{step.node.name}/derivative"
-            return {0: [ops.apply(key, self._times, x, y, m)]}
-        parameters = [step.value(i) for i in range(1, len(step.node.inputs))]
+            return {0: [ops.apply(key, self._times, x, y, m)], **self._of_parameters(step)}
+        parameters = [
+            step.value(i) if step.node.inputs[i] else None for i in range(1, len(step.node.inputs))
+        ]
         if step.method.functions == "rescale":
             between = secant_between(self._forward(step), self.derivative)
             given = (x, y, step.before(0), step.result_before(), m, *parameters)
@@ -62,6 +74,20 @@ class Function(Structure):
 
     def _forward(self, step: Step) -> Callable[..., Value]:
         return lambda e, x, *parameters: e.rerun(step.node, [x, *parameters])[0]
+
+    def _of_parameters(self, step: Step) -> Pieces:
+        pieces = {}
+        given = [i for i in self.parameters if i < len(step.node.inputs) and step.node.inputs[i]]
+        for i in (i for i in given if step.carries(i) and not step.holds):
+            slope = self.parameters[i]
+
+            def text(e: Ops, x: Value, y: Value, p: Value, m: Value, slope: Any = slope) -> Value:
+                return e.Mul(m, slope(e, x, y, p))
+
+            key = f"{step.node.name}/parameter{i}"
+            values = (step.value(0), step.result(), step.value(i), step.r[0])
+            pieces[i] = [step.ops.apply(key, text, *values)]
+        return pieces
 
     def leaves(self, step: Step) -> bool:
         return True

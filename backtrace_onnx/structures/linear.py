@@ -60,6 +60,7 @@ class Linear(Structure):
     raises: bool = True
     chain: Callable[..., Value] | None = None
     degree: int | None = 1
+    held: tuple[int, ...] = ()
     has_slopes: bool = True
 
     @property
@@ -155,7 +156,8 @@ class Linear(Structure):
         self, step: Step, k: int, m: Value, factors: Sequence[Value], steering: Sequence[Value]
     ) -> Value:
         """The adjoint in factor k, whole."""
-        shape, chain, key = step.shape(self.factors[k]), self.chain, f"{step.node.name}/slope{k}"
+        shape, key = step.shape(self.factors[k]), f"{step.node.name}/slope{k}"
+        chain = self.chain if k == 0 else None  # `inner` is of factor 0
         others = [None if j == k else x for j, x in enumerate(factors)]
 
         def adjoint(e: Ops, m: Value, shape: Value, *xs: Value) -> Value:

@@ -45,6 +45,7 @@ class Adjoint(Movement):
     results: tuple[int, ...] = ()
     data: int = 0
     fills: bool = False
+    held: tuple[int, ...] = ()
 
     def propagate(self, step: Step) -> Pieces:
         sent = [self.back(step, r) for r in step.r]

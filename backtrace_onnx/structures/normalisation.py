@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import CURVED, Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Channels, Pieces, Step, Structure
+
+SCALE, SHIFT = 1, 2
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Normalisation(Structure):
         order: of the norm that divides: 2, where a mean of squares does, or 1.
         summed: whether the norm is of the sum, not of the mean.
         epsilon: added to the mean of squares.
-        scale: `(ops, step) -> ` the scale, broadcast against y; None where there is none.
-        shift: `(ops, step) -> ` the shift, broadcast against y.
+        scale: `(step) -> ` the scale, input 1, broadcast against y; None where there is none.
+        shift: `(step) -> ` the shift, input 2, broadcast against y.
     """
 
     grouped: Callable[[Ops, Value], Value]
@@ -39,13 +41,13 @@ class Normalisation(Structure):
 
     def slopes(self, step: Step) -> Pieces:
         ops, (m,) = step.ops, step.r
-        if self.shift is not None:
-            shifted = ops.Mul(m, self.shift(step))
-            step.book("constants", 0, ops.total(shifted, step.sample_axis()))
+        pieces = self._of_parameters(step)
         if self.scale is not None:
             m = ops.Mul(m, self.scale(step))
-        key = f"{step.node.name}/{'held' if step.holds else 'whole'}"
-        return {0: [ops.apply(key, self._text(held=step.holds), step.value(0), m)]}
+            m = ops.Mul(m, ops.scalar(0.5)) if SCALE in pieces and self._shares(step) else m
+        key, x = f"{step.node.name}/{'held' if step.holds else 'whole'}", step.value(0)
+        pieces[0] = [ops.apply(key, self._text(held=step.holds), x, m)]
+        return pieces
 
     def bends(self, step: Step) -> int:
         return CURVED
@@ -53,20 +55,47 @@ class Normalisation(Structure):
     def leaves(self, step: Step) -> bool:
         return not step.holds
 
+    def _shares(self, step: Step) -> bool:
+        return step.method.products == "shared"
+
+    def _of_parameters(self, step: Step) -> dict[int, Channels]:
+        """Slopes of a scale and a shift that are data; a constant shift is booked."""
+        ops, (m,), pieces = step.ops, step.r, {}
+        if self.shift is not None and step.carries(SHIFT):
+            pieces[SHIFT] = [_laid_back(step, SHIFT, m, self.shift(step))]
+        elif self.shift is not None:
+            step.book("constants", 0, ops.total(ops.Mul(m, self.shift(step)), step.sample_axis()))
+        if self.scale is not None and step.carries(SCALE) and not step.is_gate(SCALE):
+
+            def text(e: Ops, x: Value, m: Value, part: Value) -> Value:
+                centre, inverse, _ = self._parts(e, x)
+                return e.Mul(e.Mul(m, part), e.Reshape(e.Mul(centre, inverse), e.Shape(x)))
+
+            part = ops.scalar(0.5 if self._shares(step) else 1.0)
+            grown = ops.apply(f"{step.node.name}/scale", text, step.value(0), m, part)
+            pieces[SCALE] = [_laid_back(step, SCALE, grown, self.scale(step))]
+        return pieces
+
+    def _parts(self, e: Ops, x: Value) -> tuple[Value, Value, Value]:
+        """What is laid and centred, 1 / deviation, and how the deviation grows with it."""
+        over = ints(*self.axes)
+        laid = self.grouped(e, x)
+        add = e.ReduceSum if self.summed else e.ReduceMean
+        centre = e.Sub(laid, e.ReduceMean(laid, over, keepdims=1)) if self.centred else laid
+        if self.order == 1:
+            inverse = _inverse(e, add(e.Abs(centre), over, keepdims=1))
+            return centre, inverse, e.Mul(e.Sign(centre), inverse)
+        square = add(e.Mul(centre, centre), over, keepdims=1)
+        inverse = _inverse(e, e.Sqrt(e.Add(square, e.scalar(self.epsilon))))
+        return centre, inverse, e.Mul(centre, e.Mul(inverse, inverse))
+
     def _text(self, *, held: bool) -> Callable[[Ops, Value, Value], Value]:
         over = ints(*self.axes)
 
         def text(e: Ops, x: Value, m: Value) -> Value:
-            laid, g = self.grouped(e, x), self.grouped(e, m)
+            centre, inverse, grown = self._parts(e, x)
             add = e.ReduceSum if self.summed else e.ReduceMean
-            centre = e.Sub(laid, e.ReduceMean(laid, over, keepdims=1)) if self.centred else laid
-            if self.order == 1:
-                inverse = e.Reciprocal(add(e.Abs(centre), over, keepdims=1))
-                grown = e.Mul(e.Sign(centre), inverse)
-            else:
-                square = add(e.Mul(centre, centre), over, keepdims=1)
-                inverse = e.Reciprocal(e.Sqrt(e.Add(square, e.scalar(self.epsilon))))
-                grown = e.Mul(centre, e.Mul(inverse, inverse))
+            g = self.grouped(e, m)
             if not held:
                 g = e.Sub(g, e.Mul(grown, add(e.Mul(g, centre), over, keepdims=1)))
             g = e.Mul(g, inverse)
@@ -75,6 +104,20 @@ class Normalisation(Structure):
             return e.Reshape(g, e.Shape(x))
 
         return text
+
+
+def _inverse(e: Ops, deviation: Value) -> Value:
+    """1 / deviation; 0 where all of the data is 0."""
+    none = e.Equal(deviation, e.zero())
+    return e.Where(none, e.zero(), e.Reciprocal(e.Where(none, e.scalar(1), deviation)))
+
+
+def _laid_back(step: Step, i: int, m: Value, laid: Value) -> Value:
+    """The slope of input `i`, which was `laid` to be broadcast against y, from that of y."""
+    ops, shape = step.ops, step.shape(i)
+    summed = ops.unbroadcast(m, ops.shape(laid))
+    apart = ops.Reshape(summed, ops.Concat(shape, ints(-1), axis=0))
+    return ops.ReduceSum(apart, ints(-1), keepdims=0)
 
 
 @dataclass(frozen=True)

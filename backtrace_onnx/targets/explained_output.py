@@ -95,4 +95,17 @@ def read_output(
     ends = tokens.ends(feeds, y.shape[1]) if tokens else None
     real = tokens.real(feeds, y.shape[1]) if tokens else None
     site = question.site(prepared.head, prepared.plan)
+    assumed += _held(prepared, question)
     return ExplainedOutput(question, y, axes, site, ends, real, assumed)
+
+
+def _held(prepared: PreparedOutput, question: Question) -> tuple[Note, ...]:
+    """What a derivative leaves out."""
+    if question.method.statistics != "derivative" or question.method.carrier != "slope":
+        return ()
+    held = prepared.plan.held(question.output)
+    text = (
+        f"places and steps that the model computes are taken as constants ({', '.join(held)}): the "
+        "gradient is that of the values read there"
+    )
+    return (Note(text),) if held else ()

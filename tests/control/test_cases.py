@@ -10,7 +10,7 @@ import pytest
 
 from backtrace_onnx import Explainer, RequestError, UnsupportedError
 from tests.graphs import check_closed
-from tests.test_onnx_cases import Case, cases
+from tests.onnx_cases import Case, cases
 
 WORDS = ("_if", "_loop", "_scan", "_sequence_", "_optional", "_identity_", "split_to_sequence")
 NOTHING = {
