@@ -54,7 +54,14 @@ ROUNDED = {"DynamicQuantizeLinear", "QuantizeLinear"}
 """Gradients go through as if nothing were rounded, which differences do not know."""
 NO_SLOPE = {
     *("BitCast", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor"),
-    *("CategoryMapper", "LabelEncoder", "OneHotEncoder", "StringConcat", "StringNormalizer"),
+    *(
+        "CategoryMapper",
+        "Equal",
+        "LabelEncoder",
+        "OneHotEncoder",
+        "StringConcat",
+        "StringNormalizer",
+    ),
     *("StringSplit", "TfIdfVectorizer", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
     *("Region", "SampleOp", "Scale"),
 }

@@ -24,6 +24,15 @@ def body(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(found)
 
 
+def beside(node: Node) -> tuple[Node, ...]:
+    """Nodes that tell those inside of a region shapes, in order."""
+    if not is_region(node):
+        return ()
+    inner = (found for member in node.attributes["members"] for found in beside(member))
+    every = (*inner, *node.attributes.get("beside", ()))
+    return tuple({found.name: found for found in every}.values())
+
+
 def kinds(node: Node) -> frozenset[str]:
     """Types of the operators that a node stands for: its own, or those inside of a region."""
     return node.attributes["kinds"] if is_region(node) else frozenset({node.op_type})

@@ -93,9 +93,24 @@ class Draft:
             "kinds": frozenset[str]().union(*(kinds(node) for node in members)),
             "divides": any(self._divides(node) for node in members),
             "normalised": tuple(normalised),
+            "beside": self._beside(members),
         }
         entry = self.uses(members[0])
         return Node(last.name, DOMAIN, REGION, 1, entry, last.outputs[:1], attributes)
+
+    def _beside(self, members: Sequence[Node]) -> tuple[Node, ...]:
+        """Nodes that tell the members shapes, and need not stay beside the region."""
+        known = {*self.uses(members[0]), *(name for node in members for name in node.outputs)}
+        waiting = [name for node in members for name in node.inputs if name]
+        found: dict[int, Node] = {}
+        while waiting:
+            name = waiting.pop()
+            constant = name in self.graph.constants
+            node = None if name in known or constant else self.maker(name)
+            if node is not None:
+                found[self.makers[name]] = node
+                waiting += node.inputs
+        return tuple(found[at] for at in sorted(found))
 
     def _divides(self, node: Node) -> bool:
         """Whether a node divides by what is no constant."""

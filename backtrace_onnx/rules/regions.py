@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import DOMAIN, REDUCING, REGION, SCALE
-from backtrace_onnx.graph.regions import body, kinds
+from backtrace_onnx.graph.regions import beside, body, kinds
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import lookup, rule
 from backtrace_onnx.structures.base import Nothing, Structure
@@ -20,7 +20,7 @@ _SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
 @rule(REGION, domain=DOMAIN)
 def region(op: Op) -> Structure:
     """Nodes that are one function of one tensor together: relevance passes unchanged."""
-    made = read_region(op, body([op.node]), _kind(op.node))
+    made = read_region(op, (*beside(op.node), *body([op.node])), _kind(op.node))
     return replace(made, multiple=op.attribute("multiple", (1.0, 0.0)))
 
 

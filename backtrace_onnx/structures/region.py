@@ -14,8 +14,11 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
-from backtrace_onnx.structures.base import CURVED, Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.arithmetic import Product
+from backtrace_onnx.structures.base import CURVED, Channels, Movement, Pieces, Step, Structure
 from backtrace_onnx.structures.functions import secant, secant_between
+from backtrace_onnx.structures.linear import Linear
+from backtrace_onnx.structures.sums import Terms
 
 Kind = Literal["pointwise", "softmax", "normalisation", "linear", "other"]
 
@@ -42,8 +45,16 @@ class Region(Structure):
     multiple: tuple[float, float] = (1.0, 0.0)
 
     @property
+    def fills(self) -> bool:
+        """Whether what inputs are not worth is a constant's: that of a shift."""
+        return self.kind == "linear"
+
+    @property
     def has_slopes(self) -> bool:  # type: ignore[override]
-        return all(s.has_slopes for s in self.structures.values() if s.carries)
+        read = {name for node in self.members for name in node.inputs if name}
+        known = {self._entry, *(name for node in self.members for name in node.outputs)}
+        inside = read <= known | self.constants.keys()
+        return inside and all(s.has_slopes for s in self.structures.values() if s.carries)
 
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
@@ -145,14 +156,26 @@ class Region(Structure):
     @cached_property
     def statistics(self) -> frozenset[str]:
         """Tensors that are less than one number for each of input 0: sums over some of its axes,
-        and what is computed of these alone."""
+        and what is computed of these alone; but no means, which are linear in it."""
         found: set[str] = set()
+        linear = {self._entry}
         for node in self.members:
             data = [name for name in node.inputs if name in self.carriers]
             reduces = node.op_type.startswith("Reduce") or node.op_type.startswith("Global")
             if data and (reduces or all(name in found for name in data)):
                 found.update(node.outputs)
-        return frozenset(found)
+            if linear.issuperset(data) and _is_linear(self.structures.get(node.name), len(data)):
+                linear.update(node.outputs)
+        return frozenset(found - linear)
+
+
+def _is_linear(structure: Structure | None, operands: int) -> bool:
+    """Whether an operator is linear in its operands that are data."""
+    if isinstance(structure, Movement | Terms):
+        return True
+    if isinstance(structure, Linear):
+        return operands == 1 and structure.inner is None
+    return operands == 1 and isinstance(structure, Product)
 
 
 def _constant(e: Ops, name: str, array: npt.NDArray[Any]) -> Value:
