@@ -26,7 +26,9 @@ def main() -> int:
     parser.add_argument("--frameworks", action="store_true")
     parser.add_argument("--versions", choices=sorted(FOLDERS), default="tested")
     chosen, rest = parser.parse_known_args()
-    python = ensure("[dev,all]" if chosen.frameworks else "[dev]", chosen.versions) / "python"
+    python = (
+        ensure("[dev,all,oracles]" if chosen.frameworks else "[dev]", chosen.versions) / "python"
+    )
     return subprocess.run([str(python), "-m", "pytest", *SPREAD, *rest], cwd=ROOT).returncode
 
 

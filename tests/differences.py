@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from tests.support import session
 
 Array = npt.NDArray[Any]
-NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 DTYPES = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 MOST = 8  # entries of one input that are moved alone
 STEPS = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 2e-2}
@@ -86,20 +87,26 @@ class Function:
 
 def widened(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model in double precision."""
-    wide = onnx.ModelProto()
-    wide.CopyFrom(proto)
-    del wide.graph.value_info[:]
-    for value in (*wide.graph.input, *wide.graph.output):
+    return retyped(proto, TensorProto.DOUBLE)
+
+
+def retyped(proto: onnx.ModelProto, to: int) -> onnx.ModelProto:
+    """The model with floats of the type `to`."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    del made.graph.value_info[:]
+    for value in (*made.graph.input, *made.graph.output):
         kind = value.type.tensor_type
-        if kind.elem_type in NARROW:
-            kind.elem_type = TensorProto.DOUBLE
-    tensors = list(wide.graph.initializer)
-    for attribute in (attribute for node in wide.graph.node for attribute in node.attribute):
-        if attribute.name in ("to", "dtype") and attribute.i in NARROW:
-            attribute.i = TensorProto.DOUBLE
+        if kind.elem_type in FLOATS:
+            kind.elem_type = to
+    tensors = list(made.graph.initializer)
+    for attribute in (attribute for node in made.graph.node for attribute in node.attribute):
+        if attribute.name in ("to", "dtype") and attribute.i in FLOATS:
+            attribute.i = to
         tensors += [attribute.t] if attribute.HasField("t") else []
+    dtype = tensor_dtype_to_np_dtype(to)
     for tensor in tensors:
-        if tensor.data_type in NARROW:
-            array = numpy_helper.to_array(tensor).astype(np.float64)
+        if tensor.data_type in FLOATS:
+            array = numpy_helper.to_array(tensor).astype(dtype)
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    return wide
+    return made

@@ -224,7 +224,9 @@ def clip(op: Op) -> Structure:
     def bound(e: Ops, x: Value, y: Value, limit: Value) -> Value:
         return _if(e, e.And(e.Equal(y, limit), e.Not(e.Equal(x, y))), 1.0, 0.0)
 
-    return Function(lambda e, x, y: _if(e, e.Equal(x, y), 1.0, 0.0), parameters={1: bound, 2: bound})
+    return Function(
+        lambda e, x, y: _if(e, e.Equal(x, y), 1.0, 0.0), parameters={1: bound, 2: bound}
+    )
 
 
 def _nonzero(e: Ops, x: Value) -> Value:
