@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from backtrace_onnx import Explainer
-from tests import functions, normalisations
+from tests import functions, normalisations, written
 from tests.differences import retyped
 from tests.graphs import check_closed, normal
 from tests.support import session
@@ -22,12 +22,15 @@ TYPES = {
     "float16": (TensorProto.FLOAT16, np.float16, 1e-2),
 }
 NETWORKS = {
-    "Gelu": (functions.dense(functions.GELU["torch"], residual=True, opset=20), (3, 3, 6)),
-    "Softmax": (functions.dense(functions.SOFTMAX["stable"], residual=True, opset=20), (3, 3, 6)),
-    "Sigmoid": (functions.dense(functions.SIGMOID["native"], opset=20), (3, 3, 6)),
-    "LayerNorm": (functions.dense(normalisations.LAYER["torch"], opset=20), (3, 3, 6)),
+    "Gelu": (written.dense(functions.GELU["torch"], residual=True, opset=20), (3, 3, 6)),
+    "Softmax": (
+        written.dense(functions.SOFTMAX["stable"], residual=True, opset=20),
+        (3, 3, 6),
+    ),
+    "Sigmoid": (written.dense(functions.SIGMOID["native"], opset=20), (3, 3, 6)),
+    "LayerNorm": (written.dense(normalisations.LAYER["torch"], opset=20), (3, 3, 6)),
     "GroupNorm": (
-        functions.convolutional(normalisations.GROUP["native"], opset=21),
+        written.convolutional(normalisations.GROUP["native"], opset=21),
         (3, 3, 4, 5),
     ),
 }
@@ -47,9 +50,9 @@ CASES = [(n, t) for n in NETWORKS for t in TYPES if (n, t) != ("GroupNorm", "flo
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_lrp_family(name: str, dtype: str) -> None:
-    written, shape = NETWORKS[name]
+    network, shape = NETWORKS[name]
     kind, numbers, limit = TYPES[dtype]
-    proto = retyped(onnx.load_model_from_string(written), kind)
+    proto = retyped(onnx.load_model_from_string(network), kind)
     x = normal(*shape, seed=11, dtype=numbers)
     if not runs(proto, x):
         pytest.skip(f"onnxruntime has no kernels of {dtype}")
