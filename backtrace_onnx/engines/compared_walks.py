@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.engines.walker import Ask
-from backtrace_onnx.inputs.baselines import Reference
+from backtrace_onnx.inputs.baselines import Reference, in_words
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger, Sizes
 from backtrace_onnx.targets.question import Question
 
@@ -26,12 +27,15 @@ def rescaled(
         ask(replace(question, reference={**feeds, **reference.arrays}), feeds)
         for reference in references
     ]
+    note = Note(f"the score is compared with that of {in_words(references)}")
+    notes = (*found[0].notes, note)
     if len(found) == 1:
-        return found[0]
+        return replace(found[0], notes=notes)
     relevance = {
         name: [_mean([one.relevance[name][0] for one in found])] for name in found[0].relevance
     }
-    return replace(found[0], relevance=relevance, ledger=_mean_books([one.ledger for one in found]))
+    books = _mean_books([one.ledger for one in found])
+    return replace(found[0], relevance=relevance, ledger=books, notes=notes)
 
 
 def _mean(arrays: Sequence[Any]) -> Array:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.engines.walker import Point, Walker
-from backtrace_onnx.inputs.baselines import Reference
+from backtrace_onnx.inputs.baselines import Reference, in_words
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import ExpectedGradients, IntegratedGradients
 
@@ -80,7 +80,7 @@ def integrated_gradients(
     y0 = np.concatenate([np.mean([line.y0 for line in group], 0) for group in groups])
     most = max(line.steps for line in lines)
     some = f"{LADDER[0]} to {most}" if how.steps is None and most > LADDER[0] else f"{most}"
-    what = references[0].words if len(references) == 1 else f"{len(references)} baselines"
+    what = in_words(references)
     note = Note(f"the score is compared with that of {what}: {some} points on the line to it")
     return _made(walker, rows, y0, note, "more points on the line (steps=) leave less")
 

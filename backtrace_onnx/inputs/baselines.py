@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,12 @@ class Reference:
 
     words: str
     arrays: Mapping[str, Array]
+
+
+def in_words(references: Sequence[Reference]) -> str:
+    """What inputs are compared with."""
+    one = len(references) == 1
+    return references[0].words if one else f"{len(references)} baselines, in the mean"
 
 
 @dataclass(frozen=True)
@@ -286,5 +292,6 @@ __all__ = [
     "ReferenceReader",
     "Rows",
     "compare",
+    "in_words",
     "read_rows",
 ]

@@ -440,3 +440,25 @@ def test_gradcam_of_a_mask_lies_before_the_scores() -> None:
     made = explainer.explain(x, mode="gradcam", task="segmentation")
     assert not any("'head/Conv_output'," in note.text for note in made.notes if "map" in note.text)
     assert made.relevance[explainer.graph.inputs[0]].shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "age"),
+    [
+        ("integrated_gradients", {"baseline": 1}, 30.0),
+        ("integrated_gradients", {"background": 3}, 40.0),
+        ("expected_gradients(samples=9)", {"background": 3}, 40.0),
+        ("deeplift", {"baseline": 3}, 40.0),
+    ],
+)
+def test_tables_are_compared_with_tables(mode: str, given: dict[str, int], age: float) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"age": [30.0, 40, 50], "hours": [20.0, 30, 40]})
+    nodes = [node("Concat", ["age", "hours"], ["c"], axis=1), node("MatMul", ["c", "w"], ["y"])]
+    columns = {"age": (FLOAT, ["n", 1]), "hours": (FLOAT, ["n", 1])}
+    net = model(nodes, columns, {"y": (FLOAT, ["n", 2])}, {"w": W[:2, :2]})
+    asked = {name: table[:rows] for name, rows in given.items()}
+    made = Explainer(net).explain(table, mode=mode, target=0, **asked)
+    wanted = (table["age"].to_numpy()[:, None] - age) * W[0, 0]
+    np.testing.assert_allclose(made.relevance["age"], wanted, rtol=1e-4, atol=1e-4)
+    assert any("compared with" in note.text for note in made.notes)
