@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto
 
 from backtrace_onnx import Explainer
-from tests import functions, normalisations, written
+from tests import function_networks as written
+from tests import functions, normalisations
 from tests.differences import retyped
 from tests.graphs import check_closed, normal
 from tests.support import session
