@@ -53,15 +53,19 @@ def share(tag: str, gated: bool) -> Callable[..., Any]:
                     for i in range(ps.size):
                         plus, bias = ps[i], bs[i] if varies else fixed
                         minus = zero if n is None else ns[i]
-                        t = plus - minus + bias
-                        shut_p, shut_n = gated and t < low, gated and t > high
-                        open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
                         for k in CHANNELS:
                             given[k] = rs[k][i]
-                        made = coefficients(open_p, open_n, bias, *given)
+                        if gated:
+                            t = plus - minus + bias
+                            shut_p, shut_n = t < low, t > high
+                            open_p, open_n = zero if shut_p else plus, zero if shut_n else minus
+                            made = coefficients(open_p, open_n, bias, *given)
+                        else:
+                            made = coefficients(plus, minus, bias, *given)
                         for k in CHANNELS:
                             a, c, z = made[k]
-                            a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
+                            if gated:
+                                a, c = a * 0 if shut_p else a, c * 0 if shut_n else c
                             to_p[k][i] = a
                             absorbed[k] += z
                             if n is None:

@@ -74,49 +74,69 @@ def share_pair(tag: str, reading: int) -> Callable[..., Any]:
 
 
 @kernel
-def _at(x, o, m, i):  # type: ignore[no-untyped-def]
-    """x[o, m, i], broadcast along axes of size 1."""
-    return x[o * (x.shape[0] > 1), m * (x.shape[1] > 1), i * (x.shape[2] > 1)]
+def _add_up(x, sign, reading, p, n):  # type: ignore[no-untyped-def]
+    """Add a term of some units to their masses."""
+    zero = p.dtype.type(0)
+    for i in range(x.size):
+        c = x[i] * sign
+        if reading == 0:
+            p[i] += abs(c)
+        elif reading == 1:
+            p[i] += c
+        else:
+            p[i] += max(c, zero)
+            n[i] += max(-c, zero)
+
+
+@kernel
+def _send(x, sign, reading, a, d, to, rest):  # type: ignore[no-untyped-def]
+    """Send a term of some units its shares; takes them from the rest."""
+    for i in range(x.size):
+        to[i] = _sent(x[i] * sign, a[i], d[i], reading)
+        rest[i] -= to[i]
 
 
 def share_terms(tag: str, reading: int) -> Callable[..., Any]:
     """Template: sums of any number of terms; these lie in one array, and so does what they are
     sent.
+
+    A block of units is gone through term by term; their coefficients have room in between.
     """
 
     def share_terms(x, signs, b, r, sample, out, to_bias, unassigned):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
-        given = rest = absorbed = lost = CHANNELS
-        zero = r[0].dtype.type(0)
+        rs = a_p = a_n = rest = given = absorbed = CHANNELS
+        p, n = np.empty(BLOCK, r[0].dtype), np.empty(BLOCK, r[0].dtype)
+        for k in CHANNELS:
+            a_p[k], a_n[k], rest[k] = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
         for o in range(r[0].shape[0]):
-            for k in CHANNELS:
-                absorbed[k], lost[k] = 0.0, 0.0
             for m in range(r[0].shape[1]):
-                for i in range(r[0].shape[2]):
-                    p, n = zero, zero
-                    for j in range(len(x)):
-                        c = x[j, o, m, i] * signs[j]
-                        if reading == 0:
-                            p += abs(c)
-                        elif reading == 1 or c > 0:
-                            p += c
-                        else:
-                            n -= c
+                biases = b[o * (b.shape[0] > 1), m * (b.shape[1] > 1)]
+                varies, fixed = biases.size > 1, biases[0]
+                for begin in range(0, r[0].shape[2], BLOCK):
+                    end = begin + BLOCK
+                    bs = biases[begin * varies : begin * varies + BLOCK]
                     for k in CHANNELS:
-                        given[k] = r[k][o, m, i]
-                    made = coefficients(p, n, _at(b, o, m, i), *given)
-                    for k in CHANNELS:
-                        rest[k] = given[k] - made[k][2]
+                        rs[k], absorbed[k] = r[k][o, m, begin:end], 0.0
+                    p[:], n[:] = 0, 0
                     for j in range(len(x)):
-                        c = x[j, o, m, i] * signs[j]
+                        _add_up(x[j, o, m, begin:end], signs[j], reading, p, n)
+                    size = min(BLOCK, r[0].shape[2] - begin)
+                    for i in range(size):
                         for k in CHANNELS:
-                            out[k][j, o, m, i] = _sent(c, made[k][0], made[k][1], reading)
-                            rest[k] -= out[k][j, o, m, i]
+                            given[k] = rs[k][i]
+                        made = coefficients(p[i], n[i], bs[i] if varies else fixed, *given)
+                        for k in CHANNELS:
+                            a_p[k][i], a_n[k][i], z = made[k]
+                            rest[k][i] = given[k] - z
+                            absorbed[k] += z
+                    for j in range(len(x)):
+                        row = x[j, o, m, begin:end]
+                        for k in CHANNELS:
+                            to = out[k][j, o, m, begin:end]
+                            _send(row, signs[j], reading, a_p[k], a_n[k], to, rest[k])
                     for k in CHANNELS:
-                        absorbed[k] += made[k][2]
-                        lost[k] += rest[k]
-            for k in CHANNELS:
-                to_bias[k, sample[o]] += absorbed[k]
-                unassigned[k, sample[o]] += lost[k]
+                        to_bias[k, sample[o]] += absorbed[k]
+                        unassigned[k, sample[o]] += rest[k][:size].sum()
 
     return share_terms
