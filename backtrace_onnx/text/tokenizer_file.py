@@ -72,11 +72,13 @@ class TokenizerFile:
         if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
             raise InputError(f"a text is a string or a pair of strings, not {text!r}")
         try:
+            for part in parts:
+                part.encode()  # older libraries leave out surrogates without a word
             pair = parts[1] if len(parts) > 1 else None
             if most is not None:
                 self._inner.enable_truncation(most)
             found = self._inner.encode(parts[0], pair, add_special_tokens=special)
-        except Exception as error:  # surrogates, and whatever else the library cannot read
+        except Exception as error:  # whatever the library cannot read
             raise InputError(f"the text {parts[0][:40]!r} cannot be tokenised: {error}") from None
         finally:
             self._inner.no_truncation()

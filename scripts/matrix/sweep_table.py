@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from cases import Case
@@ -20,14 +21,18 @@ EXPORTERS = (
     "transformers",
     "tf2onnx",
     "tensorflow-cpu",
+    "scikit-learn",
     "skl2onnx",
+    "onnxmltools",
 )
 HEAD = """# The sweep
 
 {total} exports of small networks and estimators, made by `python scripts/matrix/sweep.py`: every
 family by every exporter that takes it, with random weights or fitted on random rows; nothing is
 downloaded. Each file is explained in default, contrastive and epsilon by the eager engine and by
-onnxruntime, and compiled, for the task that is named only where nothing else tells. {versions}.
+onnxruntime, and compiled, for the task that is named only where nothing else tells.
+
+{versions}
 
 *Explained*: all of it, the ledger closes to 1e-3 of the relevance that moved, both engines and
 the compiled file agree to 1e-3 of the largest relevance. *Refused*: with a reason, given below.
@@ -46,7 +51,7 @@ def write_table(records: Mapping[str, Record], listed: Sequence[Case]) -> int:
     """Write the document, in the order of the list; 1 where something is wrong."""
     done = [records[case.name] for case in listed if case.name in records]
     known = [r for r in done if r["outcome"] in OUTCOMES]
-    versions = ", ".join(f"{name} {version(name)}" for name in EXPORTERS)
+    versions = fill("With " + ", ".join(f"{name} {version(name)}" for name in EXPORTERS) + ".", 100)
     head = HEAD.format(total=len(known), versions=versions)
     lines = [head, *_summary(known), *_left_out(records, listed)]
     for outcome in OUTCOMES[1:]:
