@@ -50,13 +50,14 @@ def run_loop(ops: Ops, steps: CellSteps, groups: Sequence[Sequence[Value]]) -> t
     states = steps.cell.states(v, steps.operands, ops)
     product, *inner = (_product(state, channels) for state in states)
     none = [None] * (2 - len(start))
-    _loop(steps.policy, *_texts(steps))(
+    reads, *texts = _texts(steps)
+    _loop(steps.policy, *texts)(
         *start,
         *none,
         *after,
         *none,
         np.ones((*like.shape[:2], 1), like.dtype) if valid is None else valid,
-        tuple(v.values()),
+        tuple(v[name] for name in reads),
         product,
         inner[0] if inner else None,
         _room((1, *like.shape[1:]), like.dtype, channels) if inner else None,
@@ -159,7 +160,7 @@ class _Unit(CellSharing):
         return ["pulled"]
 
 
-def _texts(steps: CellSteps) -> tuple[str, str]:
+def _texts(steps: CellSteps) -> tuple[tuple[str, ...], str, str]:
     """`back` and `first` of `kernels.recurrence`: a unit's relevance, and the part of it that a
     product inside of the step waits for, if there is one."""
     unit = _Unit(cast(Ops, _Numbers()), steps.policy)
@@ -168,13 +169,15 @@ def _texts(steps: CellSteps) -> tuple[str, str]:
     sent = steps.cell.back(unit, "", r, v, steps.operands, NONE_FIXED)
     gates = ", ".join(sent.state or ())
     to_h, to_c = ("None" if x is None else x[0] for x in (sent.h or ["nothing(h)"], sent.c))
-    head = f"(t, b, j, h, c, pulled, {', '.join(steps.names)}):"
+    written = "\n".join([*unit.lines, "before["])
+    reads = tuple(name for name in steps.names if f"{name}[" in written)
+    head = f"(t, b, j, h, c, pulled, {', '.join(reads)}):"
     lines = ["hidden = before.shape[2]", *unit.lines]
     texts = [["def back" + head, *lines, f"return ({gates},), {to_h}, {to_c}"]]
     for count, name in unit.inner:
         texts.append(["def first" + head, *lines[: count + 1], f"return {name}"])
     back, first = ("\n    ".join(text) for text in (*texts, ["first = None"])[:2])
-    return back, first
+    return reads, back, first
 
 
 @cache
