@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends import cell_loops, winners
 from backtrace_onnx.backends.direct import DIRECT
-from backtrace_onnx.backends.layout import Samples, Units, lay_out
+from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import moving, paths, sharing, summing
@@ -166,7 +166,9 @@ class EagerOps(Ops):
     ) -> tuple[list[list[Value]], Shared]:
         shape = r[0].shape
         units = self._units(shape, b, sample_axis)
-        xs: Any = tuple(units.lay(_full(self.array(term.x), shape), self.dtype) for term in terms)
+        xs: Any = tuple(
+            units.lay(spread_out(self.array(term.x), shape), self.dtype) for term in terms
+        )
         signs = np.array([term.sign for term in terms], self.dtype)
         outs: Any = tuple(tuple(units.empty(self.dtype) for _ in xs) for _ in r)
         if len(xs) != 2:
@@ -295,8 +297,3 @@ class EagerOps(Ops):
     def _dense(self, r: Value) -> Array:
         """Relevance in its own precision, without gaps."""
         return np.ascontiguousarray(self.array(r), self.dtype)
-
-
-def _full(x: Array, shape: Sequence[int]) -> Array:
-    """x broadcast to `shape`; x itself where it has it, for a broadcast array cannot be written."""
-    return x if x.shape == shape else np.broadcast_to(x, shape)

@@ -170,3 +170,8 @@ def reach(
         begin += np.maximum(0, dilation - 1 - begin) // dilation * dilation
         ends[axis, : counts[axis]] = np.stack([begin, end], 1) * flat[axis]
     return ends, np.multiply(dilations, flat, dtype=np.int64)
+
+
+def spread_out(x: Array, shape: Sequence[int]) -> Array:
+    """x broadcast to `shape`; x itself where it has it, for a broadcast array cannot be written."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)
