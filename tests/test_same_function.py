@@ -79,7 +79,7 @@ def test_a_normalisation_of_images(family: str, way: str) -> None:
 
 def _check_place(family: str, way: str, place: str) -> None:
     """In every mode; compiled behind a sum only."""
-    for mode in MODES if place == "at the head" else (*MODES, *SIGNED):
+    for mode in (*MODES, *SIGNED):
         _check(_explainer(family, way, place), _reference(family, place, mode), mode)
     if place == "after a sum":
         _check_compiled(family, way, place)

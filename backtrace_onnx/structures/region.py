@@ -56,6 +56,13 @@ class Region(Structure):
         inside = read <= known | self.constants.keys()
         return inside and all(s.has_slopes for s in self.structures.values() if s.carries)
 
+    def until(self, tensor: str) -> Region | None:
+        """The region that ends in a tensor inside of it; None where there is none."""
+        for at, node in enumerate(self.members):
+            if tensor in node.outputs:
+                return replace(self, members=self.members[: at + 1], kind="other")
+        return None
+
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
 

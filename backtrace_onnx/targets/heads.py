@@ -17,6 +17,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.passes.regions.identification import Native, native_of
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Passes, Step, Structure
+from backtrace_onnx.structures.region import Region
 from backtrace_onnx.targets.score_path import PathNode, ScoreMove, ScorePath
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -112,7 +113,9 @@ class Head:
             read = plan.graph.producers.get(part.made)
             is_read = read is part.node
             if not is_read and read is not None and is_region(read):  # a part of what is one
-                passing[read.name] = Passes(0)
+                whole = plan.structures.get(read.name)
+                before = whole.until(self.scores) if isinstance(whole, Region) else None
+                passing[read.name] = before or Passes(0)
                 continue
             if part.way in ways and is_read and known is not None and not known.squashes:
                 passing[part.node.name] = Passes(part.node.inputs.index(part.source))
