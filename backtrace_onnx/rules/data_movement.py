@@ -13,13 +13,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import (
-    Adjoint,
-    Joined,
-    Moves,
-    Parted,
-    Reshaped,
-)
+from backtrace_onnx.structures.moves import Adjoint, Joined, Moves, Parted, Reshaped
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,8 +13,8 @@ from backtrace_onnx.structures.affine import Affine
 from backtrace_onnx.structures.arithmetic import Power, Product, Quotient, Remainder
 from backtrace_onnx.structures.base import AsFloats, Halves, Nothing, Structure
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import ElementwiseWinner
 from backtrace_onnx.structures.sums import Terms
+from backtrace_onnx.structures.winners import ElementwiseWinner
 
 
 @rule("BatchNormalization")

@@ -13,7 +13,8 @@ from backtrace_onnx.ops.windows import Window
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Step, Structure
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import Adjoint, WindowWinner
+from backtrace_onnx.structures.moves import Adjoint
+from backtrace_onnx.structures.winners import WindowWinner
 
 
 def _window(op: Op) -> Window:

@@ -14,7 +14,7 @@ from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.arithmetic import Factors
 from backtrace_onnx.structures.base import Nothing, Passes, Step, Structure
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import Winner
+from backtrace_onnx.structures.winners import Winner
 
 Axes = tuple[int, ...] | None
 Inner = Callable[..., Value]

@@ -8,8 +8,9 @@ from backtrace_onnx.structures.arithmetic import Product
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Pieces, Step, Structure
 from backtrace_onnx.structures.functions import Function
 from backtrace_onnx.structures.linear import Linear
-from backtrace_onnx.structures.moves import Adjoint, Moves, Reshaped, Winner
+from backtrace_onnx.structures.moves import Adjoint, Moves, Reshaped
 from backtrace_onnx.structures.sums import Terms
+from backtrace_onnx.structures.winners import Winner
 
 __all__ = [
     "Adjoint",

@@ -129,17 +129,9 @@ class Linear(Structure):
             step.book("constants", 0, shared.to_bias[0])
             step.book("unassigned", 0, shared.unassigned[0])
         key = f"{step.node.name}/{policy.reading}"
-        pair = shared.coefficients[0]
-        return {
-            self.factors[k]: [
-                _on_side(
-                    ops,
-                    factors[k],
-                    self._pulled(step, k, pair, factors, known, policy.reading, key),
-                )
-            ]
-            for k in readings
-        }
+        how = (shared.coefficients[0], factors, known, policy.reading, key)
+        pulled = {k: self._pulled(step, k, *how) for k in readings}
+        return {self.factors[k]: [_on_side(ops, factors[k], x)] for k, x in pulled.items()}
 
     def bends(self, step: Step) -> int:
         if self.chain is not None:
