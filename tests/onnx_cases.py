@@ -39,7 +39,7 @@ def cases() -> dict[str, list[Case]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some cases overflow on purpose
         loaded = load_model_tests(kind="node")
-    written = [(x.name, x.model, x.data_sets[0]) for x in loaded if x.model and x.data_sets]
+    written = [(x.name, *(in_memory(x) or in_files(Path(x.model_dir)))) for x in loaded]
     operators = {name: model.graph.node[0].op_type for name, model, _ in written}
     found: dict[str, list[Case]] = {}
     for name, model, (given, expected) in written:
@@ -55,6 +55,34 @@ def made(
     inputs = by_name([v for v in model.graph.input if v.name not in weights], given)
     outputs = by_name(model.graph.output, expected)
     return Case(name, runnable(model), inputs, outputs, compiled_modes(name, operator))
+
+
+def in_memory(case: Any) -> tuple[onnx.ModelProto, Any] | None:
+    """The model with what enters and leaves, as a newer onnx makes them."""
+    return (case.model, case.data_sets[0]) if case.model and case.data_sets else None
+
+
+def in_files(folder: Path) -> tuple[onnx.ModelProto, Any]:
+    """The same where onnx keeps them in files."""
+    model, values = onnx.load(folder / "model.onnx"), folder / "test_data_set_0"
+    sides = (("input", model.graph.input), ("output", model.graph.output))
+    return model, tuple(
+        [
+            value(values / f"{side}_{i}.pb", infos[i].type)
+            for i in range(len(list(values.glob(f"{side}_*"))))
+        ]
+        for side, infos in sides
+    )
+
+
+def value(file: Path, kind: onnx.TypeProto) -> Any:
+    """A stored value: an array, a list of them, or None."""
+    data = file.read_bytes()
+    if kind.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+    if kind.HasField("optional_type"):
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+    return numpy_helper.to_array(TensorProto.FromString(data))
 
 
 def stored(kind: str) -> Iterator[Case]:
