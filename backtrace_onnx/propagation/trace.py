@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, ModelError
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line
@@ -186,4 +186,9 @@ def _session(
     nodes = [*graph.node, *added]
     outputs = [*graph.output, *(ValueInfoProto(name=name) for name in asked)]
     asking = model.with_nodes(nodes, outputs=outputs)
-    return asking.session(runtime, optimise=len(nodes) < _OPTIMISED)
+    if len(nodes) >= _OPTIMISED:
+        return asking.session(runtime, optimise=False)
+    try:
+        return asking.session(runtime)
+    except ModelError:  # onnxruntime 1.28 loses a node of some whose output is asked for
+        return asking.session(runtime, optimise=False)
