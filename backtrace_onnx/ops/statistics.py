@@ -16,6 +16,14 @@ def sample_mean(e: Ops, x: Value, axis: SampleAxis | int | None, count: Value) -
     if axis is None or getattr(axis, "mixed", False):
         return e.ReduceMean(x, keepdims=1)
     shape, inner = e.Shape(x), getattr(axis, "inner", 0)
+    if not axis and not inner:
+        rows = e.Reshape(x, e.Concat(count, ints(-1), axis=0))
+        # Columns are added up one entry after another, rows in an order that depends on how many
+        # there are: a batch and its samples would differ in the last bit. One column is a row.
+        columns = e.Pad(e.Transpose(rows, perm=[1, 0]), ints(0, 0, 0, 1))
+        mean = e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
+        ones = e.Expand(ints(1), e.Sub(e.Shape(shape), ints(1)))
+        return e.Reshape(mean, e.Concat(count, ones, axis=0))
     before = e.ReduceProd(e.Slice(shape, ints(0), ints(int(axis))), keepdims=1)
     groups = ints(1)
     if inner:
