@@ -37,6 +37,8 @@ _SQUASHING = {
     "Exp": "exp",
     "LogSigmoid": "log-sigmoid",
 }
+_SMALL = 1e-3
+"""Of what is added to a probability: it is one still."""
 _INVERSE = {log: plain for plain, log in LOGARITHMS.items()}
 
 
@@ -140,10 +142,21 @@ class _Search:
                 return self._scaled(node, tensor)
             case "Concat":
                 return self._joined(node, tensor)
-            case "Add" | "Mean" | "Sum":
-                data = [name for name in node.inputs if not self._is_flag(name)]
-                return self._then("pass", node, tensor, data[0]) if len(data) == 1 else None
+            case "Sqrt":
+                return self._then("scale", node, tensor)
+            case "Add" | "Mean" | "Sub" | "Sum":
+                return self._shifted(node, tensor)
         return None
+
+    def _shifted(self, node: Node, tensor: str) -> Head | None:
+        """Behind what is added: constants, or 1 where a sum is 0. A small one keeps a logarithm
+        finite; with others probabilities are no probabilities any more, but rise as they did."""
+        constants = [self.graph.constants[x] for x in node.inputs if x in self.graph.constants]
+        data = [x for x in node.inputs if x not in self.graph.constants and not self._is_flag(x)]
+        if len(data) != 1 or (node.operator == "Sub" and data[0] != node.inputs[0]):
+            return None
+        small = all(np.all(np.abs(constant) <= _SMALL) for constant in constants)
+        return self._then("pass" if small else "scale", node, tensor, data[0])
 
     def _is_flag(self, tensor: str) -> bool:
         """Whether a tensor holds a truth as 0 and 1: what is added where a sum is 0."""
