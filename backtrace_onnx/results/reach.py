@@ -114,7 +114,8 @@ def _why(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) ->
         kind: float(np.abs(getattr(total, kind)[:, sample]).sum())
         for kind in ("constants", "unassigned")
     }
-    if all(not np.any(x) for x in inputs.values() if x.dtype.kind in "fiu"):
+    numbers = [x for x in inputs.values() if x.dtype.kind in "fiu"]
+    if numbers and not any(map(np.any, numbers)):
         return ": the inputs hold zeros only, which no mode gives relevance"
     if taken["constants"] >= taken["unassigned"]:
         return ": biases and constants absorbed it" + _use(mode, "where biases absorb nothing")
