@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ from backtrace_onnx.compiler.writer import Compiled, build
 from backtrace_onnx.engines.outcome import Outcome, bytes_of
 from backtrace_onnx.errors import CompileError, InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.model.sessions import CPU, Runtime, first_line, make_session, stays_inline
+from backtrace_onnx.model.sessions import (
+    CPU,
+    Runtime,
+    first_line,
+    load_somehow,
+    make_session,
+    stays_inline,
+)
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.ledger import Ledger
@@ -100,8 +108,11 @@ class CompiledRuns:
         if key not in self._sessions:
             made = build(self._graphs, question, tensors, axes=axes, single=single, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
+            load = partial(
+                make_session, made.proto, aside, runtime=self._runtime, folder=made.folder
+            )
             try:
-                session = make_session(made.proto, aside, runtime=self._runtime, folder=made.folder)
+                session = load_somehow(load)
             except Exception as error:  # onnxruntime raises many types
                 raise CompileError(
                     f"{self._graphs.model.name}: onnxruntime does not load the compiled "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -85,6 +85,17 @@ def free_memory() -> None:
     options = ort.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     _idle().run(None, {"x": np.zeros(1, np.float32)}, options)
+
+
+def load_somehow(load: Callable[..., ort.InferenceSession]) -> ort.InferenceSession:
+    """What `load(optimise=...)` makes: as it is where onnxruntime's optimiser breaks the model.
+
+    That of 1.28 loses nodes whose output is asked for, and fuses normalisations across types.
+    """
+    try:
+        return load(optimise=True)
+    except Exception:  # onnxruntime raises many types; the second error is the model's own
+        return load(optimise=False)
 
 
 def make_session(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, ValueInfoProto, helper
 
-from backtrace_onnx.errors import InputError, ModelError
+from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.sessions import CPU, Runtime, first_line
+from backtrace_onnx.model.sessions import CPU, Runtime, first_line, load_somehow
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.propagation.plan import Plan
 
@@ -188,7 +188,4 @@ def _session(
     asking = model.with_nodes(nodes, outputs=outputs)
     if len(nodes) >= _OPTIMISED:
         return asking.session(runtime, optimise=False)
-    try:
-        return asking.session(runtime)
-    except ModelError:  # onnxruntime 1.28 loses a node of some whose output is asked for
-        return asking.session(runtime, optimise=False)
+    return load_somehow(partial(asking.session, runtime))
