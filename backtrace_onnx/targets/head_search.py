@@ -142,21 +142,17 @@ class _Search:
                 return self._scaled(node, tensor)
             case "Concat":
                 return self._joined(node, tensor)
-            case "Sqrt":
-                return self._then("scale", node, tensor)
-            case "Add" | "Mean" | "Sub" | "Sum":
+            case "Add" | "Mean" | "Sum":
                 return self._shifted(node, tensor)
         return None
 
     def _shifted(self, node: Node, tensor: str) -> Head | None:
-        """Behind what is added: constants, or 1 where a sum is 0. A small one keeps a logarithm
-        finite; with others probabilities are no probabilities any more, but rise as they did."""
+        """Behind what is added: 1 where a sum is 0, or what keeps a logarithm finite."""
         constants = [self.graph.constants[x] for x in node.inputs if x in self.graph.constants]
         data = [x for x in node.inputs if x not in self.graph.constants and not self._is_flag(x)]
-        if len(data) != 1 or (node.operator == "Sub" and data[0] != node.inputs[0]):
+        if len(data) != 1 or any(np.any(np.abs(c) > _SMALL) for c in constants):
             return None
-        small = all(np.all(np.abs(constant) <= _SMALL) for constant in constants)
-        return self._then("pass" if small else "scale", node, tensor, data[0])
+        return self._then("pass", node, tensor, data[0])
 
     def _is_flag(self, tensor: str) -> bool:
         """Whether a tensor holds a truth as 0 and 1: what is added where a sum is 0."""

@@ -12,9 +12,8 @@ from backtrace_onnx.targets.two_classes import mirrored
 ScoreMove: TypeAlias = Literal[
     "move", "pick", "pass", "scale", "mirror", "turn", "log", "log of rest", "squash"
 ]
-"""What a node does to scores: "pick" chooses the largest; "scale" multiplies by what is positive,
-or is another increasing function; "mirror" is 1 - p and "turn" -s, which turn their sign; "log of
-rest" is the logarithm of 1 - p."""
+"""What a node does to scores: "pick" chooses the largest; "scale" multiplies by what is positive;
+"mirror" is 1 - p and "turn" -s, which turn their sign; "log of rest" is the logarithm of 1 - p."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ WEIGHTS: dict[str, Any] = {
     "each": np.array([2, 3], np.float32),
     "low": np.float32(1e-30),
     "tiny": np.float32(1e-7),
-    "prior": np.float32(0.05),
     "k": np.array([2]),
     "swap": np.array([1, 0]),
 }
@@ -53,16 +52,6 @@ HEADS: dict[str, tuple[int, Sequence[onnx.NodeProto]]] = {
     "log of a sigmoid kept from 0": (
         1,
         [S, node("Add", ["tiny", "p"], ["c"]), node("Log", ["c"], ["y"])],
-    ),
-    "less a prior": (1, [P, node("Sub", ["p", "prior"], ["y"])]),
-    "smoothed": (
-        1,
-        [P, node("Mul", ["p", "prior"], ["c"]), node("Add", ["c", "prior"], ["y"])],
-    ),
-    "root": (1, [P, node("Sqrt", ["p"], ["y"])]),
-    "between -1 and 1": (
-        1,
-        [S, node("Mul", ["p", "two"], ["c"]), node("Sub", ["c", "one"], ["y"])],
     ),
     "log of sigmoid in primitives": (
         1,
