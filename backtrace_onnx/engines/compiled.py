@@ -22,7 +22,7 @@ from backtrace_onnx.model.sessions import (
     CPU,
     Runtime,
     first_line,
-    load_somehow,
+    load_unbroken,
     make_session,
     stays_inline,
 )
@@ -112,7 +112,7 @@ class CompiledRuns:
                 make_session, made.proto, aside, runtime=self._runtime, folder=made.folder
             )
             try:
-                session = load_somehow(load)
+                session = load_unbroken(load)
             except Exception as error:  # onnxruntime raises many types
                 raise CompileError(
                     f"{self._graphs.model.name}: onnxruntime does not load the compiled "

@@ -53,6 +53,12 @@ NORMALISING = _names("""
 
 MOVING = _names("Reshape Squeeze Transpose Unsqueeze")
 
+CONVOLUTIONS = _names("Conv ConvTranspose")
+
+PRODUCTS = _names("Einsum Gemm MatMul")
+
+SUMS = _names("Add Mean Sub Sum")
+
 REGION, SCALE, DOMAIN = "Region", "Scale", "backtrace_onnx"
 """Operators of the graph that rules read, in a domain of their own."""
 
@@ -60,6 +66,7 @@ REGION, SCALE, DOMAIN = "Region", "Scale", "backtrace_onnx"
 __all__ = [
     "AFFINE",
     "COMBINING",
+    "CONVOLUTIONS",
     "DOMAIN",
     "EXPONENTIAL",
     "LOGICAL",
@@ -68,8 +75,10 @@ __all__ = [
     "NORMALISING",
     "POINTWISE",
     "POOLING",
+    "PRODUCTS",
     "REDUCING",
     "REGION",
     "SCALE",
+    "SUMS",
     "THROUGH_ZERO",
 ]

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.operator_families import CONVOLUTIONS, PRODUCTS, SUMS
 from backtrace_onnx.ops.sharing import Sharing
 
-CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "DeformConv", "QLinearConv"})
-PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
 FAMILIES = ("convolution", "dense", "attention", "sum", "all", "first", "last")
-_SUMS = frozenset({"Add", "Mean", "Sub", "Sum"})
 
 Composite = tuple[tuple[str, Sharing], ...]
 
@@ -54,7 +52,7 @@ def family_of(node: Node, carriers: frozenset[str]) -> str | None:
     if node.op_type in PRODUCTS:
         several = sum(name in carriers for name in node.inputs[:2]) > 1
         return "attention" if several else "dense"
-    return "sum" if node.op_type in _SUMS else None
+    return "sum" if node.op_type in SUMS else None
 
 
 def _layers(graph: Graph, carriers: frozenset[str]) -> list[Node]:

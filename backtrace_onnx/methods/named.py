@@ -16,15 +16,12 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.methods.composites import Composite
 from backtrace_onnx.methods.sharings import SHARINGS, find_sharing, read_call
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.policy import Policy, divide, where
-
-_LEAST = 1e-9
+from backtrace_onnx.ops.policy import Policy, divide
 
 
 def _by_contribution(p: Any, n: Any, b: Any, r: Any) -> Any:
     """Where relevance travels in place of slopes: R / t, as their adjoint hands them on."""
-    t = p - n + b
-    a = divide(r, where(t < 0, t - _LEAST, t + _LEAST))
+    a = divide(r, p - n + b)
     return ((a, -a, a * b),)
 
 

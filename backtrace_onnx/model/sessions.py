@@ -91,7 +91,7 @@ _BROKEN = ("bound to different types", "Failed to find node output")
 """What is said of models that were right before they were optimised."""
 
 
-def load_somehow(load: Callable[..., ort.InferenceSession]) -> ort.InferenceSession:
+def load_unbroken(load: Callable[..., ort.InferenceSession]) -> ort.InferenceSession:
     """What `load(optimise=...)` makes: as it is where onnxruntime's optimiser breaks the model.
 
     That of 1.28 loses nodes whose output is asked for, and fuses normalisations across types.

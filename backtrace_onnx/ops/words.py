@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 
 if TYPE_CHECKING:
     from backtrace_onnx.graph.graph import Node
@@ -98,6 +99,12 @@ class Words:
     def shape(self, x: Value) -> Value:
         """Shape of a tensor, int64[rank]."""
         return self.Shape(x)
+
+    def ratio(self, y: Value, x: Value) -> Value:
+        """y / x, and 0 where x is 0: a slope that nothing would be sent by."""
+        none = self.Less(self.Abs(x), np.asarray(SMALLEST_MASS, self.dtype))
+        zero, one = (np.asarray(number, self.dtype) for number in (0, 1))
+        return self.Where(none, zero, self.Div(y, self.Where(none, one, x)))
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""

@@ -8,7 +8,6 @@ from typing import Any
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.methods.composites import assigned
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
@@ -104,7 +103,7 @@ class SlopeStep(NodeStep):
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""
-        fills = getattr(structure, "fills", False) and not self.method.compares
+        fills = structure.fills and not self.method.compares
         leaves = fills or structure.leaves(self)
         if self.method.compares:  # the reference may have gone another way than the sample
             leaves = bool(structure.bends(self) or structure.values) or leaves
@@ -133,7 +132,7 @@ class SlopeStep(NodeStep):
             mean = sample_mean(e, e.Mul(t, t), axis, count)
             least = e.Mul(e.Sqrt(mean), e.scalar(epsilon))
             size = e.Abs(t)
-            kept = e.Div(e.Mul(m, size), e.Add(size, e.Max(least, e.scalar(SMALLEST_MASS))))
+            kept = e.ratio(e.Mul(m, size), e.Add(size, least))
             return kept, e.Mul(t, e.Sub(m, kept))
 
         key = f"{self.node.name}/stabilised/{epsilon}/{axis}/{getattr(axis, 'inner', 0)}"

@@ -14,7 +14,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
-from backtrace_onnx.model.sessions import CPU, Runtime, first_line, load_somehow
+from backtrace_onnx.model.sessions import CPU, Runtime, first_line, load_unbroken
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.propagation.plan import Plan
 
@@ -188,4 +188,4 @@ def _session(
     asking = model.with_nodes(nodes, outputs=outputs)
     if len(nodes) >= _OPTIMISED:
         return asking.session(runtime, optimise=False)
-    return load_somehow(partial(asking.session, runtime))
+    return load_unbroken(partial(asking.session, runtime))

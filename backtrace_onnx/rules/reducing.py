@@ -161,8 +161,7 @@ def reduce_l2(op: Op) -> Structure:
     """Shared by x^2 among the elements."""
 
     def chain(e: Ops, x: Value, y: Value, m: Value, back: Callable[..., Value]) -> Value:
-        none = e.Equal(y, e.zero())
-        return e.Mul(x, back(e.Where(none, e.zero(), e.Div(m, e.Where(none, e.scalar(1), y)))))
+        return e.Mul(x, back(e.ratio(m, y)))
 
     return _sum(op, _square, chain=chain)
 

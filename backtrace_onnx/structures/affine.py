@@ -73,8 +73,7 @@ class Affine(Structure):
             gamma, mean, variance = (e.Reshape(s, ints(*self.laid)) for s in statistics)
             grown = e.Mul(g, e.Sub(x, mean))
             wide = e.Mul(e.Add(variance, e.scalar(self.epsilon)), e.scalar(-2))
-            none = e.Equal(gamma, e.zero())
-            return e.Div(grown, e.Where(none, e.scalar(1), gamma)), e.Div(grown, wide)
+            return e.ratio(grown, gamma), e.Div(grown, wide)
 
         values = [step.value(i) for i in (X, GAMMA, MEAN, VARIANCE)]
         made = step.ops.apply(f"{step.node.name}/scale", text, to_x, *values)

@@ -125,7 +125,7 @@ class Power(Halves):
             def base(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
                 slope = e.Mul(b, e.Pow(a, e.Sub(b, e.scalar(1))))
                 if step.method.functions == "secant":  # from 0, where the power of 0 is finite
-                    slope = e.Where(e.Greater(b, e.zero()), _safe(e, y, a), slope)
+                    slope = e.Where(e.Greater(b, e.zero()), e.ratio(y, a), slope)
                 return e.Mul(m, slope)
 
             pieces[0] = [
@@ -169,16 +169,10 @@ class Factors(Adjoint):
         whole = step.method.products == "whole"
         worth = step.ops.Mul(step.r[0], step.result())
         sent = (self.spread if whole else self.back)(step, worth)
-        return {0: [step.ops.apply(f"{step.node.name}/slope", _safe, sent, step.value(0))]}
+        return {0: [step.ops.apply(f"{step.node.name}/slope", Ops.ratio, sent, step.value(0))]}
 
     def bends(self, step: Step) -> int:
         return CURVED
 
     def leaves(self, step: Step) -> bool:
         return True
-
-
-def _safe(e: Ops, y: Value, x: Value) -> Value:
-    """y / x, and 0 where x is 0."""
-    none = e.Equal(x, e.zero())
-    return e.Where(none, e.zero(), e.Div(y, e.Where(none, e.scalar(1), x)))

@@ -116,6 +116,8 @@ class Structure:
             every method: places that are read, mostly.
         converts: whether inputs are ids, words or other things that have no slope: they are sent
             relevance, that of the output's slope times its value.
+        fills: whether what does not reach the inputs lay on what the operator itself put there, and
+            is a constant's.
     """
 
     values: tuple[int, ...] = ()
@@ -131,6 +133,7 @@ class Structure:
     has_slopes: bool = False
     held: tuple[int, ...] = ()
     converts: bool = False
+    fills: bool = False
 
     def bends(self, step: Step) -> int:
         """On how many points between a reference and the sample the slope is to be averaged; 0

@@ -108,8 +108,7 @@ class Normalisation(Structure):
 
 def _inverse(e: Ops, deviation: Value) -> Value:
     """1 / deviation; 0 where all of the data is 0."""
-    none = e.Equal(deviation, e.zero())
-    return e.Where(none, e.zero(), e.Reciprocal(e.Where(none, e.scalar(1), deviation)))
+    return e.ratio(e.scalar(1), deviation)
 
 
 def _laid_back(step: Step, i: int, m: Value, laid: Value) -> Value:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.graph.operator_families import POOLING, REDUCING
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
@@ -45,7 +46,7 @@ class Region(Structure):
     multiple: tuple[float, float] = (1.0, 0.0)
 
     @property
-    def fills(self) -> bool:
+    def fills(self) -> bool:  # type: ignore[override]
         """Whether what inputs are not worth is a constant's: that of a shift."""
         return self.kind == "linear"
 
@@ -168,8 +169,7 @@ class Region(Structure):
         linear = {self._entry}
         for node in self.members:
             data = [name for name in node.inputs if name in self.carriers]
-            reduces = node.op_type.startswith("Reduce") or node.op_type.startswith("Global")
-            if data and (reduces or all(name in found for name in data)):
+            if data and (node.op_type in REDUCING | POOLING or all(name in found for name in data)):
                 found.update(node.outputs)
             if linear.issuperset(data) and _is_linear(self.structures.get(node.name), len(data)):
                 linear.update(node.outputs)

@@ -132,13 +132,9 @@ class Terms(Structure):
         ops, r = step.ops, [step.ops.Mul(step.r[0], step.result())]
         pieces = self.propagate(cast(Step, _Handed(step, r, policy)))
 
-        def over(e: Ops, piece: Value, x: Value) -> Value:
-            none = e.Equal(x, e.zero())
-            return e.Where(none, e.zero(), e.Div(piece, e.Where(none, e.scalar(1), x)))
-
         key = f"{step.node.name}/over"
         return {
-            i: [ops.apply(f"{key}{i}", over, piece, step.value(i))]
+            i: [ops.apply(f"{key}{i}", Ops.ratio, piece, step.value(i))]
             for i, (piece,) in pieces.items()
         }
 

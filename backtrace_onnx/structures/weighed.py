@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from backtrace_onnx.ops.policy import SMALLEST_MASS
+from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Pieces, Step
+
+Change: TypeAlias = Callable[[Value], Value]
+"""What is made of the weights."""
 
 
 class LinearNode(Protocol):
@@ -34,52 +37,65 @@ class LinearNode(Protocol):
 
 
 def weighed_anew(linear: LinearNode, step: Step) -> Pieces:
-    """Relevance of the input of a node whose terms are weighed by their weights, or in a box.
+    """Relevance of the inputs of a node whose terms are weighed by their weights, or in a box.
 
     With x the input and W the weights: "ones" has contributions of 1, "squares" of W^2, "box" of
-    W x - W+ low - W- high, each in place of W x.
+    W x - W+ low - W- high, each in place of W x. Several inputs that are data have equal parts.
     """
     ops, how = step.ops, step.sharing
-    (i,) = [i for i in linear.factors if step.carries(i)][:1]
-    k = linear.factors.index(i)
+    readings = [k for k, i in enumerate(linear.factors) if step.carries(i)]
     steering = [step.value(j) for j in linear.steering]
     factors, _ = linear.read_factors(step, steering)
+    worth = ops.Mul(step.r[0], step.result())
+    r = ops.Mul(worth, ops.scalar(1 / len(readings)))
+    pieces: dict[int, list[Value]] = {}
+    for k in readings:
+        i = linear.factors[k]
+        key = f"{step.node.name}/{how.weighed}/{how.low}/{how.high}/{k}"
+        text = _sent(linear, how, k, len(factors))
+        sent = ops.apply(key, text, r, step.shape(i), *factors, *steering)
+        pieces[i] = [sent]
+        if ops.keeps_ledger:
+            whole = ops.total(r, step.sample_axis())
+            arrived = ops.total(sent, step.sample_axis(step.node.inputs[i]))
+            step.book("unassigned", 0, ops.Sub(whole, arrived))
+    return pieces
+
+
+def _sent(linear: LinearNode, how: Sharing, k: int, count: int) -> Callable[..., Value]:
+    """Text `(ops, r, shape, *factors, *steering) -> ` what factor k is sent of r."""
 
     def text(e: Ops, r: Value, shape: Value, *xs: Value) -> Value:
-        x, others, steer = xs[k], xs[: len(factors)], xs[len(factors) :]
+        x, others, steering = xs[k], xs[:count], xs[count:]
 
-        def laid(own: Value, change: Callable[[Value], Value]) -> list[Value]:
+        def laid(own: Value, change: Change) -> list[Value]:
             return [own if j == k else change(other) for j, other in enumerate(others)]
 
-        def full(value: float) -> Value:
-            return e.Expand(e.scalar(value), e.Shape(x))
-
-        ways: list[tuple[Value, Callable[[Value], Value]]]
-        if how.weighed == "box":
-            ways = [
-                (x, e.Identity),
-                (full(-how.low), lambda w: e.Relu(w)),
-                (full(-how.high), lambda w: e.Neg(e.Relu(e.Neg(w)))),
+        ways = _ways(e, x, how)
+        t = e.sum([linear.forward(e, *laid(own, change), *steering) for own, change in ways])
+        q = e.ratio(r, t)
+        return e.sum(
+            [
+                e.Mul(own, linear.adjoint(e, k, q, laid(None, change), shape, *steering))
+                for own, change in ways
             ]
-        elif how.weighed == "squares":
-            ways = [(full(1), lambda w: e.Mul(w, w))]
-        else:
-            ways = [(full(1), lambda w: e.Expand(e.scalar(1), e.Shape(w)))]
-        t = e.sum([linear.forward(e, *laid(own, change), *steer) for own, change in ways])
-        none = e.Less(e.Abs(t), e.scalar(SMALLEST_MASS))
-        q = e.Where(none, e.zero(), e.Div(r, e.Where(none, e.scalar(1), t)))
-        sent = [
-            e.Mul(own, linear.adjoint(e, k, q, laid(None, change), shape, *steer))
-            for own, change in ways
-        ]
-        return e.sum(sent)
-
-    r = ops.Mul(step.r[0], step.result())
-    key = f"{step.node.name}/{how.weighed}/{how.low}/{how.high}"
-    sent = ops.apply(key, text, r, step.shape(i), *factors, *steering)
-    if ops.keeps_ledger:
-        lost = ops.Sub(
-            ops.total(r, step.sample_axis()), ops.total(sent, step.sample_axis(step.node.inputs[i]))
         )
-        step.book("unassigned", 0, lost)
-    return {i: [sent]}
+
+    return text
+
+
+def _ways(e: Ops, x: Value, how: Sharing) -> list[tuple[Value, Change]]:
+    """What takes the place of x and W in each of the terms that add up to a unit."""
+
+    def full(value: float) -> Value:
+        return e.Expand(e.scalar(value), e.Shape(x))
+
+    if how.weighed == "box":
+        return [
+            (x, e.Identity),
+            (full(-how.low), e.Relu),
+            (full(-how.high), lambda w: e.Neg(e.Relu(e.Neg(w)))),
+        ]
+    if how.weighed == "squares":
+        return [(full(1), lambda w: e.Mul(w, w))]
+    return [(full(1), lambda w: e.Expand(e.scalar(1), e.Shape(w)))]

@@ -7,6 +7,7 @@ from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import (
     AFFINE,
     COMBINING,
+    CONVOLUTIONS,
     NEUTRAL,
     NORMALISING,
     POINTWISE,
@@ -14,7 +15,6 @@ from backtrace_onnx.graph.operator_families import (
     SCALE,
 )
 from backtrace_onnx.messages.similar_names import find_alike
-from backtrace_onnx.methods.composites import CONVOLUTIONS
 
 _WINDOWS = frozenset({"AveragePool", "LpPool", "MaxPool", "QLinearAveragePool", "Resize"})
 _KEEPING = (
