@@ -7,16 +7,18 @@ are held.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.methods.composites import Composite
-from backtrace_onnx.methods.sharings import SHARINGS, find_sharing, read_call
+from backtrace_onnx.methods.calls import read_numbers
+from backtrace_onnx.methods.sharings import SHARINGS, find_sharing
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy, divide
+from backtrace_onnx.ops.sharing import Sharing
 
 
 def _by_contribution(p: Any, n: Any, b: Any, r: Any) -> Any:
@@ -43,12 +45,21 @@ METHODS: dict[str, Method] = {
         _signed("deeplift", functions="rescale"),
     )
 }
+
+
+def _composite(name: str, base: str, *rules: tuple[str, Sharing]) -> Method:
+    return replace(METHODS[base], name=name, epsilon=0.0, composite=rules)
+
+
 _GAMMA, _EPSILON = find_sharing("gamma(0.25)"), find_sharing("epsilon(0.1)")
-PRESETS: dict[str, tuple[str, Composite]] = {
-    "cnn": ("lrp(0)", (("convolution", _GAMMA), ("dense", _EPSILON))),
-    "vit": ("attnlrp", (("convolution", _GAMMA), ("dense", _GAMMA))),
+PRESETS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        _composite("cnn", "lrp", ("convolution", _GAMMA), ("dense", _EPSILON)),
+        _composite("vit", "attnlrp", ("convolution", _GAMMA), ("dense", _GAMMA)),
+    )
 }
-"""By name: the method that it is based on, and the rules of single nodes."""
+"""Composites that have a name."""
 
 NAMES = (*METHODS, *PRESETS, *(name for name in SHARINGS if name != "epsilon"))
 """Every mode that is read here, without parameters."""
@@ -73,15 +84,12 @@ def named_method(mode: object) -> Method | None:
         pairs = [part.partition(":")[::2] for part in _split(mode)]
         return replace(_composed(pairs), name=mode)
     if mode in PRESETS:
-        base, composite = PRESETS[mode]
-        found = named_method(base)
-        assert found is not None
-        return replace(found, name=mode, composite=composite)
+        return PRESETS[mode]
     name = mode.partition("(")[0].strip()
     if name in SHARINGS and name != "epsilon":
         sharing = find_sharing(mode)
-        rules = tuple((what, sharing) for what in _LINEAR)
-        return replace(METHODS["lrp"], name=mode, epsilon=0.0, composite=rules)
+        rules = ((what, sharing) for what in _LINEAR)
+        return _composite(mode, "lrp", *rules)
     return _stabilised(mode, name)
 
 
@@ -102,7 +110,7 @@ def _composed(pairs: Sequence[Any]) -> Method:
             ) from None
         rules.append((what, find_sharing(rule)))
     name = ", ".join(f"{what}: {rule}" for what, rule in pairs)
-    return replace(METHODS["lrp"], name=name, epsilon=0.0, composite=tuple(rules))
+    return _composite(name, "lrp", *rules)
 
 
 def _stabilised(mode: str, name: str) -> Method | None:
@@ -110,9 +118,10 @@ def _stabilised(mode: str, name: str) -> Method | None:
         return METHODS.get(mode)
     if name not in _STABILISED:
         raise RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
-    call = read_call(mode)
+    call = read_numbers(mode)
     numbers = [] if call is None else [*call[1], *call[2].values()]
-    if call is None or len(numbers) != 1 or set(call[2]) - {"epsilon"} or not numbers[0] >= 0:
+    is_one = call is not None and len(numbers) == 1 and not set(call[2]) - {"epsilon"}
+    if not is_one or not 0 <= numbers[0] < math.inf:
         raise RequestError(
             f"mode {mode!r}: the stabiliser is one number from 0 on, relative to a layer's scale, "
             f"as in {name}(0.1)"

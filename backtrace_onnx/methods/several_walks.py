@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.methods.calls import read_call
 from backtrace_onnx.methods.named import METHODS
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.walks import (
@@ -28,7 +28,6 @@ SEVERAL: dict[str, type[Walks]] = {
     "expected_gradients": ExpectedGradients,
     "gradcam": GradCam,
 }
-_CALL = re.compile(r"\s*(?P<name>[\w-]+)\s*(?:\((?P<given>.*)\))?\s*")
 
 
 def find_several(mode: Any, given: Mapping[str, Any]) -> Method | None:
@@ -40,11 +39,10 @@ def find_several(mode: Any, given: Mapping[str, Any]) -> Method | None:
 
     Raises RequestError for parameters that it does not take, or that are not what they must be.
     """
-    found = _CALL.fullmatch(mode) if isinstance(mode, str) else None
-    if found is None or found["name"] not in SEVERAL:
+    call = read_call(mode) if isinstance(mode, str) else None
+    if call is None or call[0] not in SEVERAL:
         return None
-    kind = SEVERAL[found["name"]]
-    written = _written(mode, found["given"] or "")
+    kind, written = SEVERAL[call[0]], _written(mode, call[1])
     for name in written.keys() & given.keys():
         raise RequestError(f"mode {mode!r}: {name} is given twice")
     parameters = {**written, **given}
@@ -66,12 +64,11 @@ def no_parameter(mode: Any, name: str, known: list[str]) -> RequestError:
     return RequestError(f"mode {mode!r} takes no parameter {name!r}; {takes}{hint}")
 
 
-def _written(mode: str, text: str) -> dict[str, Any]:
+def _written(mode: str, parts: list[tuple[str, str]]) -> dict[str, Any]:
     """The parameters that a mode has in parentheses: numbers and words."""
-    parts = [part.partition("=") for part in map(str.strip, text.split(",")) if part]
-    if not all(mark and value.strip() for _, mark, value in parts):
+    if not all(key and value for key, value in parts):
         raise RequestError(f"mode {mode!r}: parameters are name=value, as in (samples=64, seed=1)")
-    return {name.strip(): _value(name.strip(), value.strip()) for name, _, value in parts}
+    return {key: _value(key, value) for key, value in parts}
 
 
 def _value(name: str, text: str) -> Any:

@@ -7,15 +7,13 @@ Sources: epsilon and alpha-beta (Bach et al. 2015), z+, w^2, flat and the box (M
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.methods.calls import read_numbers
 from backtrace_onnx.ops.policy import Policy, divide, where
 from backtrace_onnx.ops.sharing import Sharing
-
-_CALL = re.compile(r"\s*(?P<name>[\w-]+)\s*(?:\((?P<given>[^()]*)\))?\s*")
 
 
 def _gamma(gamma: float = 0.25) -> Sharing:
@@ -90,29 +88,9 @@ SHARINGS: dict[str, Callable[..., Sharing]] = {
 }
 
 
-def read_call(text: str) -> tuple[str, list[float], dict[str, float]] | None:
-    """Name, numbers and named numbers of "name(1, b=2)"; None where it is not written so."""
-    found = _CALL.fullmatch(text)
-    if found is None:
-        return None
-    numbers: list[float] = []
-    named: dict[str, float] = {}
-    for part in filter(None, map(str.strip, (found["given"] or "").split(","))):
-        key, _, value = part.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            return None
-        if key:
-            named[key.strip()] = number
-        else:
-            numbers.append(number)
-    return found["name"], numbers, named
-
-
 def find_sharing(text: str) -> Sharing:
     """The rule of this name, with its parameters. Raises RequestError listing those that exist."""
-    call = read_call(text)
+    call = read_numbers(text)
     if call is None or call[0] not in SHARINGS:
         raise RequestError(
             f"unknown rule {text!r}; there are: {', '.join(sorted(SHARINGS))}, with parameters as "

@@ -109,6 +109,7 @@ def test_a_rule_is_what_was_published(mode: Any, first: Back, last: Back, engine
         ("alphabeta(3, 1)", "alpha - beta is 1"),
         ("box(1, 0)", "lower bound comes first"),
         ("lrp(x)", "stabiliser is one number"),
+        ("lrp(inf)", "stabiliser is one number"),
         ("gradient(2)", "takes no parameter"),
         ("dense: nothing", "unknown rule 'nothing'"),
         ([("dense",)], "pairs (what, rule)"),
