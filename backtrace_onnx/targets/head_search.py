@@ -225,8 +225,8 @@ class _Search:
         )
 
     def mixes(self, tensor: str) -> bool:
-        """Whether a tensor is made of several probabilities and nothing else: their mean, or
-        their product."""
+        """Whether a tensor is made of probabilities and nothing else: a root, a mean, or
+        a product of them."""
         node = self.maker(tensor)
         if node is None:
             return False
@@ -236,7 +236,11 @@ class _Search:
             return self._all_mix(node.inputs)
         if node.operator == "Sub" and node.inputs[0] in self.graph.constants:
             return self.mixes(node.inputs[1])
-        one = node.operator in _SUMMING | PASSING | _BOUNDING | MOVING | _PICKING | {"Div", "Log"}
+        one = node.operator in _SUMMING | PASSING | _BOUNDING | MOVING | _PICKING | {
+            "Div",
+            "Log",
+            "Sqrt",
+        }
         return one and self.mixes(node.inputs[0])
 
     def _all_mix(self, names: tuple[str, ...]) -> bool:

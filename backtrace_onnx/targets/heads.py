@@ -42,7 +42,7 @@ class Head:
         maker: the node whose units the scores are, if that is one.
         below: the nodes from its output to the scores.
         decided: whether the output is the second of two scores, and the first its negative.
-        several: whether entries are made of several probabilities, so that there is no one score.
+        several: whether entries are made of probabilities in a way that leaves no one score.
     """
 
     output: str

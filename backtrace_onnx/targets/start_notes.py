@@ -56,7 +56,7 @@ def _where(site: StartSite, binary: TwoClasses) -> Iterator[Note]:
         )
     if head.several and site.signed and not site.probability:
         yield Note(
-            f"{head.output!r} holds values made of several probabilities, which are functions of "
+            f"{head.output!r} holds values made of probabilities, which are functions of "
             "no single score: relevance starts at them as they are, and its signs are turned "
             "wherever what a probability is made of is negative"
         )

@@ -196,7 +196,7 @@ def test_what_several_probabilities_make_has_no_score_and_that_is_said(how: str)
     nodes = [S, node("Softmax", ["z"], ["q"]), node(how, ["p", "q"], ["y"])]
     proto = linear(nodes, -10)
     (note,) = both(proto, X, mode="epsilon", target=0).notes
-    assert "made of several probabilities" in note.text and "signs are turned" in note.text
+    assert "made of probabilities" in note.text and "signs are turned" in note.text
     assert "several" not in text(both(proto, X, mode="contrastive", target=0))
     gated = [S, node("Mul", ["z", "p"], ["y"])]  # z itself is no probability
     assert "several" not in text(both(linear(gated, -10), X, mode="epsilon", target=0))
