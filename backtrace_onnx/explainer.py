@@ -20,7 +20,8 @@ from backtrace_onnx.graph.module_scopes import Written
 from backtrace_onnx.inputs.baselines import compare
 from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
-from backtrace_onnx.inputs.sidecar import meaning_of
+from backtrace_onnx.inputs.picture_bounds import with_bounds
+from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers
@@ -183,6 +184,7 @@ class Explainer:
         output = find_output(output, model.graph)
         prepared = model.output(output)
         graph = prepared.plan.graph
+        method = with_bounds(method, given.sidecar, prepared.plan)
         said = OutputMeaning(task, tuple(labels), threshold, sample_axis, class_axis, columns)
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
@@ -234,7 +236,7 @@ class Explainer:
         self,
         path: str | os.PathLike[str],
         *,
-        mode: str = "default",
+        mode: Any = "default",
         output: str | None = None,
         task: str | None = None,
         tensors: Sequence[str] | None = None,
@@ -246,6 +248,7 @@ class Explainer:
         class_axis: int | None = None,
         columns: Columns | None = None,
         labels: Sequence[str] = (),
+        sidecar: Sidecar | str | os.PathLike[str] | None = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -267,6 +270,8 @@ class Explainer:
                 "probability", as in `explain`.
             sample_axis, class_axis, columns: of the output, as in `explain`.
             labels: of a detector's classes: how many there are tells which columns these are.
+            sidecar: a `Sidecar`, or its path, for modes that read there between which numbers a
+                picture lies ("box").
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -281,7 +286,8 @@ class Explainer:
         output = find_output(output, model.graph)
         prepared, told = model.output(output), TargetInput.of(target)
         axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
-        asked = Question(find_method(mode), output, scaler=scaler, threshold=threshold, axes=axes)
+        method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
+        asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
         write(model.graphs, path, question, told, tensors)
 

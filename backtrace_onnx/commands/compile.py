@@ -61,6 +61,7 @@ def compiled(
             start="probability" if probability else start,
             columns=None if start else meaning.columns,
             labels=meaning.labels,
+            sidecar=found,
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
     return [f"wrote {file}", *_interface(file)]

@@ -16,7 +16,8 @@ MODE = click.option(
     default="default",
     show_default=True,
     help="How it is explained (`explain --help` lists them), with parameters in parentheses: "
-    '"integrated_gradients(steps=32)", "gamma(0.25)".',
+    '"integrated_gradients(steps=32)", "gamma(0.25)"; or a list of rules, "first: box, dense: '
+    'gamma(0.25)", or a .toml file of them (docs/methods.md).',
 )
 _OUTPUT = click.option("--output", help="Tensor to explain; default: the first float output.")
 _TASK = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.sidecar import Sidecar, opened
 from backtrace_onnx.inputs.table_inputs import FilledInputs, read_given
 from backtrace_onnx.text.inputs import TextInput, read_feeds, token_names
 
@@ -56,6 +56,5 @@ def read_inputs(
     texts: dict[str, TextInput] = {}
     if tokenizer is not None:
         inputs, texts = read_feeds(inputs, tokenizer, graph)
-    if isinstance(sidecar, str | os.PathLike):
-        sidecar = Sidecar.load(sidecar)
-    return GivenInputs(read_given(inputs, graph, sidecar), texts, sidecar)
+    known = opened(sidecar)
+    return GivenInputs(read_given(inputs, graph, known), texts, known)

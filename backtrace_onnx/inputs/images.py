@@ -83,6 +83,14 @@ class ImageInput:
         whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         return np.broadcast_to(whole, (*whole.shape[:2], 3))
 
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What the darkest and the brightest pixel become, the smaller first, by channel fed."""
+        dark, bright = (
+            [(value * self.scale - m) / s for m, s in zip(self.mean, self.std, strict=True)]
+            for value in (0, 255)
+        )
+        return tuple(map(min, dark, bright)), tuple(map(max, dark, bright))
+
     def describe(self) -> str:
         """What the input takes, in words."""
         how = _HOW[self.resize]

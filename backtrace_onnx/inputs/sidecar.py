@@ -131,6 +131,11 @@ class Sidecar:
         }
 
 
+def opened(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
+    """The sidecar, read if it is a path. Raises InputError naming what is wrong in the file."""
+    return Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
+
+
 def meaning_of(sidecar: Sidecar | None, output: str) -> OutputMeaning:
     """What a sidecar says of an output; nothing where there is none."""
     return (sidecar.outputs.get(output) if sidecar else None) or OutputMeaning()

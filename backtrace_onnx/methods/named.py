@@ -8,13 +8,12 @@ are held.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.methods.calls import read_numbers
+from backtrace_onnx.methods.rule_lists import BASES, RuleList, read_rules
 from backtrace_onnx.methods.sharings import SHARINGS, find_sharing
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy, divide
@@ -65,24 +64,20 @@ NAMES = (*METHODS, *PRESETS, *(name for name in SHARINGS if name != "epsilon"))
 """Every mode that is read here, without parameters."""
 
 _LINEAR = ("convolution", "dense")
-_STABILISED = frozenset({"lrp", "attnlrp", "cp-lrp"})
 
 
 def named_method(mode: object) -> Method | None:
     """The signed method that a mode names; None where it names none.
 
     A name, with its stabiliser perhaps: "lrp", "lrp(0.25)"; a preset: "cnn"; the rule of all layers
-    with weights: "gamma(0.25)"; or ordered pairs of what is meant and its rule, as a list, or in
-    one line: "first: flat, convolution: gamma(0.25), dense: epsilon(0.1)".
+    with weights: "gamma(0.25)"; or rules of single nodes, as `read_rules` takes them.
     Raises RequestError for a parameter or a rule that is none.
     """
-    if isinstance(mode, list | tuple):
-        return _composed(mode)
+    listed = read_rules(mode)
+    if listed is not None:
+        return _composed(listed)
     if not isinstance(mode, str):
         return None
-    if ":" in mode:
-        pairs = [part.partition(":")[::2] for part in _split(mode)]
-        return replace(_composed(pairs), name=mode)
     if mode in PRESETS:
         return PRESETS[mode]
     name = mode.partition("(")[0].strip()
@@ -93,30 +88,20 @@ def named_method(mode: object) -> Method | None:
     return _stabilised(mode, name)
 
 
-def _split(mode: str) -> list[str]:
-    """Parts of a line between commas that stand outside of parentheses."""
-    return re.split(r",(?![^()]*\))", mode)
-
-
-def _composed(pairs: Sequence[Any]) -> Method:
-    rules = []
-    for pair in pairs:
-        try:
-            what, rule = (str(part).strip() for part in pair)
-        except ValueError:
-            raise RequestError(
-                f"a composite is made of pairs (what, rule), as in ('convolution', 'gamma(0.25)'); "
-                f"not of {pair!r}"
-            ) from None
-        rules.append((what, find_sharing(rule)))
-    name = ", ".join(f"{what}: {rule}" for what, rule in pairs)
-    return _composite(name, "lrp", *rules)
+def _composed(listed: RuleList) -> Method:
+    """The method of a list of rules: that of its base, without a stabiliser unless it names one."""
+    if listed.base is None:
+        return _composite(listed.text, "lrp", *listed.rules)
+    name = listed.base.partition("(")[0].strip()
+    base = _stabilised(listed.base, name) or METHODS[name]
+    epsilon = 0.0 if listed.base == name else base.epsilon
+    return replace(base, name=listed.text, epsilon=epsilon, composite=listed.rules)
 
 
 def _stabilised(mode: str, name: str) -> Method | None:
     if name not in METHODS or name == mode:
         return METHODS.get(mode)
-    if name not in _STABILISED:
+    if name not in BASES:
         raise RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
     call = read_numbers(mode)
     numbers = [] if call is None else [*call[1], *call[2].values()]

@@ -13,7 +13,7 @@ from typing import Any
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.methods.calls import read_numbers
 from backtrace_onnx.ops.policy import Policy, divide, where
-from backtrace_onnx.ops.sharing import Sharing
+from backtrace_onnx.ops.sharing import Bounds, Sharing
 
 
 def _gamma(gamma: float = 0.25) -> Sharing:
@@ -60,11 +60,15 @@ def _epsilon(epsilon: float = 0.1) -> Sharing:
     return Sharing(epsilon=epsilon)
 
 
-def _box(low: float = 0.0, high: float = 1.0) -> Sharing:
-    """By contribution beyond the bounds of the input."""
-    if not low < high:
-        raise RequestError(f"box({low:g}, {high:g}): the lower bound comes first, as in (0, 1)")
-    return Sharing(weighed="box", low=low, high=high)
+def _box(low: float = math.nan, high: float = math.nan) -> Sharing:
+    """By contribution beyond the bounds of the input; without them, those of its pictures."""
+    if math.isnan(low) and math.isnan(high):
+        return Sharing(weighed="box")
+    if not -math.inf < low < high < math.inf:
+        raise RequestError(
+            f"box({low:g}, {high:g}): takes two numbers, the lower bound first, as in box(0, 1)"
+        )
+    return Sharing(weighed="box", bounds=Bounds((low,), (high,)))
 
 
 def _flat() -> Sharing:

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from backtrace_onnx.ops.policy import Policy
 
+Array = npt.NDArray[Any]
 Weighed = Literal["contributions", "ones", "squares", "box"]
 """What a unit's terms are weighed by: what they contribute; 1 each; their squared weights; or what
 they contribute beyond the bounds of the input."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which numbers the entries of a layer's input lie.
+
+    Attributes:
+        low, high: one number, or one for each channel.
+        after: how many axes of the input come behind that of its channels.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    after: int = 0
+
+    def shaped(self) -> tuple[Array, Array]:
+        """Both as arrays that broadcast to the input."""
+        shape = (-1, *(1,) * self.after)
+        return np.array(self.low).reshape(shape), np.array(self.high).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -20,14 +43,13 @@ class Sharing:
         policy: shares by contributions; None: the adjoint hands slopes on whole.
         epsilon: stabiliser of the adjoint, relative to the root mean square of a sample's units.
         weighed: what terms are weighed by, in place of the policy; the inputs are sent relevance.
-        low, high: bounds of the input, of a box.
+        bounds: of a box; None: those of the picture that the node reads.
     """
 
     policy: Policy | None = None
     epsilon: float = 0.0
     weighed: Weighed = "contributions"
-    low: float = 0.0
-    high: float = 1.0
+    bounds: Bounds | None = None
 
 
 PLAIN = Sharing()

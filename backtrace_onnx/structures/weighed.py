@@ -51,7 +51,7 @@ def weighed_anew(linear: LinearNode, step: Step) -> Pieces:
     pieces: dict[int, list[Value]] = {}
     for k in readings:
         i = linear.factors[k]
-        key = f"{step.node.name}/{how.weighed}/{how.low}/{how.high}/{k}"
+        key = f"{step.node.name}/{how.weighed}/{how.bounds}/{k}"
         text = _sent(linear, how, k, len(factors))
         sent = ops.apply(key, text, r, step.shape(i), *factors, *steering)
         pieces[i] = [sent]
@@ -87,15 +87,17 @@ def _sent(linear: LinearNode, how: Sharing, k: int, count: int) -> Callable[...,
 def _ways(e: Ops, x: Value, how: Sharing) -> list[tuple[Value, Change]]:
     """What takes the place of x and W in each of the terms that add up to a unit."""
 
-    def full(value: float) -> Value:
-        return e.Expand(e.scalar(value), e.Shape(x))
+    def full(value: Value) -> Value:
+        return e.Expand(value, e.Shape(x))
 
-    if how.weighed == "box":
+    if how.weighed == "box" and how.bounds is not None:
+        low, high = (bound.astype(e.dtype) for bound in how.bounds.shaped())
         return [
             (x, e.Identity),
-            (full(-how.low), e.Relu),
-            (full(-how.high), lambda w: e.Neg(e.Relu(e.Neg(w)))),
+            (full(-low), e.Relu),
+            (full(-high), lambda w: e.Neg(e.Relu(e.Neg(w)))),
         ]
+    one = full(e.scalar(1))
     if how.weighed == "squares":
-        return [(full(1), lambda w: e.Mul(w, w))]
-    return [(full(1), lambda w: e.Expand(e.scalar(1), e.Shape(w)))]
+        return [(one, lambda w: e.Mul(w, w))]
+    return [(one, lambda w: e.Expand(e.scalar(1), e.Shape(w)))]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer, RequestError
@@ -107,7 +110,7 @@ def test_a_rule_is_what_was_published(mode: Any, first: Back, last: Back, engine
         ("gamma(-1)", "from 0 on"),
         ("gamma(1, 2)", "gamma takes (gamma)"),
         ("alphabeta(3, 1)", "alpha - beta is 1"),
-        ("box(1, 0)", "lower bound comes first"),
+        ("box(1, 0)", "the lower bound first"),
         ("lrp(x)", "stabiliser is one number"),
         ("lrp(inf)", "stabiliser is one number"),
         ("gradient(2)", "takes no parameter"),
@@ -120,3 +123,112 @@ def test_what_is_no_mode_is_said(mode: Any, said: str) -> None:
     with pytest.raises(RequestError) as caught:
         Explainer(_net()).explain(normal(1, 5, seed=5), mode=mode)
     assert said in str(caught.value)
+
+
+def test_a_list_of_rules_stands_on_a_mode() -> None:
+    """Named in front of the pairs; the same in one line and in a TOML file."""
+    explainer, x = Explainer(_net()), normal(2, 5, seed=5)
+    pairs = [("first", "flat"), ("last", "gamma(0.5)")]
+    plain = explainer.explain(x, mode=pairs, target=1)
+    listed = explainer.explain(x, mode=["attnlrp", *pairs], target=1)
+    line = explainer.explain(x, mode="attnlrp, first: flat, last: gamma(0.5)", target=1)
+    assert line.mode == listed.mode == "attnlrp, first: flat, last: gamma(0.5)"
+    assert np.array_equal(line.relevance["x"], listed.relevance["x"])
+    assert np.array_equal(plain.relevance["x"], listed.relevance["x"])  # no attention here
+    damped = explainer.explain(x, mode=["lrp(0.5)", ("last", "gamma(0.5)")], target=1)
+    alone = explainer.explain(x, mode=[("first", "epsilon(0.5)"), pairs[1]], target=1)
+    np.testing.assert_allclose(damped.relevance["x"], alone.relevance["x"], rtol=1e-5)
+
+
+def test_rules_are_read_from_a_toml_file(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text('base = "cp-lrp"\nrules = [["first", "box(-4, 4)"], ["Gemm", "zplus"]]\n')
+    explainer, x = Explainer(_net()), normal(2, 5, seed=5)
+    wanted = explainer.explain(x, mode="cp-lrp, first: box(-4, 4), Gemm: zplus", target=1)
+    for mode in (path, str(path)):
+        made = explainer.explain(x, mode=mode, target=1)
+        assert made.mode == wanted.mode
+        assert np.array_equal(made.relevance["x"], wanted.relevance["x"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules = 3", "lacks rules"),
+        ("", "lacks rules"),
+        ("rules = []", "a composite lists rules"),
+        ("rule = []", "unknown key 'rule', there are: base, rules; did you mean 'rules'?"),
+        ('rules = [["dense"]]', "pairs (what, rule)"),
+        ('rules = [["dense", 3]]', "pairs (what, rule)"),
+        ('rules = [["dense", "gama(1)"]]', "unknown rule 'gama(1)'"),
+        ('base = 3\nrules = [["dense", "zplus"]]', "base is a mode"),
+        ('base = "gradient"\nrules = [["dense", "zplus"]]', "stand on attnlrp, cp-lrp, lrp"),
+        ("rules = [", "is no TOML file"),
+    ],
+)
+def test_what_is_wrong_in_a_toml_file_is_said(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+    with pytest.raises(RequestError) as caught:
+        Explainer(_net()).explain(normal(1, 5), mode=path)
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_file_of_rules_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"none\.toml: cannot be read"):
+        Explainer(_net()).explain(normal(1, 5), mode=tmp_path / "none.toml")
+
+
+_PIXELS = {
+    "image": {
+        "kind": "image",
+        "height": 4,
+        "width": 4,
+        "color": "rgb",
+        "scale": 1 / 255,
+        "mean": [0.5, 0.4, 0.0],
+        "std": [0.5, 0.25, -1.0],
+    }
+}
+_LOW, _HIGH = np.array([-1, -1.6, -1.0]), np.array([1, 2.4, 0.0])
+
+
+def _picture_net(moved: bool) -> Any:
+    """image[N, 3, 4, 4] -> Conv; or behind a reshape [N, 48] -> Gemm."""
+    w = normal(2, 3, 4, 4, seed=1)
+    if moved:
+        nodes = [node("Flatten", ["image"], ["v"]), node("Gemm", ["v", "w"], ["y"], transB=1)]
+        weights = {"w": w.reshape(2, 48)}
+    else:
+        nodes = [node("Conv", ["image", "w"], ["c"]), node("Flatten", ["c"], ["y"])]
+        weights = {"w": w}
+    return model(nodes, {"image": (FLOAT, ["n", 3, 4, 4])}, {"y": (FLOAT, ["n", 2])}, weights)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_box_takes_its_bounds_from_the_sidecar(tmp_path: Path, moved: bool) -> None:
+    sidecar = tmp_path / "pixels.json"
+    sidecar.write_text(json.dumps({"inputs": _PIXELS}))
+    low, high = (b.reshape(3, 1, 1) for b in (_LOW, _HIGH))
+    x = (low + (high - low) * np.random.default_rng(3).random((2, 3, 4, 4))).astype(np.float32)
+    net = _picture_net(moved)
+    if moved:
+        low, high = low.min(), high.max()
+    w = normal(2, 3, 4, 4, seed=1)[1]
+    terms = w * x - np.maximum(w, 0) * low - np.minimum(w, 0) * high
+    y = (w * x).sum((1, 2, 3), keepdims=True)
+    wanted = terms / terms.sum((1, 2, 3), keepdims=True) * y
+    explainer = Explainer(net)
+    made = explainer.explain(x, mode="first: box", target=1, sidecar=sidecar)
+    np.testing.assert_allclose(made.relevance["image"], wanted, rtol=1e-4, atol=1e-6)
+    explainer.compile(tmp_path / "b.onnx", mode="first: box", target=1, sidecar=sidecar)
+    session = ort.InferenceSession(tmp_path / "b.onnx")
+    again = session.run(["relevance/image"], {"image": x})[0]
+    np.testing.assert_allclose(np.squeeze(again), made.relevance["image"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_box_without_bounds_needs_a_picture() -> None:
+    explainer = Explainer(_net())
+    with pytest.raises(RequestError, match=r"node 'h' reads, 'x'.*say them, as in box\(0, 1\)"):
+        explainer.explain(normal(1, 5), mode="first: box")
