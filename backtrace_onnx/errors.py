@@ -95,7 +95,8 @@ class NumericalError(BacktraceError):
     """Relevance became NaN or infinite on its way back.
 
     Attributes:
-        node: the first node, in the order of the walk, that handed such values on.
+        node: the first node, in the order of the walk, that handed such values on; or an input
+            that received them, where the books of no node hold any.
         sample: the first sample with such values.
     """
 
@@ -104,7 +105,7 @@ class NumericalError(BacktraceError):
     def __init__(self, node: str, mode: str, sample: int, where: str, remedy: str) -> None:
         self.node, self.sample = node, sample
         super().__init__(
-            f"relevance became NaN or infinite at node {where}, in mode {mode}, for sample "
+            f"relevance became NaN or infinite at {where}, in mode {mode}, for sample "
             f"{sample}; " + (remedy or "there is no explanation of this sample")
         )
 

@@ -28,7 +28,7 @@ def make_explanation(
     Raises NumericalError where relevance became NaN or infinite on its way.
     """
     graph, ledger, method = prepared.plan.graph, outcome.ledger, question.method
-    check_finite(ledger, method.name)
+    check_finite(ledger, method.name, {name: outcome.relevance[name] for name in feeds})
     if method.conserved == "score":
         doubts = reach_notes(ledger, feeds, method.name)
     else:

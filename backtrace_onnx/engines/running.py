@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends.texts import Sessions
@@ -45,21 +46,24 @@ def run(
 ) -> Outcome:
     """The question's outcome for these inputs; both engines return the same.
 
+    Relevance that overflows makes no NumPy warnings: it is said by one error that names the node.
+
     Args:
         model: the model as it is prepared for each tensor that is explained.
         sessions: small models that the eager engine runs in onnxruntime.
         progress: called by the eager engine after every node; of several walks, as they go on.
         compared: what the method compares the inputs with.
     """
-    if question.method.walks is None and not question.method.compares:
-        return _one_walk(engine, model, question, feeds, sessions, progress)
+    with np.errstate(all="ignore"):
+        if question.method.walks is None and not question.method.compares:
+            return _one_walk(engine, model, question, feeds, sessions, progress)
 
-    def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
-        return _one_walk(engine, model, asked, at, sessions, None)
+        def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
+            return _one_walk(engine, model, asked, at, sessions, None)
 
-    prepared = model.output(question.output)
-    found = walk_several(ask, question, feeds, prepared, compared, progress)
-    return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
+        prepared = model.output(question.output)
+        found = walk_several(ask, question, feeds, prepared, compared, progress)
+        return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
 
 
 def _one_walk(

@@ -216,7 +216,7 @@ class Walker:
 
     def _found(self, question: Question, feeds: Arrays) -> Outcome:
         found = self._ask(question, feeds)
-        check_finite(found.ledger, self._mode)
+        check_finite(found.ledger, self._mode, {name: found.relevance[name] for name in feeds})
         return found
 
     def _together(self, part: Sequence[Point]) -> Iterator[Slopes]:

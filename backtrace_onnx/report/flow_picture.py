@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HIGH = 0.68  # inches of a row
 _INPUTS = 4  # that get a row each
 _FAR = 4.0  # parts of the start: longer bars are cut, with their number
+_WIDE, _LETTER, _GAP = 4.0, 0.078, 0.1  # inches of the bars, of a letter behind one, and around it
 
 
 def draw(subject: ExplainedSample) -> Figure:
@@ -89,7 +90,8 @@ def _bars(axis: Axes, rows: Sequence[FlowRow], *, two_sided: bool) -> None:
                 _bar(axis, y, row, sign, channel, reach)
     axis.set_yticks(range(len(rows)), labels=[_label(row) for row in rows], fontsize=9.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_xlim(-reach * 1.28 if two_sided else 0, reach * 1.28)
+    end = reach * (1 + _room(rows, 2 if two_sided else 1))
+    axis.set_xlim(-end if two_sided else 0, end)
     axis.axvline(0, color=FAINT, linewidth=0.8)
     axis.spines[["left", "bottom"]].set_visible(False)
     axis.tick_params(length=0)
@@ -103,6 +105,13 @@ def _reach(rows: Sequence[FlowRow]) -> float:
     """Where the longest bar ends."""
     ends = [abs(left) for row in rows for left in row.left]
     return min(max([1.0, *ends]), _FAR)
+
+
+def _room(rows: Sequence[FlowRow], sides: int) -> float:
+    """How much longer than the longest bar each side is, so that the longest number fits."""
+    letters = max((len(_amount(left)) for row in rows for left in row.left), default=0)
+    part = sides * (letters * _LETTER + _GAP) / _WIDE
+    return max(part / (1 - part), 0.28) if part < 0.8 else 4.0
 
 
 def _bar(axis: Axes, y: int, row: FlowRow, sign: int, channel: int, reach: float) -> None:
@@ -160,9 +169,9 @@ def _legend(subject: ExplainedSample, rows: Sequence[FlowRow]) -> tuple[list[Any
     found = [(Patch(color=FOR), "speaks for the answer" if two else "on its way")]
     if two:
         found.append((Patch(color=AGAINST), "speaks against it"))
-    if any(np.any(np.abs(row.biases) > 0.002) for row in rows):
+    if any(np.any(np.array(row.biases) > 0.002) for row in rows):
         found.append((Patch(color=CONSTANTS), "absorbed by biases and constants"))
-    if any(np.any(np.abs(row.lost) > 0.002) for row in rows):
+    if any(np.any(np.array(row.lost) > 0.002) for row in rows):
         gray: Any = {"facecolor": UNASSIGNED, "hatch": "////", "edgecolor": "white"}
         found.append((Patch(**gray), "given to nobody"))
     return [handle for handle, _ in found], [word for _, word in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,30 +18,55 @@ GROWN = 10.0  # times the start: what more there is cancels, and is rounding at 
 STEADY = "contrastive"  # the mode in which biases absorb nothing and nothing grows
 
 
-def check_finite(ledger: Ledger, mode: str) -> None:
-    """Raise NumericalError, naming the first node in walk order that made NaN or infinity."""
+def check_finite(
+    ledger: Ledger, mode: str, relevance: Mapping[str, Sequence[Array]] | None = None
+) -> None:
+    """Raise NumericalError, naming the first node in walk order that made NaN or infinity.
+
+    Args:
+        relevance: that of the inputs by name, an array per channel; one is named where no node's
+            books hold such values.
+    """
     for entry in ledger.values():
         made = np.stack([entry.data, entry.constants, entry.unassigned])
         bad = ~np.isfinite(made).all(axis=(0, 1))
         if bad.any():
-            others = [other for other in (STEADY, "default") if other != mode]
-            remedy = f"use mode {' or '.join(others)}, where nothing grows"
-            remedy = "" if mode == STEADY else remedy
-            where = f"{entry.node!r} ({entry.operator})"
-            raise NumericalError(entry.node, mode, int(bad.argmax()), where, remedy)
+            where = f"node {entry.node!r} ({entry.operator})"
+            raise NumericalError(entry.node, mode, int(bad.argmax()), where, _steadier(mode))
+    for name, channels in (relevance or {}).items():
+        if not all(np.isfinite(r).all() for r in channels):
+            bad = ~np.isfinite(ledger.total().inputs).all(axis=0)
+            where = f"input {name!r}"
+            raise NumericalError(name, mode, int(bad.argmax()), where, _steadier(mode))
+
+
+def _steadier(mode: str) -> str:
+    """The modes to take where relevance overflows; "" where there is none."""
+    others = [other for other in (STEADY, "default") if other != mode]
+    return "" if mode == STEADY else f"use mode {' or '.join(others)}, where nothing grows"
 
 
 def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple[Note, ...]:
-    """A warning for each sample whose map is empty of meaning; one where all samples' are alike.
+    """A warning for each sample whose map is empty of meaning, and a note where it only cancels;
+    one where all samples' are alike.
+
+    A map is empty where little reached the inputs by size, whatever the sign: what speaks for the
+    answer and what speaks against it may add up to nothing in the ledger, and be told all the same.
 
     Args:
         inputs: the arrays that were fed, by name.
     """
     count = ledger.total().start.shape[1]
-    texts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
+    doubts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
+    cancelled = [None if doubts[i] else _cancelled(ledger, i) for i in range(count)]
+    return (*_alike(doubts, warning=True), *_alike(cancelled, warning=False))
+
+
+def _alike(texts: Sequence[str | None], *, warning: bool) -> tuple[Note, ...]:
+    """A note for each sample that has a text; one where all samples' are alike."""
     if texts and texts[0] and len(set(texts)) == 1:
-        return (Note(texts[0], warning=True),)
-    return tuple(Note(text, sample, warning=True) for sample, text in enumerate(texts) if text)
+        return (Note(texts[0], warning=warning),)
+    return tuple(Note(text, sample, warning=warning) for sample, text in enumerate(texts) if text)
 
 
 def flat_notes(ledger: Ledger, relevance: Iterable[Array]) -> tuple[Note, ...]:
@@ -100,6 +125,21 @@ def _doubt(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) 
     )
     return (
         f"{part} of {what} reached the inputs, so that {means}{_why(ledger, sample, inputs, mode)}"
+    )
+
+
+def _cancelled(ledger: Ledger, sample: int) -> str | None:
+    """That the inputs' relevance adds up to next to nothing though it is there, if it does."""
+    if len(ledger.sizes.start) > 1:
+        return None  # each channel has one sign
+    start, size = (float(x[0, sample]) for x in (ledger.sizes.start, ledger.sizes.inputs))
+    whole = float(ledger.total().inputs[0, sample])
+    if not start > 0 or size < LITTLE * start or abs(whole) >= LITTLE * min(start, size):
+        return None
+    plus, minus = (size + whole) / 2, (size - whole) / 2
+    return (
+        f"relevance cancels in the inputs: {plus:+.3g} and {-minus:+.3g} add up to next to nothing "
+        f"in the ledger, and are {size / start:.0%} of the start by size, which the map shows"
     )
 
 

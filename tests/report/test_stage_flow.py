@@ -147,3 +147,19 @@ def test_who_takes_most_is_named() -> None:
     lossless = replace(made, ledger=type(made.ledger)({}, made.ledger.total()))
     with styled():
         assert "most is taken" not in draw(ExplainedSample(lossless)).get_suptitle()
+
+
+@pytest.mark.parametrize("times", [0.4, 21.0, 1234.0])
+def test_numbers_behind_bars_keep_clear_of_the_names(times: float) -> None:
+    relevance = {"x": np.array([[times, -times]])}
+    subject = ExplainedSample(explanation({"x": np.ones((1, 2))}, relevance, nodes=2))
+    stages = [NetworkStage(f"node{i}", "makes 128 x 28 x 28", (f"node{i}",), ()) for i in (0, 1)]
+    with styled():
+        figure = draw(replace(subject, flow=Flow(tuple(stages))))
+        figure.canvas.draw()
+        axis = figure.axes[0]
+        names = max(label.get_window_extent().x1 for label in axis.get_yticklabels())
+        numbers = [text.get_window_extent() for text in axis.texts]
+        assert len(numbers) == 5
+        assert min(box.x0 for box in numbers) > names
+        assert max(box.x1 for box in numbers) < figure.axes[1].get_window_extent().x0

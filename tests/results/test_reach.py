@@ -65,6 +65,25 @@ def test_the_mode_in_use_is_not_advised(mode: str) -> None:
     assert mode not in advice and ("contrastive" in advice) == (mode != "contrastive")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("mode", ["default", "lrp", "gradient"])
+def test_overflow_is_the_error_and_no_warning_of_numpy(engine: Engine, mode: str) -> None:
+    """Sums of 1e40 on the way: warnings are errors here, and would come first."""
+    weights = {"s": np.eye(2, dtype=np.float32) * np.float32(1e-35)}
+    weights["w"] = np.array([[1e20, 2e20], [3e20, 1e20]], np.float32)
+    nodes = [node("MatMul", pair, [out], out) for *pair, out in ("xsa", "awb", "bwy")]
+    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])}, weights)
+    with pytest.raises(NumericalError, match=r"at node '[by]' \(MatMul\)"):
+        Explainer(proto, engine=engine).explain(ONES, mode=mode)
+
+
+def test_an_input_is_named_where_no_node_is() -> None:
+    made = Explainer(chain(1, 1)).explain(ONES)
+    with pytest.raises(NumericalError, match="at input 'e0', in mode epsilon") as caught:
+        check_finite(made.ledger, "epsilon", {"e0": [ONES, ONES * np.inf]})
+    assert caught.value.node == "e0"
+
+
 @PLAIN
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_sample_that_overflows_is_named(engine: Engine) -> None:
@@ -114,6 +133,23 @@ def test_what_cancels_at_the_inputs_did_reach_them(engine: Engine) -> None:
     found = Explainer(cancelling(2), engine=engine).explain(ONES, mode="epsilon", start=start)
     assert found.ledger.sizes.inputs[0] == pytest.approx([999, 999], rel=1e-2)
     assert "grew to 1e+03 times" in found.notes[0].text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_map_that_cancels_is_told_by_its_size(engine: Engine) -> None:
+    """y = x0 / 2 - x1 / 2 + 1 at ones: +.5 and -.5, and the bias has all of the sum."""
+    weights = {"w": np.array([[0.5], [-0.5]], np.float32), "b": np.ones(1, np.float32)}
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"], name="fc")]
+    proto = model(nodes, {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 1])}, weights)
+    explainer = Explainer(proto, engine=engine)
+    for mode in ("epsilon", "lrp(0)"):
+        found = explainer.explain(ONES, mode=mode, task="regression")
+        assert found.relevance["x"] == pytest.approx(np.array([[0.5, -0.5]] * 2), rel=1e-3)
+        (note,) = [note for note in found.notes if "cancels" in note.text]
+        assert not note.warning and "+0.5 and -0.5 add up to next to nothing" in note.text
+        assert "100% of the start by size" in note.text
+    uneven = explainer.explain(ONES * np.float32([1, 0.9]), mode="epsilon", task="regression")
+    assert not any("cancels" in note.text for note in uneven.notes)  # 5 % is left, and is told
 
 
 @pytest.mark.parametrize("engine", ENGINES)
