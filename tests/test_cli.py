@@ -234,3 +234,14 @@ def test_progress_is_quiet_when_piped(tmp_path: Path, monkeypatch: pytest.Monkey
     with (tmp_path / "err").open("w") as stream, console.Waiting("Loading", stream=stream):
         time.sleep(0.1)
     assert (tmp_path / "err").read_text() == ""
+
+
+def test_a_box_has_the_bounds_that_the_sidecar_gives(run: Any) -> None:
+    """A pixel p of the digit is fed as (p / 255 - 0.1307) / 0.3081."""
+    named = f"box({-0.1307 / 0.3081}, {(1 - 0.1307) / 0.3081})"
+    maps = []
+    for box in ("box", named):
+        code, out, _ = run("explain", MNIST, DIGIT, "--json", "--mode", f"first: {box}")
+        assert code == 0
+        maps.append([part["relevance"] for part in json.loads(out)["samples"][0]["top"]])
+    np.testing.assert_allclose(*maps, rtol=1e-5)

@@ -90,6 +90,7 @@ def _all_subjects(
             labels=meaning.labels,
             **axes,
             **compared,
+            sidecar=sidecar,
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",
             **wanted.options(asked.start),
