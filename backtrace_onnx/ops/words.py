@@ -15,6 +15,8 @@ from backtrace_onnx.ops.policy import SMALLEST_MASS
 if TYPE_CHECKING:
     from backtrace_onnx.graph.graph import Node
 
+_STEEP = 3e38  # times the smallest number that is no fraction it is more than 1
+
 Value: TypeAlias = Any
 """An array (eager), a `Constant`, or a `Symbol` (emit)."""
 
@@ -105,6 +107,15 @@ class Words:
         none = self.Less(self.Abs(x), np.asarray(SMALLEST_MASS, self.dtype))
         zero, one = (np.asarray(number, self.dtype) for number in (0, 1))
         return self.Where(none, zero, self.Div(y, self.Where(none, one, x)))
+
+    def positive(self, x: Value) -> Value:
+        """1 where x, which has no negative entry, is no 0, and 0 where it is one.
+
+        One that onnxruntime keeps in the layout of its convolutions; below 3e-39 it is a fraction.
+        """
+        if np.dtype(self.dtype) == np.float32:
+            return self.HardSigmoid(x, alpha=_STEEP, beta=0.0)
+        return self.Cast(self.Greater(x, self.zero()), to=self.float_type)
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""

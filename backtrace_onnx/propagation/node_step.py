@@ -131,6 +131,11 @@ class NodeStep:
         return self.method.statistics == "held"
 
     @property
+    def bounded(self) -> bool:
+        """Whether the slopes of the outputs are known to be finite."""
+        return self.node.name in self._plan.bounded and not self.method.composite
+
+    @property
     def sharing(self) -> Sharing:
         """How this node shares where slopes travel: not at all."""
         return PLAIN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import onnx
@@ -63,6 +64,19 @@ class Plan:
     missing: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, tuple[Unsupported, ...]] = field(default_factory=dict)
     undefined: frozenset[str] = frozenset()
+
+    @cached_property
+    def bounded(self) -> frozenset[str]:
+        """Nodes behind which no function may be infinitely steep."""
+        found, steep = set(), set[str]()
+        for node in reversed(self.graph.nodes):
+            structure = self.structures.get(node.name)
+            if structure is None or not structure.carries:
+                continue
+            ends = not steep.intersection(node.outputs)
+            found.update([node.name] if ends else [])
+            steep.update([] if ends and structure.bounded else node.inputs)
+        return frozenset(found)
 
     def unsupported(self, output: str) -> tuple[Unsupported, ...]:
         """A row for every operator without a rule that relevance from `output` would meet."""

@@ -126,6 +126,22 @@ _PLAIN: dict[str, Derivative] = {
     "Tanh": lambda e, x, y: _one_plus(e, y, -1.0),
 }
 
+_BOUNDED = frozenset(
+    (
+        "Atan",
+        "Cos",
+        "Erf",
+        "HardSwish",
+        "Mish",
+        "Neg",
+        "Sigmoid",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Tanh",
+    )
+)
+
 
 def _square(e: Ops, x: Value) -> Value:
     """x^2."""
@@ -140,7 +156,7 @@ def _with(
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
         given = {name: op.attribute(name, default) for name, default in defaults.items()}
-        return Function(lambda e, x, y: derivative(e, x, y, **given), homogeneous)
+        return Function(lambda e, x, y: derivative(e, x, y, **given), homogeneous, bounded=True)
 
     return build
 
@@ -175,12 +191,15 @@ _PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
 }
 
 
-def function(derivative: Derivative) -> Callable[[Op], Structure]:
-    """The rule of a function of one input, element by element, with this derivative."""
+def function(derivative: Derivative, *, bounded: bool = False) -> Callable[[Op], Structure]:
+    """The rule of a function of one input, element by element, with this derivative.
+
+    `bounded`: that is nowhere infinite.
+    """
 
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
-        return Function(derivative)
+        return Function(derivative, bounded=bounded)
 
     return build
 
@@ -193,16 +212,20 @@ def _flat(op: Op) -> Structure:
 @rule("Relu")
 def relu(op: Op) -> Structure:
     """Relevance passes unchanged."""
-    return Function(lambda e, x, y: _if(e, _above(e, x), 1.0, 0.0), True, _above)
+    return Function(
+        lambda e, x, y: _if(e, _above(e, x), 1.0, 0.0), True, switches=True, bounded=True
+    )
 
 
 @rule("Abs")
 def absolute(op: Op) -> Structure:
     """Relevance passes unchanged."""
-    return Function(lambda e, x, y: e.Sign(x), homogeneous=True)
+    return Function(lambda e, x, y: e.Sign(x), homogeneous=True, bounded=True)
 
 
-table({name: function(derivative) for name, derivative in _PLAIN.items()})
+table(
+    {name: function(known, bounded=name in _BOUNDED) for name, known in _PLAIN.items()},
+)
 table(_PARAMETRIC)
 table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
 

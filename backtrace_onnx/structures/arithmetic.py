@@ -15,6 +15,7 @@ class Product(Halves):
     """y = a b: its carrying operands share alike; one that is a gate takes none."""
 
     has_slopes: bool = True
+    bounded: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         takers = self.takers(step)

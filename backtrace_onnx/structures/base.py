@@ -89,6 +89,10 @@ class Step(Protocol):
     def holds(self) -> bool:
         """Whether what divides is held, that is taken as a constant."""
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the slopes of the outputs are known to be finite."""
+
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total per sample under "constants" or "unassigned"."""
 
@@ -116,6 +120,7 @@ class Structure:
             every method: places that are read, mostly.
         converts: whether inputs are ids, words or other things that have no slope: they are sent
             relevance, that of the output's slope times its value.
+        bounded: whether finite slopes of the outputs make finite ones of the inputs, at any values.
         fills: whether what does not reach the inputs lay on what the operator itself put there, and
             is a constant's.
     """
@@ -131,6 +136,7 @@ class Structure:
     raises: bool = False
     squashes: str = ""
     has_slopes: bool = False
+    bounded: bool = False
     held: tuple[int, ...] = ()
     converts: bool = False
     fills: bool = False
@@ -178,6 +184,7 @@ class Movement(Structure):
     """An operator that is linear and has no weights: slopes go back the way relevance does."""
 
     has_slopes: bool = True
+    bounded: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         return self.propagate(step)

@@ -25,15 +25,15 @@ class Function(Structure):
     Attributes:
         derivative: its slope at a point.
         homogeneous: whether f(a x) = a f(x) for a > 0, so that the secant from 0 is the derivative.
-        gate: `(ops, x) -> ` where the derivative is 1; elsewhere it is 0. None where there are
-            other derivatives.
+        switches: whether it is max(0, x): its derivative is 1 where y is positive, else 0.
         parameters: `(ops, x, y, p) -> ` the slope in parameter p, by the input that it is; where
             a method holds what is no main operand, it is held.
     """
 
     derivative: Derivative
     homogeneous: bool = False
-    gate: Callable[[Ops, Value], Value] | None = None
+    switches: bool = False
+    bounded: bool = False
     parameters: Mapping[int, Callable[[Ops, Value, Value, Value], Value]] = field(
         default_factory=dict
     )
@@ -51,8 +51,9 @@ class Function(Structure):
         (m,) = step.r
         functions = step.method.functions
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
-            key = f"{step.node.name}/derivative"
-            return {0: [ops.apply(key, self._times, x, y, m)], **self._of_parameters(step)}
+            key = f"{step.node.name}/derivative/{step.bounded}"
+            times = self._switched if self.switches and step.bounded else self._times
+            return {0: [ops.apply(key, times, x, y, m)], **self._of_parameters(step)}
         parameters = [
             step.value(i) if step.node.inputs[i] else None for i in range(1, len(step.node.inputs))
         ]
@@ -68,9 +69,12 @@ class Function(Structure):
         return {0: [slope]}
 
     def _times(self, e: Ops, x: Value, y: Value, m: Value) -> Value:
-        if self.gate is not None:
-            return e.Where(self.gate(e, x), m, e.zero())
+        if self.switches:  # an infinite slope goes no further where it is 0
+            return e.Where(e.Greater(y, e.zero()), m, e.zero())
         return e.Mul(m, self.derivative(e, x, y))
+
+    def _switched(self, e: Ops, x: Value, y: Value, m: Value) -> Value:
+        return e.Mul(m, e.positive(y))
 
     def _forward(self, step: Step) -> Callable[..., Value]:
         return lambda e, x, *parameters: e.rerun(step.node, [x, *parameters])[0]
@@ -144,6 +148,7 @@ class AlongAxis(Structure):
     axes: tuple[int, ...]
     logarithmic: bool = False
     has_slopes: bool = True
+    bounded: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
@@ -173,6 +178,7 @@ class Steps(Structure):
     """A function that is flat wherever it has a slope (Round, Sign): relevance passes unchanged."""
 
     has_slopes: bool = True
+    bounded: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}

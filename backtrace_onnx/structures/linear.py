@@ -68,6 +68,10 @@ class Linear(Structure):
         return self.factors + self.steering + self.reads
 
     @property
+    def bounded(self) -> bool:  # type: ignore[override]
+        return self.chain is None and self.inner is None
+
+    @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.factors
 

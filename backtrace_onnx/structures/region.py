@@ -218,6 +218,10 @@ class _Member:
         return self.method.statistics == "held"
 
     @property
+    def bounded(self) -> bool:
+        return False
+
+    @property
     def sharing(self) -> Sharing:
         """The adjoint hands slopes on."""
         return PLAIN

@@ -90,6 +90,7 @@ class Terms(Structure):
     signs: tuple[int, ...]
     scale: float = 1.0
     has_slopes: bool = True
+    bounded: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
