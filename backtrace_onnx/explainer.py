@@ -185,6 +185,7 @@ class Explainer:
         prepared = model.output(output)
         graph = prepared.plan.graph
         method = with_bounds(method, given.sidecar, prepared.plan)
+        cut = frozenset(prepared.tokens) & prepared.plan.carriers
         said = OutputMeaning(task, tuple(labels), threshold, sample_axis, class_axis, columns)
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
@@ -193,7 +194,8 @@ class Explainer:
         how = (target, start, scaler, threshold, axes, kept)
         asked = Question(method, output, "", *how, probability=probability)
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
-        outcome = run(self.engine, model, question, feeds, self._sessions, progress, compared)
+        walked = replace(question, keep=question.keep | cut) if method.walks is None else question
+        outcome = run(self.engine, model, walked, feeds, self._sessions, progress, compared)
         made = make_explanation(question, outcome, feeds, prepared)
         notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
         places = find_scopes(self._written, prepared, made.ledger)

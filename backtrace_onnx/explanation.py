@@ -17,6 +17,7 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import Conserved
 from backtrace_onnx.propagation.ledger import Ledger
 from backtrace_onnx.results.modules import By, Module, modules
+from backtrace_onnx.results.text_tokens import TextTokens
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -55,6 +56,7 @@ class Explanation:
         ledger: where relevance went.
         names: feature names by input, where known.
         axes: sample axis of the inputs; None where an input is one for all samples.
+        tokens: what inputs of texts are cut into by the model itself, by input.
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
@@ -77,6 +79,7 @@ class Explanation:
     ledger: Ledger
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     axes: Mapping[str, int | None] = field(default_factory=dict)
+    tokens: Mapping[str, TextTokens] = field(default_factory=dict)
     places: Mapping[str, NodeScopes] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     layout: OutputAxes = field(default_factory=OutputAxes)

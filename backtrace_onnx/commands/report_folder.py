@@ -37,7 +37,7 @@ def write_folder(
         if written:
             plot_continuation(written, folder / "relevance.png")
             names.append("relevance.png")
-        if subjects[0].texts:
+        if subjects[0].read_texts:
             (folder / PAGE).write_text(page(subjects), "utf-8")
             names.append(PAGE)
         same_pictures = find_same_pictures(shown)

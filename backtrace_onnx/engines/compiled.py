@@ -97,6 +97,7 @@ class CompiledRuns:
             notes,
             start.binary,
             bytes_of(arrays),
+            {t: arrays[t] for t in prepared.tokens if t in arrays},
         )
 
     def _compiled(self, explained: ExplainedOutput, inputs: tuple[str, ...]) -> _Loaded:

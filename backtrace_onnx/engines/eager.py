@@ -55,6 +55,7 @@ def run_eager(
         trace = trace.of_slopes
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
+    texts = {t: arrays[t] for t in prepared.tokens if t in arrays}
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
     samples = SampleAxes(graph, explained.axes.known(name))
@@ -82,7 +83,8 @@ def run_eager(
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     axes = explained.axes
     relevance = walked.reported(question.method)
-    return Outcome(relevance, ledger, outputs, start.target, axes, notes, start.binary, held)
+    ends = (start.target, axes, notes, start.binary, held, texts)
+    return Outcome(relevance, ledger, outputs, *ends)
 
 
 def _values(

@@ -12,8 +12,10 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.graph.text_tokens import find_text_tokens
 from backtrace_onnx.methods.descriptions import describe
 from backtrace_onnx.results.reach import check_finite, flat_notes, reach_notes
+from backtrace_onnx.results.text_tokens import read_text_tokens
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 
@@ -33,6 +35,9 @@ def make_explanation(
         doubts = reach_notes(ledger, feeds, method.name)
     else:
         doubts = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
+    count = ledger.total().start.shape[1]
+    cut = (find_text_tokens(graph), outcome.texts, outcome.relevance)
+    tokens = read_text_tokens(graph, *cut, count)
     relevance = dict(outcome.relevance)
     for name, shared in graph.aliases.items():
         if name in question.keep and shared in relevance:
@@ -53,6 +58,7 @@ def make_explanation(
         target=outcome.target,
         ledger=ledger,
         axes=input_axes(feeds, graph, outcome),
+        tokens=tokens,
         notes=(*doubts, *outcome.notes),
         layout=outcome.axes,
         binary=outcome.binary,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -31,6 +31,7 @@ class Outcome:
         notes: what was assumed or is doubtful.
         binary: whether targets are classes 0 and 1, for which the output's one entry stands.
         held: bytes of the model's tensors that were held for the walk.
+        texts: the tokens that the model cuts texts into, by tensor.
     """
 
     relevance: dict[str, Channels]
@@ -41,6 +42,7 @@ class Outcome:
     notes: tuple[Note, ...] = ()
     binary: TwoClasses = ""
     held: int = 0
+    texts: Mapping[str, Array] = field(default_factory=dict)
 
 
 def bytes_of(arrays: Mapping[str, Any]) -> int:

@@ -17,6 +17,7 @@ from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.control.survey import survey
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
+from backtrace_onnx.graph.text_tokens import find_text_tokens
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime
 from backtrace_onnx.passes.pipeline import ModelGraphs, read, rewritten
@@ -137,7 +138,9 @@ class PreparedModel:
 
     def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> PreparedOutput:
         head = find_head(plan, output)
-        asked = (*extra, *sorted(head.needs(plan.graph) - set(plan.graph.outputs)))
+        cut = {name for names in find_text_tokens(plan.graph).values() for name in names}
+        needed = head.needs(plan.graph) | cut
+        asked = (*extra, *sorted(needed - set(plan.graph.outputs)))
         model = self.graphs.model
         return PreparedOutput(model, plan, Trace(model, plan, asked, self._runtime), head)
 

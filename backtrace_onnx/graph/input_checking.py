@@ -94,7 +94,7 @@ def _fitted(name: str, given: Mapping[str, Any], kind: TensorType, *, missing: b
         array = np.array(given[name], order="C")
     except (ValueError, TypeError) as error:
         raise InputError(f"input {name!r} is not an array: {error}") from None
-    array = _typed(name, array, kind)
+    array = _batch_of_texts(_typed(name, array, kind), kind)
     if kind.shape is not None:
         _check_shape(name, array.shape, kind)
     if 0 in array.shape and not _may_be_empty(array, given):
@@ -117,7 +117,9 @@ def _typed(name: str, array: Array, kind: TensorType) -> Array:
     if array.dtype == wanted:
         return array
     if not _fits(array, wanted):
-        raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}")
+        is_text = array.dtype.kind == "U" and wanted.kind in "iu"
+        hint = "; texts become ids by a tokenizer: give tokenizer=" if is_text else ""
+        raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}{hint}")
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(wanted)
     lost = _lost(array, cast)
@@ -145,6 +147,24 @@ def _lost(array: Array, cast: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isinf(wide) & np.isfinite(array.astype(np.float64)))
 
 
+def _batch_of_texts(array: Array, kind: TensorType) -> Array:
+    """A text, or texts in a row, as the samples of an input that takes one text for each."""
+    if kind.dtype != TensorProto.STRING or kind.shape is None or array.ndim >= len(kind.shape):
+        return array
+    if any(isinstance(n, int) and n != 1 for n in kind.shape) or array.ndim > 1:
+        return array
+    return array.reshape([array.size if axis == _texts_axis(kind) else 1 for axis in _axes(kind)])
+
+
+def _axes(kind: TensorType) -> range:
+    return range(kind.rank or 0)
+
+
+def _texts_axis(kind: TensorType) -> int:
+    """The first axis that is not fixed to one text."""
+    return next((axis for axis, n in enumerate(kind.shape or ()) if n != 1), 0)
+
+
 def _strings(name: str, array: Array, kind: TensorType) -> Array:
     if array.dtype.kind not in "UOST" or not all(isinstance(s, str) for s in array.flat):
         raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}")
@@ -168,6 +188,8 @@ def _check_shape(name: str, shape: tuple[int, ...], kind: TensorType) -> None:
     wanted = kind.shape or ()
     if len(shape) != len(wanted):
         hint = " (add a batch axis: x[None])" if len(shape) == len(wanted) - 1 else ""
+        if kind.dtype == TensorProto.STRING:
+            hint = " (give a list of rows, each a list of texts)" if hint else ""
         raise InputError(f"input {name!r} takes {spell(kind)}, not an array of shape {shape}{hint}")
     for axis, (n, want) in enumerate(zip(shape, wanted, strict=True)):
         if isinstance(want, int) and n != want:

@@ -89,9 +89,13 @@ class Model:
                 arena=arena,
             )
         except Exception as error:  # onnxruntime raises many types
-            raise ModelError(
-                f"{self.name}: onnxruntime does not load it: {first_line(error)}"
-            ) from None
+            why = first_line(error)
+            if "construct locale" in why:
+                why += (
+                    "; install that locale, or set attribute `locale` of the StringNormalizer to "
+                    "one that is there, such as C.UTF-8"
+                )
+            raise ModelError(f"{self.name}: onnxruntime does not load it: {why}") from None
 
     def with_nodes(
         self,

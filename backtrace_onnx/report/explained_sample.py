@@ -18,6 +18,7 @@ from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import about
 from backtrace_onnx.report.stages import Flow
+from backtrace_onnx.results.text_tokens import TextToken
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.text.inputs import TextInput, companions
 from backtrace_onnx.text.tokenizer_file import TokenizerFile
@@ -103,7 +104,8 @@ class ExplainedSample:
     def is_column(self, name: str) -> bool:
         """Whether an input is one column of a table: one entry a sample, with a name."""
         e = self.explanation
-        return len(e.names.get(name, ())) == 1 and self.own(e.inputs[name], name).size == 1
+        named = len(e.names.get(name, ())) == 1 and not self.is_text(name)
+        return named and self.own(e.inputs[name], name).size == 1
 
     def image(self, name: str) -> ImageInput | None:
         """How a picture becomes this input, by the sidecar; None where it says no such thing."""
@@ -137,6 +139,20 @@ class ExplainedSample:
         """The inputs that are made of texts."""
         found = {name: self.text(name) for name in self.explanation.inputs}
         return {name: entry for name, entry in found.items() if entry is not None}
+
+    def cut(self, name: str) -> tuple[TextToken, ...]:
+        """The tokens that the model itself cuts this input's texts into; () where it does not."""
+        tokens = self.explanation.tokens.get(name)
+        return () if tokens is None else tokens.row(self.sample)
+
+    def is_text(self, name: str) -> bool:
+        """Whether an input is shown as a text, token by token."""
+        return self.text(name) is not None or bool(self.cut(name))
+
+    @property
+    def read_texts(self) -> list[str]:
+        """The inputs that are shown as texts."""
+        return [name for name in self.explanation.inputs if self.is_text(name)]
 
     @property
     def companions(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ Kind = Literal["text", "series", "spectrogram", "picture", "bars", "array"]
 
 def kind_of(subject: ExplainedSample, name: str) -> Kind:
     """How an input is drawn: "bars" where its entries have names or are few in one line."""
-    if subject.text(name) is not None:
+    if subject.is_text(name):
         return "text"
     sample = subject.relevance(name)
     if find_track(subject, name) is not None:
@@ -38,7 +38,7 @@ def is_picture(subject: ExplainedSample, name: str) -> bool:
         return False
     if subject.image(name) is not None:
         return True
-    if subject.text(name) or subject.table(name) or name in subject.explanation.names:
+    if subject.is_text(name) or subject.table(name) or name in subject.explanation.names:
         return False
     operators = {entry.operator for entry in subject.explanation.ledger.values()}
     return looks_like_picture(subject.relevance(name), operators)

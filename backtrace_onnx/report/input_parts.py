@@ -69,7 +69,7 @@ def parts_of_input(subject: ExplainedSample, name: str) -> Iterator[Part]:
         return _cells(sound, name, [sound.plane(r) for r in (sample, *own)])
     if is_picture(subject, name):
         return _regions(subject, name, sample, own)
-    if subject.text(name) is not None:
+    if subject.is_text(name):
         return _tokens(subject, name)
     if subject.table(name) is not None and sample.ndim == 1:
         return _columns(subject, name, sample, own)

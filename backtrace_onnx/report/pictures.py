@@ -85,7 +85,7 @@ def _originals(subject: ExplainedSample, picture: Path) -> dict[str, Image.Image
 
 
 def _write_page(subject: ExplainedSample, path: Path) -> None:
-    if not subject.texts:
+    if not subject.read_texts:
         raise RequestError(f"{path}: no input is a text, by its sidecar; pictures are .png, ...")
     try:
         path.write_text(page([subject]), "utf-8")

@@ -59,7 +59,7 @@ def _print_subject(to: Console, subject: ExplainedSample, top: int, same_as: int
     to.print()
     if same_as is not None:
         return
-    for name in subject.texts:
+    for name in subject.read_texts:
         for line in lines(subject, name):
             to.print(line)
         to.print()
@@ -98,7 +98,7 @@ def _kind(subject: ExplainedSample) -> str:
         return "group or part"
     names = list(subject.explanation.inputs)
     pictures = [is_picture(subject, name) for name in names]
-    if subject.texts:
+    if subject.read_texts:
         return "word" if subject.words else "token"
     return "region" if all(pictures) else "part" if any(pictures) else "feature"
 

@@ -68,7 +68,7 @@ def page(subjects: Iterable[ExplainedSample]) -> str:
     parts = [_HEAD]
     for subject in subjects:
         parts.append(f"<h1>{escape(headline(subject))}</h1>")
-        parts += [_section(subject, name) for name in subject.texts]
+        parts += [_section(subject, name) for name in subject.read_texts]
     return "\n".join([*parts, "</body></html>", ""])
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.results.text_tokens import TextToken
 from backtrace_onnx.text.vocabulary import Token
 
 Array = npt.NDArray[Any]
@@ -61,7 +62,7 @@ def read_text_relevance(subject: ExplainedSample, name: str) -> TextRelevance:
     """The text that an input holds. Raises InputError where its tokenizer cannot be read."""
     entry = subject.text(name)
     if entry is None:
-        raise ValueError(f"{name} is no text")
+        return _cut(subject.cut(name))
     ids = subject.own(subject.explanation.inputs[name], name)
     mask = entry.mask(subject.explanation.inputs)
     present = np.ones(ids.size, bool) if mask is None else np.asarray(subject.own(mask, name))
@@ -86,6 +87,13 @@ def read_text_relevance(subject: ExplainedSample, name: str) -> TextRelevance:
         int((~present).sum()),
         float(np.abs(relevance[~present]).sum()),
     )
+
+
+def _cut(tokens: Iterable[TextToken]) -> TextRelevance:
+    """A text that the model itself cuts into tokens, which are its words."""
+    marks = [TokenRelevance(f" {t.text}", t.relevance, t.channels, t.index) for t in tokens]
+    marks[:1] = [replace(mark, text=mark.text[1:]) for mark in marks[:1]]
+    return TextRelevance(tuple(marks), (), 0, 0.0)
 
 
 def word_places(subject: ExplainedSample, name: str) -> list[tuple[str, list[int]]]:
@@ -114,7 +122,7 @@ _MARKS = ".,;:!?\"'()[]{}\u2026\u2013\u2014"
 
 def beside(subject: ExplainedSample) -> list[tuple[str, float]]:
     """Inputs other than the texts that relevance reached, and how much of it."""
-    names = [name for name in subject.explanation.inputs if subject.text(name) is None]
+    names = [name for name in subject.explanation.inputs if not subject.is_text(name)]
     sums = [(name, float(subject.relevance(name).sum(dtype=np.float64))) for name in names]
     return [(name, r) for name, r in sums if r]
 

@@ -16,6 +16,7 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
+from backtrace_onnx.results.text_tokens import TextTokens
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -44,6 +45,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "binary": fields["binary"],
         "method": [fields["computes"], fields["conserved"]],
         "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
+        "tokens": {name: _put_tokens(shelf, own) for name, own in fields["tokens"].items()},
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -87,6 +89,10 @@ def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
     return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
 
 
+def _put_tokens(shelf: _Shelf, tokens: TextTokens) -> list[str]:
+    return [shelf.put(array) for array in (tokens.texts, *tokens.channels)]
+
+
 def _place(outputs: list[str], scopes: list[list[str]]) -> NodeScopes:
     return NodeScopes(tuple(outputs), tuple((path, kind) for path, kind in scopes))
 
@@ -117,6 +123,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
 
     groups = about["groups"]
     computes, conserved = about.get("method", ("", "score"))
+    cut = {name: list(map(get, keys)) for name, keys in about.get("tokens", {}).items()}
     entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
     return {
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
@@ -125,6 +132,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "ledger": Ledger(entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False)),
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
+        "tokens": {name: TextTokens(own[0], tuple(own[1:])) for name, own in cut.items()},
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
         "binary": _two(about.get("binary", "")),

@@ -7,8 +7,7 @@ from backtrace_onnx.rules.registry import table
 from backtrace_onnx.rules.without_relevance import carries_nothing
 
 _WITHOUT_RELEVANCE = """
-BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range Tokenizer
-VarlenNGramHashMapping
+BifurcationDetector DynamicTimeWarping MurmurHash3 NGramHashMapping Range VarlenNGramHashMapping
 """
 
 table({"Gelu": gelu, "SampleOp": passes}, domain="com.microsoft")

@@ -39,6 +39,7 @@ def _summed_back(step: Step, r: Value) -> Value:
 
 
 @rule("StringSplit")
+@rule("Tokenizer", domain="com.microsoft")
 def string_split(op: Op) -> Structure:
     """A string gets the sum of what its parts received."""
     return Adjoint(_summed_back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backtrace_onnx.graph.text_tokens import find_text_tokens
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.trace import Trace
@@ -25,3 +26,9 @@ class PreparedOutput:
     plan: Plan
     trace: Trace
     head: Head
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Tensors that hold the tokens which the model cuts texts into."""
+        found = find_text_tokens(self.plan.graph).values()
+        return tuple(dict.fromkeys(name for names in found for name in names))

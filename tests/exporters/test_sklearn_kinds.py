@@ -231,6 +231,15 @@ def test_texts_are_read(kind: Any, tmp_path: Path) -> None:
     session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     found = session.run(["label"], {"features": np.array(TEXTS[:9], object)[:, None]})[0]
     assert found.tolist() == model.predict(TEXTS[:9]).tolist()
+    made_of = bt.explain(tmp_path / "m.onnx", TEXTS[:3], mode="epsilon", target=1)
+    vocabulary, weights = model[0].vocabulary_, model[1].coef_[0]
+    for sample, row in enumerate(model[0].transform(TEXTS[:3]).toarray()):
+        tokens = made_of.tokens["features"].row(sample)
+        for word in {token.text for token in tokens}:
+            place = vocabulary.get(word)
+            worth = 0 if place is None else row[place] * weights[place]
+            total = sum(token.relevance for token in tokens if token.text == word)
+            assert total == pytest.approx(worth, rel=1e-3, abs=1e-5)
 
 
 def test_what_a_table_of_leaves_is_asked_for_carries_nothing(tmp_path: Path) -> None:
