@@ -62,17 +62,19 @@ class _OnLine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._step, name)
 
-    def value(self, i: int) -> Value:
+    def condition(self, i: int) -> Value:
         """Value of input `i` at this place of the line."""
         step, ops = self._step, self._step.ops
-        x = step.value(i)
+        x = step.condition(i)
         if not step.carries(i):
             return x
         before = step.before(i)
         return ops.Add(before, ops.Mul(ops.Sub(x, before), ops.scalar(self._place)))
 
+    value = condition
+
     def result(self, i: int = 0) -> Value:
         """What the node makes of these inputs."""
         node = self._step.node
-        inputs = [self.value(k) if name else None for k, name in enumerate(node.inputs)]
+        inputs = [self.condition(k) if name else None for k, name in enumerate(node.inputs)]
         return self._step.ops.rerun(node, inputs)[i]

@@ -76,9 +76,17 @@ class NodeStep:
             raise CompileError(f"node {self.node.name!r} has no relevance at its first output")
         return self.outgoing[0]
 
-    def value(self, i: int) -> Value:
-        """Value of input `i`."""
+    def weighed(self, i: int) -> Value:
+        """What input `i` contributes by."""
         return self.tensor(self.node.inputs[i])
+
+    def condition(self, i: int) -> Value:
+        """Value of input `i`, which says how relevance is handed on."""
+        return self.tensor(self.node.inputs[i])
+
+    def value(self, i: int) -> Value:
+        """As `condition`: rules that others wrote may have this word for both."""
+        return self.condition(i)
 
     def tensor(self, name: str) -> Value:
         """Value of a tensor by name."""

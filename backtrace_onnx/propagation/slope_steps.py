@@ -79,9 +79,7 @@ class SlopeStep(NodeStep):
         """The relevance of a tensor where this is what travels."""
         if name in self._related:
             return carried
-        number = self._number(name)
-        if self.method.compares:
-            number = self.ops.Sub(number, self._before(name))
+        number = self._weighed(self._counterpart(name))
         return [self.ops.Mul(number, m) for m in carried]
 
     def pieces(self, structure: Structure) -> Pieces:
@@ -145,6 +143,10 @@ class SlopeStep(NodeStep):
         if not self._silent and not (kind == "constants" and self.method.compares):
             super().book(kind, channel, total)
 
+    def weighed(self, i: int) -> Value:
+        """What input `i` contributes by."""
+        return self._weighed(self.node.inputs[i])
+
     def before(self, i: int) -> Value:
         """Value of input `i` in the run of the reference."""
         return self._before(self.node.inputs[i])
@@ -156,11 +158,15 @@ class SlopeStep(NodeStep):
     def _before(self, name: str) -> Value:
         return read_tensor(name, self._plan, self.ops, before(self._values))
 
-    def _number(self, name: str) -> Value:
-        """A tensor's value; of a quantised one what it stands for, on the node's other side."""
+    def _weighed(self, name: str) -> Value:
+        number = self.tensor(name)
+        return self.ops.Sub(number, self._before(name)) if self.method.compares else number
+
+    def _counterpart(self, name: str) -> str:
+        """The tensor; of a quantised one that which it stands for, on the node's other side."""
         types = self._plan.graph
         if types.type(name).is_float:
-            return self.tensor(name)
+            return name
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [other for other in others if other != name and types.type(other).is_float]
-        return self.tensor(stands[0] if stands else name)
+        return stands[0] if stands else name

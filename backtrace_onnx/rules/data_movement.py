@@ -56,7 +56,7 @@ def tile(op: Op) -> Structure:
 
     def back(step: Step, r: Value) -> Value:
         e = step.ops
-        pairs = [e.Unsqueeze(x, ints(1)) for x in (step.value(1), step.shape(0))]
+        pairs = [e.Unsqueeze(x, ints(1)) for x in (step.condition(1), step.shape(0))]
         apart = e.Reshape(r, e.Reshape(e.Concat(*pairs, axis=1), ints(-1)), allowzero=1)
         return e.ReduceSum(apart, copies, keepdims=0)
 
@@ -79,7 +79,7 @@ def split(op: Op) -> Structure:
     if given is not None:
         return Parted(axis, lambda step: ints(*given))
     if op.has(1):
-        return Parted(axis, lambda step: step.value(1), values=(1,))
+        return Parted(axis, lambda step: step.condition(1), values=(1,))
     count = len(op.node.outputs)
     return Parted(axis, lambda step: _even(step.ops, step.shape(0), axis, count))
 
@@ -104,8 +104,8 @@ def cut(op: Op) -> Structure:
 
     def back(step: Step, r: Value) -> Value:
         e, shape = step.ops, step.shape(0)
-        axes = e.Cast(step.value(3), to=7) if op.has(3) else fixed
-        starts = e.Cast(step.value(1), to=7) if given is None else ints(*given)
+        axes = e.Cast(step.condition(3), to=7) if op.has(3) else fixed
+        starts = e.Cast(step.condition(1), to=7) if given is None else ints(*given)
         return e.place(r, shape, counted(e, starts, e.Gather(shape, axes)), axes)
 
     return Adjoint(back, shapes=(0,), values=(1, 3))
@@ -152,8 +152,8 @@ def pad(op: Op) -> Structure:
 
     def back(step: Step, r: Value) -> Value:
         e, shape = step.ops, step.shape(0)
-        axes = e.Cast(step.value(3), to=7) if op.has(3) else ints(*range(count))
-        pads = step.value(1) if given is None else ints(*given)
+        axes = e.Cast(step.condition(3), to=7) if op.has(3) else ints(*range(count))
+        pads = step.condition(1) if given is None else ints(*given)
         before, _ = e.split(pads, [e.shape(axes)] * 2, 0)
         end = e.Max(e.Add(before, e.Gather(shape, axes)), ints(0))
         inside = e.Slice(r, e.Max(before, ints(0)), end, axes)
@@ -171,7 +171,7 @@ def trilu(op: Op) -> Structure:
     upper = int(op.attribute("upper", 1))
 
     def back(step: Step, r: Value) -> Value:
-        return step.ops.Trilu(r, *([step.value(1)] if op.has(1) else []), upper=upper)
+        return step.ops.Trilu(r, *([step.condition(1)] if op.has(1) else []), upper=upper)
 
     return Adjoint(back, values=(1,), fills=True)
 
@@ -180,7 +180,9 @@ def trilu(op: Op) -> Structure:
 def reverse_sequence(op: Op) -> Structure:
     """Relevance is reversed again, sequence by sequence."""
     axes = {k: op.attribute(k, v) for k, v in (("batch_axis", 1), ("time_axis", 0))}
-    return Adjoint(lambda step, r: step.ops.ReverseSequence(r, step.value(1), **axes), values=(1,))
+    return Adjoint(
+        lambda step, r: step.ops.ReverseSequence(r, step.condition(1), **axes), values=(1,)
+    )
 
 
 _TO_SPACE = {"DCR": (0, 3, 4, 1, 5, 2), "CRD": (0, 1, 4, 2, 5, 3)}

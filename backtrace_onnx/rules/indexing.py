@@ -69,7 +69,9 @@ def one_hot(op: Op) -> Structure:
 
     def back(step: Step, r: Value) -> Value:
         e = step.ops
-        (hot,) = e.rerun(step.node, [step.value(0), step.value(1), np.array([0, 1], e.dtype)])
+        (hot,) = e.rerun(
+            step.node, [step.condition(0), step.condition(1), np.array([0, 1], e.dtype)]
+        )
         on = e.Reshape(e.ReduceSum(e.Mul(r, hot), keepdims=0), ints(1))
         return e.Concat(e.Sub(e.Reshape(e.ReduceSum(r, keepdims=0), ints(1)), on), on, axis=0)
 
@@ -116,7 +118,7 @@ def unique(op: Op) -> Structure:
     def back(step: Step, r: Value) -> Value:
         e = step.ops
         whole = replace(step.node, outputs=("y", "indices", "inverse", "counts"))
-        _, _, inverse, counts = e.rerun(whole, [step.value(0)])
+        _, _, inverse, counts = e.rerun(whole, [step.condition(0)])
         equals = e.Reshape(e.Cast(counts, to=e.float_type), ints(-1, *[1] * after))
         share = e.Gather(e.Div(r, equals), inverse, axis=axis or 0)
         return e.Reshape(share, step.shape(0), allowzero=1)

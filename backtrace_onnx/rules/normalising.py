@@ -26,7 +26,7 @@ def _input(op: Op, i: int, laid: tuple[int, ...] | None = None) -> Laid | None:
     if not op.has(i):
         return None
     return lambda step: (
-        step.value(i) if laid is None else step.ops.Reshape(step.value(i), ints(*laid))
+        step.condition(i) if laid is None else step.ops.Reshape(step.condition(i), ints(*laid))
     )
 
 
@@ -107,7 +107,7 @@ def group_normalization(op: Op) -> Structure:
             e = step.ops
             channels = e.Slice(step.shape(0), ints(1), ints(2))
             each = e.Concat(ints(groups), e.Div(channels, ints(groups)), axis=0)
-            whole = e.Expand(e.Unsqueeze(step.value(i), ints(1)), each)
+            whole = e.Expand(e.Unsqueeze(step.condition(i), ints(1)), each)
             return e.Reshape(whole, ints(-1, *[1] * (op.rank(0) - 2)))
 
         return repeated

@@ -44,11 +44,11 @@ def max_roi_pool(op: Op) -> Structure:
             return _bins(e, first, last, size, scale, count)
 
         corners = (2 - axis, 4 - axis)
-        return step.ops.apply(f"{name}/bins{axis}", text, step.value(1), step.shape(0))
+        return step.ops.apply(f"{name}/bins{axis}", text, step.condition(1), step.shape(0))
 
     def back(step: Step, r: Value) -> Value:
-        batch = step.ops.Cast(step.ops.Gather(step.value(1), np.int64(0), axis=1), to=7)
-        return step.ops.split_regions(step.value(0), r, batch, bins(step, 0), bins(step, 1))
+        batch = step.ops.Cast(step.ops.Gather(step.condition(1), np.int64(0), axis=1), to=7)
+        return step.ops.split_regions(step.condition(0), r, batch, bins(step, 0), bins(step, 1))
 
     return Adjoint(back, shapes=(0,), values=(0, 1), fills=True, held=(1,))
 
@@ -131,7 +131,7 @@ def max_unpool(op: Op) -> Structure:
     """Relevance goes from the places back to the elements that were put there."""
     return Adjoint(
         lambda step, r: step.ops.Reshape(
-            step.ops.Gather(step.ops.Reshape(r, ints(-1)), step.value(1)), step.shape(0)
+            step.ops.Gather(step.ops.Reshape(r, ints(-1)), step.condition(1)), step.shape(0)
         ),
         shapes=(0,),
         values=(1,),

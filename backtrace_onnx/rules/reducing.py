@@ -199,11 +199,11 @@ def reduce_product(op: Op) -> Structure:
     over = _over(op)
 
     def back(step: Step, r: Value) -> Value:
-        shape, axes = step.shape(0), [step.value(i) for i in over.inputs]
+        shape, axes = step.shape(0), [step.condition(i) for i in over.inputs]
         return _mean_back(step.ops, over.kept(step.ops, r, shape, *axes), shape)
 
     def spread(step: Step, g: Value) -> Value:
-        shape, axes = step.shape(0), [step.value(i) for i in over.inputs]
+        shape, axes = step.shape(0), [step.condition(i) for i in over.inputs]
         return step.ops.Expand(over.kept(step.ops, g, shape, *axes), shape)
 
     return _unreduced(op) or Factors(back, shapes=(0,), values=over.inputs, spread=spread)
@@ -215,7 +215,7 @@ def reduce_extreme(op: Op) -> Structure:
     over = _over(op)
 
     def kept(step: Step) -> Value:
-        axes = [step.value(i) for i in over.inputs]
+        axes = [step.condition(i) for i in over.inputs]
         return over.kept_shape(step.ops, step.shape(0), *axes)
 
     values = (0, *over.inputs)
@@ -248,14 +248,14 @@ def cumulated_product(op: Op) -> Structure:
     exclusive, reverse = int(op.attribute("exclusive", 0)), int(op.attribute("reverse", 0))
 
     def back(step: Step, r: Value) -> Value:
-        ops, axis, one = step.ops, step.value(1), step.ops.scalar(1)
+        ops, axis, one = step.ops, step.condition(1), step.ops.scalar(1)
         ones = ops.Expand(one, step.shape(0))
         count = ops.CumSum(ones, axis, exclusive=exclusive, reverse=reverse)
         share = ops.Div(r, ops.Max(count, one))
         return ops.CumSum(share, axis, exclusive=exclusive, reverse=1 - reverse)
 
     def spread(step: Step, g: Value) -> Value:
-        return step.ops.CumSum(g, step.value(1), exclusive=exclusive, reverse=1 - reverse)
+        return step.ops.CumSum(g, step.condition(1), exclusive=exclusive, reverse=1 - reverse)
 
     return Factors(back, shapes=(0,), values=(1,), fills=bool(exclusive), spread=spread)
 

@@ -155,7 +155,7 @@ class _Probe:
             inputs.append(np.zeros(0, np.float32) if self.op.has(i) else None)
         at = _asked(self.op).index(axis)
         for name, i in self.places.items():
-            inputs[i] = getattr(self, f"_{name}")(ops, step.value(i), at, size)
+            inputs[i] = getattr(self, f"_{name}")(ops, step.condition(i), at, size)
         return self._run(step, axis, inputs, self._attributes(at))
 
     def _scales(self, ops: Ops, scales: Value, at: int, size: Value) -> Value:
@@ -191,7 +191,10 @@ class _Probe:
             ops.Reshape(identity, ops.Concat(size, *ones, axis=0)),
             ops.Concat(size, ints(1), spatial, axis=0),
         )
-        inputs = [x, *(step.value(i) if i == self.places["sizes"] else None for i in range(1, 4))]
+        inputs = [
+            x,
+            *(step.condition(i) if i == self.places["sizes"] else None for i in range(1, 4)),
+        ]
         made = self._run(step, axis, inputs, dict(self.op.node.attributes))
         others = [a for a in range(2, rank) if a != axis]
         if not others:

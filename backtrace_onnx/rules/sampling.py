@@ -49,7 +49,7 @@ def grid_sample(op: Op) -> Structure:
         def text(e: Ops, grid: Value, shape: Value) -> Value:
             return _places(e, op, grid, shape)[1]
 
-        return (step.ops.apply(f"{op.node.name}/weights", text, step.value(1), step.shape(0)),)
+        return (step.ops.apply(f"{op.node.name}/weights", text, step.condition(1), step.shape(0)),)
 
     return Linear(
         forward=forward,
@@ -218,9 +218,9 @@ def _roi_matrix(step: Step, op: Op, axis: int) -> Value:
     width = 1 / float(op.attribute("spatial_scale", 1.0))
     keep, beside = ([0, 1, 0, 1], [0, 0, width, 0]) if rows else ([1, 0, 1, 0], [0, 0, 0, width])
     regions = ops.Add(
-        ops.Mul(step.value(1), np.array(keep, ops.dtype)), np.array(beside, ops.dtype)
+        ops.Mul(step.condition(1), np.array(keep, ops.dtype)), np.array(beside, ops.dtype)
     )
-    batch = ops.Mul(step.value(2), np.int64(0))
+    batch = ops.Mul(step.condition(2), np.int64(0))
     single = {"output_width": 1} if rows else {"output_height": 1}
     probe = replace(node, name=f"{node.name}/axis{axis}", attributes={**node.attributes, **single})
     made = ops.rerun(probe, [x, regions, batch])[0]
@@ -253,7 +253,7 @@ def affine_grid(op: Op) -> Structure:
     def weights(step: Step) -> tuple[Value, ...]:
         ops = step.ops
         still = np.eye(axes, axes + 1, dtype=ops.dtype)[None]
-        size = ops.Concat(ints(1), ops.Slice(step.value(1), ints(1), ints(axes + 2)), axis=0)
+        size = ops.Concat(ints(1), ops.Slice(step.condition(1), ints(1), ints(axes + 2)), axis=0)
         made = ops.rerun(replace(op.node, name=f"{op.node.name}/places"), [still, size])[0]
         places = ops.Transpose(ops.Squeeze(made, ints(0)), perm=[axes, *range(axes)])
         ones = ops.Add(ops.Mul(ops.Slice(places, ints(0), ints(1)), ops.zero()), ops.scalar(1))

@@ -48,7 +48,7 @@ def dft(op: Op) -> Structure:
         identity = ops.EyeLike(ops.Expand(ops.zero(), ops.Concat(count, count, axis=0)))
         inputs = [ops.Reshape(identity, ops.Concat(count, size, axis=0))]
         if op.has(1):
-            inputs.append(step.value(1))
+            inputs.append(step.condition(1))
         made = ops.rerun(_along_one(op), inputs)[0]
         return (ops.Reshape(made, ops.Concat(count, ints(-1), axis=0)),)
 
@@ -101,7 +101,7 @@ def stft(op: Op) -> Structure:
     def weights(step: Step) -> tuple[Value, ...]:
         ops = step.ops
         identity = np.eye(length, dtype=ops.dtype)[:, :, None]
-        inputs = [identity, *(step.value(i) if op.has(i) else None for i in range(1, 4))]
+        inputs = [identity, *(step.condition(i) if op.has(i) else None for i in range(1, 4))]
         probe = replace(op.node, name=f"{op.node.name}/kernel")
         made = ops.rerun(probe, inputs[: len(op.node.inputs)])[0]
         flat = ops.Reshape(made, ints(length, -1))

@@ -55,14 +55,14 @@ class Affine(Structure):
             return scaled, e.Neg(scaled)
 
         to_x, to_mean = ops.apply(
-            f"{step.node.name}/slope", text, m, step.value(GAMMA), step.value(VARIANCE)
+            f"{step.node.name}/slope", text, m, step.condition(GAMMA), step.condition(VARIANCE)
         )
         made = {X: to_x, BETA: m, MEAN: to_mean}
         if not step.holds:
             made |= self._of_scale(step, to_x)
         for i in _TERMS:
             if not step.carries(i):
-                term = ops.Mul(made[i], ops.Reshape(step.value(i), ints(*self.laid)))
+                term = ops.Mul(made[i], ops.Reshape(step.weighed(i), ints(*self.laid)))
                 step.book("constants", 0, ops.total(term, step.sample_axis()))
         return {i: [self._unlaid(step, i, r)] for i, r in made.items() if step.carries(i)}
 
@@ -75,7 +75,7 @@ class Affine(Structure):
             wide = e.Mul(e.Add(variance, e.scalar(self.epsilon)), e.scalar(-2))
             return e.ratio(grown, gamma), e.Div(grown, wide)
 
-        values = [step.value(i) for i in (X, GAMMA, MEAN, VARIANCE)]
+        values = [step.condition(i) for i in (X, GAMMA, MEAN, VARIANCE)]
         made = step.ops.apply(f"{step.node.name}/scale", text, to_x, *values)
         return dict(zip((GAMMA, VARIANCE), made, strict=True))
 
@@ -88,7 +88,7 @@ class Affine(Structure):
             scale = e.Div(gamma, e.Sqrt(e.Add(variance, e.scalar(self.epsilon))))
             return e.Mul(x, scale), beta, e.Neg(e.Mul(mean, scale))
 
-        values = [step.value(i) for i in self.values]
+        values = [step.weighed(i) if i in _TERMS else step.condition(i) for i in self.values]
         made = step.ops.apply(f"{step.node.name}/terms", text, *values)
         return dict(zip(_TERMS, made, strict=True))
 

@@ -33,7 +33,7 @@ class Product(Halves):
                     f"{step.node.name}/{step.method.products}/slope{i}",
                     text,
                     m,
-                    *(step.value(j) for j in self.operands if j != i),
+                    *(step.condition(j) for j in self.operands if j != i),
                 )
             ]
             for i in takers
@@ -60,13 +60,13 @@ class Quotient(Halves):
         if step.method.compares and step.carries(1):
             return self._compared(step)
         if step.carries(0):
-            pieces[0] = [ops.Div(m, step.value(1))]
+            pieces[0] = [ops.Div(m, step.condition(1))]
         if step.carries(1) and not step.is_gate(1) and not (step.holds and step.carries(0)):
 
             def text(e: Ops, m: Value, y: Value, b: Value) -> Value:
                 return e.Neg(e.Mul(m, e.Div(y, b)))
 
-            pieces[1] = [ops.apply(f"{name}/slope1", text, m, step.result(), step.value(1))]
+            pieces[1] = [ops.apply(f"{name}/slope1", text, m, step.result(), step.condition(1))]
         return pieces
 
     def _compared(self, step: Step) -> Pieces:
@@ -77,7 +77,7 @@ class Quotient(Halves):
             to_a = e.Mul(half, e.Add(e.Reciprocal(b), e.Reciprocal(b0)))
             return to_a, e.Neg(e.Div(e.Mul(half, e.Add(a, a0)), e.Mul(b, b0)))
 
-        values = [step.value(0), step.value(1)]
+        values = [step.condition(0), step.condition(1)]
         before = [step.before(i) if step.carries(i) else x for i, x in enumerate(values)]
         made = step.ops.apply(f"{step.node.name}/between", text, step.r[0], *values, *before)
         return {i: [piece] for i, piece in enumerate(made) if step.carries(i)}
@@ -101,7 +101,7 @@ class Remainder(Halves):
             def text(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
                 return e.Mul(m, e.Div(e.Sub(y, a), b))
 
-            values = (step.value(0), step.value(1), step.result())
+            values = (step.condition(0), step.condition(1), step.result())
             pieces[1] = [step.ops.apply(f"{step.node.name}/slope1", text, step.r[0], *values)]
         return pieces
 
@@ -119,7 +119,7 @@ class Power(Halves):
     def slopes(self, step: Step) -> Pieces:
         (m,) = step.r
         ops, name = step.ops, step.node.name
-        a, b, y = step.value(0), step.value(1), step.result()
+        a, b, y = step.condition(0), step.condition(1), step.result()
         pieces: dict[int, list[Value]] = {}
         if step.carries(0):
 
@@ -170,7 +170,7 @@ class Factors(Adjoint):
         whole = step.method.products == "whole"
         worth = step.ops.Mul(step.r[0], step.result())
         sent = (self.spread if whole else self.back)(step, worth)
-        return {0: [step.ops.apply(f"{step.node.name}/slope", Ops.ratio, sent, step.value(0))]}
+        return {0: [step.ops.apply(f"{step.node.name}/slope", Ops.ratio, sent, step.condition(0))]}
 
     def bends(self, step: Step) -> int:
         return CURVED

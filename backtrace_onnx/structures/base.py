@@ -38,8 +38,13 @@ class Step(Protocol):
     def r(self) -> Channels:
         """Relevance of the first output."""
 
-    def value(self, i: int) -> Value:
-        """Value of input `i`; floats in the dtype of the relevance."""
+    def weighed(self, i: int) -> Value:
+        """What input `i` contributes by: its value, or, where the method compares, the difference
+        to its value for the reference. Floats have the dtype of the relevance."""
+
+    def condition(self, i: int) -> Value:
+        """Value of input `i` as that which says how relevance is handed on: a weight, a mask, an
+        index, a statistic, the place at which a slope is taken. Floats as above."""
 
     def exact(self, i: int) -> Value:
         """Value of input `i` in its own dtype, as thresholds must be compared with it."""
@@ -48,7 +53,7 @@ class Step(Protocol):
         """Value of output `i`."""
 
     def before(self, i: int) -> Value:
-        """Value of input `i` in the run of the reference."""
+        """The condition `i` in the run of the reference."""
 
     def result_before(self) -> Value:
         """Value of the first output in the run of the reference."""
@@ -280,8 +285,13 @@ class _Floating:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._step, name)
 
-    def value(self, i: int) -> Value:
-        x = self._step.value(i)
+    def weighed(self, i: int) -> Value:
+        return self._as_float(i, self._step.weighed(i))
+
+    def condition(self, i: int) -> Value:
+        return self._as_float(i, self._step.condition(i))
+
+    def _as_float(self, i: int, x: Value) -> Value:
         return self._float(x) if i in self._operands else x
 
     def result(self, i: int = 0) -> Value:

@@ -47,7 +47,7 @@ class Function(Structure):
         return {0: step.r}
 
     def slopes(self, step: Step) -> Pieces:
-        ops, x, y = step.ops, step.value(0), step.result()
+        ops, x, y = step.ops, step.condition(0), step.result()
         (m,) = step.r
         functions = step.method.functions
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
@@ -55,7 +55,8 @@ class Function(Structure):
             times = self._switched if self.switches and step.bounded else self._times
             return {0: [ops.apply(key, times, x, y, m)], **self._of_parameters(step)}
         parameters = [
-            step.value(i) if step.node.inputs[i] else None for i in range(1, len(step.node.inputs))
+            step.condition(i) if step.node.inputs[i] else None
+            for i in range(1, len(step.node.inputs))
         ]
         if step.method.functions == "rescale":
             between = secant_between(self._forward(step), self.derivative)
@@ -89,7 +90,7 @@ class Function(Structure):
                 return e.Mul(m, slope(e, x, y, p))
 
             key = f"{step.node.name}/parameter{i}"
-            values = (step.value(0), step.result(), step.value(i), step.r[0])
+            values = (step.condition(0), step.result(), step.condition(i), step.r[0])
             pieces[i] = [step.ops.apply(key, text, *values)]
         return pieces
 

@@ -80,7 +80,7 @@ class Linear(Structure):
         # A gate shuts one side of the contributions, so that both sides must be known apart.
         reading: Reading = "split" if step.gate else step.policy.reading
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
-        steering = [step.value(i) for i in self.steering]
+        steering = [step.condition(i) for i in self.steering]
         factors, known = self.read_factors(step, steering)
         key = f"{step.node.name}/{reading}"
         p, n = self._masses(step, reading, factors, known, steering)
@@ -107,8 +107,8 @@ class Linear(Structure):
             return self._shared_slopes(step, step.sharing.policy)
         ops, shared = step.ops, step.method.products == "shared"
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
-        steering = [step.value(i) for i in self.steering]
-        factors, _ = self.read_factors(step, steering)
+        steering = [step.condition(i) for i in self.steering]
+        factors = self._multipliers(step, readings, steering)
         m = step.stabilised()
         if self.bias is not None:
             absorbed = ops.Mul(m, self._bias(ops))
@@ -123,7 +123,7 @@ class Linear(Structure):
         """Slopes that share as a policy does: where PULL = x+ A + x- B they are A and -B."""
         ops = step.ops
         readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
-        steering = [step.value(i) for i in self.steering]
+        steering = [step.condition(i) for i in self.steering]
         factors, known = self.read_factors(step, steering)
         p, n = self._masses(step, policy.reading, factors, known, steering)
         r = ops.Mul(step.r[0], ops.scalar(1 / len(readings)))
@@ -148,8 +148,25 @@ class Linear(Structure):
             step.method.products == "whole" and (several or self.degree > 1)
         )
 
+    def _multipliers(
+        self, step: Step, readings: Sequence[int], steering: Sequence[Value]
+    ) -> list[Value | None]:
+        """What the factors that are read are multiplied by; None for one that multiplies none."""
+        factors: list[Value | None] = [
+            step.condition(i) if any(j != k for j in readings) else None
+            for k, i in enumerate(self.factors)
+        ]
+        if self.inner is not None and factors[0] is not None:
+            factors[0] = self._inner(step, self.inner, factors[0], steering)
+        return [*factors, *(self.weights(step) if self.weights else ())]
+
     def _slope(
-        self, step: Step, k: int, m: Value, factors: Sequence[Value], steering: Sequence[Value]
+        self,
+        step: Step,
+        k: int,
+        m: Value,
+        factors: Sequence[Value | None],
+        steering: Sequence[Value],
     ) -> Value:
         """The adjoint in factor k, whole."""
         shape, key = step.shape(self.factors[k]), f"{step.node.name}/slope{k}"
@@ -165,11 +182,11 @@ class Linear(Structure):
         def chained(e: Ops, m: Value, shape: Value, x: Value, y: Value, *xs: Value) -> Value:
             return chain(e, x, y, m, lambda g: adjoint(e, g, shape, *xs))
 
-        x, y = step.value(self.factors[k]), step.result()
+        x, y = step.condition(self.factors[k]), step.result()
         return step.ops.apply(key, chained, m, shape, x, y, *others, *steering)
 
     def masses(self, step: Step) -> tuple[Value, Value | None]:
-        steering = [step.value(i) for i in self.steering]
+        steering = [step.condition(i) for i in self.steering]
         return self._masses(step, "split", *self.read_factors(step, steering), steering)
 
     def raised(self, ops: Ops, constant: Value) -> Linear:
@@ -199,14 +216,19 @@ class Linear(Structure):
         return made if isinstance(made, tuple) else (made, None)
 
     def read_factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
-        factors = [step.value(i) for i in self.factors]
+        """Values of the factors, and which of them have no negative entry."""
+        factors = [step.weighed(i) if step.carries(i) else step.condition(i) for i in self.factors]
         known = [step.nonnegative(i) for i in self.factors]
         if self.inner is not None:
-            key = f"{step.node.name}/inner"
-            factors[0] = step.ops.apply(key, self.inner, factors[0], *steering)
+            factors[0] = self._inner(step, self.inner, factors[0], steering)
             known[0] = False
         extra = self.weights(step) if self.weights else ()
         return [*factors, *extra], known + [self.positive or _is_nonnegative(w) for w in extra]
+
+    def _inner(
+        self, step: Step, inner: Callable[..., Value], x: Value, steering: Sequence[Value]
+    ) -> Value:
+        return step.ops.apply(f"{step.node.name}/inner", inner, x, *steering)
 
     def _pull(
         self,
@@ -260,7 +282,7 @@ class Linear(Structure):
             return tuple(pulled) if len(pulled) > 1 else pulled[0]
 
         others = [None if j == k else f for j, f in enumerate(factors)]
-        others += [step.value(i) for i in self.steering]
+        others += [step.condition(i) for i in self.steering]
         made = step.ops.apply(f"{key}/pull{k}", text, a_p, a_n, shape, *others)
         return dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
 

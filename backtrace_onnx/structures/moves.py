@@ -114,7 +114,7 @@ class Chosen(Movement):
     broadcasts: tuple[int, ...] = (1, 2)
 
     def propagate(self, step: Step) -> Pieces:
-        ops, condition = step.ops, step.value(0)
+        ops, condition = step.ops, step.condition(0)
         return {
             1: [ops.Where(condition, r, ops.zero()) for r in step.r],
             2: [ops.Where(condition, ops.zero(), r) for r in step.r],
@@ -192,7 +192,7 @@ class Moves(Movement):
             elif i in self.fill:
                 inputs.append(np.asarray(-1, self.dtype))
             else:
-                value = step.value(i) if name else None
+                value = step.condition(i) if name else None
                 inputs.append(ops.Cast(value, to=self.types[i]) if i in self.types else value)
         made = ops.rerun(_overridden(node, self.overrides), inputs)
         return [x if x is None else ops.Cast(x, to=7) for x in made]

@@ -45,7 +45,7 @@ class Normalisation(Structure):
         if self.scale is not None:
             m = ops.Mul(m, self.scale(step))
             m = ops.Mul(m, ops.scalar(0.5)) if SCALE in pieces and self._shares(step) else m
-        key, x = f"{step.node.name}/{'held' if step.holds else 'whole'}", step.value(0)
+        key, x = f"{step.node.name}/{'held' if step.holds else 'whole'}", step.condition(0)
         pieces[0] = [ops.apply(key, self._text(held=step.holds), x, m)]
         return pieces
 
@@ -72,7 +72,7 @@ class Normalisation(Structure):
                 return e.Mul(e.Mul(m, part), e.Reshape(e.Mul(centre, inverse), e.Shape(x)))
 
             part = ops.scalar(0.5 if self._shares(step) else 1.0)
-            grown = ops.apply(f"{step.node.name}/scale", text, step.value(0), m, part)
+            grown = ops.apply(f"{step.node.name}/scale", text, step.condition(0), m, part)
             pieces[SCALE] = [_laid_back(step, SCALE, grown, self.scale(step))]
         return pieces
 
@@ -134,7 +134,7 @@ class LocalResponse(Structure):
 
     def slopes(self, step: Step) -> Pieces:
         key = f"{step.node.name}/{'held' if step.holds else 'whole'}"
-        return {0: [step.ops.apply(key, self._text(held=step.holds), step.value(0), step.r[0])]}
+        return {0: [step.ops.apply(key, self._text(held=step.holds), step.condition(0), step.r[0])]}
 
     def bends(self, step: Step) -> int:
         return CURVED

@@ -57,7 +57,7 @@ class Occurrences(Structure):
         ops = step.ops
         if any(grams.terms.dtype.kind == "O" for grams in self.grams):
             ops.require(19, "comparing texts")
-        cover = ops.apply(f"{step.node.name}/cover", self._cover, step.value(0))
+        cover = ops.apply(f"{step.node.name}/cover", self._cover, step.condition(0))
         sent: Channels = []
         for channel, r in enumerate(step.r):
             piece = ops.Reshape(self._shared(ops, r, cover), step.shape(0))

@@ -67,13 +67,17 @@ class CellProduct:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.step, name)
 
-    def value(self, i: int) -> Value:
+    def weighed(self, i: int) -> Value:
+        """What x (0), weight (1) or bias (2) contributes by."""
+        return self.condition(i)
+
+    def condition(self, i: int) -> Value:
         """The value of x (0), weight (1) or bias (2)."""
         return (self.x, self.weight, self.bias)[i]
 
     def shape(self, i: int) -> Value:
         """The shape of x (0), weight (1) or bias (2), int64[rank]."""
-        return self.ops.shape(self.value(i))
+        return self.ops.shape(self.condition(i))
 
     def result(self, i: int = 0) -> Value:
         """The value of the product, z."""

@@ -67,7 +67,7 @@ class _Inputs:
             takes=frozenset(i for i in range(P + 1) if self.has(i) and step.carries(i)),
             alone=self.kind.alone,
             lengths=self.lengths,
-            x=step.value(X),
+            x=step.weighed(X),
             y=self.ops.Gather(self.y, np.int64(d), axis=1),
             weights=(self.part(W, d), self.part(R, d)),
             biases=(self.part(B, d, 0, rows), self.part(B, d, rows, 2 * rows)),
@@ -87,7 +87,7 @@ class _Inputs:
         """Input `i` of direction `d`, from `first` to `last`, in `shape` if given."""
         if not self.has(i):
             return None
-        value = self.step.value(i)
+        value = self.step.condition(i)
         if isinstance(value, Constant):
             array = value.array[d, first:last]
             array = array.reshape(shape) if shape else array
@@ -104,13 +104,13 @@ class _Inputs:
         if node.outputs[Y]:
             return self.step.result(Y)
         asked = replace(node, outputs=("Y", *node.outputs[1:]))
-        given = [self.step.value(i) if self.has(i) else None for i in range(len(node.inputs))]
+        given = [self.step.condition(i) if self.has(i) else None for i in range(len(node.inputs))]
         return self.ops.rerun(asked, given)[Y]
 
     @property
     def lengths(self) -> Value | None:
         """Steps of every sequence, int64[batch]; None: all of them."""
-        return self.ops.Cast(self.step.value(LENGTHS), to=7) if self.has(LENGTHS) else None
+        return self.ops.Cast(self.step.condition(LENGTHS), to=7) if self.has(LENGTHS) else None
 
     def incoming(self, i: int, d: int) -> Channels | None:
         """Relevance of output `i` in direction `d`; None where none reached it."""

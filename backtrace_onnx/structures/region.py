@@ -83,7 +83,7 @@ class Region(Structure):
         def text(e: Ops, x: Value, m: Value) -> Value:
             return self._chain(e, inner, x, m)
 
-        return {0: [step.ops.apply(key, text, step.value(0), m)]}
+        return {0: [step.ops.apply(key, text, step.condition(0), m)]}
 
     def bends(self, step: Step) -> int:
         return CURVED if self.kind in ("softmax", "normalisation", "other") else 0
@@ -102,7 +102,7 @@ class Region(Structure):
         def forward(e: Ops, x: Value) -> Value:
             return self._run(e, x)[self.members[-1].outputs[0]]
 
-        key, (x, y) = f"{step.node.name}/secant", (step.value(0), step.result())
+        key, (x, y) = f"{step.node.name}/secant", (step.condition(0), step.result())
         if step.method.compares:
             given = (x, y, step.before(0), step.result_before(), m)
             return step.ops.apply(f"{key}/between", secant_between(forward, derivative), *given)
@@ -229,7 +229,10 @@ class _Member:
     def stabilised(self) -> Value:
         return self.r[0]
 
-    def value(self, i: int) -> Value:
+    def weighed(self, i: int) -> Value:
+        return self.condition(i)
+
+    def condition(self, i: int) -> Value:
         return self._values[self.node.inputs[i]]
 
     def tensor(self, name: str) -> Value:
@@ -239,7 +242,7 @@ class _Member:
         return self._values[self.node.outputs[i]]
 
     def shape(self, i: int) -> Value:
-        return self.ops.Shape(self.value(i))
+        return self.ops.Shape(self.condition(i))
 
     def carries(self, i: int) -> bool:
         return self.node.inputs[i] in self._region.carriers

@@ -81,9 +81,9 @@ class Combined(Structure):
     def _terms(self, step: Step) -> Pieces:
         ops, policy = step.ops, step.policy
         data = [i for i in (UPDATES, DATA) if step.carries(i)]
-        parts = {i: ops.parts(step.value(i), policy.reading, step.nonnegative(i)) for i in data}
+        parts = {i: ops.parts(step.weighed(i), policy.reading, step.nonnegative(i)) for i in data}
         negative = {i: part[-1] for i, part in parts.items() if -1 in part}
-        fixed = {i: step.value(i) for i in (DATA, UPDATES) if i not in data}
+        fixed = {i: step.weighed(i) for i in (DATA, UPDATES) if i not in data}
         p = self._laid(step, {i: part[1] for i, part in parts.items()})
         n = self._laid(step, negative) if negative else None
         bias = self._laid(step, fixed) if fixed else None
@@ -96,14 +96,14 @@ class Combined(Structure):
             for i in data:  # data last: it may be weighed in the memory of the coefficients
                 here = {sign: self._at(step, i, a) for sign, a in signed.items()}
                 known = step.nonnegative(i)
-                pieces[i].append(ops.weigh(step.value(i), here, policy.reading, known))
+                pieces[i].append(ops.weigh(step.weighed(i), here, policy.reading, known))
         return pieces
 
     def _winners(self, step: Step) -> dict[int, Value]:
         """1 where an operand equals the result."""
         ops, best = step.ops, step.result()
         return {
-            i: ops.Cast(ops.Equal(step.value(i), self._at(step, i, best)), to=ops.float_type)
+            i: ops.Cast(ops.Equal(step.condition(i), self._at(step, i, best)), to=ops.float_type)
             for i in (DATA, UPDATES)
         }
 
@@ -123,8 +123,8 @@ class Combined(Structure):
             operands[i] if i in operands else step.ops.Expand(step.ops.zero(), step.shape(i))
             for i in (DATA, UPDATES)
         )
-        return self.way.add(step.ops, data, step.value(INDICES), updates)
+        return self.way.add(step.ops, data, step.condition(INDICES), updates)
 
     def _at(self, step: Step, i: int, x: Value) -> Value:
         """`x`, shaped like the result, at the places of operand `i`."""
-        return x if i == DATA else self.way.read(step.ops, x, step.value(INDICES))
+        return x if i == DATA else self.way.read(step.ops, x, step.condition(INDICES))

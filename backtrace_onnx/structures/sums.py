@@ -63,7 +63,7 @@ class Shifted(Structure):
         return self.linear.leaves(step)
 
     def _shift(self, step: Step) -> Value:
-        value = step.ops.Mul(step.value(self.shift), step.ops.scalar(self.scale))
+        value = step.ops.Mul(step.weighed(self.shift), step.ops.scalar(self.scale))
         return step.ops.Reshape(value, ints(*self.laid)) if self.laid else value
 
 
@@ -108,7 +108,8 @@ class Terms(Structure):
         fixed = [self._signed(step, i, len(others)) for i in others]
         bias = step.ops.sum(fixed) if fixed else None
         terms = [
-            Term(self.signs[i], step.value(i), step.nonnegative(i), step.infinite(i)) for i in data
+            Term(self.signs[i], step.weighed(i), step.nonnegative(i), step.infinite(i))
+            for i in data
         ]
         pieces, shared = step.ops.share_terms(step.policy, terms, bias, step.r, step.sample_axis())
         for channel in range(len(step.r)):
@@ -123,7 +124,7 @@ class Terms(Structure):
         m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
         sides = {1: m, -1: ops.Neg(m)}
         for i in self.values:
-            if not step.carries(i):
+            if not step.carries(i) and not step.method.compares:
                 absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
                 step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
@@ -135,19 +136,19 @@ class Terms(Structure):
 
         key = f"{step.node.name}/over"
         return {
-            i: [ops.apply(f"{key}{i}", Ops.ratio, piece, step.value(i))]
+            i: [ops.apply(f"{key}{i}", Ops.ratio, piece, step.weighed(i))]
             for i, (piece,) in pieces.items()
         }
 
     def _finite(self, step: Step, i: int) -> Value:
         """A term; 0 where it is infinite, as masks are."""
-        x, ops = step.value(i), step.ops
+        x, ops = step.weighed(i), step.ops
         return ops.Where(ops.IsInf(x), ops.zero(), x) if step.infinite(i) else x
 
     def masses(self, step: Step) -> tuple[Value, Value | None]:
         ops = step.ops
         signed = [
-            step.value(i) if self.signs[i] > 0 else ops.Neg(step.value(i))
+            step.weighed(i) if self.signs[i] > 0 else ops.Neg(step.weighed(i))
             for i in self.values
             if step.carries(i)
         ]
@@ -157,7 +158,7 @@ class Terms(Structure):
     def _signed(self, step: Step, i: int, count: int) -> Value:
         """One of `count` terms that are no data. Their sum is finite: an infinite one would leave
         its unit no share at all."""
-        x = step.value(i)
+        x = step.weighed(i)
         if step.infinite(i) or count > 1:
             most = float(np.finfo(step.ops.dtype).max) / count
             x = step.ops.Clip(x, step.ops.scalar(-most), step.ops.scalar(most))

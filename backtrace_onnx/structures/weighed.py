@@ -44,7 +44,7 @@ def weighed_anew(linear: LinearNode, step: Step) -> Pieces:
     """
     ops, how = step.ops, step.sharing
     readings = [k for k, i in enumerate(linear.factors) if step.carries(i)]
-    steering = [step.value(j) for j in linear.steering]
+    steering = [step.condition(j) for j in linear.steering]
     factors, _ = linear.read_factors(step, steering)
     worth = ops.Mul(step.r[0], step.result())
     r = ops.Mul(worth, ops.scalar(1 / len(readings)))

@@ -33,7 +33,7 @@ class Winner(Movement):
         if self.kept is not None:
             shape = self.kept(step)
             best, r = ops.Reshape(best, shape), [ops.Reshape(x, shape) for x in r]
-        return {0: [ops.split_ties(step.value(0), best, x, self.axes) for x in r]}
+        return {0: [ops.split_ties(step.condition(0), best, x, self.axes) for x in r]}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class ElementwiseWinner(Movement):
 
     def propagate(self, step: Step) -> Pieces:
         ops, best = step.ops, step.result()
-        wins = [ops.Cast(ops.Equal(step.value(i), best), to=ops.float_type) for i in self.values]
+        wins = [
+            ops.Cast(ops.Equal(step.condition(i), best), to=ops.float_type) for i in self.values
+        ]
         ties = ops.Max(ops.sum(wins), ops.scalar(1))
         shares = [ops.Div(r, ties) for r in step.r]
         return {i: [ops.Mul(win, share) for share in shares] for i, win in enumerate(wins)}
@@ -75,5 +77,5 @@ class WindowWinner(Movement):
     def propagate(self, step: Step) -> Pieces:
         if step.outgoing[0] is None:
             return {}
-        x, best = step.value(0), step.result()
+        x, best = step.condition(0), step.result()
         return {0: [step.ops.split_windows(x, best, r, self.window) for r in step.r]}
