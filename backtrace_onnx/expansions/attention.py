@@ -1,4 +1,4 @@
-"""Attention of com.microsoft: with its projections, of projected heads, and of one new token.
+"""Attention of com.microsoft: of projections, of projected heads, of one new token, in a window.
 
 Masks and their values are those of onnxruntime's operator documentation (ContribOperators.md):
 `mask_index` and `key_padding_mask` add `mask_filter_value`, `unidirectional` the lowest number.
@@ -6,30 +6,24 @@ Masks and their values are those of onnxruntime's operator documentation (Contri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attention_core import (
-    attend,
-    causal,
-    heads,
-    hidden,
-    joined,
-    length,
-    merged,
-    within,
-)
+import numpy as np
+
+from backtrace_onnx.expansions import attention_core as core
 from backtrace_onnx.expansions.phrases import (
     INT32,
+    fixed,
     known_size,
+    length,
     named,
     parts,
     place,
+    places,
     size_of,
-    total,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
 
 _ORDERS = {
     "Attention": "x weights bias mask past added past_length",
@@ -38,26 +32,30 @@ _ORDERS = {
     "cache_indirection",
     "DecoderMaskedMultiHeadAttention": "query key value mask added past_key past_value past_length "
     "beams cache_indirection bias",
+    "DecoderAttention": "query key q_weights kv_weights bias mask key_cache value_cache crossing "
+    "cached stateful padded",
+    "LongformerAttention": "x weights bias mask global_weights global_bias flags",
 }
 """Inputs in their order."""
+
+
+def _inputs(op: Op, inputs: tuple[Value, ...]) -> SimpleNamespace:
+    """Inputs by name. Raises RuleError for caches that a loop writes in place or beams share."""
+    x = named(_ORDERS[op.node.op_type], inputs)
+    buffers = (getattr(x, name, None) for name in ("past_length", "cache_indirection"))
+    if op.attribute("past_present_share_buffer", 0) or any(b is not None for b in buffers):
+        raise RuleError("a cache that is written in place or shared among beams has no expansion")
+    return x
 
 
 @microsoft("Attention", "DecoderMaskedSelfAttention")
 def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v of the projections of x, which may be one new token."""
-    x = named(_ORDERS[op.node.op_type], inputs)
-    _refuse_buffers(op, x)
+    x = _inputs(op, inputs)
     if op.attribute("do_rotary", 0):
         raise RuleError("do rotary has no expansion")
     projected, features = projections(e, op, x.x, x.weights, x.bias)
     return attended(e, op, projected, features, mask=x.mask, past=x.past, added=x.added)
-
-
-def _refuse_buffers(op: Op, x: SimpleNamespace) -> None:
-    """Raises RuleError for caches that a decoding loop writes in place or shares among beams."""
-    buffers = (getattr(x, name, None) for name in ("past_length", "cache_indirection"))
-    if op.attribute("past_present_share_buffer", 0) or any(b is not None for b in buffers):
-        raise RuleError("a cache that is written in place or shared among beams has no expansion")
 
 
 def projections(
@@ -66,10 +64,15 @@ def projections(
     """Queries, keys and values of x, and their numbers of features."""
     features = list(op.attribute("qkv_hidden_sizes", ()))
     features = features or [size_of(op, place(op, weights)) // 3] * 3
-    cuts = parts(e, op, weights, features)
-    offsets = [None] * 3 if bias is None else parts(e, op, bias, features)
-    projected = [total(e, e.MatMul(x, w), b) for w, b in zip(cuts, offsets, strict=True)]
-    return projected, features
+    projected = [e.MatMul(x, w) for w in parts(e, op, weights, features)]
+    return biased(e, op, projected, bias, features), features
+
+
+def biased(e: Ops, op: Op, xs: list[Value], bias: Value, features: Sequence[int]) -> list[Value]:
+    """Queries, keys and values plus their parts of the bias."""
+    if bias is None:
+        return xs
+    return [x + b for x, b in zip(xs, parts(e, op, bias, features), strict=True)]
 
 
 def attended(
@@ -90,15 +93,15 @@ def attended(
         added: what is added to the scores.
     """
     count = op.attribute("num_heads")
-    q, k, v = (heads(e, part, count) for part in projected)
+    q, k, v = (core.heads(e, part, count) for part in projected)
     if past is not None:
-        k, v = (joined(e, e.Gather(past, ints(i)[0], axis=0), x) for i, x in enumerate((k, v)))
+        k, v = (core.joined(e, e.Gather(past, np.int64(i)), x) for i, x in enumerate((k, v)))
     masking, scale = _masking(e, op, mask, q, k), op.attribute("scale")
-    y = attend(e, q, k, v, added, masking, scale=scale, size=features[0] // count).y
+    y = core.attend(e, q, k, v, added, masking, scale=scale, size=features[0] // count).y
     present = None
     if op.names(1):
         present = e.Concat(e.Unsqueeze(k, ints(0)), e.Unsqueeze(v, ints(0)), axis=0)
-    return merged(e, y), present
+    return core.merged(e, y), present
 
 
 def _masking(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
@@ -106,9 +109,9 @@ def _masking(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
     made = None
     if mask is not None:
         score = e.scalar(op.attribute("mask_filter_value", -10000.0))
-        made = hidden(e, _kept(e, op, mask, q, k), score)
+        made = core.hidden(e, _kept(e, op, mask, q, k), score)
     if op.attribute("unidirectional", 0):
-        made = hidden(e, causal(e, length(e, q), length(e, k)), otherwise=made)
+        made = core.hidden(e, core.causal(e, length(e, q), length(e, k)), otherwise=made)
     return made
 
 
@@ -116,38 +119,81 @@ def _kept(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
     """bool[samples, 1, 1 or queries, keys]: which keys a mask leaves."""
     rank = op.rank(place(op, mask))
     if rank == 1:
-        return within(e, mask, e.Shape(q, start=0, end=1), length(e, k))
+        return core.within(e, mask, e.Shape(q, start=0, end=1), length(e, k))
     if rank not in (2, 3):
         raise RuleError(f"onnxruntime's CPU does not run a mask of rank {rank}")
-    keep = e.Greater(e.Cast(mask, to=INT32), ints(0).astype("int32")[0])
-    return e.Unsqueeze(keep, ints(1, 2) if rank == 2 else ints(1))
+    return e.Unsqueeze(e.Cast(mask, to=INT32) > np.int32(0), ints(1, 2) if rank == 2 else ints(1))
 
 
 @microsoft("MultiHeadAttention", "DecoderMaskedMultiHeadAttention")
 def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T * scale + mask) v of projected queries, keys and values."""
-    x = named(_ORDERS[op.node.op_type], inputs)
+    x = _inputs(op, inputs)
     if x.key is None or op.rank(0) != 3 or op.rank(1) not in (3, 4):
         raise RuleError(
             "packed queries, keys and values have no expansion; onnxruntime's CPU does not run them"
         )
-    _refuse_buffers(op, x)
-    count, features = op.attribute("num_heads"), known_size(op, 0)
-    q, k, v = _biased(e, op, [x.query, x.key, x.value], x.bias)
-    q = heads(e, q, count)
-    if op.rank(1) == 3:
-        k, v = heads(e, k, count), heads(e, v, count)
-    k, v = joined(e, x.past_key, k), joined(e, x.past_value, v)
-    masking, of_head = _masking(e, op, x.mask, q, k), features and features // count
-    made = attend(e, q, k, v, x.added, masking, scale=op.attribute("scale"), size=of_head)
-    return merged(e, made.y), k, v, made.weights
-
-
-def _biased(e: Ops, op: Op, xs: list[Value], bias: Value) -> list[Value]:
-    """Queries, keys and values plus their parts of the bias."""
-    if bias is None:
-        return xs
-    if any(op.rank(i) != 3 for i in range(3)):
+    count, features, by_heads = op.attribute("num_heads"), known_size(op, 0), op.rank(1) == 4
+    if x.bias is not None and by_heads:
         raise RuleError("a bias of keys that are laid out by heads has no expansion")
-    offsets = parts(e, op, bias, [size_of(op, i) for i in range(3)])
-    return [e.Add(x, offset) for x, offset in zip(xs, offsets, strict=True)]
+    widths = [] if x.bias is None else [size_of(op, i) for i in range(3)]
+    q, k, v = biased(e, op, [x.query, x.key, x.value], x.bias, widths)
+    q = core.heads(e, q, count)
+    if not by_heads:
+        k, v = core.heads(e, k, count), core.heads(e, v, count)
+    k, v = core.joined(e, x.past_key, k), core.joined(e, x.past_value, v)
+    masking, of_head = _masking(e, op, x.mask, q, k), features and features // count
+    made = core.attend(e, q, k, v, x.added, masking, scale=op.attribute("scale"), size=of_head)
+    return core.merged(e, made.y), k, v, made.weights
+
+
+@microsoft("DecoderAttention")
+def decoder_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
+    """Softmax(q k^T / sqrt(size) + mask) v, tokens before samples, with or without a cache."""
+    x = _inputs(op, inputs)
+    crossing, cached, stateful, padded = (bool(fixed(op, i).any()) for i in range(8, 12))
+    reads_cache = cached and stateful
+    count, features = op.attribute("num_heads"), size_of(op, 2)
+    of_q, of_k, of_v = parts(e, op, x.bias, [features] * 3)
+
+    def projected(tokens: Value, weights: Value, offset: Value) -> Value:
+        by_sample = e.Transpose(tokens, perm=[1, 0, 2])
+        return core.heads(e, e.MatMul(by_sample, weights) + offset, count)
+
+    q = projected(x.query, x.q_weights, of_q)
+    if reads_cache and crossing:  # the encoder's keys are the same for every token
+        k, v = x.key_cache, x.value_cache
+    else:
+        source, weights = x.key if crossing else x.query, parts(e, op, x.kv_weights, [features] * 2)
+        k, v = (projected(source, w, b) for w, b in zip(weights, (of_k, of_v), strict=True))
+        if reads_cache:
+            k, v = core.joined(e, x.key_cache, k), core.joined(e, x.value_cache, v)
+    masking = None
+    if padded and x.mask is not None:
+        masking = core.hidden(e, e.Not(e.Unsqueeze(x.mask, ints(1, 2))))
+    y = core.merged(e, core.attend(e, q, k, v, masking, size=features // count).y)
+    return e.Transpose(y, perm=[1, 0, 2]), k, v
+
+
+@microsoft("LongformerAttention")
+def longformer_attention(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Softmax(q k^T * scale + mask) v over a window and the global tokens, over all for these.
+
+    Beltagy, Peters and Cohan, Longformer (2020). Written densely: its cost grows with the square
+    of the length. Masked tokens attend to nothing.
+    """
+    x, count = _inputs(op, inputs), op.attribute("num_heads")
+    near, far = (
+        [core.heads(e, part, count) for part in projections(e, op, x.x, weights, bias)[0]]
+        for weights, bias in ((x.weights, x.bias), (x.global_weights, x.global_bias))
+    )
+    size = size_of(op, 1) // 3 // count
+    at = places(e, length(e, near[0]))
+    apart = e.Abs(e.Unsqueeze(at, ints(0)) - e.Unsqueeze(at, ints(1)))
+    everywhere = x.flags > np.int32(0)
+    seen = (apart <= np.int64(op.attribute("window"))) | e.Unsqueeze(everywhere, ints(1, 2))
+    masking = e.Unsqueeze(x.mask, ints(1, 2))
+    local = core.attend(e, *near, core.hidden(e, seen, otherwise=masking), size=size).y
+    full = core.attend(e, *far, masking, size=size).y
+    y = e.Where(e.Unsqueeze(everywhere, ints(1, 3)), full, local)
+    return core.merged(e, e.Where(e.Unsqueeze(x.mask < e.zero(), ints(1, 3)), e.zero(), y))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.expansions.phrases import INT64, places, total
-from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+from backtrace_onnx.expansions.registry import Ops, Value, ints
 
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
 
@@ -63,20 +63,23 @@ def attend(
     turned = e.Transpose(k, perm=[0, 1, 3, 2])
     raw = limited = _product(e, scaled(e, q, scale, size), turned, groups)
     if cap:
-        limited = e.Mul(e.Tanh(e.Div(raw, e.scalar(cap))), e.scalar(cap))
+        limited = e.Tanh(raw / cap) * cap
     masked = total(e, limited, *added)
-    weights = _softmax(e, masked, sink)
+    if sink is None:
+        weights = e.Softmax(masked, axis=-1)
+    else:  # counted among the keys, and then left out again
+        column = e.Slice(masked, ints(0), ints(1), ints(3)) * e.zero()
+        column += e.Reshape(sink, ints(1, -1, 1, 1))
+        made = e.Softmax(e.Concat(masked, column, axis=3), axis=-1)
+        weights = e.Slice(made, ints(0), ints(-1), ints(3))
     return Attended(_product(e, weights, v, groups), raw, limited, masked, weights)
 
 
 def scaled(e: Ops, q: Value, scale: float | None, size: int | None) -> Value:
     """q * scale; by default q / sqrt(size), whatever size its last axis has."""
-    if scale:
-        return e.Mul(q, e.scalar(scale))
-    if size is not None:
-        return e.Mul(q, e.scalar(1 / sqrt(size)))
-    computed = e.Cast(e.Shape(q, start=-1), to=e.float_type)
-    return e.Div(q, e.Sqrt(computed))
+    if scale or size is not None:
+        return q * (scale or 1 / sqrt(size or 1))
+    return q / e.Sqrt(e.Cast(e.Shape(q, start=-1), to=e.float_type))
 
 
 def _product(e: Ops, a: Value, b: Value, groups: tuple[int, int] | None) -> Value:
@@ -86,16 +89,6 @@ def _product(e: Ops, a: Value, b: Value, groups: tuple[int, int] | None) -> Valu
     count, few = groups
     made = e.MatMul(e.Reshape(a, ints(0, few, -1, 0)), b)
     return e.Reshape(made, ints(0, count, -1, 0))
-
-
-def _softmax(e: Ops, scores: Value, sink: Value) -> Value:
-    """Softmax over the keys, among which the sink is counted and then left out again."""
-    if sink is None:
-        return e.Softmax(scores, axis=-1)
-    column = e.Mul(e.Slice(scores, ints(0), ints(1), ints(3)), e.zero())
-    column = e.Add(column, e.Reshape(sink, ints(1, -1, 1, 1)))
-    made = e.Softmax(e.Concat(scores, column, axis=3), axis=-1)
-    return e.Slice(made, ints(0), ints(-1), ints(3))
 
 
 # Layouts ----------------------------------------------------------------------------------------
@@ -111,11 +104,6 @@ def merged(e: Ops, x: Value) -> Value:
     return e.Reshape(e.Transpose(x, perm=[0, 2, 1, 3]), ints(0, 0, -1))
 
 
-def length(e: Ops, x: Value) -> Value:
-    """Number of tokens of x[samples, heads, tokens, size], a scalar."""
-    return e.Squeeze(e.Shape(x, start=2, end=3), ints(0))
-
-
 def joined(e: Ops, past: Value, new: Value) -> Value:
     """Keys or values of earlier tokens, if there are any, and of new ones."""
     return new if past is None else e.Concat(past, new, axis=2)
@@ -126,9 +114,7 @@ def joined(e: Ops, past: Value, new: Value) -> Value:
 
 def causal(e: Ops, queries: Value, keys: Value) -> Value:
     """bool[queries, keys]: no key later than its query; the last query is at the last key."""
-    first = e.Sub(keys, queries)
-    at = e.Unsqueeze(e.Range(first, keys, np.int64(1)), ints(1))
-    return e.LessOrEqual(places(e, keys), at)
+    return places(e, keys) <= e.Unsqueeze(e.Range(keys - queries, keys, np.int64(1)), ints(1))
 
 
 def lowest(e: Ops) -> npt.NDArray[np.generic]:
@@ -153,8 +139,6 @@ def within(e: Ops, mask: Value, samples: Value, keys: Value) -> Value:
     """bool[samples, 1, 1, keys] of a vector: ends of the samples, then perhaps their starts."""
     both = e.Concat(e.Cast(mask, to=INT64), e.Expand(ints(0), samples), axis=0)
     ends = e.Unsqueeze(e.Slice(both, ints(0), samples, ints(0)), ints(1))
-    twice = e.Add(samples, samples)
-    starts = e.Unsqueeze(e.Slice(both, samples, twice, ints(0)), ints(1))
+    starts = e.Unsqueeze(e.Slice(both, samples, samples + samples, ints(0)), ints(1))
     at = places(e, keys)
-    keep = e.And(e.Less(at, ends), e.GreaterOrEqual(at, starts))
-    return e.Unsqueeze(keep, ints(1, 2))
+    return e.Unsqueeze((at < ends) & (at >= starts), ints(1, 2))

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.backends.texts import write_node
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.phrases import Array, fixed, fixed_or_none, total
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
+from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, microsoft
 from backtrace_onnx.model.sessions import make_session
-from backtrace_onnx.ops.vocabulary import Constant
 
 # Numbers in bytes -------------------------------------------------------------------------------
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.phrases import given
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints
 
 
 @expansion("DeformConv")

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from backtrace_onnx.expansions.phrases import INT32, INT64, named, places
+from backtrace_onnx.expansions.phrases import INT32, INT64, length, named, places
 from backtrace_onnx.expansions.quantised import Scaled
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, Value, ints, microsoft
 
 _INPUTS = "ids segment_ids words positions segments gamma beta mask position_ids"
 
@@ -31,27 +30,19 @@ def quantised_embed_layer_normalization(e: Ops, op: Op, *inputs: Value) -> tuple
 def _embedded(e: Ops, op: Op, x: SimpleNamespace) -> tuple[Value, ...]:
     """The normalised sum, the lengths of the texts, the sum."""
     if x.position_ids is None:
-        length = e.Shape(x.ids, start=1, end=2)
-        rows = e.Unsqueeze(e.Slice(x.positions, ints(0), length, ints(0)), ints(0))
+        first = e.Slice(x.positions, ints(0), e.Shape(x.ids, start=1, end=2), ints(0))
+        rows = e.Unsqueeze(first, ints(0))
     else:
         rows = e.Gather(x.positions, x.position_ids, axis=0)
     total = e.Gather(x.words, x.ids, axis=0)
     if x.segment_ids is not None:  # first, as in the models this is fused from
-        total = e.Add(total, e.Gather(x.segments, x.segment_ids, axis=0))
-    total = e.Add(total, rows)
+        total += e.Gather(x.segments, x.segment_ids, axis=0)
+    total += rows
     epsilon = op.attribute("epsilon", 1e-12)
     y = e.LayerNormalization(total, x.gamma, x.beta, axis=-1, epsilon=epsilon)
     if x.mask is None:  # then onnxruntime counts nothing
-        lengths = e.Expand(np.int32(0), e.Shape(x.ids, start=0, end=1))
-    else:
-        lengths = e.ReduceSum(e.Cast(x.mask, to=INT32), ints(1), keepdims=0)
-    return y, lengths, total
-
-
-@microsoft("TorchEmbedding")
-def torch_embedding(e: Ops, op: Op, table: Value, ids: Value, *_: Value) -> Value:
-    """Rows of the table; the other inputs matter to training only."""
-    return e.Gather(table, ids, axis=0)
+        return y, e.Expand(np.int32(0), e.Shape(x.ids, start=0, end=1)), total
+    return y, e.ReduceSum(e.Cast(x.mask, to=INT32), ints(1), keepdims=0), total
 
 
 @microsoft("WordConvEmbedding")
@@ -61,10 +52,9 @@ def word_conv_embedding(
     """The largest tanh(convolution) along the letters of every word; letter 0 is none."""
     letters = e.Unsqueeze(e.Gather(table, words, axis=0), ints(1))
     y = e.Squeeze(e.Tanh(e.Conv(letters, kernel, bias)), ints(3))
-    count = e.ReduceSum(e.Cast(e.Greater(words, np.int32(0)), to=INT64), ints(1), keepdims=1)
+    count = e.ReduceSum(e.Cast(words > np.int32(0), to=INT64), ints(1), keepdims=1)
     window = e.Shape(kernel, start=2, end=3)
-    windows = e.Sub(e.Max(count, window), e.Sub(window, ints(1)))
-    at = places(e, e.Squeeze(e.Shape(y, start=2), ints(0)))
-    inside = e.Unsqueeze(e.Less(e.Unsqueeze(at, ints(0)), windows), ints(1))
+    windows = e.Max(count, window) - (window - ints(1))
+    inside = e.Unsqueeze(e.Unsqueeze(places(e, length(e, y, 2)), ints(0)) < windows, ints(1))
     # -2 lies below every tanh, so a window beyond the word is never the largest.
-    return e.ReduceMax(e.Where(inside, y, e.scalar(-2.0)), ints(2), keepdims=0)
+    return e.ReduceMax(e.Where(inside, y, -2.0), ints(2), keepdims=0)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
+from backtrace_onnx.expansions.activations import swish_gated
 from backtrace_onnx.expansions.attention_core import lowest
 from backtrace_onnx.expansions.block_quantisation import by_blocks, middle, unpacked
-from backtrace_onnx.expansions.gates import swish_gated
 from backtrace_onnx.expansions.phrases import (
     FLOAT,
     Array,
@@ -19,8 +18,7 @@ from backtrace_onnx.expansions.phrases import (
     size_of,
     swish,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import Constant, ints
+from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, ints, microsoft
 
 _LEAST = np.float32(1e-20)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.phrases import (
     CONVOLUTION,
     channels_last,
     fixed_or_none,
     given,
     picked,
+    size_of,
+    swish,
     times,
     total,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
+
+_SLICED = ("input_channel_offset", "input_channels", "state_length", "state_update_capacity")
+"""Attributes of the causal convolution that only a GPU's kernel reads."""
 
 # Products ---------------------------------------------------------------------------------------
 
@@ -93,6 +97,26 @@ def nhwc_max_pool(e: Ops, op: Op, x: Value) -> Value:
     """MaxPool with the channels last."""
     attributes = {k: v for k, v in op.node.attributes.items() if k != "channels_last"}
     return channels_last(e, op.rank(0), x, lambda first: e.MaxPool(first, **attributes))
+
+
+@microsoft("CausalConvWithState")
+def causal_convolution(
+    e: Ops, op: Op, x: Value, weight: Value, bias: Value = None, past: Value = None
+) -> tuple[Value, ...]:
+    """Convolution of every channel with its earlier values, the oldest of which are given."""
+    for name in ("state_window", "channels_last", *_SLICED):
+        if op.attribute(name, 0):
+            raise RuleError(f"{name.replace('_', ' ')} has no expansion")
+    if op.attribute("ndim", 1) != 1:
+        raise RuleError("only one axis has an expansion")
+    dilation = op.attribute("dilation", 1)
+    reach = (size_of(op, 1, 2) - 1) * dilation  # earlier values that the first output reads
+    whole = e.Pad(x, ints(0, 0, reach, 0, 0, 0)) if past is None else e.Concat(past, x, axis=2)
+    made = e.Conv(whole, *given(weight, bias), group=size_of(op, 1, 0), dilations=[dilation])
+    if op.attribute("activation", "none") in ("silu", "swish"):
+        made = swish(e, made)
+    size = e.Shape(whole, start=2)
+    return made, e.Slice(whole, size - ints(reach), size, ints(2))
 
 
 # Activations ------------------------------------------------------------------------------------

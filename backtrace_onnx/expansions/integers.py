@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.phrases import CONVOLUTION, INT32, picked, total
 from backtrace_onnx.expansions.quantised import Scaled
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints, microsoft
 
 
 @expansion("MatMulInteger")

@@ -8,13 +8,12 @@ from backtrace_onnx.expansions.phrases import (
     FLOAT,
     channels_last,
     given,
+    laid,
     size_of,
-    split_last,
     swish,
     total,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, ints, microsoft
 
 
 @microsoft("SkipLayerNormalization")
@@ -34,8 +33,7 @@ def skip_simplified_layer_normalization(
 ) -> tuple[Value, ...]:
     """SimplifiedLayerNormalization(x + skip + bias)."""
     added = total(e, x, skip, bias)
-    y = root_mean_square(e, added, gamma, op.attribute("epsilon", 1e-12))
-    return y, None, None, added
+    return root_mean_square(e, added, gamma, op.attribute("epsilon", 1e-12)), None, None, added
 
 
 @expansion("SimplifiedLayerNormalization")
@@ -53,30 +51,27 @@ def root_mean_square(
     narrow = e.dtype.itemsize < np.float32().itemsize
     real = e.Cast(x, to=FLOAT) if narrow else x
     two, small = (np.asarray(n, np.float32 if narrow else e.dtype) for n in (2, epsilon))
-    mean = e.ReduceMean(e.Pow(real, two), ints(*axes), keepdims=1)
-    unit = e.Div(real, e.Sqrt(e.Add(mean, small)))
-    return e.Mul(e.Cast(unit, to=e.float_type) if narrow else unit, gamma)
+    unit = real / e.Sqrt(e.ReduceMean(real**two, ints(*axes), keepdims=1) + small)
+    return (e.Cast(unit, to=e.float_type) if narrow else unit) * gamma
 
 
 @microsoft("GatedRMSNorm")
 def gated_rms_norm(e: Ops, op: Op, x: Value, scale: Value, gate: Value) -> Value:
     """Root-mean-square normalisation of x in groups as long as `scale`, times act(gate)."""
-    grouped = split_last(e, x, -1, size_of(op, 1, 0))
+    grouped = laid(e, x, e.Shape(x, end=-1), -1, size_of(op, 1, 0))
     normed = root_mean_square(e, grouped, scale, op.attribute("epsilon", 1e-5))
     opened = e.Sigmoid(gate) if op.attribute("activation", "silu") == "sigmoid" else swish(e, gate)
-    return e.Mul(e.Reshape(normed, e.Shape(x)), opened)
+    return e.Reshape(normed, e.Shape(x)) * opened
 
 
 @microsoft("BranchwiseRMSNorm")
 def branchwise_rms_norm(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
     """Root-mean-square normalisation of every branch."""
     branches = op.attribute("num_branches", 0)
-    grouped = split_last(e, x, branches, -1) if branches else x
+    grouped = laid(e, x, e.Shape(x, end=-1), branches, -1) if branches else x
     normed = root_mean_square(e, grouped, e.scalar(1), op.attribute("epsilon", 1e-5))
     if scale is not None:
-        if op.rank(1) != 2:
-            scale = e.Reshape(scale, e.Concat(ints(-1), e.Shape(grouped, start=-1), axis=0))
-        normed = e.Mul(normed, scale)
+        normed *= scale if op.rank(1) == 2 else laid(e, scale, -1, e.Shape(grouped, start=-1))
     return e.Reshape(normed, e.Shape(x)) if branches else normed
 
 
@@ -86,14 +81,13 @@ def group_norm(e: Ops, op: Op, x: Value, gamma: Value, beta: Value) -> Value:
     groups, epsilon = op.attribute("groups"), op.attribute("epsilon", 1e-5)
     ones, zeros = np.ones(groups, e.dtype), np.zeros(groups, e.dtype)
 
+    def by_channel(v: Value) -> Value:
+        return e.Reshape(e.Cast(v, to=e.float_type), ints(1, -1, 1, 1))
+
     def text(first: Value) -> Value:
-        laid = e.Reshape(first, ints(0, groups, -1))
-        normed = e.InstanceNormalization(laid, ones, zeros, epsilon=epsilon)
-        unit = e.Reshape(normed, e.Shape(first))
-        scale, shift = (
-            e.Reshape(e.Cast(v, to=e.float_type), ints(1, -1, 1, 1)) for v in (gamma, beta)
-        )
-        made = e.Add(e.Mul(unit, scale), shift)
+        grouped = e.Reshape(first, ints(0, groups, -1))
+        normed = e.InstanceNormalization(grouped, ones, zeros, epsilon=epsilon)
+        made = e.Reshape(normed, e.Shape(first)) * by_channel(gamma) + by_channel(beta)
         return swish(e, made) if op.attribute("activation", 0) else made
 
     return channels_last(e, 4, x, text) if op.attribute("channels_last", 1) else text(x)

@@ -9,24 +9,21 @@ from math import prod
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attention import projections
-from backtrace_onnx.expansions.attention_core import attend, heads, hidden, length, merged, within
-from backtrace_onnx.expansions.phrases import INT32, INT64, parts, places
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.attention import biased, projections
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, merged, within
+from backtrace_onnx.expansions.phrases import INT32, INT64, laid, length, places
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
 
 
 @microsoft("RemovePadding")
 def remove_padding(e: Ops, op: Op, x: Value, counts: Value) -> tuple[Value, ...]:
     """The first `counts` tokens of every sample, one after another."""
     counts = e.Cast(counts, to=INT64)
-    at = places(e, e.Squeeze(e.Shape(x, start=1, end=2), ints(0)))
-    kept = e.Less(e.Unsqueeze(at, ints(0)), e.Unsqueeze(counts, ints(1)))
+    kept = e.Unsqueeze(places(e, length(e, x, 1)), ints(0)) < e.Unsqueeze(counts, ints(1))
     first, rest = (
         e.Reshape(e.NonZero(e.Reshape(part, ints(-1))), ints(-1)) for part in (kept, e.Not(kept))
     )
-    tokens = e.Gather(e.Reshape(x, e.Concat(ints(-1), e.Shape(x, start=2), axis=0)), first)
+    tokens = e.Gather(laid(e, x, -1, e.Shape(x, start=2)), first)
     offsets = e.Reshape(e.Concat(first, rest, axis=0), e.Shape(kept))
     ends = e.Concat(ints(0), e.CumSum(counts, np.int64(0)), axis=0)
     longest = e.ReduceMax(counts, keepdims=1)
@@ -42,10 +39,9 @@ def restore_padding(e: Ops, op: Op, x: Value, offsets: Value) -> Value:
 def restored(e: Ops, x: Value, offsets: Value) -> Value:
     """Tokens x[tokens, features] at their places, [samples, tokens, features]."""
     features = e.Shape(x, start=1)
-    count = e.Shape(e.Reshape(offsets, ints(-1)))
-    flat = e.Expand(e.zero(), e.Concat(count, features, axis=0))
-    laid = e.ScatterND(flat, e.Unsqueeze(_taken(e, x, offsets), ints(1)), x)
-    return e.Reshape(laid, e.Concat(e.Shape(offsets), features, axis=0))
+    flat = e.Expand(e.zero(), e.Concat(e.Shape(e.Reshape(offsets, ints(-1))), features, axis=0))
+    filled = e.ScatterND(flat, e.Unsqueeze(_taken(e, x, offsets), ints(1)), x)
+    return laid(e, filled, e.Shape(offsets), features)
 
 
 def _taken(e: Ops, packed: Value, offsets: Value) -> Value:
@@ -67,15 +63,12 @@ def packed_multi_head_attention(
     """Softmax(q k^T * scale) v of what is projected, every sample within itself."""
     if k is None:  # then q[tokens, heads, 3, size] holds all three
         features = [_features(op, 0)] * 3
-        projected = [
-            e.Reshape(e.Gather(q, ints(i)[0], axis=2), ints(0, n)) for i, n in enumerate(features)
-        ]
+        q, k, v = (
+            e.Reshape(e.Gather(q, np.int64(i), axis=2), ints(0, features[i])) for i in range(3)
+        )
     else:
-        projected, features = [q, k, v], [_features(op, i) for i in range(3)]
-    if bias is not None:
-        cuts = parts(e, op, bias, features)
-        projected = [e.Add(x, b) for x, b in zip(projected, cuts, strict=True)]
-    return _attended(e, op, projected, features, *rest)
+        features = [_features(op, i) for i in range(3)]
+    return _attended(e, op, biased(e, op, [q, k, v], bias, features), features, *rest)
 
 
 def _features(op: Op, i: int) -> int:
@@ -104,11 +97,10 @@ def _attended(
     """
     count = op.attribute("num_heads")
     q, k, v = (heads(e, restored(e, x, offsets), count) for x in projected)
-    samples = e.Shape(q, end=1)
-    first, last = ints(0), e.Add(samples, ints(1))
-    counts = e.Sub(e.Slice(ends, ints(1), last, first), e.Slice(ends, first, samples, first))
+    samples, first = e.Shape(q, end=1), ints(0)
+    last = samples + ints(1)
+    counts = e.Slice(ends, ints(1), last, first) - e.Slice(ends, first, samples, first)
     masking = hidden(e, within(e, counts, samples, length(e, k)))
     scale, size = op.attribute("scale"), features[0] // count
     y = merged(e, attend(e, q, k, v, added, masking, scale=scale, size=size).y)
-    flat = e.Reshape(y, e.Concat(ints(-1), e.Shape(y, start=2), axis=0))
-    return e.Gather(flat, _taken(e, projected[0], offsets))
+    return e.Gather(laid(e, y, -1, e.Shape(y, start=2)), _taken(e, projected[0], offsets))

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.ops.op import Op
-from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
+from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, ints
 
 Array = npt.NDArray[Any]
 BOOL, FLOAT, FLOAT16, INT32, INT64, BFLOAT16 = 9, 1, 10, 6, 7, 16
@@ -106,7 +104,7 @@ def total(e: Ops, *terms: Value) -> Value:
 
 def swish(e: Ops, x: Value, alpha: float = 1.0) -> Value:
     """x * sigmoid(alpha x)."""
-    return e.Mul(x, e.Sigmoid(times(e, x, alpha)))
+    return x * e.Sigmoid(times(e, x, alpha))
 
 
 def times(e: Ops, x: Value, factor: float) -> Value:
@@ -123,9 +121,14 @@ def halves(e: Ops, x: Value, axis: int = -1) -> tuple[Value, Value]:
     return first, second
 
 
-def split_last(e: Ops, x: Value, *sizes: int) -> Value:
-    """x with its last axis laid out in axes of these sizes, of which one may be -1."""
-    return e.Reshape(x, e.Concat(e.Shape(x, end=-1), ints(*sizes), axis=0))
+def laid(e: Ops, x: Value, *sizes: Value) -> Value:
+    """x in another shape: of numbers, one of which may be -1, and of parts of shapes."""
+    return e.Reshape(x, e.Concat(*(ints(n) if isinstance(n, int) else n for n in sizes), axis=0))
+
+
+def length(e: Ops, x: Value, axis: int = 2) -> Value:
+    """The size of an axis of x, int64 scalar; by default of [samples, heads, tokens, size]."""
+    return e.Squeeze(e.Shape(x, start=axis, end=axis + 1), ints(0))
 
 
 def places(e: Ops, count: Value) -> Value:

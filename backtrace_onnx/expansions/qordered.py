@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
 from backtrace_onnx.expansions.phrases import fixed, given, named, total
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import Constant
+from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, microsoft
 
 _COLUMNS, _ROWS = 0, 1  # values of the attributes `order_...`
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.attention import attended
 from backtrace_onnx.expansions.phrases import (
     CONVOLUTION,
@@ -17,8 +16,16 @@ from backtrace_onnx.expansions.phrases import (
     picked,
     size_of,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
-from backtrace_onnx.ops.vocabulary import Constant, ints
+from backtrace_onnx.expansions.registry import (
+    Constant,
+    Op,
+    Ops,
+    RuleError,
+    Value,
+    expansion,
+    ints,
+    microsoft,
+)
 
 _POOL = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
 

@@ -1,13 +1,19 @@
-"""Operators read as a composition of standard ones: keyed (domain, operator)."""
+"""Operators read as a composition of standard ones: keyed (domain, operator).
+
+Here is also what every text is written with, so that a file of texts need import nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.ops.op import Op
-from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.errors import RuleError as RuleError
+from backtrace_onnx.ops.op import Op as Op
+from backtrace_onnx.ops.vocabulary import Constant as Constant
+from backtrace_onnx.ops.vocabulary import Ops as Ops
+from backtrace_onnx.ops.vocabulary import Value as Value
+from backtrace_onnx.ops.vocabulary import ints as ints
 
 Text = Callable[..., Any]
 """`(ops, op, *inputs) -> output or tuple of outputs`, in the words of OLDEST_OPSET or newer.
@@ -86,20 +92,3 @@ def expansions() -> list[tuple[str, str, str]]:
     """(domain, operator, first line of its text's docstring), sorted."""
     found = sorted(_EXPANSIONS.items())
     return [(*key, (made.text.__doc__ or "").split("\n")[0]) for key, made in found]
-
-
-__all__ = [
-    "MICROSOFT",
-    "Expansion",
-    "Op",
-    "Ops",
-    "Text",
-    "Value",
-    "expansion",
-    "expansions",
-    "find",
-    "microsoft",
-    "refusals",
-    "refuse",
-    "refused",
-]

@@ -9,8 +9,7 @@ import numpy as np
 from backtrace_onnx.expansions.attention_core import heads
 from backtrace_onnx.expansions.packed_batches import restored
 from backtrace_onnx.expansions.phrases import FLOAT, INT64, halves, named, places, size_of
-from backtrace_onnx.expansions.registry import Op, Ops, Value, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, Value, ints, microsoft
 
 
 @microsoft("RelativePositionBias")
@@ -18,11 +17,9 @@ def relative_position_bias(e: Ops, op: Op, table: Value, queries: Value, keys: V
     """A row of the table per distance, near ones apart, far ones in logarithmic buckets (T5)."""
     buckets, count = size_of(op, 0, 0), size_of(op, 0, 1)
     at = [places(e, e.Reshape(e.Cast(n, to=INT64), ints())) for n in (queries, keys)]
-    apart = e.Sub(e.Unsqueeze(at[1], ints(0)), e.Unsqueeze(at[0], ints(1)))
-    bucket = _bucket(e, op, apart, buckets)
+    apart = e.Unsqueeze(at[1], ints(0)) - e.Unsqueeze(at[0], ints(1))
     by_heads = e.Reshape(table, ints(count, buckets))  # that is how it lies in memory
-    rows = e.Gather(by_heads, bucket, axis=1)
-    return e.Unsqueeze(rows, ints(0))
+    return e.Unsqueeze(e.Gather(by_heads, _bucket(e, op, apart, buckets), axis=1), ints(0))
 
 
 def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
@@ -31,30 +28,29 @@ def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
     Raffel et al. (2020), T5. All distances of max_distance and more are in the last bucket; where
     keys may be later than their query, these have the second half of the buckets.
     """
+    first: Value = np.int64(0)
     if op.attribute("is_bidirectional", 0):
         buckets //= 2
-        later = e.Mul(e.Cast(e.Greater(apart, np.int64(0)), to=INT64), np.int64(buckets))
+        first = e.Cast(apart > np.int64(0), to=INT64) * np.int64(buckets)
         distance = e.Abs(apart)
     else:
-        later, distance = None, e.Neg(e.Min(apart, np.int64(0)))
-    exact = buckets // 2
+        distance = -e.Min(apart, np.int64(0))
+    exact = np.int64(buckets // 2)
     per_step = (buckets - exact) / log(op.attribute("max_distance") / exact)
-    ratio = e.Div(e.Cast(e.Max(distance, np.int64(exact)), to=FLOAT), np.float32(exact))
-    steps = e.Cast(e.Mul(e.Log(ratio), np.float32(per_step)), to=INT64)
-    far = e.Min(e.Add(steps, np.int64(exact)), np.int64(buckets - 1))
-    found = e.Where(e.Less(distance, np.int64(exact)), distance, far)
-    return found if later is None else e.Add(found, later)
+    ratio = e.Cast(e.Max(distance, exact), to=FLOAT) / np.float32(exact)
+    steps = e.Cast(e.Log(ratio) * np.float32(per_step), to=INT64)
+    far = e.Min(steps + exact, np.int64(buckets - 1))
+    return first + e.Where(distance < exact, distance, far)
 
 
 @microsoft("GatedRelativePositionBias")
 def gated_relative_position_bias(e: Ops, op: Op, *inputs: Value) -> Value:
     """biases * (u (r * scale - 1) + 2), u and r being gates of the query."""
     x = named("query query_bias biases weight bias scale offsets", inputs)
-    shifted = e.Add(x.query, x.query_bias)
+    shifted = x.query + x.query_bias
     if x.offsets is not None:
         shifted = restored(e, shifted, x.offsets)
     q = heads(e, shifted, op.attribute("num_heads"))
-    gates = e.Reshape(e.Add(e.MatMul(q, x.weight), x.bias), ints(0, 0, 0, 2, -1))
+    gates = e.Reshape(e.MatMul(q, x.weight) + x.bias, ints(0, 0, 0, 2, -1))
     u, r = halves(e, e.Sigmoid(e.ReduceSum(gates, ints(-1), keepdims=0)))
-    gate = e.Mul(u, e.Sub(e.Mul(r, x.scale), e.scalar(1)))
-    return e.Mul(e.Add(gate, e.scalar(2)), x.biases)
+    return (u * (r * x.scale - 1.0) + 2.0) * x.biases

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
-from backtrace_onnx.expansions.attention_core import heads, length, merged
+from backtrace_onnx.expansions.attention_core import heads, merged
 from backtrace_onnx.expansions.phrases import (
     BFLOAT16,
     FLOAT,
     FLOAT16,
     INT64,
     halves,
+    laid,
+    length,
     places,
     size_of,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints, microsoft
 
 _END = np.iinfo(np.int64).max
 _INTERLEAVED = 1  # the value of mrope_layout
@@ -31,25 +31,17 @@ def rotated(e: Ops, x: Value, cos: Value, sin: Value, *, pairs: bool, size: int 
         pairs: neighbours are turned together; else the two halves are.
         size: how many features are turned, the first ones; None is all.
     """
-    rest = None
+    rest: list[Value] = []
     if size is not None:
-        x, rest = (
-            e.Slice(x, ints(0), ints(size), ints(3)),
-            e.Slice(x, ints(size), ints(_END), ints(3)),
+        x, *rest = (
+            e.Slice(x, ints(first), ints(end), ints(3)) for first, end in ((0, size), (size, _END))
         )
+    if pairs:
+        cos, sin = e.Unsqueeze(cos, ints(-1)), e.Unsqueeze(sin, ints(-1))
     real, imaginary = halves(e, e.Reshape(x, ints(0, 0, 0, -1, 2)) if pairs else x)
-    if pairs:
-        real, imaginary = (e.Squeeze(part, ints(-1)) for part in (real, imaginary))
-    turned = [
-        e.Sub(e.Mul(real, cos), e.Mul(imaginary, sin)),
-        e.Add(e.Mul(real, sin), e.Mul(imaginary, cos)),
-    ]
-    if pairs:
-        turned = [e.Unsqueeze(part, ints(-1)) for part in turned]
-    y = e.Concat(*turned, axis=-1)
-    if pairs:
-        y = e.Reshape(y, ints(0, 0, 0, -1))
-    return y if rest is None else e.Concat(y, rest, axis=-1)
+    y = e.Concat(real * cos - imaginary * sin, real * sin + imaginary * cos, axis=-1)
+    y = e.Reshape(y, ints(0, 0, 0, -1)) if pairs else y
+    return e.Concat(y, *rest, axis=-1) if rest else y
 
 
 def angles(e: Ops, table: Value, positions: Value) -> Value:
@@ -66,8 +58,7 @@ def rotary_embedding(e: Ops, op: Op, x: Value, positions: Value, cos: Value, sin
     """Turned by the angles of its positions."""
     y = _by_heads(e, op, x)
     if op.rank(1) == 1:  # the position of the first token
-        first = e.Cast(positions, to=INT64)
-        positions = e.Unsqueeze(e.Add(first, places(e, length(e, y))), ints(0))
+        positions = e.Unsqueeze(e.Cast(positions, to=INT64) + places(e, length(e, y)), ints(0))
     return _turned(e, op, y, angles(e, cos, positions), angles(e, sin, positions))
 
 
@@ -130,10 +121,7 @@ def gemma_rotary_embedding(
 ) -> tuple[Value, Value]:
     """x cos + x' sin of queries and keys; x' are given: their halves exchanged, one negated."""
     cos, sin = (e.Unsqueeze(e.CastLike(f(angle), q), ints(1)) for f in (e.Cos, e.Sin))
-    turned_q, turned_k = (
-        e.Add(e.Mul(x, cos), e.Mul(half, sin)) for x, half in ((q, q_half), (k, k_half))
-    )
-    return turned_q, turned_k
+    return q * cos + q_half * sin, k * cos + k_half * sin
 
 
 @microsoft("RMSNormRotary")
@@ -144,17 +132,14 @@ def normalised_rotary_embedding(
     start, width = (int(op.attribute(f"input_{name}", 0)) for name in ("start", "width"))
     if start or width:
         x = e.Slice(x, ints(start), ints(start + width if width else _END), ints(3))
-    real = e.Cast(x, to=FLOAT)
-    mean = e.ReduceMean(e.Mul(real, real), ints(-1), keepdims=1)
-    root = e.Sqrt(e.Add(mean, np.float32(op.attribute("epsilon", 1e-6))))
-    unit = e.Mul(e.Div(real, root), scale)
+    real, epsilon = e.Cast(x, to=FLOAT), np.float32(op.attribute("epsilon", 1e-6))
+    unit = real / e.Sqrt(e.ReduceMean(real * real, ints(-1), keepdims=1) + epsilon) * scale
     if op.rank(2) != 2:  # the position of the first token
-        tokens = e.Squeeze(e.Shape(x, start=1, end=2), ints(0))
-        positions = e.Add(e.Reshape(positions, ints(1, 1)), places(e, tokens))
+        positions = e.Reshape(positions, ints(1, 1)) + places(e, length(e, x, 1))
     tables = [angles(e, e.Cast(table, to=FLOAT), positions) for table in (cos, sin)]
     by_heads = e.Transpose(unit, perm=[0, 2, 1, 3])
     count = op.attribute("rotary_embedding_dim")
     y = merged(e, rotated(e, by_heads, *tables, pairs=False, size=count))
     if op.attribute("flatten_batch", 0):
-        y = e.Reshape(y, e.Concat(ints(1, -1), e.Shape(y, start=2), axis=0))
+        y = laid(e, y, 1, -1, e.Shape(y, start=2))
     return e.Cast(y, to=FLOAT16 if op.attribute("output_fp16", 0) else BFLOAT16), unit

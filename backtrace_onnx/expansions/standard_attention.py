@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.attention_core import (
-    attend,
-    heads,
-    hidden,
-    joined,
-    length,
-    lowest,
-    merged,
-)
+from backtrace_onnx.expansions.attention_core import attend, heads, hidden, joined, lowest, merged
 from backtrace_onnx.expansions.phrases import (
     BOOL,
     INT32,
     INT64,
     known_size,
+    length,
     named,
     place,
     places,
     size_of,
 )
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, ints
 
 
 @expansion("Attention")
@@ -58,17 +50,15 @@ def _masking(e: Ops, op: Op, mask: Value, keep: Value) -> tuple[Value, Value]:
     added, finite = None, mask
     if mask is not None and op.type(place(op, mask)).dtype != BOOL:
         added, finite = e.Max(mask, lowest(e)), e.Not(e.IsInf(mask, detect_positive=0))
-    both = _both(e, keep, finite)
+    both = _both(keep, finite)
     seen = e.Cast(e.ReduceMax(e.Cast(both, to=INT32), ints(-1), keepdims=1), to=BOOL)
     hides = both if added is None else keep
     return added if hides is None else hidden(e, hides, otherwise=added), seen
 
 
-def _both(e: Ops, a: Value, b: Value) -> Value:
+def _both(a: Value, b: Value) -> Value:
     """Where both conditions hold; None is no condition."""
-    if a is None or b is None:
-        return b if a is None else a
-    return e.And(a, b)
+    return (b if a is None else a) if a is None or b is None else a & b
 
 
 def _sees_some(op: Op) -> bool:
@@ -93,16 +83,16 @@ def _kept(e: Ops, op: Op, q: Value, k: Value, past: Value, filled: Value) -> Val
     keep = None
     if filled is not None:
         ends = e.Reshape(e.Cast(filled, to=INT64), ints(-1, 1, 1, 1))
-        keep = e.Less(at, ends)
-        first = e.Sub(ends, length(e, q)) if past is None else first
+        keep = at < ends
+        first = ends - length(e, q) if past is None else first
     causal, (left, right) = bool(op.attribute("is_causal", 0)), _windows(op)
     if not causal and max(left, right) < 0:
         return keep
-    queries = e.Add(e.Unsqueeze(places(e, length(e, q)), ints(1)), first)
+    queries = e.Unsqueeze(places(e, length(e, q)), ints(1)) + first
     if causal:
-        keep = _both(e, keep, e.LessOrEqual(at, queries))
+        keep = _both(keep, at <= queries)
     if left >= 0:
-        keep = _both(e, keep, e.GreaterOrEqual(at, e.Sub(queries, np.int64(left))))
+        keep = _both(keep, at >= queries - np.int64(left))
     if right >= 0:
-        keep = _both(e, keep, e.LessOrEqual(at, e.Add(queries, np.int64(right))))
+        keep = _both(keep, at <= queries + np.int64(right))
     return keep

@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 
-from backtrace_onnx.errors import RuleError
 from backtrace_onnx.expansions.linear_models import (
     ML,
     affine,
@@ -17,8 +16,7 @@ from backtrace_onnx.expansions.linear_models import (
     transformed,
 )
 from backtrace_onnx.expansions.phrases import FLOAT, Array
-from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, microsoft
-from backtrace_onnx.ops.vocabulary import ints
+from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints
 
 
 @expansion("SVMRegressor", domain=ML)
@@ -118,14 +116,3 @@ def _rho(op: Op) -> Array:
     """The bias of every decision; without any, one that is 0."""
     given = np.array(op.attribute("rho", ()), np.float64)
     return given if len(given) else np.zeros(1)
-
-
-@microsoft("CDist")
-def pairwise_distance(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """Distance of every row of one to every row of the other."""
-    metric = op.attribute("metric", "sqeuclidean")
-    if metric not in ("sqeuclidean", "euclidean"):
-        raise RuleError(f"its metric {metric!r} is not known")
-    apart = e.Sub(e.Unsqueeze(a, ints(1)), e.Unsqueeze(b, ints(0)))
-    squared = e.ReduceSum(e.Mul(apart, apart), ints(2), keepdims=0)
-    return e.Sqrt(squared) if metric == "euclidean" else squared
