@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from backtrace_onnx.explainer import Explainer
-    from backtrace_onnx.explanation import Explanation
+    from backtrace_onnx.explanation import Explanation, Explanations
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
     from backtrace_onnx.messages.notes import Note
     from backtrace_onnx.once import compile, explain
@@ -40,6 +40,7 @@ _HOME = {
     "ExportError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
+    "Explanations": "explanation",
     "InputError": "errors",
     "InputWarning": "errors",
     "ModelError": "errors",
@@ -65,6 +66,7 @@ __all__ = [
     "Contrast",
     "Explainer",
     "Explanation",
+    "Explanations",
     "ExportError",
     "InputError",
     "InputWarning",

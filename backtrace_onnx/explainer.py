@@ -5,30 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from backtrace_onnx import rules
-from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.explanation_maker import make_explanation
-from backtrace_onnx.engines.outcome import Progress
-from backtrace_onnx.engines.prepared_model import open_model
-from backtrace_onnx.engines.running import Engine, check_choices, run
-from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.graph.module_scopes import Written
+from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.running import run, run_targets
+from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.inputs.baselines import compare
 from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
-from backtrace_onnx.model.file_reading import ModelLike
-from backtrace_onnx.model.loading import load
-from backtrace_onnx.model.sessions import Runtime, find_providers
+from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
-from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.results.modules import find_scopes
-from backtrace_onnx.results.support import Support, support_rows
+from backtrace_onnx.results.support import Support
 from backtrace_onnx.targets.axis_search import GivenAxes
 from backtrace_onnx.targets.detectors import asks_for_boxes
 from backtrace_onnx.targets.entries import Columns
@@ -36,6 +27,7 @@ from backtrace_onnx.targets.output_axes import SampleChoice
 from backtrace_onnx.targets.question import Question, settled
 from backtrace_onnx.targets.tensor_choice import (
     Keep,
+    Targets,
     check_amounts,
     find_kept,
     find_output,
@@ -48,10 +40,8 @@ if TYPE_CHECKING:
     from backtrace_onnx.targets.entry_reading import Entries
     from backtrace_onnx.text.tokenizer import Tokenizer
 
-_ = rules  # registers the rules
 
-
-class Explainer:
+class Explainer(OpenedModel):
     """Explains one model, again and again.
 
     Args:
@@ -67,48 +57,11 @@ class Explainer:
         UnsupportedError: operators have no rule; all are listed.
     """
 
-    def __init__(
-        self,
-        model: ModelLike,
-        *,
-        engine: Engine = "numba",
-        providers: Sequence[str] | None = None,
-        libraries: Sequence[str] = (),
-        on_unsupported: OnUnsupported = "error",
-    ) -> None:
-        check_choices(engine, on_unsupported)
-        self.engine, self.on_unsupported = engine, on_unsupported
-        runtime = Runtime(find_providers(providers), tuple(libraries))
-        self._sessions = Sessions(runtime)
-        self._loaded = load(model)
-        self._model = open_model(self._loaded, on_unsupported, runtime)
+    @overload
+    def explain(self, inputs: Any, *, targets: None = None, **options: Any) -> Explanation: ...
 
-    @classmethod
-    def from_torch(cls, module: Any, example: Any, **options: Any) -> Explainer:
-        """Export a torch module and explain what was exported.
-
-        `options` are those of `exporters.from_torch` and of Explainer. Raises ExportError.
-        """
-        from backtrace_onnx.exporters import from_torch
-        from backtrace_onnx.exporters.temporary import explainer
-
-        return explainer(cls, from_torch, options, module, example)
-
-    @classmethod
-    def from_keras(cls, model: Any, **options: Any) -> Explainer:
-        """Export a Keras model and explain what was exported.
-
-        `options` are those of `exporters.from_keras` and of Explainer. Raises ExportError.
-        """
-        from backtrace_onnx.exporters import from_keras
-        from backtrace_onnx.exporters.temporary import explainer
-
-        return explainer(cls, from_keras, options, model)
-
-    @property
-    def graph(self) -> Graph:
-        """The graph as the rules read it; control flow that depends on the inputs is one node."""
-        return self._model.graph
+    @overload
+    def explain(self, inputs: Any, *, targets: Targets, **options: Any) -> Explanations: ...
 
     def explain(
         self,
@@ -117,6 +70,7 @@ class Explainer:
         mode: Any = "default",
         output: str | None = None,
         target: Any = None,
+        targets: Targets | None = None,
         task: str | None = None,
         start: Any = None,
         baseline: Any = None,
@@ -132,7 +86,7 @@ class Explainer:
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
         **parameters: Any,
-    ) -> Explanation:
+    ) -> Explanation | Explanations:
         """Trace the answer for `inputs` back to them.
 
         Args:
@@ -145,6 +99,8 @@ class Explainer:
             target: entry of the output: an index, one per sample, or a tuple index of the output's
                 axes; for generation (position, token), where negative positions count from the end
                 of each text, without its padding. Default: the largest, where there are tokens.
+            targets: several of these, a list, or "all" of the output's entries: an explanation of
+                each in their order, the same as alone, of one run of the model.
             task: "classification", "regression", "bbox", "segmentation", "generation" (the default
                 for a language model's output), "detection" (for a detector's) or "ctc"; the last
                 two explain one box or step, target (entry, class), by default the best.
@@ -176,7 +132,7 @@ class Explainer:
         Warns:
             InputWarning: columns of a table that no input takes.
         """
-        start, probability = read_start(start, target, task)
+        start, probability = read_start(start, target, task, targets)
         method = find_method(mode, **parameters)
         given = read_inputs(inputs, self.graph, tokenizer, sidecar)
         compared = compare(method, baseline, background, given.sidecar)
@@ -195,11 +151,19 @@ class Explainer:
         asked = Question(method, output, "", *how, probability=probability)
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         walked = replace(question, keep=question.keep | cut) if method.walks is None else question
-        outcome = run(self.engine, model, walked, feeds, self._sessions, progress, compared)
-        made = make_explanation(question, outcome, feeds, prepared)
-        notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
-        places = find_scopes(self._written, prepared, made.ledger)
-        return replace(made, places=places, names=given.names(made.inputs), notes=notes)
+
+        def finished(target: Any, outcome: Outcome) -> Explanation:
+            asked = replace(question, target=target)
+            made = make_explanation(asked, outcome, feeds, prepared)
+            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
+            places = find_scopes(self._written, prepared, made.ledger)
+            return replace(made, places=places, names=given.names(made.inputs), notes=notes)
+
+        running = (feeds, self._sessions, progress, compared)
+        if targets is None:
+            return finished(target, run(self.engine, model, walked, *running))
+        answers = run_targets(self.engine, model, walked, targets, *running)
+        return Explanations(finished(*answer) for answer in answers)
 
     def entries(
         self,
@@ -229,10 +193,6 @@ class Explainer:
         arrays = prepared.trace.run(feeds)
         outputs = {name: arrays[name] for name in (*prepared.trace.outputs, output)}
         return read_entries(question, prepared.plan.graph, outputs, feeds, tuple(labels), boxes)
-
-    @cached_property
-    def _written(self) -> Written:
-        return Written(self._loaded.proto)
 
     def compile(
         self,
@@ -292,10 +252,6 @@ class Explainer:
         asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
         write(model.graphs, path, question, told, tensors)
-
-    def support(self) -> list[Support]:
-        """A row per node that relevance may meet, in the model's order."""
-        return support_rows(self._loaded, self._model.plan)
 
 
 __all__ = ["Explainer", "Support"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -199,6 +199,39 @@ class Explanation:
         meaning = None if sidecar is None else Sidecar.load(sidecar)
         original = None if picture is None else Path(picture)
         plot(self, Path(path), sample=sample, sidecar=meaning, picture=original, groups=groups)
+
+
+class Explanations(Sequence[Explanation]):
+    """Explanations of several targets of one batch, in the order in which they were asked for.
+
+    Attributes:
+        inputs, outputs: of the one run of the model that all of them explain, by name.
+    """
+
+    def __init__(self, parts: Iterable[Explanation]) -> None:
+        self._parts = tuple(parts)
+        self.inputs: Mapping[str, Array] = self._parts[0].inputs
+        self.outputs: Mapping[str, Any] = self._parts[0].outputs
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> Explanation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Explanation, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Explanation | tuple[Explanation, ...]:
+        return self._parts[index]
+
+    def __repr__(self) -> str:
+        first = self._parts[0]
+        return f"Explanations({len(self)} targets of {first.output!r}, mode {first.mode!r})"
+
+    def stacked(self, tensor: str) -> Array:
+        """The relevance of one tensor, [targets, *its shape]."""
+        return np.stack([part.relevance[tensor] for part in self._parts])
 
 
 def combined(positive: Mapping[str, Array], negative: Mapping[str, Array]) -> dict[str, Array]:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from backtrace_onnx.explainer import Explainer
-from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.propagation.plan import OnUnsupported
+from backtrace_onnx.targets.tensor_choice import Targets
+
+
+@overload
+def explain(
+    model: ModelLike, inputs: Any, *, targets: None = None, **options: Any
+) -> Explanation: ...
+
+
+@overload
+def explain(model: ModelLike, inputs: Any, *, targets: Targets, **options: Any) -> Explanations: ...
 
 
 def explain(
@@ -20,8 +31,9 @@ def explain(
     providers: Sequence[str] | None = None,
     libraries: Sequence[str] = (),
     on_unsupported: OnUnsupported = "error",
+    targets: Targets | None = None,
     **options: Any,
-) -> Explanation:
+) -> Explanation | Explanations:
     """Explain once: `Explainer(model, ...).explain(inputs, ...)`."""
     made = Explainer(
         model,
@@ -30,7 +42,8 @@ def explain(
         libraries=libraries,
         on_unsupported=on_unsupported,
     )
-    return made.explain(inputs, **options)
+    found: Explanation | Explanations = made.explain(inputs, targets=targets, **options)
+    return found
 
 
 def compile(

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.engines.prepared_model import PreparedModel
+from backtrace_onnx.engines.remembered_runs import RememberingModel
 from backtrace_onnx.engines.several_walks import walk_several
+from backtrace_onnx.engines.target_walks import explain_targets
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.baselines import NOTHING, Compared
 from backtrace_onnx.messages.notes import Note
@@ -64,6 +66,32 @@ def run(
         prepared = model.output(question.output)
         found = walk_several(ask, question, feeds, prepared, compared, progress)
         return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
+
+
+def run_targets(
+    engine: Engine,
+    model: PreparedModel,
+    question: Question,
+    targets: Any,
+    feeds: Mapping[str, Array],
+    sessions: Sessions,
+    progress: Progress | None,
+    compared: Compared = NOTHING,
+) -> list[tuple[Any, Outcome]]:
+    """Several targets of a question, and the outcome for each; the model runs once for all.
+
+    Args:
+        targets: each as `Question.target`, or "all".
+    """
+    remembering = RememberingModel(model)
+
+    def ask(asked: Question, at: Mapping[str, Array], told: Progress | None) -> Outcome:
+        return run(engine, remembering, asked, at, sessions, told, compared)
+
+    single = question.method.walks is None and not question.method.compares
+    prepared, together = remembering.output(question.output), single and engine == "numba"
+    how = (prepared, question, targets, feeds)
+    return explain_targets(ask, *how, together=together, progress=progress)
 
 
 def _one_walk(

@@ -6,12 +6,16 @@ from collections.abc import Collection, Sequence
 from math import isfinite
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import NO_TENSOR, Graph
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.targets.detectors import scores_beside
 
 Keep = Literal["inputs", "all"] | Sequence[str]
+Targets = Literal["all"] | Sequence[Any] | npt.NDArray[np.integer[Any]]
 _SHOWN = 8
 _STARTS = 'start is an array shaped like the output, a function that returns one or "probability"'
 
@@ -108,11 +112,15 @@ def check_amounts(threshold: Any, scaler: Any) -> None:
         check_number("scaler", scaler, positive=True)
 
 
-def read_start(start: Any, target: Any, task: Any) -> tuple[Any, bool]:
+def read_start(start: Any, target: Any, task: Any, targets: Any = None) -> tuple[Any, bool]:
     """The caller's own start if there is one, and whether signed modes start at probabilities.
 
-    Raises RequestError for another text, and where a start is given beside a target or a task.
+    Raises RequestError for another text, where a start is given beside a target or a task, and
+    where one target is given beside several.
     """
+    if target is not None and targets is not None:
+        raise RequestError("give either target, or targets for an explanation of each")
+    target = targets if target is None else target
     if isinstance(start, str):
         if start != "probability":
             raise RequestError(f"{_STARTS}, not {start!r}")
