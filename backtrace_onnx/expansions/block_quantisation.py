@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,7 @@ def by_blocks(x: Array, scales: Array, zeros: Array, axis: int, size: int) -> Ar
     """(x - zero) * scale, each for `size` neighbours along `axis`."""
     length = x.shape[axis]
     scale, zero = (np.repeat(a, size, axis).take(range(length), axis) for a in (scales, zeros))
-    shifted = x.astype(scale.dtype) - zero.astype(scale.dtype)
-    return np.asarray(shifted * scale)
+    return np.asarray((x.astype(scale.dtype) - zero.astype(scale.dtype)) * scale)
 
 
 # Products ---------------------------------------------------------------------------------------
@@ -117,13 +115,13 @@ def matmul_packed(e: Ops, op: Op, x: Value, *rest: Value) -> Value:
     weights = [fixed(op, i) for i in range(1, len(op.node.inputs))]
     of_shape = op.node.op_type == "MatMulFpQ4"
     features = int(weights[1].reshape(-1)[0] if of_shape else op.attribute("K", 0))
-    return e.MatMul(x, Constant(f"{op.node.name}/weight", _answer(op, features, weights)))
+    unit = np.eye(features, dtype=np.float32)
+    return e.MatMul(x, Constant(f"{op.node.name}/weight", _answer(op, unit, *weights)))
 
 
-def _answer(op: Op, features: int, weights: Sequence[Array]) -> Array:
-    """What the operator makes of the identity: its weights [features, made]."""
-    arrays = [np.eye(features, dtype=np.float32), *weights]
-    feeds = {f"x{i}": array for i, array in enumerate(arrays)}
+def _answer(op: Op, *inputs: Array) -> Array:
+    """What onnxruntime makes of the operator's inputs."""
+    feeds = {f"x{i}": array for i, array in enumerate(inputs)}
     proto, _ = write_node(op.node, feeds, op.graph.opsets)
     made: Array = make_session(proto, threads=1).run(None, feeds)[0]
     return made

@@ -53,8 +53,8 @@ def qordered_attention(e: Ops, op: Op, *inputs: Value) -> Value:
     x, projected, features = _real(e, inputs[0], inputs[1]), [], []
     for i in range(3):
         weight, columns = _weight(e, op, 5 + i, 8 + i)
-        made = e.Add(e.MatMul(x, weight), inputs[11 + i])
-        projected.append(_real(e, _stored(e, made, inputs[2 + i]), inputs[2 + i]))
+        made = _stored(e, e.MatMul(x, weight) + inputs[11 + i], inputs[2 + i])
+        projected.append(_real(e, made, inputs[2 + i]))
         features.append(columns)
     y = attended(e, op, projected, features, mask=mask, added=added)[0]
     return _stored(e, y, inputs[16])

@@ -1,4 +1,4 @@
-"""Operators on quantised tensors: the float operator between two changes of scale."""
+"""Operators on quantised tensors and on integers: the float operator between changes of scale."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from backtrace_onnx.expansions.attention import attended
 from backtrace_onnx.expansions.phrases import (
     CONVOLUTION,
+    INT32,
     Array,
     channels_last,
     fixed,
+    given,
     named,
     picked,
     size_of,
+    total,
 )
 from backtrace_onnx.expansions.registry import (
     Constant,
@@ -26,8 +29,6 @@ from backtrace_onnx.expansions.registry import (
     ints,
     microsoft,
 )
-
-_POOL = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
 
 
 class Scaled:
@@ -43,8 +44,9 @@ class Scaled:
     def __init__(self, e: Ops, op: Op, inputs: tuple[Value, ...], *, at_once: bool = False) -> None:
         self._e, self._op, self._inputs, self._at_once = e, op, inputs, at_once
 
-    def __call__(self, x: int, scale: int, zero: int, axis: int = 1) -> Value:
-        """Input `x` as float; `scale` and `zero` point are inputs, too."""
+    def __call__(self, x: int, scale: int = 0, zero: int = 0, axis: int = 1) -> Value:
+        """Input `x` as float; `scale` and `zero` point are inputs, too, by default the next two."""
+        scale, zero = scale or x + 1, zero or x + 2
         array, factor, offset = (self._op.constant(i) for i in (x, scale, zero))
         if self._at_once and array is not None and factor is not None:
             name = f"{self._op.node.inputs[x]}@float:{axis}"
@@ -52,23 +54,20 @@ class Scaled:
         along = {} if factor is not None and factor.size == 1 else {"axis": axis}
         return self._e.DequantizeLinear(self._inputs[x], *self._scale(scale, zero), **along)
 
-    def stored(self, y: Value, scale: int, zero: int) -> Value:
-        """y in the scale of the output; 8 bits without sign where there is no zero point."""
-        return self._e.QuantizeLinear(y, *self._scale(scale, zero))
+    def stored(self, y: Value, scale: int) -> Value:
+        """y in the scale of the output; 8 bits without sign where no zero point is behind it."""
+        return self._e.QuantizeLinear(y, *self._scale(scale, scale + 1))
 
     def _scale(self, scale: int, zero: int) -> list[Value]:
-        """A scale and, where there is one, its zero point."""
-        offset = self._scalar(zero)
-        return [self._scalar(scale), *([] if offset is None else [offset])]
-
-    def _scalar(self, i: int) -> Value:
-        """Input `i`, if there is one; a constant of one element as a scalar."""
-        if i >= len(self._inputs) or self._inputs[i] is None:
-            return None
-        array = self._op.constant(i)
-        if array is None or array.size != 1 or array.ndim == 0:
-            return self._inputs[i]
-        return Constant(f"{self._op.node.inputs[i]}@scalar", array.reshape(()))
+        """A scale and, where there is one, its zero point; constants of one element as scalars."""
+        inputs = []
+        for i in (scale, zero):
+            array = self._op.constant(i)
+            if array is not None and array.size == 1 and array.ndim:
+                inputs.append(Constant(f"{self._op.node.inputs[i]}@scalar", array.reshape(())))
+            elif self._op.has(i):
+                inputs.append(self._inputs[i])
+        return inputs
 
 
 def floats(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
@@ -84,18 +83,32 @@ def _along(vector: Array, x: Array, axis: int) -> Array:
     return vector if vector.ndim != 1 else vector.reshape(-1, *[1] * (x.ndim - 1 - axis % x.ndim))
 
 
-# Functions of one tensor ------------------------------------------------------------------------
+# The float operator of the same name ------------------------------------------------------------
+
+_OF_ONE = "AveragePool GlobalAveragePool LeakyRelu ReduceMean Sigmoid Softmax"
+_OPERANDS = {**dict.fromkeys(_OF_ONE.split(), (0,)), "Add": (0, 3), "Mul": (0, 3)}
+"""Where the operands stand, each before its scale and zero point; the output's stand behind."""
 
 
-def _register(op_type: str, function: Callable[[Ops, Op, Value], Value]) -> None:
-    """Register a quantised function of one input with its scale, zero point and the output's."""
+@microsoft(*(f"QLinear{name}" for name in _OPERANDS))
+def qlinear(e: Ops, op: Op, *inputs: Value) -> Value:
+    """The float operator of that name, of the tensors that its inputs stand for."""
+    read, name = Scaled(e, op, inputs), op.node.op_type.removeprefix("QLinear")
+    operands = [read(i) for i in _OPERANDS[name]]
+    scale = 3 * len(operands)
+    if name == "ReduceMean":
+        axes, keeps = ints(*op.attribute("axes")), op.attribute("keepdims")
+        return read.stored(e.ReduceMean(*operands, axes, keepdims=keeps), scale)
+    if name == "Softmax":
+        return read.stored(_softmax(e, op, *operands), scale)
+    taken = {k: v for k, v in op.node.attributes.items() if k != "channels_last"}
+    first, *rest = operands
+    return read.stored(_laid(e, op, first, lambda x: e.op(name, (x, *rest), taken)), scale)
 
-    def text(e: Ops, op: Op, *inputs: Value) -> Value:
-        read = Scaled(e, op, inputs)
-        return read.stored(function(e, op, read(0, 1, 2)), 3, 4)
 
-    text.__doc__ = f"{op_type.removeprefix('QLinear')} of the tensor it stands for."
-    microsoft(op_type)(text)
+def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
+    """`text` of x, whose channels may be the last axis."""
+    return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
 
 
 def _softmax(e: Ops, op: Op, x: Value) -> Value:
@@ -106,94 +119,59 @@ def _softmax(e: Ops, op: Op, x: Value) -> Value:
     return e.Reshape(e.Softmax(e.Flatten(x, axis=axis), axis=-1), e.Shape(x))
 
 
-def _average(e: Ops, op: Op, x: Value) -> Value:
-    """AveragePool as the node's attributes say."""
-    return _laid(e, op, x, lambda first: e.AveragePool(first, **picked(op, *_POOL)))
-
-
-def _mean(e: Ops, op: Op, x: Value) -> Value:
-    """Mean over the axes that the node names."""
-    return e.ReduceMean(x, ints(*op.attribute("axes")), keepdims=op.attribute("keepdims"))
-
-
-def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
-    """`text` of x, whose channels may be the last axis."""
-    return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
-
-
-_register("QLinearAveragePool", _average)
-_register("QLinearGlobalAveragePool", lambda e, op, x: _laid(e, op, x, e.GlobalAveragePool))
-_register("QLinearLeakyRelu", lambda e, op, x: e.LeakyRelu(x, alpha=op.attribute("alpha", 0.01)))
-_register("QLinearReduceMean", _mean)
-_register("QLinearSigmoid", lambda e, op, x: e.Sigmoid(x))
-_register("QLinearSoftmax", _softmax)
-
 # Of several tensors -----------------------------------------------------------------------------
-
-
-@microsoft("QLinearAdd", "QLinearMul")
-def qlinear_binary(e: Ops, op: Op, *inputs: Value) -> Value:
-    """Sum or product of the tensors it stands for."""
-    read = Scaled(e, op, inputs)
-    made = e.op(op.node.op_type.removeprefix("QLinear"), (read(0, 1, 2), read(3, 4, 5)))
-    return read.stored(made, 6, 7)
 
 
 @microsoft("QLinearConcat")
 def qlinear_concat(e: Ops, op: Op, *inputs: Value) -> Value:
     """Concatenation of the tensors it stands for."""
     read = Scaled(e, op, inputs)
-    parts = [read(i, i + 1, i + 2) for i in range(2, len(inputs), 3)]
-    return read.stored(e.Concat(*parts, axis=op.attribute("axis")), 0, 1)
+    joined = e.Concat(*(read(i) for i in range(2, len(inputs), 3)), axis=op.attribute("axis"))
+    return read.stored(joined, 0)
 
 
 @microsoft("QLinearWhere")
 def qlinear_where(e: Ops, op: Op, *inputs: Value) -> Value:
     """One of two of the tensors it stands for."""
     read = Scaled(e, op, inputs)
-    return read.stored(e.Where(inputs[0], read(1, 2, 3), read(4, 5, 6)), 7, 8)
+    return read.stored(e.Where(inputs[0], read(1), read(4)), 7)
 
 
 @expansion("QLinearMatMul")
 def qlinear_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of the matrices it stands for."""
     read = Scaled(e, op, inputs)
-    return read.stored(e.MatMul(read(0, 1, 2, axis=-2), read(3, 4, 5, axis=-1)), 6, 7)
+    return read.stored(e.MatMul(read(0, axis=-2), read(3, axis=-1)), 6)
 
 
 @expansion("QLinearConv")
 @microsoft("QLinearConv")
 def qlinear_conv(e: Ops, op: Op, *inputs: Value) -> Value:
     """Convolution of the tensors it stands for; its bias has the product of their scales."""
-    read = Scaled(e, op, inputs)
-    given = [read(3, 4, 5, axis=0)]
-    if op.has(8):
-        given.append(_bias(e, inputs[8], inputs[1], inputs[4]))
-    steps = picked(op, *CONVOLUTION)
-    return read.stored(_laid(e, op, read(0, 1, 2), lambda x: e.Conv(x, *given, **steps)), 6, 7)
-
-
-def _bias(e: Ops, bias: Value, *scales: Value) -> Value:
-    """An integer bias as float."""
-    return e.Mul(e.Cast(bias, to=e.float_type), e.Mul(*scales))
+    read, steps = Scaled(e, op, inputs), picked(op, *CONVOLUTION)
+    weights = given(read(3, axis=0), _bias(e, op, inputs, 8, inputs[1]))
+    return read.stored(_laid(e, op, read(0), lambda x: e.Conv(x, *weights, **steps)), 6)
 
 
 @microsoft("QGemm")
 def qgemm(e: Ops, op: Op, *inputs: Value) -> Value:
     """Gemm of the matrices it stands for; quantised where a scale of the output is given."""
-    read = Scaled(e, op, inputs)
-    turned, alpha = op.attribute("transB", 0), op.attribute("alpha", 1.0)
-    given = [read(0, 1, 2), read(3, 4, 5, axis=0 if turned else 1)]
-    if op.has(6):
-        given.append(_bias(e, inputs[6], e.Mul(inputs[1], e.scalar(alpha)), inputs[4]))
-    y = e.Gemm(*given, alpha=alpha, transA=op.attribute("transA", 0), transB=turned)
-    return read.stored(y, 7, 8) if op.has(7) else y
+    read, attributes = Scaled(e, op, inputs), picked(op, "alpha", "transA", "transB")
+    bias = _bias(e, op, inputs, 6, inputs[1] * e.scalar(op.attribute("alpha", 1.0)))
+    weights = read(3, axis=0 if op.attribute("transB", 0) else 1)
+    y = e.Gemm(*given(read(0), weights, bias), **attributes)
+    return read.stored(y, 7) if op.has(7) else y
+
+
+def _bias(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, scale: Value) -> Value:
+    """Input `i`, an integer bias, as float in the product of both scales; None without one."""
+    return e.Cast(inputs[i], to=e.float_type) * (scale * inputs[4]) if op.has(i) else None
 
 
 @microsoft("DequantizeLinear")
 def dequantize_linear(e: Ops, op: Op, *inputs: Value) -> Value:
     """DequantizeLinear."""
-    return Scaled(e, op, inputs)(0, 1, 2, axis=op.attribute("axis", 1))
+    return Scaled(e, op, inputs)(0, axis=op.attribute("axis", 1))
 
 
 @microsoft("QuantizeLinear")
@@ -211,7 +189,7 @@ def qattention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     x = named("x weights bias x_scale weights_scale mask x_zero weights_zero past", inputs)
     read = Scaled(e, op, inputs, at_once=True)
     features = [size_of(op, 1) // 3] * 3
-    product = e.Add(e.MatMul(read(0, 3, 6), read(1, 4, 7, axis=-1)), x.bias)
+    product = e.MatMul(read(0, 3, 6), read(1, 4, 7, axis=-1)) + x.bias
     projected = list(e.Split(product, ints(*features), axis=-1, outputs=3))
     return attended(e, op, projected, features, mask=x.mask, past=x.past)
 
@@ -219,19 +197,81 @@ def qattention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 @microsoft("DynamicQuantizeLSTM")
 def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """LSTM with the weights it stands for; its input is not rounded."""
-    x, w, r, *rest = inputs[:8]
-    weights = [_turned(e, op, q, i, i + 1) for q, i in ((w, 8), (r, 10))]
-    names = ("activation_alpha", "activation_beta", "activations", "clip", "direction")
-    attributes = picked(op, *names, "hidden_size", "input_forget")
+    weights = []
+    for i, scale in ((1, 8), (2, 10)):  # [directions, features, gates], turned
+        factor, zero = (fixed(op, at).astype(np.float32) for at in (scale, scale + 1))
+        factor, zero = (array.reshape(array.shape[0], 1, -1) for array in (factor, zero))
+        real = (e.Cast(inputs[i], to=e.float_type) - zero) * factor
+        weights.append(e.Transpose(real, perm=[0, 2, 1]))
+    rest = list(inputs[3:8])
     while rest and rest[-1] is None:
         rest.pop()
-    made: tuple[Value, ...] = e.LSTM(x, *weights, *rest, outputs=3, **attributes)
+    made: tuple[Value, ...] = e.LSTM(inputs[0], *weights, *rest, outputs=3, **op.node.attributes)
     return made
 
 
-def _turned(e: Ops, op: Op, w: Value, scale: int, zero: int) -> Value:
-    """Weights [directions, features, gates] as float [directions, gates, features]."""
-    factor, offset = (fixed(op, i).astype(np.float32) for i in (scale, zero))
-    factor, offset = (array.reshape(array.shape[0], 1, -1) for array in (factor, offset))
-    real = e.Mul(e.Sub(e.Cast(w, to=e.float_type), offset), factor)
-    return e.Transpose(real, perm=[0, 2, 1])
+# Integers ---------------------------------------------------------------------------------------
+
+
+@expansion("MatMulInteger")
+def matmul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of the matrices without their zero points."""
+    a, b = _shifted(e, op, inputs, 0, 2, -2), _shifted(e, op, inputs, 1, 3, -1)
+    return e.Cast(e.MatMul(a, b), to=INT32)
+
+
+@expansion("ConvInteger")
+def conv_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Convolution of the tensors without their zero points."""
+    x, w = _shifted(e, op, inputs, 0, 2, 1), _shifted(e, op, inputs, 1, 3, 0)
+    return e.Cast(e.Conv(x, w, **picked(op, *CONVOLUTION)), to=INT32)
+
+
+@microsoft("MulInteger")
+def mul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product, element by element, of the tensors without their zero points."""
+    a, b = _shifted(e, op, inputs, 0, 1, 0), _shifted(e, op, inputs, 2, 3, 0)
+    return e.Cast(a * b, to=INT32)
+
+
+def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, zero_at: int, axis: int) -> Value:
+    """Input `i` minus its zero point, which is one number or lies along an axis."""
+    if not op.has(zero_at):
+        return e.Cast(inputs[i], to=e.float_type)
+    zero, shape = op.constant(zero_at), op.type(zero_at).shape
+    if zero is not None and zero.ndim == 1 and zero.size > 1:
+        scale = np.ones(zero.size, e.dtype)
+        return e.DequantizeLinear(inputs[i], scale, inputs[zero_at], axis=axis)
+    if shape not in ((), (1,)):
+        raise RuleError("its zero points are neither constant nor one number")
+    one = inputs[zero_at] if shape == () else e.Reshape(inputs[zero_at], ints())
+    return e.DequantizeLinear(inputs[i], e.scalar(1), one if zero is None else zero.reshape(()))
+
+
+@microsoft("ReduceSumInteger")
+def reduce_sum_integer(e: Ops, op: Op, x: Value) -> Value:
+    """Sum along its axes."""
+    axes, keeps = ints(*op.attribute("axes")), op.attribute("keepdims")
+    y = e.ReduceSum(e.Cast(x, to=e.float_type), axes, keepdims=keeps)
+    return e.Cast(y, to=op.output_type().dtype or INT32)
+
+
+@microsoft("MatMulInteger16")
+def matmul_integer16(e: Ops, op: Op, a: Value, b: Value) -> Value:
+    """Product of the matrices."""
+    return e.Cast(e.MatMul(*(e.Cast(x, to=e.float_type) for x in (a, b))), to=INT32)
+
+
+@microsoft("MatMulIntegerToFloat")
+def matmul_integer_to_float(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of the matrices it stands for, and a bias."""
+    read = Scaled(e, op, inputs, at_once=True)
+    return total(e, e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), *inputs[6:7])
+
+
+@microsoft("DynamicQuantizeMatMul")
+def dynamic_quantize_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
+    """Product of a rounded matrix and the one it stands for, and a bias."""
+    rounded = e.DequantizeLinear(*e.DynamicQuantizeLinear(inputs[0], outputs=3))
+    weights = Scaled(e, op, inputs, at_once=True)(1, axis=-1)
+    return total(e, e.MatMul(rounded, weights), *inputs[4:5])
