@@ -21,7 +21,14 @@ _LONGEST = 16
 _END = 10**9  # exporters cut there to say "to the end"
 _SAME = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"})
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min", "Sum", "Mean", "Pow"})
-_UNCHANGED = frozenset({"Imputer", "Normalizer"})  # of ai.onnx.ml, which inference says nothing of
+_UNCHANGED = frozenset(  # inference says nothing of these
+    [
+        ("", "GroupNormalization"),
+        ("", "MeanVarianceNormalization"),
+        ("ai.onnx.ml", "Imputer"),
+        ("ai.onnx.ml", "Normalizer"),
+    ]
+)
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64})
 
 
@@ -42,7 +49,7 @@ def computed_shapes(graph: onnx.GraphProto, types: Mapping[str, TensorType]) -> 
         shape = None
         if node.op_type in _ELEMENTWISE:
             shape = _joined([known.shape(name) for name in node.input])
-        elif node.op_type in _UNCHANGED and node.domain == "ai.onnx.ml":
+        elif (node.domain, node.op_type) in _UNCHANGED:
             shape = known.shape(node.input[0])
         elif shaped is not None:
             steering = [vectors.known.get(name) for name in node.input[1:]]

@@ -29,7 +29,7 @@ from backtrace_onnx.passes.affine_joining import join
 from backtrace_onnx.passes.expanding import expanded
 from backtrace_onnx.passes.inlining import inlined
 from backtrace_onnx.passes.interpolations import read_interpolations
-from backtrace_onnx.passes.narrow_integers import read_once, widened
+from backtrace_onnx.passes.narrow_integers import read_before, read_once, widened
 from backtrace_onnx.passes.nested_sums import read_biases, read_sums
 from backtrace_onnx.passes.regions.chains import read_chains
 from backtrace_onnx.passes.regions.fan_in import read_meetings
@@ -40,6 +40,7 @@ from backtrace_onnx.passes.regions.scaling import read_multiples
 MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
     inlined,  # local functions become their nodes; first, as all others look at nodes
     expanded,  # operators without a rule become others that have one
+    read_before,  # 8-bit numbers are floats where they are chosen or moved; after expanding, too
     read_once,  # equal dequantisations become one; after expanding, which writes such
     widened,  # pools of 8-bit numbers weigh floats; after those that read the numbers are one
     without_contradicted,  # wrong shapes of outputs go; last, as inference knows most here

@@ -52,10 +52,23 @@ class _SlopeSteps:
         """The relevance of a tensor where this is what travels."""
         if name in self.related:
             return carried
-        number = read_tensor(name, plan, ops, values)
+        number = _real(name, plan, ops, values)
         if self._method.compares:
-            number = ops.Sub(number, read_tensor(name, plan, ops, before(values)))
+            number = ops.Sub(number, _real(name, plan, ops, before(values)))
         return [ops.Mul(number, m) for m in carried]
+
+
+def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
+    """A tensor's value; of one that holds integers the float that its reader takes it for."""
+    number, graph = read_tensor(name, plan, ops, values), plan.graph
+    if graph.type(name).is_float:
+        return number
+    readers = (node for node in graph.consumers.get(name, ()) if node.inputs[0] == name)
+    reader = next((node for node in readers if node.operator == "DequantizeLinear"), None)
+    if reader is not None and all(scale in graph.constants for scale in reader.inputs[1:]):
+        scales = [graph.constants[scale] for scale in reader.inputs[1:]]
+        number = ops.op("DequantizeLinear", [number, *scales], dict(reader.attributes))
+    return ops.Cast(number, to=ops.float_type)
 
 
 class SlopeStep(NodeStep):

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.graphs import HALF, model, node
 from tests.support import (
     Array,
     Case,
@@ -109,3 +110,29 @@ def test_engines_read_the_same_values(mode: str, kept: int) -> None:
     theirs = Explainer(proto, engine="onnxruntime").explain(x, mode=mode).relevance["x"]
     rounded = 1e-5 if kept == onnx.TensorProto.FLOAT else 1e-3  # of the start, which is the answer
     assert np.abs(ours - theirs).max() < rounded * np.abs(ours).max()
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "lrp"])
+@pytest.mark.parametrize("opset", [18, 21])
+def test_group_normalization_of_halves_compiles(opset: int, mode: str) -> None:
+    """ONNX infers neither type nor rank of what it makes."""
+    rng = generator("groups")
+    scale = np.ones(2 if opset == 18 else 4, np.float16)
+    weights = {"g": scale, "b": scale, "k": normal(rng, 3, 4, 1, 1, dtype=np.float16)}
+    nodes = [
+        node("GroupNormalization", ["x", "g", "b"], ["n"], num_groups=2),
+        node("Conv", ["n", "k"], ["c"]),
+        node("GlobalAveragePool", ["c"], ["p"]),
+        node("Flatten", ["p"], ["y"]),
+    ]
+    proto = model(
+        nodes, {"x": (HALF, ["N", 4, 4, 4])}, {"y": (HALF, ["N", 3])}, weights, opset=opset
+    )
+    x = normal(rng, 2, 4, 4, 4, dtype=np.float16)
+    eager = Explainer(proto).explain(x, mode=mode)
+    compiled = Explainer(proto, engine="onnxruntime").explain(x, mode=mode)
+    largest = np.abs(eager.relevance["x"]).max()
+    assert eager.relevance["x"].dtype == compiled.relevance["x"].dtype == np.float32
+    np.testing.assert_allclose(
+        compiled.relevance["x"] / largest, eager.relevance["x"] / largest, atol=2e-3
+    )
