@@ -41,6 +41,13 @@ def commands() -> None:
     "of steps: box,class or step,class "
     "(13,5 or 13,cat or 13); repeat it for several of every sample.",
 )
+@click.option(
+    "--targets",
+    "each",
+    multiple=True,
+    help="Label or index of one of several that are explained for every sample, of one run of the "
+    "model; repeat it, or give all.",
+)
 @output_options
 @SIDECAR
 @click.option(

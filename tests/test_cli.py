@@ -245,3 +245,18 @@ def test_a_box_has_the_bounds_that_the_sidecar_gives(run: Any) -> None:
         assert code == 0
         maps.append([part["relevance"] for part in json.loads(out)["samples"][0]["top"]])
     np.testing.assert_allclose(*maps, rtol=1e-5)
+
+
+def test_several_targets_of_every_sample(run: Any, tmp_path: Path) -> None:
+    asked = [MNIST, DIGIT, DIGIT.with_name("digit_5.png"), "--json", "--mode", "gradient"]
+    code, out, _ = run("explain", *asked, "--targets", "2", "--targets", "7")
+    samples = json.loads(out)["samples"]
+    assert code == 0 and [s["target"]["index"] for s in samples] == [2, 7, 2, 7]
+    assert [Path(s["source"]).name for s in samples] == ["digit_2.png"] * 2 + ["digit_5.png"] * 2
+    code, out, _ = run("explain", *asked, "--target", "7")
+    alone = json.loads(out)["samples"]
+    assert [s["top"] for s in samples[1::2]] == [s["top"] for s in alone]
+    code, out, _ = run("explain", MNIST, DIGIT, "--targets", "all", "--json")
+    assert [s["target"]["index"] for s in json.loads(out)["samples"]] == list(range(10))
+    code, _, err = run("explain", MNIST, DIGIT, "--targets", "all", "--target", "2")
+    assert code == 2 and "--targets explains several" in err

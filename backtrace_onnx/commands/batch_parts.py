@@ -8,6 +8,7 @@ from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.commands.target_options import (
     TargetChoice,
     continued,
+    each_target,
     has_vocabulary,
     next_tokens,
     target,
@@ -32,7 +33,11 @@ def parts_of_batch(
     if language and entry is not None and asked.tokens.continuation is not None:
         yield from continued(batch, asked.tokens.continuation, entry, graph)
         return
+    each = each_target(asked.each, meaning.labels)
     for samples, part in _parts(batch, graph):
+        if each is not None:
+            yield part, TargetChoice("generation" if language else task, each=each)
+            continue
         if language and entry is not None and not asked.targets:
             yield part, next_tokens(asked.tokens, entry, part.feeds)
             continue

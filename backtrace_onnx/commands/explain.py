@@ -26,7 +26,7 @@ from backtrace_onnx.policies import find_method
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.group_ranking import check_groups
-from backtrace_onnx.report.stages import Flow, apart, stages_of
+from backtrace_onnx.report.stages import Flow, NetworkStage, apart, stages_of
 from backtrace_onnx.results.group_members import read_options
 from backtrace_onnx.targets.detector_columns import end_to_end
 from backtrace_onnx.targets.detectors import sees_pictures
@@ -52,6 +52,11 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
     waiting.say(f"Explaining {len(batch.sources)} sample(s)")
     if asked.start and asked.tokens.rather_than is not None:
         raise RequestError("--start says where one entry starts; --rather-than takes two")
+    if asked.each and (asked.targets or asked.tokens.any()):
+        raise RequestError(
+            "--targets explains several for every sample; it goes without --target, --token, "
+            "--rather-than and --continuation"
+        )
     subjects = _all_subjects(asked, explainer, reader, batch, sidecar, waiting)
     subjects = [replace(subject, groups=groups) for subject in subjects]
     check_groups(subjects)
@@ -81,7 +86,7 @@ def _all_subjects(
         axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
     subjects: list[ExplainedSample] = []
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
-        made = explainer.explain(
+        found: Any = explainer.explain(
             part.feeds,
             mode=asked.mode,
             output=asked.output,
@@ -95,16 +100,38 @@ def _all_subjects(
             keep=[name for stage in stages for name in stage.handed] or "inputs",
             **wanted.options(asked.start),
         )
-        made, inner = apart(made)
         unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
-        spoken = _spoken(made.output, graph) if unasked else ()
-        notes = (*(read.notes if read else ()), *batch.notes, *made.notes, *spoken)
-        names = {**made.names, **(sidecar.names() if sidecar else {}), **batch.names}
-        made = replace(made, names=names, notes=notes)
-        common = ExplainedSample(made, sidecar=sidecar, threshold=threshold, words=asked.words)
-        common = replace(common, flow=Flow(stages, inner), real=_real(made, graph))
-        subjects += _subjects(common, part, wanted.entries(made, graph), picked)
+        notes = (*(read.notes if read else ()), *batch.notes)
+        about = (stages, sidecar, batch.names, notes, unasked, graph)
+        every = []
+        for one in [found] if isinstance(found, Explanation) else found:
+            common = replace(_explained(one, *about), threshold=threshold, words=asked.words)
+            every.append(_subjects(common, part, wanted.entries(one, graph), picked))
+        subjects += [subject for of_sample in zip(*every, strict=True) for subject in of_sample]
     return subjects
+
+
+def _explained(
+    made: Explanation,
+    stages: tuple[NetworkStage, ...],
+    sidecar: Sidecar | None,
+    given: Mapping[str, tuple[str, ...]],
+    notes: Sequence[Note],
+    unasked: bool,
+    graph: Graph,
+) -> ExplainedSample:
+    """An explanation, with what files and sidecar say of it.
+
+    Args:
+        given: names by input, that the files tell.
+        unasked: whether nobody asked for the output to be read as a language model's.
+    """
+    made, inner = apart(made)
+    spoken = _spoken(made.output, graph) if unasked else ()
+    names = {**made.names, **(sidecar.names() if sidecar else {}), **given}
+    made = replace(made, names=names, notes=(*notes, *made.notes, *spoken))
+    flow, real = Flow(stages, inner), _real(made, graph)
+    return ExplainedSample(made, sidecar=sidecar, flow=flow, real=real)
 
 
 def _real(made: Explanation, graph: Graph) -> Any:
@@ -156,6 +183,10 @@ def _parted(
     read: Entries | None,
 ) -> Iterator[tuple[Batch, TargetChoice, tuple[PickedEntry, ...]]]:
     """The parts of the batch that are explained at once, what of each, and which entries."""
+    if read is not None and asked.each:
+        raise RequestError(
+            "the output holds boxes or steps: repeat --target box,class for several of a sample"
+        )
     if read is not None:
         yield from entry_parts(explainer, batch, read, asked.targets, asked.boxes)
         return

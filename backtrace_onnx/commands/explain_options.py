@@ -12,12 +12,17 @@ from backtrace_onnx.commands.target_options import TokenOptions
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """What the command line asks for; None where the sidecar or the default decides."""
+    """What the command line asks for; None where the sidecar or the default decides.
+
+    Attributes:
+        targets: one for all samples, or one for each. each: several for every sample, or "all".
+    """
 
     model: Path
     inputs: Sequence[str]
     mode: str = "default"
     targets: Sequence[str] = ()
+    each: Sequence[str] = ()
     output: str | None = None
     task: str | None = None
     scaler: float | None = None

@@ -16,6 +16,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.files import Batch
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.targets.checking import find_target
+from backtrace_onnx.targets.every_target import ALL
 from backtrace_onnx.targets.language_models import find_tokens
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
@@ -28,17 +29,20 @@ class TargetChoice:
 
     Attributes:
         contrast: in place of task and target, where one entry is set against another.
+        each: in place of target, where several are explained: a list, or "all".
     """
 
     task: str | None
     target: Any = None
     contrast: Contrast | None = None
+    each: Any = None
 
     def options(self, start: str | None = None) -> dict[str, Any]:
         """Arguments of `Explainer.explain`; `start`: where one entry starts."""
         if self.contrast is not None:
             return {"start": self.contrast}
-        return {"task": self.task, "target": self.target, "start": start}
+        asked = {"target": self.target} if self.each is None else {"targets": self.each}
+        return {"task": self.task, "start": start, **asked}
 
     def entries(self, made: Explanation, graph: Graph) -> list[tuple[int, ...]]:
         """The two entries of every sample that were set against each other; none otherwise.
@@ -142,6 +146,16 @@ def targets(
             f"{len(parsed)} targets for {count} sample(s); give one, or one for each"
         )
     return np.array(parsed[samples])
+
+
+def each_target(given: Sequence[str], labels: Sequence[str]) -> Any:
+    """Several targets that every sample is explained for; None where one is asked for.
+
+    Raises RequestError for what is no target.
+    """
+    if tuple(given) == (ALL,) and ALL not in labels:
+        return ALL
+    return [target(text, labels) for text in given] or None
 
 
 def target(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
