@@ -18,6 +18,7 @@ from backtrace_onnx.commands.shared_options import (
     MODE,
     MODEL,
     SIDECAR,
+    THROUGH,
     output_options,
 )
 
@@ -88,6 +89,7 @@ def commands() -> None:
     show_default=True,
     help="Detectors: the best boxes, each explained by itself.",
 )
+@THROUGH
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @GROUP
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
@@ -133,7 +135,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
                box: first row, first column, row and column after the last
                span: of a series: first position and the one after the last
         ledger: by channel (positive; contrastive also negative):
-               start, inputs, constants, unassigned, residual
+               start, inputs, constants, unassigned, cut (by --through), residual
     """
     from backtrace_onnx.commands.output_folder import check_folder
     from backtrace_onnx.report.console import Waiting
@@ -181,6 +183,7 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 @MODE
 @output_options
 @SIDECAR
+@THROUGH
 @click.option("--tensors", multiple=True, help="Tensor whose relevance it returns; repeatable.")
 @click.option(
     "--target",

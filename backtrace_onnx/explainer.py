@@ -28,11 +28,14 @@ from backtrace_onnx.targets.question import Question, settled
 from backtrace_onnx.targets.tensor_choice import (
     Keep,
     Targets,
+    apart_note,
     check_amounts,
+    find_apart,
     find_kept,
     find_output,
     read_start,
 )
+from backtrace_onnx.targets.through_choice import Through, find_conditions, names_of
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
@@ -82,6 +85,7 @@ class Explainer(OpenedModel):
         columns: Columns | None = None,
         labels: Sequence[str] = (),
         keep: Keep = "inputs",
+        through: Through | None = None,
         tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -117,7 +121,10 @@ class Explainer(OpenedModel):
             columns: which of an entry's columns are classes ("detection", "ctc"); default: found.
             labels: of the classes: how many there are tells which columns of an entry these are,
                 and two that the one entry of an output is a decision between them.
-            keep: tensors whose relevance is kept: "inputs", "all" or names.
+            keep: tensors whose relevance, and slopes, are kept: "inputs", "all" or names.
+            through: by tensor which parts of it relevance passes, a list of numbers of its
+                channels, heads or units or a boolean array that broadcasts to it; the rest is cut
+                and stands in the ledger. Ways around the tensor stay open.
             tokenizer: a `Tokenizer`, or the path of a tokenizer.json, for texts.
             sidecar: a `Sidecar`, or its path: what inputs and output mean, where nothing else says.
             progress: called with (nodes done, nodes) as the walk goes on.
@@ -138,7 +145,9 @@ class Explainer(OpenedModel):
         compared = compare(method, baseline, background, given.sidecar)
         model, feeds = self._model.read(given.filled.feeds)
         output = find_output(output, model.graph)
-        prepared = model.output(output)
+        apart = find_apart(keep, model.graph, method)
+        apart |= find_apart(names_of(through), model.graph, method)
+        prepared = model.output(output, apart)
         graph = prepared.plan.graph
         method = with_bounds(method, given.sidecar, prepared.plan)
         cut = frozenset(prepared.tokens) & prepared.plan.carriers
@@ -148,14 +157,19 @@ class Explainer(OpenedModel):
         check_amounts(threshold, scaler)
         axes, kept = said.axes(graph.type(output).shape), find_kept(keep, graph, output)
         how = (target, start, scaler, threshold, axes, kept)
-        asked = Question(method, output, "", *how, probability=probability)
+        conditions = find_conditions(through, graph, output)
+        asked = Question(
+            method, output, "", *how, probability=probability, through=conditions, apart=apart
+        )
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         walked = replace(question, keep=question.keep | cut) if method.walks is None else question
+
+        read_apart = apart_note(apart, model.graph)
 
         def finished(target: Any, outcome: Outcome) -> Explanation:
             asked = replace(question, target=target)
             made = make_explanation(asked, outcome, feeds, prepared)
-            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed)
+            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed, *read_apart)
             places = find_scopes(self._written, prepared, made.ledger)
             return replace(made, places=places, names=given.names(made.inputs), notes=notes)
 
@@ -211,6 +225,7 @@ class Explainer(OpenedModel):
         columns: Columns | None = None,
         labels: Sequence[str] = (),
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
+        through: Through | None = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -234,6 +249,7 @@ class Explainer(OpenedModel):
             labels: of a detector's classes: how many there are tells which columns these are.
             sidecar: a `Sidecar`, or its path, for modes that read there between which numbers a
                 picture lies ("box").
+            through: parts of tensors that relevance passes, as in `explain`; constants of the file.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -249,7 +265,13 @@ class Explainer(OpenedModel):
         prepared, told = model.output(output), TargetInput.of(target)
         axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
         method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
-        asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes)
+        apart = find_apart(tensors, model.graph, method)
+        apart |= find_apart(names_of(through), model.graph, method)
+        apart -= model.graph.hidden.keys()  # a file could not say that it reads them in parts
+        asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes, apart=apart)
+        asked = replace(
+            asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)
+        )
         question = question_of_file(prepared, asked, model.graph, task, start, told)
         write(model.graphs, path, question, told, tensors)
 

@@ -63,6 +63,8 @@ class Explanation:
         binary: "probability" where the output's one entry is that of class 1 of two, "decision"
             where it is its score, and `target` a class; else "".
         computes: what the mode computes, in one line.
+        slopes: by tensor, as `relevance`: what a unit of a value is credited with, in modes that
+            carry slopes; none of ids and words.
         conserved: what the ledger's parts add up to: the "score" that is explained, its
             "difference" to that of a baseline, or "nothing" that the mode promises.
     """
@@ -86,6 +88,7 @@ class Explanation:
     binary: TwoClasses = ""
     computes: str = ""
     conserved: Conserved = "score"
+    slopes: Mapping[str, Array] = field(default_factory=dict)
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

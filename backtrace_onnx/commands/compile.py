@@ -17,6 +17,7 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.targets.tensor_choice import default_output
+from backtrace_onnx.targets.through_choice import read_through
 
 
 def compiled(
@@ -35,6 +36,7 @@ def compiled(
     probability: bool = False,
     sample_axis: str | None = None,
     class_axis: int | None = None,
+    through: Sequence[str] = (),
 ) -> list[str]:
     """Compile a model into `file`, and return the lines that tell what is in it.
 
@@ -62,6 +64,7 @@ def compiled(
             columns=None if start else meaning.columns,
             labels=meaning.labels,
             sidecar=found,
+            through=dict(read_through(text) for text in through),
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
     return [f"wrote {file}", *_interface(file)]

@@ -34,6 +34,7 @@ from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.entry_reading import Entries
 from backtrace_onnx.targets.language_models import default_task, find_tokens, speaking
 from backtrace_onnx.targets.tensor_choice import default_output
+from backtrace_onnx.targets.through_choice import read_through
 from backtrace_onnx.text.inputs import find_ids
 
 
@@ -96,6 +97,7 @@ def _all_subjects(
             **axes,
             **compared,
             sidecar=sidecar,
+            through=dict(read_through(text) for text in asked.through),
             progress=waiting.advance,
             keep=[name for stage in stages for name in stage.handed] or "inputs",
             **wanted.options(asked.start),

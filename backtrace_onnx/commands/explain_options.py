@@ -43,6 +43,7 @@ class ExplainOptions:
     boxes: int = 1
     baselines: Sequence[str] = ()
     background: Path | None = None
+    through: Sequence[str] = ()
     pictures: bool = False
 
     @property

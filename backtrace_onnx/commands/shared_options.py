@@ -47,6 +47,14 @@ GROUP = click.option(
     help="NAME=MEMBER,...: inputs, columns (one*), places (x[3:7], image[0:9,4:8]) or words that "
     "are shown as one; repeatable. Default: the sidecar's.",
 )
+THROUGH = click.option(
+    "--through",
+    "through",
+    multiple=True,
+    metavar="TENSOR=1,5,7",
+    help="Relevance passes only these channels, heads or units of a tensor inside the model; "
+    "repeatable.",
+)
 
 
 def output_options(command: Command) -> Command:

@@ -44,6 +44,7 @@ class Compiled:
 
     Attributes:
         books: the totals, each an output of its own name; with a ledger only.
+        sloped: tensors T whose slope is an output `slope/T`; with a ledger only.
     """
 
     proto: onnx.ModelProto
@@ -51,6 +52,7 @@ class Compiled:
     folder: str | None
     plan: Plan
     books: Books
+    sloped: tuple[str, ...] = ()
 
 
 def build(
@@ -77,7 +79,7 @@ def build(
         ledger: whether the totals of the ledger are outputs, too.
     """
     writable = graphs.writable
-    whole = writable.graph({question.output})
+    whole = writable.graph({question.output, *question.apart})
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)
     if question.method.compares:
@@ -138,6 +140,7 @@ class _Writer:
             single=single,
         )
         self.outputs: list[onnx.ValueInfoProto] = []
+        self.sloped: list[str] = []
         self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
@@ -164,9 +167,14 @@ class _Writer:
             sample_axes=self.samples,
             enter=self._enter,
             steps=steps_of(method),
+            through=question.through,
+            enter_cut=self.books.enter_cut,
         )
         for tensor, source in representative.items():
             self._return(tensor, walked.reported(method).get(source))
+            if self.ledger and tensor == source and source in walked.slopes:
+                self.sloped.append(tensor)
+                self._output(f"slope/{tensor}", walked.slopes[source][0], tensor)
         if self.ledger:
             fed = {n: walked.relevance[n] for n in graph.inputs if n in walked.relevance}
             self.books.finish(question.output, begun, fed)
@@ -224,7 +232,8 @@ class _Writer:
                 "backtrace.task": self.question.task,
             },
         )
-        return Compiled(self.proto, weights, self.model.folder, self.plan, self.books)
+        how = (self.plan, self.books, tuple(self.sloped))
+        return Compiled(self.proto, weights, self.model.folder, *how)
 
     def _keep_inputs(self) -> None:
         """Drop weights from the inputs, where old files list them: nobody may override them."""

@@ -34,8 +34,9 @@ def rescaled(
     relevance = {
         name: [_mean([one.relevance[name][0] for one in found])] for name in found[0].relevance
     }
+    slopes = {name: [_mean([one.slopes[name][0] for one in found])] for name in found[0].slopes}
     books = _mean_books([one.ledger for one in found])
-    return replace(found[0], relevance=relevance, ledger=books, notes=notes)
+    return replace(found[0], relevance=relevance, slopes=slopes, ledger=books, notes=notes)
 
 
 def _mean(arrays: Sequence[Any]) -> Array:
@@ -53,7 +54,8 @@ def _mean_books(ledgers: Sequence[Ledger]) -> Ledger:
     entries = {name: _mean_entry([ledger[name] for ledger in ledgers]) for name in first}
     balance = Balance(*_means(Balance, [ledger.total() for ledger in ledgers]))
     sizes = Sizes(*_means(Sizes, [ledger.sizes for ledger in ledgers]))
-    return Ledger(entries, balance, mixed=first.mixed, sizes=sizes)
+    cut = {name: _mean([ledger.cut[name] for ledger in ledgers]) for name in first.cut}
+    return Ledger(entries, balance, mixed=first.mixed, sizes=sizes, cut=cut)
 
 
 def _means(kind: type[Any], every: Sequence[Any]) -> list[Array]:

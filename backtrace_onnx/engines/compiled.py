@@ -98,6 +98,7 @@ class CompiledRuns:
             start.binary,
             bytes_of(arrays),
             {t: arrays[t] for t in prepared.tokens if t in arrays},
+            {t: [found[f"slope/{t}"]] for t in compiled.made.sloped},
         )
 
     def _compiled(self, explained: ExplainedOutput, inputs: tuple[str, ...]) -> _Loaded:

@@ -75,6 +75,8 @@ def run_eager(
         sample_axes=samples,
         enter=lambda step: None if step.node.name in unbooked else books.enter(step),
         steps=steps_of(question.method),
+        through=question.through,
+        enter_cut=books.enter_cut,
         advance=_counting(progress, len(graph.nodes)),
     )
     walked.fill({n: np.zeros(x.shape, dtype) for n, x in feeds.items()}, policy.channels)
@@ -83,7 +85,7 @@ def run_eager(
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     axes = explained.axes
     relevance = walked.reported(question.method)
-    ends = (start.target, axes, notes, start.binary, held, texts)
+    ends = (start.target, axes, notes, start.binary, held, texts, walked.slopes)
     return Outcome(relevance, ledger, outputs, *ends)
 
 

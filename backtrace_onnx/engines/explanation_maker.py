@@ -13,11 +13,13 @@ from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.graph.text_tokens import find_text_tokens
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.descriptions import describe
 from backtrace_onnx.results.reach import check_finite, flat_notes, reach_notes
 from backtrace_onnx.results.text_tokens import read_text_tokens
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
+from backtrace_onnx.targets.through_choice import through_notes
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +33,10 @@ def make_explanation(
     """
     graph, ledger, method = prepared.plan.graph, outcome.ledger, question.method
     check_finite(ledger, method.name, {name: outcome.relevance[name] for name in feeds})
-    if method.conserved == "score":
+    doubts: tuple[Note, ...]
+    if question.through:  # little may be left, which is what was asked for
+        doubts = through_notes(question.through, prepared.plan, question.output)
+    elif method.conserved == "score":
         doubts = reach_notes(ledger, feeds, method.name)
     else:
         doubts = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
@@ -59,6 +64,7 @@ def make_explanation(
         ledger=ledger,
         axes=input_axes(feeds, graph, outcome),
         tokens=tokens,
+        slopes={n: np.asarray(m[0]) for n, m in outcome.slopes.items() if n in relevance},
         notes=(*doubts, *outcome.notes),
         layout=outcome.axes,
         binary=outcome.binary,

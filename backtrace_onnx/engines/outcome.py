@@ -32,6 +32,7 @@ class Outcome:
         binary: whether targets are classes 0 and 1, for which the output's one entry stands.
         held: bytes of the model's tensors that were held for the walk.
         texts: the tokens that the model cuts texts into, by tensor.
+        slopes: as `relevance`, of the tensors at which slopes travelled.
     """
 
     relevance: dict[str, Channels]
@@ -43,6 +44,7 @@ class Outcome:
     binary: TwoClasses = ""
     held: int = 0
     texts: Mapping[str, Array] = field(default_factory=dict)
+    slopes: dict[str, Channels] = field(default_factory=dict)
 
 
 def bytes_of(arrays: Mapping[str, Any]) -> int:

@@ -79,6 +79,7 @@ class PreparedModel:
             self._check(plan, output)
         self.main = self._made(plan, output or "", ())
         self._by_output: dict[str, PreparedOutput] = {}
+        self._apart: Recent[PreparedOutput] = Recent()
         self._lock = Lock()
 
     @property
@@ -106,8 +107,14 @@ class PreparedModel:
 
         return CompiledRuns(self.graphs, self._runtime)
 
-    def output(self, output: str) -> PreparedOutput:
-        """What explaining the tensor `output` needs; it is prepared once."""
+    def output(self, output: str, apart: frozenset[str] = frozenset()) -> PreparedOutput:
+        """What explaining the tensor `output` needs; it is prepared once.
+
+        Args:
+            apart: tensors inside of what is read as one, across which nothing is to be read so.
+        """
+        if apart:
+            return self._apart.get((output, apart), lambda: self._inner_tensor(output, apart))
         with self._lock:
             if output not in self._by_output:
                 is_output = output in self.graph.outputs
@@ -127,14 +134,13 @@ class PreparedModel:
             return replace(self.main, plan=plan, head=head)
         return self._made(plan, output, ())
 
-    def _inner_tensor(self, output: str) -> PreparedOutput:
-        whole = self.graphs.graph({output})
+    def _inner_tensor(self, output: str, apart: frozenset[str] = frozenset()) -> PreparedOutput:
+        whole = self.graphs.graph({output, *apart})
         nodes = tuple(whole.ancestors(output))[::-1]
-        plan = make_plan(
-            replace(whole, nodes=nodes, outputs=(*whole.outputs, output)), self.on_unsupported
-        )
+        outputs = whole.outputs if output in whole.outputs else (*whole.outputs, output)
+        plan = make_plan(replace(whole, nodes=nodes, outputs=outputs), self.on_unsupported)
         self._check(plan, output)
-        return self._made(plan, output, (output,))
+        return self._made(plan, output, () if output in whole.outputs else (output,))
 
     def _made(self, plan: Plan, output: str, extra: Sequence[str]) -> PreparedOutput:
         head = find_head(plan, output)

@@ -63,7 +63,7 @@ def run(
         def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
             return _one_walk(engine, model, asked, at, sessions, None)
 
-        prepared = model.output(question.output)
+        prepared = model.output(question.output, question.apart)
         found = walk_several(ask, question, feeds, prepared, compared, progress)
         return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
 
@@ -89,7 +89,10 @@ def run_targets(
         return run(engine, remembering, asked, at, sessions, told, compared)
 
     single = question.method.walks is None and not question.method.compares
-    prepared, together = remembering.output(question.output), single and engine == "numba"
+    prepared, together = (
+        remembering.output(question.output, question.apart),
+        single and engine == "numba",
+    )
     how = (prepared, question, targets, feeds)
     return explain_targets(ask, *how, together=together, progress=progress)
 
@@ -102,7 +105,7 @@ def _one_walk(
     sessions: Sessions,
     progress: Progress | None,
 ) -> Outcome:
-    prepared = model.output(question.output)
+    prepared = model.output(question.output, question.apart)
     if engine == "onnxruntime":
         return model.compiled.run(prepared, question, feeds)
     from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time

@@ -46,6 +46,11 @@ def walk_several(
     if how is None:
         references = reader.baselines(compared.baseline, compared.background)
         return rescaled(ask, question, feeds, references)
+    if question.through:
+        raise RequestError(
+            f"mode {question.method.name!r} is made of several walks, and through= is for modes of "
+            "one: lrp, attnlrp, gradient, default and others"
+        )
     if question.keep:
         raise RequestError(
             f"mode {question.method.name!r} tells of the inputs only, not of "

@@ -177,7 +177,11 @@ class Walker:
         relevance = {name: [self._joined(name, rows)] for name in self._feeds}
         notes = (*self.first.notes, *notes)
         return replace(
-            self.first, relevance=relevance, ledger=Ledger({}, Balance(*totals)), notes=notes
+            self.first,
+            relevance=relevance,
+            slopes={},
+            ledger=Ledger({}, Balance(*totals)),
+            notes=notes,
         )
 
     def _joined(self, name: str, rows: Sequence[Arrays]) -> Array:

@@ -27,6 +27,7 @@ class Books:
         sent: by node: tensor -> totals per channel, parts of "data".
         dropping: nodes whose rest is unassigned without being booked.
         ends: totals per channel of the start, and of what reached the inputs; and of their sizes.
+        cut: by tensor: totals per channel of what did not pass its condition.
     """
 
     def __init__(self, ops: Ops, axes: SampleAxes, gauges: Gauges = NOWHERE) -> None:
@@ -38,6 +39,11 @@ class Books:
         self.operators: dict[str, str] = {}
         self.dropping: set[str] = set()
         self.ends: dict[str, list[list[Any]]] = {}
+        self.cut: dict[str, list[list[Any]]] = {}
+
+    def enter_cut(self, tensor: str, r: Channels) -> None:
+        """Enter relevance that did not pass a tensor's condition."""
+        self.cut[tensor] = [[total] for total in self.totals(r, tensor)]
 
     def enter(self, step: NodeStep) -> None:
         """Enter a node that is done: what it received, and what it booked of that."""
@@ -84,18 +90,21 @@ class Books:
     def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
         """The ledger of `count` samples; `read` makes float64[samples] of a total."""
         channels = len(self.ends["start"])
-        tables = ({"": self.ends}, self.rows, self.sent)
-        ends, rows, sent = (_summed(table, channels, count, read) for table in tables)
+        ends, rows, sent, cut = (_summed(table, channels, count, read) for table in self._tables())
         start, inputs, *sizes = ends[""].values()
-        return close(rows, self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
+        how = (self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
+        return close(rows, *how, cut[""])
 
     def every(self) -> Iterator[Any]:
         """All totals that were entered; the compiler makes an output of each."""
-        for table in ({"": self.ends}, self.rows, self.sent):
+        for table in self._tables():
             for row in table.values():
                 for kind in row.values():
                     for totals in kind:
                         yield from totals
+
+    def _tables(self) -> tuple[dict[str, dict[str, list[list[Any]]]], ...]:
+        return {"": self.ends}, self.rows, self.sent, {"": self.cut}
 
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
@@ -114,6 +123,7 @@ def close(
     inputs: Totals,
     sent: Mapping[str, Mapping[str, Totals]],
     sizes: Sizes | None = None,
+    cut: Mapping[str, Totals] | None = None,
 ) -> Ledger:
     """The ledger that follows from totals of the nodes, float64[channel, sample] by kind and
     tensor.
@@ -126,7 +136,8 @@ def close(
         entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
     constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
     unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
-    return settled(entries, Balance(start, inputs, constants, unassigned), sizes)
+    lost = sum((cut or {}).values(), np.zeros_like(start))
+    return settled(entries, Balance(start, inputs, constants, unassigned, lost), sizes, cut)
 
 
 def _summed(

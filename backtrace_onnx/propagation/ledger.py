@@ -50,28 +50,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balance:
-    """The whole model's books, each float64[channel, sample]."""
+    """The whole model's books, each float64[channel, sample].
+
+    Attributes:
+        cut: what did not pass the conditions of an explanation (`through`).
+    """
 
     start: Totals
     inputs: Totals
     constants: Totals
     unassigned: Totals
+    cut: Totals = field(default_factory=lambda: np.zeros((1, 1)))
 
     @property
     def residual(self) -> Totals:
-        """start - inputs - constants - unassigned: rounding only."""
-        return self.start - self.inputs - self.constants - self.unassigned
+        """start - inputs - constants - unassigned - cut: rounding only."""
+        return self.start - self.inputs - self.constants - self.unassigned - self.cut
 
     @property
     def relative_residual(self) -> float:
         """Largest |residual| over channels and samples, relative to what moved."""
-        books = (self.start, self.inputs, self.constants, self.unassigned)
-        moved = np.maximum.reduce([np.abs(x) for x in books])
+        books = (self.start, self.inputs, self.constants, self.unassigned, self.cut)
+        moved = np.maximum.reduce([np.abs(x) for x in np.broadcast_arrays(*books)])
         return float(np.max(np.abs(self.residual) / np.where(moved > 0, moved, 1), initial=0.0))
 
     def evened(self) -> Balance:
         """The same balance, with an even part of the batch's for every sample."""
-        return Balance(*map(_even, (self.start, self.inputs, self.constants, self.unassigned)))
+        books = (self.start, self.inputs, self.constants, self.unassigned, self.cut)
+        return Balance(*map(_even, books))
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class Ledger(Mapping[str, Entry]):
     """Entries by node name, last node first. `total()` is the balance of the whole model.
 
     Attributes:
+        cut: what did not pass a condition of the explanation, by the tensor that is its name.
         sizes: how much relevance there was on the way, whatever its sign.
         mixed: whether samples hand relevance to each other (a score of every picture for every
             text, say); the books are then of the batch, and every sample has an even part of them.
@@ -109,7 +116,9 @@ class Ledger(Mapping[str, Entry]):
         *,
         mixed: bool = False,
         sizes: Sizes | None = None,
+        cut: Mapping[str, Totals] | None = None,
     ) -> None:
+        self.cut = dict(cut or {})
         self._entries, self._balance, self.mixed = dict(entries), balance, mixed
         start, inputs = np.abs(balance.start), np.abs(balance.inputs)
         self.sizes = sizes or Sizes(start, inputs, start, inputs)
@@ -124,11 +133,16 @@ class Ledger(Mapping[str, Entry]):
         return len(self._entries)
 
     def total(self) -> Balance:
-        """start = inputs + constants + unassigned for the whole model."""
+        """start = inputs + constants + unassigned + cut for the whole model."""
         return self._balance
 
 
-def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None = None) -> Ledger:
+def settled(
+    entries: Mapping[str, Entry],
+    balance: Balance,
+    sizes: Sizes | None = None,
+    cut: Mapping[str, Totals] | None = None,
+) -> Ledger:
     """The ledger of these books, sample by sample where they close so.
 
     Where samples hand relevance to each other, books close for the whole batch only: of a node, or
@@ -140,9 +154,10 @@ def settled(entries: Mapping[str, Entry], balance: Balance, sizes: Sizes | None 
         ends = (balance.start, balance.inputs)
         moved = max(float(np.abs(end).max(initial=0)) for end in ends)
         booked = {name: _told(entry, CLOSED * moved) for name, entry in entries.items()}
-        return Ledger(booked, balance, sizes=sizes)
+        return Ledger(booked, balance, sizes=sizes, cut=cut)
     evened = {name: entry.evened() for name, entry in entries.items()}
-    return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None)
+    cut = {name: _even(totals) for name, totals in (cut or {}).items()}
+    return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None, cut=cut)
 
 
 def _told(entry: Entry, rounding: float) -> Entry:

@@ -42,6 +42,9 @@ class Steps(Protocol):
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
 
+    def slopes(self, name: str) -> bool:
+        """Whether what travels at a tensor is its slope."""
+
 
 class NodeStep:
     """A node of the walk, as its structure sees it (`structures.base.Step`)."""
@@ -197,6 +200,10 @@ class RelevanceSteps:
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """What travels, as it is."""
         return carried
+
+    def slopes(self, name: str) -> bool:
+        """No slope travels."""
+        return False
 
 
 def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:

@@ -6,12 +6,13 @@ sent by all its readers are summed back where it was broadcast, added, and booke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.propagation.conditions import Condition
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps, Values
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.base import Channels
@@ -24,10 +25,12 @@ class Walked:
     Attributes:
         relevance: channels of relevance.
         carried: what travelled: the same, or slopes.
+        slopes: of those at which slopes travelled.
     """
 
     relevance: dict[str, Channels] = field(default_factory=dict)
     carried: dict[str, Channels] = field(default_factory=dict)
+    slopes: dict[str, Channels] = field(default_factory=dict)
 
     def fill(self, zeros: Mapping[str, Value], channels: int) -> None:
         """Tensors that nothing reached have zeros."""
@@ -52,10 +55,12 @@ def propagate(
     enter: Callable[[NodeStep], None],
     steps: Steps | None = None,
     advance: Callable[[], None] = lambda: None,
+    through: Sequence[Condition] = (),
+    enter_cut: Callable[[str, Channels], None] = lambda name, r: None,
 ) -> Walked:
     """Hand what travels back from `start` (by tensor) to the inputs.
 
-    Returns the channels of every tensor in `keep` that was reached.
+    Returns the channels of every tensor in `keep` that was reached, as far as they passed.
 
     Args:
         plan: its nodes are walked, and its structures asked.
@@ -64,27 +69,40 @@ def propagate(
         sample_axes: by tensor, for the totals.
         enter: called with every node that received relevance, when it is done.
         advance: called once per node, for progress.
+        through: which parts of tensors are passed; the rest is cut.
+        enter_cut: called with a tensor's name and the relevance that is cut there.
     """
     steps = steps or RelevanceSteps()
     carried: dict[str, Channels] = dict(start)
     kept = Walked()
+    conditions = {condition.tensor: condition for condition in through}
 
-    def arrived(found: Mapping[str, Channels | None]) -> None:
-        for name, r in found.items():
-            if r and name in keep:
-                kept.carried[name] = r
-                kept.relevance[name] = steps.worth(name, r, plan, ops, values)
+    def worth(name: str, r: Channels) -> Channels:
+        return steps.worth(name, r, plan, ops, values)
+
+    def arrived(name: str, r: Channels | None) -> Channels | None:
+        if r and name in conditions:
+            r, cut = conditions[name].parted(r, ops)
+            enter_cut(name, worth(name, cut))
+        if r and name in keep:
+            kept.carried[name] = r
+            kept.relevance[name] = worth(name, r)
+            if steps.slopes(name):
+                kept.slopes[name] = r
+        return r
 
     for node in reversed(plan.graph.nodes):
         advance()
-        outgoing = [carried.pop(name, None) if name else None for name in node.outputs]
-        arrived(dict(zip(node.outputs, outgoing, strict=True)))
+        outgoing = [
+            arrived(name, carried.pop(name, None)) if name else None for name in node.outputs
+        ]
         if any(r is not None for r in outgoing):
             step = steps(node, plan, ops, method, values, outgoing, sample_axes)
             _leave(step, carried, plan)
             enter(step)
         values.release([*node.outputs, *_beneath(node, plan)])
-    arrived(carried)
+    for name, r in carried.items():
+        arrived(name, r)
     return kept
 
 

@@ -57,6 +57,10 @@ class _SlopeSteps:
             number = ops.Sub(number, _real(name, plan, ops, before(values)))
         return [ops.Mul(number, m) for m in carried]
 
+    def slopes(self, name: str) -> bool:
+        """Whether what travels at a tensor is its slope."""
+        return name not in self.related
+
 
 def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
     """A tensor's value; of one that holds integers the float that its reader takes it for."""

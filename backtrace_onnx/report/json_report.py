@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from backtrace_onnx.report.answers import Answer, explained_answer, predicted_answer, rival_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.identical_maps import find_same_maps
 from backtrace_onnx.report.input_parts import Part
 from backtrace_onnx.report.ranking import rank, with_relevance
 
-AMOUNTS = ("start", "inputs", "constants", "unassigned", "residual")
+AMOUNTS = ("start", "inputs", "constants", "unassigned", "cut", "residual")
 
 
 def record(
@@ -40,9 +43,15 @@ def balance(subject: ExplainedSample) -> dict[str, dict[str, float]]:
     """The ledger's totals of one sample: amount by channel and kind."""
     total = subject.explanation.ledger.total()
     return {
-        name: {kind: float(getattr(total, kind)[channel, subject.sample]) for kind in AMOUNTS}
+        name: {kind: _amount(getattr(total, kind), channel, subject.sample) for kind in AMOUNTS}
         for channel, (name, _) in enumerate(subject.channels)
     }
+
+
+def _amount(totals: npt.NDArray[np.float64], channel: int, sample: int) -> float:
+    """One of float64[channel, sample], or of what is alike for all."""
+    channels, samples = totals.shape
+    return float(totals[min(channel, channels - 1), min(sample, samples - 1)])
 
 
 def _sample(number: int, subject: ExplainedSample, top: int) -> dict[str, Any]:

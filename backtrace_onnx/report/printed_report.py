@@ -113,11 +113,14 @@ def _print_balance(to: Console, subject: ExplainedSample) -> None:
         _print_sums(to, subject)
         return
     went, start = _WENT[conserved]
-    for channel, amounts in balance(subject).items():
+    for index, (channel, amounts) in enumerate(balance(subject).items()):
         of = f" ({channel})" if len(subject.channels) > 1 else ""
         rows = table(to, f"{went}{of}", "amount", "share", right=(1, 2))
         for kind in ("inputs", *(("constants",) if conserved == "score" else ()), "unassigned"):
             rows.add_row(_KINDS[kind], *_amount(amounts[kind], amounts["start"]))
+        for tensor, totals in subject.explanation.ledger.cut.items():
+            cut = float(totals[index, subject.sample])
+            rows.add_row(f"cut by through at {tensor}", *_amount(cut, amounts["start"]))
         rows.add_row(start, *_amount(amounts["start"], amounts["start"]))
         show(to, rows)
     if subject.explanation.ledger.mixed:

@@ -70,7 +70,8 @@ def apart(made: Explanation) -> tuple[Explanation, dict[str, npt.NDArray[Any]]]:
         return {name: r for name, r in group.items() if name in made.inputs}
 
     relevance, positive, negative = map(own, (made.relevance, made.positive, made.negative))
-    return replace(made, relevance=relevance, positive=positive, negative=negative), inner
+    inputs = replace(made, relevance=relevance, positive=positive, negative=negative)
+    return replace(inputs, slopes=own(made.slopes)), inner
 
 
 def find_stages(

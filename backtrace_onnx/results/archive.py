@@ -23,7 +23,7 @@ from backtrace_onnx.targets.two_classes import TwoClasses
 Array = npt.NDArray[Any]
 Fields = dict[str, Any]
 _FORMAT = 2
-_GROUPS = ("positive", "negative", "inputs", "outputs")
+_GROUPS = ("positive", "negative", "inputs", "outputs", "slopes")
 
 
 def write(path: str | os.PathLike[str], fields: Fields) -> None:
@@ -37,6 +37,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "ledger": {name: _put_entry(shelf, entry) for name, entry in ledger.items()},
         "balance": shelf.put(_stacked(ledger.total())),
         "mixed": ledger.mixed,
+        "cut": shelf.put_all(ledger.cut),
         "plain": {key: fields[key] for key in ("output", "mode", "task")},
         "names": {name: list(labels) for name, labels in fields["names"].items()},
         "axes": dict(fields["axes"]),
@@ -111,7 +112,8 @@ def _entry(name: str, row: Mapping[str, Any], get: Callable[[str], Array]) -> En
 
 
 def _stacked(total: Balance) -> Array:
-    return np.stack([total.start, total.inputs, total.constants, total.unassigned])
+    kinds = (total.start, total.inputs, total.constants, total.unassigned, total.cut)
+    return np.stack(np.broadcast_arrays(*kinds))
 
 
 def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
@@ -121,7 +123,8 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
     def get(key: str) -> Array:
         return arrays[key].astype(object) if key in about["texts"] else arrays[key]
 
-    groups = about["groups"]
+    groups = {"slopes": {}, **about["groups"]}
+    cut = {name: get(key) for name, key in about.get("cut", {}).items()}
     computes, conserved = about.get("method", ("", "score"))
     cut = {name: list(map(get, keys)) for name, keys in about.get("tokens", {}).items()}
     entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
@@ -129,7 +132,9 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
         **about["plain"],
         "target": None if about["target"] is None else get(about["target"]),
-        "ledger": Ledger(entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False)),
+        "ledger": Ledger(
+            entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False), cut=cut
+        ),
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
         "tokens": {name: TextTokens(own[0], tuple(own[1:])) for name, own in cut.items()},

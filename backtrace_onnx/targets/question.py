@@ -14,6 +14,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
+from backtrace_onnx.propagation.conditions import Condition
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.targets.axis_search import SEARCH, GivenAxes
 from backtrace_onnx.targets.checking import find_target
@@ -47,6 +48,8 @@ class Question:
         open: whether nobody said the task, so that what the outputs tell decides.
         probability: whether a signed mode starts at the output, not at the scores it is made of.
         reference: inputs by name that a method compares the sample to; None where it does not.
+        through: which parts of tensors relevance passes; the rest is cut.
+        apart: tensors inside of what is read as one that are read apart for this question.
     """
 
     method: Method
@@ -61,6 +64,8 @@ class Question:
     open: bool = False
     probability: bool = False
     reference: Mapping[str, Array] | None = None
+    through: tuple[Condition, ...] = ()
+    apart: frozenset[str] = frozenset()
 
     @property
     def policy(self) -> Policy:

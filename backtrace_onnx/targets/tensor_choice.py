@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import NO_TENSOR, Graph
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.targets.detectors import scores_beside
 
 Keep = Literal["inputs", "all"] | Sequence[str]
@@ -77,6 +79,36 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
     return frozenset(find_reached("keep", keep, graph, output))
 
 
+def find_apart(names: Any, graph: Graph, method: Method) -> frozenset[str]:
+    """Those of the named tensors that lie inside of what is read as one, and are to be read apart.
+
+    Where relevance travels, tensors that share that of another one stay where they are: it is
+    known. Their slopes are not.
+    """
+    if names in ("inputs", "all", "attention"):
+        return frozenset()
+    given = [names] if isinstance(names, str) else names
+    if not isinstance(given, Collection):
+        return frozenset()
+    inside = {*graph.hidden, *(graph.aliases if method.carrier == "slope" else ())}
+    return frozenset(name for name in given if isinstance(name, str) and name in inside)
+
+
+def apart_note(apart: Collection[str], graph: Graph) -> tuple[Note, ...]:
+    """That nodes are read in parts because tensors between them were named."""
+    if not apart:
+        return ()
+    within = sorted({repr(graph.hidden.get(n, graph.aliases.get(n, n))) for n in apart})
+    names = ", ".join(map(repr, sorted(apart)))
+    return (
+        Note(
+            f"{names} lie{'s' if len(apart) == 1 else ''} inside of what is read as one operator "
+            f"({', '.join(within)}), which is read in parts here: other tensors may differ from an "
+            "explanation that does not ask for this one"
+        ),
+    )
+
+
 def find_reached(what: str, given: Any, graph: Graph, output: str) -> list[str]:
     """The tensors of these names, each once.
 
@@ -94,8 +126,9 @@ def find_reached(what: str, given: Any, graph: Graph, output: str) -> list[str]:
             why = f"{name!r} is a constant; it has no relevance of its own"
         elif name in graph.hidden:
             why = (
-                f"{name!r} lies inside {graph.hidden[name]!r}, which is read as one operator "
-                "and has no relevance of its own"
+                f"{name!r} lies inside {graph.hidden[name]!r}, which is read as one operator, and "
+                "has no relevance of its own; take what that makes or reads, or explain "
+                f"output={name!r}"
             )
         elif name in graph.tensors or name in graph.types:
             why = f"relevance from {output!r} does not reach {name!r}"
