@@ -89,11 +89,8 @@ def run_targets(
         return run(engine, remembering, asked, at, sessions, told, compared)
 
     single = question.method.walks is None and not question.method.compares
-    prepared, together = (
-        remembering.output(question.output, question.apart),
-        single and engine == "numba",
-    )
-    how = (prepared, question, targets, feeds)
+    together = single and engine == "numba" and not question.through
+    how = (remembering.output(question.output, question.apart), question, targets, feeds)
     return explain_targets(ask, *how, together=together, progress=progress)
 
 

@@ -156,10 +156,13 @@ class _Walks:
         """The outcome of one of the copies of the batch."""
         count = self.explained.count
         own = slice(i * count, (i + 1) * count)
-        relevance = {
-            name: [np.ascontiguousarray(_part(r, axes[name], own)) for r in channels]
-            for name, channels in made.relevance.items()
-        }
+        relevance, slopes = (
+            {
+                name: [np.ascontiguousarray(_part(r, axes[name], own)) for r in channels]
+                for name, channels in group.items()
+            }
+            for group in (made.relevance, made.slopes)
+        )
         ledger = _of_samples(made.ledger, own)
         asked = replace(self.explained.question, target=question.target)
         target = None if made.target is None else made.target[own]
@@ -167,7 +170,7 @@ class _Walks:
             target, ledger.total().start, made.binary
         )
         made = replace(made, relevance=relevance, ledger=ledger, outputs=self.outputs)
-        return replace(made, target=target, notes=notes)
+        return replace(made, target=target, notes=notes, slopes=slopes)
 
 
 def _part(x: Any, axis: int, own: slice) -> Any:

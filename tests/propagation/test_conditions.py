@@ -178,3 +178,16 @@ def test_what_cannot_be_passed(through: Any, message: str) -> None:
 def test_modes_of_several_walks_have_no_conditions() -> None:
     with pytest.raises(RequestError, match="is made of several walks, and through= is for modes"):
         _explain("smoothgrad", through={"a": [0]})
+
+
+def test_several_targets_have_the_conditions_and_slopes_that_each_alone_would() -> None:
+    explainer = Explainer(_network())
+    for asked in ({"keep": ["a"]}, {"through": {"a": [1]}}):
+        for target, found in enumerate(
+            explainer.explain(X, mode="lrp", targets=[0, 1, 2], **asked)
+        ):
+            alone = explainer.explain(X, mode="lrp", target=target, **asked)
+            assert found.slopes.keys() == alone.slopes.keys()
+            for name, m in alone.slopes.items():
+                np.testing.assert_array_equal(found.slopes[name], m)
+            np.testing.assert_array_equal(found.ledger.total().cut, alone.ledger.total().cut)
