@@ -1,4 +1,4 @@
-"""Pointwise functions and softmaxes, each in the ways that exporters write it."""
+"""Pointwise functions, each in the ways that exporters write it, and softmaxes beside them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.function_networks import Write, Writer, op
 from tests.graphs import FLOAT
+from tests.softmaxes import SOFTMAXES
 
 ROOT = float(np.sqrt(2))
 SLOPE = float(np.sqrt(2 / np.pi))
@@ -184,55 +185,27 @@ TANH: dict[str, Write] = {
 }
 
 
-def _shifted(g: Writer, x: str) -> str:
-    return g("Sub", x, g("ReduceMax", x, np.array([-1])))
-
-
-def _shares(g: Writer, e: str) -> str:
-    return g("Div", e, g("ReduceSum", e, np.array([-1])))
-
-
-def _log_sum(g: Writer, x: str) -> str:
-    return g("Log", g("ReduceSum", g("Exp", x), np.array([-1])))
-
-
-SOFTMAX: dict[str, Write] = {
-    "native": op("Softmax"),
-    "naive": lambda g, x: _shares(g, g("Exp", x)),
-    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, x))),
-    "LogSumExp": lambda g, x: g("Exp", g("Sub", x, g("ReduceLogSumExp", x, np.array([-1])))),
-    "LogSoftmax": lambda g, x: g("Exp", g("LogSoftmax", x)),
-    "without NaN": lambda g, x: (lambda p: g("Where", g("IsNaN", p), 0.0, p))(g("Softmax", x)),
-}
-LOG_SOFTMAX: dict[str, Write] = {
-    "native": op("LogSoftmax"),
-    "Softmax": lambda g, x: g("Log", g("Softmax", x)),
-    "LogSumExp": lambda g, x: g("Sub", x, g("ReduceLogSumExp", x, np.array([-1]))),
-    "stable": lambda g, x: (lambda d: g("Sub", d, _log_sum(g, d)))(_shifted(g, x)),
-}
-
-
-def _pairs(g: Writer, x: str) -> str:
-    """1 / sum over j of exp(x_j - x_i)."""
-    apart = g("Sub", g("Unsqueeze", x, np.array([-2])), g("Unsqueeze", x, np.array([-1])))
-    return g("Reciprocal", g("ReduceSum", g("Exp", apart), np.array([-1]), keepdims=0))
-
-
-SOFTMAX["pairs"] = _pairs
-SHARP_SOFTMAX: dict[str, Write] = {
-    "native": lambda g, x: g("Softmax", g("Mul", x, 3.0)),
-    "naive": lambda g, x: _shares(g, g("Exp", g("Mul", x, 3.0))),
-    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, g("Mul", x, 3.0)))),
-    "scaled late": lambda g, x: _shares(g, g("Exp", g("Mul", _shifted(g, x), 3.0))),
-    "divided": lambda g, x: _shares(g, g("Exp", g("Div", x, 1 / 3))),
-    "one element": lambda g, x: _shares(g, g("Exp", g("Mul", np.float32([[3]]), x))),
-    "LogSumExp": lambda g, x: SOFTMAX["LogSumExp"](g, g("Mul", 3.0, x)),
-    "pairs": lambda g, x: _pairs(g, g("Mul", x, 3.0)),
-}
-TURNED_SOFTMAX: dict[str, Write] = {
-    "native": lambda g, x: g("Softmax", g("Neg", x)),
-    "naive": lambda g, x: _shares(g, g("Exp", g("Neg", x))),
-    "stable": lambda g, x: _shares(g, g("Exp", _shifted(g, g("Mul", x, -1.0)))),
+SIGMOID |= {
+    "Pow of e": lambda g, x: g("Reciprocal", g("Add", 1.0, g("Pow", float(np.e), g("Neg", x)))),
+    "Softplus": lambda g, x: g("Exp", g("Neg", g("Softplus", g("Neg", x)))),
+    "two classes": lambda g, x: g(
+        "Squeeze",
+        g(
+            "Gather",
+            g(
+                "Softmax",
+                g(
+                    "Concat",
+                    g("Mul", g("Unsqueeze", x, np.array([-1])), 0.0),
+                    g("Unsqueeze", x, np.array([-1])),
+                    axis=-1,
+                ),
+            ),
+            np.array([1]),
+            axis=-1,
+        ),
+        np.array([-1]),
+    ),
 }
 SHARP_SIGMOID: dict[str, Write] = {
     "native": lambda g, x: g("Sigmoid", g("Add", g("Mul", x, 3.0), 0.5)),
@@ -267,12 +240,9 @@ POINTWISE: Mapping[str, dict[str, Write]] = {
     "Softsign": SOFTSIGN,
     "Sigmoid": SIGMOID,
     "Tanh": TANH,
-    "Softmax": SOFTMAX,
-    "LogSoftmax": LOG_SOFTMAX,
-    "Softmax of 3 x": SHARP_SOFTMAX,
-    "Softmax of -x": TURNED_SOFTMAX,
     "Sigmoid of 3 x + .5": SHARP_SIGMOID,
     "Tanh of x / 2": FLAT_TANH,
+    **SOFTMAXES,
 }
 
 # Normalisations --------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from backtrace_onnx.graph.graph import Graph, Node, Shape
+from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.messages.notes import Note
 
 _NORMALISING = frozenset({"Softmax", "LogSoftmax", "Hardmax"})
@@ -63,10 +66,10 @@ def class_axes(graph: Graph) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for node in graph.nodes:
-        axis = _axis(node, graph.type(node.inputs[0]).rank) if node.operator in _CHOOSING else None
+        axis = _axis(node, graph)
         if axis is not None:
             found.setdefault(node.inputs[0], axis)
-        if axis is not None and node.operator in _NORMALISING:
+        if axis is not None and node.operator not in ("ArgMax", "TopK"):
             found[node.outputs[0]] = axis
         if (source := _kept(node, graph)) in found:
             found.setdefault(node.outputs[0], found[source])
@@ -85,7 +88,12 @@ def _kept(node: Node, graph: Graph) -> str:
     return inputs[0] if alike else ""
 
 
-def _axis(node: Node, rank: int | None) -> int | None:
+def _axis(node: Node, graph: Graph) -> int | None:
+    """Along which axis a node normalises or chooses, also where it stands for several."""
+    if is_region(node):
+        native = node.attributes.get("native")
+        return None if native is None else cast(int | None, native.axis)
+    rank = graph.type(node.inputs[0]).rank if node.operator in _CHOOSING else None
     if not rank:
         return None
     old = node.operator in _NORMALISING and node.version < _COERCED

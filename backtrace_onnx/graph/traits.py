@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.operator_families import MOVING, NEUTRAL
 from backtrace_onnx.graph.regions import body
 from backtrace_onnx.graph.rotation_tables import is_rotation_table
 
 _ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-TRANSPARENT = _ROUNDING | {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
-_RENAMING = frozenset({"Identity", "ai.onnx.ml::Normalizer", "ai.onnx.ml::ZipMap"})
+TRANSPARENT = NEUTRAL | MOVING | {"Flatten"}
+_RENAMING = frozenset({"ai.onnx.ml::Normalizer", "ai.onnx.ml::ZipMap"})
 _CHOOSING = frozenset({"ArgMax"})
 _TABLES = frozenset({"Gather", "GatherND", "GatherElements"})
 _FINITE = frozenset(

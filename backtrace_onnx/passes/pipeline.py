@@ -32,6 +32,7 @@ from backtrace_onnx.passes.interpolations import read_interpolations
 from backtrace_onnx.passes.narrow_integers import read_before, read_once, widened
 from backtrace_onnx.passes.nested_sums import read_biases, read_sums
 from backtrace_onnx.passes.regions.chains import read_chains
+from backtrace_onnx.passes.regions.disguises import read_disguised
 from backtrace_onnx.passes.regions.fan_in import read_meetings
 from backtrace_onnx.passes.regions.native_activations import read_natives
 from backtrace_onnx.passes.regions.normalisations import read_scales
@@ -50,6 +51,7 @@ GRAPH_PASSES: tuple[Callable[[Graph], Graph], ...] = (
     read_meetings,  # functions of one tensor whose uses meet again; first: others end at these
     read_chains,  # functions one after another, of regions that have been found, too
     read_natives,  # an activation that is one with its shift only; what is a chain is no shift
+    read_disguised,  # what else is such an activation, whatever it is written with
     read_scales,  # scale and shift of normalisations, which are known by now
     read_multiples,  # a function of a multiple becomes the multiple, which is joined next
     join,  # linear operators with their scale and shift; what is left is no part of a function
@@ -120,6 +122,7 @@ class ModelGraphs:
                 graph = replace(graph, kept=kept)
                 for read_as_one in GRAPH_PASSES:
                     graph = read_as_one(graph)
+            graph = replace(graph, classes={**class_axes(graph), **graph.classes})
             self._graphs[kept] = graph
         return self._graphs[kept]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.graph.operator_families import LOGICAL
+from backtrace_onnx.graph.operator_families import LOGICAL, PRODUCTS
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.targets.heads import LOGARITHMS, MIXED, Head, native_of_region
@@ -195,8 +195,8 @@ class _Search:
         node = self.maker(tensor)
         if node is None:
             return False
-        if node.operator in _ADDING:
-            return all(map(self._positive, node.inputs))
+        if node.operator in _ADDING | PRODUCTS:
+            return all(map(self._positive, filter(None, node.inputs)))
         if self._is_flag(tensor):
             return True
         if node.operator in _SUMMING | PASSING | MOVING:

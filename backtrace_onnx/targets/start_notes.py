@@ -17,7 +17,10 @@ from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
 Array = npt.NDArray[Any]
 FEW = 1e-3
-_SHOWN = 4
+_OF_NO_CLASS = frozenset({"regression", "bbox"})
+_SINGLE, _HALF, _EXACT = 4, 1e-2, 1e-4
+"""Bytes of a number in single precision; how far sums may be from 1 in half precision, and else."""
+_ESTIMATORS = "ai.onnx.ml"
 
 
 def start_notes(
@@ -26,6 +29,7 @@ def start_notes(
     target: Array | None,
     start: Array,
     *,
+    classes: int = 1,
     binary: TwoClasses = "",
     asked: bool = False,
 ) -> tuple[Note, ...]:
@@ -34,6 +38,7 @@ def start_notes(
     Args:
         target: as `find_target` gives it.
         start: [channels, samples], the totals.
+        classes: axis of y along which the classes of one entry lie.
         binary: whether targets are classes 0 and 1 of one entry, and what that is.
         asked: whether the caller named the target.
     """
@@ -42,6 +47,8 @@ def start_notes(
     found = list(_where(site, binary))
     if asked and not binary and site.task == "classification" and y[0].size == 1:
         found.append(Note(_alone(site.head.output)))
+    if _is_unread(site, y, classes):
+        found.append(Note(_unread(site)))
     return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
 
 
@@ -70,6 +77,32 @@ def _where(site: StartSite, binary: TwoClasses) -> Iterator[Note]:
             f"the one entry of {head.output!r} is read as the score of class 1, its negative as "
             "that of class 0"
         )
+
+
+def _is_unread(site: StartSite, y: Array, classes: int) -> bool:
+    """Whether an output whose head is not known holds probabilities, or their logarithms, as its
+    numbers tell: they add up to 1."""
+    head = site.head
+    known = head.function or head.several or site.probability or site.task in _OF_NO_CLASS
+    learnt = (
+        head.maker is not None and head.maker.domain == _ESTIMATORS
+    )  # trees vote, neighbours count
+    if known or learnt or y.dtype.kind != "f" or y.shape[classes] < 2 or not y.size:
+        return False
+    values = y.astype(np.float64)
+    p = np.exp(values) if (values <= 0).all() else values
+    far = _HALF if y.dtype.itemsize < _SINGLE else _EXACT
+    counts = np.isin(values, (0, 1)).all()  # a choice
+    return bool(not counts and (p >= 0).all() and (np.abs(p.sum(classes) - 1) <= far).all())
+
+
+def _unread(site: StartSite) -> str:
+    turned = ", and its signs are turned wherever a score is negative" if site.signed else ""
+    return (
+        f"the entries of {site.head.output!r} add up to 1 as probabilities do, but what makes them "
+        f"is not known as a softmax: relevance starts at them as they are{turned}; where a tensor "
+        "holds the scores, output= (--output) names it"
+    )
 
 
 def _alone(output: str) -> str:

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from backtrace_onnx import Explainer
 from tests import function_networks as written
-from tests import functions, normalisations
+from tests import functions, normalisations, softmaxes
 from tests.differences import retyped
 from tests.graphs import check_closed, normal
 from tests.support import session
@@ -25,7 +25,7 @@ TYPES = {
 NETWORKS = {
     "Gelu": (written.dense(functions.GELU["torch"], residual=True, opset=20), (3, 3, 6)),
     "Softmax": (
-        written.dense(functions.SOFTMAX["stable"], residual=True, opset=20),
+        written.dense(softmaxes.SOFTMAX["stable"], residual=True, opset=20),
         (3, 3, 6),
     ),
     "Sigmoid": (written.dense(functions.SIGMOID["native"], opset=20), (3, 3, 6)),

@@ -18,11 +18,13 @@ from backtrace_onnx.passes.regions.dominators import Dominators
 from backtrace_onnx.propagation.plan import make_plan
 from backtrace_onnx.rules import registry
 from tests.function_networks import Write, Writer
-from tests.functions import GELU, SIGMOID, SOFTMAX, TANH
+from tests.functions import GELU, SIGMOID, TANH
 from tests.graphs import BOOL, FLOAT, check_closed, check_samples, model, node, normal
 from tests.growth import check_linear
+from tests.softmaxes import SOFTMAX
 
 ONES = np.ones(4, np.float32)
+EACH = np.arange(1, 5, dtype=np.float32)
 LAST = np.array([-1])
 Shape = list[Any] | None
 
@@ -106,7 +108,7 @@ IS_NOT_ONE: dict[str, Write] = {
     "a factor and a bias": lambda g, x: g("Add", g("Mul", x, 2.0), 1.0),
     "a bias after": lambda g, x: g("Add", g("Exp", x), 1.0),
     "a bias before": lambda g, x: g("Exp", g("Add", x, 1.0)),
-    "a bias per channel": lambda g, x: g("Log", g("Add", g("Exp", x), ONES)),
+    "a bias per channel": lambda g, x: g("Log", g("Add", g("Exp", x), EACH)),
 }
 
 

@@ -29,6 +29,7 @@ WEIGHTS: dict[str, Any] = {
     "low": np.float32(1e-30),
     "tiny": np.float32(1e-7),
     "k": np.array([2]),
+    "ones": np.ones((2, 1), np.float32),
     "swap": np.array([1, 0]),
 }
 P = node("Softmax", ["z"], ["p"])
@@ -200,6 +201,34 @@ def test_what_several_probabilities_make_has_no_score_and_that_is_said(how: str)
     assert "several" not in text(both(proto, X, mode="contrastive", target=0))
     gated = [S, node("Mul", ["z", "p"], ["y"])]  # z itself is no probability
     assert "several" not in text(both(linear(gated, -10), X, mode="epsilon", target=0))
+
+
+SQUARES = [node("Mul", ["z", "z"], ["s"]), node("ReduceSum", ["s", "last"], ["q"], keepdims=1)]
+SHARES = [*SQUARES, node("Div", ["s", "q"], ["p"])]
+
+
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon", "gradient"])
+def test_probabilities_of_no_known_head_are_told_by_their_sum(mode: str) -> None:
+    for nodes in ([*SHARES, node("Identity", ["p"], ["y"])], [*SHARES, node("Log", ["p"], ["y"])]):
+        made = both(linear(nodes, -2), X, mode=mode, target=0)
+        assert "not known as a softmax" in text(made) and "output= (--output)" in text(made)
+        assert ("signs are turned" in text(made)) == (mode in ("epsilon", "gradient"))
+        assert "softmax" not in text(both(linear(nodes, -2), X, mode=mode, task="regression"))
+    counts = [node("Hardmax", ["z"], ["y"])]
+    if mode not in ("epsilon", "gradient"):
+        assert "softmax" not in text(both(linear(counts, 0), X, mode=mode, target=0))
+
+
+def test_probabilities_whose_powers_are_read_elsewhere_too_start_at_the_score() -> None:
+    nodes = [
+        node("Exp", ["z"], ["e"]),
+        node("MatMul", ["e", "ones"], ["q"]),
+        node("Div", ["e", "q"], ["p"]),
+        node("Concat", ["p", "e"], ["y"], axis=1),
+    ]
+    for target in range(4):
+        made = both(linear(nodes, -10, 4), X, mode="epsilon", target=target)
+        assert np.allclose(made.relevance["x"][0], OWN[target % 2], rtol=1e-3)
 
 
 def test_a_number_measured_in_a_function_is_the_number_written() -> None:

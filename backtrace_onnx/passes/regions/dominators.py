@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _ROOT = 0
 
@@ -37,6 +37,13 @@ class Dominators:
             number = self._numbers.get(tensor, _ROOT)
             found = number if found is None else self._common(found, number)
         return self._names[found] if found else None
+
+    def above(self, tensor: str) -> Iterator[str]:
+        """The tensors through which every way back from one leads, the nearest first."""
+        number = self._parents[self._numbers.get(tensor, _ROOT)]
+        while number:
+            yield self._names[number]
+            number = self._parents[number]
 
     def _common(self, a: int, b: int) -> int:
         if self._depths[a] < self._depths[b]:

@@ -74,7 +74,7 @@ def _read(draft: Draft, at: int, entry: str, *, native: bool = False) -> bool:
         draft.graph.type(name).is_float for name in (entry, node.outputs[0])
     ):
         return False
-    members = _between(draft, at, entry)
+    members = between(draft, at, entry)
     if members is None:
         return False
     layouts = Layouts(draft.graph, entry, draft.fixed)
@@ -107,7 +107,7 @@ def _follow(layouts: Layouts, member: Node) -> bool:
     return True
 
 
-def _between(draft: Draft, at: int, entry: str) -> list[Node] | None:
+def between(draft: Draft, at: int, entry: str) -> list[Node] | None:
     """The nodes from `entry` to the one at `at`; None where one of them is used elsewhere too.
 
     Last ones first, so that all readers of a tensor inside have been met before its maker.
@@ -131,10 +131,9 @@ def _between(draft: Draft, at: int, entry: str) -> list[Node] | None:
 
 def _closed(draft: Draft, node: Node, seen: set[int]) -> bool:
     """Whether what a node makes is used by these nodes only."""
-    first, *others = node.outputs
-    if any(name in draft.kept or draft.readers.get(name) for name in others):
-        return False
-    return first not in draft.kept and draft.readers.get(first, set()) <= seen
+    return all(
+        name not in draft.kept and draft.readers.get(name, set()) <= seen for name in node.outputs
+    )
 
 
 def normalises(region: Node) -> bool:
@@ -145,4 +144,4 @@ def normalises(region: Node) -> bool:
     return bool(region.attributes["divides"])
 
 
-__all__ = ["normalises", "read_meetings"]
+__all__ = ["between", "normalises", "read_meetings"]

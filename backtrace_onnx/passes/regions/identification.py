@@ -15,15 +15,19 @@ from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import POINTWISE
 from backtrace_onnx.graph.regions import body, kinds
 from backtrace_onnx.model.sessions import MAX_IR, initializer, make_session
+from backtrace_onnx.passes.regions.axis_tracking import ALLOWED
 from backtrace_onnx.passes.regions.multiples import ALONG, FUNCTIONS, fitted
 from backtrace_onnx.passes.regions.spelling import spelling
 
 Array = npt.NDArray[Any]
 
 _SATURATING = frozenset(
-    {"Exp", "LogSoftmax", "ReduceLogSumExp", "Sigmoid", "Softmax", "Softplus", "Tanh"}
+    {"Exp", "LogSoftmax", "Pow", "ReduceLogSumExp", "Sigmoid", "Softmax", "Softplus", "Tanh"}
 )
-_SHAPED = frozenset({"Expand", "Reshape"})
+_FREE = ALLOWED - {"Expand", "GlobalAveragePool", "ReduceMean", "Reshape"}
+"""Operators that take any sizes, and are the same function whatever these are."""
+NATIVES = frozenset({*FUNCTIONS, *ALONG, "HardSigmoid"})
+"""The native operators, and functions that have a name, that are looked for."""
 _SHORT = 8
 _REMEMBERED = 1000
 _SQUASHING = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
@@ -38,11 +42,13 @@ class Native:
 
     Attributes:
         name: of the operator, in ONNX's words.
+        axis: along which it goes; None where it is a function of one number.
     """
 
     name: str
     scale: float = 1.0
     shift: float = 0.0
+    axis: int | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -84,33 +90,27 @@ def _tried(region: Node, graph: Graph) -> Native | None:
         return None
     limit = 1e-2 if kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16) else 1e-5
     size = int(np.prod(shape))
-    name = _named(*_pair(run, np.linspace(-_REACH, _REACH, size), shape), limit)
-    if name:
-        return Native(name)
+    found = _named(*_pair(run, np.linspace(-_REACH, _REACH, size), shape), limit)
+    if found is not None:
+        return found
     if not may_saturate(kinds(region)) or size < 2 or _caps(region):
         return None
     halves = np.geomspace(_LEAST, _REACH, size - size // 2)
     points = np.concatenate([halves, -halves[: size // 2]])
-    found = fitted(*_pair(run, points, shape), limit)
-    if found is None:
+    multiple = fitted(*_pair(run, points, shape), limit)
+    if multiple is None:
         return None
-    name, scale, shift = found  # what saturates shows little: ask where it does not
+    name, scale, shift, axis = multiple  # what saturates shows little: ask where it does not
     steep = (np.linspace(-_STEEP, _STEEP, size) - shift) / scale
     again = fitted(*_pair(run, steep, shape), limit)
     alike = again is not None and again[0] == name and bool(np.isclose(again[1], scale, rtol=1e-3))
-    return (
-        Native(
-            name,
-            *(float(f"{number:.4g}") if _is_short(number) else number for number in (scale, shift)),
-        )
-        if alike
-        else None
-    )
+    return Native(name, _short(scale), _short(shift), axis) if alike else None
 
 
-def _is_short(number: float) -> bool:
-    """Whether a number that was measured is likely one of few digits."""
-    return abs(float(f"{number:.4g}") - number) <= 2e-5 * abs(number)
+def _short(number: float) -> float:
+    """A number that was measured, as one of few digits where it likely is one."""
+    short = float(f"{number:.4g}")
+    return short if abs(short - number) <= 2e-5 * abs(number) else number
 
 
 def _caps(region: Node) -> bool:
@@ -134,22 +134,24 @@ def _pair(
     return x, np.full(shape, np.nan) if y is None else y.astype(np.float64)
 
 
-def _named(x: Array, y: Array, limit: float) -> str:
+def _named(x: Array, y: Array, limit: float) -> Native | None:
     def same(wanted: Array) -> bool:
         far = limit * max(1.0, np.abs(wanted).max())
         return y.shape == wanted.shape and bool(np.abs(y - wanted).max() <= far)
 
     for name, function in FUNCTIONS.items():
         if same(function(x)):
-            return name
+            return Native(name)
     for name, along in ALONG.items():
-        if any(same(along(x, axis)) for axis in range(x.ndim)):
-            return name
+        for axis in range(x.ndim):
+            if same(along(x, axis)):
+                return Native(name, axis=axis)
     inside = (y > 0.01) & (y < 0.99)
     if x.shape != y.shape or inside.sum() < 2:
-        return ""
+        return None
     slope, shift = np.polyfit(x[inside], y[inside], 1)
-    return "HardSigmoid" if slope > 0 and same(np.clip(slope * x + shift, 0, 1)) else ""
+    is_hard = slope > 0 and same(np.clip(slope * x + shift, 0, 1))
+    return Native("HardSigmoid") if is_hard else None
 
 
 def _probe_shape(region: Node, graph: Graph) -> tuple[int, ...] | None:
@@ -159,7 +161,7 @@ def _probe_shape(region: Node, graph: Graph) -> tuple[int, ...] | None:
         return _SIZES[:2]
     constants = _constants(region, graph)
     is_free = all(value.size < 2 for value in constants.values())
-    if is_free and not kinds(region) & _SHAPED and len(dims) <= len(_SIZES):
+    if is_free and kinds(region) <= _FREE and len(dims) <= len(_SIZES):
         return _SIZES[: len(dims)] if len(dims) > 1 else _SIZES[2:][: len(dims)]
     sizes = tuple(n if isinstance(n, int) else _SIZES[a % 4] for a, n in enumerate(dims))
     return sizes if np.prod(sizes) <= _LARGEST else None
@@ -204,7 +206,7 @@ def _with_shape(
 ) -> onnx.NodeProto:
     """A node of the body; a shape computed outside is a constant of what it is for the probe."""
     inputs, shape = list(node.inputs), graph.type(node.outputs[0]).shape
-    if node.op_type in _SHAPED and inputs[1] not in constants and shape is not None:
+    if node.op_type in ("Expand", "Reshape") and inputs[1] not in constants and shape is not None:
         inputs[1] = f"{node.name}@shape"
         given = [n if isinstance(n, int) else sizes.get(n, -1) for n in shape]
         constants[inputs[1]] = np.array(given, np.int64)
@@ -213,4 +215,4 @@ def _with_shape(
     )
 
 
-__all__ = ["Native", "function_of", "may_saturate", "native_of"]
+__all__ = ["NATIVES", "Native", "function_of", "may_saturate", "native_of"]

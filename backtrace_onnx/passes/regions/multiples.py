@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,30 +48,31 @@ ALONG: dict[str, Callable[[Array, int], Array]] = {"Softmax": _softmax, "LogSoft
 """By name: functions along an axis."""
 
 
-def fitted(x: Array, y: Array, limit: float) -> tuple[str, float, float] | None:
-    """(name, scale, shift) where y is that function of scale * x + shift, to `limit`."""
+def fitted(x: Array, y: Array, limit: float) -> tuple[str, float, float, int | None] | None:
+    """(name, scale, shift, axis) where y is that function of scale * x + shift, to `limit`."""
     if x.shape != y.shape or not np.isfinite(y).all():
         return None
-    for name, scale, shift, made in _candidates(x, y):
-        wanted = made(scale * x + shift)
+    for name, scale, shift, axis in _candidates(x, y):
+        lifted = scale * x + shift
+        wanted = FUNCTIONS[name](lifted) if axis is None else ALONG[name](lifted, axis)
         if scale and np.abs(wanted - y).max() <= limit * max(1.0, np.abs(wanted).max()):
-            return name, scale, shift
+            return name, scale, shift, axis
     return None
 
 
-def _candidates(x: Array, y: Array) -> Iterator[tuple[str, float, float, Callable[[Array], Array]]]:
+def _candidates(x: Array, y: Array) -> Iterator[tuple[str, float, float, int | None]]:
     for name, low in (("Sigmoid", 0.0), ("Tanh", -1.0)):
         inside = (y > low + _WITHIN) & (y < 1 - _WITHIN)
         if inside.sum() > 1:
             level = np.log((y[inside] - low) / (1 - y[inside])) / (1 - low)
             slope, shift = np.polyfit(x[inside], level, 1)
             is_shifted = abs(shift) > _WITHIN * max(abs(slope), 1)
-            yield name, float(slope), float(shift) if is_shifted else 0.0, FUNCTIONS[name]
+            yield name, float(slope), float(shift) if is_shifted else 0.0, None
     for axis in range(x.ndim):
-        yield "LogSoftmax", _slope(x, y, axis), 0.0, partial(_log_softmax, axis=axis)
+        yield "LogSoftmax", _slope(x, y, axis), 0.0, axis
         if (y >= 0).all():
             logs = np.log(np.maximum(y, _SMALLEST))
-            yield "Softmax", _slope(x, logs, axis), 0.0, partial(_softmax, axis=axis)
+            yield "Softmax", _slope(x, logs, axis), 0.0, axis
 
 
 def _slope(x: Array, y: Array, axis: int) -> float:
