@@ -99,13 +99,14 @@ def cut(op: Op) -> Structure:
         return Moves((0,), steering=tuple(range(1, len(op.node.inputs))))
 
     given = op.attribute("starts")
-    count = 0 if op.has(3) else _length(op, 1) if given is None else len(given)
-    fixed = ints(*op.attribute("axes", range(count)))
+    fixed = None if given is None else ints(*op.attribute("axes", range(len(given))))
 
     def back(step: Step, r: Value) -> Value:
         e, shape = step.ops, step.shape(0)
-        axes = e.Cast(step.condition(3), to=7) if op.has(3) else fixed
         starts = e.Cast(step.condition(1), to=7) if given is None else ints(*given)
+        axes = e.Cast(step.condition(3), to=7) if op.has(3) else fixed
+        if axes is None:  # the first ones, as many as there are starts
+            axes = e.Range(np.int64(0), e.Squeeze(e.Shape(starts)), np.int64(1))
         return e.place(r, shape, counted(e, starts, e.Gather(shape, axes)), axes)
 
     return Adjoint(back, shapes=(0,), values=(1, 3))
@@ -117,19 +118,6 @@ def _steps(op: Op) -> set[int] | None:
         return {1}
     steps = op.constant(4)
     return None if steps is None else {int(s) for s in steps}
-
-
-def _length(op: Op, i: int) -> int:
-    """Number of entries of input `i`, a vector. Raises RuleError where it is not known."""
-    constant, shape = op.constant(i), op.type(i).shape
-    if constant is not None:
-        return int(constant.size)
-    if shape is None or not isinstance(shape[0], int):
-        raise RuleError(
-            f"{op.node.operator} node {op.node.name!r}: the length of {op.node.inputs[i]!r} is not "
-            "known; run shape inference on the model first"
-        )
-    return shape[0]
 
 
 def counted(e: Ops, places: Value, sizes: Value) -> Value:

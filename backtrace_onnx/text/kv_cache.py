@@ -9,7 +9,7 @@ import numpy.typing as npt
 from onnx import helper
 
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.graph.graph import Graph, Shape
+from backtrace_onnx.graph.graph import Graph, Node, Shape
 from backtrace_onnx.graph.input_checking import is_cache, spell
 
 Array = npt.NDArray[Any]
@@ -51,14 +51,14 @@ def _empty(name: str, graph: Graph, samples: int) -> Array:
 def _grown_axis(name: str, graph: Graph) -> int | None:
     """The open axis along which an output is an input, joined with what is new; None if none is.
 
-    The output has the input's rank and other sizes. Its shape alone tells nothing: that of hidden
-    states is like that of an encoder's.
+    The output has the input's rank and other sizes, or is the last part of both (a window that
+    slides). Its shape alone tells nothing: that of hidden states is like that of an encoder's.
     """
     kind = graph.type(name)
     if not kind.is_float or kind.shape is None or len(kind.shape) < 3:
         return None
     for output in graph.outputs:
-        node = graph.producers.get(_bare(output, graph))
+        node, window = _joining(output, graph)
         if node is None or node.operator != "Concat" or len(node.inputs) < 2:
             continue
         rank, axis = len(kind.shape), int(node.attributes["axis"])
@@ -67,10 +67,22 @@ def _grown_axis(name: str, graph: Graph) -> int | None:
         if made is None or len(made) != rank or isinstance(kind.shape[axis], int):
             continue
         rest = [i for i in range(rank) if i != axis]
-        same = all(kind.shape[i] == made[i] for i in rest) and made[axis] != kind.shape[axis]
-        if same and name in {_bare(x, graph) for x in node.inputs}:
+        same = all(kind.shape[i] == made[i] for i in rest)
+        grows = made[axis] != kind.shape[axis] if window is None else window % rank == axis
+        if same and grows and name in {_bare(x, graph) for x in node.inputs}:
             return axis
     return None
+
+
+def _joining(output: str, graph: Graph) -> tuple[Node | None, int | None]:
+    """The node that makes an output, before it is cut to a window along one axis, and that axis."""
+    node = graph.producers.get(_bare(output, graph))
+    if node is None or node.operator != "Slice" or len(node.inputs) < 4:
+        return node, None
+    axes = graph.constants.get(node.inputs[3])
+    if axes is None or axes.size != 1:
+        return node, None
+    return graph.producers.get(_bare(node.inputs[0], graph)), int(axes.item())
 
 
 def _bare(tensor: str, graph: Graph) -> str:

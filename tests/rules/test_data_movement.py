@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.graphs import FLOAT, INT64, model, node
 from tests.support import (
     Case,
     assert_close,
@@ -442,3 +443,24 @@ def test_the_same_tensor_twice_gets_both_parts() -> None:
 
 def test_bits_and_identity_pass() -> None:
     check_passes(one("Identity", x(2, 3)))
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("places", [[1], [1, -2]])
+def test_as_many_axes_are_cut_as_there_are_places(
+    engine: Literal["numba", "onnxruntime"], places: list[int]
+) -> None:
+    """How many is not known before: so torch writes EmbeddingBag, in a loop that is unrolled."""
+    proto = model(
+        [node("Slice", ["x", "starts", "ends"], ["y"], "cut")],
+        {"x": (FLOAT, [3, 4]), "starts": (INT64, ["k"]), "ends": (INT64, ["k"])},
+        {"y": (FLOAT, [None, None])},
+    )
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    feeds = {"x": x, "starts": np.array(places), "ends": np.full(len(places), 9)}
+    part = x[tuple(slice(k, None) for k in places)]
+    explainer = Explainer(proto, engine=engine)
+    made = explainer.explain(feeds, start=2 * part, sample_axis="none")
+    expected = np.zeros_like(x)
+    expected[tuple(slice(k, None) for k in places)] = 2 * part
+    np.testing.assert_array_equal(made.relevance["x"], expected)

@@ -12,7 +12,7 @@ import pytest
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.text.kv_cache import empty_caches
-from tests.graphs import FLOAT, mlp, model, node
+from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 from tests.language_models import IDS, MODES, SIZE, channels, feeds
 from tests.support import check_ledger, gap
 from tests.text.made import byte_pairs, language_model
@@ -87,6 +87,30 @@ def test_a_cache_that_is_returned_longer_may_be_left_out(engine: Any, tmp_path: 
     want = Explainer(language_model()).explain(["good", "so good"], tokenizer=tokenizer)
     assert gap(made.relevance["input_ids"], want.relevance["input_ids"]) < 1e-5
     check_ledger(made)
+
+
+@pytest.mark.parametrize("length", ["p", 4])
+def test_a_cache_that_is_returned_as_a_window_of_its_end_is_one(length: Any) -> None:
+    """Joined with what is new and cut to the last four; one of a fixed size cannot be empty."""
+    ends = {"first": [-4], "last": [2**63 - 1], "axis": [1]}
+    nodes = [
+        node("Gather", ["table", "ids"], ["new"]),
+        node("Concat", ["m", "new"], ["both"], axis=1),
+        node("Slice", ["both", "first", "last", "axis"], ["kept"]),
+        node("ReduceMean", ["both", "axis"], ["y"], keepdims=0),
+    ]
+    proto = model(
+        nodes,
+        {"ids": (INT64, ["n", "t"]), "m": (FLOAT, ["n", length, 5])},
+        {"y": (FLOAT, ["n", 5]), "kept": (FLOAT, ["n", length, 5])},
+        {"table": normal(7, 5), **{k: np.array(v, np.int64) for k, v in ends.items()}},
+    )
+    explainer = Explainer(proto)
+    shapes = {name: x.shape for name, x in empty_caches(explainer.graph, 2).items()}
+    assert shapes == ({"m": (2, 0, 5)} if length == "p" else {})
+    if length == "p":
+        feeds = {"ids": np.array([[1, 2], [3, 4]]), **empty_caches(explainer.graph, 2)}
+        assert explainer.explain(feeds).relevance["ids"].all()
 
 
 def test_what_is_not_joined_with_more_is_no_cache() -> None:
