@@ -189,7 +189,8 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
     "--target",
     default="optional",
     show_default=True,
-    help="How the file is told what to explain: optional, required, none, or an entry (see above).",
+    help="How the file is told what to explain: optional, required, several, none, or an entry "
+    "(see above).",
 )
 @click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
 @click.option(
@@ -207,7 +208,9 @@ def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any)
     flattened output of each sample or one for all, -1 for the largest (regression: for all);
     for the task generation [targets, positions, 2] of (position, token). `--target optional`: an
     initializer that may be overridden, of which onnxruntime warns once as it loads the file;
-    `required`: a plain input; `none`: no input, the largest; an index, a label or 2,7: that entry.
+    `required`: a plain input; `several`: `targets`, whose rows are each as `target`, and relevance
+    has a first axis of targets; `none`: no input, the largest; an index, a label or 2,7: that
+    entry.
     With --start it takes `start`, shaped like the output, instead (in mode contrastive
     `start_negative` too).
     """

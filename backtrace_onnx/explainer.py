@@ -239,7 +239,9 @@ class Explainer(OpenedModel):
             path: file to write; weights over 1.8 GB go to `<path>.data`.
             task: as in `explain`; a detector is recognised by a trial run.
             tensors: those whose relevance is returned; default: the inputs.
-            target: "optional" as above; "required": an input that must be given; None: no such
+            target: "optional" as above; "required": an input that must be given; "several": an
+                input `targets` [targets, ...] must be, whose rows are each as `target`, with 1 or
+                all samples, and relevance has a first axis of targets; None: no such
                 input, the file explains what `explain` does without a target; or an index, or one
                 per axis, that it explains always. Only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,

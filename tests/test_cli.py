@@ -260,3 +260,9 @@ def test_several_targets_of_every_sample(run: Any, tmp_path: Path) -> None:
     assert [s["target"]["index"] for s in json.loads(out)["samples"]] == list(range(10))
     code, _, err = run("explain", MNIST, DIGIT, "--targets", "all", "--target", "2")
     assert code == 2 and "--targets explains several" in err
+
+
+def test_compile_for_several_targets(run: Any, tmp_path: Path) -> None:
+    code, out, _ = run("compile", MNIST, "-o", tmp_path / "each.onnx", "--target", "several")
+    assert code == 0 and "input targets int64[targets, target samples]: of each target" in out
+    assert "output relevance/image float32[targets, batch, 1, 28, 28]" in " ".join(out.split())

@@ -11,6 +11,7 @@ import onnx
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.commands.target_options import target as read_target
+from backtrace_onnx.compiler.target_axis import TARGETS
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
@@ -71,8 +72,8 @@ def compiled(
 
 
 def _target(given: str, labels: Sequence[str]) -> Any:
-    """`optional`, `required`, `none`, or the entry that the file explains always."""
-    if given in ("optional", "required"):
+    """`optional`, `required`, `several`, `none`, or the entry that the file explains always."""
+    if given in ("optional", "required", "several"):
         return given
     return None if given == "none" else read_target(given, labels)
 
@@ -95,6 +96,10 @@ def _interface(file: Path) -> list[str]:
 
 def _told(name: str, task: str, optional: bool) -> str:
     """What an input asks for, where it is one that `compile` added."""
+    if name == TARGETS:
+        return (
+            f": of each target {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"
+        )
     if name == TARGET:
         how = " (optional)" if optional else ""
         return f"{how}: {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.target_axis import ROW, TARGETS, TargetAxis
 from backtrace_onnx.compiler.target_input import (
     PAIRS,
     TARGET,
@@ -19,7 +20,7 @@ from backtrace_onnx.compiler.target_input import (
     largest,
     target_dims,
 )
-from backtrace_onnx.errors import CompileError
+from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Value, ints
@@ -52,6 +53,7 @@ class StartWriter:
     Attributes:
         inputs: those that the file has beside the model's.
         plan: that of the walk, once the start is written.
+        axis: that of the targets, where the file takes several.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class StartWriter:
         self.plan = site.whole
         self.graph = site.whole.graph
         self.inputs: list[onnx.ValueInfoProto] = []
+        self.axis: TargetAxis | None = None
 
     def write(self) -> Channels:
         """Write the start; returns relevance at the output as one symbol for each channel."""
@@ -132,13 +135,20 @@ class StartWriter:
 
     def _target(self, kind: TensorType) -> Value | None:
         given, task = self.target, self.question.task
+        if task == "segmentation" and given.several:
+            raise RequestError("segmentation explains what is over the threshold, no targets")
         if task == "segmentation" and not given.fixed:
             return None
         if given.fixed is not None:
             binary = self._how(kind).binary
             return given.constant(task, kind.shape, self.axes.samples, binary=binary)
-        name = self._free(TARGET)
         dims = target_dims(task)
+        if given.several:
+            self._free(TARGETS)
+            self.axis = TargetAxis(tuple(dims))
+            self.inputs.append(self.axis.input())
+            return Symbol(self.ops, ROW)
+        name = self._free(TARGET)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
         if given.optional:
             self.ops.constants[name] = largest(task)

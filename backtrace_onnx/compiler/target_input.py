@@ -17,7 +17,9 @@ from backtrace_onnx.targets.two_classes import TwoClasses
 Array = npt.NDArray[np.int64]
 TARGET = "target"
 PAIRS = frozenset({"generation"})  # tasks whose targets are several pairs per sample
-_CHOICES = 'compile takes target="optional", "required", None, or one entry of the output'
+_CHOICES = (
+    'compile takes target="optional", "required", "several", None, or one entry of the output'
+)
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,22 @@ class TargetInput:
 
     Attributes:
         optional: of an input: whether it may be left out.
+        several: of an input: whether it holds several targets, of which each has an explanation.
         fixed: no input: the target of every sample, an index or one per axis; () for the one that
             is explained where nothing is asked for.
     """
 
     optional: bool = True
     fixed: tuple[int, ...] | None = None
+    several: bool = False
 
     @classmethod
     def of(cls, target: Any) -> TargetInput:
         """What the argument `target` of `compile` says. Raises RequestError."""
         if isinstance(target, str):
-            if target not in ("optional", "required"):
+            if target not in ("optional", "required", "several"):
                 raise RequestError(f"{_CHOICES}; got {target!r}")
-            return cls(target == "optional")
+            return cls(target == "optional", several=target == "several")
         if target is None:
             return cls(fixed=())
         index = target if isinstance(target, tuple) else (target,)

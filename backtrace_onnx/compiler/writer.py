@@ -210,10 +210,15 @@ class _Writer:
     def _assembled(self) -> Compiled:
         graph = self.proto.graph
         nodes = living(self.ops.nodes, {o.name for o in self.outputs})
+        shapes = list(self._shapes(nodes))
+        if self.start.axis is not None:
+            nodes = self.start.axis.over(nodes, self.outputs, shapes)
+            made = {name for node in nodes for name in node.output}
+            shapes = [shape for shape in shapes if shape.name in made]
         graph.node.extend(nodes)
         graph.input.extend(self.start.inputs)
         graph.output.extend(self.outputs)
-        graph.value_info.extend(self._shapes(nodes))
+        graph.value_info.extend(shapes)
         used = {name for node in graph.node for name in (*node.input, *captured(node))}
         used |= {value.name for value in (*graph.output, *self.start.inputs)}
         every = {**self.model.weights, **self.ops.constants}

@@ -267,7 +267,7 @@ class Ops(Words):
         places = int(np.prod(window.kernel))
         pick = np.eye(places, dtype=self.dtype).reshape(places, 1, *window.kernel)
         shape = self.shape(x)
-        before, after = window.exact_pads(self, shape, self.shape(r))
+        before, after = window.exact_pads(self, shape, self.shape(best))
         lowest = self.scalar(float(np.finfo(self.dtype).min))
         padded = window.padded(self, window.each_channel(self, x), before, after, lowest)
         read = self.Conv(padded, pick, **window.steps)
