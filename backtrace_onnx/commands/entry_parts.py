@@ -59,16 +59,23 @@ def entry_parts(
         read: what the outputs hold for the batch. given: targets of the command line.
         count: boxes that are explained where none is asked for.
     """
-    for sample, source in enumerate(batch.sources):
+    whole = len(read.rows) != len(batch.sources)  # rows of a file that are no samples, but steps
+    for sample, source in enumerate((_joint(batch.sources),) if whole else batch.sources):
         picked = _picked(read, sample, source, given, count)
-        own = one_sample(batch, sample, explainer.graph)
-        rows = ROWS if _takes_batches(explainer.graph, batch) else 1
+        own = batch.feeds if whole else one_sample(batch, sample, explainer.graph)
+        rows = ROWS if _takes_batches(explainer.graph, batch) and not whole else 1
         for at in range(0, len(picked), rows):
             some = picked[at : at + rows]
             feeds = repeated(own, explainer.graph, len(some)) if len(some) > 1 else own
             pictures = {n: (p[sample],) * len(some) for n, p in batch.pictures.items()}
             part = Batch(feeds, tuple(p.source for p in some), pictures=pictures)
             yield part, TargetChoice(read.task, np.array([p.pair for p in some])), tuple(some)
+
+
+def _joint(sources: Sequence[str]) -> str:
+    """What several rows of one file are called together."""
+    files = dict.fromkeys(source.rpartition(" row ")[0] or source for source in sources)
+    return ", ".join(files)
 
 
 def one_sample(batch: Batch, sample: int, graph: Graph) -> dict[str, Array]:

@@ -84,7 +84,9 @@ def _all_subjects(
     with labels_named(sidecar, asked.output or default_output(graph)):
         read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
+        samples = "none" if read.axes.samples is None else read.axes.samples
         axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
+        axes |= {"sample_axis": samples} if read.task == "ctc" else {}
     subjects: list[ExplainedSample] = []
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
         found: Any = explainer.explain(

@@ -273,10 +273,16 @@ def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
     return {likely} if shared and (named or not lost) else first
 
 
+def is_called_batch(symbol: str) -> bool:
+    """Whether the name of an axis is that of a batch."""
+    name = symbol.lower()
+    return "batch" in name or name in _BATCHES
+
+
 def _strangeness(symbol: str) -> int:
     """How little the name of an axis looks like that of a batch; names of time look least so."""
     name = symbol.lower()
-    if "batch" in name or name in _BATCHES:
+    if is_called_batch(symbol):
         return 0
     return 2 if name in _LENGTHS or name.startswith(_TIMES) else 1
 
@@ -288,4 +294,4 @@ def _counting(shape: Shape) -> Iterator[str]:
             yield n
 
 
-__all__ = ["SampleAxes", "SampleAxis", "find_samples"]
+__all__ = ["SampleAxes", "SampleAxis", "find_samples", "is_called_batch"]

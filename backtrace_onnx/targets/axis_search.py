@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.class_axes import find_class_axis
 from backtrace_onnx.graph.graph import Graph, Shape
-from backtrace_onnx.graph.sample_axes import data_sized
+from backtrace_onnx.graph.sample_axes import data_sized, is_called_batch
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import OutputAxes, SampleChoice
 
 Sizes = tuple[int, ...]
 _NONE = -1  # inputs without an axis for samples
+STEPS = "where axis 0 holds the steps of one sample, sample_axis=1 (--sample-axis 1) says so"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def find_axes(
     return OutputAxes(samples, classes, rank, tuple(notes), said.columns)
 
 
+def may_hold_steps(graph: Graph, output: str, samples: int | None) -> bool:
+    """Whether what is taken for samples, [n, 1, classes] of an input [n, 1, features], may be the
+    steps of the one sample along axis 1."""
+    shapes = [graph.type(name).shape or () for name in (output, *graph.inputs)]
+    laid = [len(shape) == 3 and shape[1] == 1 and shape[0] != 1 for shape in shapes]
+    return samples == 0 and laid[0] and any(laid[1:])
+
+
 def _checked(what: str, axis: int, output: str, rank: int | None) -> int:
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise RequestError(f"{what} is the number of an axis, not {axis!r}")
@@ -118,13 +127,27 @@ class _SampleAxis:
         shape, declared = self.shape or (), self.graph.type(self.output).shape or ()
         if len(shape) == 1:
             open_ = not declared or not isinstance(declared[0], int)
-            return self._assumed(0, batch) if shape[0] == batch and (open_ or self._fixed) else None
+            fits = shape[0] == batch and (open_ or self._fixed)
+            return self._assumed(0, batch) if fits else self._alone()
         if not isinstance(shape[0], int):
             return 0
         for axis in range(2 if len(shape) == 3 else 1):
             if shape[axis] == batch or declared[axis : axis + 1] == (1,):
                 return self._assumed(axis, batch)
-        return None
+        return self._alone()
+
+    def _alone(self) -> None:
+        """One sample; with a note where other inputs than the first seem to hold as many."""
+        shape = self.shape or ()
+        for name, n in self._counts():
+            axis = next((a for a in range(len(shape[:2])) if shape[a] == n > 1), None)
+            if axis is not None:
+                self._note(
+                    f"output {self.output!r} is explained as one sample, as its inputs seem to "
+                    f"hold different numbers of them{self._unlike(0, '')}; sample_axis={axis} "
+                    f"takes its axis {axis} for {n} samples, as many as in {name!r}"
+                )
+                return
 
     @property
     def _fixed(self) -> bool:
@@ -136,22 +159,39 @@ class _SampleAxis:
     def _assumed(self, axis: int, batch: int | None = None) -> int:
         """The axis; where nothing but a size speaks for it, with a note."""
         size = (self.shape or (1,))[axis]
-        if (batch is not None or self._fixed) and isinstance(size, int) and size > 1:
+        if not isinstance(size, int) or size < 2:
+            return axis
+        steps = may_hold_steps(self.graph, self.output, axis)
+        if batch is not None or self._fixed:
+            other = f"; {STEPS}" if steps else ""
             self._note(
                 f"axis {axis} of output {self.output!r} is taken for {size} samples, as many as "
                 f"the inputs seem to hold{self._unlike(size)}; sample_axis='none' explains it as "
-                "one sample"
+                f"one sample{other}"
             )
+        elif steps and not self._is_named:
+            self._note(f"axis 0 of output {self.output!r} is taken for {size} samples; {STEPS}")
         return axis
 
-    def _unlike(self, size: int) -> str:
+    @property
+    def _is_named(self) -> bool:
+        """Whether the first axis of the output is called like a batch."""
+        first = (self.graph.type(self.output).shape or (None,))[0]
+        return isinstance(first, str) and is_called_batch(first)
+
+    def _unlike(self, size: int, but: str = "but ") -> str:
         """Which inputs seem to hold another number of samples, in words."""
-        found: list[str] = []
+        found = [f"{name!r} {n}" for name, n in self._counts() if n != size]
+        return f" ({but}{', '.join(found)})" if found else ""
+
+    def _counts(self) -> list[tuple[str, int]]:
+        """How many samples every input seems to hold, where that is known."""
+        found: list[tuple[str, int]] = []
         for name in self.graph.inputs:
             axis, shape = int(self.graph.samples.get(name, 0)), self._shape(name) or ()
             n = shape[axis] if len(shape) > max(axis, 1) else None
-            found += [f"{name!r} {n}"] if isinstance(n, int) and n != size else []
-        return f" (but {', '.join(found)})" if found else ""
+            found += [(name, n)] if isinstance(n, int) else []
+        return found
 
     def _note(self, text: str) -> None:
         self.notes.append(Note(text))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, Shape
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.targets.axis_search import GivenAxes, find_axes
+from backtrace_onnx.targets.axis_search import GivenAxes, find_axes, may_hold_steps
 from backtrace_onnx.targets.detector_columns import (
     COORDINATES,
     class_columns,
@@ -224,6 +224,9 @@ def _about_boxes(
     rows = task == "detection" and len(shapes.get(output) or ()) == 2 and keeps_boxes(graph, output)
     if rows and said.samples is None:
         said = replace(said, samples="none")
+    if task == "ctc" and said.samples is None:  # one place along axis 1 is no step
+        found = find_axes(graph, output, said, shape=_whole(shapes.get(output) or ()), fed=fed)
+        said = replace(said, samples=1) if may_hold_steps(graph, output, found.samples) else said
     if said.classes is None:
         shape = _whole(shapes.get(output) or ())
         samples = find_axes(graph, output, said, shape=shape, fed=fed).samples

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.targets.axis_search import find_axes
+from backtrace_onnx.targets.axis_search import STEPS, find_axes, may_hold_steps
 from backtrace_onnx.targets.checking import explainable, find_target
 from backtrace_onnx.targets.detectors import recognised
 from backtrace_onnx.targets.language_models import find_tokens
@@ -64,7 +65,13 @@ class ExplainedOutput:
     def find_target(self, rows: Array, binary: TwoClasses) -> Array | None:
         """The entries of the output's rows that are explained (`checking.find_target`)."""
         question, told = self.question, (self.question.task, self.axes, self.ends)
-        return find_target(question.target, rows, *told, binary=binary, real=self.real)
+        try:
+            return find_target(question.target, rows, *told, binary=binary, real=self.real)
+        except RequestError as error:
+            graph = self.site.whole.graph
+            if not may_hold_steps(graph, question.output, self.axes.samples):
+                raise
+            raise RequestError(f"{error}; {STEPS}") from None
 
     def notes(self, target: Array | None, total: Array, binary: TwoClasses) -> tuple[Note, ...]:
         """What was assumed, and what remains doubtful of a start of this `total`."""

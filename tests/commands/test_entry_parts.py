@@ -224,3 +224,26 @@ def test_every_letter_of_a_word_is_explained(tmp_path: Path, capsys: Any) -> Non
     np.save(tmp_path / "n.npy", silent)
     (none,) = explained(capsys, tmp_path / "s.onnx", tmp_path / "n.npy")["samples"]
     assert "no letters" in none["source"]
+
+
+@pytest.mark.parametrize("first", ["t", "N", 6])
+def test_rows_of_a_file_that_are_steps_are_one_sample(
+    first: Any, tmp_path: Path, capsys: Any
+) -> None:
+    proto = model(
+        [node("Softmax", ["x"], ["y"], axis=-1)],
+        {"x": (FLOAT, [first, 1, 3])},
+        {"y": (FLOAT, [first, 1, 3])},
+    )
+    onnx.save(proto, tmp_path / "s.onnx")
+    x = np.zeros((6, 1, 3), np.float32)
+    x[range(6), 0, [0, 1, 1, 0, 2, 0]] = [5, 4, 6, 5, 4, 5]
+    np.save(tmp_path / "x.npy", x)
+    files = (tmp_path / "s.onnx", tmp_path / "x.npy", "--task", "ctc")
+    found = explained(capsys, *files)
+    assert [s["source"] for s in found["samples"]] == [
+        "x.npy “[1][2]”, letter 1 of 2 (steps 1-2)",
+        "x.npy “[1][2]”, letter 2 of 2 (step 4)",
+    ]
+    (asked,) = explained(capsys, *files, "--target", "4,1")["samples"]
+    assert asked["source"] == "x.npy" and asked["target"]["label"] == "class 1, step 4"

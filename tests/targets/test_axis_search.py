@@ -11,7 +11,7 @@ import pytest
 from backtrace_onnx import Explainer, RequestError
 from backtrace_onnx.targets.output_axes import OutputAxes
 from tests.graphs import FLOAT, Array, model, node, normal
-from tests.targets.axes_models import PAIRS, both, detector, linear
+from tests.targets.axes_models import ENGINES, PAIRS, both, detector, linear
 
 MODES = ("default", "contrastive", "epsilon")
 
@@ -201,3 +201,65 @@ def test_the_mean_of_a_fixed_batch_is_one_sample() -> None:
     proto = linear([4, 4], [3], mean, zero=np.array([0]), w=normal(4, 3))
     made = both(proto, normal(4, 4), target=1)
     assert made.ledger.total().start.shape == (1, 1)
+
+
+@pytest.mark.parametrize("first", ["t", None, "rows", 5, "N"])
+def test_one_place_along_axis_1_may_be_the_batch_of_steps(first: Any) -> None:
+    proto, x = linear([first, 1, 6], [first, 1, 3], w=normal(6, 3)), normal(5, 1, 6)
+    made = both(proto, x)
+    assert made.layout.samples == 0
+    said = "the steps of one sample, sample_axis=1 (--sample-axis 1)"
+    assert any(said in note.text for note in made.notes) == (first != "N")
+    with pytest.raises(
+        RequestError, match=r"\(2, 1\) does not fit.*steps of one sample, sample_ax"
+    ):
+        Explainer(proto).explain(x, target=(2, 1))
+    for told in ({"task": "ctc"}, {"sample_axis": 1}):
+        made = both(proto, x, target=(2, 1), mode="epsilon", **told)
+        assert made.layout.samples == 1 and made.target is not None
+        assert made.target.tolist() == [2 * 3 + 1]
+        assert not made.relevance["x"][[0, 1, 3, 4]].any()
+        assert not any("steps of one" in note.text for note in made.notes)
+
+
+def test_one_channel_of_a_picture_is_no_batch() -> None:
+    flat = node("Flatten", ["x"], ["t"])
+    made = both(linear(["rows", 1, 6], ["rows", 3], flat, w=normal(6, 3)), normal(5, 1, 6))
+    assert made.layout.samples == 0
+    assert not any("steps" in note.text for note in made.notes)
+
+
+def _two_inputs(y: list[Any]) -> onnx.ModelProto:
+    """y = (b w + the sum of all rows of a v) u: as many rows as b has."""
+    return model(
+        [
+            node("MatMul", ["b", "w"], ["q"]),
+            node("MatMul", ["a", "v"], ["rows"]),
+            node("ReduceSum", ["rows", "zero"], ["k"], keepdims=0),
+            node("Add", ["q", "k"], ["h"]),
+            node("MatMul", ["h", "u"], ["y"]),
+        ],
+        {"a": (FLOAT, [5, 3]), "b": (FLOAT, [2, 3])},
+        {"y": (FLOAT, y)},
+        {
+            "w": normal(3, 4),
+            "v": normal(3, 4, seed=3),
+            "u": normal(4, *([3] if len(y) > 1 else [])),
+            "zero": np.array([0]),
+        },
+    )
+
+
+@pytest.mark.parametrize("y", [[2], ["k"], [2, 3], ["k", 3]])
+def test_inputs_that_hold_different_numbers_of_samples_are_named(y: list[Any]) -> None:
+    feeds = {"a": normal(5, 3), "b": normal(2, 3, seed=5)}
+    for engine in ENGINES:
+        explainer = Explainer(_two_inputs(y), engine=engine)  # type: ignore[arg-type]
+        made = explainer.explain(feeds, mode="epsilon")
+        assert made.layout.samples is None
+        (note,) = (n.text for n in made.notes if "one sample" in n.text)
+        assert "('a' 5, 'b' 2); sample_axis=0 takes its axis 0 for 2 samples" in note
+        said = explainer.explain(feeds, mode="epsilon", sample_axis=0)
+        assert said.ledger.total().start.shape[1] == 2
+        for made in (said, explainer.explain(feeds, mode="epsilon", sample_axis="none")):
+            assert not any("one sample" in n.text for n in made.notes)
