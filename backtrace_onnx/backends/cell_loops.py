@@ -33,9 +33,10 @@ Rooms = tuple[Array, ...]
 
 def fits(steps: CellSteps, groups: Sequence[Sequence[Value]]) -> bool:
     """Whether the loop does it, and pays: it knows constant weights, and signs told apart."""
+    if steps.policy.reading != "split" or not steps.cell.unitwise(steps.operands):
+        return False
     *_, (weight, bias, _), _ = groups
-    constant = isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
-    return constant and steps.policy.reading == "split" and steps.cell.unitwise(steps.operands)
+    return isinstance(weight, Constant) and (bias is None or isinstance(bias, Constant))
 
 
 def run_loop(ops: Ops, steps: CellSteps, groups: Sequence[Sequence[Value]]) -> tuple[Array, ...]:

@@ -57,6 +57,9 @@ CONVOLUTIONS = _names("Conv ConvTranspose")
 
 PRODUCTS = _names("Einsum Gemm MatMul")
 
+RECURRENT = _names("GRU LSTM RNN")
+"""Dense layers along time."""
+
 SUMS = _names("Add Mean Sub Sum")
 
 REGION, SCALE, DOMAIN = "Region", "Scale", "backtrace_onnx"
@@ -76,6 +79,7 @@ __all__ = [
     "POINTWISE",
     "POOLING",
     "PRODUCTS",
+    "RECURRENT",
     "REDUCING",
     "REGION",
     "SCALE",

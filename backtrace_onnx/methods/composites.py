@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.graph.operator_families import CONVOLUTIONS, PRODUCTS, SUMS
+from backtrace_onnx.graph.operator_families import CONVOLUTIONS, PRODUCTS, RECURRENT, SUMS
 from backtrace_onnx.ops.sharing import Sharing
 
 FAMILIES = ("convolution", "dense", "attention", "sum", "all", "first", "last")
@@ -49,7 +49,7 @@ def family_of(node: Node, carriers: frozenset[str]) -> str | None:
     """The family of linear operators that a node belongs to."""
     if node.op_type in CONVOLUTIONS:
         return "convolution"
-    if node.op_type in PRODUCTS:
+    if node.op_type in PRODUCTS | RECURRENT:
         several = sum(name in carriers for name in node.inputs[:2]) > 1
         return "attention" if several else "dense"
     return "sum" if node.op_type in SUMS else None

@@ -32,3 +32,35 @@ def sample_mean(e: Ops, x: Value, axis: SampleAxis | int | None, count: Value) -
     laid = e.Reshape(x, e.Concat(before, groups, count, ints(-1), axis=0))
     mean = e.ReduceMean(laid, ints(0, 1, 3), keepdims=1)
     return e.Reshape(e.Expand(mean, e.Shape(laid)), shape)
+
+
+def row_means(
+    e: Ops, x: Value, axis: SampleAxis | int | None, count: Value, blocks: int = 1
+) -> Value:
+    """The mean of every sample's entries of each step of x[steps, rows, width], as wide as x.
+
+    Args:
+        axis: 1 where the rows are samples, merged with others perhaps; None: of no one sample.
+        count: how many samples there are, int64[1].
+        blocks: how many parts of a row, side by side, have a mean each.
+    """
+    shape = e.Shape(x)
+    laid = e.Reshape(
+        x, e.Concat(e.Slice(shape, ints(0), ints(2), ints(0)), ints(blocks, -1), axis=0)
+    )
+    # By columns, as above: the mean of a row is the same beside any others.
+    columns = e.Pad(e.Transpose(e.Flatten(laid, axis=3), perm=[1, 0]), ints(0, 0, 0, 1))
+    mean = e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
+    mean = e.Reshape(
+        mean, e.Concat(e.Slice(shape, ints(0), ints(2), ints(0)), ints(blocks), axis=0)
+    )
+    inner = getattr(axis, "inner", 0)
+    if axis is None or getattr(axis, "mixed", False):
+        mean = e.ReduceMean(mean, ints(1), keepdims=1)
+    elif inner or not getattr(axis, "alone", False):
+        sizes = (count, ints(-1)) if not inner else (ints(-1), count, ints(inner))
+        split = e.Reshape(mean, e.Concat(ints(0), *sizes, ints(blocks), axis=0))
+        over = ints(2) if not inner else ints(1, 3)
+        alike = e.Expand(e.ReduceMean(split, over, keepdims=1), e.Shape(split))
+        mean = e.Reshape(alike, e.Shape(mean))
+    return e.Reshape(e.Expand(e.Unsqueeze(mean, ints(3)), e.Shape(laid)), shape)

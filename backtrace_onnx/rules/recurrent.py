@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from backtrace_onnx.errors import RuleError
+from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.ops.op import Op
-from backtrace_onnx.rules.registry import rule
+from backtrace_onnx.rules.registry import lookup, rule
 from backtrace_onnx.structures.activations import Activation, activations
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.cells import Cell
+from backtrace_onnx.structures.equations import Writer
 from backtrace_onnx.structures.gru import GRU
 from backtrace_onnx.structures.lstm import LSTM
 from backtrace_onnx.structures.recurrent import Recurrent
@@ -64,12 +67,29 @@ def _recurrent(
     )
     clip, hidden = op.attribute("clip"), _hidden(op)
     count = len(functions)
-    cells = tuple(
-        make(tuple(made[d * count : (d + 1) * count]), hidden, clip or None)
-        for d in range(len(backwards))
-    )
+    cells = []
+    for d in range(len(backwards)):
+        cell = make(tuple(made[d * count : (d + 1) * count]), hidden, clip or None)
+        writer = Writer(
+            f"{op.node.name}/{d}", _structure, cell.activations, hidden, cell.clip, _weights(op)
+        )
+        cells.append(replace(cell, equations=writer.written(cell.write(writer))))
     shape = op.type(0).shape
-    return Recurrent(cells, backwards, states, alone=shape is not None and shape[1] == 1)
+    return Recurrent(tuple(cells), backwards, states, alone=shape is not None and shape[1] == 1)
+
+
+def _structure(node: Node) -> Structure:
+    """What a node of a step is, by its operator's own rule."""
+    found = lookup(node.domain, node.op_type, node.version)
+    assert found is not None
+    graph = Graph((node,), node.inputs, node.outputs, {}, {}, {"": node.version})
+    return found.build(Op(node, graph, frozenset(node.inputs)))
+
+
+def _weights(op: Op) -> frozenset[str]:
+    """Names of biases and peepholes that are given."""
+    biases = ("wb", "rb", "rb_n") if op.has(3) else ()
+    return frozenset((*biases, *(("p_i", "p_o", "p_f") if op.has(7) else ())))
 
 
 def _hidden(op: Op) -> int:

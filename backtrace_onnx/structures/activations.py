@@ -1,31 +1,37 @@
-"""Activation functions of recurrent cells, in ONNX's words."""
+"""Activation functions of recurrent cells: one operator of ONNX each, or two and three."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
-_Text = Callable[[Ops, Value, float, float], Value]
 
-_TEXTS: dict[str, tuple[_Text, tuple[float, ...]]] = {
-    "relu": (lambda e, z, a, b: e.Relu(z), ()),
-    "tanh": (lambda e, z, a, b: e.Tanh(z), ()),
-    "sigmoid": (lambda e, z, a, b: e.Sigmoid(z), ()),
-    "softsign": (lambda e, z, a, b: e.Softsign(z), ()),
-    "softplus": (lambda e, z, a, b: e.Softplus(z), ()),
-    "leakyrelu": (lambda e, z, a, b: e.LeakyRelu(z, alpha=a), (0.01,)),
-    "thresholdedrelu": (lambda e, z, a, b: e.ThresholdedRelu(z, alpha=a), (1.0,)),
-    "elu": (lambda e, z, a, b: e.Elu(z, alpha=a), (1.0,)),
-    "hardsigmoid": (lambda e, z, a, b: e.HardSigmoid(z, alpha=a, beta=b), (0.2, 0.5)),
-    "affine": (lambda e, z, a, b: e.Add(e.Mul(z, e.scalar(a)), e.scalar(b)), (1.0, 0.0)),
-    "scaledtanh": (
-        lambda e, z, a, b: e.Mul(e.Tanh(e.Mul(z, e.scalar(b))), e.scalar(a)),
-        (1.0, 1.0),
-    ),
+@dataclass(frozen=True)
+class Part:
+    """One operator, perhaps with a number as its second operand."""
+
+    op_type: str
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    operand: float | None = None
+
+
+_PLAIN = ("Relu", "Tanh", "Sigmoid", "Softsign", "Softplus")
+_PARAMETERS: dict[str, tuple[float, ...]] = {
+    **{name.lower(): () for name in _PLAIN},
+    "leakyrelu": (0.01,),
+    "thresholdedrelu": (1.0,),
+    "elu": (1.0,),
+    "hardsigmoid": (0.2, 0.5),
+    "affine": (1.0, 0.0),
+    "scaledtanh": (1.0, 1.0),
 }
-"""By name in lower case: the text, and the defaults of the parameters it takes."""
+"""Defaults of alpha and beta, by name in lower case."""
+
+_OPERATORS = {
+    name.lower(): name for name in (*_PLAIN, "LeakyRelu", "ThresholdedRelu", "Elu", "HardSigmoid")
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,24 @@ class Activation:
     alpha: float = 0.0
     beta: float = 0.0
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The operators that it is, one after another."""
+        if self.name == "affine":
+            shift = (Part("Add", operand=self.beta),) if self.beta else ()
+            return (Part("Mul", operand=self.alpha), *shift)
+        if self.name == "scaledtanh":
+            scales = (Part("Mul", operand=number) for number in (self.beta, self.alpha))
+            return next(scales), Part("Tanh"), next(scales)
+        count = len(_PARAMETERS[self.name])
+        given = dict(zip(("alpha", "beta"), (self.alpha, self.beta)[:count], strict=False))
+        return (Part(_OPERATORS[self.name], given),)
+
     def __call__(self, e: Ops, z: Value) -> Value:
-        return _TEXTS[self.name][0](e, z, self.alpha, self.beta)
+        for part in self.parts:
+            operands = () if part.operand is None else (e.scalar(part.operand),)
+            z = e.op(part.op_type, [z, *operands], dict(part.attributes))
+        return z
 
 
 def activations(
@@ -50,7 +72,7 @@ def activations(
     given = iter(alphas), iter(betas)
     made = []
     for name in names:
-        defaults = _TEXTS[name.lower()][1]
+        defaults = _PARAMETERS[name.lower()]
         parameters = [next(g, default) for g, default in zip(given, defaults, strict=False)]
         made.append(Activation(name.lower(), *parameters))
     return made

@@ -34,9 +34,9 @@ class CellSteps:
     def __call__(self, e: Ops, *flat: Value) -> tuple[Value, ...]:
         """By channel: relevance of the states before the first step, then after every step."""
         rows, *last, values, weights, (valid,) = grouped(flat, self.sizes)
-        zeros = [e.Expand(e.zero(), e.Shape(values[self.names.index("before")], start=1))]
+        zeros = [e.Expand(e.zero(), e.Shape(values[self.names.index(self.like)], start=1))]
         start = [x for r in last for x in (r or zeros * self.policy.channels)]
-        o = self.operands._replace(r=weights[0], rb=weights[1], peephole=weights[2])
+        o = self._read(weights)
         stacked = [*rows, *values, *([] if valid is None else [valid])]
 
         def step(e: Ops, carried: Sequence[Value], *row: Value) -> Any:
@@ -49,13 +49,22 @@ class CellSteps:
         begun, after = e.scan(step, start, stacked, back=True)
         return *begun, *after
 
+    @property
+    def like(self) -> str:
+        """A value that is shaped like the state."""
+        return "before"
+
+    def _read(self, weights: Sequence[Value]) -> Any:
+        """What a step computes with besides values."""
+        return self.operands._replace(r=weights[0], rb=weights[1], peephole=weights[2])
+
     def _step(
         self,
         e: Ops,
         carried: Sequence[Value],
         arrived: Channels,
         v: Values,
-        o: Operands,
+        o: Any,
         valid: Value | None,
     ) -> tuple[list[Value], list[Value]]:
         """(what is carried on to the step before, relevance of the states after this one)."""
@@ -66,12 +75,18 @@ class CellSteps:
         sent = self.cell.back(s, self.key, r, v, o, NONE_FIXED)
         pulled = s.pull(self.key, sent.state or [], self.cell.states(v, o, e)[0])
         new = [*s.plus(pulled, sent.h), *(sent.c or [])]
-        old = [x for name in self.states for x in r[name]]
-        if valid is None:
-            return new, old
-        lives = e.Greater(valid, e.scalar(0.5))
-        on = [e.Where(lives, a, b) for a, b in zip(new, old, strict=True)]
-        return on, [e.Mul(x, valid) for x in old]
+        return living(e, new, [x for name in self.states for x in r[name]], valid)
+
+
+def living(
+    e: Ops, new: list[Value], old: list[Value], valid: Value | None
+) -> tuple[list[Value], list[Value]]:
+    """What is carried on, and what the states after a step have, where it is one of a sequence."""
+    if valid is None:
+        return new, old
+    lives = e.Greater(valid, e.scalar(0.5))
+    on = [e.Where(lives, a, b) for a, b in zip(new, old, strict=True)]
+    return on, [e.Mul(x, valid) for x in old]
 
 
 def grouped(values: Sequence[Value], sizes: Sequence[int]) -> list[list[Value]]:

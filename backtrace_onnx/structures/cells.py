@@ -8,14 +8,17 @@ stands for one step [batch, hidden] and for all of them [steps, batch, hidden].
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
+
+import numpy as np
 
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.equations import Equations, Writer
 from backtrace_onnx.structures.linear import signed_masses
 from backtrace_onnx.structures.products import product
 
@@ -188,17 +191,31 @@ class Cell:
         activations: of its gates and what is made of them, in the specification's order.
         hidden: length of the state.
         clip: bound of what goes into the activations.
+        equations: what a step computes, as they were written by `write`.
     """
 
     activations: tuple[Activation, ...]
     hidden: int
     clip: float | None = None
+    equations: Equations | None = field(default=None, kw_only=True)
 
     gates: ClassVar[int] = 1
     """Gates side by side in the weights."""
 
     joins: ClassVar[bool] = True
     """Whether the input's product and the state's are added before gates are taken apart."""
+
+    def write(self, s: Writer) -> dict[str, str]:
+        """Write a step's equations; returns the names of the states after it, by state."""
+        raise NotImplementedError
+
+    def weights(self, ops: Ops, o: Operands) -> dict[str, Value]:
+        """The weights that its equations read, by name."""
+        found = {"w": o.w, "r": o.r, "wb": o.wb, "rb": o.rb}
+        if o.peephole is not None:
+            for k, name in enumerate(("p_i", "p_o", "p_f")):
+                found[name] = row(ops, o.peephole, k)
+        return {name: x for name, x in found.items() if x is not None}
 
     def unitwise(self, o: Operands) -> bool:
         """Whether `back` treats every unit alike, by sums of two terms, halves and products."""
@@ -256,7 +273,8 @@ def preceding(e: Ops, y: Value, start: Value | None) -> Value:
     return e.Concat(head, e.Slice(y, ints(0), ints(-1), ints(0)), axis=0)
 
 
-def with_bias(e: Ops, x: Value, weight: Value, bias: Value | None) -> Value:
-    """x W^T + b."""
-    z = product(e, x, weight)
-    return z if bias is None else e.Add(z, bias)
+def row(ops: Ops, weight: Value, k: int) -> Value:
+    """Row k of a weight."""
+    if isinstance(weight, Constant):
+        return Constant(f"{weight.name}/{k}", weight.array[k])
+    return ops.Gather(weight, np.int64(k), axis=0)

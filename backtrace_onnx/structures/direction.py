@@ -79,7 +79,7 @@ class Direction:
     def sent(self) -> dict[int, Channels]:
         """What the node's inputs are sent by this direction, by input."""
         o = self._operands()
-        v = self.cell.forward(self.ops, self.key, self.policy.reading, o)
+        v = self._values(o)
         after, begun = self._walk(v, o)
         fixed = self._fixed(o)
         whole = Segment(after, v, o, fixed)
@@ -107,6 +107,10 @@ class Direction:
             *node.starts,
             data=frozenset(name for name, i in (("r", R), ("p", P)) if i in node.takes),
         )
+
+    def _values(self, o: Operands) -> dict[str, Value]:
+        """Values of all steps, by name."""
+        return self.cell.forward(self.ops, self.key, self.policy.reading, o)
 
     def _turned(self, x: Value) -> Value:
         """From the order of the steps to that of this direction, or back."""
@@ -142,16 +146,27 @@ class Direction:
         valid = self._valid()
         rows = self._arriving([self._turned(x) for x in node.r_y or ()], valid)
         last = [self._ending(r, valid) for r in node.r_last]
-        groups = [rows, *last, [*v.values()], [o.r, o.rb, o.peephole], [valid]]
+        groups = [rows, *last, [*v.values()], self._weights(o), [valid]]
         sizes = tuple(len(group) for group in groups)
-        steps = CellSteps(self.cell, self.policy, node.states, self.key, tuple(v), o, sizes)
-        key = f"{self.key}/walk/{self.policy.name}:{self.policy.identity}/{sizes}"
+        key, steps = self._steps(tuple(v), o, sizes)
         made = self.ops.walk_cell(key, steps, groups)
         parts = grouped(made, [channels] * (2 * len(node.states)))
         begun, after = parts[: len(node.states)], parts[len(node.states) :]
         return dict(zip(node.states, after, strict=True)), dict(
             zip(node.states, begun, strict=True)
         )
+
+    def _weights(self, o: Operands) -> list[Value]:
+        """What a step computes with besides values."""
+        return [o.r, o.rb, o.peephole]
+
+    def _steps(
+        self, names: tuple[str, ...], o: Operands, sizes: tuple[int, ...]
+    ) -> tuple[str, CellSteps]:
+        """The text of all steps, and its key."""
+        policy = self.policy
+        key = f"{self.key}/walk/{policy.name}:{policy.identity}/{sizes}"
+        return key, CellSteps(self.cell, policy, self.node.states, self.key, names, o, sizes)
 
     def _arriving(self, r: Channels, valid: Value | None) -> Channels:
         """Relevance of outputs [steps, batch, hidden]; where not valid they are constantly 0."""

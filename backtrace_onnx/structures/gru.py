@@ -18,8 +18,9 @@ from backtrace_onnx.structures.cells import (
     Values,
     preceding,
     product_masses,
-    with_bias,
 )
+from backtrace_onnx.structures.equations import Writer
+from backtrace_onnx.structures.products import with_bias
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,24 @@ class GRU(Cell):
     after: bool = False
     gates: ClassVar[int] = 3
     joins: ClassVar[bool] = False
+
+    def write(self, s: Writer) -> dict[str, str]:
+        x, x_new = s.split(s.linear("x", "w", "wb"), 2, 1)
+        if self.after:
+            h, h_new = s.split(s.linear("h", "r", "rb"), 2, 1)
+        else:
+            h = s.linear("h", "r", "rb")
+        z, reset = s.split(s.act(0, s.sum(x, h, gates=2)), 1, 1)
+        gated = s.mul(reset, h_new) if self.after else s.linear(s.mul(reset, "h"), "r_n", "rb_n")
+        new = s.mul(s.opposite(z), s.act(1, s.sum(x_new, gated)))
+        return {"h": s.sum(new, s.mul(z, "h"))}
+
+    def weights(self, ops: Ops, o: Operands) -> dict[str, Value]:
+        if self.after:
+            return super().weights(ops, o)
+        (r, r_n), (rb, rb_n) = self._rows(ops, o.r), self._rows(ops, o.rb)
+        found = {"w": o.w, "r": r, "r_n": r_n, "wb": o.wb, "rb": rb, "rb_n": rb_n}
+        return {name: x for name, x in found.items() if x is not None}
 
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         def text(e: Ops, x: Value, y: Value, h: Value, *weights: Value) -> Any:

@@ -17,8 +17,9 @@ from backtrace_onnx.structures.cells import (
     Values,
     preceding,
     product_masses,
-    with_bias,
 )
+from backtrace_onnx.structures.equations import Writer
+from backtrace_onnx.structures.products import with_bias
 
 IN, OUT, FORGET, NEW = range(4)
 
@@ -41,6 +42,24 @@ class LSTM(Cell):
 
     coupled: bool = False
     gates: ClassVar[int] = 4
+
+    def write(self, s: Writer) -> dict[str, str]:
+        zx, zh = s.linear("x", "w", "wb"), s.linear("h", "r", "rb")
+        if "p_i" in s.given:
+            z = [*zip(*(s.split(z, 1, 1, 1, 1) for z in (zx, zh)), strict=True)]
+            i, f, g = (
+                s.sum(*z[IN], s.mul("p_i", "c")),
+                s.sum(*z[FORGET], s.mul("p_f", "c")),
+                s.sum(*z[NEW]),
+            )
+        else:
+            i, o, f, g = s.split(s.sum(zx, zh), 1, 1, 1, 1)
+        i = s.act(0, i)
+        f = s.opposite(i) if self.coupled else s.act(0, f)
+        c = s.sum(s.mul(f, "c"), s.mul(i, s.act(1, g)))
+        if "p_o" in s.given:
+            o = s.sum(*z[OUT], s.mul("p_o", c))
+        return {"h": s.mul(s.act(0, o), s.act(2, c, clipped=False)), "c": c}
 
     def unitwise(self, o: Operands) -> bool:
         return not self.coupled and o.peephole is None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
-from backtrace_onnx.structures.base import Channels, Pieces, Step
+from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.sums import Shifted
 
@@ -29,6 +29,37 @@ def _adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -
         return e.MatMul(g, factors[1])
     rows = (e.Flatten(v, axis=2) for v in (g, factors[0]))
     return e.Gemm(*rows, transA=1)
+
+
+_LINEAR = Linear(forward=product, adjoint=_adjoint)
+
+
+def with_bias(e: Ops, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    """x W^T + b."""
+    z = product(e, x, weight)
+    return z if bias is None else e.Add(z, bias)
+
+
+@dataclass(frozen=True)
+class StateProduct(Structure):
+    """x W^T + b, of one step [batch, width] or of all of them [steps, batch, width]."""
+
+    has_slopes: bool = True
+
+    def slopes(self, step: Step) -> Pieces:
+        return self._read(step).slopes(step)
+
+    def bends(self, step: Step) -> int:
+        return _LINEAR.bends(step)
+
+    def _read(self, step: Step) -> Structure:
+        """What it is: a bias that is data is a term."""
+        if len(step.node.inputs) < 3:
+            return _LINEAR
+        if step.carries(2):
+            return Shifted(_LINEAR, 2)
+        bias = step.condition(2)
+        return replace(_LINEAR, bias=bias.array if isinstance(bias, Constant) else bias)
 
 
 @dataclass(frozen=True)

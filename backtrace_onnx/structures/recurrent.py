@@ -10,6 +10,7 @@ import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.cell_slopes import SlopeDirection
 from backtrace_onnx.structures.cells import Cell
 from backtrace_onnx.structures.direction import B, C, Direction, DirectionInputs, H, P, R, W, X
 
@@ -35,6 +36,7 @@ class Recurrent(Structure):
     results: tuple[int, ...] = (Y,)
     drops: bool = True  # steps behind a sequence's end, units without mass
     every_output: bool = True
+    has_slopes: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -48,12 +50,30 @@ class Recurrent(Structure):
             parts.append(Direction(node, cell).sent())
         return inputs.collected(parts)
 
+    def slopes(self, step: Step) -> Pieces:
+        inputs = _Inputs(step, self)
+        before = _Inputs(step, self, before=True) if step.method.compares else None
+        parts = []
+        for d, (cell, backwards) in enumerate(zip(self.cells, self.backwards, strict=True)):
+            node = inputs.node(d, self.states, backwards)
+            reference = before and before.node(d, self.states, backwards)
+            parts.append(SlopeDirection(node, cell, reference or None).sent())
+        return inputs.collected(parts)
+
+    def leaves(self, step: Step) -> bool:
+        return True
+
 
 class _Inputs:
-    """The inputs and outputs of one node, cut into those of its directions."""
+    """The inputs and outputs of one node, cut into those of its directions.
 
-    def __init__(self, step: Step, kind: Recurrent) -> None:
+    Those of the run of the reference, if `before`.
+    """
+
+    def __init__(self, step: Step, kind: Recurrent, *, before: bool = False) -> None:
         self.step, self.ops, self.kind = step, step.ops, kind
+        self._value = step.before if before else step.condition
+        self._result = step.result_before if before else step.result
 
     def node(self, d: int, states: tuple[str, ...], backwards: bool) -> DirectionInputs:
         """What direction `d` sees of the node."""
@@ -67,7 +87,7 @@ class _Inputs:
             takes=frozenset(i for i in range(P + 1) if self.has(i) and step.carries(i)),
             alone=self.kind.alone,
             lengths=self.lengths,
-            x=step.weighed(X),
+            x=self._value(X),
             y=self.ops.Gather(self.y, np.int64(d), axis=1),
             weights=(self.part(W, d), self.part(R, d)),
             biases=(self.part(B, d, 0, rows), self.part(B, d, rows, 2 * rows)),
@@ -87,7 +107,7 @@ class _Inputs:
         """Input `i` of direction `d`, from `first` to `last`, in `shape` if given."""
         if not self.has(i):
             return None
-        value = self.step.condition(i)
+        value = self._value(i)
         if isinstance(value, Constant):
             array = value.array[d, first:last]
             array = array.reshape(shape) if shape else array
@@ -102,9 +122,9 @@ class _Inputs:
         """The states after every step, [steps, directions, batch, hidden]."""
         node = self.step.node
         if node.outputs[Y]:
-            return self.step.result(Y)
+            return self._result()
         asked = replace(node, outputs=("Y", *node.outputs[1:]))
-        given = [self.step.condition(i) if self.has(i) else None for i in range(len(node.inputs))]
+        given = [self._value(i) if self.has(i) else None for i in range(len(node.inputs))]
         return self.ops.rerun(asked, given)[Y]
 
     @property

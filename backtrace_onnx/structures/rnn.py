@@ -18,13 +18,18 @@ from backtrace_onnx.structures.cells import (
     Values,
     preceding,
     product_masses,
-    with_bias,
 )
+from backtrace_onnx.structures.equations import Writer
+from backtrace_onnx.structures.products import with_bias
 
 
 @dataclass(frozen=True)
 class RNN(Cell):
     """H = f(x W^T + H' R^T + biases)."""
+
+    def write(self, s: Writer) -> dict[str, str]:
+        z = s.sum(s.linear("x", "w", "wb"), s.linear("h", "r", "rb"))
+        return {"h": s.act(0, z)}
 
     @property
     def saturation(self) -> Gate | None:

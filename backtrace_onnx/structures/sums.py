@@ -52,9 +52,11 @@ class Shifted(Structure):
 
     def slopes(self, step: Step) -> Pieces:
         ops, laid = step.ops, step.ops.shape(self._shift(step))
-        m = ops.Mul(step.r[0], ops.scalar(self.scale))
-        back = ops.Reshape(ops.unbroadcast(m, laid), step.shape(self.shift))
-        return {**self.linear.slopes(step), self.shift: [back]}
+        m = step.stabilised()
+        handed = cast(Step, _Handed(step, [m]))
+        shifted = ops.Mul(m, ops.scalar(self.scale))
+        back = ops.Reshape(ops.unbroadcast(shifted, laid), step.shape(self.shift))
+        return {**self.linear.slopes(handed), self.shift: [back]}
 
     def bends(self, step: Step) -> int:
         return self.linear.bends(step)
@@ -74,6 +76,10 @@ class _Handed:
 
     def __init__(self, step: Step, r: Channels, policy: Policy | None = None) -> None:
         self._step, self.r, self.policy = step, r, policy or step.policy
+
+    def stabilised(self) -> Value:
+        """The slope as it is: it was stabilised before it was handed on."""
+        return self.r[0]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._step, name)
