@@ -15,7 +15,7 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.graph.text_tokens import find_text_tokens
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.descriptions import describe
-from backtrace_onnx.results.reach import check_finite, flat_notes, reach_notes
+from backtrace_onnx.results.reach import check_finite, closed_notes, flat_notes, reach_notes
 from backtrace_onnx.results.text_tokens import read_text_tokens
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
@@ -36,6 +36,8 @@ def make_explanation(
     doubts: tuple[Note, ...]
     if question.through:  # little may be left, which is what was asked for
         doubts = through_notes(question.through, prepared.plan, question.output)
+    elif ends := prepared.plan.ends(question.output):
+        doubts = closed_notes(ledger, ends)
     elif method.conserved == "score":
         doubts = reach_notes(ledger, feeds, method.name)
     else:

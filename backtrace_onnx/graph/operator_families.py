@@ -62,12 +62,13 @@ RECURRENT = _names("GRU LSTM RNN")
 
 SUMS = _names("Add Mean Sub Sum")
 
-REGION, SCALE, DOMAIN = "Region", "Scale", "backtrace_onnx"
+REGION, SCALE, BINS, DOMAIN = "Region", "Scale", "Bins", "backtrace_onnx"
 """Operators of the graph that rules read, in a domain of their own."""
 
 
 __all__ = [
     "AFFINE",
+    "BINS",
     "COMBINING",
     "CONVOLUTIONS",
     "DOMAIN",

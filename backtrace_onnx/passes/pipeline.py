@@ -26,6 +26,7 @@ from backtrace_onnx.model.declared_shapes import without_contradicted
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.opsets import upgraded
 from backtrace_onnx.passes.affine_joining import join
+from backtrace_onnx.passes.bins import read_bins
 from backtrace_onnx.passes.expanding import expanded
 from backtrace_onnx.passes.inlining import inlined
 from backtrace_onnx.passes.interpolations import read_interpolations
@@ -48,7 +49,8 @@ MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
 )
 
 GRAPH_PASSES: tuple[Callable[[Graph], Graph], ...] = (
-    read_meetings,  # functions of one tensor whose uses meet again; first: others end at these
+    read_bins,  # numbers made of comparisons of one tensor, which others would read in part
+    read_meetings,  # functions of one tensor whose uses meet again; before others, that end there
     read_chains,  # functions one after another, of regions that have been found, too
     read_natives,  # an activation that is one with its shift only; what is a chain is no shift
     read_disguised,  # what else is such an activation, whatever it is written with

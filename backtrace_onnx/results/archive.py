@@ -94,6 +94,10 @@ def _put_tokens(shelf: _Shelf, tokens: TextTokens) -> list[str]:
     return [shelf.put(array) for array in (tokens.texts, *tokens.channels)]
 
 
+def _tokens(texts: Array, *channels: Array) -> TextTokens:
+    return TextTokens(texts, channels)
+
+
 def _place(outputs: list[str], scopes: list[list[str]]) -> NodeScopes:
     return NodeScopes(tuple(outputs), tuple((path, kind) for path, kind in scopes))
 
@@ -126,7 +130,6 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
     groups = {"slopes": {}, **about["groups"]}
     cut = {name: get(key) for name, key in about.get("cut", {}).items()}
     computes, conserved = about.get("method", ("", "score"))
-    cut = {name: list(map(get, keys)) for name, keys in about.get("tokens", {}).items()}
     entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
     return {
         **{group: {name: get(key) for name, key in groups[group].items()} for group in _GROUPS},
@@ -137,7 +140,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         ),
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
-        "tokens": {name: TextTokens(own[0], tuple(own[1:])) for name, own in cut.items()},
+        "tokens": {name: _tokens(*map(get, k)) for name, k in about.get("tokens", {}).items()},
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
         "binary": _two(about.get("binary", "")),

@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import NumericalError
+from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import Entry, Ledger
 
 Array = npt.NDArray[Any]
 LITTLE = 0.01  # part of the start: a map of less shows what is left by chance
 GROWN = 10.0  # times the start: what more there is cancels, and is rounding at last
+FLAT = frozenset({"backtrace_onnx::Bins", "Ceil", "Floor", "Round", "Sign"})
+MOST = 3  # nodes that are named
 STEADY = "contrastive"  # the mode in which biases absorb nothing and nothing grows
 
 
@@ -44,6 +47,24 @@ def _steadier(mode: str) -> str:
     """The modes to take where relevance overflows; "" where there is none."""
     others = [other for other in (STEADY, "default") if other != mode]
     return "" if mode == STEADY else f"use mode {' or '.join(others)}, where nothing grows"
+
+
+def closed_notes(ledger: Ledger, ends: Sequence[Node]) -> tuple[Note, ...]:
+    """A warning where every way to the inputs ends at these nodes, in whatever mode."""
+    if not ends or not np.any(ledger.total().start):
+        return ()
+    named = [f"{node.name!r} ({node.operator})" for node in ends[:MOST]]
+    more = f" and {len(ends) - MOST} more" if len(ends) > MOST else ""
+    word = "nodes" if len(ends) > 1 else "node"
+    return (
+        Note(
+            "none of the relevance reached the inputs, so that nothing is to be seen: the output "
+            f"depends on them through {word} {', '.join(named)}{more} only, which tells places, "
+            "truths or sizes and hands relevance on in no mode; explain a tensor that is made of "
+            "numbers (output=)",
+            warning=True,
+        ),
+    )
 
 
 def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple[Note, ...]:
@@ -163,6 +184,8 @@ def _why(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) ->
     where = f": most got lost at node {node.node!r} ({node.operator})"
     if mode == "default":
         return f"{where}, which gave nothing on in this mode and gives nothing in any other"
+    if node.operator in FLAT:
+        return f"{where}, which is flat: no slope leads on; use mode default or contrastive"
     return f"{where}, where contributions cancel; use mode default, which adds their sizes"
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.graph.operator_families import DOMAIN, REDUCING, REGION, SCALE
+from backtrace_onnx.graph.operator_families import BINS, DOMAIN, REDUCING, REGION, SCALE
 from backtrace_onnx.graph.regions import beside, body, kinds
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import lookup, rule
 from backtrace_onnx.structures.base import Nothing, Structure
 from backtrace_onnx.structures.fallback import Stops
+from backtrace_onnx.structures.functions import Binned
 from backtrace_onnx.structures.region import Kind, Region
 
 _SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
@@ -28,6 +29,12 @@ def region(op: Op) -> Structure:
 def scale(op: Op) -> Structure:
     """Constant scale and shift of a normalisation: relevance passes unchanged, as through it."""
     return read_region(op, op.attribute("members"), "linear")
+
+
+@rule(BINS, domain=DOMAIN)
+def bins(op: Op) -> Structure:
+    """Numbers made of comparisons of one tensor: an entry gets the sum of what was made of it."""
+    return Binned(lead=int(op.attribute("lead")))
 
 
 def _kind(node: Node) -> Kind:

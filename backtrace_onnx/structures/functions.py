@@ -189,3 +189,30 @@ class Steps(Structure):
 
     def leaves(self, step: Step) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class Binned(Steps):
+    """Numbers that tell where entries lie; every entry is sent the sum of what was made of it.
+
+    There is no slope, and relevance that comes from what was looked up by them (`converts`) ends
+    here where slopes are asked for.
+
+    Attributes:
+        lead: axes of the input that the output begins with; those behind them are of one entry.
+    """
+
+    lead: int = 1
+    shapes: tuple[int, ...] = (0,)
+
+    def propagate(self, step: Step) -> Pieces:
+        if step.method.carrier == "slope" and step.method.conserved == "nothing":
+            return {}
+        ops, shape = step.ops, step.shape(0)
+        rows = ops.Concat(ops.Slice(shape, ints(0), ints(self.lead)), ints(-1), axis=0)
+
+        def back(r: Value) -> Value:
+            sums = ops.ReduceSum(ops.Reshape(r, rows), ints(-1), keepdims=0)
+            return ops.Reshape(sums, shape)
+
+        return {0: [back(r) for r in step.r]}

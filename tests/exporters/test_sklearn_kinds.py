@@ -261,6 +261,23 @@ def test_sizes_are_stated_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("encode", ["onehot", "onehot-dense", "ordinal"])
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_a_bins_relevance_belongs_to_its_column(encode: Any, engine: Any, tmp_path: Path) -> None:
+    """Also beside columns that are not binned: the weight of the bin that was chosen."""
+    binned = preprocessing.KBinsDiscretizer(3, encode=encode, strategy="quantile")
+    columns = compose.make_column_transformer((binned, [0, 2]), ("passthrough", [1]))
+    model = make_pipeline(columns, linear_model.LogisticRegression()).fit(X, TWO)
+    from_sklearn(model, X[:12], tmp_path / "m.onnx")
+    explainer = bt.Explainer(tmp_path / "m.onnx", engine=engine)
+    found = explainer.explain(X[:6], mode="epsilon", target=1).relevance["features"]
+    worth = columns.transform(X[:6])
+    worth = (worth.toarray() if hasattr(worth, "toarray") else worth) * model[-1].coef_[0]
+    size = (worth.shape[1] - 1) // 2
+    expected = [worth[:, :size].sum(1), worth[:, -1], worth[:, size:-1].sum(1)]
+    np.testing.assert_allclose(found[:, :3], np.stack(expected, axis=1), rtol=1e-3, atol=1e-4)
+
+
 def test_settings_are_as_they_were(tmp_path: Path) -> None:
     bins = preprocessing.KBinsDiscretizer(3).fit(X)
     from_sklearn(bins, X[:12], tmp_path / "m.onnx")
