@@ -136,7 +136,7 @@ class _SampleAxis:
                 return self._assumed(axis, batch)
         return self._alone()
 
-    def _alone(self) -> None:
+    def _alone(self) -> int | None:
         """One sample; with a note where other inputs than the first seem to hold as many."""
         shape = self.shape or ()
         for name, n in self._counts():
@@ -147,7 +147,8 @@ class _SampleAxis:
                     f"hold different numbers of them{self._unlike(0, '')}; sample_axis={axis} "
                     f"takes its axis {axis} for {n} samples, as many as in {name!r}"
                 )
-                return
+                break
+        return None
 
     @property
     def _fixed(self) -> bool:
