@@ -76,9 +76,8 @@ class ExplainedOutput:
     def notes(self, target: Array | None, total: Array, binary: TwoClasses) -> tuple[Note, ...]:
         """What was assumed, and what remains doubtful of a start of this `total`."""
         named = self.question.target is not None
-        classes = self.axes.class_axis or 1
         doubts = start_notes(
-            self.site, self.rows, target, total, classes=classes, binary=binary, asked=named
+            self.site, self.rows, target, total, axes=self.axes, binary=binary, asked=named
         )
         return (*self.assumed, *self.axes.notes, *doubts)
 

@@ -12,6 +12,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.regions import is_region
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.heads import MIXED, Head
+from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.start_site import StartSite
 from backtrace_onnx.targets.two_classes import TwoClasses, of_class
 
@@ -29,7 +30,7 @@ def start_notes(
     target: Array | None,
     start: Array,
     *,
-    classes: int = 1,
+    axes: OutputAxes = OutputAxes(),  # noqa: B008
     binary: TwoClasses = "",
     asked: bool = False,
 ) -> tuple[Note, ...]:
@@ -38,7 +39,7 @@ def start_notes(
     Args:
         target: as `find_target` gives it.
         start: [channels, samples], the totals.
-        classes: axis of y along which the classes of one entry lie.
+        axes: where the classes of one entry lie, and what lies beside them.
         binary: whether targets are classes 0 and 1 of one entry, and what that is.
         asked: whether the caller named the target.
     """
@@ -47,9 +48,19 @@ def start_notes(
     found = list(_where(site, binary))
     if asked and not binary and site.task == "classification" and y[0].size == 1:
         found.append(Note(_alone(site.head.output)))
-    if _is_unread(site, y, classes):
+    scores = _scores_alone(y, axes)
+    if _is_unread(site, scores, axes.class_axis or 1):
         found.append(Note(_unread(site)))
-    return (*found, *_empty(start), *_doubtful(site, y, target, start, binary))
+    most = np.abs(scores.reshape(len(y), -1)).max(1).astype(np.float64)
+    return (*found, *_empty(start), *_doubtful(site, y, target, start, binary, most))
+
+
+def _scores_alone(y: Array, axes: OutputAxes) -> Array:
+    """Of y[samples, ...] the scores, without coordinates and other columns beside them."""
+    if axes.columns is None or axes.class_axis is None:
+        return y
+    first, last = axes.columns.within(y.shape[axes.class_axis])
+    return y.take(range(first, last), axes.class_axis)
 
 
 def _where(site: StartSite, binary: TwoClasses) -> Iterator[Note]:
@@ -142,24 +153,33 @@ def _empty(start: Array) -> Iterator[Note]:
 
 
 def _doubtful(
-    site: StartSite, y: Array, target: Array | None, start: Array, binary: TwoClasses
+    site: StartSite,
+    y: Array,
+    target: Array | None,
+    start: Array,
+    binary: TwoClasses,
+    most: Array,
 ) -> Iterator[Note]:
-    """Samples whose explained entry is negative without a sign, or next to nothing."""
+    """Samples whose explained entry is negative without a sign, or next to nothing.
+
+    Args:
+        most: float64[samples], the size of the largest score.
+    """
     if target is None or target.ndim > 1 or site.signed or binary == "probability":
         return
     values = y.reshape(len(y), -1).astype(np.float64)
-    values = np.exp(values) if site.head.logarithmic else values
+    if site.head.logarithmic:
+        values, most = np.exp(values), np.exp(values).max(1)
     for sample, (row, entry) in enumerate(zip(values, target, strict=True)):
         if not np.abs(start[:, sample]).any():
             continue
         value = of_class(binary, float(row[0]), int(entry)) if binary else float(row[entry])
-        most = float(np.abs(row).max())
         if value < 0:
             yield Note(_negative(site, value), sample)
-        elif value < FEW * most:
+        elif value < FEW * most[sample]:
             yield Note(
                 f"the explained score, {value:.3g}, is less than a thousandth of the largest, "
-                f"{most:.3g}",
+                f"{most[sample]:.3g}",
                 sample,
             )
 

@@ -224,3 +224,18 @@ def test_a_grid_of_proposals_is_a_detector_s(engine: Any) -> None:
     found = read.found(1, 1)[0]
     assert found.corners is not None
     np.testing.assert_allclose(found.corners, corner + 12 * offsets, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_scores_are_small_beside_scores_not_beside_coordinates(engine: Any) -> None:
+    proto = detector("yolo8")
+    wide = {"bb": np.full(4, 640), "bc": np.array([-1, -12, -2])}
+    for w in proto.graph.initializer:
+        if w.name in wide:
+            w.CopyFrom(onnx.numpy_helper.from_array(wide[w.name].astype(np.float32), w.name))
+    explainer = bt.Explainer(proto, engine=engine)
+    fair, faint = (explainer.explain(PICTURES, target=(3, label)) for label in (0, 1))
+    assert not any("thousandth" in note.text for note in fair.notes)
+    most = faint.outputs["y"][:, 4:].max((1, 2))
+    said = [note.text for note in faint.notes if "thousandth" in note.text]
+    assert [text.rpartition(" ")[2] for text in said] == [f"{score:.3g}" for score in most]
