@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backtrace_onnx.activation_patching import Patching, patch, patching, tensor_values
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -46,6 +47,7 @@ _HOME = {
     "ModelError": "errors",
     "Note": "messages.notes",
     "NumericalError": "errors",
+    "Patching": "activation_patching",
     "RequestError": "errors",
     "RuleError": "errors",
     "Tokenizer": "text.tokenizer",
@@ -54,8 +56,11 @@ _HOME = {
     "count_visits": "trees.visits",
     "explain": "once",
     "explain_continuation": "generation",
+    "patch": "activation_patching",
+    "patching": "activation_patching",
     "policy": "policies",
     "rule": "rules.registry",
+    "tensor_values": "activation_patching",
 }
 
 __all__ = [
@@ -73,6 +78,7 @@ __all__ = [
     "ModelError",
     "Note",
     "NumericalError",
+    "Patching",
     "RequestError",
     "RuleError",
     "Tokenizer",
@@ -81,8 +87,11 @@ __all__ = [
     "count_visits",
     "explain",
     "explain_continuation",
+    "patch",
+    "patching",
     "policy",
     "rule",
+    "tensor_values",
 ]
 
 

@@ -20,6 +20,7 @@ from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.results.support import Support
+from backtrace_onnx.targets.attention_tensors import attention_kept
 from backtrace_onnx.targets.axis_search import GivenAxes
 from backtrace_onnx.targets.detectors import asks_for_boxes
 from backtrace_onnx.targets.entries import Columns
@@ -121,7 +122,8 @@ class Explainer(OpenedModel):
             columns: which of an entry's columns are classes ("detection", "ctc"); default: found.
             labels: of the classes: how many there are tells which columns of an entry these are,
                 and two that the one entry of an output is a decision between them.
-            keep: tensors whose relevance, and slopes, are kept: "inputs", "all" or names.
+            keep: tensors whose relevance, and slopes, are kept: "inputs", "all", "attention" (the
+                weights of every attention, see `Explanation.attention`) or names.
             through: by tensor which parts of it relevance passes, a list of numbers of its
                 channels, heads or units or a boolean array that broadcasts to it; the rest is cut
                 and stands in the ledger. Ways around the tensor stay open.
@@ -155,6 +157,7 @@ class Explainer(OpenedModel):
         said = said.over(meaning_of(given.sidecar, output))
         threshold = 0.5 if said.threshold is None else said.threshold
         check_amounts(threshold, scaler)
+        keep = attention_kept(prepared.plan, output) if keep == "attention" else keep
         axes, kept = said.axes(graph.type(output).shape), find_kept(keep, graph, output)
         how = (target, start, scaler, threshold, axes, kept)
         conditions = find_conditions(through, graph, output)

@@ -16,8 +16,10 @@ from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import Conserved
 from backtrace_onnx.propagation.ledger import Ledger
+from backtrace_onnx.results.attention_maps import AttentionMap, AttentionMaps
 from backtrace_onnx.results.modules import By, Module, modules
 from backtrace_onnx.results.text_tokens import TextTokens
+from backtrace_onnx.targets.attention_tensors import AttentionTensor
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -65,6 +67,7 @@ class Explanation:
         computes: what the mode computes, in one line.
         slopes: by tensor, as `relevance`: what a unit of a value is credited with, in modes that
             carry slopes; none of ids and words.
+        attended: those of the kept tensors that are attention's weights, and their layout.
         conserved: what the ledger's parts add up to: the "score" that is explained, its
             "difference" to that of a baseline, or "nothing" that the mode promises.
     """
@@ -89,6 +92,23 @@ class Explanation:
     computes: str = ""
     conserved: Conserved = "score"
     slopes: Mapping[str, Array] = field(default_factory=dict)
+    attended: Sequence[AttentionTensor] = ()
+
+    @property
+    def attention(self) -> AttentionMaps:
+        """Relevance of every kept attention's weights, token by token (keep="attention").
+
+        Raises RequestError where none was kept.
+        """
+        if not self.attended:
+            raise RequestError("no attention was kept; explain with keep='attention'")
+        count = self.ledger.total().start.shape[1]
+        return AttentionMaps(
+            [
+                AttentionMap(one.name, one.by_heads(self.relevance[one.name], count))
+                for one in self.attended
+            ]
+        )
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.

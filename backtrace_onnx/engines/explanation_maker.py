@@ -17,6 +17,7 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.descriptions import describe
 from backtrace_onnx.results.reach import check_finite, closed_notes, flat_notes, reach_notes
 from backtrace_onnx.results.text_tokens import read_text_tokens
+from backtrace_onnx.targets.attention_tensors import find_attention
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 from backtrace_onnx.targets.through_choice import through_notes
@@ -51,6 +52,7 @@ def make_explanation(
             relevance[name] = relevance[shared]
     inner = [name for name in relevance if name in question.keep and name not in feeds]
     relevance = {name: relevance[name] for name in (*feeds, *inner)}
+    attention = find_attention(prepared.plan, question.output) if inner else ()
     positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
     negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}
     return Explanation(
@@ -66,6 +68,7 @@ def make_explanation(
         ledger=ledger,
         axes=input_axes(feeds, graph, outcome),
         tokens=tokens,
+        attended=[t for t in attention if t.name in relevance],
         slopes={n: np.asarray(m[0]) for n, m in outcome.slopes.items() if n in relevance},
         notes=(*doubts, *outcome.notes),
         layout=outcome.axes,

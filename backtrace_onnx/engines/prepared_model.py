@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ from backtrace_onnx.control.questions import undecided
 from backtrace_onnx.control.specialise import Recent, Specialiser
 from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.control.survey import survey
+from backtrace_onnx.engines.patched_runs import PatchedRuns, TensorReader
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
 from backtrace_onnx.graph.text_tokens import find_text_tokens
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.engines.compiled import CompiledRuns
 
 Array = npt.NDArray[Any]
+_SESSIONS = 2  # of the model with tensors replaced, or read, that are kept: each has its weights
 
 
 class ExplainableModel(Protocol):
@@ -80,6 +82,8 @@ class PreparedModel:
         self.main = self._made(plan, output or "", ())
         self._by_output: dict[str, PreparedOutput] = {}
         self._apart: Recent[PreparedOutput] = Recent()
+        self._patched: Recent[PatchedRuns] = Recent(_SESSIONS)
+        self._readers: Recent[TensorReader] = Recent(_SESSIONS)
         self._lock = Lock()
 
     @property
@@ -121,6 +125,16 @@ class PreparedModel:
                 make = self._output if is_output else self._inner_tensor
                 self._by_output[output] = make(output)
             return self._by_output[output]
+
+    def patched(self, tensors: tuple[str, ...]) -> PatchedRuns:
+        """Runs in which these tensors are given, not computed."""
+        made = partial(PatchedRuns, self.graphs, tensors, self._runtime)
+        return self._patched.get(tensors, made)
+
+    def values(self, feeds: Mapping[str, Array], tensors: tuple[str, ...]) -> dict[str, Any]:
+        """What the model computes at these tensors, by name."""
+        made = partial(TensorReader, self.graphs, tensors, self._runtime)
+        return self._readers.get(tensors, made).read(feeds)
 
     def _output(self, output: str) -> PreparedOutput:
         """The default one without the nodes behind `output`: no activation there is a gate."""

@@ -232,7 +232,7 @@ class _Search:
                 if out in found or not shape:
                     continue
                 axes = (found[i] for i in node.input if i in found and self._rank(i) == len(shape))
-                axis = next(axes, None)
+                axis = _turned(node, next(axes, None), len(shape))
                 if (
                     axis is not None
                     and not isinstance(shape[axis], int)
@@ -243,6 +243,15 @@ class _Search:
 
     def _rank(self, tensor: str) -> int | None:
         return self.types.get(tensor, TensorType()).rank
+
+
+def _turned(node: onnx.NodeProto, axis: SampleAxis | None, rank: int) -> SampleAxis | None:
+    """Where an axis of a node's input lies in what it makes, of as many axes."""
+    if axis is None or node.op_type != "Transpose":
+        return axis
+    orders = (list(given.ints) for given in node.attribute if given.name == "perm")
+    order = next(orders, list(range(rank))[::-1])
+    return SampleAxis(order.index(axis), axis.inner, mixed=axis.mixed)
 
 
 def _keeps_rows(node: onnx.NodeProto) -> bool:

@@ -22,6 +22,8 @@ def sample_mean(e: Ops, x: Value, axis: SampleAxis | int | None, count: Value) -
         # there are: a batch and its samples would differ in the last bit. One column is a row.
         columns = e.Pad(e.Transpose(rows, perm=[1, 0]), ints(0, 0, 0, 1))
         mean = e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
+        if not getattr(axis, "alone", False):  # others may lie on the axis beside the samples
+            return e.Reshape(e.Expand(e.Unsqueeze(mean, ints(1)), e.Shape(rows)), shape)
         ones = e.Expand(ints(1), e.Sub(e.Shape(shape), ints(1)))
         return e.Reshape(mean, e.Concat(count, ones, axis=0))
     before = e.ReduceProd(e.Slice(shape, ints(0), ints(int(axis))), keepdims=1)

@@ -150,7 +150,8 @@ class SlopeStep(NodeStep):
             kept = e.ratio(e.Mul(m, size), e.Add(size, least))
             return kept, e.Mul(t, e.Sub(m, kept))
 
-        key = f"{self.node.name}/stabilised/{epsilon}/{axis}/{getattr(axis, 'inner', 0)}"
+        lies = (axis, getattr(axis, "inner", 0), getattr(axis, "alone", False))
+        key = f"{self.node.name}/stabilised/{epsilon}/{lies}"
         kept, lost = self.ops.apply(key, text, self.result(), m, self.ops.sample_count)
         self.book("unassigned", 0, self.ops.total(lost, axis))
         return kept

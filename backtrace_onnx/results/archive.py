@@ -17,6 +17,7 @@ from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.results.text_tokens import TextTokens
+from backtrace_onnx.targets.attention_tensors import AttentionTensor
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.two_classes import TwoClasses
 
@@ -37,6 +38,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "ledger": {name: _put_entry(shelf, entry) for name, entry in ledger.items()},
         "balance": shelf.put(_stacked(ledger.total())),
         "mixed": ledger.mixed,
+        "attended": [[t.name, t.sample, t.inner, t.turned] for t in fields["attended"]],
         "cut": shelf.put_all(ledger.cut),
         "plain": {key: fields[key] for key in ("output", "mode", "task")},
         "names": {name: list(labels) for name, labels in fields["names"].items()},
@@ -128,7 +130,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         return arrays[key].astype(object) if key in about["texts"] else arrays[key]
 
     groups = {"slopes": {}, **about["groups"]}
-    cut = {name: get(key) for name, key in about.get("cut", {}).items()}
+    closed = {name: get(key) for name, key in about.get("cut", {}).items()}
     computes, conserved = about.get("method", ("", "score"))
     entries = {name: _entry(name, row, get) for name, row in about["ledger"].items()}
     return {
@@ -136,7 +138,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         **about["plain"],
         "target": None if about["target"] is None else get(about["target"]),
         "ledger": Ledger(
-            entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False), cut=cut
+            entries, Balance(*get(about["balance"])), mixed=about.get("mixed", False), cut=closed
         ),
         "names": {name: tuple(labels) for name, labels in about["names"].items()},
         "axes": about["axes"],
@@ -144,6 +146,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "places": {name: _place(*row) for name, row in about.get("places", {}).items()},
         "layout": OutputAxes(*about.get("layout", ())),
         "binary": _two(about.get("binary", "")),
+        "attended": tuple(AttentionTensor(*row) for row in about.get("attended", [])),
         "computes": computes,
         "conserved": conserved,
         "notes": tuple(Note(*row) for row in about.get("notes", [])),

@@ -16,7 +16,7 @@ from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.targets.detectors import scores_beside
 
-Keep = Literal["inputs", "all"] | Sequence[str]
+Keep = Literal["inputs", "all", "attention"] | Sequence[str]
 Targets = Literal["all"] | Sequence[Any] | npt.NDArray[np.integer[Any]]
 _SHOWN = 8
 _STARTS = 'start is an array shaped like the output, a function that returns one or "probability"'
@@ -116,7 +116,7 @@ def find_reached(what: str, given: Any, graph: Graph, output: str) -> list[str]:
     """
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        words = "'inputs', 'all' or a list" if what == "keep" else "a list"
+        words = "'inputs', 'all', 'attention' or a list" if what == "keep" else "a list"
         raise RequestError(f"{what} is {words} of tensor names, not {given!r}")
     reached = _reached(graph, output)
     for name in names:

@@ -191,3 +191,13 @@ def test_several_targets_have_the_conditions_and_slopes_that_each_alone_would() 
             for name, m in alone.slopes.items():
                 np.testing.assert_array_equal(found.slopes[name], m)
             np.testing.assert_array_equal(found.ledger.total().cut, alone.ledger.total().cut)
+
+
+def test_a_saved_explanation_tells_what_was_cut(tmp_path: Path) -> None:
+    made = _explain("lrp", through={"a": [1]}, keep=["c"])
+    made.save(tmp_path / "made.npz")
+    again = Explanation.load(tmp_path / "made.npz")
+    assert again.ledger.cut.keys() == {"a"}
+    np.testing.assert_array_equal(again.ledger.cut["a"], made.ledger.cut["a"])
+    np.testing.assert_array_equal(again.ledger.total().cut, made.ledger.total().cut)
+    np.testing.assert_array_equal(again.slopes["c"], made.slopes["c"])

@@ -113,8 +113,8 @@ def test_what_is_kept(engine: Any, keep: Any, names: set[str]) -> None:
     [
         (["hh"], "did you mean 'h'"),
         (["w"], "'w' is a constant"),
-        (5, "'all' or a list"),
-        ([5], "'all' or a list"),
+        (5, "'attention' or a list"),
+        ([5], "'attention' or a list"),
         (["y"], "relevance from 'h' does not reach 'y'"),
     ],
 )
