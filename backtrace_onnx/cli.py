@@ -192,6 +192,12 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
     help="How the file is told what to explain: optional, required, several, none, or an entry "
     "(see above).",
 )
+@click.option(
+    "--baseline",
+    metavar="zeros|NUMBER|FILE.npy",
+    help="What mode deeplift compares with, always; default: an input of the file, zeros where it "
+    "is left out.",
+)
 @click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
 @click.option(
     "--probability",

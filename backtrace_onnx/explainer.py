@@ -229,6 +229,7 @@ class Explainer(OpenedModel):
         labels: Sequence[str] = (),
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         through: Through | None = None,
+        baseline: Any = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -255,12 +256,16 @@ class Explainer(OpenedModel):
             sidecar: a `Sidecar`, or its path, for modes that read there between which numbers a
                 picture lies ("box").
             through: parts of tensors that relevance passes, as in `explain`; constants of the file.
+            baseline: of a mode that compares: a number, an array, or these by input, broadcast to
+                the inputs; constants of the file. Default: an input `baseline/x` for each input x
+                that holds floats, zeros where it is left out.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
         """
         from backtrace_onnx.compiler.file_question import question_of_file
+        from backtrace_onnx.compiler.reference_run import compiled_baselines
         from backtrace_onnx.compiler.saving import write
         from backtrace_onnx.compiler.target_input import TargetInput
 
@@ -278,7 +283,8 @@ class Explainer(OpenedModel):
             asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)
         )
         question = question_of_file(prepared, asked, model.graph, task, start, told)
-        write(model.graphs, path, question, told, tensors)
+        compared = compiled_baselines(method, baseline, model.graph)
+        write(model.graphs, path, question, told, tensors, compared)
 
 
 __all__ = ["Explainer", "Support"]

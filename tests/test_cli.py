@@ -266,3 +266,17 @@ def test_compile_for_several_targets(run: Any, tmp_path: Path) -> None:
     code, out, _ = run("compile", MNIST, "-o", tmp_path / "each.onnx", "--target", "several")
     assert code == 0 and "input targets int64[targets, target samples]: of each target" in out
     assert "output relevance/image float32[targets, batch, 1, 28, 28]" in " ".join(out.split())
+
+
+def test_compile_what_compares(run: Any, tmp_path: Path) -> None:
+    asked = ["compile", MNIST, "-o", tmp_path / "d.onnx", "--mode", "deeplift"]
+    code, out, _ = run(*asked)
+    assert code == 0 and "(optional): what image is compared with, zeros if left out" in " ".join(
+        out.split()
+    )
+    np.save(tmp_path / "grey.npy", np.full((1, 28, 28), 0.5, np.float32))
+    for baseline in ("zeros", "0.5", tmp_path / "grey.npy"):
+        code, out, _ = run(*asked, "--baseline", baseline)
+        assert code == 0 and "baseline" not in out.replace("target is an", "")
+    code, _, err = run(*asked, "--baseline", "blur")
+    assert code == 2 and "zeros, a number" in err

@@ -11,12 +11,14 @@ import onnx
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.commands.target_options import target as read_target
+from backtrace_onnx.compiler.reference_run import BASELINE
 from backtrace_onnx.compiler.target_axis import TARGETS
 from backtrace_onnx.compiler.target_input import TARGET
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.input_checking import spell
+from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.targets.through_choice import read_through
 
@@ -38,6 +40,7 @@ def compiled(
     sample_axis: str | None = None,
     class_axis: int | None = None,
     through: Sequence[str] = (),
+    baseline: str | None = None,
 ) -> list[str]:
     """Compile a model into `file`, and return the lines that tell what is in it.
 
@@ -66,9 +69,25 @@ def compiled(
             labels=meaning.labels,
             sidecar=found,
             through=dict(read_through(text) for text in through),
+            baseline=_baseline(baseline),
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
     return [f"wrote {file}", *_interface(file)]
+
+
+def _baseline(given: str | None) -> Any:
+    """A number, arrays of a file, or "zeros". Raises InputError for files that hold none."""
+    if given is None or given == "zeros":
+        return given
+    try:
+        return float(given)
+    except ValueError:
+        read = read_file(Path(given))
+    if isinstance(read, Path):
+        raise InputError(
+            f"baseline {given!r}: it is zeros, a number, or a .npy, .npz or .json file"
+        )
+    return read
 
 
 def _target(given: str, labels: Sequence[str]) -> Any:
@@ -96,6 +115,10 @@ def _interface(file: Path) -> list[str]:
 
 def _told(name: str, task: str, optional: bool) -> str:
     """What an input asks for, where it is one that `compile` added."""
+    if name.startswith(BASELINE):
+        return (
+            f" (optional): what {name.removeprefix(BASELINE)} is compared with, zeros if left out"
+        )
     if name == TARGETS:
         return (
             f": of each target {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"

@@ -21,14 +21,17 @@ class Symbols:
 
     def value(self, name: str) -> Value:
         """The tensor as a symbol; floats of another dtype are cast to that of relevance."""
-        kind = self._graph.type(name)
-        symbol = Symbol(self._ops, name)
+        kind, symbol = self._graph.type(name), self.symbol(name)
         if kind.is_float and kind.dtype not in (TensorProto.UNDEFINED, self._ops.float_type):
             return self._ops.Cast(symbol, to=self._ops.float_type)
         return symbol
 
     def exact(self, name: str) -> Value:
         """The tensor as a symbol, in its own dtype."""
+        return self.symbol(name)
+
+    def symbol(self, name: str) -> Symbol:
+        """The tensor as it is called in the file."""
         return Symbol(self._ops, name)
 
     def shape(self, name: str) -> Value:
@@ -36,7 +39,7 @@ class Symbols:
         shape = self._graph.type(name).shape
         if shape is not None and all(isinstance(n, int) for n in shape):
             return np.array(shape, np.int64)
-        return self._ops.Shape(Symbol(self._ops, name))
+        return self._ops.Shape(self.symbol(name))
 
     def release(self, names: Sequence[str]) -> None:
         """Does nothing: a file's tensors take no memory while it is written."""

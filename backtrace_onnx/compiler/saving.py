@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from backtrace_onnx.compiler.reference_run import Baselines
 from backtrace_onnx.compiler.target_input import TargetInput
 from backtrace_onnx.compiler.writer import build
 from backtrace_onnx.errors import CompileError, RequestError
@@ -31,6 +32,7 @@ def write(
     question: Question,
     target: TargetInput,
     tensors: Sequence[str] | None,
+    baselines: Baselines | None = None,
 ) -> None:
     """Compile and save. Weights over 1.8 GB go to `<path>.data`. Nothing is left half-written.
 
@@ -39,7 +41,7 @@ def write(
     """
     path = Path(path)
     _check_place(path, graphs.model)
-    made = build(graphs, question, tensors, target=target)
+    made = build(graphs, question, tensors, target=target, baselines=baselines)
     embedded = onnx.ModelProto()
     embedded.CopyFrom(made.proto)
     del embedded.graph.initializer[:]

@@ -14,9 +14,9 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
-from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
@@ -24,7 +24,8 @@ from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.node_step import NodeStep
+from backtrace_onnx.propagation.lines import PairedValues
+from backtrace_onnx.propagation.node_step import NodeStep, Values
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
@@ -61,6 +62,7 @@ def build(
     tensors: Sequence[str] | None = None,
     *,
     target: TargetInput = OPTIONAL,
+    baselines: Baselines | None = None,
     axes: OutputAxes | None = None,
     single: bool | None = None,
     ledger: bool = False,
@@ -74,6 +76,7 @@ def build(
 
     Args:
         target: how the file is told which entry it explains.
+        baselines: what inputs are compared with, by a method that compares.
         axes: of the explained output; default: as the shapes that the file declares tell.
         single: whether every entry of the output has one class; default: as declared.
         ledger: whether the totals of the ledger are outputs, too.
@@ -82,17 +85,15 @@ def build(
     whole = writable.graph({question.output, *question.apart})
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)
-    if question.method.compares:
-        raise CompileError(
-            f"mode {question.method.name!r} compares two runs, which no compiled file makes; "
-            "explain it with engine='numba'"
-        )
     if question.method.carrier == "slope":
         plan.check_slopes(question.output, question.method.name)
     wanted = whole.inputs if tensors is None else tensors
     found = find_reached("tensors", wanted, whole, question.output)
     axes = axes or find_axes(plan.graph, question.output, question.axes)
-    return _Writer(writable.model, plan, question, target, axes, single, ledger).compile(found)
+    writer = _Writer(writable.model, plan, question, target, axes, single, ledger)
+    if question.method.compares:
+        writer.compare(baselines or Baselines.of(None, plan.graph))
+    return writer.compile(found)
 
 
 class _Writer:
@@ -124,6 +125,7 @@ class _Writer:
             opset=model.opsets[""],
         )
         self.values = Symbols(self.ops, plan.graph)
+        self.walked: Values = self.values  # with those of the reference, where there is one
         self.samples = SampleAxes(plan.graph, axes.known(question.output))
         self.books: Books  # made once the way of the walk is known
         self.ledger = ledger
@@ -143,6 +145,12 @@ class _Writer:
         self.sloped: list[str] = []
         self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
+    def compare(self, baselines: Baselines) -> None:
+        """Write the run of the reference; what it takes as inputs the file does."""
+        run = ReferenceRun(self.ops, self.model.proto, self.plan.graph, baselines, self.start.taken)
+        self.start.inputs += run.inputs
+        self.walked = PairedValues(self.values, run.values)
+
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Write start, walk back and outputs, in this order, and return the finished model."""
         graph, question = self.plan.graph, self.question
@@ -155,14 +163,14 @@ class _Writer:
             start = self.start.write()
         method, site = question.method, self.start.site
         with self.ops.scope("start"):
-            begun = site.begun(self.ops, self.values, self.samples, start)
+            begun = site.begun(self.ops, self.walked, self.samples, start)
         self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
         walked = propagate(
             self.start.plan,
             {question.output: start},
             ops=self.ops,
             method=method,
-            values=self.values,
+            values=self.walked,
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
             enter=self._enter,

@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.backends.texts import Sessions
+from backtrace_onnx.compiler.reference_run import BASELINE, Baselines
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.compiler.writer import Compiled, build
 from backtrace_onnx.engines.outcome import Outcome, bytes_of
@@ -78,11 +79,13 @@ class CompiledRuns:
         """Run the model for the answer, then the compiled model for its explanation."""
         arrays = prepared.trace.run(feeds)
         explained = read_output(prepared, question, arrays, feeds)
-        compiled = self._compiled(explained, tuple(feeds))
+        compared = _compared(question, feeds)
+        compiled = self._compiled(explained, tuple(feeds), Baselines(told=frozenset(compared)))
         start = self._start_feeds(explained, arrays)
+        told = {BASELINE + name: x for name, x in compared.items()}
         names = [o.name for o in compiled.made.proto.graph.output]
         try:
-            results = compiled.session.run(names, {**feeds, **start.feeds})
+            results = compiled.session.run(names, {**feeds, **start.feeds, **told})
         except Exception as error:  # onnxruntime raises many types
             raise InputError(f"the compiled explanation cannot run: {error}") from None
         found = dict(zip(names, results, strict=True))
@@ -101,14 +104,17 @@ class CompiledRuns:
             {t: [found[f"slope/{t}"]] for t in compiled.made.sloped},
         )
 
-    def _compiled(self, explained: ExplainedOutput, inputs: tuple[str, ...]) -> _Loaded:
+    def _compiled(
+        self, explained: ExplainedOutput, inputs: tuple[str, ...], baselines: Baselines
+    ) -> _Loaded:
         """The compiled file for such a question, made once."""
         question, axes = explained.question.of_file(), explained.axes
         tensors = tuple(sorted(explained.question.keep | set(inputs)))
         single = axes.single(explained.y.shape)
-        key = (question, axes, single, tensors)
+        key = (question, axes, single, tensors, baselines.told)
         if key not in self._sessions:
-            made = build(self._graphs, question, tensors, axes=axes, single=single, ledger=True)
+            how = (self._graphs, question, tensors)
+            made = build(*how, baselines=baselines, axes=axes, single=single, ledger=True)
             aside = {k: w for k, w in made.weights.items() if not stays_inline(w)}
             load = partial(
                 make_session, made.proto, aside, runtime=self._runtime, folder=made.folder
@@ -153,6 +159,16 @@ class CompiledRuns:
         ops = EagerOps(dtype, Samples(explained.count), self._texts, dict(graph.opsets))
         samples = SampleAxes(graph, explained.axes.known(site.head.output))
         return site.read(ops, TracedValues(dict(arrays), dtype), samples)
+
+
+def _compared(question: Question, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """What inputs are compared with, by a method that compares; the others with themselves."""
+    reference = question.reference or {}
+    return {
+        name: x
+        for name, x in reference.items()
+        if x.dtype.kind == "f" or not np.array_equal(x, feeds[name])
+    }
 
 
 def _relevance(

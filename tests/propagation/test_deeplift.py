@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from backtrace_onnx import CompileError, Explainer, RequestError
+from backtrace_onnx import Explainer, RequestError
 from tests.graphs import FLOAT, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
@@ -89,11 +89,6 @@ def test_a_baseline_that_does_not_fit_is_said(baseline: Any, said: str) -> None:
     with pytest.raises(RequestError) as caught:
         Explainer(mlp()).explain(normal(2, 4), mode="deeplift", baseline=baseline)
     assert said in str(caught.value)
-
-
-def test_no_compiled_file_makes_two_runs(tmp_path: Any) -> None:
-    with pytest.raises(CompileError, match="engine='numba'"):
-        Explainer(mlp()).compile(tmp_path / "made.onnx", mode="deeplift")
 
 
 def test_what_changing_winners_leave_is_unassigned() -> None:
