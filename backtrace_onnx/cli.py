@@ -116,7 +116,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     without an INPUT, this prints what the model takes.
 
     \b
-    Modes:
+    Modes (auto picks by the network: attnlrp, cnn, deeplift, lrp):
       what an answer is made of: default, contrastive, epsilon
       the same with sign: lrp, attnlrp, cp-lrp, cnn, vit
       rules of single layers: alphabeta, box, flat, gamma, wsquare, zplus

@@ -18,6 +18,7 @@ from backtrace_onnx.inputs.picture_bounds import with_bounds
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.propagation.mode_choice import settle_mode
 from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.results.support import Support
 from backtrace_onnx.targets.attention_tensors import attention_kept
@@ -98,7 +99,8 @@ class Explainer(OpenedModel):
             inputs: array, or arrays by input name; with a tokenizer a text or a list of texts. An
                 input that is a sequence takes a list; its relevance is that of `name/0`, ... Where
                 inputs are columns: a data frame of any library, or a list of rows by column.
-            mode: "default", "contrastive", another one of docs/methods.md, or one of your own.
+            mode: "default", "contrastive", another one of docs/methods.md, one of your own; or
+                "auto": what is for such networks, which a note names.
             output: tensor to explain, by name; default the first float output (behind a ZipMap:
                 the probabilities it names).
             target: entry of the output: an index, one per sample, or a tuple index of the output's
@@ -142,11 +144,13 @@ class Explainer(OpenedModel):
             InputWarning: columns of a table that no input takes.
         """
         start, probability = read_start(start, target, task, targets)
-        method = find_method(mode, **parameters)
         given = read_inputs(inputs, self.graph, tokenizer, sidecar)
-        compared = compare(method, baseline, background, given.sidecar)
         model, feeds = self._model.read(given.filled.feeds)
         output = find_output(output, model.graph)
+        references = baseline is not None or background is not None
+        mode, chosen = settle_mode(mode, lambda: model.output(output).plan, output, references)
+        method = find_method(mode, **parameters)
+        compared = compare(method, baseline, background, given.sidecar)
         apart = find_apart(keep, model.graph, method)
         apart |= find_apart(names_of(through), model.graph, method)
         prepared = model.output(output, apart)
@@ -172,7 +176,7 @@ class Explainer(OpenedModel):
         def finished(target: Any, outcome: Outcome) -> Explanation:
             asked = replace(question, target=target)
             made = make_explanation(asked, outcome, feeds, prepared)
-            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed, *read_apart)
+            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed, *chosen, *read_apart)
             places = find_scopes(self._written, prepared, made.ledger)
             return replace(made, places=places, names=given.names(made.inputs), notes=notes)
 
@@ -274,6 +278,7 @@ class Explainer(OpenedModel):
         output = find_output(output, model.graph)
         prepared, told = model.output(output), TargetInput.of(target)
         axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
+        mode, _ = settle_mode(mode, lambda: prepared.plan, output)
         method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
         apart = find_apart(tensors, model.graph, method)
         apart |= find_apart(names_of(through), model.graph, method)

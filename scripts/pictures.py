@@ -39,16 +39,16 @@ def main() -> None:
         cat = Path(folder, "cat.png")
         Image.fromarray(data.chelsea()).save(cat)
         model = "models/fetched/efficientnet_lite0.onnx"
-        draw("cat", model, str(cat), "--rather-than", "Labrador retriever")
+        draw("cat", model, str(cat), "--rather-than", "Labrador retriever", "--mode", "cnn")
     page = "models/samples/page_90.png"
     draw("page", "models/orientation.onnx", page, "--mode", "contrastive")
-    draw("digit", "models/mnist_cnn.onnx", "models/samples/digit_2.png")
+    draw("digit", "models/mnist_cnn.onnx", "models/samples/digit_2.png", "--mode", "cnn")
     with tempfile.TemporaryDirectory() as folder:
         person = Path(folder, "person.csv")
         rows = (ROOT / "models/samples/adult.csv").read_text().splitlines()
         person.write_text("\n".join([rows[0], rows[5]]) + "\n")
-        draw("person", "models/adult_mlp.onnx", str(person), "--mode", "epsilon")
-    draw("scene", "models/digits_unet.onnx", "models/samples/scene_1.png")
+        draw("person", "models/adult_mlp.onnx", str(person), "--mode", "lrp")
+    draw("scene", "models/digits_unet.onnx", "models/samples/scene_1.png", "--mode", "default")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.propagation.mode_choice import AUTO
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.group_ranking import check_groups
@@ -78,7 +79,7 @@ def _all_subjects(
     threshold = _first(asked.threshold, meaning.threshold, 0.5)
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
-    flows = asked.pictures and find_method(asked.mode).flows
+    flows = asked.pictures and (asked.mode == AUTO or find_method(asked.mode).flows)
     stages = stages_of(explainer, asked.output) if flows else ()
     compared = references(asked, graph, sidecar)
     with labels_named(sidecar, asked.output or default_output(graph)):

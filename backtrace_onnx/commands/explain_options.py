@@ -20,7 +20,7 @@ class ExplainOptions:
 
     model: Path
     inputs: Sequence[str]
-    mode: str = "default"
+    mode: str = "auto"
     targets: Sequence[str] = ()
     each: Sequence[str] = ()
     output: str | None = None

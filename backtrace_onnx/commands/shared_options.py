@@ -13,9 +13,10 @@ MODEL = click.argument("model", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 MODE = click.option(
     "--mode",
-    default="default",
+    default="auto",
     show_default=True,
-    help="How it is explained (`explain --help` lists them), with parameters in parentheses: "
+    help="How it is explained (`explain --help` lists them); auto: what is for such networks. With "
+    "parameters in parentheses: "
     '"integrated_gradients(steps=32)", "gamma(0.25)"; or a list of rules, "first: box, dense: '
     'gamma(0.25)", or a .toml file of them (docs/methods.md).',
 )

@@ -40,7 +40,7 @@ def make_explanation(
     elif ends := prepared.plan.ends(question.output):
         doubts = closed_notes(ledger, ends)
     elif method.conserved == "score":
-        doubts = reach_notes(ledger, feeds, method.name)
+        doubts = reach_notes(ledger, feeds, method.name, slopes=method.carrier == "slope")
     else:
         doubts = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
     count = ledger.total().start.shape[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -94,8 +94,8 @@ class Plan:
         rows = ((op, tuple(names[::-1]), why) for (op, why), names in sorted(met.items()))
         return tuple(Unsupported(*row) for row in rows)
 
-    def check_slopes(self, output: str, mode: str) -> None:
-        """Raises UnsupportedError listing every operator behind `output` that has no slope."""
+    def slopeless(self, output: str) -> Mapping[str, Sequence[str]]:
+        """Names of the nodes behind `output` that have no slope, by operator."""
         met: dict[str, list[str]] = {}
         for node in tuple(self.graph.ancestors(output))[::-1]:
             structure = self.structures.get(node.name)
@@ -103,6 +103,11 @@ class Plan:
                 continue
             if not structure.converts and any(self.graph.type(n).is_float for n in node.outputs):
                 met.setdefault(node.operator, []).append(node.name)
+        return met
+
+    def check_slopes(self, output: str, mode: str) -> None:
+        """Raises UnsupportedError listing every operator behind `output` that has no slope."""
+        met = self.slopeless(output)
         why = f"mode {mode!r} knows no slope of it; modes default and contrastive explain it"
         if met:
             raise UnsupportedError(

@@ -109,8 +109,9 @@ def _relevance(subject: ExplainedSample) -> Figure:
     width = max(size[0] for size in sizes)
     warned = wrap("; ".join(subject.warnings), int(11.5 * width))
     heights = [*([0.22 * len(warned) + 0.2] if warned else ()), *(size[1] for size in sizes)]
-    figure = sheet(width, sum(heights) + 0.85)
-    figure.suptitle(_title(subject), x=0.01, ha="left", fontsize=15, fontweight="bold")
+    title = wrap(_title(subject), int(7.4 * width))
+    figure = sheet(width, sum(heights) + 0.55 + 0.3 * max(1, len(title)))
+    figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=15, fontweight="bold")
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     with pale() if warned else nullcontext():
         for part, name in zip(parts[-len(names) :], names, strict=True):

@@ -67,7 +67,9 @@ def closed_notes(ledger: Ledger, ends: Sequence[Node]) -> tuple[Note, ...]:
     )
 
 
-def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple[Note, ...]:
+def reach_notes(
+    ledger: Ledger, inputs: Mapping[str, Array], mode: str, *, slopes: bool = False
+) -> tuple[Note, ...]:
     """A warning for each sample whose map is empty of meaning, and a note where it only cancels;
     one where all samples' are alike.
 
@@ -76,8 +78,14 @@ def reach_notes(ledger: Ledger, inputs: Mapping[str, Array], mode: str) -> tuple
 
     Args:
         inputs: the arrays that were fed, by name.
+        slopes: whether slopes travelled. What reaches the inputs is less with every layer then, by
+            biases and stabilisers, and compares them all the same: that is no doubt.
     """
     count = ledger.total().start.shape[1]
+    if slopes:
+        faint = [_faint(ledger, sample) for sample in range(count)]
+        if any(faint):
+            return _alike(faint, warning=False)
     doubts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
     cancelled = [None if doubts[i] else _cancelled(ledger, i) for i in range(count)]
     return (*_alike(doubts, warning=True), *_alike(cancelled, warning=False))
@@ -146,6 +154,17 @@ def _doubt(ledger: Ledger, sample: int, inputs: Mapping[str, Array], mode: str) 
     )
     return (
         f"{part} of {what} reached the inputs, so that {means}{_why(ledger, sample, inputs, mode)}"
+    )
+
+
+def _faint(ledger: Ledger, sample: int) -> str | None:
+    """That amounts are small where slopes travelled, and how to read them, if they are."""
+    share = reached(ledger, sample)
+    if not share or share >= LITTLE or _grows(ledger, sample):
+        return None
+    return (
+        f"the inputs have {_percent(share)} of the score, biases and constants the rest: "
+        "compare entries with each other, not with the score (integrated_gradients adds up to it)"
     )
 
 

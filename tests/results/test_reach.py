@@ -216,3 +216,11 @@ def test_warnings_are_kept(tmp_path: Path) -> None:
     found.save(tmp_path / "e.npz")
     assert Explanation.load(tmp_path / "e.npz").notes == found.notes
     assert found.notes == (Note(found.notes[0].text, None, True),)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_where_slopes_travel_little_is_how_it_is_read_not_a_doubt(engine: Engine) -> None:
+    """The bias keeps 398 of 400, as in mode default, and the two inputs are told apart."""
+    (note,) = Explainer(biased(1, 398), engine=engine).explain(ONES, mode="lrp(0)").notes
+    assert not note.warning and note.sample is None
+    assert note.text.startswith("the inputs have 0.5% of the score, biases and constants the rest")
