@@ -176,7 +176,14 @@ class Explainer(OpenedModel):
         def finished(target: Any, outcome: Outcome) -> Explanation:
             asked = replace(question, target=target)
             made = make_explanation(asked, outcome, feeds, prepared)
-            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *assumed, *chosen, *read_apart)
+            notes = (
+                *self._loaded.notes,
+                *given.filled.notes,
+                *made.notes,
+                *assumed,
+                *chosen,
+                *read_apart,
+            )
             places = find_scopes(self._written, prepared, made.ledger)
             return replace(made, places=places, names=given.names(made.inputs), notes=notes)
 

@@ -41,8 +41,8 @@ def normalizer(op: Op) -> Structure:
 
 @rule("OneHotEncoder", domain=ML)
 def one_hot_encoder(op: Op) -> Structure:
-    """An element gets the sum of what its categories received."""
-    return Adjoint(lambda step, r: step.ops.ReduceSum(r, ints(-1), keepdims=0))
+    """An element gets the sum of what its categories received; a category has no slope."""
+    return Adjoint(lambda step, r: step.ops.ReduceSum(r, ints(-1), keepdims=0), converts=True)
 
 
 @rule("ZipMap", domain=ML, coverage="nothing")

@@ -37,6 +37,7 @@ class Adjoint(Movement):
         data: index of the input that moves.
         fills: whether the operator also fills places of its own (padding). Relevance that `back`
             leaves out lay there, and is booked as a constant's.
+        converts: whether the input is words or categories, which have no slope.
     """
 
     back: Callable[[Step, Value], Value]
@@ -45,6 +46,7 @@ class Adjoint(Movement):
     results: tuple[int, ...] = ()
     data: int = 0
     fills: bool = False
+    converts: bool = False
     held: tuple[int, ...] = ()
 
     def propagate(self, step: Step) -> Pieces:

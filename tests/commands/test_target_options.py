@@ -106,7 +106,7 @@ def test_one_class_rather_than_another(run: Any, reviewer: Path) -> None:
     assert code == 0
     assert " rather than bad (" in out.splitlines()[0] and "mode contrastive" in out
     code, out, _ = run("explain", reviewer, "good film", *versus, "--mode", "default")
-    assert code == 0 and "mode default" in out
+    assert code == 0 and "mode attnlrp" in out
     (sample,) = json.loads(run("explain", reviewer, "good film", *versus, "--json")[1])["samples"]
     assert (sample["target"]["label"], sample["other"]["label"]) == ("good", "bad")
 
@@ -126,7 +126,7 @@ def test_a_tokenizer_without_sidecar(run: Any, reviewer: Path, tmp_path: Path) -
 def test_the_next_token(run: Any, speaker: Path) -> None:
     code, out, err = run("explain", speaker, "so good")
     assert (code, err) == (0, "")
-    assert out.startswith("so good: '") and "mode default" in out
+    assert out.startswith("so good: '") and "mode attnlrp" in out
     code, out, _ = run("explain", speaker, "so good", "--token", " good")
     assert code == 0 and "' good' (" in out.splitlines()[0]
     code, out, _ = run("explain", speaker, "so good", "--token", " good", "--rather-than", "!")

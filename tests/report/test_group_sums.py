@@ -27,7 +27,7 @@ ROWS = [{"age": 30.0, "hours": 40, "job": "pilot"}, {"age": 41.5, "hours": 20, "
 
 
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon", "lrp"])
 def test_groups_and_rest_are_all_that_reached_the_inputs(mode: str, engine: Any) -> None:
     made = Explainer(people(), engine=engine).explain(ROWS, mode=mode)
     found = made.groups({"work": ["hours", "job"]})

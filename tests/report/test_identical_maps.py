@@ -62,12 +62,12 @@ def test_a_warning_is_the_first_line_after_the_prediction(
 ) -> None:
     page = str(MODELS / "samples" / "page_90.png")
     asked = ["explain", str(MODELS / "orientation.onnx"), page]
-    assert main(asked) == 0
+    assert main([*asked, "--mode", "default"]) == 0
     first, second = capsys.readouterr().out.splitlines()[:2]
     assert first == "page_90.png: 90 (92.3%)"
     assert second.startswith("warning: only 0.0065% of the relevance reached the inputs")
     assert "use mode contrastive" in second
-    assert main([*asked, "--json"]) == 0
+    assert main([*asked, "--mode", "default", "--json"]) == 0
     (sample,) = json.loads(capsys.readouterr().out)["samples"]
     assert sample["notes"][0] == second.removeprefix("warning: ")
     assert main([*asked, "--mode", "contrastive"]) == 0
