@@ -126,7 +126,7 @@ def run(arguments: list[str]) -> str:
 def test_the_command_line(tmp_path: Path) -> None:
     arguments = [*people_files(tmp_path), "--group", "work=hours,job"]
     found = json.loads(run([*arguments, "--json"]))["samples"][1]["top"]
-    made = Explainer(people()).explain(ROWS)
+    made = Explainer(people()).explain(ROWS, mode="auto")
     group = next(part for part in found if part["members"])
     assert group["name"] == "work" and group["members"] == ["hours", "job"]
     assert group["input"] == "hours, job"
