@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.phrases import halves, laid, size_of, swish, total
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints, microsoft
 
 _WORD = 32  # places that a bitmask holds in one number
@@ -18,29 +17,24 @@ def bias_add(e: Ops, op: Op, x: Value, bias: Value, skip: Value) -> Value:
     return x + bias + skip
 
 
-@microsoft("BiasGelu", opset=20)
-def bias_gelu(e: Ops, op: Op, x: Value, bias: Value) -> Value:
-    """Gelu(x + bias)."""
-    return e.Gelu(x + bias)
-
-
 @microsoft("BiasSplitGelu", opset=20)
 def bias_split_gelu(e: Ops, op: Op, x: Value, bias: Value) -> Value:
     """left * Gelu(right), the halves of x + bias."""
-    left, right = halves(e, x + bias)
+    left, right = e.halves(x + bias)
     return left * e.Gelu(right)
 
 
-@microsoft("FastGelu", opset=20)
-def fast_gelu(e: Ops, op: Op, x: Value, bias: Value = None) -> Value:
-    """Gelu(x + bias) by its tanh approximation."""
-    return e.Gelu(total(e, x, bias), approximate="tanh")
+@microsoft("BiasGelu", "FastGelu", opset=20)
+def bias_gelu(e: Ops, op: Op, x: Value, bias: Value = None) -> Value:
+    """Gelu(x + bias); FastGelu is its tanh approximation."""
+    fast = "Fast" in op.node.op_type
+    return e.Gelu(e.added(x, bias), approximate="tanh" if fast else None)
 
 
 @microsoft("GemmFastGelu", opset=20)
 def gemm_fast_gelu(e: Ops, op: Op, x: Value, w: Value, bias: Value = None) -> Value:
     """Gelu(x w + bias) by its tanh approximation."""
-    return fast_gelu(e, op, e.MatMul(x, w), bias)
+    return bias_gelu(e, op, e.MatMul(x, w), bias)
 
 
 @microsoft("BiasSoftmax")
@@ -49,7 +43,7 @@ def bias_softmax(e: Ops, op: Op, x: Value, bias: Value) -> Value:
     scores, axis = x + bias, op.attribute("axis", 1)
     if axis == -1 or axis == op.rank(0) - 1:
         return e.Softmax(scores, axis=-1)
-    flat = laid(e, scores, e.Shape(x, end=axis), -1)
+    flat = e.laid(scores, e.Shape(x, end=axis), -1)
     return e.Reshape(e.Softmax(flat, axis=-1), e.Shape(x))
 
 
@@ -61,7 +55,7 @@ def dropout(e: Ops, op: Op, x: Value, *rest: Value) -> tuple[Value, Value]:
     training = op.constant(at)
     if op.has(at) and (training is None or training.any()):
         raise RuleError("it drops at random while training; export the model for inference")
-    y = e.Identity(x) if plain else total(e, x, *rest[:2])
+    y = e.Identity(x) if plain else e.added(x, *rest[:2])
     if "Bitmask" not in op.node.op_type:
         return y, e.Expand(np.bool_(True), e.Shape(x))
     words = (e.Size(x) + np.int64(_WORD - 1)) / np.int64(_WORD)  # a bit for every element
@@ -74,13 +68,13 @@ def dropout(e: Ops, op: Op, x: Value, *rest: Value) -> tuple[Value, Value]:
 @microsoft("QuickGelu")
 def quick_gelu(e: Ops, op: Op, x: Value) -> Value:
     """x * sigmoid(alpha x)."""
-    return swish(e, x, op.attribute("alpha", 1.702))
+    return e.swish(x, op.attribute("alpha", 1.702))
 
 
 @microsoft("ScaledSiLU")
 def scaled_silu(e: Ops, op: Op, x: Value, scale: Value = None) -> Value:
     """z * sigmoid(z) of z = scale * x."""
-    return swish(e, x * (e.scalar(op.attribute("alpha", 1.0)) if scale is None else scale))
+    return e.swish(x * (e.scalar(op.attribute("alpha", 1.0)) if scale is None else scale))
 
 
 @expansion("Erfc")
@@ -109,7 +103,7 @@ def linear_attention_gate(
 @microsoft("SwiGLU")
 def swiglu(e: Ops, op: Op, gate: Value, up: Value = None) -> Value:
     """gate * sigmoid(alpha gate) * (up + beta); one input holds the gate and then the rest."""
-    gate, up = halves(e, gate) if up is None else (gate, up)
+    gate, up = e.halves(gate) if up is None else (gate, up)
     return swish_gated(e, op, gate, up, limit=_limit(op))
 
 
@@ -119,7 +113,7 @@ def router_gate_up(e: Ops, op: Op, x: Value, weight: Value) -> tuple[Value, Valu
     kind, router = op.attribute("activation", "swiglu"), op.attribute("router_size")
     if kind != "swiglu":
         raise RuleError(f"its activation {kind!r} has no expansion")
-    inner = (size_of(op, 1) - router) // 2
+    inner = (op.size(1) - router) // 2
     logits, gate, up = e.Split(e.MatMul(x, weight), ints(router, inner, inner), axis=-1, outputs=3)
     return logits, swish_gated(e, op, gate, up, limit=_limit(op))
 
@@ -137,7 +131,7 @@ def swish_gated(
     if limit is not None:
         up = e.Clip(up, e.scalar(-limit), e.scalar(limit))
         gate = gate if after else e.Clip(gate, None, e.scalar(limit))
-    opened = swish(e, gate, op.attribute("activation_alpha", 1.0))
+    opened = e.swish(gate, op.attribute("activation_alpha", 1.0))
     if limit is not None and after:
         opened = e.Clip(opened, None, e.scalar(limit))
     return opened * (up + beta)

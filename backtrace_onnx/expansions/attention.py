@@ -12,17 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from backtrace_onnx.expansions import attention_core as core
-from backtrace_onnx.expansions.phrases import (
-    INT32,
-    fixed,
-    known_size,
-    length,
-    named,
-    parts,
-    place,
-    places,
-    size_of,
-)
+from backtrace_onnx.expansions.phrases import named
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
 
 _ORDERS = {
@@ -63,8 +53,8 @@ def projections(
 ) -> tuple[list[Value], list[int]]:
     """Queries, keys and values of x, and their numbers of features."""
     features = list(op.attribute("qkv_hidden_sizes", ()))
-    features = features or [size_of(op, place(op, weights)) // 3] * 3
-    projected = [e.MatMul(x, w) for w in parts(e, op, weights, features)]
+    features = features or [op.size(op.place(weights)) // 3] * 3
+    projected = [e.MatMul(x, w) for w in e.cut(op, weights, features)]
     return biased(e, op, projected, bias, features), features
 
 
@@ -72,7 +62,7 @@ def biased(e: Ops, op: Op, xs: list[Value], bias: Value, features: Sequence[int]
     """Queries, keys and values plus their parts of the bias."""
     if bias is None:
         return xs
-    return [x + b for x, b in zip(xs, parts(e, op, bias, features), strict=True)]
+    return [x + b for x, b in zip(xs, e.cut(op, bias, features), strict=True)]
 
 
 def attended(
@@ -96,8 +86,8 @@ def attended(
     q, k, v = (core.heads(e, part, count) for part in projected)
     if past is not None:
         k, v = (core.joined(e, e.Gather(past, np.int64(i)), x) for i, x in enumerate((k, v)))
-    masking, scale = _masking(e, op, mask, q, k), op.attribute("scale")
-    y = core.attend(e, q, k, v, added, masking, scale=scale, size=features[0] // count).y
+    masking = _masking(e, op, mask, q, k)
+    y = core.attend(e, op, q, k, v, added, masking, size=features[0] // count).y
     present = None
     if op.names(1):
         present = e.Concat(e.Unsqueeze(k, ints(0)), e.Unsqueeze(v, ints(0)), axis=0)
@@ -111,18 +101,20 @@ def _masking(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
         score = e.scalar(op.attribute("mask_filter_value", -10000.0))
         made = core.hidden(e, _kept(e, op, mask, q, k), score)
     if op.attribute("unidirectional", 0):
-        made = core.hidden(e, core.causal(e, length(e, q), length(e, k)), otherwise=made)
+        keys = e.length(k)
+        queries = e.Unsqueeze(e.Range(keys - e.length(q), keys, np.int64(1)), ints(1))
+        made = core.hidden(e, core.seen(e, e.places(keys), queries, right=0), otherwise=made)
     return made
 
 
 def _kept(e: Ops, op: Op, mask: Value, q: Value, k: Value) -> Value:
     """bool[samples, 1, 1 or queries, keys]: which keys a mask leaves."""
-    rank = op.rank(place(op, mask))
+    rank = op.rank(op.place(mask))
     if rank == 1:
-        return core.within(e, mask, e.Shape(q, start=0, end=1), length(e, k))
+        return core.within(e, mask, e.Shape(q, start=0, end=1), e.length(k))
     if rank not in (2, 3):
         raise RuleError(f"onnxruntime's CPU does not run a mask of rank {rank}")
-    return e.Unsqueeze(e.Cast(mask, to=INT32) > np.int32(0), ints(1, 2) if rank == 2 else ints(1))
+    return e.Unsqueeze(e.int32(mask) > np.int32(0), ints(1, 2) if rank == 2 else ints(1))
 
 
 @microsoft("MultiHeadAttention", "DecoderMaskedMultiHeadAttention")
@@ -133,17 +125,17 @@ def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         raise RuleError(
             "packed queries, keys and values have no expansion; onnxruntime's CPU does not run them"
         )
-    count, features, by_heads = op.attribute("num_heads"), known_size(op, 0), op.rank(1) == 4
+    count, features, by_heads = op.attribute("num_heads"), op.known_size(0), op.rank(1) == 4
     if x.bias is not None and by_heads:
         raise RuleError("a bias of keys that are laid out by heads has no expansion")
-    widths = [] if x.bias is None else [size_of(op, i) for i in range(3)]
+    widths = [] if x.bias is None else [op.size(i) for i in range(3)]
     q, k, v = biased(e, op, [x.query, x.key, x.value], x.bias, widths)
     q = core.heads(e, q, count)
     if not by_heads:
         k, v = core.heads(e, k, count), core.heads(e, v, count)
     k, v = core.joined(e, x.past_key, k), core.joined(e, x.past_value, v)
     masking, of_head = _masking(e, op, x.mask, q, k), features and features // count
-    made = core.attend(e, q, k, v, x.added, masking, scale=op.attribute("scale"), size=of_head)
+    made = core.attend(e, op, q, k, v, x.added, masking, size=of_head)
     return core.merged(e, made.y), k, v, made.weights
 
 
@@ -151,10 +143,10 @@ def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 def decoder_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """Softmax(q k^T / sqrt(size) + mask) v, tokens before samples, with or without a cache."""
     x = _inputs(op, inputs)
-    crossing, cached, stateful, padded = (bool(fixed(op, i).any()) for i in range(8, 12))
+    crossing, cached, stateful, padded = (bool(op.fixed(i).any()) for i in range(8, 12))
     reads_cache = cached and stateful
-    count, features = op.attribute("num_heads"), size_of(op, 2)
-    of_q, of_k, of_v = parts(e, op, x.bias, [features] * 3)
+    count, features = op.attribute("num_heads"), op.size(2)
+    of_q, of_k, of_v = e.cut(op, x.bias, [features] * 3)
 
     def projected(tokens: Value, weights: Value, offset: Value) -> Value:
         by_sample = e.Transpose(tokens, perm=[1, 0, 2])
@@ -164,14 +156,14 @@ def decoder_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     if reads_cache and crossing:  # the encoder's keys are the same for every token
         k, v = x.key_cache, x.value_cache
     else:
-        source, weights = x.key if crossing else x.query, parts(e, op, x.kv_weights, [features] * 2)
+        source, weights = x.key if crossing else x.query, e.cut(op, x.kv_weights, [features] * 2)
         k, v = (projected(source, w, b) for w, b in zip(weights, (of_k, of_v), strict=True))
         if reads_cache:
             k, v = core.joined(e, x.key_cache, k), core.joined(e, x.value_cache, v)
     masking = None
     if padded and x.mask is not None:
         masking = core.hidden(e, e.Not(e.Unsqueeze(x.mask, ints(1, 2))))
-    y = core.merged(e, core.attend(e, q, k, v, masking, size=features // count).y)
+    y = core.merged(e, core.attend(e, op, q, k, v, masking, size=features // count).y)
     return e.Transpose(y, perm=[1, 0, 2]), k, v
 
 
@@ -187,13 +179,13 @@ def longformer_attention(e: Ops, op: Op, *inputs: Value) -> Value:
         [core.heads(e, part, count) for part in projections(e, op, x.x, weights, bias)[0]]
         for weights, bias in ((x.weights, x.bias), (x.global_weights, x.global_bias))
     )
-    size = size_of(op, 1) // 3 // count
-    at = places(e, length(e, near[0]))
-    apart = e.Abs(e.Unsqueeze(at, ints(0)) - e.Unsqueeze(at, ints(1)))
+    size = op.size(1) // 3 // count
+    at, reach = e.places(e.length(near[0])), op.attribute("window")
+    window = core.seen(e, at, e.Unsqueeze(at, ints(1)), left=reach, right=reach)
     everywhere = x.flags > np.int32(0)
-    seen = (apart <= np.int64(op.attribute("window"))) | e.Unsqueeze(everywhere, ints(1, 2))
+    seen = window | e.Unsqueeze(everywhere, ints(1, 2))
     masking = e.Unsqueeze(x.mask, ints(1, 2))
-    local = core.attend(e, *near, core.hidden(e, seen, otherwise=masking), size=size).y
-    full = core.attend(e, *far, masking, size=size).y
+    local = core.attend(e, op, *near, core.hidden(e, seen, otherwise=masking), size=size).y
+    full = core.attend(e, op, *far, masking, size=size).y
     y = e.Where(e.Unsqueeze(everywhere, ints(1, 3)), full, local)
     return core.merged(e, e.Where(e.Unsqueeze(x.mask < e.zero(), ints(1, 3)), e.zero(), y))

@@ -8,14 +8,14 @@ and which keys a query may see; the operators' files say that.
 
 from __future__ import annotations
 
+from functools import reduce
 from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.expansions.phrases import INT64, places, total
-from backtrace_onnx.expansions.registry import Ops, Value, ints
+from backtrace_onnx.expansions.registry import Op, Ops, Value, ints
 
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
 
@@ -40,31 +40,29 @@ class Attended(NamedTuple):
 
 def attend(
     e: Ops,
+    op: Op,
     q: Value,
     k: Value,
     v: Value,
     *added: Value,
-    scale: float | None = None,
     size: int | None = None,
-    cap: float = 0.0,
     sink: Value = None,
     groups: tuple[int, int] | None = None,
 ) -> Attended:
-    """Attention of q, k and v, [samples, heads, tokens, size] each.
+    """Attention of q, k and v, [samples, heads, tokens, size] each, by scale and cap of the node.
 
     Args:
         added: what is added to the scores one after the other: biases and masks; None is left out.
-        scale: what the scores are multiplied with; by default 1 / sqrt(size).
-        size: features of a head, if known.
-        cap: the scores become cap * tanh(scores / cap); 0 for none.
+        size: features of a head, if known; the scale is by default 1 / sqrt(size).
         sink: [heads], the score of one more key that has no value.
         groups: (heads, key heads) where several heads share the keys and values of one.
     """
+    scale, cap = op.attribute("scale"), op.attribute("softcap", 0.0)
     turned = e.Transpose(k, perm=[0, 1, 3, 2])
     raw = limited = _product(e, scaled(e, q, scale, size), turned, groups)
     if cap:
         limited = e.Tanh(raw / cap) * cap
-    masked = total(e, limited, *added)
+    masked = e.added(limited, *added)
     if sink is None:
         weights = e.Softmax(masked, axis=-1)
     else:  # counted among the keys, and then left out again
@@ -79,7 +77,7 @@ def scaled(e: Ops, q: Value, scale: float | None, size: int | None) -> Value:
     """q * scale; by default q / sqrt(size), whatever size its last axis has."""
     if scale or size is not None:
         return q * (scale or 1 / sqrt(size or 1))
-    return q / e.Sqrt(e.Cast(e.Shape(q, start=-1), to=e.float_type))
+    return q / e.Sqrt(e.floats(e.Shape(q, start=-1)))
 
 
 def _product(e: Ops, a: Value, b: Value, groups: tuple[int, int] | None) -> Value:
@@ -112,9 +110,24 @@ def joined(e: Ops, past: Value, new: Value) -> Value:
 # Masks ------------------------------------------------------------------------------------------
 
 
-def causal(e: Ops, queries: Value, keys: Value) -> Value:
-    """bool[queries, keys]: no key later than its query; the last query is at the last key."""
-    return places(e, keys) <= e.Unsqueeze(e.Range(keys - queries, keys, np.int64(1)), ints(1))
+def seen(
+    e: Ops, at: Value, queries: Value, *, left: int = -1, right: int = -1, ends: Value = None
+) -> Value:
+    """bool[..., queries, keys]: which keys a query sees; None where it is all of them.
+
+    Args:
+        at, queries: positions of keys and queries.
+        left, right: how many keys before and behind its own position; right = 0 is causal, -1: all.
+        ends: positions from which on there are no keys.
+    """
+    found = []
+    if ends is not None:
+        found.append(at < ends)
+    if left >= 0:
+        found.append(at >= queries - np.int64(left))
+    if right >= 0:
+        found.append(at <= (queries + np.int64(right) if right else queries))
+    return reduce(e.And, found) if found else None
 
 
 def lowest(e: Ops) -> npt.NDArray[np.generic]:
@@ -137,8 +150,8 @@ def hidden(e: Ops, keep: Value, score: Value = None, otherwise: Value = None) ->
 
 def within(e: Ops, mask: Value, samples: Value, keys: Value) -> Value:
     """bool[samples, 1, 1, keys] of a vector: ends of the samples, then perhaps their starts."""
-    both = e.Concat(e.Cast(mask, to=INT64), e.Expand(ints(0), samples), axis=0)
+    both = e.Concat(e.int64(mask), e.Expand(ints(0), samples), axis=0)
     ends = e.Unsqueeze(e.Slice(both, ints(0), samples, ints(0)), ints(1))
     starts = e.Unsqueeze(e.Slice(both, samples, samples + samples, ints(0)), ints(1))
-    at = places(e, keys)
+    at = e.places(keys)
     return e.Unsqueeze((at < ends) & (at >= starts), ints(1, 2))

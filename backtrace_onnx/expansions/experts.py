@@ -8,16 +8,7 @@ import numpy as np
 
 from backtrace_onnx.expansions.activations import swish_gated
 from backtrace_onnx.expansions.attention_core import lowest
-from backtrace_onnx.expansions.block_quantisation import by_blocks, middle, unpacked
-from backtrace_onnx.expansions.phrases import (
-    FLOAT,
-    Array,
-    fixed,
-    fixed_or_none,
-    halves,
-    size_of,
-    swish,
-)
+from backtrace_onnx.expansions.block_quantisation import real_weights
 from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, ints, microsoft
 
 _LEAST = np.float32(1e-20)
@@ -38,25 +29,14 @@ def quantised_mixture(e: Ops, op: Op, x: Value, router: Value, *rest: Value) -> 
     layers: list[Value] = []
     for layer, at in enumerate((2, 5, 8)):
         bits = int(op.attribute(f"fc{layer + 1}_expert_weight_bits", 0))
-        real = _real(op, at, 11 + layer, bits or op.attribute("expert_weight_bits", 4))
-        name = f"{op.node.name}/weight{layer}"
-        layers += [None if real is None else Constant(name, real), given[at]]
+        bits, size = bits or op.attribute("expert_weight_bits", 4), op.attribute("block_size", 0)
+        made = None
+        if op.has(at):
+            zeros = op.fixed_or_none(11 + layer)
+            real = real_weights(op.fixed(at), op.fixed(at + 1), zeros, bits, size)
+            made = Constant(f"{op.node.name}/weight{layer}", real)
+        layers += [made, given[at]]
     return _mixed(e, op, x, router, layers, among_chosen=True)
-
-
-def _real(op: Op, at: int, zeros_at: int, bits: int) -> Array | None:
-    """Weights [experts, made, features] of one layer; None where the layer is left out."""
-    if not op.has(at):
-        return None
-    values, scales = unpacked(fixed(op, at), bits), fixed(op, at + 1)
-    zeros = fixed_or_none(op, zeros_at)
-    size = op.attribute("block_size", 0) or values.shape[2]
-    scales = scales.reshape(*values.shape[:2], -1)
-    if zeros is None:
-        zeros = middle(scales, bits)
-    else:
-        zeros = unpacked(zeros, bits).reshape(*values.shape[:2], -1)[..., : scales.shape[2]]
-    return by_blocks(values, scales, zeros, 2, size)
 
 
 def _mixed(
@@ -70,19 +50,19 @@ def _mixed(
     first, first_bias, second, second_bias, third, third_bias = [*layers, *[None] * 6][:6]
     if op.attribute("use_sparse_mixer", 0):
         raise RuleError("a sparse mixer has no expansion")
-    tokens = e.Unsqueeze(e.Reshape(x, e.Concat(ints(-1), e.Shape(x, start=-1), axis=0)), ints(0))
+    tokens = e.Unsqueeze(e.laid(x, -1, e.Shape(x, start=-1)), ints(0))
     inner = _product(e, tokens, first, first_bias)
     gate = None if third is None else _product(e, tokens, third, third_bias)
     answers = _product(e, _activated(e, op, inner, gate), second, second_bias)
     shares = e.Unsqueeze(e.Transpose(_shares(e, op, router, among_chosen), perm=[1, 0]), ints(2))
-    mixed = e.ReduceSum(e.Mul(answers, shares), ints(0), keepdims=0)
+    mixed = e.ReduceSum(answers * shares, ints(0), keepdims=0)
     return e.Reshape(mixed, e.Shape(x))
 
 
 def _product(e: Ops, x: Value, weights: Value, bias: Value) -> Value:
     """x[., tokens, features] times weights[experts, made, features] turned, plus bias."""
     product = e.MatMul(x, e.Transpose(weights, perm=[0, 2, 1]))
-    return product if bias is None else e.Add(product, e.Unsqueeze(bias, ints(1)))
+    return product if bias is None else product + e.Unsqueeze(bias, ints(1))
 
 
 def _shares(e: Ops, op: Op, router: Value, among_chosen: bool) -> Value:
@@ -93,7 +73,7 @@ def _shares(e: Ops, op: Op, router: Value, among_chosen: bool) -> Value:
     if among_chosen:
         values = e.Softmax(values, axis=-1)
     elif op.attribute("normalize_routing_weights", 0):
-        values = e.Div(values, e.ReduceSum(values, ints(-1), keepdims=1))
+        values /= e.ReduceSum(values, ints(-1), keepdims=1)
     nothing = e.Expand(e.zero(), e.Shape(router))
     return e.ScatterElements(nothing, chosen, values, axis=1)
 
@@ -110,23 +90,23 @@ def _activated(e: Ops, op: Op, x: Value, gate: Value) -> Value:
         "relu": lambda: e.Relu(x),
         "gelu": lambda: e.Gelu(x, approximate="tanh"),
         "geglu": lambda: e.Gelu(x, approximate="tanh"),
-        "silu": lambda: swish(e, x),
-        "relu2": lambda: e.Mul(e.Relu(x), e.Relu(x)),
+        "silu": lambda: e.swish(x),
+        "relu2": lambda: e.Relu(x) * e.Relu(x),
         "identity": lambda: x,
     }
     if kind not in known:
         raise RuleError(f"its activation {kind!r} has no expansion")
     made = known[kind]()
-    return made if gate is None else e.Mul(made, gate)
+    return made if gate is None else made * gate
 
 
 def _halves(e: Ops, op: Op, x: Value, gate: Value) -> tuple[Value, Value]:
     """What is activated and what it is multiplied with; one product may hold both."""
     fusion = op.attribute("swiglu_fusion", 0)
     if fusion == 1:  # one of each in turn
-        first, second = halves(e, e.Reshape(x, ints(0, 0, -1, 2)), 3)
+        first, second = e.halves(e.Reshape(x, ints(0, 0, -1, 2)), 3)
         return e.Squeeze(first, ints(3)), e.Squeeze(second, ints(3))
-    return halves(e, x, 2) if fusion == 2 else (x, gate)
+    return e.halves(x, 2) if fusion == 2 else (x, gate)
 
 
 # Routers ----------------------------------------------------------------------------------------
@@ -137,11 +117,11 @@ def group_router(
     e: Ops, op: Op, logits: Value, bias: Value, weight: Value = None
 ) -> tuple[Value, ...]:
     """Log of the logits' sigmoid at the experts chosen from the best groups; else a sentinel."""
-    experts = size_of(op, 1, 0)
+    experts = op.size(1, 0)
     if weight is not None:
         logits = e.MatMul(logits, e.Transpose(weight, perm=[1, 0]))
-    shares = e.Sigmoid(e.Reshape(e.Cast(logits, to=FLOAT), ints(-1, experts)))
-    scores = e.Add(shares, bias)
+    shares = e.Sigmoid(e.Reshape(e.float32(logits), ints(-1, experts)))
+    scores = shares + bias
     routed = _routed(e, op, shares, scores, experts) if op.names(0) else None
     return routed, scores if op.names(1) else None, shares if op.names(2) else None
 
@@ -155,7 +135,7 @@ def _routed(e: Ops, op: Op, shares: Value, scores: Value, experts: int) -> Value
     logs = e.Log(e.Max(shares, _LEAST))
     elsewhere = e.Expand(np.float32(op.attribute("router_sentinel", -10000.0)), e.Shape(shares))
     made = e.ScatterElements(elsewhere, chosen, e.GatherElements(logs, chosen, axis=-1), axis=-1)
-    return e.Cast(made, to=e.float_type)
+    return e.floats(made)
 
 
 def _of_best_groups(e: Ops, op: Op, scores: Value, experts: int, groups: int) -> Value:
@@ -168,5 +148,5 @@ def _of_best_groups(e: Ops, op: Op, scores: Value, experts: int, groups: int) ->
     nothing = e.Expand(np.float32(0), e.Shape(sums))
     ones = e.Expand(np.float32(1), e.Shape(kept))
     open_groups = e.Unsqueeze(e.ScatterElements(nothing, kept, ones, axis=-1), ints(-1))
-    masked = e.Where(e.Greater(open_groups, np.float32(0.5)), grouped, lowest(e))
+    masked = e.Where(open_groups > np.float32(0.5), grouped, lowest(e))
     return e.Reshape(masked, ints(-1, experts))

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backtrace_onnx.expansions.phrases import (
-    CONVOLUTION,
-    channels_last,
-    fixed_or_none,
-    given,
-    picked,
-    size_of,
-    swish,
-    times,
-    total,
-)
+from backtrace_onnx.expansions.phrases import CONVOLUTION
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
 
 _SLICED = ("input_channel_offset", "input_channels", "state_length", "state_update_capacity")
@@ -23,11 +13,11 @@ _SLICED = ("input_channel_offset", "input_channels", "state_length", "state_upda
 # Products ---------------------------------------------------------------------------------------
 
 
-@microsoft("FusedMatMul", "TransposeMatMul")
+@microsoft("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation")
 def fused_matmul(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """alpha * op(a) op(b), op being transpositions."""
+    """alpha * op(a) op(b), op being transpositions, and perhaps an activation."""
     product = e.MatMul(_turned(e, op, a, 0, "A"), _turned(e, op, b, 1, "B"))
-    return times(e, product, op.attribute("alpha", 1.0))
+    return _activated(e, op, e.times(product, op.attribute("alpha", 1.0)), _given_by_name(op))
 
 
 def _turned(e: Ops, op: Op, x: Value, i: int, letter: str) -> Value:
@@ -42,16 +32,10 @@ def _turned(e: Ops, op: Op, x: Value, i: int, letter: str) -> Value:
     return e.Transpose(x, perm=perm)
 
 
-@microsoft("FusedMatMulActivation")
-def fused_matmul_activation(e: Ops, op: Op, a: Value, b: Value) -> Value:
-    """alpha * op(a) op(b), op being transpositions, and an activation."""
-    return _activated(e, op, fused_matmul(e, op, a, b), _given_by_name(op))
-
-
 @microsoft("FusedGemm")
 def fused_gemm(e: Ops, op: Op, a: Value, b: Value, c: Value = None) -> Value:
     """Gemm and an activation."""
-    made = e.Gemm(*given(a, b, c), **picked(op, "alpha", "beta", "transA", "transB"))
+    made = e.Gemm(a, b, c, **op.attributes("alpha", "beta", "transA", "transB"))
     return _activated(e, op, made, _given_by_name(op))
 
 
@@ -63,10 +47,10 @@ def fused_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None, z: Value = N
     """Convolution, a sum with z and an activation; the channels of x may be last."""
 
     def convolved(first: Value) -> Value:
-        return e.Conv(*given(first, w, b), **picked(op, *CONVOLUTION))
+        return e.Conv(first, w, b, **op.attributes(*CONVOLUTION))
 
     last = op.node.op_type == "NhwcFusedConv"
-    made = total(e, channels_last(e, op.rank(1), x, convolved) if last else convolved(x), z)
+    made = e.added(e.channels_last(op.rank(1), x, convolved) if last else convolved(x), z)
     names = ("min", "max") if op.attribute("activation") == "Clip" else ("alpha", "beta")
     values = dict(zip(names, op.attribute("activation_params", ()), strict=False))
     return _activated(e, op, made, values)
@@ -77,8 +61,8 @@ def nhwc_conv(e: Ops, op: Op, x: Value, w: Value, b: Value = None) -> Value:
     """Convolution with the channels last, of x and of the weights."""
     rank = op.rank(1)
     laid = e.Transpose(w, perm=[0, rank - 1, *range(1, rank - 1)])
-    steps = picked(op, *CONVOLUTION)
-    return channels_last(e, rank, x, lambda first: e.Conv(*given(first, laid, b), **steps))
+    steps = op.attributes(*CONVOLUTION)
+    return e.channels_last(rank, x, lambda first: e.Conv(first, laid, b, **steps))
 
 
 @microsoft("ConvTransposeWithDynamicPads")
@@ -86,17 +70,17 @@ def conv_transpose(
     e: Ops, op: Op, x: Value, w: Value, pads: Value = None, b: Value = None
 ) -> Value:
     """ConvTranspose; its pads must be a constant."""
-    edges = fixed_or_none(op, 2)
-    steps = picked(op, *CONVOLUTION, "output_padding")
+    edges = op.fixed_or_none(2)
+    steps = op.attributes(*CONVOLUTION, "output_padding")
     steps["pads"] = None if edges is None else tuple(int(n) for n in edges.reshape(-1))
-    return e.ConvTranspose(*given(x, w, b), **steps)
+    return e.ConvTranspose(x, w, b, **steps)
 
 
 @microsoft("NhwcMaxPool")
 def nhwc_max_pool(e: Ops, op: Op, x: Value) -> Value:
     """MaxPool with the channels last."""
     attributes = {k: v for k, v in op.node.attributes.items() if k != "channels_last"}
-    return channels_last(e, op.rank(0), x, lambda first: e.MaxPool(first, **attributes))
+    return e.channels_last(op.rank(0), x, lambda first: e.MaxPool(first, **attributes))
 
 
 @microsoft("CausalConvWithState")
@@ -110,11 +94,11 @@ def causal_convolution(
     if op.attribute("ndim", 1) != 1:
         raise RuleError("only one axis has an expansion")
     dilation = op.attribute("dilation", 1)
-    reach = (size_of(op, 1, 2) - 1) * dilation  # earlier values that the first output reads
+    reach = (op.size(1, 2) - 1) * dilation  # earlier values that the first output reads
     whole = e.Pad(x, ints(0, 0, reach, 0, 0, 0)) if past is None else e.Concat(past, x, axis=2)
-    made = e.Conv(whole, *given(weight, bias), group=size_of(op, 1, 0), dilations=[dilation])
+    made = e.Conv(whole, weight, bias, group=op.size(1, 0), dilations=[dilation])
     if op.attribute("activation", "none") in ("silu", "swish"):
-        made = swish(e, made)
+        made = e.swish(made)
     size = e.Shape(whole, start=2)
     return made, e.Slice(whole, size - ints(reach), size, ints(2))
 

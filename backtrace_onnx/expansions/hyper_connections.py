@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtrace_onnx.expansions.attention_core import scaled
 from backtrace_onnx.expansions.normalisation import root_mean_square
-from backtrace_onnx.expansions.phrases import known_size, laid, named, place, size_of, swish, times
+from backtrace_onnx.expansions.phrases import named
 from backtrace_onnx.expansions.registry import Op, Ops, Value, ints, microsoft
 
 
@@ -13,7 +13,7 @@ def pre_mix(e: Ops, op: Op, streams: Value, gates: Value) -> Value:
     """Sum over the streams, each times its gate."""
     grouped = _grouped(e, op, streams)
     made = e.ReduceSum(grouped * _against(e, op, gates, grouped), ints(-2), keepdims=0)
-    return times(e, made, op.attribute("reduction_scale", 1.0))
+    return e.times(made, op.attribute("reduction_scale", 1.0))
 
 
 @microsoft("HyperConnectionPostMix")
@@ -43,7 +43,7 @@ def low_rank_mix(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     epsilon = op.attribute("epsilon", 1e-5)
     unit = root_mean_square(e, _grouped(e, op, streams), by_stream, epsilon)
     flat = e.Reshape(unit, e.Shape(streams))
-    opened = e.Sigmoid(e.MatMul(swish(e, e.MatMul(flat, x.down) * alpha), x.up))
+    opened = e.Sigmoid(e.MatMul(e.swish(e.MatMul(flat, x.down) * alpha), x.up))
     mixed = e.ReduceSum(_grouped(e, op, flat * opened), ints(-2), keepdims=0)
     gates = e.Sigmoid(e.MatMul(flat, x.inject) / divisor)
     return mixed * reduction, gates * factor, streams
@@ -52,15 +52,15 @@ def low_rank_mix(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 def _grouped(e: Ops, op: Op, x: Value) -> Value:
     """x[..., streams * features] as [..., streams, features]."""
     count = op.attribute("num_branches", 0)
-    return laid(e, x, e.Shape(x, end=-1), count, -1) if count else x
+    return e.laid(x, e.Shape(x, end=-1), count, -1) if count else x
 
 
 def _against(e: Ops, op: Op, gates: Value, grouped: Value) -> Value:
     """Gates [..., streams], [..., streams, 1] or one per feature, against the streams."""
-    count, at = op.attribute("num_branches", 0), place(op, gates)
+    count, at = op.attribute("num_branches", 0), op.place(gates)
     if op.rank(at) == op.rank(0) + bool(count):
         return gates
-    if count not in (0, size_of(op, at)):  # one per feature
+    if count not in (0, op.size(at)):  # one per feature
         return e.Reshape(gates, e.Shape(grouped))
     return e.Unsqueeze(gates, ints(-1))
 
@@ -73,7 +73,7 @@ def engram_gate(
     of_key, of_query, of_output = (*scales, None)[:3]
     epsilon = op.attribute("epsilon", 1e-5)
     k, q = (root_mean_square(e, x, s, epsilon) for x, s in ((key, of_key), (query, of_query)))
-    alike = e.ReduceSum(scaled(e, q * k, None, known_size(op, 0)), ints(-1), keepdims=1)
+    alike = e.ReduceSum(scaled(e, q * k, None, op.known_size(0)), ints(-1), keepdims=1)
     root = e.Sqrt(e.Max(e.Abs(alike), e.scalar(1e-6)))  # onnxruntime's bound, away from 0
     y = e.Sigmoid(e.Sign(alike) * root) * e.Unsqueeze(value, ints(-2))
     return y, None if of_output is None else root_mean_square(e, y, of_output, epsilon)

@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 
-from backtrace_onnx.expansions.phrases import halves
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints, microsoft
 
 _Minors = dict[tuple[int, ...], Value]  # determinants of the lower rows, by their columns
@@ -58,7 +57,7 @@ def complex_mul(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """a * b of complex numbers; ComplexMulConj takes the conjugate of b."""
     if op.node.op_type == "ComplexMulConj":
         b = _conjugated(e, b)
-    (x, y), (u, v) = halves(e, a), halves(e, b)
+    (x, y), (u, v) = e.halves(a), e.halves(b)
     return e.Concat(x * u - y * v, x * v + y * u, axis=-1)
 
 

@@ -1,10 +1,12 @@
-"""Linear models, scalers and what stands around them in ai.onnx.ml."""
+"""Linear models, support vector machines and what stands around them in ai.onnx.ml."""
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
-from backtrace_onnx.expansions.phrases import FLOAT, INT64, Array
+from backtrace_onnx.expansions.phrases import Array
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, expansion, ints, refuse
 
 ML = "ai.onnx.ml"
@@ -20,8 +22,8 @@ refuse(
 def scaler(e: Ops, op: Op, x: Value) -> Value:
     """(x - offset) * scale: the offset is a bias, the scale passes."""
     offset, scale = (np.array(op.attribute(n, ()), np.float32) for n in ("offset", "scale"))
-    shifted = e.Sub(single(e, x), offset) if offset.any() else single(e, x)
-    return e.Mul(shifted, scale) if len(scale) else shifted
+    x = single(e, x) - offset if offset.any() else single(e, x)
+    return x * scale if len(scale) else x
 
 
 @expansion("FeatureVectorizer", domain=ML)
@@ -29,8 +31,7 @@ def feature_vectorizer(e: Ops, op: Op, *xs: Value) -> Value:
     """Features side by side."""
     dims = op.attribute("inputdimensions", ())
     for i, size in enumerate(dims):
-        known = (op.type(i).shape or (None,))[-1]
-        if known != size or op.rank(i) > 2:
+        if op.known_size(i) != size or op.rank(i) > 2:
             raise RuleError(f"input {i} is cut or filled up to {size} features; give it that many")
     laid = [e.Reshape(single(e, x), ints(-1, n)) for x, n in zip(xs, dims, strict=False)]
     return e.Concat(*laid, axis=1)
@@ -39,8 +40,7 @@ def feature_vectorizer(e: Ops, op: Op, *xs: Value) -> Value:
 @expansion("ArrayFeatureExtractor", domain=ML)
 def array_feature_extractor(e: Ops, op: Op, x: Value, index: Value) -> Value:
     """Some of the last axis' elements."""
-    if op.type(0).rank == 1:
-        x = e.Unsqueeze(x, ints(0))
+    x = e.Unsqueeze(x, ints(0)) if op.type(0).rank == 1 else x
     return e.Gather(x, e.Reshape(index, ints(-1)), axis=-1)
 
 
@@ -48,9 +48,8 @@ def array_feature_extractor(e: Ops, op: Op, x: Value, index: Value) -> Value:
 def linear_regressor(e: Ops, op: Op, x: Value) -> Value:
     """x W + b, transformed."""
     targets = op.attribute("targets", 1)
-    weights = rows(op, "coefficients", targets)
     bias = np.array(op.attribute("intercepts") or [0.0] * targets)
-    scores = affine(e, _laid(e, op, x), weights, bias)
+    scores = affine(e, _laid(e, op, x), rows(op, "coefficients", targets), bias)
     # onnxruntime transforms no single target
     return transformed(e, op, scores) if targets > 1 else scores
 
@@ -58,31 +57,118 @@ def linear_regressor(e: Ops, op: Op, x: Value) -> Value:
 @expansion("LinearClassifier", domain=ML)
 def linear_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
     """x W + b, transformed, and the label of the best."""
-    labels = class_labels(op)
-    bias = np.array(op.attribute("intercepts", ()), np.float64)
+    labels, bias = class_labels(op), np.array(op.attribute("intercepts", ()), np.float64)
     count = len(bias) or max(len(labels), 1)
     weights, bias = rows(op, "coefficients", count), bias if len(bias) else np.zeros(count)
-    doubled = count == 1 and len(labels) == 2
-    if doubled:
-        weights, bias = in_two(op, weights, bias, mirrored=False)
-    if len(labels) != len(weights):
-        raise RuleError(f"{len(labels)} labels do not fit its {len(weights)} scores")
-    scores = affine(e, _laid(e, op, x), weights, bias)
-    if not doubled:
-        best = e.ArgMax(scores, axis=1, keepdims=0)
-        return e.Gather(labels, best), transformed(e, op, scores)
-    # Of two classes made of one score, the second one wins where that is positive.
-    best = e.Cast(e.Greater(e.Gather(scores, np.int64(1), axis=1), np.float32(0)), to=INT64)
-    logistic = op.attribute("post_transform", "NONE") == "LOGISTIC"
-    return e.Gather(labels, best), transformed(e, op, scores) if logistic else scores
+    x = _laid(e, op, x)
+    if count == 1 and len(labels) == 2:
+        return of_one_score(e, op, x, weights, bias, labels, mirrored=False)
+    if len(labels) != count:
+        raise RuleError(f"{len(labels)} labels do not fit its {count} scores")
+    scores = affine(e, x, weights, bias)
+    return e.Gather(labels, e.ArgMax(scores, axis=1, keepdims=0)), transformed(e, op, scores)
 
 
-# Shared with the support vector machines ------------------------------------------------------
+def _laid(e: Ops, op: Op, x: Value) -> Value:
+    """x as [samples, features]; a vector is one sample."""
+    x = single(e, x)
+    return e.Unsqueeze(x, ints(0)) if op.type(0).rank == 1 else x
+
+
+# Support vector machines: kernels of the distance or product with every support vector ----------
+
+
+@expansion("SVMRegressor", domain=ML)
+def svm_regressor(e: Ops, op: Op, x: Value) -> Value:
+    """Kernels, weighted and summed."""
+    count = op.attribute("n_supports", 0)
+    similar = _kernels(e, op, x, count) if count else single(e, x)
+    made = affine(e, similar, rows(op, "coefficients", 1), _rho(op)[:1])
+    if not op.attribute("one_class", 0):
+        return made
+    least = np.float32(-np.finfo(np.float32).tiny)  # an inlier scores more than nothing
+    return e.Sign(e.Where(made == np.float32(0), least, made))
+
+
+@expansion("SVMClassifier", domain=ML)
+def svm_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
+    """Kernels, weighted and summed for every pair of classes; the label has most votes."""
+    if op.attribute("prob_a"):
+        raise RuleError(
+            "its probabilities come from an iteration (Wu, Lin and Weng 2004) that standard "
+            "operators do not say; export the model without probabilities, or calibrate its scores "
+            "(CalibratedClassifierCV)"
+        )
+    labels, sizes = class_labels(op), op.attribute("vectors_per_class", ())
+    if not sizes or not sum(sizes):
+        return _one_against_rest(e, op, x, labels)
+    pairs = _pairs(rows(op, "coefficients", max(len(sizes) - 1, 1)), sizes)
+    similar, rho = _kernels(e, op, x, sum(sizes)), _rho(op)[: len(pairs)]
+    if len(sizes) <= 2:  # a positive score is the first class'
+        mirrored = op.attribute("post_transform", "NONE") == "NONE"
+        return of_one_score(e, op, similar, pairs, rho, labels[1::-1], mirrored=mirrored)
+    decisions = affine(e, similar, pairs, rho)
+    return e.Gather(labels, _most_votes(e, decisions, len(sizes))), transformed(e, op, decisions)
+
+
+def _one_against_rest(e: Ops, op: Op, x: Value, labels: Array) -> tuple[Value, Value]:
+    """Without support vectors: a linear score for every class."""
+    count, rho = len(labels), _rho(op)
+    if count < 3:
+        raise RuleError("it has no support vectors; export the model as a LinearClassifier")
+    rho = np.full(count, rho[0]) if len(rho) < count else rho
+    similar = _kernels(e, op, x, count, "coefficients")
+    scores = affine(e, similar, np.eye(count), rho)
+    return e.Gather(labels, e.ArgMax(scores, axis=1, keepdims=0)), transformed(e, op, scores)
+
+
+def _kernels(e: Ops, op: Op, x: Value, count: int, name: str = "support_vectors") -> Value:
+    """How alike samples and vectors are, [samples, vectors], by the names and letters of libsvm."""
+    x, vectors, kind = single(e, x), rows(op, name, count), op.attribute("kernel_type", "LINEAR")
+    gamma, coef0, degree = (*op.attribute("kernel_params", ()), 0.0, 0.0, 0.0)[:3]
+    if kind == "RBF":
+        apart = e.Unsqueeze(x, ints(1)) - vectors.astype(np.float32)[None]
+        return e.Exp(e.ReduceSum(apart * apart, ints(2), keepdims=0) * np.float32(-gamma))
+    if kind == "LINEAR":
+        return e.MatMul(x, vectors.T.astype(np.float32))
+    made = affine(e, x, gamma * vectors, np.full(count, coef0))
+    if kind not in ("POLY", "SIGMOID"):
+        raise RuleError(f"its kernel_type {kind!r} is not known")
+    return made ** np.float32(degree) if kind == "POLY" else e.Tanh(made)
+
+
+def _pairs(coefficients: Array, sizes: tuple[int, ...]) -> Array:
+    """Weights [pairs of classes, vectors]: libsvm keeps a vector's weights against each rival."""
+    ends = np.cumsum([0, *sizes])
+    made = np.zeros((len(sizes) * (len(sizes) - 1) // 2, ends[-1]))
+    for row, (i, j) in zip(made, combinations(range(len(sizes)), 2), strict=True):
+        row[ends[i] : ends[i + 1]] = coefficients[j - 1, ends[i] : ends[i + 1]]
+        row[ends[j] : ends[j + 1]] = coefficients[i, ends[j] : ends[j + 1]]
+    return made
+
+
+def _most_votes(e: Ops, decisions: Value, classes: int) -> Value:
+    """The class that wins most of its pairs; of equals the first one."""
+    pairs = list(combinations(range(classes), 2))
+    first, second = (np.zeros((len(pairs), classes), np.float32) for _ in range(2))
+    for p, (i, j) in enumerate(pairs):
+        first[p, i] = second[p, j] = 1
+    wins = e.float32(decisions > np.float32(0))
+    return e.ArgMax(e.Gemm(wins, first - second, second.sum(0)), axis=1, keepdims=0)
+
+
+def _rho(op: Op) -> Array:
+    """The bias of every decision; without any, one that is 0."""
+    given = np.array(op.attribute("rho", ()), np.float64)
+    return given if len(given) else np.zeros(1)
+
+
+# Shared -----------------------------------------------------------------------------------------
 
 
 def single(e: Ops, x: Value) -> Value:
     """x as these operators compute it, whatever its type."""
-    return e.Cast(x, to=FLOAT)
+    return e.float32(x)
 
 
 def affine(e: Ops, x: Value, weights: Array, bias: Array) -> Value:
@@ -90,20 +176,27 @@ def affine(e: Ops, x: Value, weights: Array, bias: Array) -> Value:
     return e.Gemm(x, weights.T.astype(np.float32), bias.astype(np.float32))
 
 
-def in_two(op: Op, weights: Array, bias: Array, *, mirrored: bool) -> tuple[Array, Array]:
-    """Rows of two classes' scores made of one s: [-s, s] for LOGISTIC, or [1 - s, s]."""
-    mirrored = mirrored or op.attribute("post_transform", "NONE") == "LOGISTIC"
-    shift = 0.0 if mirrored else 1.0
-    return np.concatenate([-weights, weights]), np.concatenate([shift - bias, bias])
+def of_one_score(
+    e: Ops, op: Op, x: Value, weights: Array, bias: Array, labels: Array, *, mirrored: bool
+) -> tuple[Value, Value]:
+    """The label, the second one where the score s is positive, and scores of both classes.
+
+    These are [-s, s] for LOGISTIC and where they are `mirrored`, else [1 - s, s].
+    """
+    logistic = op.attribute("post_transform", "NONE") == "LOGISTIC"
+    shift = 0.0 if mirrored or logistic else 1.0
+    both = np.concatenate([-weights, weights]), np.concatenate([shift - bias, bias])
+    scores = affine(e, x, *both)
+    second = e.Gather(scores, np.int64(1), axis=1) > np.float32(0)
+    label = e.Where(second, labels[1:2], labels[:1])
+    return label, transformed(e, op, scores) if logistic else scores
 
 
 def transformed(e: Ops, op: Op, scores: Value) -> Value:
     """Scores after `post_transform`. Raises RuleError where no standard operator says it."""
     how = op.attribute("post_transform", "NONE")
-    if how == "LOGISTIC":
-        return e.Sigmoid(scores)
-    if how == "SOFTMAX":
-        return e.Softmax(scores, axis=1)
+    if how in ("LOGISTIC", "SOFTMAX"):
+        return e.Sigmoid(scores) if how == "LOGISTIC" else e.Softmax(scores, axis=1)
     if how != "NONE":
         raise RuleError(
             f"post_transform {how} cannot be written in standard operators; export the model with "
@@ -123,12 +216,6 @@ def rows(op: Op, name: str, count: int) -> Array:
 def class_labels(op: Op) -> Array:
     """The class labels, int64 or strings; none where there are none."""
     strings = op.attribute("classlabels_strings", ())
-    if strings:
-        return np.array(strings, object)
-    return np.array(op.attribute("classlabels_ints", ()), np.int64)
-
-
-def _laid(e: Ops, op: Op, x: Value) -> Value:
-    """x as [samples, features]; a vector is one sample."""
-    x = single(e, x)
-    return e.Unsqueeze(x, ints(0)) if op.type(0).rank == 1 else x
+    return np.array(
+        strings or op.attribute("classlabels_ints", ()), object if strings else np.int64
+    )

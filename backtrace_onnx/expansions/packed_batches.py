@@ -9,25 +9,24 @@ from math import prod
 
 import numpy as np
 
+from backtrace_onnx.expansions import attention_core as core
 from backtrace_onnx.expansions.attention import biased, projections
-from backtrace_onnx.expansions.attention_core import attend, heads, hidden, merged, within
-from backtrace_onnx.expansions.phrases import INT32, INT64, laid, length, places
 from backtrace_onnx.expansions.registry import Op, Ops, RuleError, Value, ints, microsoft
 
 
 @microsoft("RemovePadding")
 def remove_padding(e: Ops, op: Op, x: Value, counts: Value) -> tuple[Value, ...]:
     """The first `counts` tokens of every sample, one after another."""
-    counts = e.Cast(counts, to=INT64)
-    kept = e.Unsqueeze(places(e, length(e, x, 1)), ints(0)) < e.Unsqueeze(counts, ints(1))
+    counts = e.int64(counts)
+    kept = e.Unsqueeze(e.places(e.length(x, 1)), ints(0)) < e.Unsqueeze(counts, ints(1))
     first, rest = (
         e.Reshape(e.NonZero(e.Reshape(part, ints(-1))), ints(-1)) for part in (kept, e.Not(kept))
     )
-    tokens = e.Gather(laid(e, x, -1, e.Shape(x, start=2)), first)
+    tokens = e.Gather(e.laid(x, -1, e.Shape(x, start=2)), first)
     offsets = e.Reshape(e.Concat(first, rest, axis=0), e.Shape(kept))
     ends = e.Concat(ints(0), e.CumSum(counts, np.int64(0)), axis=0)
     longest = e.ReduceMax(counts, keepdims=1)
-    return tokens, *(e.Cast(n, to=INT32) for n in (offsets, ends, longest))
+    return tokens, *(e.int32(n) for n in (offsets, ends, longest))
 
 
 @microsoft("RestorePadding")
@@ -41,12 +40,12 @@ def restored(e: Ops, x: Value, offsets: Value) -> Value:
     features = e.Shape(x, start=1)
     flat = e.Expand(e.zero(), e.Concat(e.Shape(e.Reshape(offsets, ints(-1))), features, axis=0))
     filled = e.ScatterND(flat, e.Unsqueeze(_taken(e, x, offsets), ints(1)), x)
-    return laid(e, filled, e.Shape(offsets), features)
+    return e.laid(filled, e.Shape(offsets), features)
 
 
 def _taken(e: Ops, packed: Value, offsets: Value) -> Value:
     """int64[tokens]: places in the flattened batch of the tokens `packed` has."""
-    flat = e.Cast(e.Reshape(offsets, ints(-1)), to=INT64)
+    flat = e.int64(e.Reshape(offsets, ints(-1)))
     return e.Slice(flat, ints(0), e.Shape(packed, end=1), ints(0))
 
 
@@ -96,11 +95,10 @@ def _attended(
         added: what is added to the scores.
     """
     count = op.attribute("num_heads")
-    q, k, v = (heads(e, restored(e, x, offsets), count) for x in projected)
+    q, k, v = (core.heads(e, restored(e, x, offsets), count) for x in projected)
     samples, first = e.Shape(q, end=1), ints(0)
     last = samples + ints(1)
     counts = e.Slice(ends, ints(1), last, first) - e.Slice(ends, first, samples, first)
-    masking = hidden(e, within(e, counts, samples, length(e, k)))
-    scale, size = op.attribute("scale"), features[0] // count
-    y = merged(e, attend(e, q, k, v, added, masking, scale=scale, size=size).y)
-    return e.Gather(laid(e, y, -1, e.Shape(y, start=2)), _taken(e, projected[0], offsets))
+    masking = core.hidden(e, core.within(e, counts, samples, e.length(k)))
+    y = core.merged(e, core.attend(e, op, q, k, v, added, masking, size=features[0] // count).y)
+    return e.Gather(e.laid(y, -1, e.Shape(y, start=2)), _taken(e, projected[0], offsets))

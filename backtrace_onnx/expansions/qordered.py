@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtrace_onnx.expansions.attention import attended
-from backtrace_onnx.expansions.phrases import fixed, given, named, total
+from backtrace_onnx.expansions.phrases import named
 from backtrace_onnx.expansions.registry import Constant, Op, Ops, RuleError, Value, microsoft
 
 _COLUMNS, _ROWS = 0, 1  # values of the attributes `order_...`
@@ -21,7 +21,7 @@ def qordered_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
     _refuse_tiles(op)
     product = e.MatMul(_real(e, x.a, x.a_scale), _weight(e, op, 2, 3)[0])
     c = None if x.c is None else _real(e, x.c, x.c_scale)
-    return _stored(e, total(e, product, x.bias, c), x.scale)
+    return _stored(e, e.added(product, x.bias, c), x.scale)
 
 
 @microsoft("QOrderedGelu", opset=20)
@@ -37,7 +37,7 @@ def qordered_layer_normalization(
 ) -> Value:
     """LayerNormalization of the tensor it stands for."""
     _refuse_tiles(op)
-    scales = [e.Cast(v, to=e.float_type) for v in given(gamma, beta)]
+    scales = [e.floats(v) for v in (gamma, beta) if v is not None]
     axis, epsilon = op.attribute("axis", -1), op.attribute("epsilon", 1e-5)
     y = e.LayerNormalization(_real(e, x, scale_x), *scales, axis=axis, epsilon=epsilon)
     return _stored(e, y, scale_y)
@@ -81,7 +81,7 @@ def _stored(e: Ops, y: Value, scale: Value) -> Value:
 
 def _weight(e: Ops, op: Op, i: int, scale: int) -> tuple[Value, int]:
     """The matrix that input `i` stands for, and its number of columns; each may have its scale."""
-    stored, scales = fixed(op, i), fixed(op, scale)
+    stored, scales = op.fixed(i), op.fixed(scale)
     matrix = np.ascontiguousarray(stored.reshape(stored.shape[::-1]).T)
     laid = Constant(f"{op.node.inputs[i]}@rows", matrix)
     factor = scales.reshape(()) if scales.size == 1 else scales

@@ -7,18 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backtrace_onnx.expansions.attention import attended
-from backtrace_onnx.expansions.phrases import (
-    CONVOLUTION,
-    INT32,
-    Array,
-    channels_last,
-    fixed,
-    given,
-    named,
-    picked,
-    size_of,
-    total,
-)
+from backtrace_onnx.expansions.phrases import CONVOLUTION, INT32, Array, named
 from backtrace_onnx.expansions.registry import (
     Constant,
     Op,
@@ -86,15 +75,16 @@ def _along(vector: Array, x: Array, axis: int) -> Array:
 # The float operator of the same name ------------------------------------------------------------
 
 _OF_ONE = "AveragePool GlobalAveragePool LeakyRelu ReduceMean Sigmoid Softmax"
-_OPERANDS = {**dict.fromkeys(_OF_ONE.split(), (0,)), "Add": (0, 3), "Mul": (0, 3)}
-"""Where the operands stand, each before its scale and zero point; the output's stand behind."""
+_AXES = {**dict.fromkeys(_OF_ONE.split(), (1,)), "Add": (1, 1), "Mul": (1, 1), "MatMul": (-2, -1)}
+"""Axes of the scales of every operand; each operand has three inputs, the output's follow."""
 
 
-@microsoft(*(f"QLinear{name}" for name in _OPERANDS))
+@microsoft(*(f"QLinear{name}" for name in _AXES if name != "MatMul"))
+@expansion("QLinearMatMul")
 def qlinear(e: Ops, op: Op, *inputs: Value) -> Value:
     """The float operator of that name, of the tensors that its inputs stand for."""
     read, name = Scaled(e, op, inputs), op.node.op_type.removeprefix("QLinear")
-    operands = [read(i) for i in _OPERANDS[name]]
+    operands = [read(3 * i, axis=axis) for i, axis in enumerate(_AXES[name])]
     scale = 3 * len(operands)
     if name == "ReduceMean":
         axes, keeps = ints(*op.attribute("axes")), op.attribute("keepdims")
@@ -108,7 +98,7 @@ def qlinear(e: Ops, op: Op, *inputs: Value) -> Value:
 
 def _laid(e: Ops, op: Op, x: Value, text: Callable[[Value], Value]) -> Value:
     """`text` of x, whose channels may be the last axis."""
-    return channels_last(e, op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
+    return e.channels_last(op.rank(0), x, text) if op.attribute("channels_last", 0) else text(x)
 
 
 def _softmax(e: Ops, op: Op, x: Value) -> Value:
@@ -137,35 +127,28 @@ def qlinear_where(e: Ops, op: Op, *inputs: Value) -> Value:
     return read.stored(e.Where(inputs[0], read(1), read(4)), 7)
 
 
-@expansion("QLinearMatMul")
-def qlinear_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
-    """Product of the matrices it stands for."""
-    read = Scaled(e, op, inputs)
-    return read.stored(e.MatMul(read(0, axis=-2), read(3, axis=-1)), 6)
-
-
 @expansion("QLinearConv")
 @microsoft("QLinearConv")
 def qlinear_conv(e: Ops, op: Op, *inputs: Value) -> Value:
     """Convolution of the tensors it stands for; its bias has the product of their scales."""
-    read, steps = Scaled(e, op, inputs), picked(op, *CONVOLUTION)
-    weights = given(read(3, axis=0), _bias(e, op, inputs, 8, inputs[1]))
+    read, steps = Scaled(e, op, inputs), op.attributes(*CONVOLUTION)
+    weights = read(3, axis=0), _bias(e, op, inputs, 8, inputs[1])
     return read.stored(_laid(e, op, read(0), lambda x: e.Conv(x, *weights, **steps)), 6)
 
 
 @microsoft("QGemm")
 def qgemm(e: Ops, op: Op, *inputs: Value) -> Value:
     """Gemm of the matrices it stands for; quantised where a scale of the output is given."""
-    read, attributes = Scaled(e, op, inputs), picked(op, "alpha", "transA", "transB")
+    read, attributes = Scaled(e, op, inputs), op.attributes("alpha", "transA", "transB")
     bias = _bias(e, op, inputs, 6, inputs[1] * e.scalar(op.attribute("alpha", 1.0)))
     weights = read(3, axis=0 if op.attribute("transB", 0) else 1)
-    y = e.Gemm(*given(read(0), weights, bias), **attributes)
+    y = e.Gemm(read(0), weights, bias, **attributes)
     return read.stored(y, 7) if op.has(7) else y
 
 
 def _bias(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, scale: Value) -> Value:
     """Input `i`, an integer bias, as float in the product of both scales; None without one."""
-    return e.Cast(inputs[i], to=e.float_type) * (scale * inputs[4]) if op.has(i) else None
+    return e.floats(inputs[i]) * (scale * inputs[4]) if op.has(i) else None
 
 
 @microsoft("DequantizeLinear")
@@ -188,7 +171,7 @@ def qattention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         raise RuleError("rotary positions have no expansion here")
     x = named("x weights bias x_scale weights_scale mask x_zero weights_zero past", inputs)
     read = Scaled(e, op, inputs, at_once=True)
-    features = [size_of(op, 1) // 3] * 3
+    features = [op.size(1) // 3] * 3
     product = e.MatMul(read(0, 3, 6), read(1, 4, 7, axis=-1)) + x.bias
     projected = list(e.Split(product, ints(*features), axis=-1, outputs=3))
     return attended(e, op, projected, features, mask=x.mask, past=x.past)
@@ -199,9 +182,9 @@ def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     """LSTM with the weights it stands for; its input is not rounded."""
     weights = []
     for i, scale in ((1, 8), (2, 10)):  # [directions, features, gates], turned
-        factor, zero = (fixed(op, at).astype(np.float32) for at in (scale, scale + 1))
+        factor, zero = (op.fixed(at).astype(np.float32) for at in (scale, scale + 1))
         factor, zero = (array.reshape(array.shape[0], 1, -1) for array in (factor, zero))
-        real = (e.Cast(inputs[i], to=e.float_type) - zero) * factor
+        real = (e.floats(inputs[i]) - zero) * factor
         weights.append(e.Transpose(real, perm=[0, 2, 1]))
     rest = list(inputs[3:8])
     while rest and rest[-1] is None:
@@ -217,27 +200,27 @@ def dynamic_quantize_lstm(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
 def matmul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of the matrices without their zero points."""
     a, b = _shifted(e, op, inputs, 0, 2, -2), _shifted(e, op, inputs, 1, 3, -1)
-    return e.Cast(e.MatMul(a, b), to=INT32)
+    return e.int32(e.MatMul(a, b))
 
 
 @expansion("ConvInteger")
 def conv_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     """Convolution of the tensors without their zero points."""
     x, w = _shifted(e, op, inputs, 0, 2, 1), _shifted(e, op, inputs, 1, 3, 0)
-    return e.Cast(e.Conv(x, w, **picked(op, *CONVOLUTION)), to=INT32)
+    return e.int32(e.Conv(x, w, **op.attributes(*CONVOLUTION)))
 
 
 @microsoft("MulInteger")
 def mul_integer(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product, element by element, of the tensors without their zero points."""
     a, b = _shifted(e, op, inputs, 0, 1, 0), _shifted(e, op, inputs, 2, 3, 0)
-    return e.Cast(a * b, to=INT32)
+    return e.int32(a * b)
 
 
 def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, zero_at: int, axis: int) -> Value:
     """Input `i` minus its zero point, which is one number or lies along an axis."""
     if not op.has(zero_at):
-        return e.Cast(inputs[i], to=e.float_type)
+        return e.floats(inputs[i])
     zero, shape = op.constant(zero_at), op.type(zero_at).shape
     if zero is not None and zero.ndim == 1 and zero.size > 1:
         scale = np.ones(zero.size, e.dtype)
@@ -252,21 +235,21 @@ def _shifted(e: Ops, op: Op, inputs: tuple[Value, ...], i: int, zero_at: int, ax
 def reduce_sum_integer(e: Ops, op: Op, x: Value) -> Value:
     """Sum along its axes."""
     axes, keeps = ints(*op.attribute("axes")), op.attribute("keepdims")
-    y = e.ReduceSum(e.Cast(x, to=e.float_type), axes, keepdims=keeps)
+    y = e.ReduceSum(e.floats(x), axes, keepdims=keeps)
     return e.Cast(y, to=op.output_type().dtype or INT32)
 
 
 @microsoft("MatMulInteger16")
 def matmul_integer16(e: Ops, op: Op, a: Value, b: Value) -> Value:
     """Product of the matrices."""
-    return e.Cast(e.MatMul(*(e.Cast(x, to=e.float_type) for x in (a, b))), to=INT32)
+    return e.int32(e.MatMul(*(e.floats(x) for x in (a, b))))
 
 
 @microsoft("MatMulIntegerToFloat")
 def matmul_integer_to_float(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of the matrices it stands for, and a bias."""
     read = Scaled(e, op, inputs, at_once=True)
-    return total(e, e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), *inputs[6:7])
+    return e.added(e.MatMul(read(0, 2, 4, axis=-2), read(1, 3, 5, axis=-1)), *inputs[6:7])
 
 
 @microsoft("DynamicQuantizeMatMul")
@@ -274,4 +257,4 @@ def dynamic_quantize_matmul(e: Ops, op: Op, *inputs: Value) -> Value:
     """Product of a rounded matrix and the one it stands for, and a bias."""
     rounded = e.DequantizeLinear(*e.DynamicQuantizeLinear(inputs[0], outputs=3))
     weights = Scaled(e, op, inputs, at_once=True)(1, axis=-1)
-    return total(e, e.MatMul(rounded, weights), *inputs[4:5])
+    return e.added(e.MatMul(rounded, weights), *inputs[4:5])

@@ -6,15 +6,16 @@ Here is also what every text is written with, so that a file of texts need impor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from backtrace_onnx.errors import RuleError as RuleError
+from backtrace_onnx.expansions.phrases import TextOps
 from backtrace_onnx.ops.op import Op as Op
 from backtrace_onnx.ops.vocabulary import Constant as Constant
-from backtrace_onnx.ops.vocabulary import Ops as Ops
 from backtrace_onnx.ops.vocabulary import Value as Value
 from backtrace_onnx.ops.vocabulary import ints as ints
 
+Ops: TypeAlias = TextOps
 Text = Callable[..., Any]
 """`(ops, op, *inputs) -> output or tuple of outputs`, in the words of OLDEST_OPSET or newer.
 

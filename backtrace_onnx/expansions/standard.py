@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtrace_onnx.expansions.phrases import INT32, INT64, given, length, picked
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, ints, microsoft
 
 _LINEAR_SINCE = 20  # the opset in which GridSample's modes got these names
@@ -13,19 +12,19 @@ _LINEAR_SINCE = 20  # the opset in which GridSample's modes got these names
 @microsoft("ExpandDims")
 def expand_dims(e: Ops, op: Op, x: Value, axis: Value) -> Value:
     """Unsqueeze."""
-    return e.Unsqueeze(x, e.Reshape(e.Cast(axis, to=INT64), ints(1)))
+    return e.Unsqueeze(x, e.Reshape(e.int64(axis), ints(1)))
 
 
 @microsoft("Trilu")
 def trilu(e: Ops, op: Op, x: Value, k: Value = None) -> Value:
     """Trilu."""
-    return e.Trilu(*given(x, k), upper=op.attribute("upper", 1))
+    return e.Trilu(x, k, upper=op.attribute("upper", 1))
 
 
 @microsoft("GatherND")
 def gather_nd(e: Ops, op: Op, x: Value, indices: Value) -> Value:
     """GatherND."""
-    return e.GatherND(x, e.Cast(indices, to=INT64))
+    return e.GatherND(x, e.int64(indices))
 
 
 @microsoft("TorchEmbedding")
@@ -39,7 +38,7 @@ def pad(e: Ops, op: Op, x: Value, pads: Value, value: Value = None) -> Value:
     """Pad."""
     filling = None if value is None else e.Reshape(value, ints())
     edges = e.Reshape(pads, ints(-1))
-    return e.Pad(*given(x, edges, filling), mode=op.attribute("mode", "constant"))
+    return e.Pad(x, edges, filling, mode=op.attribute("mode", "constant"))
 
 
 @microsoft("Unique")
@@ -55,7 +54,7 @@ def grid_sample(e: Ops, op: Op, x: Value, grid: Value) -> Value:
     mode = op.attribute("mode", "bilinear")
     if op.graph.opsets.get("", 0) >= _LINEAR_SINCE:
         mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
-    return e.GridSample(x, grid, mode=mode, **picked(op, "padding_mode", "align_corners"))
+    return e.GridSample(x, grid, mode=mode, **op.attributes("padding_mode", "align_corners"))
 
 
 @microsoft("UnfoldTensor")
@@ -63,7 +62,7 @@ def unfold_tensor(e: Ops, op: Op, x: Value) -> Value:
     """Every window of `size` elements along an axis, as a last axis."""
     rank, size, step = op.rank(0), op.attribute("size"), op.attribute("step", 1)
     axis = op.attribute("dim", -1) % rank
-    first = e.Range(np.int64(0), length(e, x, axis) - np.int64(size - 1), np.int64(step))
+    first = e.Range(np.int64(0), e.length(x, axis) - np.int64(size - 1), np.int64(step))
     windows = e.Gather(x, e.Unsqueeze(first, ints(1)) + np.arange(size, dtype=np.int64), axis=axis)
     return e.Transpose(windows, perm=[*(a for a in range(rank + 1) if a != axis + 1), axis + 1])
 
@@ -90,7 +89,7 @@ def is_all_finite(e: Ops, op: Op, *inputs: Value) -> Value:
     """Whether no element of any input is infinite or not a number."""
     tests = [e.IsInf] * (not op.attribute("isnan_only", 0))
     tests += [e.IsNaN] * (not op.attribute("isinf_only", 0))
-    found = [e.ReduceMax(e.Cast(t(x), to=INT32), keepdims=0) for x in inputs for t in tests]
+    found = [e.ReduceMax(e.int32(t(x)), keepdims=0) for x in inputs for t in tests]
     return e.Max(*found) == np.int32(0)
 
 
@@ -98,7 +97,7 @@ def is_all_finite(e: Ops, op: Op, *inputs: Value) -> Value:
 def ngram_repeat_block(e: Ops, op: Op, ids: Value, scores: Value) -> Value:
     """Scores, -inf for tokens that would repeat a run of `ngram_size` tokens of the text."""
     size, one = op.attribute("ngram_size"), ints(1)
-    ids = e.Cast(ids, to=INT64)
+    ids = e.int64(ids)
     starts = e.Max(e.Shape(ids, start=1) - ints(size - 1), ints(0))
     runs = [e.Slice(ids, ints(k), starts + ints(k), one) for k in range(size)]
     repeated = runs[-1] >= np.int64(0)
@@ -106,6 +105,6 @@ def ngram_repeat_block(e: Ops, op: Op, ids: Value, scores: Value) -> Value:
         end = k - size + 2 or np.iinfo(np.int64).max
         repeated = repeated & (run == e.Slice(ids, ints(k - size + 1), ints(end), one))
     none = e.Expand(np.int32(0), e.Shape(scores))
-    hit = e.Cast(repeated, to=INT32)
+    hit = e.int32(repeated)
     hits = e.ScatterElements(none, runs[-1], hit, axis=1, reduction="max")
     return e.Where(hits > np.int32(0), e.scalar(-np.inf), scores)

@@ -50,6 +50,42 @@ class Op:
         """Value of input `i` if it is a constant, else None."""
         return self.graph.constants.get(self.node.inputs[i]) if self.has(i) else None
 
+    def fixed(self, i: int) -> np.ndarray:
+        """Input `i`, a constant. Raises RuleError where it is computed or left out."""
+        array = self.constant(i)
+        if array is None:
+            name = repr(self.node.inputs[i]) if self.has(i) else str(i)
+            raise RuleError(
+                f"its input {name} is computed while the model runs, and must be a constant; fold "
+                "it first (for example with onnxslim)"
+            )
+        return array
+
+    def fixed_or_none(self, i: int) -> np.ndarray | None:
+        """Input `i`, a constant; None where left out. Raises RuleError where it is computed."""
+        return self.fixed(i) if self.has(i) else None
+
+    def attributes(self, *names: str) -> dict[str, Any]:
+        """Attributes of these names; None where one is not given."""
+        return {name: self.attribute(name) for name in names}
+
+    def place(self, x: Any) -> int:
+        """Which of the node's inputs a symbol is."""
+        return self.node.inputs.index(x.name)
+
+    def size(self, i: int, axis: int = -1) -> int:
+        """The size of an axis of input `i`. Raises RuleError where it is not known."""
+        found = self.known_size(i, axis)
+        if found is None:
+            raise RuleError(f"the shape of its input {self.node.inputs[i]!r} is not known")
+        return found
+
+    def known_size(self, i: int, axis: int = -1) -> int | None:
+        """The size of an axis of input `i`, if known."""
+        shape = self.type(i).shape
+        found = shape[axis] if shape else None
+        return found if isinstance(found, int) else None
+
     def carries(self, i: int) -> bool:
         """Whether input `i` takes relevance: it depends on a graph input through data."""
         return self.has(i) and self.node.inputs[i] in self.carriers

@@ -11,10 +11,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.errors import CompileError, ModelError, RuleError
-from backtrace_onnx.expansions.registry import Expansion, find, refused
+from backtrace_onnx.expansions.registry import Expansion, Ops, find, refused
 from backtrace_onnx.graph.graph import Graph, Node, TensorType
 from backtrace_onnx.graph.inference import infer
 from backtrace_onnx.graph.node_reading import canonical, read_node
@@ -94,7 +93,7 @@ def refusal(op: Op) -> str | None:
     read = op.graph.consumers.keys() | set(op.graph.outputs)
     asked = replace(op, node=_asked(op.node, read))
     try:
-        _checked(_apply(asked, found, EmitOps(np.float32, prefix=op.node.name)), asked.node)
+        _checked(_apply(asked, found, Ops(np.float32, prefix=op.node.name)), asked.node)
     except RuleError as error:
         return str(error)
     return "its inputs are not known well enough to say it in standard operators"
@@ -118,7 +117,7 @@ class _TextWriter:
         self._read = {name for node in nodes for name in node.inputs}
         self._read |= {o.name for o in graph.output}
         self.graph = Graph(nodes, (), (), constants, self.types, self.opsets)
-        self.ops = EmitOps(np.float32, prefix="", known=frozenset(taken), reserved=frozenset(taken))
+        self.ops = Ops(np.float32, prefix="", known=frozenset(taken), reserved=frozenset(taken))
 
     def written(self, proto: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         """The nodes that stand for one; None where its text refuses it."""
@@ -140,7 +139,7 @@ class _TextWriter:
         return nodes
 
 
-def _apply(op: Op, expansion: Expansion | None, ops: EmitOps) -> list[Any]:
+def _apply(op: Op, expansion: Expansion | None, ops: Ops) -> list[Any]:
     """The outputs of an operator's text; none where it has no text."""
     if expansion is None:
         return []
