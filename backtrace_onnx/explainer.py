@@ -147,8 +147,10 @@ class Explainer(OpenedModel):
         given = read_inputs(inputs, self.graph, tokenizer, sidecar)
         model, feeds = self._model.read(given.filled.feeds)
         output = find_output(output, model.graph)
-        references = baseline is not None or background is not None
-        mode, chosen = settle_mode(mode, lambda: model.output(output).plan, output, references)
+        compared_with = [
+            n for n, x in (("baseline", baseline), ("background", background)) if x is not None
+        ]
+        mode, chosen = settle_mode(mode, lambda: model.output(output).plan, output, compared_with)
         method = find_method(mode, **parameters)
         compared = compare(method, baseline, background, given.sidecar)
         apart = find_apart(keep, model.graph, method)

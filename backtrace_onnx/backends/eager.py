@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.backends import cell_loops, winners
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
+from backtrace_onnx.backends.leaf_games import play
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import moving, paths, sharing, summing
@@ -280,6 +281,14 @@ class EagerOps(Ops):
         else:
             paths.add_shares(rows, *tables, shares, out)
         return out
+
+    def leaf_games(
+        self, games: Any, paths: Any, x: Value, m: Value, before: Value | None, paired: bool
+    ) -> Value:
+        rows = self.array(x).reshape(-1, np.shape(x)[-1])
+        behind = None if before is None else self.array(before).reshape(-1, rows.shape[1])
+        made = play(games, paths, rows, self.array(m), behind, paired)
+        return made.astype(self.dtype)
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         return winners.split_ties(self._dense(r), self.array(x), self.array(best), axes)

@@ -86,7 +86,7 @@ def build(
     plan = make_plan(_reaching(whole, question.output))
     plan.check(question.output)
     if question.method.carrier == "slope":
-        plan.check_slopes(question.output, question.method.name)
+        plan.check_slopes(question.output, question.method)
     wanted = whole.inputs if tensors is None else tensors
     found = find_reached("tensors", wanted, whole, question.output)
     axes = axes or find_axes(plan.graph, question.output, question.axes)

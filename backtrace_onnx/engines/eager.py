@@ -51,7 +51,7 @@ def run_eager(
     graph, name = prepared.plan.graph, question.output
     trace = prepared.trace
     if question.method.carrier == "slope":
-        prepared.plan.check_slopes(name, question.method.name)
+        prepared.plan.check_slopes(name, question.method)
         trace = trace.of_slopes
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
@@ -94,6 +94,9 @@ def _values(
 ) -> Values:
     """Values of the run, beside those of the reference where the method compares it to one."""
     values = TracedValues(arrays, dtype)
+    if question.background is not None:
+        behind: Values = PairedValues(values, TracedValues(dict(question.background.values), dtype))
+        return behind
     if question.reference is None:
         return values
     made: Values = PairedValues(values, TracedValues(trace.run(question.reference), dtype))

@@ -13,10 +13,11 @@ from backtrace_onnx.engines.compared_walks import rescaled
 from backtrace_onnx.engines.line_walks import expected_gradients, integrated_gradients
 from backtrace_onnx.engines.noisy_walks import smoothgrad
 from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.tree_walks import tree_shap
 from backtrace_onnx.engines.walker import Ask, Walker
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.baselines import Compared, ReferenceReader
-from backtrace_onnx.ops.walks import ExpectedGradients, GradCam, IntegratedGradients
+from backtrace_onnx.ops.walks import ExpectedGradients, GradCam, IntegratedGradients, TreeShap
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
 from backtrace_onnx.targets.spatial_tensors import find_spatial
@@ -46,6 +47,8 @@ def walk_several(
     if how is None:
         references = reader.baselines(compared.baseline, compared.background)
         return rescaled(ask, question, feeds, references)
+    if isinstance(how, TreeShap):
+        return tree_shap(ask, question, feeds, prepared, how, reader, compared.background)
     if question.through:
         raise RequestError(
             f"mode {question.method.name!r} is made of several walks, and through= is for modes of "

@@ -53,6 +53,10 @@ NORMALISING = _names("""
 
 MOVING = _names("Reshape Squeeze Transpose Unsqueeze")
 
+COLUMNWISE = AFFINE | NEUTRAL | POINTWISE | _names("BatchNormalization Binarizer Imputer Pow Scale")
+"""Operators whose result holds a function of one element at the element's own place, where only one
+of their inputs is data."""
+
 CONVOLUTIONS = _names("Conv ConvTranspose")
 
 PRODUCTS = _names("Einsum Gemm MatMul")
@@ -69,6 +73,7 @@ REGION, SCALE, BINS, DOMAIN = "Region", "Scale", "Bins", "backtrace_onnx"
 __all__ = [
     "AFFINE",
     "BINS",
+    "COLUMNWISE",
     "COMBINING",
     "CONVOLUTIONS",
     "DOMAIN",

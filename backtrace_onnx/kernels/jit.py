@@ -29,10 +29,19 @@ def unbound(*masses: Any) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a loop; its machine code is cached on disk where a folder can be written."""
+    return _compiled(function, OPTIONS)
+
+
+def exact_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop that rounds as it is written, wherever it is called from."""
+    return _compiled(function, {**OPTIONS, "fastmath": False})
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     try:
-        compiled = numba.njit(cache=True, **OPTIONS)(function)
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = numba.njit(**OPTIONS)(function)
+        compiled = numba.njit(**options)(function)
     result: Callable[..., Any] = compiled
     return result
 

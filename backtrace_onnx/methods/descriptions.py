@@ -8,9 +8,9 @@ from backtrace_onnx.ops.method import Method
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "what an answer is made of": ("default", "contrastive", "epsilon"),
-    "the same with sign": ("lrp", "attnlrp", "cp-lrp", "cnn", "vit"),
+    "the same with sign": ("lrp", "attnlrp", "cp-lrp", "cnn", "vit", "paths"),
     "rules of single layers": tuple(name for name in SHARINGS if name != "epsilon"),
-    "compared to a baseline": ("deeplift", "integrated_gradients", "expected_gradients"),
+    "compared to a baseline": ("shap", "deeplift", "integrated_gradients", "expected_gradients"),
     "what would change it": ("gradient", "gradient_x_input", "smoothgrad", "gradcam"),
 }
 """Modes by the question that they answer."""
@@ -27,6 +27,8 @@ _TEXTS = {
     "cp-lrp": f"{_SHARES}, the weights of attention held (CP-LRP)",
     "cnn": f"{_SHARES} (LRP: gamma in convolutions, epsilon in dense layers)",
     "vit": f"{_SHARES} (AttnLRP: gamma in convolutions and dense layers)",
+    "paths": f"{_SHARES}; of trees, what their splits change on the way to the leaf",
+    "shap": "what each feature adds to the expected score of decision trees (SHAP values, exact)",
     "deeplift": "what each entry's difference to the baseline makes of the score's (DeepLIFT)",
     "integrated_gradients": "what each entry's difference to the baseline makes of the score's: "
     "the mean slope on the line from it",

@@ -31,7 +31,7 @@ def _signed(name: str, **how: Any) -> Method:
     return Method(name, policy, "slope", **how)
 
 
-_LRP = {"functions": "secant", "products": "shared", "statistics": "held"}
+_LRP = {"functions": "secant", "products": "shared", "statistics": "held", "trees": "paths"}
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -41,9 +41,13 @@ METHODS: dict[str, Method] = {
         _signed("lrp", epsilon=0.1, **_LRP),
         _signed("attnlrp", **_LRP),
         _signed("cp-lrp", softmax="held", **_LRP),
-        _signed("deeplift", functions="rescale"),
+        _signed("deeplift", functions="rescale", trees="pairs"),
+        _signed("paths", **_LRP),
     )
 }
+
+SHAP = _signed("shap", trees="visits")
+"""One walk of it: trees are explained, and what lies behind them is linear."""
 
 
 def _composite(name: str, base: str, *rules: tuple[str, Sharing]) -> Method:

@@ -19,6 +19,7 @@ from backtrace_onnx.ops.walks import (
     GradCam,
     IntegratedGradients,
     SmoothGrad,
+    TreeShap,
     Walks,
 )
 
@@ -27,6 +28,7 @@ SEVERAL: dict[str, type[Walks]] = {
     "smoothgrad": SmoothGrad,
     "expected_gradients": ExpectedGradients,
     "gradcam": GradCam,
+    "shap": TreeShap,
 }
 
 
@@ -101,5 +103,9 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     "samples": (lambda n: _is_count(n, 1), "a number of draws from 1 on"),
     "seed": (lambda n: _is_count(n, 0), "a whole number from 0 on"),
     "noise": (_is_share, "a positive number, in parts of an input's range"),
+    "perturbation": (
+        lambda kind: kind in (None, "path", "background"),
+        '"path" or "background"',
+    ),
     "tensor": (lambda name: name is None or isinstance(name, str), "the name of a tensor"),
 }

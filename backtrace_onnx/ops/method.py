@@ -21,6 +21,7 @@ Products = Literal["whole", "shared"]
 Softmax = Literal["jacobian", "held"]
 Statistics = Literal["derivative", "held"]
 Reported = Literal["relevance", "slope"]
+TreeRule = Literal["refused", "paths", "visits", "recounted", "background", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Method:
             or held, that is taken as a constant.
         epsilon: stabiliser of linear units, relative to the root mean square of a sample's units.
         reported: what is told of a tensor: its value times its slope, or the slope.
+        trees: decision trees have no slope: they are refused; or features are credited with what
+            their splits change on the way to the leaf ("paths"), or with their Shapley values,
+            where an absent one is what visits of the nodes say ("visits", those in the file, or
+            "recounted" over a background), that of a background's rows, or the reference's
+            ("pairs").
         composite: which rule holds at which linear node: what is meant, and how it shares.
         walks: what is made of several walks of this method, where it is not one.
     """
@@ -54,6 +60,7 @@ class Method:
     statistics: Statistics = "derivative"
     epsilon: float = 0.0
     reported: Reported = "relevance"
+    trees: TreeRule = "refused"
     composite: tuple[tuple[str, Sharing], ...] = ()
     walks: Walks | None = None
 

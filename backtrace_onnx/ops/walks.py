@@ -1,8 +1,9 @@
-"""Methods that are made of several walks of `gradient`, as data: what each of them is asked for.
+"""Methods that are more than one walk, as data: what each of them is asked for.
 
 Sources: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), SmoothGrad (Smilkov et
 al. 2017, arXiv 1706.03825), expected gradients (Erion et al. 2021, arXiv 1906.10670; the "gradient
-SHAP" of shap), Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
+SHAP" of shap), Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391), TreeSHAP (Lundberg et al. 2020,
+arXiv 1905.04610).
 """
 
 from __future__ import annotations
@@ -77,7 +78,23 @@ class GradCam:
     conserved: ClassVar[Conserved] = "nothing"
 
 
-Walks = IntegratedGradients | SmoothGrad | ExpectedGradients | GradCam
+@dataclass(frozen=True)
+class TreeShap:
+    """Exact Shapley values of the features that decision trees ask for.
+
+    Attributes:
+        perturbation: what an absent feature is: "path", either way in the proportion in which
+            samples went it; "background", that of a background's rows, in the mean. None: the
+            latter where a background is given.
+    """
+
+    perturbation: str | None = None
+    moves: ClassVar[bool] = False
+    takes: ClassVar[tuple[str, ...]] = ("background",)
+    conserved: ClassVar[Conserved] = "score"
+
+
+Walks = IntegratedGradients | SmoothGrad | ExpectedGradients | GradCam | TreeShap
 
 __all__ = [
     "Conserved",
@@ -85,5 +102,6 @@ __all__ = [
     "GradCam",
     "IntegratedGradients",
     "SmoothGrad",
+    "TreeShap",
     "Walks",
 ]

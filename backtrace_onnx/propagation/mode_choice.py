@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from backtrace_onnx.errors import UnsupportedError
+from backtrace_onnx.graph.operator_families import EXPONENTIAL
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.composites import family_of
+from backtrace_onnx.methods.named import SHAP
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.tree_ways import check_tree_ways
 
 AUTO = "auto"
 
 
 def settle_mode(
-    mode: Any, make_plan: Callable[[], Plan], output: str, references: bool = False
+    mode: Any, make_plan: Callable[[], Plan], output: str, references: Collection[str] = ()
 ) -> tuple[Any, tuple[Note, ...]]:
     """The mode; in place of "auto" the one that is for such networks, and a note that names it.
 
@@ -22,7 +26,7 @@ def settle_mode(
 
     Args:
         make_plan: the plan of the output; it is asked for where it is needed.
-        references: whether a baseline or a background is given.
+        references: which of "baseline" and "background" are given.
     """
     if not isinstance(mode, str) or mode != AUTO:
         return mode, ()
@@ -30,9 +34,11 @@ def settle_mode(
     return picked, (Note(f"mode auto picked {picked}: {why}"),)
 
 
-def _choice(plan: Plan, output: str, references: bool) -> tuple[str, str]:
+def _choice(plan: Plan, output: str, references: Collection[str]) -> tuple[str, str]:
     if without := sorted(plan.slopeless(output)):
         return "default", f"no signed mode explains {', '.join(without)}"
+    if (trees := _of_trees(plan, output, references)) is not None:
+        return trees
     if references:
         return "deeplift", "it compares with what is given to compare with"
     families = set(_families(plan, output))
@@ -41,6 +47,22 @@ def _choice(plan: Plan, output: str, references: bool) -> tuple[str, str]:
     if "convolution" in families:
         return "cnn", "the network has convolutions"
     return "lrp", "the network has neither attention nor convolutions, and no background is given"
+
+
+def _of_trees(plan: Plan, output: str, references: Collection[str]) -> tuple[str, str] | None:
+    """What explains a model that is trees, with what is linear behind them and their own columns
+    before."""
+    if "baseline" in references:
+        return None
+    heads = [n.name for n in plan.graph.nodes if n.op_type in EXPONENTIAL | {"Sigmoid"}]
+    try:
+        nodes = check_tree_ways(plan, output, heads)
+    except UnsupportedError:
+        return None
+    why = "the model is made of decision trees"
+    if references or all(plan.structures[node.name].refuses(SHAP) is None for node in nodes):
+        return "shap", why
+    return "paths", f"{why}, and without a background nothing says how often they were visited"
 
 
 def _families(plan: Plan, output: str) -> Iterator[str | None]:

@@ -155,6 +155,10 @@ class NodeStep:
         """Value of input `i` in the run of a reference: relevance is compared to none."""
         raise NotImplementedError
 
+    def exact_before(self, i: int) -> Value:
+        """The same in its own dtype."""
+        raise NotImplementedError
+
     def result_before(self) -> Value:
         """Value of the first output in that run."""
         raise NotImplementedError

@@ -13,9 +13,11 @@ from backtrace_onnx.errors import RuleError, Unsupported, UnsupportedError
 from backtrace_onnx.graph import traits
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.ids import find_ids
+from backtrace_onnx.graph.operator_families import COLUMNWISE
 from backtrace_onnx.graph.undefined_values import undefined
 from backtrace_onnx.graph.validity import blaming
 from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.passes.expanding import refusal
 from backtrace_onnx.passes.saturation import gates
@@ -105,14 +107,32 @@ class Plan:
                 met.setdefault(node.operator, []).append(node.name)
         return met
 
-    def check_slopes(self, output: str, mode: str) -> None:
-        """Raises UnsupportedError listing every operator behind `output` that has no slope."""
-        met = self.slopeless(output)
-        why = f"mode {mode!r} knows no slope of it; modes default and contrastive explain it"
+    def check_slopes(self, output: str, method: Method) -> None:
+        """Raises UnsupportedError listing every operator behind `output` that has no slope by a
+        method."""
+        met: dict[tuple[str, str], list[str]] = {}
+        for node in tuple(self.graph.ancestors(output))[::-1]:
+            structure = self.structures.get(node.name)
+            if structure is None or not structure.carries or structure.converts:
+                continue
+            why = structure.refuses(method)
+            if why is not None and any(self.graph.type(n).is_float for n in node.outputs):
+                met.setdefault((node.operator, f"mode {method.name!r} {why}"), []).append(node.name)
         if met:
+            rows = sorted(met.items())
             raise UnsupportedError(
-                tuple(Unsupported(op, tuple(names), why) for op, names in sorted(met.items()))
+                tuple(Unsupported(op, tuple(names), why) for (op, why), names in rows)
             )
+
+    def column(self, node: Node) -> int | None:
+        """The input of a node that makes every element of one at its place; None of others."""
+        if node.op_type not in COLUMNWISE:
+            return None
+        data = [i for i, name in enumerate(node.inputs) if name in self.carriers]
+        if len(data) != 1:
+            return None
+        own, made = (self.graph.type(x).shape for x in (node.inputs[data[0]], node.outputs[0]))
+        return data[0] if own is not None and own == made else None
 
     def held(self, output: str) -> tuple[str, ...]:
         """Operators behind `output` with an input that slopes do not go through, though it is

@@ -89,6 +89,12 @@ class SlopeStep(NodeStep):
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
+        structure = self._plan.structures.get(self.node.name)
+        if structure is not None and structure.bare and (r := self.outgoing[structure.scores]):
+            scores = structure.raw_scores(self)
+            worth: list[Channels | None] = [None] * len(self.outgoing)
+            worth[structure.scores] = [self.ops.Mul(scores, m) for m in r]
+            return worth
         outputs = zip(self.node.outputs, self.outgoing, strict=True)
         return [r and self.worth(name, r) for name, r in outputs]
 
@@ -102,6 +108,9 @@ class SlopeStep(NodeStep):
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""
         taking = {n for n, r in zip(self.node.outputs, self.outgoing, strict=True) if r}
+        if taking & self._related and (column := self._plan.column(self.node)) is not None:
+            self._related.add(self.node.inputs[column])
+            return {column: self.handed()[0] or []}
         if structure.converts or taking & self._related:
             self.outgoing = self.handed()
             self._related |= taking
@@ -112,7 +121,7 @@ class SlopeStep(NodeStep):
         self._silent = isinstance(structure, Movement)  # its bookings are of what travels
         pieces = mean_slopes(self, structure.slopes, points) if points else structure.slopes(self)
         self._silent = False
-        if self.sharing.weighed != "contributions":
+        if structure.relates or self.sharing.weighed != "contributions":
             self._related |= {self.node.inputs[i] for i in pieces}
         return pieces
 
@@ -168,6 +177,11 @@ class SlopeStep(NodeStep):
     def before(self, i: int) -> Value:
         """Value of input `i` in the run of the reference."""
         return self._before(self.node.inputs[i])
+
+    def exact_before(self, i: int) -> Value:
+        """The same in its own dtype."""
+        exact: Value = before(self._values).exact(self.node.inputs[i])
+        return exact
 
     def result_before(self) -> Value:
         """Value of the first output in the run of the reference."""

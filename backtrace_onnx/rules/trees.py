@@ -14,6 +14,7 @@ from backtrace_onnx.ops.gates import GATES, HEAD_GATES, Gate
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Structure
+from backtrace_onnx.structures.tree_games import TreeGames
 from backtrace_onnx.structures.trees import Trees
 from backtrace_onnx.trees.forest import Forest, read_listed, read_rooted
 from backtrace_onnx.trees.leaf_numbers import ML, listed_numbers, rooted_numbers
@@ -34,7 +35,7 @@ def regressor(op: Op) -> Structure:
     aggregate = op.attribute("aggregate_function", "SUM")
     base = _base(op, targets)
     transform = op.attribute("post_transform", "NONE")
-    trees = _trees(op, _paths(op, forest, targets), base, "target")
+    trees = _trees(op, forest, _paths(op, forest, targets), base, "target")
     return _regression(op, trees, forest, aggregate, transform)
 
 
@@ -46,9 +47,9 @@ def ensemble(op: Op) -> Structure:
     aggregate = _named(op, "aggregate_function", _AGGREGATES, 1)
     transform = _named(op, "post_transform", _TRANSFORMS, 0)
     paths = _paths(op, forest, targets)
-    trees = Trees(
-        "TreeEnsemble", rooted_numbers(op.node.attributes, paths), paths, np.zeros(targets)
-    )
+    numbered = rooted_numbers(op.node.attributes, paths)
+    games = TreeGames(forest, _who(op))
+    trees = Trees("TreeEnsemble", numbered, paths, np.zeros(targets), games)
     return _regression(op, trees, forest, aggregate, transform)
 
 
@@ -64,19 +65,20 @@ def classifier(op: Op) -> Structure:
     transform = op.attribute("post_transform", "NONE")
     if len(op.node.outputs) < 2 or not op.node.outputs[1]:
         raise RuleError("its scores are not an output; only the label is, which has no relevance")
-    trees = replace(_trees(op, paths, _base(op, classes), "class"), scores=1, drops=True)
+    trees = replace(_trees(op, forest, paths, _base(op, classes), "class"), scores=1, drops=True)
     if classes == 2:
         return _two_classes(op, trees, forest, transform)
     if classes < 2:
         return trees
-    return replace(trees, gate=_gate(op, transform, 1), squashes=_SQUASHING.get(transform, ""))
+    squashes = _SQUASHING.get(transform, "")
+    return replace(trees, gate=_gate(op, transform, 1), squashes=squashes, transform=transform)
 
 
-def _trees(op: Op, paths: Paths, base: Floats, kind: str) -> Trees:
+def _trees(op: Op, forest: Forest, paths: Paths, base: Floats, kind: str) -> Trees:
     """The structure of a forest whose paths and base values are known."""
     numbered = listed_numbers(op.node.attributes, paths, kind)
     whole = op.type(0).dtype in (TensorProto.INT64, TensorProto.INT32)
-    return Trees("TreeEnsembleRegressor", numbered, paths, base, whole)
+    return Trees("TreeEnsembleRegressor", numbered, paths, base, TreeGames(forest, _who(op)), whole)
 
 
 def _two_classes(op: Op, trees: Trees, forest: Forest, transform: str) -> Structure:
@@ -94,7 +96,8 @@ def _two_classes(op: Op, trees: Trees, forest: Forest, transform: str) -> Struct
     if voted == [1]:
         base[:] = 0
     squashes = _SQUASHING.get(transform, "")
-    return replace(trees, base=base, gate=_gate(op, transform, 1), squashes=squashes)
+    gate = _gate(op, transform, 1)
+    return replace(trees, base=base, gate=gate, squashes=squashes, transform=transform)
 
 
 def _one_score(trees: Trees, forest: Forest, given: Floats, transform: str) -> Structure:
@@ -122,10 +125,16 @@ def _regression(op: Op, trees: Trees, forest: Forest, aggregate: str, transform:
     paths = trees.paths
     if len(trees.base) > 1:  # onnxruntime transforms no single target
         squashes = _SQUASHING.get(transform, "")
-        trees = replace(trees, gate=_gate(op, transform, 0), squashes=squashes)
+        gate = _gate(op, transform, 0)
+        trees = replace(trees, gate=gate, squashes=squashes, transform=transform)
     if aggregate == "AVERAGE":
         share = 1 / len(forest.roots)
-        scaled = replace(paths, changes=paths.changes * share, roots=paths.roots * share)
+        scaled = replace(
+            paths,
+            changes=paths.changes * share,
+            roots=paths.roots * share,
+            values=paths.values * share,
+        )
         return replace(trees, paths=scaled)
     if aggregate not in _AGGREGATES:
         raise ModelError(f"{_who(op)}: unknown aggregate_function {aggregate!r}")

@@ -55,6 +55,9 @@ class Step(Protocol):
     def before(self, i: int) -> Value:
         """The condition `i` in the run of the reference."""
 
+    def exact_before(self, i: int) -> Value:
+        """Value of input `i` in the run of the reference, or background, in its own dtype."""
+
     def result_before(self) -> Value:
         """Value of the first output in the run of the reference."""
 
@@ -126,6 +129,8 @@ class Structure:
         converts: whether inputs are ids, words or other things that have no slope: they are sent
             relevance, that of the output's slope times its value.
         bounded: whether finite slopes of the outputs make finite ones of the inputs, at any values.
+        relates: whether `slopes` sends relevance, not slopes: there are none.
+        bare: whether the softmax or sigmoid of its own has been taken off: its units are explained.
         fills: whether what does not reach the inputs lay on what the operator itself put there, and
             is a constant's.
     """
@@ -145,6 +150,20 @@ class Structure:
     held: tuple[int, ...] = ()
     converts: bool = False
     fills: bool = False
+    relates: bool = False
+    bare: bool = False
+
+    def refuses(self, method: Method) -> str | None:
+        """Why a method that carries slopes cannot be told any; None where it can."""
+        return (
+            None
+            if self.has_slopes
+            else "knows no slope of it; modes default and contrastive explain it"
+        )
+
+    def bared(self) -> Structure:
+        """The same structure without the softmax or sigmoid of its own (`squashes`)."""
+        return self
 
     def bends(self, step: Step) -> int:
         """On how many points between a reference and the sample the slope is to be averaged; 0

@@ -11,8 +11,11 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.squashing import slopes_between, slopes_of
+from backtrace_onnx.structures.tree_games import TreeGames
 from backtrace_onnx.trees.leaf_numbers import ML
 from backtrace_onnx.trees.paths import Paths
 
@@ -33,6 +36,8 @@ class Trees(Structure):
         scores: index of the output that holds the units.
         gate: saturation gate of the activation that the operator itself applies.
         constant: what `raised` added to the bias; None: nothing.
+        games: those of the leaves, whose Shapley values explain them.
+        transform: what the operator makes of the units, by ONNX's name for it.
         squashes: "softmax" or "sigmoid" where the operator's output is that of the units; or "".
         chooses: "Max" or "Min" where a unit is the largest or smallest of the trees' answers.
         changes: those of the paths, by the dtype they were asked for in.
@@ -42,16 +47,21 @@ class Trees(Structure):
     numbered: Mapping[str, Any]
     paths: Paths
     base: npt.NDArray[np.float64]
+    games: TreeGames
     whole: bool = False
     scores: int = 0
     gate: Gate | None = None
+    transform: str = "NONE"
     squashes: str = ""
+    bare: bool = False
     raises: bool = True
     constant: Value | None = None
     chooses: Literal["Max", "Min"] | None = None
     values: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
     drops: bool = False
+    has_slopes: bool = True
+    relates: bool = True
     changes: dict[np.dtype[Any], npt.NDArray[Any]] = field(default_factory=dict, init=False)
 
     @property
@@ -65,7 +75,7 @@ class Trees(Structure):
         gate = step.gate or (self.gate if step.policy.gated else None)
         changes, bias = self._changes(step)
         pulled = self._shared(step, changes, bias, r, gate)
-        return {0: [self._placed(step, x) for x in pulled]}
+        return {0: [self._placed(step, x, self.paths.features) for x in pulled]}
 
     def _nothing(self, step: Step) -> Pieces:
         """Only the labels received relevance, from a table looked up by them; it stays there."""
@@ -82,9 +92,82 @@ class Trees(Structure):
     def raised(self, ops: Ops, constant: Value) -> Trees:
         return replace(self, constant=constant)
 
+    def bared(self) -> Trees:
+        return replace(self, squashes="", bare=True)
+
     def raw_scores(self, step: Step) -> Value:
+        if step.method.carrier == "slope" and self.chooses is None:
+            return self._answers(step, step.exact(0))
         changes, bias = self._changes(step)
         return step.ops.Add(step.ops.ReduceSum(changes, ints(1), keepdims=0), bias)
+
+    def refuses(self, method: Method) -> str | None:
+        if method.trees == "refused":
+            return "knows no slope of it; modes shap, paths, default and contrastive explain it"
+        if method.trees == "paths":
+            return None
+        if self.chooses is not None:
+            return (
+                f"adds up what trees answer, and this takes the {self.chooses.lower()}imum; modes "
+                "paths, default and contrastive explain it"
+            )
+        if self.transform == "PROBIT":
+            return "knows no margin under PROBIT; modes paths, default and contrastive explain it"
+        if method.trees == "visits" and not self.games.counted:
+            return (
+                "needs to know how often its nodes were visited, which the file does not say: give "
+                "background=, rows such as those of the training, or write the counts into the "
+                "file with backtrace_onnx.count_visits"
+            )
+        return None
+
+    def slopes(self, step: Step) -> Pieces:
+        given = step.outgoing[self.scores]
+        if given is None:
+            return self._nothing(step)
+        m = self._of_units(step, given[0])
+        if step.method.trees == "paths":
+            changes, bias = self._changes(step)
+            each = step.ops.Mul(changes, step.ops.Unsqueeze(m, ints(1)))
+            made, features = step.ops.ReduceSum(each, ints(2), keepdims=0), self.paths.features
+        else:
+            x, units = self._row(step.exact(0), step.ops), len(self.base)
+            made, expected = self.games.shared(step, self.paths, x, m, units)
+            bias = (expected + self.base).astype(step.ops.dtype)
+            features = self.games.of(self.paths).features
+        axis = step.sample_axis(step.node.outputs[self.scores])
+        step.book("constants", 0, step.ops.total(step.ops.Mul(m, bias), axis))
+        return {0: [self._placed(step, made, features)]}
+
+    def _of_units(self, step: Step, m: Value) -> Value:
+        """Slopes of the units, of those of the probabilities that the operator makes of them."""
+        if not self.squashes:
+            return m
+        here = self._answers(step, step.exact(0))
+        key = f"{step.node.name}/{step.method.functions}/units"
+        if step.method.compares:
+            before = self._answers(step, step.exact_before(0), "/before")
+            return step.ops.apply(key, slopes_between(self.squashes), here, before, m)
+        slope, at_zero = step.ops.apply(key, slopes_of(self.squashes), here, m)
+        axis = step.sample_axis(step.node.outputs[self.scores])
+        step.book("constants", 0, step.ops.total(at_zero, axis))
+        return slope
+
+    def _answers(self, step: Step, x: Value, which: str = "") -> Value:
+        """The units' values [samples, units]: the base, and what the leaves answer."""
+        ops, paths, name = step.ops, self.paths, step.node.name
+        leaves = ops.apply(f"{name}/leaves", self._leaves, x)
+        places, values = np.zeros((len(paths.leaves), 1), np.int64), paths.values[:, None]
+        tables = (
+            Constant(f"{name}@place", places),
+            Constant(f"{name}@values", values.astype(ops.dtype)),
+        )
+        sums = ops.path_sums(leaves, *tables, paths.targets, None, (1, len(self.base)))
+        return ops.Add(ops.Squeeze(sums, ints(1)), self.base.astype(ops.dtype))
+
+    def _row(self, x: Value, ops: Ops) -> Value:
+        """Inputs as they are compared."""
+        return ops.Cast(x, to=TensorProto.FLOAT) if self.whole else x
 
     def _shared(
         self, step: Step, c: Value, bias: Value, r: Channels, gate: Gate | None
@@ -162,11 +245,11 @@ class Trees(Structure):
         base = e.Expand(self.base.astype(e.dtype), count)
         return self._scattered(e, base, index, flat, "add")
 
-    def _placed(self, step: Step, r: Value) -> Value:
+    def _placed(self, step: Step, r: Value, features: npt.NDArray[np.int64]) -> Value:
         """Relevance of the used features, in the input's shape."""
         ops, shape = step.ops, step.shape(0)
         width = ops.Gather(shape, ints(-1))
         rows = ops.Concat(ops.Gather(ops.shape(r), ints(0)), width, axis=0)
-        index = ops.Expand(self.paths.features.reshape(1, -1), ops.shape(r))
+        index = ops.Expand(features.reshape(1, -1), ops.shape(r))
         zeros = ops.Expand(ops.zero(), rows)
         return ops.Reshape(ops.ScatterElements(zeros, index, r, axis=1), shape)

@@ -117,7 +117,9 @@ class Head:
                 before = whole.until(self.scores) if isinstance(whole, Region) else None
                 passing[read.name] = before or Passes(0)
                 continue
-            if part.way in ways and is_read and known is not None and not known.squashes:
+            if part.way == "squash" and part.way in ways and known is not None and known.squashes:
+                passing[part.node.name] = known.bared()
+            elif part.way in ways and is_read and known is not None and not known.squashes:
                 passing[part.node.name] = Passes(part.node.inputs.index(part.source))
         return replace(plan, structures={**plan.structures, **passing}) if passing else plan
 

@@ -29,6 +29,19 @@ OWN_START = "start"
 """What takes the place of a task where the caller gives the relevance to start from."""
 
 
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Values of tensors for the rows of a background.
+
+    Attributes:
+        words: what the rows are.
+        values: by tensor, [rows, ...].
+    """
+
+    words: str
+    values: Mapping[str, Array]
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of one explanation, checked as far as it can be without running the model.
@@ -47,6 +60,7 @@ class Question:
         keep: tensors whose relevance is returned beside that of the inputs.
         open: whether nobody said the task, so that what the outputs tell decides.
         probability: whether a signed mode starts at the output, not at the scores it is made of.
+        background: rows that a method explains trees with; None where it does not.
         reference: inputs by name that a method compares the sample to; None where it does not.
         through: which parts of tensors relevance passes; the rest is cut.
         apart: tensors inside of what is read as one that are read apart for this question.
@@ -66,6 +80,7 @@ class Question:
     reference: Mapping[str, Array] | None = None
     through: tuple[Condition, ...] = ()
     apart: frozenset[str] = frozenset()
+    background: Background | None = None
 
     @property
     def policy(self) -> Policy:

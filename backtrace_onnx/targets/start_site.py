@@ -142,7 +142,8 @@ class StartSite:
     def unbooked(self) -> frozenset[str]:
         """Nodes that no books are kept of: a head whose scores slopes start at."""
         parts = self.head.parts if self.carries_slopes else ()
-        return frozenset(part.node.name for part in parts)
+        within = {name for name, known in self.whole.structures.items() if known.squashes}
+        return frozenset(part.node.name for part in parts) - within
 
     def begun(
         self,

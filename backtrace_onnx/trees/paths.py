@@ -47,19 +47,19 @@ class Paths:
 
 def find_paths(forest: Forest, who: str) -> Paths:
     """The paths of a forest. Raises ModelError for a cycle, RuleError where ways meet again."""
-    levels = _levels(forest, who)
+    levels = find_levels(forest, who)
     reached = np.concatenate(levels)
     leaves = np.sort(reached[forest.leaves[reached]])
     trees = _trees(forest)[leaves]
     targets, values = _columns(forest, leaves, trees)
-    last = _chain_ends(forest, levels)
+    last = chain_ends(forest, levels)
     expected = _expectations(forest, levels, leaves, values, last)
-    parent = _parents(forest, reached, last, who)
+    parent = find_parents(forest, reached, last, who)
     features, slots, changes = _changes(forest, leaves, parent, expected, who)
     return Paths(leaves, trees, features, slots, changes, targets, expected[forest.roots], values)
 
 
-def _levels(forest: Forest, who: str) -> list[Ints]:
+def find_levels(forest: Forest, who: str) -> list[Ints]:
     """Nodes by level, every node after all that lead to it."""
     inner = ~forest.leaves
     reached = np.zeros(len(inner), bool)
@@ -116,7 +116,7 @@ def _trees(forest: Forest) -> Ints:
     return tree
 
 
-def _chain_ends(forest: Forest, levels: list[Ints]) -> Ints:
+def chain_ends(forest: Forest, levels: list[Ints]) -> Ints:
     """The last split of the chain each split stands in.
 
     Splits on equality with several values, one after another with one way for yes, are how a set
@@ -143,7 +143,7 @@ def _expectations(
     expected = np.zeros((len(forest.mode), values.shape[1]))
     weight = np.zeros(len(forest.mode))
     expected[leaves], weight[leaves] = values, 1
-    hits = _usable_hits(forest)
+    hits = usable_hits(forest)
     for level in reversed(levels):
         inner = level[~forest.leaves[level]]
         ends = inner[last[inner] == inner]
@@ -159,7 +159,7 @@ def _expectations(
     return expected
 
 
-def _usable_hits(forest: Forest) -> Floats | None:
+def usable_hits(forest: Forest) -> Floats | None:
     """How often nodes were visited, if that is known of all (exporters write 1 for unknown)."""
     hits = forest.hits
     if hits is None or not np.isfinite(hits).all() or (hits < 0).any():
@@ -169,8 +169,8 @@ def _usable_hits(forest: Forest) -> Floats | None:
 
 def find_visits(forest: Forest, leaves: Ints, counts: Floats, who: str) -> Floats:
     """float64[nodes]: how often each node was visited, from how often each leaf was reached."""
-    levels = _levels(forest, who)
-    last = _chain_ends(forest, levels)
+    levels = find_levels(forest, who)
+    last = chain_ends(forest, levels)
     visits = np.zeros(len(forest.mode))
     visits[leaves] = counts
     for level in reversed(levels):
@@ -182,7 +182,7 @@ def find_visits(forest: Forest, leaves: Ints, counts: Floats, who: str) -> Float
     return visits
 
 
-def _parents(forest: Forest, reached: Ints, last: Ints, who: str) -> Ints:
+def find_parents(forest: Forest, reached: Ints, last: Ints, who: str) -> Ints:
     """A split that leads to every node, -1 at roots."""
     inner = reached[~forest.leaves[reached]]
     source, to = np.r_[inner, inner], _next(forest, inner)

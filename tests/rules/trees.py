@@ -48,7 +48,7 @@ class Tree:
             "NEQ": v != self.value,
             "MEMBER": v in self.members,
         }
-        taken = self.missing if np.isnan(v) else answers[self.mode]
+        taken = answers[self.mode] or (self.missing and np.isnan(v))
         way = self.yes if taken else self.no
         assert way is not None
         return way
