@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backtrace_onnx.activation_patching import Patching, patch, patching, tensor_values
+    from backtrace_onnx.black_box import BlackBox
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BacktraceError": "errors",
+    "BlackBox": "black_box",
     "CompileError": "errors",
     "Continuation": "generation",
     "Columns": "targets.entries",
@@ -65,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "BacktraceError",
+    "BlackBox",
     "Columns",
     "CompileError",
     "Continuation",

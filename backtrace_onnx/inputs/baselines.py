@@ -14,6 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.inputs.blurring import blurred
 from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.inputs.table_inputs import read_given
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 KEYWORDS = ("zeros", "mean", "blur")
-_SPREAD = 8  # of a side of a picture: the standard deviation of the blur
 _KINDS = (
     "baseline is an array, 'zeros', 'mean' (of background=), 'blur', a file, or a list of these"
 )
@@ -255,19 +255,7 @@ class ReferenceReader:
                 f"baseline 'blur' is for pictures, and input {name!r} of shape {x.shape} is none; "
                 "take zeros, mean or an array"
             )
-        made = x.astype(np.float64)
-        for at in axes:
-            place = at if axis is None or at < axis else at + 1
-            made = np.moveaxis(np.moveaxis(made, place, -1) @ _kernel(x.shape[place]).T, -1, place)
-        return made.astype(x.dtype)
-
-
-def _kernel(side: int) -> Array:
-    """A Gaussian [side, side] whose rows add up to 1: at the borders it weighs what there is."""
-    places = np.arange(side)
-    weights = np.exp(-0.5 * ((places[:, None] - places) * _SPREAD / side) ** 2)
-    made: Array = weights / weights.sum(1, keepdims=True)
-    return made
+        return blurred(x, [at if axis is None or at < axis else at + 1 for at in axes])
 
 
 def _each(make: Any, arrays: Mapping[str, Array]) -> dict[str, Array]:

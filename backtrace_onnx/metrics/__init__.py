@@ -1,0 +1,45 @@
+"""How good an explanation is: a function that predicts, inputs and relevance enter.
+
+A number for each sample leaves.
+It never knows how an explanation was made.
+"""
+
+from backtrace_onnx.metrics.axioms import completeness
+from backtrace_onnx.metrics.complexity import complexity, sparseness
+from backtrace_onnx.metrics.faithfulness import (
+    faithfulness_correlation,
+    faithfulness_estimate,
+    fidelity,
+)
+from backtrace_onnx.metrics.flipping import Flipping, abpc, flip
+from backtrace_onnx.metrics.localisation import mass_inside, pointing_game, rank_inside
+from backtrace_onnx.metrics.randomisation import (
+    class_sensitivity,
+    model_randomisation,
+    randomised_models,
+    similarity,
+)
+from backtrace_onnx.metrics.robustness import Sensitivity, sensitivity
+from backtrace_onnx.metrics.units import grid
+
+__all__ = [
+    "Flipping",
+    "Sensitivity",
+    "abpc",
+    "class_sensitivity",
+    "completeness",
+    "complexity",
+    "faithfulness_correlation",
+    "faithfulness_estimate",
+    "fidelity",
+    "flip",
+    "grid",
+    "mass_inside",
+    "model_randomisation",
+    "pointing_game",
+    "randomised_models",
+    "rank_inside",
+    "sensitivity",
+    "similarity",
+    "sparseness",
+]

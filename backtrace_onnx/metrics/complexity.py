@@ -1,0 +1,49 @@
+"""Complexity: on how few entries relevance lies.
+
+Sources: complexity (Bhatt et al. 2020, arXiv 2005.00631), sparseness (Chalasani et al. 2020, arXiv
+1810.06583).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def complexity(relevance: Any) -> Array:
+    """float64[samples]: the entropy of |relevance| as shares, in nats.
+
+    It is 0 where all lies on one entry, log(entries) where it lies everywhere alike, NaN where
+    there is none.
+    """
+    shares = _shares(relevance)
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    made: Array = -(shares * logs).sum(1)
+    return made
+
+
+def sparseness(relevance: Any) -> Array:
+    """float64[samples]: the Gini index of |relevance|.
+
+    It is 0 where relevance lies everywhere alike, near 1 where all of it lies on one entry of many,
+    NaN where there is none.
+    """
+    shares = np.sort(_shares(relevance), 1)
+    count = shares.shape[1]
+    made: Array = (2 * np.arange(1, count + 1) - count - 1) @ shares.T / count
+    return made
+
+
+def _shares(relevance: Any) -> Array:
+    sizes = np.abs(np.asarray(relevance, np.float64))
+    sizes = sizes.reshape(len(sizes), -1)
+    whole = sizes.sum(1, keepdims=True)
+    made: Array = np.divide(sizes, whole, out=np.full_like(sizes, np.nan), where=whole > 0)
+    return made
+
+
+__all__ = ["complexity", "sparseness"]

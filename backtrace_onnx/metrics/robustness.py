@@ -1,0 +1,58 @@
+"""Robustness: how far an explanation moves where its input hardly does.
+
+Source: max-sensitivity (Yeh et al. 2019, arXiv 1901.09392).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import RequestError
+
+Array = npt.NDArray[Any]
+
+
+class Sensitivity(NamedTuple):
+    """How far relevance moved, by its norm, at most and in the mean: float64[samples] each."""
+
+    most: Array
+    mean: Array
+
+
+def sensitivity(
+    explain: Callable[[Array], Any],
+    x: Any,
+    *,
+    radius: float = 0.02,
+    samples: int = 10,
+    seed: int = 0,
+) -> Sensitivity:
+    """How far relevance moves where noise is added to the input, in parts of its own norm.
+
+    Args:
+        explain: x[samples, ...] -> relevance [samples, ...].
+        radius: noise is drawn evenly from -radius to radius for every entry, in units of x.
+        samples: how many draws.
+
+    Raises RequestError for a radius or a number of draws that is none.
+    """
+    x = np.asarray(x)
+    if not radius > 0 or samples < 1:
+        raise RequestError("radius is a positive number, samples are 1 or more")
+    own = np.asarray(explain(x), np.float64).reshape(len(x), -1)
+    sizes = np.linalg.norm(own, axis=1)
+    moved = np.empty((samples, len(x)))
+    rng = np.random.default_rng(seed)
+    for draw in range(samples):
+        noise = rng.uniform(-radius, radius, x.shape[1:])  # one for all: no matter of the batch
+        made = np.asarray(explain((x + noise).astype(x.dtype)), np.float64).reshape(len(x), -1)
+        moved[draw] = np.linalg.norm(made - own, axis=1)
+    parts = np.divide(moved, sizes, out=np.full_like(moved, np.nan), where=sizes > 0)
+    return Sensitivity(parts.max(0), parts.mean(0))
+
+
+__all__ = ["Sensitivity", "sensitivity"]

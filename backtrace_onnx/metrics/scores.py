@@ -1,0 +1,66 @@
+"""The scores that metrics watch while inputs change, and how numbers of samples correlate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.metrics.replacing import Replacement
+
+Array = npt.NDArray[Any]
+Predict: TypeAlias = Callable[[Array], Any]
+"""A model: x[samples, ...] -> y[samples, classes] or y[samples]; a `BlackBox`, say."""
+
+
+class Scores:
+    """The score of each sample's target, for whatever takes the sample's place.
+
+    Args:
+        predict: the model. x: inputs [samples, ...].
+        target: class of each sample, int[samples], or one for all; None: the predicted one.
+
+    Raises RequestError where there is no such class.
+    """
+
+    def __init__(self, predict: Predict, x: Array, target: Any = None) -> None:
+        self._predict = predict
+        y = self._outputs(x)
+        found = y.argmax(1) if target is None else np.broadcast_to(np.asarray(target), len(x))
+        if found.dtype.kind not in "iu" or (found < 0).any() or (found >= y.shape[1]).any():
+            raise RequestError(f"targets are classes from 0 to {y.shape[1] - 1}, not {target!r}")
+        self.target = found.astype(np.int64)
+        self.whole: Array = y[np.arange(len(x)), self.target]
+
+    def of(self, sample: int, copies: Array) -> Array:
+        """[copies]: the score of the target of one sample for each of its changed copies."""
+        made: Array = self._outputs(copies)[:, self.target[sample]]
+        return made
+
+    def _outputs(self, x: Array) -> Array:
+        y = np.asarray(self._predict(x), np.float64)
+        if not y.ndim or len(y) != len(x):
+            raise RequestError(f"predict returned {y.shape} for {len(x)} samples")
+        return y.reshape(len(x), -1)
+
+
+def replaced(
+    x: Array, sample: int, masks: Array, flat: Array, fill: Replacement, draw: int
+) -> Array:
+    """[masks, ...]: copies of a sample in which the units of each mask bool[masks, units] are
+    replaced."""
+    where = masks[:, flat].reshape(-1, *x.shape[1:])
+    return np.where(where, fill(sample, len(masks), draw), x[sample]).astype(x.dtype)
+
+
+def correlation(a: Array, b: Array) -> float:
+    """Pearson's; 0 where one of the two does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b / size) if size > 0 else 0.0
+
+
+__all__ = ["Predict", "Scores", "correlation", "replaced"]

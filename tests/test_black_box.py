@@ -1,0 +1,40 @@
+"""A model as a function, against onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from backtrace_onnx import BlackBox, InputError, RequestError
+from tests.graphs import FLOAT, mlp, model, node, normal
+
+
+def test_it_answers_as_the_model_does_batch_by_batch() -> None:
+    x = normal(7, 4)
+    session = ort.InferenceSession(mlp().SerializeToString())
+    wanted = session.run(None, {"x": x})[0]
+    for batch in (1, 3, 64):
+        np.testing.assert_allclose(BlackBox(mlp(), batch=batch)(x), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_fixed_batch_is_filled_up() -> None:
+    proto = model([node("Neg", ["x"], ["y"])], {"x": (FLOAT, [3, 2])}, {"y": (FLOAT, [3, 2])})
+    x = normal(4, 2)
+    assert np.array_equal(BlackBox(proto)(x), -x)
+
+
+def test_one_input_and_one_output_are_meant() -> None:
+    nodes = [node("Add", ["a", "b"], ["y"]), node("Sub", ["a", "b"], ["z"])]
+    two = {name: (FLOAT, ["n", 2]) for name in "ab"}
+    proto = model(nodes, two, {"y": (FLOAT, ["n", 2]), "z": (FLOAT, ["n", 2])})
+    x, one = normal(3, 2), np.ones((1, 2), np.float32)
+    assert np.array_equal(BlackBox(proto, output="z", others={"b": one})(x), x - 1)
+    with pytest.raises(RequestError, match=r"leaves 2 open \(a, b\)"):
+        BlackBox(proto)
+    with pytest.raises(RequestError, match="no output 'w'; it has: y, z"):
+        BlackBox(proto, output="w")
+    with pytest.raises(InputError, match="the model cannot run on a float32"):
+        BlackBox(proto, others={"b": one})(normal(3, 5))
+    with pytest.raises(InputError, match="a batch of samples is needed"):
+        BlackBox(proto, others={"b": one})(np.zeros((0, 2), np.float32))
