@@ -87,7 +87,7 @@ def attended(
     if past is not None:
         k, v = (core.joined(e, e.Gather(past, np.int64(i)), x) for i, x in enumerate((k, v)))
     masking = _masking(e, op, mask, q, k)
-    y = core.attend(e, op, q, k, v, added, masking, size=features[0] // count).y
+    y, _ = core.attend(e, op, q, k, v, added, masking, size=features[0] // count)
     present = None
     if op.names(1):
         present = e.Concat(e.Unsqueeze(k, ints(0)), e.Unsqueeze(v, ints(0)), axis=0)
@@ -135,8 +135,8 @@ def multi_head_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         k, v = core.heads(e, k, count), core.heads(e, v, count)
     k, v = core.joined(e, x.past_key, k), core.joined(e, x.past_value, v)
     masking, of_head = _masking(e, op, x.mask, q, k), features and features // count
-    made = core.attend(e, op, q, k, v, x.added, masking, size=of_head)
-    return core.merged(e, made.y), k, v, made.weights
+    y, (*_, weights) = core.attend(e, op, q, k, v, x.added, masking, size=of_head)
+    return core.merged(e, y), k, v, weights
 
 
 @microsoft("DecoderAttention")
@@ -163,8 +163,8 @@ def decoder_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     masking = None
     if padded and x.mask is not None:
         masking = core.hidden(e, e.Not(e.Unsqueeze(x.mask, ints(1, 2))))
-    y = core.merged(e, core.attend(e, op, q, k, v, masking, size=features // count).y)
-    return e.Transpose(y, perm=[1, 0, 2]), k, v
+    y, _ = core.attend(e, op, q, k, v, masking, size=features // count)
+    return e.Transpose(core.merged(e, y), perm=[1, 0, 2]), k, v
 
 
 @microsoft("LongformerAttention")
@@ -185,7 +185,7 @@ def longformer_attention(e: Ops, op: Op, *inputs: Value) -> Value:
     everywhere = x.flags > np.int32(0)
     seen = window | e.Unsqueeze(everywhere, ints(1, 2))
     masking = e.Unsqueeze(x.mask, ints(1, 2))
-    local = core.attend(e, op, *near, core.hidden(e, seen, otherwise=masking), size=size).y
-    full = core.attend(e, op, *far, masking, size=size).y
+    local, _ = core.attend(e, op, *near, core.hidden(e, seen, otherwise=masking), size=size)
+    full, _ = core.attend(e, op, *far, masking, size=size)
     y = e.Where(e.Unsqueeze(everywhere, ints(1, 3)), full, local)
     return core.merged(e, e.Where(e.Unsqueeze(x.mask < e.zero(), ints(1, 3)), e.zero(), y))

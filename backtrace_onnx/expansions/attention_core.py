@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import reduce
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +17,6 @@ import numpy.typing as npt
 from backtrace_onnx.expansions.registry import Op, Ops, Value, ints
 
 _LOWEST_BFLOAT16 = -3.3895314e38  # NumPy does not know this type's limits
-
-
-class Attended(NamedTuple):
-    """What attention makes, and what it makes on the way.
-
-    Attributes:
-        y: [samples, heads, queries, size].
-        raw: q k^T * scale [samples, heads, queries, keys], which are the scores.
-        limited: the scores after their cap.
-        masked: the scores with what is added to them.
-        weights: their softmax.
-    """
-
-    y: Value
-    raw: Value
-    limited: Value
-    masked: Value
-    weights: Value
 
 
 def attend(
@@ -48,7 +29,7 @@ def attend(
     size: int | None = None,
     sink: Value = None,
     groups: tuple[int, int] | None = None,
-) -> Attended:
+) -> tuple[Value, tuple[Value, Value, Value, Value]]:
     """Attention of q, k and v, [samples, heads, tokens, size] each, by scale and cap of the node.
 
     Args:
@@ -56,6 +37,9 @@ def attend(
         size: features of a head, if known; the scale is by default 1 / sqrt(size).
         sink: [heads], the score of one more key that has no value.
         groups: (heads, key heads) where several heads share the keys and values of one.
+
+    Returns y [samples, heads, queries, size], and [samples, heads, queries, keys] on the way to it:
+    scores, the same after their cap, with what is added to them, and their softmax.
     """
     scale, cap = op.attribute("scale"), op.attribute("softcap", 0.0)
     turned = e.Transpose(k, perm=[0, 1, 3, 2])
@@ -70,7 +54,7 @@ def attend(
         column += e.Reshape(sink, ints(1, -1, 1, 1))
         made = e.Softmax(e.Concat(masked, column, axis=3), axis=-1)
         weights = e.Slice(made, ints(0), ints(-1), ints(3))
-    return Attended(_product(e, weights, v, groups), raw, limited, masked, weights)
+    return _product(e, weights, v, groups), (raw, limited, masked, weights)
 
 
 def scaled(e: Ops, q: Value, scale: float | None, size: int | None) -> Value:

@@ -51,12 +51,8 @@ def group_query_attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
     sink = x.sink
     if sink is None and op.attribute("smooth_softmax", 0) == 1:  # one more key, whose score is 0
         sink = np.zeros(count, e.dtype)
-    y = core.attend(
-        *(e, op, q, k, v, added, core.hidden(e, _kept(e, op, at, queries))),
-        size=features,
-        sink=sink,
-        groups=groups,
-    ).y
+    masked = added, core.hidden(e, _kept(e, op, at, queries))
+    y, _ = core.attend(e, op, q, k, v, *masked, size=features, sink=sink, groups=groups)
     present = [
         _present(e, made, buffer, past, x.total) if op.names(i) and buffer is not None else made
         for i, made, buffer in ((1, k, x.past_key), (2, v, x.past_value))

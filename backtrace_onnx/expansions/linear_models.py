@@ -22,7 +22,7 @@ refuse(
 def scaler(e: Ops, op: Op, x: Value) -> Value:
     """(x - offset) * scale: the offset is a bias, the scale passes."""
     offset, scale = (np.array(op.attribute(n, ()), np.float32) for n in ("offset", "scale"))
-    x = single(e, x) - offset if offset.any() else single(e, x)
+    x = e.float32(x) - offset if offset.any() else e.float32(x)
     return x * scale if len(scale) else x
 
 
@@ -33,7 +33,7 @@ def feature_vectorizer(e: Ops, op: Op, *xs: Value) -> Value:
     for i, size in enumerate(dims):
         if op.known_size(i) != size or op.rank(i) > 2:
             raise RuleError(f"input {i} is cut or filled up to {size} features; give it that many")
-    laid = [e.Reshape(single(e, x), ints(-1, n)) for x, n in zip(xs, dims, strict=False)]
+    laid = [e.Reshape(e.float32(x), ints(-1, n)) for x, n in zip(xs, dims, strict=False)]
     return e.Concat(*laid, axis=1)
 
 
@@ -71,7 +71,7 @@ def linear_classifier(e: Ops, op: Op, x: Value) -> tuple[Value, Value]:
 
 def _laid(e: Ops, op: Op, x: Value) -> Value:
     """x as [samples, features]; a vector is one sample."""
-    x = single(e, x)
+    x = e.float32(x)
     return e.Unsqueeze(x, ints(0)) if op.type(0).rank == 1 else x
 
 
@@ -82,7 +82,7 @@ def _laid(e: Ops, op: Op, x: Value) -> Value:
 def svm_regressor(e: Ops, op: Op, x: Value) -> Value:
     """Kernels, weighted and summed."""
     count = op.attribute("n_supports", 0)
-    similar = _kernels(e, op, x, count) if count else single(e, x)
+    similar = _kernels(e, op, x, count) if count else e.float32(x)
     made = affine(e, similar, rows(op, "coefficients", 1), _rho(op)[:1])
     if not op.attribute("one_class", 0):
         return made
@@ -124,7 +124,7 @@ def _one_against_rest(e: Ops, op: Op, x: Value, labels: Array) -> tuple[Value, V
 
 def _kernels(e: Ops, op: Op, x: Value, count: int, name: str = "support_vectors") -> Value:
     """How alike samples and vectors are, [samples, vectors], by the names and letters of libsvm."""
-    x, vectors, kind = single(e, x), rows(op, name, count), op.attribute("kernel_type", "LINEAR")
+    x, vectors, kind = e.float32(x), rows(op, name, count), op.attribute("kernel_type", "LINEAR")
     gamma, coef0, degree = (*op.attribute("kernel_params", ()), 0.0, 0.0, 0.0)[:3]
     if kind == "RBF":
         apart = e.Unsqueeze(x, ints(1)) - vectors.astype(np.float32)[None]
@@ -164,11 +164,6 @@ def _rho(op: Op) -> Array:
 
 
 # Shared -----------------------------------------------------------------------------------------
-
-
-def single(e: Ops, x: Value) -> Value:
-    """x as these operators compute it, whatever its type."""
-    return e.float32(x)
 
 
 def affine(e: Ops, x: Value, weights: Array, bias: Array) -> Value:

@@ -100,5 +100,6 @@ def _attended(
     last = samples + ints(1)
     counts = e.Slice(ends, ints(1), last, first) - e.Slice(ends, first, samples, first)
     masking = core.hidden(e, core.within(e, counts, samples, e.length(k)))
-    y = core.merged(e, core.attend(e, op, q, k, v, added, masking, size=features[0] // count).y)
+    y, _ = core.attend(e, op, q, k, v, added, masking, size=features[0] // count)
+    y = core.merged(e, y)
     return e.Gather(e.laid(y, -1, e.Shape(y, start=2)), _taken(e, projected[0], offsets))

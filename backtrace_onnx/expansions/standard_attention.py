@@ -8,6 +8,8 @@ from backtrace_onnx.expansions import attention_core as core
 from backtrace_onnx.expansions.phrases import BOOL, named
 from backtrace_onnx.expansions.registry import Op, Ops, Value, expansion, ints
 
+_WEIGHTS = 3  # qk_matmul_output_mode: after the softmax
+
 
 @expansion("Attention")
 def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
@@ -26,12 +28,12 @@ def attention(e: Ops, op: Op, *inputs: Value) -> tuple[Value, ...]:
         )
     k, v = core.joined(e, x.past_key, k), core.joined(e, x.past_value, v)
     masking, seeing = _masking(e, op, x.mask, _kept(e, op, q, k, x.past_key, x.filled))
-    made = core.attend(e, op, q, k, v, masking, size=size, groups=groups)
-    # A query that sees no key gets 0, where the softmax of equal scores would spread evenly.
-    y = made.y if seeing is None else e.Where(seeing, made.y, e.zero())
-    shown = made[1 + op.attribute("qk_matmul_output_mode", 0)]
-    if seeing is not None and shown is made[-1]:
-        shown = e.Where(seeing, shown, e.zero())
+    y, scores = core.attend(e, op, q, k, v, masking, size=size, groups=groups)
+    mode = op.attribute("qk_matmul_output_mode", 0)
+    shown = scores[mode]
+    if seeing is not None:  # else the softmax of equal scores would spread evenly
+        y = e.Where(seeing, y, e.zero())
+        shown = e.Where(seeing, shown, e.zero()) if mode == _WEIGHTS else shown
     return y if by_heads else core.merged(e, y), k, v, shown
 
 
