@@ -193,3 +193,23 @@ def chosen(form: str) -> onnx.ModelProto:
         ]
         outputs = {"boxes": (FLOAT, ["n", 4]), "scores": (FLOAT, ["n", CLASSES])}
     return model(nodes, {"x": (FLOAT, [1, 3, SIZE, SIZE])}, outputs, weights)
+
+
+def one_score(form: str) -> onnx.ModelProto:
+    """boxes beside one score for each, that of its best class.
+
+    Forms: "all" boxes[N, 16, 4] and scores[N, 16]; "kept" boxes[n, 4] and scores[n] behind
+    NonMaxSuppression, of one picture.
+    """
+    whole = detector("apart") if form == "all" else chosen("apart")
+    for found in whole.graph.node:
+        for names in (found.input, found.output):
+            names[:] = ["every" if name == "scores" else name for name in names]
+    whole.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "over_classes"))
+    whole.graph.node.append(node("ReduceMax", ["every", "over_classes"], ["scores"], keepdims=0))
+    boxes = next(o for o in whole.graph.output if o.name == "boxes")
+    shape = ["N", CELLS] if form == "all" else ["n"]
+    scores = onnx.helper.make_tensor_value_info("scores", FLOAT, shape)
+    del whole.graph.output[:]
+    whole.graph.output.extend([boxes, scores])
+    return whole

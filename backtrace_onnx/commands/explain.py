@@ -86,7 +86,8 @@ def _all_subjects(
         read = _entries(asked, meaning, batch, explainer, axes)
     if read is not None:
         samples = "none" if read.axes.samples is None else read.axes.samples
-        axes |= {"columns": read.axes.columns, "class_axis": read.axes.classes}
+        classes = None if read.axes.are_single else read.axes.classes
+        axes |= {"columns": read.axes.columns, "class_axis": classes}
         axes |= {"sample_axis": samples} if read.task == "ctc" else {}
     subjects: list[ExplainedSample] = []
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):

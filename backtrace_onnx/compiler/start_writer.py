@@ -120,6 +120,8 @@ class StartWriter:
     def _rows(self, y: Value) -> Value:
         """The output as [samples, ...] (`OutputAxes.rows`)."""
         axis, rank = self.axes.samples, self.axes.rank or 0
+        y = self.ops.Unsqueeze(y, ints(-1)) if self.axes.are_single else y
+        rank += self.axes.are_single
         if axis is None:
             return self.ops.Unsqueeze(y, ints(0)) if rank else self.ops.Reshape(y, ints(1, 1))
         if rank == 1:
@@ -129,6 +131,7 @@ class StartWriter:
     def _in_place(self, part: Value, y: Value) -> Value:
         """What `_rows` made, in the output's own shape (`OutputAxes.back`)."""
         axis, rank = self.axes.samples, self.axes.rank or 0
+        part = self.ops.Squeeze(part, ints(-1)) if axis and self.axes.are_single else part
         if not axis:
             return self.ops.Reshape(part, self.ops.Shape(y))
         return self.ops.Transpose(part, perm=np.argsort(_to_front(axis, rank)).tolist())

@@ -29,8 +29,11 @@ def entry_answer(
     columns = layout.columns or Columns()
     numbers = columns.numbers(as_grid(y, (layout.class_axis or 1) - 1))
     label = column - columns.first if numbers is None else int(numbers[entry])
+    called = f"{CALLED[made.task]} {entry}"
+    if layout.are_single and not labels:
+        return (entry, label), called
     name = labels[label] if 0 <= label < len(labels) else f"class {label}"
-    return (entry, label), f"{name}, {CALLED[made.task]} {entry}"
+    return (entry, label), f"{name}, {called}"
 
 
 def best_answer(made: Explanation, chosen: int | None, y: Array) -> int:

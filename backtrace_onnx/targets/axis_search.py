@@ -24,12 +24,14 @@ class GivenAxes:
 
     Attributes:
         labels: how many of its classes have names; 0: that is not known.
+        single: whether its class axis may be the one after the last: every entry is one score.
     """
 
     samples: SampleChoice = None
     classes: int | None = None
     columns: Columns | None = None
     labels: int = 0
+    single: bool = False
 
 
 SEARCH = GivenAxes()
@@ -61,8 +63,10 @@ def find_axes(
         samples = _checked("sample_axis", said.samples, output, rank)
     else:
         samples = _SampleAxis(graph, output, known, fed, notes).find()
+    classes: int | None
     if said.classes is not None:
-        classes: int | None = _checked("class_axis", said.classes, output, rank)
+        after = said.classes == rank and said.single
+        classes = rank if after else _checked("class_axis", said.classes, output, rank)
         if classes == samples:
             raise RequestError(f"axis {classes} of output {output!r} holds samples, not classes")
     else:

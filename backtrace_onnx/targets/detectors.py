@@ -48,14 +48,20 @@ def scores_beside(graph: Graph, boxes: str) -> str | None:
             continue
         if _pair(graph.type(boxes).shape, graph.type(name).shape) is None:
             continue
-        if name in graph.classes or _BOXES.search(boxes) or _SCORES.search(name):
+        named = _BOXES.search(boxes) or _SCORES.search(name)
+        if name in graph.classes or named or keeps_boxes(graph, name):
             return name
     return None
 
 
 def _pair(boxes: Shape | None, scores: Shape | None) -> int | None:
-    """The axis on which one shape has 4 coordinates and the other its classes; else None."""
-    if boxes is None or scores is None or len(boxes) != len(scores) or len(boxes) < 2:
+    """The axis on which one shape has 4 coordinates and the other its classes, that after the last
+    one where it has but one score for every box; else None."""
+    if boxes is None or scores is None:
+        return None
+    if len(boxes) == len(scores) + 1 and scores:
+        return _pair(boxes, (*scores, 1)) and len(scores)
+    if len(boxes) != len(scores) or len(boxes) < 2:
         return None
     for axis in (1, len(boxes) - 1):
         rest = [
@@ -86,7 +92,7 @@ def _find_columns(
         RequestError: there are four columns, coordinates. LabelsError: labels do not fit.
     """
     shape = shapes.get(output) or ()
-    size = shape[axis]
+    size = (*shape, 1)[axis]
     if boxes_beside(graph, output, shapes) is not None:
         background = 0 if output in graph.classes and size != 1 else None
         none = ", class 0 for no object" if background == 0 else ""
@@ -177,9 +183,10 @@ def declared(
     columns, told = _find_columns(graph, output, axes.classes, known, said.labels)
     beside = boxes_beside(graph, output, known)
     where = f" (their boxes are in {beside[0]!r})" if beside else ""
+    own = "its score" if axes.are_single else f"axis {axes.classes} its columns ({told})"
     note = Note(
-        f"output {output!r} is explained as a detector's{where}: one entry per box, axis "
-        f"{axes.classes} its columns ({told}); the target is a box and a class"
+        f"output {output!r} is explained as a detector's{where}: one entry per box, {own}; the "
+        f"target is a box{'' if axes.are_single else ' and a class'}"
     )
     return replace(said, columns=columns), (note,)
 
@@ -221,16 +228,19 @@ def _about_boxes(
     fed: Mapping[str, tuple[int, ...]] | None = None,
 ) -> GivenAxes:
     """What is said of an output, with the axes that a task of entries suggests."""
-    rows = task == "detection" and len(shapes.get(output) or ()) == 2 and keeps_boxes(graph, output)
+    few = task == "detection" and len(shapes.get(output) or ()) < 3
+    rows = few and keeps_boxes(graph, output)
     if rows and said.samples is None:
         said = replace(said, samples="none")
     if task == "ctc" and said.samples is None:  # one place along axis 1 is no step
         found = find_axes(graph, output, said, shape=_whole(shapes.get(output) or ()), fed=fed)
         said = replace(said, samples=1) if may_hold_steps(graph, output, found.samples) else said
     if said.classes is None:
-        shape = _whole(shapes.get(output) or ())
-        samples = find_axes(graph, output, said, shape=shape, fed=fed).samples
-        said = replace(said, classes=_class_axis(task, graph, output, shapes, samples))
+        shape = shapes.get(output) or ()
+        samples = find_axes(graph, output, said, shape=_whole(shape), fed=fed).samples
+        classes = _class_axis(task, graph, output, shapes, samples)
+        alone = classes == len(shape) == 1 and samples is not None  # one box for each
+        said = replace(said, classes=None if alone else classes, single=True)
     return said
 
 
@@ -243,7 +253,8 @@ def is_shown(graph: Graph, output: str) -> bool:
         return False
     shapes = {name: graph.type(name).shape or () for name in graph.outputs}
     beside = boxes_beside(graph, output, shapes) is not None
-    return beside or joins_boxes(graph, output, (graph.type(output).rank or 0) - 1)
+    rank = graph.type(output).rank or 0
+    return beside or (rank > 1 and joins_boxes(graph, output, rank - 1))
 
 
 def may_hold_boxes(graph: Graph, output: str) -> bool:
@@ -264,8 +275,12 @@ def _is_detector(
 ) -> bool:
     """Whether an output holds boxes' scores: boxes lie beside it, or coordinates before them."""
     chosen = keeps_boxes(graph, output)
-    if axes.class_axis is None or axes.classes is None or (y.ndim < 3 and not chosen):
+    few = y.ndim < 3 and not axes.are_single and not chosen
+    if axes.class_axis is None or axes.classes is None or few:
         return False
+    if axes.are_single:
+        beside = boxes_beside(graph, output, shapes)
+        return chosen or bool(_SCORES.search(output) or (beside and _BOXES.search(beside[0])))
     if boxes_beside(graph, output, shapes) is not None:
         return True
     size = y.shape[axes.classes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,10 @@ class Entries:
         if boxes is None or self.size is None or axis is None:
             return None
         held = self.outputs.get(boxes.output or self.output)
-        if not isinstance(held, np.ndarray) or held.ndim != self.y.ndim:
+        alone = self.axes.are_single  # coordinates have an axis more than scores
+        if not isinstance(held, np.ndarray) or held.ndim != self.y.ndim + alone:
             return None
-        own = self.axes.rows(held)[sample]
+        own = (replace(self.axes, classes=None) if alone else self.axes).rows(held)[sample]
         grid = tuple(n for i, n in enumerate(own.shape) if i != axis - 1)
         coordinates = as_grid(own, axis - 1)
         fits = len(coordinates) == len(self.grids[sample])

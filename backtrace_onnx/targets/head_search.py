@@ -27,6 +27,7 @@ from backtrace_onnx.targets.score_path import (
 _BOUNDING = frozenset({"Clip"})
 _PICKING = frozenset({"ReduceMax", "ReduceMin", "TopK"})
 _ADDING = frozenset({"Add", "Max", "Mean", "Mul", "Sum"})
+_WRITING = frozenset({"ScatterElements", "ScatterND"})
 _SUMMING = frozenset({"ReduceL1", "ReduceL2", "ReduceMean", "ReduceSum"})
 _SQUASHING = {
     "Softmax": "softmax",
@@ -47,7 +48,7 @@ def find_head(plan: Plan, output: str) -> Head:
     search = _Search(plan)
     found = search.back(output)
     if found is None:
-        found = Head(output, "", output, several=search.mixes(output))
+        found = Head(output, "", output, several=search.column_mixes(output))
     found = replace(found, output=output)
     if found.function and not found.scores:  # inside of the node
         squashing = [part for part in found.parts if part.way == "squash"]
@@ -223,6 +224,17 @@ class _Search:
             (*parts.values(), PathNode("move", node, node.inputs[0], tensor)),
             several=several,
         )
+
+    def column_mixes(self, tensor: str) -> bool:
+        """Whether a tensor, or some of its columns, is made of probabilities and nothing else."""
+        node = self.maker(tensor)
+        if node is not None and node.operator in PASSING | MOVING:
+            return self.column_mixes(node.inputs[0])
+        if node is not None and node.operator in _WRITING:
+            return self.column_mixes(node.inputs[0]) or self.mixes(node.inputs[2])
+        if node is not None and node.operator == "Concat":
+            return any(map(self.column_mixes, filter(self._varies, node.inputs)))
+        return self.mixes(tensor)
 
     def mixes(self, tensor: str) -> bool:
         """Whether a tensor is made of probabilities and nothing else: a root, a mean, or

@@ -28,7 +28,9 @@ class OutputAxes:
 
     Attributes:
         samples: axis along which the samples lie; None: the output is one sample.
-        classes: axis along which an entry's classes lie; None: all of a sample are one entry's.
+        classes: axis along which an entry's classes lie; None: all of a sample are one entry's. The
+            axis after the last one, which is not there, says that every entry is one score: in rows
+            it has size 1.
         rank: number of axes of the output; None where it is not known.
         columns: which places of the class axis are classes, where entries hold more than these.
         notes: what was assumed to say so.
@@ -51,29 +53,38 @@ class OutputAxes:
     def rows(self, y: Array) -> Array:
         """An output as [samples, ...], with two axes at least."""
         moved = y[None] if self.samples is None else np.moveaxis(y, self.samples, 0)
+        moved = moved[..., None] if self.are_single else moved
         return moved if moved.ndim > 1 else moved.reshape(len(moved), 1)
 
     def back(self, rows: Array, shape: Sequence[int]) -> Array:
         """What `rows` made, in the output's own shape."""
         if not self.samples:
             return rows.reshape(tuple(shape))
+        rows = rows[..., 0] if self.are_single else rows
         return np.ascontiguousarray(np.moveaxis(rows, 0, self.samples))
 
     def of_sample(self, y: Array, sample: int) -> Array:
         """One sample's part of an output, a view without the sample axis."""
-        return y if self.samples is None else y.take(sample, self.samples)
+        own = y if self.samples is None else y.take(sample, self.samples)
+        return own[..., None] if self.are_single else own
 
     def index(self, entry: Sequence[int], sample: int) -> tuple[int, ...]:
         """The index in the whole output of an index within one sample."""
-        own = tuple(int(i) for i in entry)
+        own = tuple(int(i) for i in entry)[: (self.rank or len(entry)) if self.are_single else None]
         at = self.samples
         return own if at is None else (*own[:at], sample, *own[at:])
+
+    @property
+    def are_single(self) -> bool:
+        """Whether every entry is one score, with no axis of classes beside it."""
+        return self.classes is not None and self.classes == self.rank
 
     @property
     def class_axis(self) -> int | None:
         """The class axis in rows; None where all that follow the samples are classes."""
         at, samples = self.classes, self.samples
-        if at is None or (self.rank or 0) - (samples is not None) < 2:
+        rank = (self.rank or 0) + self.are_single
+        if at is None or rank - (samples is not None) < 2:
             return None
         return at + 1 if samples is None or at < samples else at
 
@@ -96,11 +107,11 @@ class OutputAxes:
     def single(self, shape: Sequence[int | str | None]) -> bool:
         """Whether every entry has one class, as far as the shape tells."""
         if self.columns is not None and self.class_axis is not None:
-            size = shape[self.classes or 0]
+            size = (*shape, 1)[self.classes or 0]
             last = self.columns.last or (size if isinstance(size, int) else None)
             return last is not None and last - self.columns.first == 1
         if self.class_axis is not None:
-            return shape[self.classes or 0] == 1
+            return (*shape, 1)[self.classes or 0] == 1
         return self.alone(shape)
 
 

@@ -16,7 +16,7 @@ from backtrace_onnx import Columns
 from backtrace_onnx.cli import main
 from backtrace_onnx.propagation.plan import make_plan
 from backtrace_onnx.targets.head_search import find_head
-from tests.detectors import PICTURES, chosen
+from tests.detectors import PICTURES, chosen, one_score
 
 CHOSEN = {
     "joined": Columns(4),
@@ -56,6 +56,20 @@ def test_rows_that_were_chosen_are_boxes(form: str, engine: Any) -> None:
     assert plain.task == "classification"
 
 
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("form", ["multiplied", "both", "written"])
+def test_scores_times_objectness_have_no_one_score_and_that_is_said(form: str, engine: Any) -> None:
+    """A signed mode starts at the product, which is what is used."""
+    explainer = bt.Explainer(chosen(form), engine=engine)
+    for mode in ("epsilon", "gradient"):
+        made = explainer.explain(PICTURES[:1], mode=mode)
+        best = made.outputs[made.output][:, CHOSEN[form].first :].max()
+        assert made.ledger.total().start[0] == pytest.approx([best], rel=1e-5)
+        assert sum("functions of no single score" in note.text for note in made.notes) == 1
+    plain = explainer.explain(PICTURES[:1])
+    assert not any("single score" in note.text for note in plain.notes)
+
+
 @pytest.mark.parametrize("form", ["both", "written"])
 def test_labels_beside_scores_that_hold_objectness(form: str) -> None:
     explainer = bt.Explainer(chosen(form))
@@ -74,6 +88,73 @@ def test_compiled_files_of_chosen_rows(form: str, tmp_path: Path) -> None:
         (got,) = session.run(["relevance/x"], asked)
         want = explainer.explain(PICTURES[:1], target=target).relevance["x"]
         np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("form", ["all", "kept"])
+def test_boxes_beside_one_score_each(form: str, engine: Any) -> None:
+    """Every entry is a box and has one score, without an axis of classes."""
+    explainer = bt.Explainer(one_score(form), engine=engine)
+    x = PICTURES if form == "all" else PICTURES[:1]
+    for mode in ("default", "contrastive", "epsilon"):
+        made = explainer.explain(x, mode=mode)
+        p = made.layout.rows(made.outputs["scores"])[..., 0]
+        assert made.task == "detection" and made.output == "scores" and made.layout.are_single
+        assert made.target is not None and made.target.tolist() == p.argmax(1).tolist()
+        best = p.max(1)
+        one = best if form == "kept" else np.log(best / (1 - best))  # a product has no one score
+        want = {"contrastive": [best, 1 - best], "default": [best], "epsilon": [one]}[mode]
+        assert np.allclose(made.ledger.total().start, want, rtol=1e-4)
+        asked = [explainer.explain(x, mode=mode, target=t).relevance["x"] for t in (2, (2, 0))]
+        np.testing.assert_array_equal(*asked)
+        assert np.abs(asked[0] - made.relevance["x"]).max() > 1e-4 * np.abs(asked[0]).max()
+    (note,) = (n.text for n in made.notes if "detector's" in n.text)
+    assert "(their boxes are in 'boxes')" in note and note.endswith("the target is a box")
+    boxes = explainer.explain(x, output="boxes", task="regression")
+    assert boxes.layout.classes != boxes.layout.rank
+    with pytest.raises(bt.RequestError, match="out of range"):
+        explainer.explain(x, target=99)
+
+
+@pytest.mark.parametrize("form", ["all", "kept"])
+def test_compiled_files_of_one_score_each(form: str, tmp_path: Path) -> None:
+    explainer = bt.Explainer(one_score(form))
+    explainer.compile(tmp_path / "c.onnx", target="required", mode="contrastive")
+    session = ort.InferenceSession(tmp_path / "c.onnx")
+    x = PICTURES if form == "all" else PICTURES[:1]
+    for target in ((-1, -1), (1, 0)):
+        asked = {"x": x, "target": np.array([target] * len(x))}
+        (got,) = session.run(["relevance/x"], asked)
+        want = explainer.explain(x, target=target, mode="contrastive").relevance["x"]
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_one_box_for_each_sample_is_no_list_of_boxes() -> None:
+    """boxes[N, 4] and scores[N] of a batch of N: a sample each."""
+    proto = one_score("all")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0), "cell"))
+    for name in ("boxes", "scores"):
+        proto.graph.node.append(
+            onnx.helper.make_node("Gather", [name, "cell"], [f"{name}0"], axis=1)
+        )
+    del proto.graph.output[:]
+    for name, shape in (("boxes0", ["N", 4]), ("scores0", ["N"])):
+        proto.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, shape))
+    made = bt.Explainer(proto).explain(PICTURES, output="scores0")
+    assert made.task == "classification" and made.layout.samples == 0
+
+
+def test_the_report_of_one_score_each_draws_the_box(tmp_path: Path, capsys: Any) -> None:
+    onnx.save(one_score("all"), tmp_path / "m.onnx")
+    meaning = {"task": "detection", "boxes": {"output": "boxes", "format": "cxcywh"}}
+    (tmp_path / "m.sidecar.json").write_text(json.dumps({"outputs": {"scores": meaning}}))
+    np.save(tmp_path / "x.npy", PICTURES[:1])
+    files = [str(tmp_path / "m.onnx"), str(tmp_path / "x.npy")]
+    assert main(["explain", *files, "--boxes", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["samples"]
+    assert len(found) == 2 and found[0]["target"]["label"].startswith("box ")
+    assert main(["explain", *files, "--target", "3"]) == 0
+    assert "box 3" in capsys.readouterr().out
 
 
 def test_the_report_says_that_chosen_rows_are_boxes(tmp_path: Path, capsys: Any) -> None:
