@@ -14,8 +14,12 @@ def deform_conv(
     """Bilinear samples of x at the kernel's places plus offset, times mask, then a 1x1 Conv."""
     kernel = _kernel(op)
     groups, count = op.attribute("offset_group", 1), kernel[0] * kernel[1]
+    grouped = x
+    if groups > 1:  # every offset group as a sample of its own
+        channels = e.Shape(x, start=1, end=2) / ints(groups)
+        grouped = e.laid(x, e.Shape(x, end=1) * ints(groups), channels, e.Shape(x, start=2))
     samples = e.GridSample(
-        _grouped(e, x, groups),
+        grouped,
         _grid(e, op, x, offset, kernel, groups),
         mode="linear" if op.version >= 20 else "bilinear",
         padding_mode="zeros",
@@ -39,14 +43,6 @@ def _kernel(op: Op) -> tuple[int, int]:
     if len(kernel) != 2:
         raise RuleError("its kernel is not known to be two-dimensional; give it kernel_shape")
     return kernel[0], kernel[1]
-
-
-def _grouped(e: Ops, x: Value, groups: int) -> Value:
-    """x with every offset group as a sample of its own."""
-    if groups == 1:
-        return x
-    samples, channels = e.Shape(x, end=1) * ints(groups), e.Shape(x, start=1, end=2) / ints(groups)
-    return e.laid(x, samples, channels, e.Shape(x, start=2))
 
 
 def _grid(e: Ops, op: Op, x: Value, offset: Value, kernel: tuple[int, int], groups: int) -> Value:

@@ -122,20 +122,15 @@ def group_router(
         logits = e.MatMul(logits, e.Transpose(weight, perm=[1, 0]))
     shares = e.Sigmoid(e.Reshape(e.float32(logits), ints(-1, experts)))
     scores = shares + bias
-    routed = _routed(e, op, shares, scores, experts) if op.names(0) else None
-    return routed, scores if op.names(1) else None, shares if op.names(2) else None
-
-
-def _routed(e: Ops, op: Op, shares: Value, scores: Value, experts: int) -> Value:
-    """Logs of the shares of the experts with the best scores, the sentinel elsewhere."""
-    groups = op.attribute("n_group", 1)
-    if groups > 1:
-        scores = _of_best_groups(e, op, scores, experts, groups)
+    outputs = None, scores if op.names(1) else None, shares if op.names(2) else None
+    if not op.names(0):
+        return outputs
+    if op.attribute("n_group", 1) > 1:
+        scores = _of_best_groups(e, op, scores, experts, op.attribute("n_group"))
     _, chosen = e.TopK(scores, ints(op.attribute("top_k")), axis=-1, outputs=2)
-    logs = e.Log(e.Max(shares, _LEAST))
+    logs = e.GatherElements(e.Log(e.Max(shares, _LEAST)), chosen, axis=-1)
     elsewhere = e.Expand(np.float32(op.attribute("router_sentinel", -10000.0)), e.Shape(shares))
-    made = e.ScatterElements(elsewhere, chosen, e.GatherElements(logs, chosen, axis=-1), axis=-1)
-    return e.floats(made)
+    return e.floats(e.ScatterElements(elsewhere, chosen, logs, axis=-1)), *outputs[1:]
 
 
 def _of_best_groups(e: Ops, op: Op, scores: Value, experts: int, groups: int) -> Value:

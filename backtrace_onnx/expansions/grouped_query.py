@@ -93,7 +93,7 @@ def _kept(e: Ops, op: Op, at: Value, queries: Value) -> Value:
     """bool[samples, 1, queries, keys]: which keys each query sees."""
     keys, queries = e.Unsqueeze(at, ints(1, 2)), e.Unsqueeze(queries, ints(1, 3))
     if not op.attribute("causal", 1):
-        return core.seen(e, keys, queries, ends=queries * ints(0) + _NEVER)
+        return core.seen(e, keys, queries, ends=_NEVER)
     window = op.attribute("local_window_size", -1)  # keys that a query sees, itself among them
     return core.seen(e, keys, queries, left=max(window - 1, -1), right=0)
 

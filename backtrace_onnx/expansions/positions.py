@@ -152,7 +152,7 @@ def _bucket(e: Ops, op: Op, apart: Value, buckets: int) -> Value:
     Raffel et al. (2020), T5. All distances of max_distance and more are in the last bucket; where
     keys may be later than their query, these have the second half of the buckets.
     """
-    first: Value = np.int64(0)
+    first: Value = 0
     if op.attribute("is_bidirectional", 0):
         buckets //= 2
         first = e.int64(apart > np.int64(0)) * np.int64(buckets)
