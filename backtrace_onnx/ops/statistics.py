@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from backtrace_onnx.graph.graph import SampleAxis
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 
 
-def sample_mean(e: Ops, x: Value, axis: SampleAxis | int | None, count: Value) -> Value:
-    """The mean of every sample's entries of x, broadcast against x.
+def sample_mean(
+    e: Ops,
+    x: Value,
+    axis: SampleAxis | int | None,
+    count: Value,
+    then: Callable[[Value], Value] = lambda mean: mean,
+) -> Value:
+    """What `then` makes of the mean of every sample's entries of x, broadcast against x.
 
     Args:
         axis: along which samples lie, merged with others perhaps; None: x is of no one sample.
         count: how many samples there are, int64[1].
+        then: a function of one number of each sample.
     """
     if axis is None or getattr(axis, "mixed", False):
-        return e.ReduceMean(x, keepdims=1)
+        return then(e.ReduceMean(x, keepdims=1))
     shape, inner = e.Shape(x), getattr(axis, "inner", 0)
     if not axis and not inner:
         rows = e.Reshape(x, e.Concat(count, ints(-1), axis=0))
-        # Columns are added up one entry after another, rows in an order that depends on how many
-        # there are: a batch and its samples would differ in the last bit. One column is a row.
-        columns = e.Pad(e.Transpose(rows, perm=[1, 0]), ints(0, 0, 0, 1))
-        mean = e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
+        mean = then(_mean_of_rows(e, rows))
         if not getattr(axis, "alone", False):  # others may lie on the axis beside the samples
             return e.Reshape(e.Expand(e.Unsqueeze(mean, ints(1)), e.Shape(rows)), shape)
         ones = e.Expand(ints(1), e.Sub(e.Shape(shape), ints(1)))
@@ -32,8 +40,21 @@ def sample_mean(e: Ops, x: Value, axis: SampleAxis | int | None, count: Value) -
         size = e.Gather(shape, ints(int(axis)))
         groups = e.Div(size, e.Mul(count, ints(inner)))
     laid = e.Reshape(x, e.Concat(before, groups, count, ints(-1), axis=0))
-    mean = e.ReduceMean(laid, ints(0, 1, 3), keepdims=1)
+    mean = then(e.ReduceMean(laid, ints(0, 1, 3), keepdims=1))
     return e.Reshape(e.Expand(mean, e.Shape(laid)), shape)
+
+
+def _mean_of_rows(e: Ops, rows: Value) -> Value:
+    """The mean of every row of x[rows, width], to the last bit the same beside any others.
+
+    onnxruntime's reduction of rows adds up in an order that depends on how many there are. A pool
+    takes channel after channel; where it takes no float64, columns are added up one entry after
+    another, of which there must be two: one column is a row.
+    """
+    if np.dtype(e.dtype) == np.float32:
+        return e.Reshape(e.GlobalAveragePool(e.Unsqueeze(rows, ints(1))), ints(-1))
+    columns = e.Pad(e.Transpose(rows, perm=[1, 0]), ints(0, 0, 0, 1))
+    return e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
 
 
 def row_means(
@@ -50,9 +71,7 @@ def row_means(
     laid = e.Reshape(
         x, e.Concat(e.Slice(shape, ints(0), ints(2), ints(0)), ints(blocks, -1), axis=0)
     )
-    # By columns, as above: the mean of a row is the same beside any others.
-    columns = e.Pad(e.Transpose(e.Flatten(laid, axis=3), perm=[1, 0]), ints(0, 0, 0, 1))
-    mean = e.Slice(e.ReduceMean(columns, ints(0), keepdims=0), ints(0), ints(-1), ints(0))
+    mean = _mean_of_rows(e, e.Flatten(laid, axis=3))
     mean = e.Reshape(
         mean, e.Concat(e.Slice(shape, ints(0), ints(2), ints(0)), ints(blocks), axis=0)
     )

@@ -8,6 +8,7 @@ from typing import Any
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.methods.composites import assigned
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
@@ -153,10 +154,11 @@ class SlopeStep(NodeStep):
         axis = self.sample_axis()
 
         def text(e: Ops, t: Value, m: Value, count: Value) -> tuple[Value, Value]:
-            mean = sample_mean(e, e.Mul(t, t), axis, count)
-            least = e.Mul(e.Sqrt(mean), e.scalar(epsilon))
-            size = e.Abs(t)
-            kept = e.ratio(e.Mul(m, size), e.Add(size, least))
+            def least_of(mean: Value) -> Value:
+                return e.Max(e.Mul(e.Sqrt(mean), e.scalar(epsilon)), e.scalar(SMALLEST_MASS))
+
+            size, least = e.Abs(t), sample_mean(e, e.Mul(t, t), axis, count, least_of)
+            kept = e.Mul(m, e.Div(size, e.Add(size, least)))
             return kept, e.Mul(t, e.Sub(m, kept))
 
         lies = (axis, getattr(axis, "inner", 0), getattr(axis, "alone", False))
