@@ -246,8 +246,9 @@ class _Search:
             return True
         if node.operator in _ADDING | {"Concat", "Where"}:
             return self._all_mix(node.inputs)
-        if node.operator == "Sub" and node.inputs[0] in self.graph.constants:
-            return self.mixes(node.inputs[1])
+        if node.operator in ("Pow", "Sub"):
+            data = list(filter(self._varies, node.inputs))
+            return len(data) == 1 and self.mixes(data[0])
         one = node.operator in _SUMMING | PASSING | _BOUNDING | MOVING | _PICKING | {
             "Div",
             "Log",

@@ -29,6 +29,8 @@ WEIGHTS: dict[str, Any] = {
     "low": np.float32(1e-30),
     "tiny": np.float32(1e-7),
     "k": np.array([2]),
+    "some": np.float32(0.05),
+    "most": np.float32(0.9),
     "ones": np.ones((2, 1), np.float32),
     "swap": np.array([1, 0]),
 }
@@ -229,6 +231,26 @@ def test_probabilities_whose_powers_are_read_elsewhere_too_start_at_the_score() 
     for target in range(4):
         made = both(linear(nodes, -10, 4), X, mode="epsilon", target=target)
         assert np.allclose(made.relevance["x"][0], OWN[target % 2], rtol=1e-3)
+
+
+RESCALED: dict[str, Sequence[onnx.NodeProto]] = {
+    "less": [node("Sub", ["p", "some"], ["y"])],
+    "root": [node("Sqrt", ["p"], ["y"])],
+    "power": [node("Pow", ["p", "some"], ["y"])],
+    "smoothed": [node("Mul", ["p", "most"], ["h"]), node("Add", ["h", "some"], ["y"])],
+    "both sides": [node("Mul", ["p", "two"], ["h"]), node("Sub", ["h", "one"], ["y"])],
+}
+
+
+@pytest.mark.parametrize("mode", ["epsilon", "gradient"])
+@pytest.mark.parametrize("how", RESCALED)
+@pytest.mark.parametrize("head", [P, S], ids=["softmax", "sigmoid"])
+def test_a_probability_that_is_rescaled_starts_as_it_is_and_that_is_said(
+    head: onnx.NodeProto, how: str, mode: str
+) -> None:
+    made = both(linear([head, *RESCALED[how]], -3), X, mode=mode, target=0)
+    assert made.ledger.total().start[0] == pytest.approx([made.outputs["y"][0, 0]], rel=1e-4)
+    assert "made of probabilities" in text(made) and "signs are turned" in text(made)
 
 
 def test_a_number_measured_in_a_function_is_the_number_written() -> None:
