@@ -90,6 +90,12 @@ def commands() -> None:
     help="Detectors: the best boxes, each explained by itself.",
 )
 @THROUGH
+@click.option(
+    "--attention",
+    metavar="mean|LAYER",
+    help="Draw the attention of transformers, token by token, into --out: the mean of each layer's "
+    "heads, or the heads of one layer, by its number from 0.",
+)
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @GROUP
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")

@@ -34,7 +34,7 @@ from backtrace_onnx.targets.detectors import sees_pictures
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.targets.entry_reading import Entries
 from backtrace_onnx.targets.language_models import default_task, find_tokens, speaking
-from backtrace_onnx.targets.tensor_choice import default_output
+from backtrace_onnx.targets.tensor_choice import Keep, default_output
 from backtrace_onnx.targets.through_choice import read_through
 from backtrace_onnx.text.inputs import find_ids
 
@@ -79,7 +79,10 @@ def _all_subjects(
     threshold = _first(asked.threshold, meaning.threshold, 0.5)
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
-    flows = asked.pictures and (asked.mode == AUTO or find_method(asked.mode).flows)
+    if asked.attention and not asked.pictures:
+        raise RequestError("--attention draws a picture; name its folder: --out FOLDER")
+    drawn = asked.pictures and not asked.attention
+    flows = drawn and (asked.mode == AUTO or find_method(asked.mode).flows)
     stages = stages_of(explainer, asked.output) if flows else ()
     compared = references(asked, graph, sidecar)
     with labels_named(sidecar, asked.output or default_output(graph)):
@@ -103,7 +106,7 @@ def _all_subjects(
             sidecar=sidecar,
             through=dict(read_through(text) for text in asked.through),
             progress=waiting.advance,
-            keep=[name for stage in stages for name in stage.handed] or "inputs",
+            keep=_kept(asked, stages),
             **wanted.options(asked.start),
         )
         unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
@@ -112,6 +115,7 @@ def _all_subjects(
         every = []
         for one in [found] if isinstance(found, Explanation) else found:
             common = replace(_explained(one, *about), threshold=threshold, words=asked.words)
+            common = replace(common, attention=asked.attention)
             every.append(_subjects(common, part, wanted.entries(one, graph), picked))
         subjects += [subject for of_sample in zip(*every, strict=True) for subject in of_sample]
     return subjects
@@ -138,6 +142,13 @@ def _explained(
     made = replace(made, names=names, notes=(*notes, *made.notes, *spoken))
     flow, real = Flow(stages, inner), _real(made, graph)
     return ExplainedSample(made, sidecar=sidecar, flow=flow, real=real)
+
+
+def _kept(asked: ExplainOptions, stages: Sequence[NetworkStage]) -> Keep:
+    """The tensors inside whose relevance pictures show."""
+    if asked.attention:
+        return "attention"
+    return [name for stage in stages for name in stage.handed] or "inputs"
 
 
 def _real(made: Explanation, graph: Graph) -> Any:

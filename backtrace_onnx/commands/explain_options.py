@@ -44,6 +44,7 @@ class ExplainOptions:
     baselines: Sequence[str] = ()
     background: Path | None = None
     through: Sequence[str] = ()
+    attention: str | None = None
     pictures: bool = False
 
     @property

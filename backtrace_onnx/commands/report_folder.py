@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from backtrace_onnx.commands.output_folder import REPORT, whole_folder
+from backtrace_onnx.report.attention_picture import plot_attention
 from backtrace_onnx.report.continuation import continuation, plot_continuation
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.identical_maps import find_same_pictures
@@ -47,6 +48,9 @@ def write_folder(
             mark = f"_{i + 1}" if len(subjects) > 1 else ""
             plot_relevance(subject, folder / f"relevance{mark}.png")
             names.append(f"relevance{mark}.png")
+            if subject.attention:
+                plot_attention(subject, subject.attention, folder / f"attention{mark}.png")
+                names.append(f"attention{mark}.png")
             if _flows(subject):
                 plot_layers(subject, folder / f"layers{mark}.png")
                 names.append(f"layers{mark}.png")

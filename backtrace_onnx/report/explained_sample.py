@@ -44,6 +44,7 @@ class ExplainedSample:
         box: of a detector: left, top, right and bottom in pixels of the input.
         originals: the pictures that inputs were made of, as they were opened.
         flow: stages of the network, and relevance inside it, where that was kept.
+        attention: "mean", or the number of a layer, whose attention is drawn; None: none.
         real: boolean [samples, tokens]: which positions of the output are no padding, where known.
     """
 
@@ -59,6 +60,7 @@ class ExplainedSample:
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     real: Array | None = None
+    attention: str | None = None
 
     @property
     def samples(self) -> int:

@@ -63,11 +63,12 @@ def stages_of(explainer: Explainer, output: str | None) -> tuple[NetworkStage, .
 
 
 def apart(made: Explanation) -> tuple[Explanation, dict[str, npt.NDArray[Any]]]:
-    """An explanation of the inputs alone, and the relevance of all other tensors it kept."""
-    inner = {name: r for name, r in made.relevance.items() if name not in made.inputs}
+    """An explanation of inputs and attention alone, and the relevance of all else that it kept."""
+    shown = {*made.inputs, *(one.name for one in made.attended)}
+    inner = {name: r for name, r in made.relevance.items() if name not in shown}
 
     def own(group: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        return {name: r for name, r in group.items() if name in made.inputs}
+        return {name: r for name, r in group.items() if name in shown}
 
     relevance, positive, negative = map(own, (made.relevance, made.positive, made.negative))
     inputs = replace(made, relevance=relevance, positive=positive, negative=negative)
