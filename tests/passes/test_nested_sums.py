@@ -11,7 +11,6 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
-from backtrace_onnx.errors import RequestError
 from tests.function_networks import Writer
 from tests.graphs import FLOAT, check_closed, check_samples, model, node, normal
 from tests.growth import check_linear
@@ -205,12 +204,13 @@ def nested(*nodes: onnx.NodeProto, outputs: Sequence[str] = ("y",)) -> onnx.Mode
     return model(list(nodes), *ends, {"c": normal(5, seed=4)})
 
 
-def test_a_sum_inside_has_no_relevance_of_its_own_but_can_be_explained() -> None:
+def test_a_sum_inside_is_read_apart_where_it_is_asked_for() -> None:
     proto = nested(node("Add", ["a", "b"], ["s"], "in"), node("Sub", ["s", "c"], ["y"], "out"))
     made, feeds = Explainer(proto), {"a": normal(2, 5), "b": normal(2, 5, seed=1)}
     assert {row.node: row.rule for row in made.support()}["in"] == "read as one with out"
-    with pytest.raises(RequestError, match="'s' lies inside 'out'"):
-        made.explain(feeds, keep="s")
+    apart = made.explain(feeds, keep=["s"])
+    assert any("'s' lies inside of what is read as one" in note.text for note in apart.notes)
+    check_closed(apart)
     assert "s" not in made.explain(feeds, keep="all").relevance
     found = made.explain(feeds, output="s", keep="s", task="regression")
     assert np.allclose(found.relevance["s"], np.abs(feeds["a"] + feeds["b"]))  # its sizes start
