@@ -24,8 +24,8 @@ from backtrace_onnx.kernels.jit import OPTIONS, kernel, specialise
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.cell_sharing import NONE_FIXED, CellSharing, Fixed, State, Values
 from backtrace_onnx.structures.cell_steps import CellSteps
-from backtrace_onnx.structures.cells import NONE_FIXED, CellSharing, Fixed, State, Values
 
 Array = npt.NDArray[Any]
 Rooms = tuple[Array, ...]

@@ -20,9 +20,10 @@ from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.structures.cell_steps import CellSteps, living
 from backtrace_onnx.structures.cells import Operands, preceding
 from backtrace_onnx.structures.direction import B, Direction, DirectionInputs, P, R, Segment, W, X
-from backtrace_onnx.structures.equations import Equation, Equations
+from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation, Equations
+from backtrace_onnx.structures.products import StateProduct
 
-BEFORE, KEPT = "@before", "@kept"
+REFERENCE, KEPT = "@reference", "@kept"
 """Marks a tensor's value in the run of a reference; what a stabiliser leaves of its slope."""
 
 
@@ -76,7 +77,8 @@ class Walk:
     def back(self, slopes: Mapping[str, Value], wanted: Collection[str]) -> dict[str, Value]:
         """Slopes of the entries that are wanted, of those of the states after the step."""
         found = {self.equations.ends[name]: m for name, m in slopes.items()}
-        ways = self.carriers if self.outer else self.equations.behind(*wanted)
+        needed = self.equations.behind(*wanted)
+        ways = self.carriers if self.outer else needed & self.carriers
         for member in reversed(self.equations.members):
             node = member.node
             outgoing = [found.pop(name, None) for name in node.outputs]
@@ -84,7 +86,11 @@ class Walk:
                 continue
             channels = [None if m is None else [m] for m in outgoing]
             step = cast(Step, _MemberStep(self, member, channels))
-            for i, (piece,) in member.structure.slopes(step).items():
+            structure = member.structure
+            if isinstance(structure, StateProduct) and needed.isdisjoint(node.inputs):
+                structure.absorb(step)
+                continue
+            for i, (piece,) in structure.slopes(step).items():
                 name = node.inputs[i]
                 if name in ways:
                     found[name] = self.ops.Add(found[name], piece) if name in found else piece
@@ -138,10 +144,10 @@ class _MemberStep:
 
     def before(self, i: int) -> Value:
         name = self.node.inputs[i]
-        return self._walk.values.get(name + BEFORE, self._walk.values.get(name))
+        return self._walk.values.get(name + REFERENCE, self._walk.values.get(name))
 
     def result_before(self) -> Value:
-        return self._walk.values[self.node.outputs[0] + BEFORE]
+        return self._walk.values[self.node.outputs[0] + REFERENCE]
 
     def shape(self, i: int) -> Value:
         return self.ops.shape(self.tensor(self.node.inputs[i]))
@@ -195,19 +201,15 @@ class SlopeSteps(CellSteps):
         valid: Value | None,
     ) -> tuple[list[Value], list[Value]]:
         """(what is carried on to the step before, slopes of the states after this one)."""
-        equations, rules = self.cell.equations, self.rules
-        assert equations is not None and rules is not None
+        equations, rules, entries = self.cell.equations, self.rules, _entries(self.states)
+        assert rules is not None
         after = dict(zip(self.states, carried, strict=True))
         if arrived:
             after["h"] = e.Add(after["h"], arrived[0])
         values = {**dict(zip(self.weights, o, strict=True)), **v}
-        walk = Walk(e, equations, rules, values, equations.behind(*self.states, *self.taking))
-        begun = walk.back(after, self.states)
-        return living(e, [begun[name] for name in self.states], [*after.values()], valid)
-
-    @property
-    def like(self) -> str:
-        return "h"
+        walk = Walk(e, equations, rules, values, equations.behind(*entries, *self.taking))
+        begun = walk.back(after, entries)
+        return living(e, [begun[name] for name in entries], [*after.values()], valid)
 
     def _read(self, weights: Sequence[Value]) -> Any:
         return weights
@@ -229,7 +231,7 @@ class SlopeDirection(Direction):
         found = self._run(o)
         if self.before is not None:
             known = self.before._run(self.before._operands())
-            found |= {name + BEFORE: x for name, x in known.items()}
+            found |= {name + REFERENCE: x for name, x in known.items()}
         for member in self.equations.members:
             epsilon = self.rules.of(member).epsilon
             name = member.node.outputs[0]
@@ -240,9 +242,10 @@ class SlopeDirection(Direction):
     def _run(self, o: Operands) -> dict[str, Value]:
         """Every tensor of all steps."""
         ops = self.ops
-        h = ops.apply(f"{self.key}/preceding", preceding, o.y, o.h)
-        given = {"x": o.x, "h": h, "c": o.c, **self.cell.weights(ops, o)}
-        return self.equations.values(ops, f"{self.key}/values", given)
+        before = ops.apply(f"{self.key}/preceding", preceding, o.y, o.h)
+        given = {"x": o.x, BEFORE: before, MEMORY: o.c, **self.cell.weights(ops, o)}
+        equations = self.equations
+        return equations.values(ops, f"{self.key}/values", given, equations.tensors)
 
     def _kept(self, t: Value, epsilon: float, gates: int) -> Value:
         """|t| / (|t| + epsilon rms t), of every sample and step."""
@@ -275,7 +278,7 @@ class SlopeDirection(Direction):
         if self.before is not None:
             known = self.before.cell.weights(self.ops, self.before._operands())
             found |= {
-                name + BEFORE: x for name, x in known.items() if _INPUT[name] in self.node.takes
+                name + REFERENCE: x for name, x in known.items() if _INPUT[name] in self.node.takes
             }
         return found
 
@@ -287,7 +290,8 @@ class SlopeDirection(Direction):
     def _sent(self, s: Segment) -> dict[Any, Channels]:
         """Slopes of what the steps of a segment read."""
         wanted = self._taking(s.o)
-        states = {name for name in self.node.states if name not in s.fixed}
+        open_ = [state for state in self.node.states if state not in s.fixed]
+        states = set(_entries(open_))
         values = {**self._named(s.o), **s.v}
         carriers = self.equations.behind(*wanted, *states)
         name = f"{self.rules.key}/{''.join(sorted(s.fixed))}/"
@@ -317,8 +321,14 @@ class SlopeDirection(Direction):
             summed = [ops.ReduceSum(x, ints(0, 1), keepdims=0) for x in peep]
             made["p"] = [ops.Concat(*summed, axis=0)]
         if s.fixed:
-            made |= {f"first {k}": self._row([found[k]]) for k in self.node.states if k in found}
+            begun = zip(self.node.states, _entries(self.node.states), strict=True)
+            made |= {f"first {k}": self._row([found[x]]) for k, x in begun if x in found}
         return made
+
+
+def _entries(states: Sequence[str]) -> list[str]:
+    """Names of the states before a step."""
+    return [{"h": BEFORE, "c": MEMORY}[state] for state in states]
 
 
 _INPUT = {

@@ -12,7 +12,9 @@ import numpy as np
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.structures.cells import NONE_FIXED, Cell, CellSharing, Operands, Values
+from backtrace_onnx.structures.cell_sharing import NONE_FIXED, CellSharing, Values
+from backtrace_onnx.structures.cells import Cell, Operands
+from backtrace_onnx.structures.equations import BEFORE
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class CellSteps:
     def __call__(self, e: Ops, *flat: Value) -> tuple[Value, ...]:
         """By channel: relevance of the states before the first step, then after every step."""
         rows, *last, values, weights, (valid,) = grouped(flat, self.sizes)
-        zeros = [e.Expand(e.zero(), e.Shape(values[self.names.index(self.like)], start=1))]
+        zeros = [e.Expand(e.zero(), e.Shape(values[self.names.index(BEFORE)], start=1))]
         start = [x for r in last for x in (r or zeros * self.policy.channels)]
         o = self._read(weights)
         stacked = [*rows, *values, *([] if valid is None else [valid])]
@@ -48,11 +50,6 @@ class CellSteps:
 
         begun, after = e.scan(step, start, stacked, back=True)
         return *begun, *after
-
-    @property
-    def like(self) -> str:
-        """A value that is shaped like the state."""
-        return "before"
 
     def _read(self, weights: Sequence[Value]) -> Any:
         """What a step computes with besides values."""

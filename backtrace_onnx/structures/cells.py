@@ -1,162 +1,34 @@
 """Recurrent cells: what one step computes, and how relevance leaves it.
 
-The texts follow the equations of the ONNX specification, written out in ONNX operators: one Gemm
-for the input, one for the state, each with its own bias; Add, Mul and activations. The same text
-stands for one step [batch, hidden] and for all of them [steps, batch, hidden].
+A kind of cell writes the equations of the ONNX specification once, as nodes; what is computed, how
+relevance leaves a step and what its slopes are follows. The same text stands for one step
+[batch, hidden] and for all of them [steps, batch, hidden].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from backtrace_onnx.ops.gates import Gate
-from backtrace_onnx.ops.policy import Policy
-from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value, ints
+from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.structures.equations import Equations, Writer
-from backtrace_onnx.structures.linear import signed_masses
-from backtrace_onnx.structures.products import product
+from backtrace_onnx.structures.cell_back import StepBack, carriers, joined_constant
+from backtrace_onnx.structures.cell_sharing import (
+    CellSharing,
+    Fixed,
+    Sent,
+    State,
+    Values,
+    product_masses,
+)
+from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation, Equations, Writer
 
-Values = Mapping[str, Value]
-"""Values of the forward run by name, each one step's or stacked."""
-
-Fixed = frozenset[str]
-"""What takes no relevance before a step: the states "h" and "c", the "product" with h; "joined"
-where that product is part of the input product's bias."""
-
-NONE_FIXED: Fixed = frozenset()
-
-
-class Sent(NamedTuple):
-    """Relevance that a step sends.
-
-    Attributes:
-        x: to the input's product, all gates side by side.
-        state: to the product with the state before, all gates side by side; None: none.
-        h, c: to the states before on other ways; None: none.
-        inner: to a second product with the state (GRU); None: there is none.
-        peephole: to the peephole weights of i, o, f side by side; None: none.
-    """
-
-    x: Channels
-    state: Channels | None
-    h: Channels | None = None
-    c: Channels | None = None
-    inner: Channels | None = None
-    peephole: Channels | None = None
-
-
-@dataclass(frozen=True)
-class CellSharing:
-    """How relevance is handed on inside of a cell: sums share by the policy, products in halves.
-
-    It works on relevance of one step [batch, width] and of all of them [steps, batch, width].
-
-    Attributes:
-        book: `(shared) -> `: enters what constants absorbed; None inside a Scan, where no books are
-            kept.
-    """
-
-    ops: Ops
-    policy: Policy
-    sample_axis: int | None = None
-    book: Callable[[Sequence[Value | None]], None] | None = None
-
-    def terms(self, r: Channels, *xs: Value, bias: Value | None = None) -> list[Channels]:
-        """Relevance of a sum of terms, by term."""
-        terms = [Term(1, x) for x in xs]
-        pieces, shared = self.ops.share_terms(self.policy, terms, bias, r, self.sample_axis)
-        if self.book:
-            self.book(shared.to_bias)
-        return pieces
-
-    def half(self, r: Channels) -> Channels:
-        """The share of one of a product's two factors."""
-        return [self.ops.Mul(x, self.ops.scalar(0.5)) for x in r]
-
-    def plus(self, a: Channels, *others: Channels | None) -> Channels:
-        """The sum of relevance, by channel; None counts as 0."""
-        for b in others:
-            if b is not None:
-                a = [self.ops.Add(x, y) for x, y in zip(a, b, strict=True)]
-        return a
-
-    def beside(self, *parts: Channels) -> Channels:
-        """Relevance of several gates, laid side by side along the last axis."""
-        if len(parts) == 1:
-            return parts[0]
-        return [self.ops.Concat(*gates, axis=-1) for gates in zip(*parts, strict=True)]
-
-    def products(
-        self, r: Channels, v: Values, fixed: Fixed, *more: Value, bias: Value | None = None
-    ) -> tuple[Channels, Channels | None, *tuple[Channels, ...]]:
-        """Relevance of the gates' two products, with the input and with the state before, and of
-        `more` terms of the same sum; a constant term is its bias."""
-        x, state = v["x"], v["state"]
-        if "joined" in fixed:
-            to_x, *rest = self.terms(r, self.ops.Add(x, state), *more) if more else [r]
-            return to_x, None, *rest
-        if "product" in fixed:
-            bias = state if bias is None else self.ops.Add(state, bias)
-            to_x, *rest = self.terms(r, x, *more, bias=bias)
-            return to_x, None, *rest
-        to_x, to_state, *rest = self.terms(r, x, state, *more, bias=bias)
-        return to_x, to_state, *rest
-
-    def pull(self, key: str, r: Channels, state: State) -> Channels:
-        """What a state is sent of the relevance r of its product with the weight."""
-        ops, reading = self.ops, self.policy.reading
-        bias = state.bias
-        if bias is not None and not isinstance(bias, Constant):
-            bias, r = None, self.terms(r, ops.Sub(state.z, bias), bias)[0]
-        if state.halved:
-            r = self.half(r)
-        shared = ops.share(self.policy, state.p, state.n, bias, r, None, self.sample_axis)
-
-        def text(e: Ops, a_p: Value, a_n: Value | None, weight: Value) -> Value:
-            parts = e.parts(weight, reading, False)
-            if reading != "split":
-                return e.MatMul(a_p, parts[1])
-            return tuple(
-                e.Add(e.MatMul(a, parts[1]), e.MatMul(b, parts[-1]))
-                for a, b in ((a_p, a_n), (a_n, a_p))
-            )
-
-        sent = []
-        for a_p, a_n in shared.coefficients:
-            made = ops.apply(f"{key}/pull/{reading}", text, a_p, a_n, state.weight)
-            pulled = dict(zip((1, -1), made if isinstance(made, tuple) else (made,), strict=False))
-            sent.append(ops.weigh(state.x, pulled, reading, False))
-        return sent
-
-
-class State(NamedTuple):
-    """The product z of a state x and its weight [gates, hidden], plus a bias.
-
-    Attributes:
-        p, n: masses of z without its bias; n None: not known apart.
-        halved: whether the weight is data and takes the other half.
-    """
-
-    x: Value
-    weight: Value
-    bias: Value | None
-    z: Value
-    p: Value
-    n: Value | None
-    halved: bool = False
-
-
-def product_masses(e: Ops, reading: str, x: Value, weight: Value) -> tuple[Value, ...]:
-    """(p,) or (p, n) of x W^T."""
-    parts = [e.parts(v, reading, False) for v in (x, weight)]  # type: ignore[arg-type]
-    made = signed_masses(e, parts, product, ())
-    return made if isinstance(made, tuple) else (made,)
+UNWRITTEN = Equations((), {}, {})
 
 
 class Operands(NamedTuple):
@@ -197,7 +69,7 @@ class Cell:
     activations: tuple[Activation, ...]
     hidden: int
     clip: float | None = None
-    equations: Equations | None = field(default=None, kw_only=True)
+    equations: Equations = field(default=UNWRITTEN, kw_only=True)
 
     gates: ClassVar[int] = 1
     """Gates side by side in the weights."""
@@ -224,9 +96,23 @@ class Cell:
     def forward(self, ops: Ops, key: str, reading: str, o: Operands) -> dict[str, Value]:
         """Values by name that `back` reads, each stacked [steps, batch, ...].
 
-        Among them `before`, the state before every step, and the masses `p` and `n` of its product.
+        Among them BEFORE, the state before every step, and the masses of products with weights.
         """
-        raise NotImplementedError
+        equations = self.equations
+        before = ops.apply(f"{key}/preceding", preceding, o.y, o.h)
+        given = {"x": o.x, BEFORE: before, MEMORY: o.c, **self.weights(ops, o)}
+        found = equations.values(ops, f"{key}/forward", given, equations.weighed)
+        values = {name: x for name, x in found.items() if name in equations.weighed | {BEFORE}}
+        for member in equations.products[1:]:
+            x, weight, *_ = member.node.inputs
+
+            def text(e: Ops, x: Value, weight: Value) -> Value:
+                return product_masses(e, reading, x, weight)
+
+            made = ops.apply(f"{member.node.name}/{reading}", text, values[x], given[weight])
+            masses = made if isinstance(made, tuple) else (made,)
+            values.update(zip(masses_of(member), masses, strict=False))
+        return values
 
     def back(
         self,
@@ -238,31 +124,27 @@ class Cell:
         fixed: Fixed,
     ) -> Sent:
         """How relevance `r` of the states after a step, by name, leaves the step."""
-        raise NotImplementedError
+        step = StepBack(s, self.equations, key, v, self.states(v, o, s.ops), o.data, fixed)
+        return step.sent(r, "p" in o.data)
 
     def states(self, v: Values, o: Operands, ops: Ops) -> tuple[State, ...]:
         """The products with the state before, the one that `Sent.state` goes to first."""
-        n = v.get("n")
-        return (State(v["before"], o.r, o.rb, v["state"], v["p"], n, "r" in o.data),)
+        weights, found = self.weights(ops, o), []
+        for member in self.equations.products[1:]:
+            (x, weight, *bias), z = member.node.inputs, member.node.outputs[0]
+            p, n = (v.get(name) for name in masses_of(member))
+            of_bias = weights[bias[0]] if bias else None
+            found.append(State(v[x], weights[weight], of_bias, v[z], p, n, "r" in o.data))
+        return tuple(found)
 
     def constant(self, s: CellSharing, v: Values, o: Operands, fixed: Fixed) -> Value:
         """What is added to the input's product before the first step, where that is "joined"."""
-        return v["state"]
+        return joined_constant(s, self.equations, v, carriers(self.equations, o.data, fixed))
 
     @property
     def saturation(self) -> Gate | None:
         """Saturation gate of the input's product where it goes into one activation directly."""
         return None
-
-    def act(self, e: Ops, i: int, z: Value) -> Value:
-        """Activation `i` of what is clipped first."""
-        if self.clip is not None:
-            z = e.Clip(z, e.scalar(-self.clip), e.scalar(self.clip))
-        return self.activations[i](e, z)
-
-    def split(self, e: Ops, x: Value) -> tuple[Value, ...]:
-        """The gates that lie side by side along the last axis, apart."""
-        return e.split(x, [ints(self.hidden)] * self.gates, -1)
 
 
 def preceding(e: Ops, y: Value, start: Value | None) -> Value:
@@ -278,3 +160,9 @@ def row(ops: Ops, weight: Value, k: int) -> Value:
     if isinstance(weight, Constant):
         return Constant(f"{weight.name}/{k}", weight.array[k])
     return ops.Gather(weight, np.int64(k), axis=0)
+
+
+def masses_of(member: Equation) -> tuple[str, str]:
+    """Names of the positive and the negative masses of a product."""
+    (z,) = member.node.outputs
+    return f"{z}_p", f"{z}_n"

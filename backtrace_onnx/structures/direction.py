@@ -10,17 +10,16 @@ import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step
-from backtrace_onnx.structures.cell_steps import CellSteps, grouped
-from backtrace_onnx.structures.cells import (
+from backtrace_onnx.structures.cell_sharing import (
     NONE_FIXED,
-    Cell,
     CellSharing,
     Fixed,
-    Operands,
     Sent,
     State,
     Values,
 )
+from backtrace_onnx.structures.cell_steps import CellSteps, grouped
+from backtrace_onnx.structures.cells import Cell, Operands
 from backtrace_onnx.structures.products import CellProduct
 
 X, W, R, B, _, H, C, P = range(8)
@@ -233,7 +232,8 @@ class Direction:
         """What the sequence, its weights and their bias are sent."""
         takes = (X in self.node.takes, W in self.node.takes, B in self.node.takes)
         bias = self._joined_bias(s) if "joined" in s.fixed else s.o.wb
-        pieces = self._product("input", sent.x, (s.o.x, s.o.w, bias, s.v["x"]), takes, s)
+        (z,) = self.cell.equations.products[0].node.outputs
+        pieces = self._product("input", sent.x, (s.o.x, s.o.w, bias, s.v[z]), takes, s)
         return {name: pieces[i] for i, name in enumerate(("x", "w", "wb")) if i in pieces}
 
     def _to_state(self, sent: Sent, s: Segment) -> dict[str, Channels]:

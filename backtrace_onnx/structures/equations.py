@@ -12,12 +12,16 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.activations import Activation
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.products import StateProduct, with_bias
+from backtrace_onnx.structures.sums import Terms
 
 Build = Callable[[Node], Structure]
 """The structure of a node of ONNX, as its rule says it."""
 
 VERSION = 20
 """Of ai.onnx, in whose words the equations are written."""
+
+BEFORE, MEMORY = "before", "memory"
+"""The states before a step, h and c."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +31,34 @@ class Equation:
     Attributes:
         compute: `(ops, *inputs) -> ` its output, or several; of one step and of all of them.
         gates: how many gates lie side by side in what it makes.
+        activates: whether it is an activation, or one part of it.
+        kept: whether what it makes is kept with the values of all steps, not cut out when read.
     """
 
     node: Node
     structure: Structure
     compute: Callable[..., Any]
     gates: int = 1
+    activates: bool = False
+    kept: bool = True
 
     @property
     def mixes(self) -> bool:
         """Whether it is a product with weights."""
         return isinstance(self.structure, StateProduct)
 
+    @property
+    def sums(self) -> bool:
+        """Whether it is a sum of terms, and no part of an activation."""
+        return isinstance(self.structure, Terms) and not self.activates
+
 
 @dataclass(frozen=True)
 class Equations:
     """What a step makes of its entries.
 
-    Entries are "x", the states before the step, "h" and "c", and the weights "w", "r", "wb", "rb",
-    "p_i", "p_o", "p_f".
+    Entries are "x", the states before the step, BEFORE and MEMORY, and the weights "w", "r", "wb",
+    "rb", "p_i", "p_o", "p_f".
 
     Attributes:
         members: in the order in which they are computed.
@@ -78,11 +91,11 @@ class Equations:
                 found.update(member.node.outputs)
         return frozenset(found)
 
-    def before(self, name: str) -> frozenset[str]:
-        """This tensor, and all that it is computed of."""
-        found = {name}
+    def before(self, names: Collection[str], known: Collection[str] = ()) -> frozenset[str]:
+        """These tensors, and all that they are computed of, back to what is known."""
+        found = set(names)
         for member in self.members[::-1]:
-            if found.intersection(member.node.outputs):
+            if found.difference(known).intersection(member.node.outputs):
                 found.update(member.node.inputs)
         return frozenset(found)
 
@@ -93,81 +106,117 @@ class Equations:
 
     @cached_property
     def recurrence(self) -> tuple[str, str] | None:
-        """(f, a) where the memory after a step is f * c + a, and both do not depend on c."""
+        """(f, a) where the memory after a step is f * memory + a, and both do not depend on it."""
         if "c" not in self.ends:
             return None
-        open_ = self.behind("c")
+        open_ = self.behind(MEMORY)
         terms = self.makers[self.ends["c"]].node.inputs
         kept, made = (self.makers[name].node for name in terms)
         f = kept.inputs[0]
         return None if f in open_ or made.outputs[0] in open_ else (f, made.outputs[0])
 
-    def values(self, ops: Ops, key: str, given: Mapping[str, Value | None]) -> dict[str, Value]:
-        """Every tensor of all steps, [steps, batch, width], by name.
+    @cached_property
+    def tensors(self) -> frozenset[str]:
+        """All that is computed."""
+        return frozenset(self.makers)
+
+    @cached_property
+    def products(self) -> tuple[Equation, ...]:
+        """Products with weights: of the input, of the state, of what is computed in between."""
+        return tuple(member for member in self.members if member.mixes)
+
+    @cached_property
+    def weighed(self) -> frozenset[str]:
+        """What is shared among by contribution: terms of sums, what is multiplied by weights."""
+        summed = [member for member in self.members if member.sums]
+        found = {name for member in summed for name in member.node.inputs}
+        found.update(name for member in self.products for name in member.node.outputs)
+        found.update(member.node.inputs[0] for member in self.products)
+        return frozenset(name for name in found & self.tensors if self.makers[name].kept)
+
+    def values(
+        self, ops: Ops, key: str, given: Mapping[str, Value | None], wanted: Collection[str]
+    ) -> dict[str, Value]:
+        """Tensors that are wanted, and the states before, of all steps [steps, batch, width].
 
         Args:
-            given: "x" [steps, batch, input], "h" [steps, batch, hidden] before every step, the
-                memory "c" [batch, hidden] before the first one, and the weights.
+            given: "x" [steps, batch, input], BEFORE [steps, batch, hidden] before every step,
+                MEMORY [batch, hidden] before the first one, and the weights.
         """
-        weights = {k: x for k, x in given.items() if x is not None and k not in ("x", "h", "c")}
-        found = {"x": given["x"], "h": given["h"]}
-        found |= self._stage(ops, f"{key}/first", {**weights, **found})
+        entries = ("x", BEFORE, MEMORY)
+        weights = {k: x for k, x in given.items() if x is not None and k not in entries}
+        found = {"x": given["x"], BEFORE: given[BEFORE]}
+        first = (set(wanted) | self._border) - self.behind(MEMORY)
+        found |= self._run_all(ops, f"{key}/first", {**weights, **found}, first)
         if "c" in self.ends:
-            found["c"] = self._memory(ops, key, found, weights, given["c"])
-            found |= self._stage(ops, f"{key}/second", {**weights, **found})
+            found |= self._memories(ops, key, found, weights, given[MEMORY], wanted)
+            rest = set(wanted) - found.keys()
+            found |= self._run_all(ops, f"{key}/second", {**weights, **found}, rest)
         return found
 
-    def _stage(self, ops: Ops, key: str, known: Mapping[str, Value]) -> dict[str, Value]:
-        """What can be computed now."""
+    @cached_property
+    def _border(self) -> frozenset[str]:
+        """What a loop over the memory reads."""
+        if "c" not in self.ends or self.recurrence:
+            return frozenset(self.recurrence or ())
+        steps = self.before([self.ends["c"]]) & self.behind(MEMORY) - {MEMORY}
+        read = frozenset(name for step in steps for name in self.makers[step].node.inputs)
+        return read - self.behind(MEMORY)
+
+    def _run_all(
+        self, ops: Ops, key: str, known: Mapping[str, Value], wanted: Collection[str]
+    ) -> dict[str, Value]:
+        """Tensors of all steps at once."""
         names = list(known)
-        made = [
-            name
-            for member in self.members
-            for name in member.node.outputs
-            if name not in known
-            and self.before(name) - self.numbers.keys() - set(self.makers) <= known.keys()
-        ]
+        made = [name for member in self.members for name in member.node.outputs if name in wanted]
+        needed = self.before(made, known) - known.keys()
 
         def text(e: Ops, *values: Value) -> tuple[Value, ...]:
             inside = dict(zip(names, values, strict=True))
-            self.run(e, inside, made)
+            self.run(e, inside, needed)
             return tuple(inside[name] for name in made)
 
-        results = ops.apply(key, text, *known.values()) if made else ()
-        return dict(zip(made, results if len(made) > 1 else [results], strict=False))
+        found = _several(ops.apply(key, text, *known.values())) if made else ()
+        return dict(zip(made, found, strict=True))
 
-    def _memory(
+    def _memories(
         self,
         ops: Ops,
         key: str,
         known: Mapping[str, Value],
         weights: Mapping[str, Value],
         start: Value | None,
-    ) -> Value:
-        """The memory before every step."""
+        wanted: Collection[str],
+    ) -> dict[str, Value]:
+        """The memory before every step, and what a loop over the steps computes on its way."""
         if self.recurrence is not None:
             f, made = self.recurrence
-            return ops.recur(known[f], known[made], start)
-        needed = self.before(self.ends["c"])
-        rows = {k: known[k] for k in known if k in needed}
-        inner = {k: weights[k] for k in weights if k in needed}
-        open_ = self.behind("c")
+            return {MEMORY: ops.recur(known[f], known[made], start)}
+        rows = {k: known[k] for k in known if k in self._border}
+        outside = {k: weights[k] for k in weights if k in self._border}
+        steps = self.before([self.ends["c"]]) & self.behind(MEMORY) - {MEMORY}
+        results = [name for name in self.makers if name in steps.intersection(wanted)]
 
         def text(e: Ops, like: Value, start: Value | None, *values: Value) -> Value:
-            stacked, outside = values[: len(rows)], values[len(rows) :]
-            fixed = dict(zip(inner, outside, strict=True))
+            fixed = dict(zip(outside, values[len(rows) :], strict=True))
             if start is None:
                 start = e.Expand(e.zero(), e.Shape(like, start=1))
 
             def step(e: Ops, carried: Sequence[Value], *row: Value) -> Any:
-                inside = {**fixed, **dict(zip(rows, row, strict=True)), "c": carried[0]}
-                self.run(e, inside, needed & open_ - {"c"})
-                return [inside[self.ends["c"]]], [carried[0]]
+                inside = {**fixed, **dict(zip(rows, row, strict=True)), MEMORY: carried[0]}
+                self.run(e, inside, steps)
+                return [inside[self.ends["c"]]], [carried[0], *(inside[name] for name in results)]
 
-            return e.scan(step, [start], stacked)[1][0]
+            return tuple(e.scan(step, [start], values[: len(rows)])[1])
 
-        values = (known["h"], start, *rows.values(), *inner.values())
-        return ops.apply(f"{key}/memory", text, *values)
+        values = (known[BEFORE], start, *rows.values(), *outside.values())
+        found = _several(ops.apply(f"{key}/memory", text, *values))
+        return dict(zip((MEMORY, *results), found, strict=True))
+
+
+def _several(made: Value) -> tuple[Value, ...]:
+    """What a text makes; the eager backend returns one result as it is."""
+    return made if isinstance(made, tuple) else (made,)
 
 
 @dataclass
@@ -207,13 +256,13 @@ class Writer:
         """1 - z."""
         return self._member("Sub", (self.number(1), z), lambda e, one, z: e.Sub(one, z))
 
-    def split(self, z: str, *sizes: int) -> tuple[str, ...]:
+    def split(self, z: str, *sizes: int, kept: bool = True) -> tuple[str, ...]:
         """Parts of z side by side, of so many gates each."""
         widths = [self.hidden * size for size in sizes]
         node = self._node("Split", (z,), len(sizes), {"axis": -1, "split": widths})
         parts = [ints(width) for width in widths]
-        equation = Equation(node, self.build(node), lambda e, z: e.split(z, parts, -1))
-        self.members.append(equation)
+        cut = Equation(node, self.build(node), lambda e, z: e.split(z, parts, -1), kept=kept)
+        self.members.append(cut)
         return node.outputs
 
     def act(self, i: int, z: str, *, clipped: bool = True) -> str:
@@ -240,7 +289,8 @@ class Writer:
     ) -> str:
         """An operator of ONNX as it is."""
         node = self._node(op_type, inputs, 1, attributes)
-        equation = Equation(node, self.build(node), lambda e, *xs: e.rerun(node, xs)[0])
+        compute = lambda e, *xs: e.rerun(node, xs)[0]  # noqa: E731
+        equation = Equation(node, self.build(node), compute, activates=True)
         self.members.append(equation)
         return node.outputs[0]
 
@@ -264,5 +314,5 @@ class Writer:
         attributes: Mapping[str, Any] | None = None,
     ) -> Node:
         name = f"{self.name}/{op_type}{len(self.members)}"
-        outputs = tuple(f"{op_type}{len(self.members)}:{k}" for k in range(count))
+        outputs = tuple(f"{op_type}{len(self.members)}_{k}" for k in range(count))
         return Node(name, "", op_type, VERSION, inputs, outputs, attributes or {})

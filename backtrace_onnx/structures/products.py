@@ -49,6 +49,16 @@ class StateProduct(Structure):
     def slopes(self, step: Step) -> Pieces:
         return self._read(step).slopes(step)
 
+    def absorb(self, step: Step) -> None:
+        """Book what a constant bias absorbs, where nothing asks for slopes of the product."""
+        if step.sharing.policy is not None:
+            self.slopes(step)
+        elif len(step.node.inputs) > 2:
+            absorbed = step.ops.Mul(step.stabilised(), step.condition(2))
+            step.book("constants", 0, step.ops.total(absorbed, step.sample_axis()))
+        else:
+            step.stabilised()
+
     def bends(self, step: Step) -> int:
         return _LINEAR.bends(step)
 
