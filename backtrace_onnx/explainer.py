@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from backtrace_onnx.engines.explanation_maker import make_explanation
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.engines.running import run, run_targets
+from backtrace_onnx.engines.tree_walks import of_one_walk
 from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.inputs.baselines import compare
 from backtrace_onnx.inputs.given_inputs import read_inputs
@@ -243,6 +244,7 @@ class Explainer(OpenedModel):
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         through: Through | None = None,
         baseline: Any = None,
+        background: Any = None,
     ) -> None:
         """Write one .onnx file that returns the prediction and its explanation.
 
@@ -272,6 +274,7 @@ class Explainer(OpenedModel):
             baseline: of a mode that compares: a number, an array, or these by input, broadcast to
                 the inputs; constants of the file. Default: an input `baseline/x` for each input x
                 that holds floats, zeros where it is left out.
+            background: samples for mode "shap", an array or a table; constants of the file.
 
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
@@ -287,7 +290,8 @@ class Explainer(OpenedModel):
         output = find_output(output, model.graph)
         prepared, told = model.output(output), TargetInput.of(target)
         axes = GivenAxes(sample_axis, class_axis, columns, len(labels))
-        mode, _ = settle_mode(mode, lambda: prepared.plan, output)
+        compared_with = ["background"] if background is not None else []
+        mode, _ = settle_mode(mode, lambda: prepared.plan, output, compared_with)
         method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
         apart = find_apart(tensors, model.graph, method)
         apart |= find_apart(names_of(through), model.graph, method)
@@ -296,8 +300,13 @@ class Explainer(OpenedModel):
         asked = replace(
             asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)
         )
+        rows = None
+        if background is not None:
+            given = read_inputs(background, model.graph, None, sidecar)
+            rows = model.read(given.filled.feeds)[1]
+        asked = of_one_walk(prepared, asked, rows, start)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
-        compared = compiled_baselines(method, baseline, model.graph)
+        compared = compiled_baselines(question.method, baseline, model.graph)
         write(model.graphs, path, question, told, tensors, compared)
 
 

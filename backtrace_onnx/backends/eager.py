@@ -283,7 +283,14 @@ class EagerOps(Ops):
         return out
 
     def leaf_games(
-        self, games: Any, paths: Any, x: Value, m: Value, before: Value | None, paired: bool
+        self,
+        text: Callable[..., Value],
+        games: Any,
+        paths: Any,
+        x: Value,
+        m: Value,
+        before: Value | None,
+        paired: bool,
     ) -> Value:
         rows = self.array(x).reshape(-1, np.shape(x)[-1])
         behind = None if before is None else self.array(before).reshape(-1, rows.shape[1])

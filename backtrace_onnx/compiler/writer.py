@@ -29,11 +29,12 @@ from backtrace_onnx.propagation.node_step import NodeStep, Values
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
+from backtrace_onnx.propagation.trace import TracedValues
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.question import Question, relevance_dtype
+from backtrace_onnx.targets.question import Background, Question, relevance_dtype
 from backtrace_onnx.targets.tensor_choice import find_reached
 
 MAX_IR = 13
@@ -93,6 +94,8 @@ def build(
     writer = _Writer(writable.model, plan, question, target, axes, single, ledger)
     if question.method.compares:
         writer.compare(baselines or Baselines.of(None, plan.graph))
+    if question.background is not None:
+        writer.set_background(question.background)
     return writer.compile(found)
 
 
@@ -150,6 +153,11 @@ class _Writer:
         run = ReferenceRun(self.ops, self.model.proto, self.plan.graph, baselines, self.start.taken)
         self.start.inputs += run.inputs
         self.walked = PairedValues(self.values, run.values)
+
+    def set_background(self, background: Background) -> None:
+        """Rows that trees are explained with; what they say is constants of the file."""
+        rows = TracedValues(dict(background.values), self.dtype)
+        self.walked = PairedValues(self.values, rows)
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Write start, walk back and outputs, in this order, and return the finished model."""

@@ -103,7 +103,7 @@ def _one_walk(
     progress: Progress | None,
 ) -> Outcome:
     prepared = model.output(question.output, question.apart)
-    if engine == "onnxruntime":
+    if engine == "onnxruntime" and question.background is None:  # a file holds one for always
         return model.compiled.run(prepared, question, feeds)
     from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time
 

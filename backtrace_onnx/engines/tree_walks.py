@@ -45,9 +45,9 @@ def tree_shap(
     Raises RequestError where a probability is asked for without a background's rows, and
     UnsupportedError where the model is more than its trees.
     """
+    head = prepared.head
     kind = how.perturbation or ("path" if given is None else "background")
     rows = () if given is None and kind == "path" else reader.background(given)
-    plan, head = prepared.plan, prepared.head
     if question.probability and head.function:
         if kind == "path":
             raise RequestError(
@@ -55,11 +55,8 @@ def tree_shap(
                 "background's rows only: give background=, or leave out start"
             )
         return _of_probability(ask, question, feeds, rows)
-    over = [part.node.name for part in head.parts]
-    nodes = check_tree_ways(plan, question.output, over)
-    rule: TreeRule = "background" if kind == "background" else "recounted" if rows else "visits"
-    if rule == "visits":
-        _check_counts(prepared, nodes, question.method.name)
+    rule = _rule(kind, bool(rows))
+    nodes = _trees(prepared, question, rule)
     background = _background(prepared, rows, feeds, [n.inputs[0] for n in nodes]) if rows else None
     asked = replace(question, method=replace(SHAP, trees=rule), background=background)
     found = ask(asked, feeds)
@@ -71,12 +68,54 @@ def tree_shap(
     return replace(found, notes=(*found.notes, _note(found, absent)))
 
 
-def _check_counts(prepared: PreparedOutput, nodes: tuple[Node, ...], mode: str) -> None:
-    """Raises RequestError where the file does not say how often nodes were visited."""
-    for node in nodes:
+def of_one_walk(
+    prepared: PreparedOutput, question: Question, rows: Mapping[str, Array] | None, start: Any
+) -> Question:
+    """The question that a file answers: of mode shap, that of one walk.
+
+    Args:
+        rows: a background, by input; it becomes constants of the file.
+        start: as `compile` is given it.
+
+    Raises as `tree_shap` does, and RequestError for a background that no other mode takes.
+    """
+    how, mode = question.method.walks, question.method.name
+    if not isinstance(how, TreeShap):
+        if rows is not None:
+            raise RequestError(f"mode {mode!r} compiles without a background; shap takes one")
+        return question
+    kind = how.perturbation or ("path" if rows is None else "background")
+    if kind == "background" and rows is None:
+        raise RequestError("a background is needed: background=, an array of samples")
+    if isinstance(start, str) and prepared.head.function:
+        raise RequestError(
+            f"a file of mode {mode!r} explains the score; compile mode deeplift for "
+            "start='probability', against one baseline"
+        )
+    rule = _rule(kind, rows is not None)
+    nodes = _trees(prepared, question, rule)
+    background = None
+    if rows is not None:
+        made = prepared.trace.of_slopes.run(rows)
+        background = Background({n.inputs[0]: np.asarray(made[n.inputs[0]]) for n in nodes})
+    return replace(question, method=replace(SHAP, trees=rule), background=background)
+
+
+def _rule(kind: str, backed: bool) -> TreeRule:
+    return "background" if kind == "background" else "recounted" if backed else "visits"
+
+
+def _trees(prepared: PreparedOutput, question: Question, rule: TreeRule) -> tuple[Node, ...]:
+    """The nodes with trees. Raises RequestError where the file should say how often nodes of theirs
+    were visited, and does not."""
+    over = [part.node.name for part in prepared.head.parts]
+    nodes = check_tree_ways(prepared.plan, question.output, over)
+    for node in nodes if rule == "visits" else ():
         why = prepared.plan.structures[node.name].refuses(SHAP)
         if why is not None and "visited" in why:
+            mode = question.method.name
             raise RequestError(f"mode {mode!r}: {node.operator} node {node.name!r} {why}")
+    return nodes
 
 
 def _note(found: Outcome, absent: str) -> Note:
@@ -121,7 +160,7 @@ def _background(
     else:
         each = [run(dict(row.arrays)) for row in rows]
         values = {name: np.concatenate([own[name][:1] for own in each]) for name in tensors}
-    return Background(f"{len(rows)} row(s)", values)
+    return Background(values)
 
 
 def _joined(name: str, axis: int | None, rows: tuple[Reference, ...]) -> Array:
@@ -131,4 +170,4 @@ def _joined(name: str, axis: int | None, rows: tuple[Reference, ...]) -> Array:
     return np.concatenate([row.arrays[name].take([0], axis) for row in rows], axis)
 
 
-__all__ = ["tree_shap"]
+__all__ = ["of_one_walk", "tree_shap"]

@@ -238,15 +238,23 @@ class Ops(Words):
         return self.Reshape(made, ints(0, *units))
 
     def leaf_games(
-        self, games: Any, paths: Any, x: Value, m: Value, before: Value | None, paired: bool
+        self,
+        text: Callable[..., Value],
+        games: Any,
+        paths: Any,
+        x: Value,
+        m: Value,
+        before: Value | None,
+        paired: bool,
     ) -> Value:
         """Shapley values [samples, used features] of what trees answer, times m[samples, units].
 
-        x[samples, features] are rows as they are compared; `games` are `trees.games.Games`, `paths`
-        says what leaves answer. Absent features are as visits say, or as in the rows `before` of a
-        background in the mean; `paired`: as in the row of its own that each sample has there.
+        `text` says it in ONNX's words. x[samples, features] are rows as they are compared; `games`
+        are `trees.games.Games`, `paths` says what leaves answer. Absent features are as visits say,
+        or as in the rows `before` of a background in the mean; `paired`: as in the row of its own
+        that each sample has there.
         """
-        return games.written(self, paths, x, m, before, paired)
+        return text(self, games, paths, x, m, before, paired)
 
     def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
         """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""

@@ -11,6 +11,7 @@ from backtrace_onnx.trees.forest import Forest
 from backtrace_onnx.trees.games import Games, find_games, with_counts
 from backtrace_onnx.trees.paths import Paths, usable_hits
 from backtrace_onnx.trees.reaching import count_reached
+from backtrace_onnx.trees.written_games import write
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,7 +52,7 @@ class TreeGames:
         if how == "background":
             before = _rows(before)
         paired = how == "pairs"
-        made = step.ops.leaf_games(games, paths, x, m, before, paired)
+        made = step.ops.leaf_games(write, games, paths, x, m, before, paired)
         return made, np.zeros(units) if paired else _expected(games, paths, before, units)
 
 

@@ -34,11 +34,9 @@ class Background:
     """Values of tensors for the rows of a background.
 
     Attributes:
-        words: what the rows are.
         values: by tensor, [rows, ...].
     """
 
-    words: str
     values: Mapping[str, Array]
 
 

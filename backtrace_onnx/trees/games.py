@@ -61,7 +61,9 @@ class Games:
         feature: int64[all players]: a player's place in `features`.
         conditions: int64[leaves + 1]: where the conditions of each game begin.
         split, player, side: of every condition: the split, counted from the first of its tree, the
-            player, counted from the first of its game, and whether the split must be met.
+            player, counted from the first of its game, and whether the split must be met; ordered
+            by player.
+        who: the operator, as messages name it.
         kept: float64[all players]: the part of the samples at the root that a player's conditions
             let through; None where nobody counted.
     """
@@ -76,7 +78,23 @@ class Games:
     split: Ints
     player: Ints
     side: npt.NDArray[np.bool_]
+    who: str
     kept: Floats | None
+
+    @property
+    def every_split(self) -> Ints:
+        """The split of every condition, counted from the first of all."""
+        lengths = np.diff(self.conditions)
+        tree = np.searchsorted(self.of_tree, np.arange(len(lengths)), side="right") - 1
+        made: Ints = self.split + np.repeat(self.splits.of_tree[tree], lengths)
+        return made
+
+    @property
+    def asked(self) -> Ints:
+        """int64[all players + 1]: where the conditions of each player begin."""
+        lengths = np.diff(self.conditions)
+        of = self.player + np.repeat(self.players[:-1], lengths)
+        return np.searchsorted(of, np.arange(self.players[-1] + 1))
 
     @property
     def most_players(self) -> int:
@@ -113,7 +131,7 @@ def find_games(forest: Forest, paths: Paths, who: str) -> Games:
     pairs, who_plays = np.unique(rows * len(features) + slot, return_inverse=True)
     count = len(order)
     players = np.searchsorted(pairs // len(features), np.arange(count + 1))
-    by_row = np.argsort(rows, kind="stable")
+    by_row = np.argsort(who_plays, kind="stable")
     rows, who_plays = rows[by_row], who_plays[by_row]
     games = Games(
         features,
@@ -126,6 +144,7 @@ def find_games(forest: Forest, paths: Paths, who: str) -> Games:
         number[by_row] - first[tree_of[rows]],
         who_plays - players[rows],
         side[by_row],
+        who,
         None,
     )
     kept = _kept(forest, split[by_row], side[by_row], who_plays, len(pairs))

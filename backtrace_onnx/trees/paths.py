@@ -44,6 +44,11 @@ class Paths:
     roots: Floats
     values: Floats
 
+    @property
+    def units(self) -> int:
+        """How many targets there are votes for, at least."""
+        return int(self.targets.max(initial=0)) + 1
+
 
 def find_paths(forest: Forest, who: str) -> Paths:
     """The paths of a forest. Raises ModelError for a cycle, RuleError where ways meet again."""

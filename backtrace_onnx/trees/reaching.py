@@ -31,19 +31,25 @@ def count_reached(games: Games, x: Array, leaves: int) -> Floats:
 
 def _missed(games: Games, x: Array) -> Iterator[npt.NDArray[np.bool_]]:
     """By parts of the rows, which of them miss a condition of each game: bool[games, rows]."""
-    lengths = np.diff(games.conditions)
-    own = np.repeat(np.arange(len(lengths)), lengths)
-    tree = np.searchsorted(games.of_tree, own, side="right") - 1
-    split = games.split + games.splits.of_tree[tree]
-    part = max(1, _AT_ONCE // max(1, len(own)))
+    lengths, split = np.diff(games.conditions), games.every_split
+    part = max(1, _AT_ONCE // max(1, len(split)))
     for first in range(0, len(x), part):
         met = met_splits(games, x[first : first + part])
         missed = np.zeros((len(lengths), met.shape[1]), bool)
-        if len(own):
+        if len(split):
             wrong = met[split] != games.side[:, None]
             some = lengths > 0
             missed[some] = np.logical_or.reduceat(wrong, games.conditions[:-1][some], axis=0)
         yield missed
+
+
+def missed_players(games: Games, x: Array) -> npt.NDArray[np.bool_]:
+    """bool[all players, rows]: which rows do not satisfy a player."""
+    if not len(games.split):
+        return np.zeros((0, len(x)), bool)
+    wrong = met_splits(games, x)[games.every_split] != games.side[:, None]
+    made: npt.NDArray[np.bool_] = np.logical_or.reduceat(wrong, games.asked[:-1], axis=0)
+    return made
 
 
 def met_splits(games: Games, x: Array) -> npt.NDArray[np.bool_]:
@@ -60,4 +66,4 @@ def met_splits(games: Games, x: Array) -> npt.NDArray[np.bool_]:
     return made
 
 
-__all__ = ["columns_of", "count_reached", "met_splits"]
+__all__ = ["columns_of", "count_reached", "met_splits", "missed_players"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import comb
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from backtrace_onnx import Explainer, Explanation, RequestError, UnsupportedError
+from backtrace_onnx import CompileError, Explainer, Explanation, RequestError, UnsupportedError
 from tests.rules.trees import ML, MODES, Tree, ensemble, grow, listed, nodes, rooted
 from tests.support import Array, generator
 
@@ -428,3 +430,37 @@ def test_auto_picks_what_trees_can_be_told(counted: bool) -> None:
     ):
         made = explainer.explain(x, mode="auto", task="regression", **how)
         assert made.mode == mode and made.conserved in ("score", "difference")
+
+
+@pytest.mark.parametrize("how", ["visits", "background", "recounted", "deeplift"])
+@pytest.mark.parametrize("modes", [("LEQ",), MODES[:6]])
+def test_a_file_tells_what_the_eager_engine_tells(
+    tmp_path: Path, how: str, modes: Sequence[str]
+) -> None:
+    trees = forest(3, [0, 1], how, modes=modes)
+    visited(trees, generator("file"))
+    attributes = listed(trees, "target") | {"n_targets": 2}
+    proto = ensemble("TreeEnsembleRegressor", attributes, FEATURES)
+    explainer, x, rows = Explainer(proto), inputs(ROWS, "file"), inputs(6, "file rows", missing=0)
+    given: dict[str, Any] = {"background": rows} if how in ("background", "recounted") else {}
+    given |= {"baseline": rows[0]} if how == "deeplift" else {}
+    mode = {"deeplift": "deeplift", "recounted": "shap(perturbation=path)"}.get(how, "shap")
+    explainer.compile(tmp_path / "file.onnx", mode=mode, task="classification", target=1, **given)
+    session = ort.InferenceSession(tmp_path / "file.onnx")
+    (relevance,) = session.run(["relevance/x"], {"x": x})
+    wanted = explainer.explain(x, mode=mode, task="classification", target=1, **given)
+    np.testing.assert_allclose(relevance, wanted.relevance["x"], atol=1e-5, rtol=1e-4)
+    if how == "visits":
+        made = Explainer(proto, engine="onnxruntime").explain(
+            x, mode=mode, task="classification", target=1
+        )
+        np.testing.assert_allclose(made.relevance["x"], relevance, atol=1e-6)
+        total, same = made.ledger.total(), wanted.ledger.total()
+        np.testing.assert_allclose(total.constants, same.constants, rtol=1e-5)
+
+
+def test_a_table_that_is_too_large_for_a_file_is_refused(tmp_path: Path) -> None:
+    tree = _chain(20)
+    proto = ensemble("TreeEnsembleRegressor", listed([tree], "target") | {"n_targets": 1}, 20)
+    with pytest.raises(CompileError, match=r"node 'trees'.*up to 20 features"):
+        Explainer(proto).compile(tmp_path / "file.onnx", mode="shap", task="regression")
