@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backtrace_onnx.graph.graph import Node
@@ -34,10 +34,14 @@ class _SlopeSteps:
 
     Attributes:
         related: tensors that have no slope, as ids and words do not: they are sent relevance.
+        known: by tensor what stands for it, a slope that it was sent, and what that is worth.
+            A tensor with one reader has that slope itself, which is weighed once.
     """
 
     def __init__(self, method: Method) -> None:
         self.related: set[str] = set()
+        self.known: dict[str, tuple[str, Value, Value]] = {}
+        self._done: Sequence[str] = ()
         self._method, self._composite = method, method.composite
         self._assigned: Mapping[str, Sharing] | None = None
         self._plain = Sharing(epsilon=method.epsilon)
@@ -47,7 +51,10 @@ class _SlopeSteps:
         if self._assigned is None:
             self._assigned = assigned(self._composite, plan.graph, plan.carriers)
         sharing = self._assigned.get(node.name, self._plain)
-        return SlopeStep(node, plan, *given, related=self.related, sharing=sharing)
+        for name in self._done:
+            self.known.pop(name, None)
+        self._done = node.outputs
+        return SlopeStep(node, plan, *given, walk=self, sharing=sharing)
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -79,9 +86,10 @@ def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
 class SlopeStep(NodeStep):
     """A node at whose outputs slopes lie, or relevance where these are ids or words."""
 
-    def __init__(self, *given: Any, related: set[str], sharing: Sharing) -> None:
+    def __init__(self, *given: Any, walk: _SlopeSteps, sharing: Sharing) -> None:
         super().__init__(*given)
-        self._related, self._sharing, self._silent = related, sharing, False
+        self._related, self._known = walk.related, walk.known
+        self._sharing, self._silent = sharing, False
 
     @property
     def sharing(self) -> Sharing:
@@ -103,8 +111,12 @@ class SlopeStep(NodeStep):
         """The relevance of a tensor where this is what travels."""
         if name in self._related:
             return carried
-        number = self._weighed(self._counterpart(name))
-        return [self.ops.Mul(number, m) for m in carried]
+        (m,), other = carried, self._counterpart(name)
+        known = self._known.get(name)
+        if known is None or known[0] != other or known[1] is not m:
+            known = (other, m, self.ops.Mul(self._weighed(other), m))
+            self._known[name] = known
+        return [known[2]]
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""
