@@ -154,8 +154,7 @@ class Explainer(OpenedModel):
         mode, chosen = settle_mode(mode, lambda: model.output(output).plan, output, compared_with)
         method = find_method(mode, **parameters)
         compared = compare(method, baseline, background, given.sidecar)
-        apart = find_apart(keep, model.graph, method)
-        apart |= find_apart(names_of(through), model.graph, method)
+        apart = find_apart(model.graph, method, keep, names_of(through))
         prepared = model.output(output, apart)
         graph = prepared.plan.graph
         method = with_bounds(method, given.sidecar, prepared.plan)
@@ -174,19 +173,11 @@ class Explainer(OpenedModel):
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         walked = replace(question, keep=question.keep | cut) if method.walks is None else question
 
-        read_apart = apart_note(apart, model.graph)
-
         def finished(target: Any, outcome: Outcome) -> Explanation:
             asked = replace(question, target=target)
             made = make_explanation(asked, outcome, feeds, prepared)
-            notes = (
-                *self._loaded.notes,
-                *given.filled.notes,
-                *made.notes,
-                *assumed,
-                *chosen,
-                *read_apart,
-            )
+            told = (*assumed, *chosen, *apart_note(apart, model.graph))
+            notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *told)
             places = find_scopes(self._written, prepared, made.ledger)
             return replace(made, places=places, names=given.names(made.inputs), notes=notes)
 
@@ -257,7 +248,8 @@ class Explainer(OpenedModel):
         Args:
             path: file to write; weights over 1.8 GB go to `<path>.data`.
             task: as in `explain`; a detector is recognised by a trial run.
-            tensors: those whose relevance is returned; default: the inputs.
+            tensors: those whose relevance is returned; default: the inputs. As in `explain`, where
+                slopes travel one inside of what is read as one is read apart.
             target: "optional" as above; "required": an input that must be given; "several": an
                 input `targets` [targets, ...] must be, whose rows are each as `target`, with 1 or
                 all samples, and relevance has a first axis of targets; None: no such
@@ -293,9 +285,8 @@ class Explainer(OpenedModel):
         compared_with = ["background"] if background is not None else []
         mode, _ = settle_mode(mode, lambda: prepared.plan, output, compared_with)
         method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
-        apart = find_apart(tensors, model.graph, method)
-        apart |= find_apart(names_of(through), model.graph, method)
-        apart -= model.graph.hidden.keys()  # a file could not say that it reads them in parts
+        apart = find_apart(model.graph, method, tensors, names_of(through))
+        apart = apart.difference(model.graph.hidden)  # these are refused: no note goes with a file
         asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes, apart=apart)
         asked = replace(
             asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)

@@ -79,19 +79,19 @@ def find_kept(keep: Keep, graph: Graph, output: str) -> frozenset[str]:
     return frozenset(find_reached("keep", keep, graph, output))
 
 
-def find_apart(names: Any, graph: Graph, method: Method) -> frozenset[str]:
+def find_apart(graph: Graph, method: Method, *named: Any) -> frozenset[str]:
     """Those of the named tensors that lie inside of what is read as one, and are to be read apart.
 
     Where relevance travels, tensors that share that of another one stay where they are: it is
     known. Their slopes are not.
     """
-    if names in ("inputs", "all", "attention"):
-        return frozenset()
-    given = [names] if isinstance(names, str) else names
-    if not isinstance(given, Collection):
-        return frozenset()
     inside = {*graph.hidden, *(graph.aliases if method.carrier == "slope" else ())}
-    return frozenset(name for name in given if isinstance(name, str) and name in inside)
+    found: set[str] = set()
+    for names in named:
+        given = [names] if isinstance(names, str) else names
+        if names not in ("inputs", "all", "attention") and isinstance(given, Collection):
+            found |= {name for name in given if isinstance(name, str) and name in inside}
+    return frozenset(found)
 
 
 def apart_note(apart: Collection[str], graph: Graph) -> tuple[Note, ...]:

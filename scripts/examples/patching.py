@@ -27,9 +27,10 @@ import backtrace_onnx as bt
 
 Array = npt.NDArray[Any]
 MODES = ("gradient", "attnlrp", "cp-lrp")
+EVERY = 3  # layers: every third one is patched
 BEGIN = "<|endoftext|>"
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Russia": "Moscow"}
-NAMES = (("Mary", "John"), ("Sarah", "Paul"), ("Anna", "Mark"))
+NAMES = (("Mary", "John"), ("Anna", "Mark"))
 GAVE = "When {} and {} went to the store, {} gave a drink to"
 
 
@@ -55,7 +56,7 @@ def layers(path: Path) -> dict[str, list[str]]:
             at = re.search(rf"layers\.(\d+){tail}$", scopes[-2] if len(scopes) > 1 else "")
             if at and node.op_type == op_type:
                 found[group][int(at[1])] = node.output[0]
-    return {group: [own[i] for i in sorted(own)] for group, own in found.items()}
+    return {group: [own[i] for i in sorted(own)[::EVERY]] for group, own in found.items()}
 
 
 class Pair:
@@ -117,7 +118,8 @@ def main() -> None:
         for layer, name in enumerate(own):
             for i, pair in enumerate(every):
                 real[group][i][layer] = pair.real(name, before[i])
-    print(f"{len(every)} pairs of prompts, {len(groups['MLP output'])} layers")
+            print(f"patched {group} {layer}", file=sys.stderr, flush=True)
+    print(f"{len(every)} pairs of prompts, {len(groups['MLP output'])} layers", flush=True)
     print("| mode | slopes of | residual stream | MLP output |\n|---|---|---|---|")
     for mode in MODES:
         for at in ("corrupt", "clean"):
