@@ -1,0 +1,131 @@
+"""SHAP values of exported trees against those that their own frameworks, and shap, tell."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import backtrace_onnx as bt
+from backtrace_onnx.exporters import from_sklearn
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skl2onnx")
+    from sklearn import ensemble
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+Array = npt.NDArray[Any]
+RNG = np.random.default_rng(0)
+X = RNG.standard_exponential((500, 5)).astype(np.float32)
+Y = X[:, 0] * (X[:, 1] > 1) + X[:, 2] ** 2 - X[:, 3]
+TWO, THREE = (Y > 0.5).astype(int), np.digitize(Y, [0.0, 1.5])
+ASKED = X[:40]
+
+
+def shap(model: Any, folder: Path, target: int | None = None, **how: Any) -> Array:
+    """What the exported file's columns add, [rows, columns]."""
+    path = folder / "model.onnx"
+    from_sklearn(model, X, path)
+    task = "regression" if target is None else "classification"
+    made = bt.explain(path, ASKED, mode="shap", task=task, target=target, **how)
+    total = made.ledger.total()
+    left = total.start - total.inputs - total.constants
+    np.testing.assert_allclose(left, 0, atol=1e-5)
+    return np.asarray(made.relevance["features"])
+
+
+def near(a: Array, b: Array) -> None:
+    np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["regression", "two", "three"])
+def test_lightgbm_tells_the_same(kind: str, tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    how = {"n_estimators": 12, "num_leaves": 9, "verbose": -1, "n_jobs": 1}
+    made, y = {
+        "regression": (lightgbm.LGBMRegressor, Y),
+        "two": (lightgbm.LGBMClassifier, TWO),
+        "three": (lightgbm.LGBMClassifier, THREE),
+    }[kind]
+    model = made(**how).fit(X, y)
+    wanted = model.booster_.predict(ASKED, pred_contrib=True, num_threads=1)
+    if kind == "three":
+        wanted = wanted.reshape(len(ASKED), 3, -1)
+        for target in range(3):
+            near(shap(model, tmp_path, target), wanted[:, target, :-1])
+        return
+    near(shap(model, tmp_path, 1 if kind == "two" else None), wanted[:, :-1])
+
+
+@pytest.mark.parametrize("kind", ["regression", "two", "three"])
+def test_xgboost_tells_the_same(kind: str, tmp_path: Path) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    made, y = {
+        "regression": (xgboost.XGBRegressor, Y),
+        "two": (xgboost.XGBClassifier, TWO),
+        "three": (xgboost.XGBClassifier, THREE),
+    }[kind]
+    model = made(n_estimators=12, max_depth=4, n_jobs=1).fit(X, y)
+    wanted = model.get_booster().predict(xgboost.DMatrix(ASKED), pred_contribs=True)
+    if kind == "three":
+        for target in range(3):
+            near(shap(model, tmp_path, target), wanted[:, target, :-1])
+        return
+    near(shap(model, tmp_path, 1 if kind == "two" else None), wanted[..., :-1])
+
+
+FORESTS = {
+    "forest": (ensemble.RandomForestRegressor(8, max_depth=6, random_state=0), Y),
+    "classes": (ensemble.RandomForestClassifier(8, max_depth=5, random_state=0), THREE),
+    "boosted": (ensemble.GradientBoostingRegressor(n_estimators=20, random_state=0), Y),
+}
+
+
+@pytest.mark.parametrize("name", FORESTS)
+@pytest.mark.parametrize("backed", [False, True])
+def test_shap_tells_the_same(name: str, backed: bool, tmp_path: Path) -> None:
+    package = pytest.importorskip("shap")
+    model, y = FORESTS[name]
+    model.fit(X, y)
+    rows = X[100:150]
+    explainer = package.TreeExplainer(model, rows if backed else None)
+    wanted = explainer.shap_values(ASKED, check_additivity=False)
+    how = {"background": rows} if backed else {}
+    if name != "classes":
+        near(shap(model, tmp_path, **how), wanted)
+        return
+    for target in range(3):
+        near(shap(model, tmp_path, target, **how), wanted[..., target])
+
+
+def test_a_scaler_before_the_trees_changes_nothing(tmp_path: Path) -> None:
+    trees = ensemble.GradientBoostingRegressor(n_estimators=20, random_state=0)
+    scaled = make_pipeline(StandardScaler(), trees).fit(X, Y)
+    background = X[:30]
+    near(
+        shap(scaled, tmp_path, background=background),
+        _alone(scaled, tmp_path, background),
+    )
+
+
+def _alone(scaled: Any, folder: Path, background: Array) -> Array:
+    """The trees by themselves, of columns that are scaled already."""
+    scaler, trees = scaled.named_steps.values()
+    path = folder / "trees.onnx"
+    moved = scaler.transform(X).astype(np.float32)
+    from_sklearn(trees, moved, path)
+    rows = scaler.transform(background).astype(np.float32)
+    made = bt.explain(path, moved[:40], mode="shap", task="regression", background=rows)
+    return np.asarray(made.relevance["features"])
