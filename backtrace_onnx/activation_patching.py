@@ -170,6 +170,8 @@ def patch(
 ) -> dict[str, Any]:
     """Run the model with tensors inside replaced (activation patching); its outputs by name.
 
+    Branches and loops that depend on the inputs stay as they run on `inputs`.
+
     Args:
         inputs: arrays, as `Explainer.explain` takes them.
         values: by tensor an array in its place, or a function that is given what the model

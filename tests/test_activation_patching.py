@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import shape_inference, utils
+from onnx import helper, shape_inference, utils
 
 import backtrace_onnx as bt
 from backtrace_onnx import Contrast, Explainer, RequestError
@@ -156,3 +156,42 @@ def test_totals_are_by_tensor_position_or_channel() -> None:
     made = bt.patching(Explainer(mlp()), CLEAN, CORRUPT, 1)
     with pytest.raises(RequestError, match="by tensor, position or channel, not 'head'"):
         made.totals("head")  # type: ignore[arg-type]
+
+
+def _branching() -> Any:
+    """h = x w; y = relu(h) v where sum(h) > 0, else tanh(h) v."""
+
+    def body(name: str, op_type: str) -> Any:
+        made = [helper.make_tensor_value_info(f"{name}_out", FLOAT, None)]
+        inner = node(op_type, ["h"], [f"{name}_out"], f"{name}_act")
+        return helper.make_graph([inner], name, [], made)
+
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"], "in"),
+        node("ReduceSum", ["h"], ["s"], "sum", keepdims=0),
+        node("Greater", ["s", "zero"], ["c"], "positive"),
+        node(
+            "If",
+            ["c"],
+            ["r"],
+            "if",
+            then_branch=body("then", "Relu"),
+            else_branch=body("else", "Tanh"),
+        ),
+        node("MatMul", ["r", "v"], ["y"], "out"),
+    ]
+    weights = {"w": normal(4, 5), "v": normal(5, 3, seed=1), "zero": np.float32(0)}
+    x, y = (FLOAT, ["n", 4]), (FLOAT, ["n", 3])
+    return model(nodes, {"x": x}, {"y": y}, weights)
+
+
+def test_branches_stay_as_they_ran_and_must_be_the_same() -> None:
+    explainer = Explainer(_branching())
+    h = CLEAN @ normal(4, 5)
+    branch = np.tanh if h.sum() <= 0 else lambda x: np.maximum(x, 0)
+    found = bt.patch(explainer, CLEAN, {"h": lambda own: -own})["y"]
+    np.testing.assert_allclose(found, branch(-h) @ normal(5, 3, seed=1), rtol=1e-4, atol=1e-5)
+    made = bt.patching(explainer, CLEAN, 1.1 * CLEAN, 0)
+    assert made.scores.keys() >= {"h", "r"}
+    with pytest.raises(RequestError, match="take other branches of the model's control flow"):
+        bt.patching(explainer, CLEAN, -CLEAN, 0)
