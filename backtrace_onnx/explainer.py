@@ -263,9 +263,9 @@ class Explainer(OpenedModel):
             sidecar: a `Sidecar`, or its path, for modes that read there between which numbers a
                 picture lies ("box").
             through: parts of tensors that relevance passes, as in `explain`; constants of the file.
-            baseline: of a mode that compares: a number, an array, or these by input, broadcast to
-                the inputs; constants of the file. Default: an input `baseline/x` for each input x
-                that holds floats, zeros where it is left out.
+            baseline: of deeplift and integrated_gradients: a number, an array, or these by input,
+                broadcast to the inputs; constants of the file. Default: an input `baseline/x` for
+                each input x that holds floats, zeros where it is left out.
             background: samples for mode "shap", an array or a table; constants of the file.
 
         Raises:

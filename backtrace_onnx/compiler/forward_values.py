@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import TensorProto
@@ -43,3 +43,15 @@ class Symbols:
 
     def release(self, names: Sequence[str]) -> None:
         """Does nothing: a file's tensors take no memory while it is written."""
+
+
+class RenamedSymbols(Symbols):
+    """Values of another run of the model, in which tensors are called otherwise."""
+
+    def __init__(self, ops: EmitOps, graph: Graph, names: Mapping[str, str]) -> None:
+        super().__init__(ops, graph)
+        self._names = names
+
+    def symbol(self, name: str) -> Symbol:
+        """The tensor as it is called in that run."""
+        return super().symbol(self._names.get(name, name))

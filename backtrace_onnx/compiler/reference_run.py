@@ -13,12 +13,13 @@ from onnx import helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.forward_values import RenamedSymbols
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.model.topology import captured, renamed
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.ops.walks import IntegratedGradients
 
 Array = npt.NDArray[Any]
 BASELINE = "baseline/"
@@ -68,10 +69,13 @@ class Baselines:
 
 def compiled_baselines(method: Method, given: Any, graph: Graph) -> Baselines | None:
     """What a file of a method compares with. Raises RequestError where it compares with nothing."""
-    if method.compares:
+    if method.compares or isinstance(method.walks, IntegratedGradients):
         return Baselines.of(given, graph)
     if given is not None:
-        raise RequestError(f"mode {method.name!r} compiles without a baseline; deeplift takes one")
+        raise RequestError(
+            f"mode {method.name!r} compiles without a baseline; deeplift and integrated_gradients "
+            "have one"
+        )
     return None
 
 
@@ -137,7 +141,7 @@ class ReferenceRun:
             copy = renamed(node, names)
             copy.name = _RUN + node.name
             ops.nodes.append(copy)
-        self.values = _Renamed(ops, graph, names)
+        self.values = RenamedSymbols(ops, graph, names)
 
     def _compared(self, name: str, baselines: Baselines) -> str:
         """The baseline of an input, spread over the batch; returns its name."""
@@ -155,17 +159,6 @@ class ReferenceRun:
         if self._taken(name):
             raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
         return name
-
-
-class _Renamed(Symbols):
-    """Values of the run, which are called otherwise where they are others."""
-
-    def __init__(self, ops: EmitOps, graph: Graph, names: Mapping[str, str]) -> None:
-        super().__init__(ops, graph)
-        self._names = names
-
-    def symbol(self, name: str) -> Symbol:
-        return super().symbol(self._names.get(name, name))
 
 
 __all__ = ["BASELINE", "Baselines", "ReferenceRun", "compiled_baselines"]

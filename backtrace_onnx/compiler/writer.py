@@ -14,17 +14,20 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
+from backtrace_onnx.compiler.line_writer import STEPS, LineWriter
 from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.ops.walks import IntegratedGradients
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.lines import PairedValues
+from backtrace_onnx.propagation.lines import PairedValues, before
 from backtrace_onnx.propagation.node_step import NodeStep, Values
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import propagate
@@ -92,7 +95,7 @@ def build(
     found = find_reached("tensors", wanted, whole, question.output)
     axes = axes or find_axes(plan.graph, question.output, question.axes)
     writer = _Writer(writable.model, plan, question, target, axes, single, ledger)
-    if question.method.compares:
+    if question.method.compares or question.method.walks is not None:
         writer.compare(baselines or Baselines.of(None, plan.graph))
     if question.background is not None:
         writer.set_background(question.background)
@@ -170,6 +173,7 @@ class _Writer:
         with self.ops.scope("start"):
             start = self.start.write()
         method, site = question.method, self.start.site
+        line = self._line(tensors)
         with self.ops.scope("start"):
             begun = site.begun(self.ops, self.walked, self.samples, start)
         self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
@@ -178,7 +182,7 @@ class _Writer:
             {question.output: start},
             ops=self.ops,
             method=method,
-            values=self.walked,
+            values=self.walked if line is None else line.values,
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
             enter=self._enter,
@@ -186,8 +190,9 @@ class _Writer:
             through=question.through,
             enter_cut=self.books.enter_cut,
         )
+        reported = walked.reported(method) if line is None else line.close(walked.carried)
         for tensor, source in representative.items():
-            self._return(tensor, walked.reported(method).get(source))
+            self._return(tensor, reported.get(source))
             if self.ledger and tensor == source and source in walked.slopes:
                 self.sloped.append(tensor)
                 self._output(f"slope/{tensor}", walked.slopes[source][0], tensor)
@@ -197,6 +202,19 @@ class _Writer:
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
+
+    def _line(self, tensors: Sequence[str]) -> LineWriter | None:
+        """What writes the points of a line, for the method that takes a mean over them."""
+        method, walks = self.question.method, self.question.method.walks
+        if not isinstance(walks, IntegratedGradients):
+            return None
+        if others := set(tensors) - set(self.plan.graph.inputs):
+            raise RequestError(
+                f"mode {method.name!r} tells of the inputs only, not of {', '.join(sorted(others))}"
+            )
+        runs = (self.values, before(self.walked))
+        how = (walks.steps or STEPS, method.name)
+        return LineWriter(self.ops, self.model.proto, self.plan.graph, *runs, *how)
 
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""

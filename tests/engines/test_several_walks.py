@@ -332,9 +332,17 @@ def test_gradcam_names_the_tensors_it_can_be_asked_at() -> None:
         Explainer(_convnet()).explain(PICTURES, mode="gradcam(tensor=g)")
 
 
-def test_no_file_is_compiled_of_several_walks(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="several walks"):
-        Explainer(mlp()).compile(tmp_path / "made.onnx", mode="integrated_gradients")
+@pytest.mark.parametrize(
+    ("mode", "instead"),
+    [
+        ("smoothgrad", "compile mode gradient"),
+        ("expected_gradients", "compile mode integrated_gradients"),
+        ("gradcam", "the map is relu"),
+    ],
+)
+def test_walks_that_no_file_makes_and_what_does(mode: str, instead: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=f"several walks.*{instead}"):
+        Explainer(mlp()).compile(tmp_path / "made.onnx", mode=mode)
 
 
 def test_what_stays_unassigned_is_told() -> None:
