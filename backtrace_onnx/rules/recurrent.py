@@ -12,7 +12,7 @@ from backtrace_onnx.rules.registry import lookup, rule
 from backtrace_onnx.structures.activations import Activation, activations
 from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.cells import Cell
-from backtrace_onnx.structures.equations import Writer
+from backtrace_onnx.structures.equation_writer import Writer
 from backtrace_onnx.structures.gru import GRU
 from backtrace_onnx.structures.lstm import LSTM
 from backtrace_onnx.structures.recurrent import Recurrent

@@ -8,7 +8,7 @@ from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.structures.arithmetic import Product
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.structures.cell_sharing import CellSharing, Fixed, Sent, State, Values
-from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation, Equations
+from backtrace_onnx.structures.equations import BEFORE, MEMORY, WEIGHTS, Equation, Equations
 from backtrace_onnx.structures.moves import Parted
 from backtrace_onnx.structures.sums import Terms
 
@@ -41,7 +41,7 @@ class StepBack:
         self.carriers = carriers(equations, data, fixed)
         self._found: dict[str, list[Channels]] = {}
 
-    def sent(self, r: Mapping[str, Channels], peepholes: bool) -> Sent:
+    def sent(self, r: Mapping[str, Channels]) -> Sent:
         """What the step sends of the relevance `r` of the states after it, by state."""
         for name, channels in r.items():
             self._found[self.equations.ends[name]] = [channels]
@@ -56,7 +56,7 @@ class StepBack:
         assert x is not None
         # Pieces arrive from the last of the nodes that read a state to the first.
         h, c = (self._sum(self._found.get(name, ())[::-1]) for name in (BEFORE, MEMORY))
-        seen = self._beside([self._of(p) for p in ("p_i", "p_o", "p_f")]) if peepholes else None
+        seen = {name: found for name in WEIGHTS if (found := self._of(name)) is not None}
         return Sent(x, state, h, c, inner[0] if inner else None, seen)
 
     def _of(self, name: str) -> Channels | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from backtrace_onnx.ops.policy import Policy
@@ -30,7 +31,7 @@ class Sent(NamedTuple):
         state: to the product with the state before, all gates side by side; None: none.
         h, c: to the states before on other ways; None: none.
         inner: to a second product with the state (GRU); None: there is none.
-        peephole: to the peephole weights of i, o, f side by side; None: none.
+        peepholes: to the peephole weights, by name, unsummed.
     """
 
     x: Channels
@@ -38,7 +39,7 @@ class Sent(NamedTuple):
     h: Channels | None = None
     c: Channels | None = None
     inner: Channels | None = None
-    peephole: Channels | None = None
+    peepholes: Mapping[str, Channels] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

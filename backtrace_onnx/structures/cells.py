@@ -26,7 +26,8 @@ from backtrace_onnx.structures.cell_sharing import (
     Values,
     product_masses,
 )
-from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation, Equations, Writer
+from backtrace_onnx.structures.equation_writer import Writer
+from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation, Equations
 
 UNWRITTEN = Equations((), {}, {})
 
@@ -125,7 +126,7 @@ class Cell:
     ) -> Sent:
         """How relevance `r` of the states after a step, by name, leaves the step."""
         step = StepBack(s, self.equations, key, v, self.states(v, o, s.ops), o.data, fixed)
-        return step.sent(r, "p" in o.data)
+        return step.sent(r)
 
     def states(self, v: Values, o: Operands, ops: Ops) -> tuple[State, ...]:
         """The products with the state before, the one that `Sent.state` goes to first."""

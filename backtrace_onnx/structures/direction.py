@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step
+from backtrace_onnx.structures.base import Channels, Step
+from backtrace_onnx.structures.cell_member import MemberStep, View
+from backtrace_onnx.structures.cell_pieces import INPUT, B, C, H, P, R, X, laid, merged
 from backtrace_onnx.structures.cell_sharing import (
     NONE_FIXED,
     CellSharing,
@@ -20,9 +22,9 @@ from backtrace_onnx.structures.cell_sharing import (
 )
 from backtrace_onnx.structures.cell_steps import CellSteps, grouped
 from backtrace_onnx.structures.cells import Cell, Operands
-from backtrace_onnx.structures.products import CellProduct
+from backtrace_onnx.structures.equations import BEFORE, MEMORY, Equation
 
-X, W, R, B, _, H, C, P = range(8)
+JOINED = "joined bias"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Direction:
         fixed = self._fixed(o)
         whole = Segment(after, v, o, fixed)
         found = [self._sent(part) for part in (self._cut(whole) if fixed else [whole])]
-        pieces = self._merged(found)
+        pieces = merged(self.ops, found)
+        if X in pieces:
+            pieces[X] = [self._turned(x) for x in pieces[X]]
         for name, i in (("h", H), ("c", C)):
             if i in self.node.takes:
                 pieces[i] = pieces.pop(f"first {name}") if fixed else begun[name]
@@ -183,7 +187,7 @@ class Direction:
             return r or []
         begun = self.ops.Gather(valid, ints(0), axis=0)
         rows = self._arriving([self.ops.Unsqueeze(x, ints(0)) for x in r], begun)
-        return self._row(rows)
+        return [self.ops.Squeeze(x, ints(0)) for x in rows]
 
     # What the walk found, sent on -------------------------------------------------------------
 
@@ -210,59 +214,28 @@ class Direction:
     def _sent(self, s: Segment) -> dict[Any, Channels]:
         """Pieces of the steps of a segment."""
         sent = self.cell.back(self.sharing, self.key, s.r, s.v, s.o, s.fixed)
-        first = self._to_starts(sent, s) if s.fixed else {}
-        return {**first, **self._to_input(sent, s), **self._to_state(sent, s)}
-
-    def _to_starts(self, sent: Sent, s: Segment) -> dict[Any, Channels]:
-        """What the states before the first step are sent."""
-        found: dict[Any, Channels] = {}
-        if sent.state is not None and "h" not in s.fixed:
-            pulled = self.sharing.pull(
-                self.key, sent.state, self.cell.states(s.v, s.o, self.ops)[0]
-            )
-            found["first h"] = self._row(self.sharing.plus(pulled, sent.h))
-        if sent.c is not None and "c" not in s.fixed:
-            found["first c"] = self._row(sent.c)
-        return found
-
-    def _row(self, r: Channels) -> Channels:
-        return [self.ops.Squeeze(x, ints(0)) for x in r]
-
-    def _to_input(self, sent: Sent, s: Segment) -> dict[str, Channels]:
-        """What the sequence, its weights and their bias are sent."""
-        takes = (X in self.node.takes, W in self.node.takes, B in self.node.takes)
-        bias = self._joined_bias(s) if "joined" in s.fixed else s.o.wb
-        (z,) = self.cell.equations.products[0].node.outputs
-        pieces = self._product("input", sent.x, (s.o.x, s.o.w, bias, s.v[z]), takes, s)
-        return {name: pieces[i] for i, name in enumerate(("x", "w", "wb")) if i in pieces}
-
-    def _to_state(self, sent: Sent, s: Segment) -> dict[str, Channels]:
-        """What the state's weights and their bias are sent; constant ones are booked."""
-        found: dict[str, list[Channels]] = {"r": [], "rb": []}
-        for k, (r, state) in enumerate(
-            zip((sent.state, sent.inner), self.cell.states(s.v, s.o, self.ops), strict=False)
-        ):
-            if r is None:
-                continue
-            if not self.node.takes & {R, B}:
+        found: dict[str, Channels] = {}
+        states = self.cell.states(s.v, s.o, self.ops)
+        of_products = zip((sent.x, sent.state, sent.inner), (None, *states), strict=False)
+        for member, (r, state) in zip(self.cell.equations.products, of_products, strict=True):
+            if r is not None and (state is None or self.node.takes & {R, B}):
+                found |= self._product(member, r, s)
+            elif r is not None and state is not None:
                 self._absorb(r, state)
-                continue
-            takes = (k > 0 or "h" not in s.fixed, R in self.node.takes, B in self.node.takes)
-            parts = (state.x, state.weight, state.bias, state.z)
-            pieces = self._product(f"state{k}", r, parts, takes, s)
-            for i, name in ((1, "r"), (2, "rb")):
-                if i in pieces:
-                    found[name].append(pieces[i])
-        made = {name: self._below(parts) for name, parts in found.items() if parts}
-        return {**made, **({} if sent.peephole is None else {"p": self._summed(sent.peephole)})}
+        found |= {name: r for name, r in sent.peepholes.items() if "p" in s.o.data}
+        found |= self._to_starts(sent, s) if s.fixed else {}
+        return laid(self.ops, found, self.node.states if s.fixed else ())
 
-    def _summed(self, r: Channels) -> Channels:
-        """Summed over steps and batch."""
-        return [self.ops.ReduceSum(x, ints(0, 1), keepdims=0) for x in r]
-
-    def _below(self, parts: Sequence[Channels]) -> Channels:
-        """Rows of weights one below the other, by channel."""
-        return [self.ops.Concat(*rows, axis=0) for rows in zip(*parts, strict=True)]
+    def _to_starts(self, sent: Sent, s: Segment) -> dict[str, Channels]:
+        """What the states before the first step are sent."""
+        found: dict[str, Channels] = {}
+        if sent.state is not None and "h" not in s.fixed:
+            state = self.cell.states(s.v, s.o, self.ops)[0]
+            pulled = self.sharing.pull(self.key, sent.state, state)
+            found[BEFORE] = self.sharing.plus(pulled, sent.h)
+        if sent.c is not None and "c" not in s.fixed:
+            found[MEMORY] = sent.c
+        return found
 
     def _absorb(self, r: Channels, state: State) -> None:
         """Book what the bias of a product with constants absorbs."""
@@ -270,41 +243,26 @@ class Direction:
             masses = (state.p, state.n, state.bias)
             self._book(self.ops.share(self.policy, *masses, r, None, self.axis).to_bias)
 
-    def _product(
-        self,
-        name: str,
-        r: Channels,
-        parts: tuple[Value, Value, Value, Value],
-        takes: tuple[bool, bool, bool],
-        s: Segment,
-    ) -> Pieces:
-        key = f"{self.key}/{name}/{sorted(s.fixed)}"
-        steady = name == "input" and "joined" in s.fixed
-        gate = self.cell.saturation if steady and self.policy.gated else None
-        return CellProduct(self.node.step, key, r, *parts, takes, self.axis, steady, gate).sent()
+    def _product(self, member: Equation, r: Channels, s: Segment) -> dict[str, Channels]:
+        """What a product with weights sends to what it reads, by entry."""
+        ops, node, equations = self.ops, self.node, self.cell.equations
+        values = {**self.cell.weights(ops, s.o), **s.v, "x": s.o.x}
+        gate, first = None, member is equations.products[0]
+        if first and "joined" in s.fixed:
+            values[JOINED] = self._joined_bias(s)
+            inputs = (*member.node.inputs[:2], JOINED)
+            member = replace(member, node=replace(member.node, inputs=inputs))
+            gate = self.cell.saturation if self.policy.gated else None
+        entries = {name for name, i in INPUT.items() if i in node.takes}
+        entries |= {BEFORE} if "h" not in s.fixed else set()
+        carriers, name = equations.behind(*entries), f"{sorted(s.fixed)}/"
+        method = node.step.method
+        view = View(ops, equations, method, values, carriers, name, self.axis, node.step)
+        step = MemberStep(view, member, [r], gate)
+        pieces = member.structure.propagate(cast(Step, step))
+        return {step.node.inputs[i]: sent for i, sent in pieces.items()}
 
     def _joined_bias(self, s: Segment) -> Value:
         """Bias of the input's product, with the fixed product with the state in it."""
         state = self.cell.constant(self.sharing, s.v, s.o, s.fixed)
         return state if s.o.wb is None else self.ops.Add(state, s.o.wb)
-
-    def _merged(self, found: Sequence[Mapping[str, Channels]]) -> dict[Any, Channels]:
-        """Pieces of all segments, by input: steps one after another, all else summed."""
-        ops = self.ops
-        each = {
-            name: list(zip(*(part[name] for part in found if name in part), strict=True))
-            for name in dict.fromkeys(name for part in found for name in part)
-        }
-        pieces: dict[Any, Channels] = {}
-        if "x" in each:
-            steps = [x[0] if len(x) == 1 else ops.Concat(*x, axis=0) for x in each["x"]]
-            pieces[X] = [self._turned(x) for x in steps]
-        summed = {name: [ops.sum(x) for x in each[name]] for name in each if name != "x"}
-        pieces.update({i: summed[name] for name, i in (("w", W), ("r", R)) if name in summed})
-        if "wb" in summed or "rb" in summed:
-            pieces[B] = [
-                ops.Concat(*x, axis=0) for x in zip(summed["wb"], summed["rb"], strict=True)
-            ]
-        if "p" in summed:
-            pieces[P] = summed["p"]
-        return {**pieces, **{name: summed[name] for name in summed if name.startswith("first")}}

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
 from backtrace_onnx.structures.cells import Cell, Operands
-from backtrace_onnx.structures.equations import BEFORE, Writer
+from backtrace_onnx.structures.equation_writer import Writer
+from backtrace_onnx.structures.equations import BEFORE
 
 
 @dataclass(frozen=True)

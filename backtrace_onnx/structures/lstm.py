@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from backtrace_onnx.structures.cells import Cell, Operands
-from backtrace_onnx.structures.equations import BEFORE, MEMORY, Writer
+from backtrace_onnx.structures.equation_writer import Writer
+from backtrace_onnx.structures.equations import BEFORE, MEMORY
 
 
 @dataclass(frozen=True)

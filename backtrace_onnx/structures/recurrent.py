@@ -10,9 +10,10 @@ import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Value, ints
 from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.cell_pieces import B, C, H, P, R, W, X
 from backtrace_onnx.structures.cell_slopes import SlopeDirection
 from backtrace_onnx.structures.cells import Cell
-from backtrace_onnx.structures.direction import B, C, Direction, DirectionInputs, H, P, R, W, X
+from backtrace_onnx.structures.direction import Direction, DirectionInputs
 
 LENGTHS = 4
 Y, Y_H, Y_C = range(3)

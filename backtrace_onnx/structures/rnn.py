@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from backtrace_onnx.ops.gates import GATES, Gate
 from backtrace_onnx.structures.cells import Cell
-from backtrace_onnx.structures.equations import BEFORE, Writer
+from backtrace_onnx.structures.equation_writer import Writer
+from backtrace_onnx.structures.equations import BEFORE
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def test_alone(op: str) -> None:
 DATA = [
     ("LSTM", "wrb", {}),
     ("LSTM", "wrbp", {"peepholes": True, "states": "hc"}),
+    ("LSTM", "p", {"peepholes": True, "attributes": {"input_forget": 1}}),
     ("LSTM", "b", {"states": "h"}),
     ("GRU", "wrb", {"states": "h"}),
     ("GRU", "wr", {"attributes": AFTER}),
