@@ -201,8 +201,8 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 @click.option(
     "--baseline",
     metavar="zeros|NUMBER|FILE.npy",
-    help="What mode deeplift compares with, always; default: an input of the file, zeros where it "
-    "is left out.",
+    help="What deeplift and integrated_gradients compare with, always; default: an input of the "
+    "file, zeros where it is left out.",
 )
 @click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
 @click.option(

@@ -251,10 +251,9 @@ class Explainer(OpenedModel):
             tensors: those whose relevance is returned; default: the inputs. As in `explain`, where
                 slopes travel one inside of what is read as one is read apart.
             target: "optional" as above; "required": an input that must be given; "several": an
-                input `targets` [targets, ...] must be, whose rows are each as `target`, with 1 or
-                all samples, and relevance has a first axis of targets; None: no such
-                input, the file explains what `explain` does without a target; or an index, or one
-                per axis, that it explains always. Only "optional" makes onnxruntime warn.
+                input `targets` [targets, ...], rows like `target` of 1 or all samples, and a first
+                axis of targets in relevance; None: no such input, what `explain` does without one;
+                or an index, or one per axis. Only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,
                 shaped like the output; in modes with two channels `start_negative` too. Or
                 "probability", as in `explain`.
@@ -291,10 +290,7 @@ class Explainer(OpenedModel):
         asked = replace(
             asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)
         )
-        rows = None
-        if background is not None:
-            given = read_inputs(background, model.graph, None, sidecar)
-            rows = model.read(given.filled.feeds)[1]
+        rows = None if background is None else self._rows(background, model, sidecar)
         asked = of_one_walk(prepared, asked, rows, start)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
         compared = compiled_baselines(question.method, baseline, model.graph)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
 
+import numpy.typing as npt
+
 from backtrace_onnx import rules
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.engines.prepared_model import open_model
+from backtrace_onnx.engines.prepared_model import PreparedModel, open_model
 from backtrace_onnx.engines.running import Engine, check_choices
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Written
+from backtrace_onnx.inputs.given_inputs import read_inputs
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers
@@ -70,6 +73,10 @@ class OpenedModel:
     @cached_property
     def _written(self) -> Written:
         return Written(self._loaded.proto)
+
+    def _rows(self, given: Any, model: PreparedModel, sidecar: Any) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of a background, by input of the model for all inputs."""
+        return model.read(read_inputs(given, model.graph, None, sidecar).filled.feeds)[1]
 
     def support(self) -> list[Support]:
         """A row per node that relevance may meet, in the model's order."""

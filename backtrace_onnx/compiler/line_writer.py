@@ -15,7 +15,11 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.ids import find_ids
 from backtrace_onnx.model.topology import captured, renamed
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.ops.walks import IntegratedGradients
+from backtrace_onnx.propagation.lines import before
+from backtrace_onnx.propagation.node_step import Values
 from backtrace_onnx.structures.base import Channels
 
 STEPS = 32
@@ -58,6 +62,35 @@ class LineWriter:
             copy.name = _RUN + node.name
             ops.nodes.append(copy)
         self.values = RenamedSymbols(ops, graph, names)
+
+    @classmethod
+    def of(
+        cls,
+        method: Method,
+        ops: EmitOps,
+        proto: onnx.ModelProto,
+        graph: Graph,
+        values: Symbols,
+        both: Values,
+        tensors: Sequence[str],
+    ) -> LineWriter | None:
+        """What writes the points of a line, for the method that takes a mean over them.
+
+        Args:
+            both: the values, with those at the baseline.
+            tensors: those whose relevance is wanted.
+
+        Raises RequestError where these are no inputs.
+        """
+        walks = method.walks
+        if not isinstance(walks, IntegratedGradients):
+            return None
+        if others := set(tensors) - set(graph.inputs):
+            raise RequestError(
+                f"mode {method.name!r} tells of the inputs only, not of {', '.join(sorted(others))}"
+            )
+        how = (before(both), walks.steps or STEPS, method.name)
+        return cls(ops, proto, graph, values, *how)
 
     def _point(self, name: str, before: Symbols) -> str:
         ops = self._ops

@@ -14,20 +14,18 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
-from backtrace_onnx.compiler.line_writer import STEPS, LineWriter
+from backtrace_onnx.compiler.line_writer import LineWriter
 from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
-from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
 from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
-from backtrace_onnx.ops.walks import IntegratedGradients
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.lines import PairedValues, before
+from backtrace_onnx.propagation.lines import PairedValues
 from backtrace_onnx.propagation.node_step import NodeStep, Values
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import propagate
@@ -173,7 +171,8 @@ class _Writer:
         with self.ops.scope("start"):
             start = self.start.write()
         method, site = question.method, self.start.site
-        line = self._line(tensors)
+        runs = (self.model.proto, graph, self.values, self.walked)
+        line = LineWriter.of(method, self.ops, *runs, tensors)
         with self.ops.scope("start"):
             begun = site.begun(self.ops, self.walked, self.samples, start)
         self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
@@ -202,19 +201,6 @@ class _Writer:
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
-
-    def _line(self, tensors: Sequence[str]) -> LineWriter | None:
-        """What writes the points of a line, for the method that takes a mean over them."""
-        method, walks = self.question.method, self.question.method.walks
-        if not isinstance(walks, IntegratedGradients):
-            return None
-        if others := set(tensors) - set(self.plan.graph.inputs):
-            raise RequestError(
-                f"mode {method.name!r} tells of the inputs only, not of {', '.join(sorted(others))}"
-            )
-        runs = (self.values, before(self.walked))
-        how = (walks.steps or STEPS, method.name)
-        return LineWriter(self.ops, self.model.proto, self.plan.graph, *runs, *how)
 
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""
