@@ -100,7 +100,7 @@ class SlopeStep(NodeStep):
         """Relevance of the outputs: values times slopes."""
         structure = self._plan.structures.get(self.node.name)
         if structure is not None and structure.bare and (r := self.outgoing[structure.scores]):
-            scores = structure.raw_scores(self)
+            scores = structure.compared_scores(self)
             worth: list[Channels | None] = [None] * len(self.outgoing)
             worth[structure.scores] = [self.ops.Mul(scores, m) for m in r]
             return worth

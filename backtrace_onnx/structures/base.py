@@ -186,6 +186,10 @@ class Structure:
         """Values of the units, before the operator's own softmax or sigmoid (`squashes`)."""
         raise NotImplementedError
 
+    def compared_scores(self, step: Step) -> Value:
+        """The same, less those of the reference where the method compares."""
+        return self.raw_scores(step)
+
     def propagate(self, step: Step) -> Pieces:
         """What each input is sent, by its index, of the relevance that the outputs received.
 

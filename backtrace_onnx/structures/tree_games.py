@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,17 +37,16 @@ class TreeGames:
         return self._games
 
     def shared(
-        self, step: Step, paths: Paths, x: Value, m: Value, units: int
+        self, step: Step, paths: Paths, x: Value, before: Value | None, m: Value, units: int
     ) -> tuple[Value, Floats]:
         """Shapley values [samples, used features] of the units' answers times m[samples, units],
         and what trees are expected to answer, float64[units]; zeros where there is a reference.
 
         Args:
             paths: the forest's, with the answers that count.
-            x: rows as they are compared.
+            x, before: rows, and those of a background or reference, as they are compared.
         """
         games, how = self.of(paths), step.method.trees
-        before = None if how == "visits" else step.exact_before(0)
         if how == "recounted":
             counts = count_reached(games, _rows(before), len(paths.leaves))
             games, before = with_counts(games, self._forest, paths, counts, self._who), None
@@ -56,12 +57,10 @@ class TreeGames:
         return made, np.zeros(units) if paired else _expected(games, paths, before, units)
 
 
-def _rows(x: Value) -> npt.NDArray[np.float64]:
-    """A background: rows, whatever their type."""
+def _rows(x: Value | None) -> npt.NDArray[Any]:
+    """A background's rows [rows, features]."""
     array = np.asarray(x)
-    return (
-        array.reshape(-1, array.shape[-1]) if array.dtype.kind == "f" else array.astype(np.float32)
-    )
+    return array.reshape(-1, array.shape[-1])
 
 
 def _expected(games: Games, paths: Paths, before: Value | None, units: int) -> Floats:

@@ -101,6 +101,12 @@ class Trees(Structure):
         changes, bias = self._changes(step)
         return step.ops.Add(step.ops.ReduceSum(changes, ints(1), keepdims=0), bias)
 
+    def compared_scores(self, step: Step) -> Value:
+        scores = self.raw_scores(step)
+        if not step.method.compares:
+            return scores
+        return step.ops.Sub(scores, self._answers(step, step.exact_before(0), "/before"))
+
     def refuses(self, method: Method) -> str | None:
         if method.trees == "refused":
             return "knows no slope of it; modes shap, paths, default and contrastive explain it"
@@ -132,7 +138,10 @@ class Trees(Structure):
             made, features = step.ops.ReduceSum(each, ints(2), keepdims=0), self.paths.features
         else:
             x, units = self._row(step.exact(0), step.ops), len(self.base)
-            made, expected = self.games.shared(step, self.paths, x, m, units)
+            before = None
+            if step.method.trees != "visits":
+                before = self._background(step.exact_before(0), step.ops)
+            made, expected = self.games.shared(step, self.paths, x, before, m, units)
             bias = (expected + self.base).astype(step.ops.dtype)
             features = self.games.of(self.paths).features
         axis = step.sample_axis(step.node.outputs[self.scores])
@@ -164,6 +173,12 @@ class Trees(Structure):
         )
         sums = ops.path_sums(leaves, *tables, paths.targets, None, (1, len(self.base)))
         return ops.Add(ops.Squeeze(sums, ints(1)), self.base.astype(ops.dtype))
+
+    def _background(self, x: Value, ops: Ops) -> Value:
+        """Rows of a background, or references, as they are compared."""
+        if self.whole and isinstance(x, np.ndarray):
+            return x.astype(np.float32)
+        return self._row(x, ops)
 
     def _row(self, x: Value, ops: Ops) -> Value:
         """Inputs as they are compared."""

@@ -464,3 +464,33 @@ def test_a_table_that_is_too_large_for_a_file_is_refused(tmp_path: Path) -> None
     proto = ensemble("TreeEnsembleRegressor", listed([tree], "target") | {"n_targets": 1}, 20)
     with pytest.raises(CompileError, match=r"node 'trees'.*up to 20 features"):
         Explainer(proto).compile(tmp_path / "file.onnx", mode="shap", task="regression")
+
+
+def test_the_books_of_deeplift_close_where_the_operator_makes_probabilities(tmp_path: Path) -> None:
+    trees = [*forest(2, [0], "p"), *forest(2, [1], "q"), *forest(2, [2], "r")]
+    attributes = listed(trees, "class") | {"classlabels_int64s": [0, 1, 2]}
+    for kind, transform in ((TensorProto.INT64, "NONE"), (TensorProto.FLOAT, "SOFTMAX")):
+        given = attributes | {"post_transform": transform}
+        proto = ensemble("TreeEnsembleClassifier", given, FEATURES, x=kind)
+        x = np.round(inputs(ROWS, "books", missing=0) * 2)
+        x = x.astype(np.int64 if kind == TensorProto.INT64 else np.float32)
+        explainer, how = Explainer(proto), {"target": 1, "baseline": x[:1]}
+        made = explainer.explain(x, mode="deeplift", **how)
+        total = made.ledger.total()
+        np.testing.assert_allclose(total.start, total.inputs, atol=1e-5)
+        np.testing.assert_allclose(total.unassigned, 0, atol=1e-5)
+        explainer.compile(tmp_path / "f.onnx", mode="deeplift", task="classification", **how)
+        session = ort.InferenceSession(tmp_path / "f.onnx")
+        (relevance,) = session.run(["relevance/x"], {"x": x})
+        np.testing.assert_allclose(relevance, made.relevance["x"], atol=1e-5)
+
+
+def test_all_targets_are_what_each_is() -> None:
+    trees = [*forest(2, [0], "p"), *forest(2, [1], "q")]
+    visited(trees, generator("all"))
+    attributes = listed(trees, "class") | {"classlabels_int64s": [0, 1, 2]}
+    explainer = Explainer(ensemble("TreeEnsembleClassifier", attributes, FEATURES))
+    x = inputs(ROWS, "all")
+    for target, made in enumerate(explainer.explain(x, mode="shap", targets="all")):
+        alone = explainer.explain(x, mode="shap", target=target)
+        assert np.array_equal(made.relevance["x"], alone.relevance["x"])
