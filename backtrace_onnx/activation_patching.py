@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.explanation import Explanation
 
 Array = npt.NDArray[Any]
-Side = Literal["corrupt", "clean"]
+Side = Literal["corrupt", "clean", "both"]
 Axes = tuple[int | None, int | None, tuple[int, ...]]
 """Of a tensor: the axis of its samples, that of its channels, and those of its positions."""
 
@@ -65,8 +65,8 @@ class Patching:
         scores: by tensor, shaped like it: (clean - corrupt) times slope; their sum over any part of
             a tensor estimates what patching that part moves the metric by, from corrupt to clean.
         clean, corrupt: the metric of both runs, float64[samples].
-        at: the run whose slopes were taken.
-        explanation: the explanation that holds these.
+        at: the run whose slopes were taken, or both.
+        explanation: the explanation that holds these; of the corrupt run where both were.
         axes: where samples, channels and positions of the tensors lie, where known.
     """
 
@@ -120,7 +120,8 @@ def patching(
 
     With the slopes of the corrupt run (`at`) that is the first-order estimate of the corrupt run's
     metric where the tensor has its clean values, less that where it has its own; with those of the
-    clean run, of the clean run's metric less that where the tensor has its corrupt values.
+    clean run, of the clean run's metric less that where the tensor has its corrupt values. The mean
+    of both ("both") is of second order in what all tensors differ by together.
 
     Args:
         clean, corrupt: inputs of the same shapes, as `Explainer.explain` takes them.
@@ -129,40 +130,51 @@ def patching(
         mode: one of a single walk that carries slopes; "gradient" is attribution patching,
             "attnlrp" RelP.
         tensors: their names; default: all that have a slope.
-        at: the run whose slopes are taken.
+        at: the run whose slopes are taken, or "both": their mean.
         options: others of `explain`: task, output, tokenizer ...
 
     Raises:
         RequestError: the mode has no slopes, or the two runs do not correspond entry by entry.
         InputError: an input does not fit the model.
     """
+    _check(mode, at)
+    keep = "all" if tensors is None else list(tensors)
+    asked = {**options, **_asked(metric), "mode": mode}
+    runs = {"clean": clean, "corrupt": corrupt}
+    made = {
+        side: explainer.explain(x, keep=keep if at in (side, "both") else "inputs", **asked)
+        for side, x in runs.items()
+    }
+    sides = [side for side in ("corrupt", "clean") if at in (side, "both")]
+    chosen = made[sides[0]]
+    names = [name for name in chosen.slopes if tensors is None or name in tensors]
+    graph = explainer._model.read(dict(chosen.inputs))[0].graphs.nodes
+    names = [name for name in names if graph.type(name).is_float]
+    found = _both(explainer, made, names)
+
+    def score(name: str) -> Array:
+        moved = np.subtract(found["clean"][name], found["corrupt"][name], dtype=np.float64)
+        slopes = [made[side].slopes[name] for side in sides]
+        return np.asarray(moved * np.mean(slopes, 0, np.float64))
+
+    scores = {name: score(name) for name in names}
+    first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
+    axes = {name: _axes(graph, chosen.output, name) for name in names}
+    return Patching(scores, first, last, at, chosen, axes)
+
+
+def _check(mode: Any, at: Any) -> None:
+    """Raises RequestError for a mode without slopes, and for what is none of both runs."""
     method = find_method(mode)
     if method.carrier != "slope" or method.walks is not None or method.compares:
         raise RequestError(
             f"patching takes a mode of one walk that carries slopes (gradient, attnlrp, lrp); mode "
             f"{method.name!r} is none"
         )
-    if at not in ("corrupt", "clean"):
-        raise RequestError(f"at is the run whose slopes are taken, corrupt or clean, not {at!r}")
-    keep = "all" if tensors is None else list(tensors)
-    asked = {**options, **_asked(metric), "mode": mode}
-    runs = {"clean": clean, "corrupt": corrupt}
-    made = {
-        side: explainer.explain(x, keep=keep if side == at else "inputs", **asked)
-        for side, x in runs.items()
-    }
-    names = [name for name in made[at].slopes if tensors is None or name in tensors]
-    graph = explainer._model.read(dict(made[at].inputs))[0].graphs.nodes
-    names = [name for name in names if graph.type(name).is_float]
-    found = _both(explainer, made, names)
-    scores = {
-        name: np.subtract(found["clean"][name], found["corrupt"][name], dtype=np.float64)
-        * made[at].slopes[name]
-        for name in names
-    }
-    first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
-    axes = {name: _axes(graph, made[at].output, name) for name in names}
-    return Patching(scores, first, last, at, made[at], axes)
+    if at not in ("corrupt", "clean", "both"):
+        raise RequestError(
+            f"at is the run whose slopes are taken, corrupt, clean or both, not {at!r}"
+        )
 
 
 def patch(

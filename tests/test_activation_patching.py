@@ -77,6 +77,15 @@ def _runs() -> dict[str, Any]:
     return {"clean": CLEAN, "corrupt": CORRUPT}
 
 
+def test_the_mean_of_both_runs_slopes() -> None:
+    explainer = Explainer(mlp())
+    made = {at: bt.patching(explainer, CLEAN, CORRUPT, 1, at=at) for at in ("corrupt", "clean")}
+    both = bt.patching(explainer, CLEAN, CORRUPT, 1, at="both")
+    for name, scores in both.scores.items():
+        mean = (made["corrupt"].scores[name] + made["clean"].scores[name]) / 2
+        np.testing.assert_allclose(scores, mean, rtol=1e-6, atol=1e-12)
+
+
 def test_single_units_are_estimated_each() -> None:
     explainer = Explainer(_linear())
     made = bt.patching(explainer, CLEAN, CORRUPT, 2, tensors=["s"])
@@ -127,7 +136,10 @@ def test_positions_and_channels_of_a_language_model() -> None:
         ({"mode": "default"}, "takes a mode of one walk that carries slopes"),
         ({"mode": "integrated_gradients"}, "takes a mode of one walk that carries slopes"),
         ({"metric": None}, "takes a metric, the same for both runs"),
-        ({"at": "both"}, "at is the run whose slopes are taken, corrupt or clean, not 'both'"),
+        (
+            {"at": "either"},
+            "at is the run whose slopes are taken, corrupt, clean or both, not 'either'",
+        ),
         ({"corrupt": normal(3, 4)}, "must be of one shape: tensor 'h'"),
         ({"tensors": ["hh"]}, "did you mean 'h'"),
     ],
