@@ -122,7 +122,7 @@ def main() -> None:
     print(f"{len(every)} pairs of prompts, {len(groups['MLP output'])} layers", flush=True)
     print("| mode | slopes of | residual stream | MLP output |\n|---|---|---|---|")
     for mode in MODES:
-        for at in ("corrupt", "clean"):
+        for at in ("corrupt", "clean", "both"):
             found = [pair.estimates(mode, at, groups) for pair in every]
             row = []
             for group in groups:
