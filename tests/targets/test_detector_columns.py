@@ -236,7 +236,7 @@ def test_a_box_is_asked_for_without_a_task(
     onnx.save(detector(layout), tmp_path / "d.onnx")
     words = "13,2" if isinstance(target, tuple) else "13"
     asked = ["compile", str(tmp_path / "d.onnx"), "-o", str(tmp_path / "n.onnx")]
-    assert main([*asked, "--target", words]) == 0
+    assert main([*asked, "--target", words, "--mode", "default"]) == 0
     capsys.readouterr()
     for file in ("m.onnx", "n.onnx"):
         session = ort.InferenceSession(tmp_path / file)

@@ -147,7 +147,8 @@ def test_the_command_line_asks_for_a_detection(
 ) -> None:
     onnx.save(detector(), tmp_path / "m.onnx")
     np.save(tmp_path / "x.npy", normal(1, 8))
-    asked = [str(tmp_path / "m.onnx"), str(tmp_path / "x.npy"), "--target", "0,2", "--json"]
+    asked = [str(tmp_path / "m.onnx"), str(tmp_path / "x.npy"), "--target", "0,2"]
+    asked += ["--mode", "default", "--json"]
     assert main(["explain", *asked]) == 0
     (sample,) = json.loads(capsys.readouterr().out)["samples"]
     assert sample["target"]["index"] == [0, 2]
