@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backtrace_onnx.activation_patching import Patching, patch, patching, tensor_values
     from backtrace_onnx.black_box import BlackBox
+    from backtrace_onnx.data.explain_batches import ExplainBatches
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -41,6 +42,7 @@ _HOME = {
     "Columns": "targets.entries",
     "Contrast": "generation",
     "ExportError": "errors",
+    "ExplainBatches": "data.explain_batches",
     "Explainer": "explainer",
     "Explanation": "explanation",
     "Explanations": "explanation",
@@ -72,6 +74,7 @@ __all__ = [
     "CompileError",
     "Continuation",
     "Contrast",
+    "ExplainBatches",
     "Explainer",
     "Explanation",
     "Explanations",

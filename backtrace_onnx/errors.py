@@ -3,6 +3,7 @@
 BacktraceError
 ├── ModelError            the file is not a model that can be loaded
 ├── InputError            an input array, file or name does not fit the model
+│   └── RowError          one row does not; the others may
 ├── RequestError          target, task, output, mode or another option does not fit
 ├── UnsupportedError      operators of the model have no rule; lists all of them
 ├── NumericalError        relevance became NaN or infinite on its way; names the node
@@ -37,6 +38,10 @@ class ModelError(BacktraceError):
 
 class InputError(BacktraceError):
     """An input does not fit the model: name, dtype, shape or values."""
+
+
+class RowError(InputError):
+    """One row of a table or list does not fit; the others may."""
 
 
 class InputWarning(UserWarning):

@@ -50,6 +50,16 @@ def shaped(array: Array, kind: TensorType) -> Array:
     return array
 
 
+def rows_shaped(rows: Array, kind: TensorType) -> Array:
+    """Arrays of samples [rows, ...], every sample in the input's shape where it can be."""
+    if kind.shape is None or len(kind.shape) == rows.ndim:
+        return rows
+    sizes = [n for n in kind.shape[1:] if isinstance(n, int)]
+    if len(sizes) == len(kind.shape) - 1 and np.prod(sizes) == np.prod(rows.shape[1:]):
+        return rows.reshape(len(rows), *sizes)
+    return rows
+
+
 def _as_path(path: Path) -> Any:
     return path
 

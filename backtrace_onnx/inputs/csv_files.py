@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,33 @@ def read_lines(path: Path) -> list[list[str]]:
     They are separated by what the first line holds most of, commas, semicolons or tabs; or by
     what a line `sep=;` before it says, as Excel writes it.
     """
+    lines = [cells for _, cells in stream_lines(path)]
+    if not lines:
+        raise InputError(f"{path}: the table is empty")
+    return lines
+
+
+def stream_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The same, read as they are asked for, each with the number of its line, from 1.
+
+    Raises InputError where the file cannot be read.
+    """
+    waiting: list[tuple[int, list[str]]] = []  # perhaps what spreadsheets leave behind the last row
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-        lines = _cells(text)
+            for number, cells in _cells(file):
+                if any(cell.strip() for cell in cells):
+                    yield from waiting
+                    yield number, cells
+                    waiting = []
+                elif len(cells) > 1:
+                    waiting.append((number, cells))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a .csv file in UTF-8 ({error})") from None
-    lines = [line for line in lines if len(line) > 1 or any(cell.strip() for cell in line)]
-    while lines and not any(cell.strip() for cell in lines[-1]):
-        lines.pop()  # what spreadsheets leave behind the last row
-    if not lines:
-        raise InputError(f"{path}: the table is empty")
-    return lines
 
 
 def has_header(lines: Sequence[Sequence[str]]) -> bool:
@@ -91,13 +102,27 @@ def has_header(lines: Sequence[Sequence[str]]) -> bool:
     return not any(_is_float(cell) for cell in lines[0])
 
 
-def _cells(text: str) -> list[list[str]]:
-    said = _SAID.match(text)
-    if said:
-        text, separator = text[said.end() :], said[1]
-    else:
-        separator = _separator(next((line for line in io.StringIO(text) if line.strip()), ""))
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+def has_numbers_only(cells: Sequence[str]) -> bool:
+    """Whether a line is one of numbers, and no header."""
+    return all(map(_is_float, cells))
+
+
+def _cells(file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The cells of every line, and the number of the first line that they lie on."""
+    lines = iter(file)
+    first, before = "", 0
+    for first in lines:
+        before += 1
+        if first.strip():
+            break
+    said = _SAID.fullmatch(first)
+    if said is None:
+        lines, before = chain([first], lines), max(before - 1, 0)
+    reader = csv.reader(lines, delimiter=said[1] if said else _separator(first))
+    ended = 0
+    for cells in reader:
+        yield before + ended + 1, cells
+        ended = reader.line_num
 
 
 def _separator(line: str) -> str:

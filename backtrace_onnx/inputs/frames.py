@@ -23,16 +23,24 @@ class Table:
         source: what messages call it: the file, or "the frame".
         columns: [rows] by name: numbers, or objects, of which None and NaN are missing.
         hint: what a user may have meant if a column is not there.
+        lines: where each row lies in the file, its lines counted from 1, if that is known.
     """
 
     source: str
     columns: Mapping[str, Array]
     hint: str = ""
+    lines: Sequence[int] = ()
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return len(next(iter(self.columns.values()), ()))
+
+    def place(self, row: int) -> str:
+        """What messages call a row, counted from 0."""
+        if self.lines:
+            return f"{self.source}: line {self.lines[row]}"
+        return f"{self.source}: row {row + 1}"
 
     def records(self) -> list[dict[str, Any]]:
         """The rows, as mappings from column to value."""

@@ -18,7 +18,8 @@ win, window, mels, low, high, mel_scale, mel_area, power, log, floor, range, cen
 drop_last, mean, std, layout; docs/sidecars.md tells what each does. Keys of an output: task,
 labels, threshold, sample_axis (a number or "none"), class_axis; of a detector also classes,
 objectness, background and boxes, of steps blank (docs/entries.md). Beside inputs and outputs:
-groups, lists of members by name (docs/tables.md).
+groups, lists of members by name (docs/tables.md); columns, lists of those of a data set that are no
+inputs, by what they are: labels, ids, groups (docs/datasets.md).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from backtrace_onnx.inputs.csv_files import read_rows
 from backtrace_onnx.inputs.frames import from_frame, is_frame
 from backtrace_onnx.inputs.images import FILTERS, RESIZES, ImageInput, open_image
 from backtrace_onnx.inputs.json_object import Settings
+from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.series import SeriesInput
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
@@ -49,12 +51,16 @@ Entry = ImageInput | TableInput | TextInput | ColumnInput | SeriesInput | Spectr
 
 @dataclass(frozen=True)
 class Sidecar:
-    """How raw data become inputs, and what outputs mean, by tensor name; groups of entries."""
+    """How raw data become inputs, and what outputs mean, by tensor name; groups of entries.
+
+    `columns` are those of a data set that are no inputs.
+    """
 
     path: Path
     inputs: Mapping[str, Entry] = field(default_factory=dict)
     outputs: Mapping[str, OutputMeaning] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: KeptColumns = field(default_factory=KeptColumns)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sidecar:
@@ -65,8 +71,10 @@ class Sidecar:
         inputs = {name: _input(entry, name, path.parent) for name, entry in entries}
         outputs = {name: OutputMeaning.of(entry) for name, entry in settings.sections("outputs")}
         groups = settings.lists("groups")
+        has = settings.has("columns")
+        columns = KeptColumns.of(settings.section("columns")) if has else KeptColumns()
         settings.finish()
-        return cls(path, inputs, outputs, groups)
+        return cls(path, inputs, outputs, groups, columns)
 
     @classmethod
     def beside(cls, model: str | os.PathLike[str]) -> Sidecar | None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from backtrace_onnx.errors import InputError, InputWarning
+from backtrace_onnx.errors import InputError, InputWarning, RowError
 from backtrace_onnx.graph.graph import NO_TENSOR, Graph, TensorType
 from backtrace_onnx.graph.input_checking import describe
 from backtrace_onnx.graph.missing_values import takes_missing
@@ -127,6 +127,22 @@ def find_column(name: str, columns: Iterable[str], taken: Collection[str] = ()) 
     return alike[0] if len(alike) == 1 else None
 
 
+def named_columns(
+    columns: Collection[str], graph: Graph, sidecar: Sidecar | None = None
+) -> set[str]:
+    """The columns of a table that inputs take by their names."""
+    found: set[str] = set()
+    for name in tabled(graph, sidecar):
+        entry = sidecar.inputs.get(name) if sidecar else None
+        if isinstance(entry, TableInput):
+            found.update(feature.name for feature in entry.features)
+            continue
+        wanted = (entry.column if isinstance(entry, ColumnInput) else None) or name
+        column = find_column(wanted, columns)
+        found.update(() if column is None else (column,))
+    return found & set(columns)
+
+
 class _Filling:
     """Makes inputs of one table; notes what it assumes."""
 
@@ -147,7 +163,7 @@ class _Filling:
         if isinstance(entry, TableInput):
             self.used.update(feature.name for feature in entry.features)
             self.names[name] = entry.slots
-            return entry.encode(self._table.records(), self._table.source, nan=nan)
+            return entry.encode_table(self._table, nan=nan)
         column = self._columns[name]
         self.used.add(column)
         self.names[name] = (column,)
@@ -183,13 +199,13 @@ class _Filling:
             raise InputError(_absent(self._table, absent))
         return {name: column for name, column in found.items() if column is not None}
 
-    def _wrong(self, name: str, column: str, error: CellError) -> InputError:
+    def _wrong(self, name: str, column: str, error: CellError) -> RowError:
         what = str(error)
         if what == "the value is missing":
             entry = {"inputs": {name: {"kind": "column", "missing": "VALUE"}}}
             answer = json.dumps(entry, ensure_ascii=False).replace('"VALUE"', "VALUE")
             what += f", and the model has no answer for that; the sidecar may give one: {answer}"
-        return InputError(f"{self._table.source}: row {error.row + 1}, column {column!r}: {what}")
+        return RowError(f"{self._table.place(error.row)}, column {column!r}: {what}")
 
     def _note_missing(self, column: str, kind: TensorType, values: Array, missing: Missing) -> None:
         count = count_missing(values)
@@ -253,9 +269,7 @@ def _ordered(table: Table, column: str, element: int, missing: Missing) -> Array
     try:
         return encode(table.columns[column], element, missing)
     except CellError as error:
-        raise InputError(
-            f"{table.source}: row {error.row + 1}, column {column!r}: {error}"
-        ) from None
+        raise RowError(f"{table.place(error.row)}, column {column!r}: {error}") from None
 
 
 def _absent(table: Table, absent: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, RowError
 from backtrace_onnx.inputs.columns import is_missing, number
+from backtrace_onnx.inputs.frames import Table
 from backtrace_onnx.messages.similar_names import find_alike
 
 Array = npt.NDArray[Any]
@@ -96,8 +97,14 @@ class TableInput:
         """
         if not rows:
             raise InputError(f"{source}: has no rows")
-        made = [self._encoded(n, row, source, nan) for n, row in enumerate(rows, 1)]
+        made = [self._encoded(f"{source}: row {n}", row, nan) for n, row in enumerate(rows, 1)]
         return np.array(made, np.float32)
+
+    def encode_table(self, table: Table, *, nan: bool = False) -> Array:
+        """The same of a table, whose rows are called as it calls them."""
+        rows = table.records()
+        made = [self._encoded(table.place(i), row, nan) for i, row in enumerate(rows)]
+        return np.array(made, np.float32).reshape(len(rows), len(self.slots))
 
     def columns(self) -> Iterator[tuple[Feature, slice]]:
         """Every column with its slots."""
@@ -110,20 +117,16 @@ class TableInput:
         """What the input takes, in words."""
         return f"a .csv table with the columns {', '.join(f.name for f in self.features)}"
 
-    def _encoded(self, number: int, row: Row, source: str, nan: bool) -> list[float]:
+    def _encoded(self, place: str, row: Row, nan: bool) -> list[float]:
         slots: list[float] = []
         for feature in self.features:
             if feature.name not in row:
                 there = ", ".join(map(str, row))
-                raise InputError(
-                    f"{source}: row {number} has no column {feature.name!r}; it has: {there}"
-                )
+                raise InputError(f"{place} has no column {feature.name!r}; it has: {there}")
             try:
                 slots += feature.encode(row[feature.name], nan=nan)
             except ValueError as error:
-                raise InputError(
-                    f"{source}: row {number}, column {feature.name!r}: {error}"
-                ) from None
+                raise RowError(f"{place}, column {feature.name!r}: {error}") from None
         return slots
 
 

@@ -1,0 +1,242 @@
+"""Batches in, Arrow tables of relevance out: one object that can be sent to other processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from backtrace_onnx.data.arrow import as_column, as_texts, need_arrow, plain
+from backtrace_onnx.data.encoding import EncodedRows, RowEncoder
+from backtrace_onnx.data.given_batches import as_piece
+from backtrace_onnx.data.pieces import BadRow, Piece
+from backtrace_onnx.data.result_columns import result_columns
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
+from backtrace_onnx.inputs.sidecar import Sidecar, opened
+from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.text.inputs import TextInput, find_ids
+
+Array = npt.NDArray[Any]
+Returns = Literal["arrow", "pandas", "dict"]
+BATCH = 256
+_OPENING = ("engine", "providers", "libraries", "on_unsupported")
+_REFUSED = ("targets", "keep", "progress", "start")
+
+
+@dataclass(frozen=True)
+class ExplainedRows:
+    """The results of some rows, as an Arrow table, and the rows that could not be read.
+
+    Attributes:
+        rows: of which rows of the piece the results are.
+        notes: what was left out or missing in reading, a sentence each.
+    """
+
+    table: Any
+    rows: tuple[int, ...] = ()
+    bad: tuple[BadRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ExplainBatches:
+    """Explains batches of rows; a function for engines that map batches over data sets.
+
+    Called with an Arrow table or record batch, a data frame, or a mapping of arrays or lists by
+    column, it returns an Arrow table with a row for each row: kept columns, `prediction`, `target`
+    (each also with `_label` and `_value`), `relevance/<feature>`, lists `relevance/<input>` of
+    arrays, `ledger/<part>` and `notes`. Called with an iterator of batches it returns an iterator
+    of results. It can be pickled; the model is opened where and when the first batch comes.
+
+    Args:
+        model: path, bytes or ModelProto; a path must be readable wherever batches are explained.
+        labels, ids, groups: columns that are kept beside the results, and are no inputs (a group
+            that an input takes by its name is both); default: the sidecar's.
+        sidecar: a `Sidecar`, or its path; default: the one beside the model, if there is one.
+        tokenizer: path of a tokenizer.json, for texts; default: the sidecar's.
+        batch: most rows that are explained at once.
+        returns: "arrow", "pandas" (a frame) or "dict" (lists by column).
+        class_labels: names of the classes; default: the sidecar's.
+        options: those of `Explainer` and of `Explainer.explain`.
+
+    Raises:
+        RequestError: an option does not go with rows.
+    """
+
+    def __init__(
+        self,
+        model: ModelLike,
+        *,
+        labels: Names = (),
+        ids: Names = (),
+        groups: Names = (),
+        sidecar: Sidecar | str | os.PathLike[str] | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        batch: int = BATCH,
+        returns: Returns = "arrow",
+        class_labels: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        for name in _REFUSED:
+            if options.get(name) is not None:
+                raise RequestError(f"{name} does not go with data sets: a row has one explanation")
+        if returns not in ("arrow", "pandas", "dict"):
+            raise RequestError(f"returns is arrow, pandas or dict, not {returns!r}")
+        if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+            raise RequestError(f"batch is a number of rows, at least 1, not {batch!r}")
+        proto = isinstance(model, onnx.ModelProto)
+        self._model = model.SerializeToString() if proto else model  # type: ignore[union-attr]
+        self._kept = KeptColumns.named(labels, ids, groups)
+        self._sidecar, self._tokenizer = sidecar, tokenizer
+        self._batch, self._returns = batch, returns
+        self._class_labels, self._options = tuple(class_labels), options
+        self._opened: _Opened | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def __call__(self, batch: Any) -> Any:
+        """The results of one batch, or of every batch of an iterator.
+
+        Raises InputError where rows do not fit the model, and what `Explainer.explain` raises.
+        """
+        if isinstance(batch, Iterator):
+            return map(self, batch)
+        return self._returned(self.explain(as_piece(batch)).table)
+
+    def explain(self, piece: Piece, *, skip_bad: bool = False) -> ExplainedRows:
+        """The results of some rows, as an Arrow table, and the rows that cannot be read.
+
+        Raises RowError naming such a row unless it may be skipped.
+        """
+        pa = need_arrow()
+        model = self._model_opened()
+        tables, bad = [], list(piece.bad if skip_bad else ())
+        rows: list[int] = []
+        notes: dict[str, None] = {}
+        for start in range(0, max(piece.rows, 1), self._batch):
+            part = piece.take(np.arange(start, min(start + self._batch, piece.rows)))
+            part = part if skip_bad else replace(part, bad=piece.bad)
+            encoded = model.encoder.encode(part, skip_bad=skip_bad)
+            bad += encoded.bad
+            rows += [start + int(i) for i in encoded.rows]
+            notes |= dict.fromkeys(note.text for note in encoded.notes)
+            own = part.take(encoded.rows)
+            tables.append(pa.table(self._kept_columns(own, model) | self._explained(own, encoded)))
+        return ExplainedRows(pa.concat_tables(tables), tuple(rows), tuple(bad), tuple(notes))
+
+    @property
+    def graph(self) -> Graph:
+        """The model's graph; opens the model."""
+        return self._model_opened().explainer.graph
+
+    def _explained(self, piece: Piece, encoded: EncodedRows) -> dict[str, Any]:
+        model = self._model_opened()
+        if not piece.rows:
+            columns = self._columns(model.example(piece), encoded)
+            return {name: column.slice(0, 0) for name, column in columns.items()}
+        size = model.fixed_rows
+        if size is None or size == piece.rows:
+            return self._columns(encoded.feeds, encoded)
+        pa, parts = need_arrow(), []
+        for start in range(0, piece.rows, size):
+            count = min(size, piece.rows - start)
+            at = np.minimum(np.arange(start, start + size), piece.rows - 1)
+            feeds = {n: x.take(at, model.axis(n)) for n, x in encoded.feeds.items()}
+            parts.append(pa.table(self._columns(feeds, encoded)).slice(0, count))
+        whole = pa.concat_tables(parts)
+        return dict(zip(whole.column_names, whole.columns, strict=True))
+
+    def _columns(self, feeds: Any, encoded: EncodedRows) -> dict[str, Any]:
+        model = self._model_opened()
+        options = {k: v for k, v in self._options.items() if k not in _OPENING}
+        made: Explanation = model.explainer.explain(
+            dict(feeds), sidecar=model.sidecar, labels=self._class_labels, **options
+        )
+        names = {**made.names, **encoded.names}
+        return result_columns(replace(made, names=names), model.sidecar, self._class_labels)
+
+    def _kept_columns(self, piece: Piece, model: _Opened) -> dict[str, Any]:
+        kept = {}
+        for name in model.kept.names:
+            column = piece.arrow.get(name)
+            if column is not None:
+                kept[name] = plain(column)
+            elif piece.are_lines and piece.columns[name].ndim == 1:
+                kept[name] = as_texts(piece.columns[name])
+            else:
+                kept[name] = as_column(piece.columns[name])
+        return kept
+
+    def _returned(self, table: Any) -> Any:
+        if self._returns == "pandas":
+            return table.to_pandas()
+        return table.to_pydict() if self._returns == "dict" else table
+
+    def _model_opened(self) -> _Opened:
+        if self._opened is None:
+            opening = {k: v for k, v in self._options.items() if k in _OPENING}
+            explainer = Explainer(self._model, **opening)
+            sidecar = self._found_sidecar(explainer.graph)
+            kept = self._kept.over(sidecar.columns if sidecar else KeptColumns())
+            self._opened = _Opened(explainer, sidecar, kept)
+        return self._opened
+
+    def _found_sidecar(self, graph: Graph) -> Sidecar | None:
+        """The sidecar, with the tokenizer that was given, checked against the model."""
+        found = opened(self._sidecar)
+        if found is None and isinstance(self._model, str | os.PathLike):
+            found = Sidecar.beside(self._model)
+        if self._tokenizer is not None:
+            name = find_ids(graph)
+            entry = TextInput(Path(self._tokenizer), name=name)
+            found = found or Sidecar(Path("the options"))
+            found = replace(found, inputs={**found.inputs, name: entry})
+        if found is not None:
+            found.check(graph.inputs, graph.outputs)
+        return found
+
+
+class _Opened:
+    """An opened model, and how rows become its inputs."""
+
+    def __init__(self, explainer: Explainer, sidecar: Sidecar | None, kept: KeptColumns) -> None:
+        self.explainer, self.sidecar, self.kept = explainer, sidecar, kept
+        self.encoder = RowEncoder(explainer.graph, sidecar, kept)
+
+    def axis(self, name: str) -> int:
+        """Where the samples of an input lie."""
+        samples = self.explainer.graph.samples
+        return int(samples[name]) if name in samples else 0
+
+    @property
+    def fixed_rows(self) -> int | None:
+        """The number of rows that the model takes at once, where that is fixed."""
+        graph = self.explainer.graph
+        for name in graph.inputs:
+            shape, axis = graph.type(name).shape, self.axis(name)
+            if shape is not None and len(shape) > axis and isinstance(shape[axis], int):
+                return int(shape[axis])  # type: ignore[arg-type]
+        return None
+
+    def example(self, piece: Piece) -> dict[str, Array]:
+        """One row of nothing, by which the columns of no rows are known."""
+        graph, feeds = self.explainer.graph, {}
+        for name in graph.inputs:
+            kind = graph.type(name)
+            shape = [n if isinstance(n, int) else 1 for n in kind.shape or ()]
+            if kind.dtype == onnx.TensorProto.STRING:
+                feeds[name] = np.full(shape, "", object)
+            else:
+                dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.dtype)
+                feeds[name] = np.zeros(shape, dtype)
+        return feeds

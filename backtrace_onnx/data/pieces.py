@@ -1,0 +1,76 @@
+"""Rows that lie together: columns by name, and where each row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Kind = Literal["table", "arrays", "files", "texts"]
+FILE, FOLDER, TEXT = "file", "folder", "text"
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read: its file, its line or number there from 1, and why."""
+
+    source: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows that lie together, not yet a model's inputs.
+
+    Attributes:
+        source: the file they lie in, or what messages call them.
+        columns: [rows, ...] by name: cells, or arrays.
+        kind: what the columns are: those of a "table"; "arrays" by input; "files" to be opened,
+            or "texts", in one column of that name.
+        lines: the line of every row in a file of lines, else its number, from 1.
+        are_lines: whether they are lines.
+        arrow: the columns as Arrow has them, where it does.
+        bad: rows that lie among these and cannot be read.
+    """
+
+    source: str
+    columns: Mapping[str, Array]
+    kind: Kind = "table"
+    lines: tuple[int, ...] = ()
+    are_lines: bool = False
+    arrow: Mapping[str, Any] = field(default_factory=dict)
+    bad: tuple[BadRow, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows can be read as far as is known."""
+        return len(next(iter(self.columns.values()), ()))
+
+    def place(self, row: int) -> str:
+        """What messages call a row, counted from 0."""
+        number = self.lines[row] if self.lines else row + 1
+        return f"{self.source}: {'line' if self.are_lines else 'row'} {number}"
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Piece:
+        """Some of the rows, and none of the bad ones."""
+        arrow = {}
+        if self.arrow:
+            arrow = {name: column.take(_indices(rows)) for name, column in self.arrow.items()}
+        return replace(
+            self,
+            columns={name: column[rows] for name, column in self.columns.items()},
+            lines=tuple(self.lines[i] for i in rows) if self.lines else (),
+            arrow=arrow,
+            bad=(),
+        )
+
+
+def _indices(rows: npt.NDArray[np.intp]) -> Any:
+    from backtrace_onnx.data.arrow import need_arrow
+
+    return need_arrow().array(rows)

@@ -1,0 +1,206 @@
+"""An explanation as columns: prediction, target, relevance by feature, ledger, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.data.arrow import as_column, need_arrow, ragged
+from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
+from backtrace_onnx.inputs.tables import TableInput
+from backtrace_onnx.messages.notes import about
+from backtrace_onnx.targets.checking import largest
+from backtrace_onnx.targets.two_classes import boundary, of_class
+from backtrace_onnx.text.inputs import TextInput
+
+Array = npt.NDArray[Any]
+_CHANNELS = ("positive", "negative")
+_ANSWERS = ("classification", "detection", "ctc", "generation")
+
+
+def result_columns(
+    made: Explanation, sidecar: Sidecar | None, labels: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Arrow columns by name, a row for each sample of the explanation.
+
+    Args:
+        made: its `names` name the entries of inputs.
+        sidecar: which columns of a table are one feature, and what classes are called.
+        labels: of the classes, in place of the sidecar's.
+    """
+    pa = need_arrow()
+    rows = int(made.ledger.total().start.shape[1])
+    labels = labels or meaning_of(sidecar, made.output).labels
+    columns = _answers(made, rows, labels)
+    named = [("relevance", made.relevance)]
+    if made.negative:
+        named += [("positive", made.positive), ("negative", made.negative)]
+    for word, relevance in named:
+        for name, column in _features(made, relevance, sidecar, rows):
+            columns[f"{word}/{name}"] = column
+    columns |= _tokens(made, sidecar)
+    columns |= _books(made)
+    notes = [about(made.notes, row) for row in range(rows)]
+    return columns | {"notes": pa.array(notes, pa.list_(pa.string()))}
+
+
+def _answers(made: Explanation, rows: int, labels: Sequence[str]) -> dict[str, Any]:
+    """Which entry is the largest, which is explained, what they are called, and their values."""
+    y = made.outputs.get(made.output)
+    numbers = None
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+        numbers = made.layout.rows(y)
+        numbers = numbers if len(numbers) == rows else None
+    target = made.target if made.target is not None and len(made.target) == rows else None
+    columns: dict[str, Any] = {}
+    for word, chosen in (("prediction", _predicted(made, numbers)), ("target", target)):
+        columns |= _answer(word, made, numbers, chosen, rows, labels)
+    return columns
+
+
+def _predicted(made: Explanation, y: Array | None) -> Array | None:
+    """The largest entry of every sample; for generation (position, token) at the position."""
+    if y is None or not y.size or made.task not in _ANSWERS:
+        return None
+    if made.binary:
+        return (y.reshape(len(y)) >= boundary(made.binary)).astype(np.int64)
+    if made.target is not None and made.target.ndim == 2 and y.ndim == 3:
+        places = made.target[:, 0]
+        return np.stack([places, y[np.arange(len(y)), places].argmax(-1)], 1)
+    return largest(y) if y[0].size > 1 else None
+
+
+def _answer(
+    word: str,
+    made: Explanation,
+    y: Array | None,
+    chosen: Array | None,
+    rows: int,
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    pa = need_arrow()
+    index: list[Any] = [None] * rows
+    value, label = list(index), list(index)
+    pairs = chosen is not None and chosen.ndim == 2
+    if chosen is not None:
+        index = chosen.tolist()
+    if (
+        y is not None
+        and chosen is None
+        and y[0].size == 1
+        and made.task in (*_ANSWERS, "regression")
+    ):
+        value = y.reshape(rows).astype(np.float64).tolist()
+    elif y is not None and chosen is not None:
+        value = [_value(made, y[i], chosen[i]) for i in range(rows)]
+        classes = 2 if made.binary else y[0].size
+        if not pairs and len(labels) == classes:
+            label = [labels[int(i)] for i in chosen]
+    kind = pa.list_(pa.int64()) if pairs or made.task == "generation" else pa.int64()
+    return {
+        word: pa.array(index, kind),
+        f"{word}_label": pa.array(label, pa.string()),
+        f"{word}_value": pa.array(value, pa.float64()),
+    }
+
+
+def _value(made: Explanation, y: Array, entry: Any) -> float:
+    if made.binary:
+        return of_class(made.binary, float(y.ravel()[0]), int(entry))
+    return float(y[tuple(entry)] if np.ndim(entry) else y.ravel()[int(entry)])
+
+
+def _features(
+    made: Explanation, relevance: Mapping[str, Array], sidecar: Sidecar | None, rows: int
+) -> Iterator[tuple[str, Any]]:
+    """Relevance by feature; of inputs whose entries have no names, a list for every row."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in made.inputs:
+        axis = made.axes.get(name)
+        if axis is None or relevance[name].shape[axis] != rows:
+            continue
+        own = np.moveaxis(relevance[name], axis, 0)
+        if own.size:
+            found[name] = dict(_input(made, name, own, sidecar))
+    counts: dict[str, int] = {}
+    for features in found.values():
+        for feature in features:
+            counts[feature] = counts.get(feature, 0) + 1
+    for name, features in found.items():
+        for feature, column in features.items():
+            yield feature if counts[feature] == 1 else f"{name}/{feature}", column
+
+
+def _input(
+    made: Explanation, name: str, own: Array, sidecar: Sidecar | None
+) -> Iterator[tuple[str, Any]]:
+    entry = sidecar.inputs.get(name) if sidecar else None
+    names = made.names.get(name, ())
+    if isinstance(entry, TableInput) and own.ndim == 2:
+        for feature, slots in entry.columns():
+            yield feature.name, as_column(_added(own[:, slots]))
+    elif own[0].size == 1 and len(names) < 2:
+        yield names[0] if names else name, as_column(own.reshape(len(own)).astype(np.float64))
+    elif own.ndim == 2 and len(names) == own.shape[1] and len(set(names)) == len(names):
+        for i, called in enumerate(names):
+            yield called, as_column(own[:, i].astype(np.float64))
+    else:
+        real = _real(made, sidecar)
+        cut = real is not None and own.shape == real.shape
+        yield name, ragged(own, real) if cut and real is not None else as_column(own)
+
+
+def _added(slots: Array) -> Array:
+    """Sums of the slots of one feature, in their order, so that every row is added alike."""
+    total = np.zeros(len(slots), np.float64)
+    for i in range(slots.shape[1]):
+        total += slots[:, i]
+    return total
+
+
+def _text(sidecar: Sidecar | None) -> TextInput | None:
+    entries = sidecar.inputs.values() if sidecar else ()
+    return next((entry for entry in entries if isinstance(entry, TextInput)), None)
+
+
+def _real(made: Explanation, sidecar: Sidecar | None) -> npt.NDArray[np.bool_] | None:
+    """Which tokens of texts are no padding; None where there are no texts."""
+    entry = _text(sidecar)
+    return None if entry is None else entry.mask(made.inputs)
+
+
+def _tokens(made: Explanation, sidecar: Sidecar | None) -> dict[str, Any]:
+    """The tokens of texts, as long as their relevance."""
+    entry = _text(sidecar)
+    if entry is None or entry.name is None or entry.name not in made.inputs:
+        return {}
+    ids = np.asarray(made.inputs[entry.name])
+    real = _real(made, sidecar)
+    kept = np.ones(ids.shape, bool) if real is None else real
+    words = np.empty(ids.shape, object)
+    for i, row in enumerate(ids):
+        words[i] = [token.text for token in entry.tokenizer.tokens(row)]
+    return {f"tokens/{entry.name}": ragged(words, kept)}
+
+
+def _books(made: Explanation) -> dict[str, Any]:
+    """Where relevance went: what it started with, and what reached whom."""
+    total = made.ledger.total()
+    books = {
+        "start": total.start,
+        "inputs": total.inputs,
+        "constants": total.constants,
+        "unassigned": total.unassigned,
+        "cut": np.broadcast_to(total.cut, total.start.shape),
+    }
+    if len(total.start) == 1:
+        return {f"ledger/{kind}": as_column(parts[0]) for kind, parts in books.items()}
+    return {
+        f"ledger/{channel}/{kind}": as_column(parts[i])
+        for i, channel in enumerate(_CHANNELS)
+        for kind, parts in books.items()
+    }
