@@ -37,15 +37,21 @@ class EagerOps(Ops):
     """
 
     def __init__(
-        self, dtype: npt.DTypeLike, samples: Samples, sessions: Sessions, opsets: dict[str, int]
+        self,
+        dtype: npt.DTypeLike,
+        samples: Samples,
+        sessions: Sessions,
+        opsets: dict[str, int],
+        *,
+        ledger: bool = True,
     ) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype, self._ledger = np.dtype(dtype), ledger
         self.samples, self._sessions, self._opsets = samples, sessions, opsets
         self._totals: dict[int, tuple[Any, Any, Any]] = {}  # by id: what passes is asked again
 
     @property
     def keeps_ledger(self) -> bool:
-        return True
+        return self._ledger
 
     def op(
         self,

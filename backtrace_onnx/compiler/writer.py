@@ -25,12 +25,12 @@ from backtrace_onnx.model.topology import captured, living, sort_nodes
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.passes.pipeline import ModelGraphs
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.lines import PairedValues
-from backtrace_onnx.propagation.node_step import NodeStep, Values
+from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan, make_plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import TracedValues
+from backtrace_onnx.propagation.values import PairedValues, Values
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head

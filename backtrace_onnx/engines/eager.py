@@ -15,12 +15,11 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.lines import PairedValues
-from backtrace_onnx.propagation.node_step import Values
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import Trace, TracedValues
+from backtrace_onnx.propagation.values import PairedValues, Values
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.checking import given_start
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
@@ -49,17 +48,17 @@ def run_eager(
         RequestError, InputError: the question does not fit what the model answered.
     """
     graph, name = prepared.plan.graph, question.output
-    trace = prepared.trace
     if question.method.carrier == "slope":
         prepared.plan.check_slopes(name, question.method)
-        trace = trace.of_slopes
+    trace = prepared.trace_of(question.method, booked=question.booked)
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
     texts = {t: arrays[t] for t in prepared.tokens if t in arrays}
     explained = read_output(prepared, question, arrays, feeds)
     policy, dtype, count = question.policy, explained.dtype, explained.count
     samples = SampleAxes(graph, explained.axes.known(name))
-    ops = EagerOps(dtype, Samples(count), sessions, dict(graph.opsets))
+    opsets, booked = dict(graph.opsets), question.booked
+    ops = EagerOps(dtype, Samples(count), sessions, opsets, ledger=booked)
     values = _values(trace, arrays, question, dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
@@ -99,7 +98,9 @@ def _values(
         return behind
     if question.reference is None:
         return values
-    made: Values = PairedValues(values, TracedValues(trace.run(question.reference), dtype))
+    made: Values = PairedValues(
+        values, TracedValues(trace.run_reference(question.reference), dtype)
+    )
     return made
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.engines.outcome import bytes_of
 from backtrace_onnx.engines.prepared_model import PreparedModel
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 
@@ -53,21 +54,38 @@ class _RememberingTrace(Trace):
 
     def __init__(self, trace: Trace) -> None:
         self.__dict__.update(trace.__dict__)
-        self.__dict__.pop("of_slopes", None)
         self._trace, self._room = trace, KEPT
-        self._runs: dict[bytes, dict[str, Array]] = {}
+        self._runs: dict[tuple[bytes, bool], dict[str, Array]] = {}
+        self._remembering: dict[tuple[str, ...], Trace] = {}
 
-    @cached_property
-    def of_slopes(self) -> Trace:
-        """The same for methods that carry slopes."""
-        return _RememberingTrace(self._trace.of_slopes)
+    def of(
+        self, plan: Plan, method: Method, extra: frozenset[str], *, booked: bool = True
+    ) -> Trace:
+        """The run for a walk of the method, which remembers as well."""
+        made = self._trace.of(plan, method, extra, booked=booked)
+        if made is self._trace:
+            return self
+        return self._remembering.setdefault(made.returned, _RememberingTrace(made))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every exposed tensor, by name."""
-        key = _identity(feeds)
+        """Every tensor asked for, by name."""
+        return self._remembered(feeds, self._trace.run, reference=False)
+
+    def run_reference(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """What is asked for of the run of the reference."""
+        return self._remembered(feeds, self._trace.run_reference, reference=True)
+
+    def _remembered(
+        self,
+        feeds: Mapping[str, Array],
+        run: Callable[[Mapping[str, Array]], dict[str, Array]],
+        *,
+        reference: bool,
+    ) -> dict[str, Array]:
+        key = (_identity(feeds), reference)
         found = self._runs.get(key)
         if found is None:
-            found = self._trace.run(feeds)
+            found = run(feeds)
             size = bytes_of(found)
             if not self._runs or size <= self._room:
                 self._room -= size if self._runs else 0

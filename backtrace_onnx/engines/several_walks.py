@@ -62,7 +62,8 @@ def walk_several(
     if isinstance(how, GradCam):
         tensor = find_spatial(graph, question.output, how.tensor, prepared.head.scores)
         walker = Walker(ask, question, feeds, graph, (tensor,))
-        activations = prepared.trace.of_slopes.run(feeds)[tensor]
+        trace = prepared.trace_of(walker.method)
+        activations = trace.run(feeds)[tensor]
         return gradcam(walker, tensor, np.asarray(walker.first.relevance[tensor][0]), activations)
     walker = Walker(ask, question, feeds, graph)
     if not isinstance(how, IntegratedGradients | ExpectedGradients):

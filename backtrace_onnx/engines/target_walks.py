@@ -47,8 +47,7 @@ def explain_targets(
 
     Raises RequestError where there are no such targets.
     """
-    slopes = question.method.carrier == "slope"
-    trace = prepared.trace.of_slopes if slopes and together else prepared.trace
+    trace = prepared.trace_of(question.method) if together else prepared.trace
     arrays = trace.run(feeds)
     explained = read_output(prepared, question, arrays, feeds)
     asked = [replace(question, target=target) for target in check_targets(targets, explained)]

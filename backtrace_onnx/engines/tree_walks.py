@@ -96,7 +96,7 @@ def of_one_walk(
     nodes = _trees(prepared, question, rule)
     background = None
     if rows is not None:
-        made = prepared.trace.of_slopes.run(rows)
+        made = prepared.trace_of(SHAP).run(rows)
         background = Background({n.inputs[0]: np.asarray(made[n.inputs[0]]) for n in nodes})
     return replace(question, method=replace(SHAP, trees=rule), background=background)
 
@@ -153,7 +153,7 @@ def _background(
         axis is None or not isinstance((graph.type(name).shape or ())[axis], int)
         for name, axis in laid.items()
     )
-    run = prepared.trace.of_slopes.run
+    run = prepared.trace_of(SHAP).run
     if together:
         made = run({name: _joined(name, axis, rows) for name, axis in laid.items()})
         values = {name: np.asarray(made[name]) for name in tensors}

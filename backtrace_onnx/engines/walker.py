@@ -68,6 +68,7 @@ class Walker:
         keep: tensors whose slopes the first walk keeps.
 
     Attributes:
+        method: that of the walks.
         first: the walk at the batch itself. names: the inputs that move.
         rows: the inputs of every row.
     """
@@ -78,6 +79,7 @@ class Walker:
         self._ask, self._mode = ask, question.method.name
         output = graph.aliases.get(question.output, question.output)
         method = replace(METHODS["gradient"], name=self._mode.partition("(")[0])
+        self.method = method
         plain = replace(question, method=method, keep=frozenset({output, *keep}))
         self.first = self._found(plain, feeds)
         self._start = np.asarray(self.first.relevance[output][0])
@@ -92,6 +94,7 @@ class Walker:
             ),
             keep=frozenset(),
             open=False,
+            booked=self.first.ledger.mixed or bool(question.through),
         )
         self._axes = input_axes(feeds, graph, self.first)
         self._samples, self._feeds = samples, dict(feeds)
@@ -220,6 +223,8 @@ class Walker:
 
     def _found(self, question: Question, feeds: Arrays) -> Outcome:
         found = self._ask(question, feeds)
+        if not question.booked and not _is_finite(found):
+            found = self._ask(replace(question, booked=True), feeds)  # whose books tell the node
         check_finite(found.ledger, self._mode, {name: found.relevance[name] for name in feeds})
         return found
 
@@ -264,6 +269,11 @@ class Walker:
             one = whole if i is None or axis is None else whole.take([i], axis)
             slopes[name] = one.astype(np.float64)
         return Slopes(slopes, score if i is None else score[i : i + 1])
+
+
+def _is_finite(found: Outcome) -> bool:
+    every = (r for channels in found.relevance.values() for r in channels)
+    return all(bool(np.isfinite(r).all()) for r in (found.ledger.total().start, *every))
 
 
 def _walks_elsewhere(question: Question) -> bool:

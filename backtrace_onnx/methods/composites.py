@@ -6,16 +6,26 @@ The first pair that names a node decides. What is meant: a family of linear oper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import CONVOLUTIONS, PRODUCTS, RECURRENT, SUMS
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import Sharing
 
 FAMILIES = ("convolution", "dense", "attention", "sum", "all", "first", "last")
 
 Composite = tuple[tuple[str, Sharing], ...]
+
+
+def find_sharings(
+    method: Method, graph: Graph, carriers: frozenset[str]
+) -> Callable[[Node], Sharing]:
+    """How each node shares where slopes travel."""
+    plain = Sharing(epsilon=method.epsilon)
+    named = assigned(method.composite, graph, carriers)
+    return lambda node: named.get(node.name, plain)
 
 
 def assigned(composite: Composite, graph: Graph, carriers: frozenset[str]) -> Mapping[str, Sharing]:

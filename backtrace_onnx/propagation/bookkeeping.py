@@ -47,6 +47,8 @@ class Books:
 
     def enter(self, step: NodeStep) -> None:
         """Enter a node that is done: what it received, and what it booked of that."""
+        if not self._ops.keeps_ledger:
+            return
         with self._ops.scope(step.node.name):
             incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
             for name, r in zip(step.node.outputs, step.handed(), strict=True):
@@ -88,10 +90,15 @@ class Books:
         return [self._ops.Abs(x) for x in r]
 
     def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
-        """The ledger of `count` samples; `read` makes float64[samples] of a total."""
+        """The ledger of `count` samples; `read` makes float64[samples] of a total.
+
+        Where no books of nodes were kept, it says what started and what reached the inputs.
+        """
         channels = len(self.ends["start"])
         ends, rows, sent, cut = (_summed(table, channels, count, read) for table in self._tables())
         start, inputs, *sizes = ends[""].values()
+        if not self._ops.keeps_ledger:
+            return Ledger({}, Balance(start, inputs, np.zeros_like(start), start - inputs))
         how = (self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
         return close(rows, *how, cut[""])
 

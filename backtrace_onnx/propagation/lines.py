@@ -13,26 +13,6 @@ from backtrace_onnx.structures.base import Channels, Pieces, Step
 Slopes = Callable[[Step], Pieces]
 
 
-class PairedValues:
-    """Values of a run, and `before` those of the reference's, released together."""
-
-    def __init__(self, values: Any, before: Any) -> None:
-        self._values, self.before = values, before
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._values, name)
-
-    def release(self, names: Any) -> None:
-        """Forget what no earlier node reads."""
-        self._values.release(names)
-        self.before.release(names)
-
-
-def before(values: Any) -> Any:
-    """Values of the run of the reference."""
-    return cast(PairedValues, values).before
-
-
 def mean_slopes(step: Step, slopes: Slopes, points: int) -> Pieces:
     """The mean of a node's slopes over points of the line from the reference to the sample.
 
@@ -66,7 +46,7 @@ class _OnLine:
         """Value of input `i` at this place of the line."""
         step, ops = self._step, self._step.ops
         x = step.condition(i)
-        if not step.carries(i):
+        if not step.moves(i):
             return x
         before = step.before(i)
         return ops.Add(before, ops.Mul(ops.Sub(x, before), ops.scalar(self._place)))

@@ -9,28 +9,13 @@ import numpy as np
 
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
-from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
+from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.propagation.values import Values, read_tensor
 from backtrace_onnx.structures.base import Channels, Pieces, Structure
-
-
-class Values(Protocol):
-    """Where the values of the forward run are."""
-
-    def value(self, name: str) -> Value:
-        """A tensor's value; floats in the dtype of the relevance."""
-
-    def exact(self, name: str) -> Value:
-        """A tensor's value in its own dtype."""
-
-    def shape(self, name: str) -> Value:
-        """A tensor's shape, int64[rank]."""
-
-    def release(self, names: Sequence[str]) -> None:
-        """Forget these tensors: no node that is still to come reads them."""
 
 
 class Steps(Protocol):
@@ -46,8 +31,8 @@ class Steps(Protocol):
         """Whether what travels at a tensor is its slope."""
 
 
-class NodeStep:
-    """A node of the walk, as its structure sees it (`structures.base.Step`)."""
+class NodeStep(PlannedNode):
+    """A node of the walk, as its structure sees it (`structures.step.Step`)."""
 
     def __init__(
         self,
@@ -58,12 +43,13 @@ class NodeStep:
         values: Values,
         outgoing: Sequence[Channels | None],
         sample_axes: Callable[[str], int | None],
+        *,
+        sharing: Sharing = PLAIN,
     ) -> None:
+        super().__init__(node, plan, method, sharing)
         policy = method.policy
-        self.node, self.ops, self.outgoing = node, ops, outgoing
-        self.method, self.policy = method, policy
-        self._plan, self._values, self._sample_axes = plan, values, sample_axes
-        self.gate: Gate | None = plan.gates.get(node.name) if policy.gated else None
+        self.ops, self.outgoing = ops, outgoing
+        self._values, self._sample_axes = values, sample_axes
         self.drops = node.name in plan.structures and plan.structures[node.name].drops
         self.books: dict[str, list[list[Value]]] = {
             kind: [[] for _ in range(policy.channels)]
@@ -112,44 +98,9 @@ class NodeStep:
             return np.array(graph.constants[name].shape, np.int64)
         return self._values.shape(name)
 
-    def carries(self, i: int) -> bool:
-        """Whether input `i` takes relevance."""
-        return self.node.inputs[i] in self._plan.carriers
-
-    def is_constant(self, i: int) -> bool:
-        """Whether input `i` is a model constant."""
-        return self.node.inputs[i] in self._plan.graph.constants
-
-    def is_gate(self, i: int) -> bool:
-        """Whether input `i` descends from integers and booleans only."""
-        return self.node.inputs[i] in self._plan.integral
-
-    def nonnegative(self, i: int) -> bool:
-        """Whether input `i` is known to have no negative entry."""
-        return self.node.inputs[i] in self._plan.nonnegative
-
-    def infinite(self, i: int) -> bool:
-        """Whether input `i` may hold infinities."""
-        return self.node.inputs[i] in self._plan.infinite
-
     def sample_axis(self, tensor: str | None = None) -> int | None:
         """Axis of a tensor, the first output unless named, along which samples lie."""
         return self._sample_axes(tensor or self.node.outputs[0])
-
-    @property
-    def holds(self) -> bool:
-        """Whether what divides is taken as a constant."""
-        return self.method.statistics == "held"
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the slopes of the outputs are known to be finite."""
-        return self.node.name in self._plan.bounded and not self.method.composite
-
-    @property
-    def sharing(self) -> Sharing:
-        """How this node shares where slopes travel: not at all."""
-        return PLAIN
 
     def before(self, i: int) -> Value:
         """Value of input `i` in the run of a reference: relevance is compared to none."""
@@ -208,20 +159,3 @@ class RelevanceSteps:
     def slopes(self, name: str) -> bool:
         """No slope travels."""
         return False
-
-
-def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
-    """A tensor's value: a constant, one that is computed of others, or one of the run."""
-    graph = plan.graph
-    if name in graph.constants:
-        array = graph.constants[name]
-        wide = array.astype(ops.dtype, copy=False) if array.dtype.kind in "fV" else array
-        # Another name: a compiled file holds the constant in its own dtype as well.
-        return Constant(name, wide) if wide is array else Constant(f"{name}@wide", wide)
-    if name in graph.computed:
-        made = graph.computed[name]
-        return ops.op(made.op_type, [read_tensor(x, plan, ops, values) for x in made.inputs])
-    x = values.value(name)
-    if name not in plan.undefined:
-        return x
-    return ops.Where(ops.Less(ops.Abs(x), ops.scalar(np.inf)), x, ops.zero())

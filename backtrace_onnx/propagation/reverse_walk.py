@@ -13,8 +13,9 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.conditions import Condition
-from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps, Values
+from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.values import Values
 from backtrace_onnx.structures.base import Channels
 
 
@@ -131,19 +132,10 @@ def _send(
     """Add what a node sends to what its inputs have, and book it."""
     for i, channels in pieces.items():
         name = step.node.inputs[i]
-        carries = step.carries(i)
-        kind = "constants" if step.is_constant(i) else "unassigned"
         alike = _alike(step, i, plan)
-        axis = step.sample_axis(name if alike else None)
-        worth = step.worth(name, channels)
-        step.given.extend([(list(worth), axis)] if carries else [])
-        for channel, piece in enumerate(worth):
-            total = step.ops.total(piece, axis)
-            if carries:
-                step.book_sent(name, channel, total)
-            else:
-                step.book(kind, channel, total)
-        if not carries:
+        if step.ops.keeps_ledger:
+            _book(step, i, channels, step.sample_axis(name if alike else None))
+        if not step.carries(i):
             continue
         if not alike:
             channels = [step.ops.unbroadcast(piece, step.shape(i)) for piece in channels]
@@ -153,6 +145,20 @@ def _send(
             if present is None
             else [step.ops.Add(a, b) for a, b in zip(present, channels, strict=True)]
         )
+
+
+def _book(step: NodeStep, i: int, channels: Channels, sample_axis: int | None) -> None:
+    """Book what a node sends to input `i`."""
+    name = step.node.inputs[i]
+    kind = "constants" if step.is_constant(i) else "unassigned"
+    worth = step.worth(name, channels)
+    step.given.extend([(list(worth), sample_axis)] if step.carries(i) else [])
+    for channel, piece in enumerate(worth):
+        total = step.ops.total(piece, sample_axis)
+        if step.carries(i):
+            step.book_sent(name, channel, total)
+        else:
+            step.book(kind, channel, total)
 
 
 def _alike(step: NodeStep, i: int, plan: Plan) -> bool:

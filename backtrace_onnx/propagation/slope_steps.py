@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.methods.composites import assigned
+from backtrace_onnx.methods.composites import find_sharings
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.propagation.lines import before, mean_slopes
-from backtrace_onnx.propagation.node_step import (
-    NodeStep,
-    RelevanceSteps,
-    Steps,
-    Values,
-    read_tensor,
-)
+from backtrace_onnx.propagation.lines import mean_slopes
+from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 
@@ -42,19 +37,17 @@ class _SlopeSteps:
         self.related: set[str] = set()
         self.known: dict[str, tuple[str, Value, Value]] = {}
         self._done: Sequence[str] = ()
-        self._method, self._composite = method, method.composite
-        self._assigned: Mapping[str, Sharing] | None = None
-        self._plain = Sharing(epsilon=method.epsilon)
+        self._method = method
+        self._sharing_of: Callable[[Node], Sharing] | None = None
 
     def __call__(self, node: Node, plan: Plan, *given: Any) -> SlopeStep:
         """A node of the walk."""
-        if self._assigned is None:
-            self._assigned = assigned(self._composite, plan.graph, plan.carriers)
-        sharing = self._assigned.get(node.name, self._plain)
+        if self._sharing_of is None:
+            self._sharing_of = find_sharings(self._method, plan.graph, plan.carriers)
         for name in self._done:
             self.known.pop(name, None)
         self._done = node.outputs
-        return SlopeStep(node, plan, *given, walk=self, sharing=sharing)
+        return SlopeStep(node, plan, *given, walk=self, sharing=self._sharing_of(node))
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -87,14 +80,8 @@ class SlopeStep(NodeStep):
     """A node at whose outputs slopes lie, or relevance where these are ids or words."""
 
     def __init__(self, *given: Any, walk: _SlopeSteps, sharing: Sharing) -> None:
-        super().__init__(*given)
-        self._related, self._known = walk.related, walk.known
-        self._sharing, self._silent = sharing, False
-
-    @property
-    def sharing(self) -> Sharing:
-        """How this node shares."""
-        return self._sharing
+        super().__init__(*given, sharing=sharing)
+        self._related, self._known, self._silent = walk.related, walk.known, False
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
@@ -111,7 +98,7 @@ class SlopeStep(NodeStep):
         """The relevance of a tensor where this is what travels."""
         if name in self._related:
             return carried
-        (m,), other = carried, self._counterpart(name)
+        (m,), other = carried, self.counterpart(name)
         known = self._known.get(name)
         if known is None or known[0] != other or known[1] is not m:
             known = (other, m, self.ops.Mul(self._weighed(other), m))
@@ -205,14 +192,4 @@ class SlopeStep(NodeStep):
         return read_tensor(name, self._plan, self.ops, before(self._values))
 
     def _weighed(self, name: str) -> Value:
-        number = self.tensor(name)
-        return self.ops.Sub(number, self._before(name)) if self.method.compares else number
-
-    def _counterpart(self, name: str) -> str:
-        """The tensor; of a quantised one that which it stands for, on the node's other side."""
-        types = self._plan.graph
-        if types.type(name).is_float:
-            return name
-        others = (*self.node.outputs[:1], *self.node.inputs[:1])
-        stands = [other for other in others if other != name and types.type(other).is_float]
-        return stands[0] if stands else name
+        return read_weighed(name, self._plan, self.ops, self._values, self.method)

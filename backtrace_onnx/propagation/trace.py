@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,11 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line, load_unbroken
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
+from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.traced_tensors import TracedTensors, find_traced
 
 Array = npt.NDArray[Any]
 _SHAPE_SUFFIX = "@shape"
@@ -29,7 +35,11 @@ _OPTIMISED = 3000  # nodes; optimising more, small ones mostly, takes seconds an
 
 
 class Trace:
-    """A session of the model that also returns the tensors a plan's structures read."""
+    """A session of the model that also returns the tensors that a walk asks for.
+
+    Attributes:
+        values, shapes: names of those whose values, and whose shapes, it returns.
+    """
 
     def __init__(
         self,
@@ -38,31 +48,84 @@ class Trace:
         extra: Sequence[str] = (),
         runtime: Runtime = CPU,
         *,
-        slopes: bool = False,
+        asked: TracedTensors | None = None,
+        least: TracedTensors | None = None,
     ) -> None:
-        values, shapes = slope_needs(plan) if slopes else needs(plan)
+        """A walk of relevance asks unless said otherwise.
+
+        Args:
+            extra: tensors whose values are returned, too.
+            asked: by the walk.
+            least: what `only` may be asked for.
+        """
+        asked = asked or find_traced(plan, find_method("default"))
+        least = least or asked
         self._made_of = (model, plan, extra, runtime)
         self._fed = set(plan.graph.inputs)
         self._graph = plan.graph
-        self.values = sorted((values | set(extra)) - self._fed)
-        self.shapes = sorted(shapes - values - self._fed)
+        self._kept = {*plan.graph.outputs, *extra}
+        self.values = sorted((asked.values | set(extra)) - self._fed)
+        self.shapes = sorted(asked.shapes - least.values - self._fed)
         self.outputs = tuple(plan.graph.outputs)
         half = [v for v in self.values if plan.graph.type(v).dtype == TensorProto.FLOAT16]
         self._session = _session(model, self.values, self.shapes, half, runtime)
-        fetched = {v: v for v in (*self.outputs, *self.values)}
-        fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
-        fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
-        self._names, self._fetched = list(fetched), list(fetched.values())
+        self._fetched = {v: v for v in (*self.outputs, *self.values)}
+        self._fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
+        self._fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
+        self._before = self._kept | asked.before
+        self._others: dict[TracedTensors, Trace] = {}
+        self._lock = Lock()
 
-    @cached_property
-    def of_slopes(self) -> Trace:
-        """The same run, returning what methods that carry slopes read."""
-        return Trace(*self._made_of, slopes=True)
+    def of(
+        self,
+        plan: Plan,
+        method: Method,
+        extra: frozenset[str],
+        *,
+        booked: bool = True,
+    ) -> Trace:
+        """The run that returns what a walk of the method over the plan asks for; it is kept.
+
+        `extra`: more values. `booked`: whether the walk keeps books.
+        """
+        if method.carrier == "relevance":
+            return self
+        asked, least = (
+            replace(found, values=found.values | extra, before=found.before | extra)
+            for found in (find_traced(plan, method, booked=books) for books in (True, False))
+        )
+        with self._lock:
+            if asked not in self._others:
+                self._others[asked] = Trace(*self._made_of, asked=asked, least=least)
+            made = self._others[asked]
+        return made if booked else made.only(least)
+
+    def only(self, asked: TracedTensors) -> Trace:
+        """The same session, returning no more than this."""
+        fewer, kept = copy(self), self._kept | asked.values
+        shapes = {name + _SHAPE_SUFFIX for name in asked.shapes}
+        fewer.values = sorted(kept.intersection(self.values))
+        fewer._fetched = {n: x for n, x in self._fetched.items() if n in kept or n in shapes}
+        return fewer
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Names of all that a run returns."""
+        return tuple(self._fetched)
+
+    def run_reference(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """What the walk asks for of the run of the reference. Raises as `run`."""
+        return self._run(
+            feeds, {name: x for name, x in self._fetched.items() if name in self._before}
+        )
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every exposed tensor, by name. Raises InputError where the model cannot run on them."""
+        """Every tensor asked for, by name. Raises InputError where the model cannot run on them."""
+        return self._run(feeds, self._fetched)
+
+    def _run(self, feeds: Mapping[str, Array], fetched: Mapping[str, str]) -> dict[str, Array]:
         try:
-            results = self._session.run(self._fetched, dict(feeds))
+            results = self._session.run(list(fetched.values()), dict(feeds))
         except Exception as error:  # onnxruntime raises many types
             given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
             why = (
@@ -71,7 +134,7 @@ class Trace:
                 or first_line(error)
             )
             raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
-        return {**dict(zip(self._names, results, strict=True)), **feeds}
+        return {**dict(zip(fetched, results, strict=True)), **feeds}
 
 
 def _too_long(feeds: Mapping[str, Array], limit: int | None) -> str | None:
@@ -126,38 +189,6 @@ class TracedValues:
             self._arrays.pop(name, None)
             self._wide.pop(name, None)
             self._arrays.pop(name + _SHAPE_SUFFIX, None)
-
-
-def needs(plan: Plan) -> tuple[set[str], set[str]]:
-    """Tensors whose values, and whose shapes, the plan's structures read (constants left out)."""
-    values: set[str] = set()
-    shapes: set[str] = set()
-    for node in plan.graph.nodes:
-        structure = plan.structures.get(node.name)
-        if structure is None or not structure.carries:
-            continue
-        values |= {node.inputs[i] for i in structure.values if i < len(node.inputs)}
-        values |= {node.outputs[i] for i in structure.results if i < len(node.outputs)}
-        shapes |= {node.inputs[i] for i in structure.shapes if i < len(node.inputs)}
-    graph = plan.graph
-    for name in reversed(tuple(graph.computed)):  # what is computed of others comes after them
-        made = graph.computed[name]
-        values.update(made.inputs if name in values else ())
-        shapes.update([made.like] if name in shapes else ())
-    fixed = graph.constants.keys() | graph.computed.keys() | {""}
-    return values - fixed, shapes - fixed
-
-
-def slope_needs(plan: Plan) -> tuple[set[str], set[str]]:
-    """As `needs`: a slope at a tensor is worth its value, so that all are read."""
-    values, shapes = needs(plan)
-    graph = plan.graph
-    for node in graph.nodes:
-        structure = plan.structures.get(node.name)
-        if structure is not None and structure.carries:
-            values |= {*node.inputs, *node.outputs}
-    values |= {name for made in graph.computed.values() for name in made.inputs}
-    return values - (graph.constants.keys() | graph.computed.keys() | {""}), shapes
 
 
 def _session(

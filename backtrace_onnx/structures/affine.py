@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Term, Value, ints
-from backtrace_onnx.structures.base import Pieces, Step, Structure
+from backtrace_onnx.structures.base import Pieces, PlannedNode, Reads, Step, Structure
 
 X, GAMMA, BETA, MEAN, VARIANCE = range(5)
 _TERMS = (X, BETA, MEAN)
@@ -79,7 +79,12 @@ class Affine(Structure):
         made = step.ops.apply(f"{step.node.name}/scale", text, to_x, *values)
         return dict(zip((GAMMA, VARIANCE), made, strict=True))
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        scaling = (GAMMA, VARIANCE) if node.holds else (X, GAMMA, MEAN, VARIANCE)
+        absorbing = tuple(i for i in _TERMS if not node.carries(i))
+        return Reads(scaling + absorbing, (0,) if node.sharing.epsilon else (), self.shapes)
+
+    def leaves(self, step: PlannedNode) -> bool:
         return step.carries(GAMMA) or step.carries(VARIANCE)
 
     def _terms(self, step: Step) -> dict[int, Value]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.structures.base import CURVED, Halves, Pieces, Step
+from backtrace_onnx.structures.base import CURVED, Halves, Pieces, PlannedNode, Reads, Step
 from backtrace_onnx.structures.moves import Adjoint
 
 
@@ -39,10 +39,15 @@ class Product(Halves):
             for i in takers
         }
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        takers = self.takers(node)
+        others = tuple(j for j in self.operands if any(i != j for i in takers))
+        return Reads(others, (), self.shapes)
+
+    def bends(self, step: PlannedNode) -> int:
         return len(self.takers(step)) - 1  # of two factors the mean slope is that half way
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return step.method.products == "whole" and len(self.takers(step)) > 1
 
 
@@ -61,7 +66,7 @@ class Quotient(Halves):
             return self._compared(step)
         if step.carries(0):
             pieces[0] = [ops.Div(m, step.condition(1))]
-        if step.carries(1) and not step.is_gate(1) and not (step.holds and step.carries(0)):
+        if self._differentiates(step):
 
             def text(e: Ops, m: Value, y: Value, b: Value) -> Value:
                 return e.Neg(e.Mul(m, e.Div(y, b)))
@@ -82,7 +87,16 @@ class Quotient(Halves):
         made = step.ops.apply(f"{step.node.name}/between", text, step.r[0], *values, *before)
         return {i: [piece] for i, piece in enumerate(made) if step.carries(i)}
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if node.method.compares and node.carries(1):
+            return Reads((0, 1), (), self.shapes, before=tuple(filter(node.carries, (0, 1))))
+        return Reads((1,), (0,) if self._differentiates(node) else (), self.shapes)
+
+    def _differentiates(self, node: PlannedNode) -> bool:
+        """Whether the divisor has a slope."""
+        return node.carries(1) and not node.is_gate(1) and not (node.holds and node.carries(0))
+
+    def leaves(self, step: PlannedNode) -> bool:
         return step.carries(1)
 
 
@@ -96,7 +110,7 @@ class Remainder(Halves):
 
     def slopes(self, step: Step) -> Pieces:
         pieces = {0: step.r} if step.carries(0) else {}
-        if step.carries(1) and not step.is_gate(1) and not step.holds:
+        if self._differentiates(step):
 
             def text(e: Ops, m: Value, a: Value, b: Value, y: Value) -> Value:
                 return e.Mul(m, e.Div(e.Sub(y, a), b))
@@ -105,7 +119,16 @@ class Remainder(Halves):
             pieces[1] = [step.ops.apply(f"{step.node.name}/slope1", text, step.r[0], *values)]
         return pieces
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if not self._differentiates(node):
+            return Reads(shapes=self.shapes)
+        return Reads((0, 1), (0,), (0, 1))
+
+    def _differentiates(self, node: PlannedNode) -> bool:
+        """Whether the divisor has a slope."""
+        return node.carries(1) and not node.is_gate(1) and not node.holds
+
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 
@@ -149,10 +172,13 @@ class Power(Halves):
             pieces[1] = [ops.apply(f"{name}/slope1", exponent, m, a, y)]
         return pieces
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads((0, 1), (0,), self.shapes)
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 
@@ -172,8 +198,11 @@ class Factors(Adjoint):
         sent = (self.spread if whole else self.back)(step, worth)
         return {0: [step.ops.apply(f"{step.node.name}/slope", Ops.ratio, sent, step.condition(0))]}
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads((0, *self.values), (0,), self.shapes)
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return True

@@ -1,115 +1,39 @@
-"""What a structure is, the step it is asked to make, and the simplest structures."""
+"""What a structure is, and the simplest structures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, cast
 
-from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.policy import Policy
-from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.structures.step import Channels, Pieces, PlannedNode, Reads, Step
 
-Channels: TypeAlias = list[Value]
-"""Relevance of one tensor, one array per channel."""
-
-Pieces: TypeAlias = Mapping[int, Channels]
-"""What each input is sent: in its own shape, or broadcast to the output's."""
-
+__all__ = [
+    "CURVED",
+    "AsFloats",
+    "Channels",
+    "Halves",
+    "Movement",
+    "Nothing",
+    "Passes",
+    "Pieces",
+    "PlannedNode",
+    "Reads",
+    "Step",
+    "Structure",
+]
 
 CURVED = 32
 """Points at which the slope of a curved function is averaged between a reference and the sample."""
-
-
-class Step(Protocol):
-    """One node of the reverse walk: its values, its relevance and its ledger."""
-
-    node: Node
-    ops: Ops
-    policy: Policy
-    method: Method
-    gate: Gate | None
-    outgoing: Sequence[Channels | None]
-
-    @property
-    def r(self) -> Channels:
-        """Relevance of the first output."""
-
-    def weighed(self, i: int) -> Value:
-        """What input `i` contributes by: its value, or, where the method compares, the difference
-        to its value for the reference. Floats have the dtype of the relevance."""
-
-    def condition(self, i: int) -> Value:
-        """Value of input `i` as that which says how relevance is handed on: a weight, a mask, an
-        index, a statistic, the place at which a slope is taken. Floats as above."""
-
-    def exact(self, i: int) -> Value:
-        """Value of input `i` in its own dtype, as thresholds must be compared with it."""
-
-    def result(self, i: int = 0) -> Value:
-        """Value of output `i`."""
-
-    def before(self, i: int) -> Value:
-        """The condition `i` in the run of the reference."""
-
-    def exact_before(self, i: int) -> Value:
-        """Value of input `i` in the run of the reference, or background, in its own dtype."""
-
-    def result_before(self) -> Value:
-        """Value of the first output in the run of the reference."""
-
-    def tensor(self, name: str) -> Value:
-        """Value of a tensor by name."""
-
-    def shape(self, i: int) -> Value:
-        """Shape of input `i`, int64[rank]."""
-
-    def carries(self, i: int) -> bool:
-        """Whether input `i` takes relevance."""
-
-    def is_constant(self, i: int) -> bool:
-        """Whether input `i` is a model constant."""
-
-    def is_gate(self, i: int) -> bool:
-        """Whether input `i` descends from integers and booleans only (a mask, a length)."""
-
-    def nonnegative(self, i: int) -> bool:
-        """Whether input `i` is known to have no negative entry."""
-
-    def infinite(self, i: int) -> bool:
-        """Whether input `i` may hold infinities (it descends from a constant that does)."""
-
-    def sample_axis(self, tensor: str | None = None) -> int | None:
-        """Axis of a tensor, the first output unless named, along which samples lie."""
-
-    @property
-    def sharing(self) -> Sharing:
-        """How this node shares where slopes travel."""
-
-    def stabilised(self) -> Value:
-        """The slope of the first output, damped where the output is next to 0 (LRP-epsilon); what
-        it is worth less is booked as unassigned."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether what divides is held, that is taken as a constant."""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the slopes of the outputs are known to be finite."""
-
-    def book(self, kind: str, channel: int, total: Value | None) -> None:
-        """Enter a total per sample under "constants" or "unassigned"."""
 
 
 class Structure:
     """What an operator is to relevance, whatever its name.
 
     A subclass says with `propagate` what the inputs are sent, and with the attributes below what it
-    reads for that: the forward run keeps nothing else.
+    reads for that; with `slopes` what they are sent where slopes travel, and with `slope_reads`
+    what it reads for those. The forward run keeps nothing else.
 
     Attributes:
         values, results, shapes: indices of the inputs and outputs whose values, and of the inputs
@@ -165,7 +89,12 @@ class Structure:
         """The same structure without the softmax or sigmoid of its own (`squashes`)."""
         return self
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        """What `slopes` asks the step for; unless a subclass says otherwise, all that there is."""
+        inputs, outputs = (tuple(range(len(x))) for x in (node.node.inputs, node.node.outputs))
+        return Reads(inputs, outputs, inputs, inputs, outputs)
+
+    def bends(self, step: PlannedNode) -> int:
         """On how many points between a reference and the sample the slope is to be averaged; 0
         where it is the same on the whole line, or where `slopes` takes the secant itself."""
         return 0
@@ -202,7 +131,7 @@ class Structure:
         """Slopes of the inputs; `step.r` is that of the first output."""
         raise NotImplementedError
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         """Whether inputs times slopes need not add up to outputs times slopes, but for what is
         booked: the rest is unassigned."""
         return False
@@ -216,6 +145,9 @@ class Movement(Structure):
 
     def slopes(self, step: Step) -> Pieces:
         return self.propagate(step)
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads(self.values, self.results, self.shapes)
 
 
 @dataclass(frozen=True)
@@ -257,7 +189,7 @@ class Halves(Structure):
 
     broadcasts = shapes
 
-    def takers(self, step: Step) -> list[int]:
+    def takers(self, step: PlannedNode) -> list[int]:
         """The operands that share: those that carry, gates only where all of them are."""
         data = [i for i in self.operands if step.carries(i)]
         return [i for i in data if not step.is_gate(i)] or data  # a product of masks, say

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value
 from backtrace_onnx.structures.base import Channels
-from backtrace_onnx.structures.linear import signed_masses
 from backtrace_onnx.structures.products import product
+from backtrace_onnx.structures.signed_parts import signed_masses
 
 Values = Mapping[str, Value]
 """Values of the forward run by name, each one step's or stacked."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import CURVED, Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Pieces, PlannedNode, Reads, Step, Structure
 
 Derivative = Callable[[Ops, Value, Value], Value]
 """`(ops, x, y) -> f'(x)`, where y = f(x); as the frameworks take it where there is none."""
@@ -47,13 +47,14 @@ class Function(Structure):
         return {0: step.r}
 
     def slopes(self, step: Step) -> Pieces:
-        ops, x, y = step.ops, step.condition(0), step.result()
-        (m,) = step.r
+        ops, y, (m,) = step.ops, step.result(), step.r
         functions = step.method.functions
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
             key = f"{step.node.name}/derivative/{step.bounded}"
             times = self._switched if self.switches and step.bounded else self._times
+            x = None if self.switches else step.condition(0)
             return {0: [ops.apply(key, times, x, y, m)], **self._of_parameters(step)}
+        x = step.condition(0)
         parameters = [
             step.condition(i) if step.node.inputs[i] else None
             for i in range(1, len(step.node.inputs))
@@ -94,7 +95,17 @@ class Function(Structure):
             pieces[i] = [step.ops.apply(key, text, *values)]
         return pieces
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        functions, others = node.method.functions, tuple(range(1, len(node.node.inputs)))
+        if functions == "rescale":
+            return Reads((0, *others), (0,), (), (0,), (0,))
+        if functions == "secant" and not self.homogeneous:
+            return Reads((0, *others), (0,))
+        own = () if node.holds else tuple(filter(node.carries, self.parameters))
+        first = () if self.switches and not own else (0,)
+        return Reads((*first, *own), (0,), own)
+
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 
@@ -167,10 +178,13 @@ class AlongAxis(Structure):
         key = f"{step.node.name}/jacobian"
         return {0: [step.ops.apply(key, jacobian, step.result(), step.r[0])]}
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads(results=() if node.method.softmax == "held" else (0,))
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 
@@ -187,7 +201,10 @@ class Steps(Structure):
     def slopes(self, step: Step) -> Pieces:
         return {}
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads()
+
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
-from backtrace_onnx.structures.base import CURVED, Pieces, Step, Structure
+from backtrace_onnx.structures.base import CURVED, Pieces, PlannedNode, Reads, Step, Structure
+from backtrace_onnx.structures.signed_parts import adjoint_of_parts, signed_masses, slope_on_side
 from backtrace_onnx.structures.weighed import weighed_anew
 
 
@@ -110,7 +109,7 @@ class Linear(Structure):
         steering = [step.condition(i) for i in self.steering]
         factors = self._multipliers(step, readings, steering)
         m = step.stabilised()
-        if self.bias is not None:
+        if self.bias is not None and ops.keeps_ledger:
             absorbed = ops.Mul(m, self._bias(ops))
             step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         part = 1 / len(readings) if shared else 1.0
@@ -118,6 +117,19 @@ class Linear(Structure):
             part /= self.degree
         m = ops.Mul(m, ops.scalar(part)) if part != 1 else m
         return {self.factors[k]: [self._slope(step, k, m, factors, steering)] for k in readings}
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if node.sharing.weighed != "contributions" or node.sharing.policy is not None:
+            return Reads(self.values, (0,), self.shapes)
+        readings = [k for k, i in enumerate(self.factors) if node.carries(i)]
+        chained = self.chain is not None and 0 in readings
+        asked = tuple(
+            i
+            for k, i in enumerate(self.factors)
+            if (chained and k == 0) or _multiplies(k, readings)
+        )
+        results = (0,) if chained or node.sharing.epsilon else ()
+        return Reads(asked + self.steering + self.reads, results, self.shapes)
 
     def _shared_slopes(self, step: Step, policy: Policy) -> Pieces:
         """Slopes that share as a policy does: where PULL = x+ A + x- B they are A and -B."""
@@ -135,14 +147,14 @@ class Linear(Structure):
         key = f"{step.node.name}/{policy.reading}"
         how = (shared.coefficients[0], factors, known, policy.reading, key)
         pulled = {k: self._pulled(step, k, *how) for k in readings}
-        return {self.factors[k]: [_on_side(ops, factors[k], x)] for k, x in pulled.items()}
+        return {self.factors[k]: [slope_on_side(ops, factors[k], x)] for k, x in pulled.items()}
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         if self.chain is not None:
             return CURVED
         return max(sum(step.carries(i) for i in self.factors) - 1, 0)
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         several = sum(step.carries(i) for i in self.factors) > 1
         return self.degree is None or (
             step.method.products == "whole" and (several or self.degree > 1)
@@ -153,7 +165,7 @@ class Linear(Structure):
     ) -> list[Value | None]:
         """What the factors that are read are multiplied by; None for one that multiplies none."""
         factors: list[Value | None] = [
-            step.condition(i) if any(j != k for j in readings) else None
+            step.condition(i) if _multiplies(k, readings) else None
             for k, i in enumerate(self.factors)
         ]
         if self.inner is not None and factors[0] is not None:
@@ -259,59 +271,16 @@ class Linear(Structure):
         signs = (1,) if reading != "split" or known[k] else (1, -1)
         shape = step.shape(self.factors[k])
 
-        def text(e: Ops, a_p: Value, a_n: Value | None, shape: Value, *xs: Value) -> Value:
-            xs, steering = xs[: len(known)], xs[len(known) :]
-            parts = [
-                {1: None} if j == k else e.parts(x, reading, known[j]) for j, x in enumerate(xs)
-            ]
-            pulled = []
-            for sign in signs:
-                terms = [
-                    self.adjoint(
-                        e,
-                        k,
-                        a,
-                        [p[s] for p, s in zip(parts, combo, strict=True)],
-                        shape,
-                        *steering,
-                    )
-                    for combo in product(*parts)
-                    if (a := a_p if sign * prod(combo) > 0 else a_n) is not None
-                ]
-                pulled.append(e.sum(terms))
-            return tuple(pulled) if len(pulled) > 1 else pulled[0]
-
+        text = adjoint_of_parts(self.adjoint, k, signs, known, reading)
         others = [None if j == k else f for j, f in enumerate(factors)]
         others += [step.condition(i) for i in self.steering]
         made = step.ops.apply(f"{key}/pull{k}", text, a_p, a_n, shape, *others)
         return dict(zip(signs, made if isinstance(made, tuple) else (made,), strict=True))
 
 
-def _on_side(ops: Ops, x: Value, pulled: dict[int, Value]) -> Value:
-    """The slope on x's side of 0."""
-    if -1 not in pulled:
-        return pulled[1]
-    return ops.Where(ops.Less(x, ops.zero()), ops.Neg(pulled[-1]), pulled[1])
-
-
-def signed_masses(
-    e: Ops,
-    parts: Sequence[dict[int, Value]],
-    forward: Callable[..., Value],
-    steering: Sequence[Value],
-) -> Value:
-    """(p, n), or p alone: `forward` of every combination of parts, added by its sign.
-
-    `parts` has, for each factor, its parts by sign, as `Ops.parts` makes them.
-    """
-    sides: dict[int, list[Value]] = {1: [], -1: []}
-    for combo in product(*parts):
-        signed = [part[sign] for part, sign in zip(parts, combo, strict=True)]
-        term = forward(e, *signed, *steering)
-        sides[prod(combo)].append(term)
-    if not sides[-1]:
-        return e.sum(sides[1])
-    return e.sum(sides[1]), e.sum(sides[-1])
+def _multiplies(k: int, readings: Sequence[int]) -> bool:
+    """Whether factor k is multiplied with another one that is read as input."""
+    return any(j != k for j in readings)
 
 
 def _is_nonnegative(weight: Value) -> bool:

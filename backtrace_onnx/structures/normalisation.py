@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import CURVED, Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import (
+    CURVED,
+    Channels,
+    Pieces,
+    PlannedNode,
+    Reads,
+    Step,
+    Structure,
+)
 
 SCALE, SHIFT = 1, 2
 
@@ -49,10 +57,15 @@ class Normalisation(Structure):
         pieces[0] = [ops.apply(key, self._text(held=step.holds), x, m)]
         return pieces
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        given = {SCALE: self.scale, SHIFT: self.shift}
+        parameters = tuple(i for i, laid in given.items() if laid is not None)
+        return Reads((0, *parameters), (), (0, *parameters) if parameters else ())
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return not step.holds
 
     def _shares(self, step: Step) -> bool:
@@ -136,10 +149,13 @@ class LocalResponse(Structure):
         key = f"{step.node.name}/{'held' if step.holds else 'whole'}"
         return {0: [step.ops.apply(key, self._text(held=step.holds), step.condition(0), step.r[0])]}
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads((0,))
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return not step.holds
 
     def _text(self, *, held: bool) -> Callable[[Ops, Value, Value], Value]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
-from backtrace_onnx.structures.base import Pieces, Step, Structure
+from backtrace_onnx.structures.base import Pieces, PlannedNode, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.sums import Shifted
 
@@ -54,7 +54,7 @@ class StateProduct(Structure):
         else:
             step.stabilised()
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         return _LINEAR.bends(step)
 
     def _read(self, step: Step) -> Structure:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Step, Structure
 from backtrace_onnx.structures.cell_pieces import B, C, H, P, R, W, X
 from backtrace_onnx.structures.cell_slopes import SlopeDirection
 from backtrace_onnx.structures.cells import Cell
@@ -61,7 +61,7 @@ class Recurrent(Structure):
             parts.append(SlopeDirection(node, cell, reference or None).sent())
         return inputs.collected(parts)
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return True
 
 

@@ -16,7 +16,16 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.arithmetic import Product
-from backtrace_onnx.structures.base import CURVED, Channels, Movement, Pieces, Step, Structure
+from backtrace_onnx.structures.base import (
+    CURVED,
+    Channels,
+    Movement,
+    Pieces,
+    PlannedNode,
+    Reads,
+    Step,
+    Structure,
+)
 from backtrace_onnx.structures.functions import secant, secant_between
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.sums import Terms
@@ -85,10 +94,17 @@ class Region(Structure):
 
         return {0: [step.ops.apply(key, text, step.condition(0), m)]}
 
-    def bends(self, step: Step) -> int:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if self.kind == "softmax" and node.method.softmax == "held":
+            return Reads()
+        if self.kind != "pointwise" or node.method.functions == "derivative":
+            return Reads((0,))
+        return Reads((0,), (0,), (), *(((0,), (0,)) if node.method.compares else ()))
+
+    def bends(self, step: PlannedNode) -> int:
         return CURVED if self.kind in ("softmax", "normalisation", "other") else 0
 
-    def leaves(self, step: Step) -> bool:
+    def leaves(self, step: PlannedNode) -> bool:
         return self.kind != "linear"
 
     def _secant(self, step: Step, m: Value) -> Value:

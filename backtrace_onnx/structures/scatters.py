@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Reads, Step, Structure
 
 DATA, INDICES, UPDATES = range(3)
 
@@ -66,6 +66,11 @@ class Combined(Structure):
         if self.reduction != "add":
             return self.propagate(step)
         return {i: [self._at(step, i, step.r[0])] for i in (DATA, UPDATES) if step.carries(i)}
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if self.reduction != "add":
+            return Reads(self.values, self.results, self.shapes)
+        return Reads((INDICES,) if node.carries(UPDATES) else ())
 
     def propagate(self, step: Step) -> Pieces:
         if self.reduction == "add":

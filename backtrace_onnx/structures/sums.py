@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Term, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Reads, Step, Structure
 from backtrace_onnx.structures.linear import Linear
 
 
@@ -58,10 +58,14 @@ class Shifted(Structure):
         back = ops.Reshape(ops.unbroadcast(shifted, laid), step.shape(self.shift))
         return {**self.linear.slopes(handed), self.shift: [back]}
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         return self.linear.bends(step)
 
-    def leaves(self, step: Step) -> bool:
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        inner = self.linear.slope_reads(node)
+        return replace(inner, values=(*inner.values, self.shift), shapes=self.shapes)
+
+    def leaves(self, step: PlannedNode) -> bool:
         return self.linear.leaves(step)
 
     def _shift(self, step: Step) -> Value:
@@ -129,11 +133,18 @@ class Terms(Structure):
         ops, m = step.ops, step.stabilised()
         m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
         sides = {1: m, -1: ops.Neg(m)}
-        for i in self.values:
+        for i in self.values if ops.keeps_ledger else ():
             if not step.carries(i) and not step.method.compares:
                 absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
                 step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        if node.sharing.policy is not None:
+            return Reads(self.values, (0,), self.shapes)
+        bias = () if node.method.compares else self.values
+        absorbing = tuple(i for i in bias if not node.carries(i))
+        return Reads(absorbing, (0,) if node.sharing.epsilon else (), self.shapes)
 
     def _shared_slopes(self, step: Step, policy: Policy) -> Pieces:
         """Slopes that share as a policy does: what a term would be sent, over the term."""

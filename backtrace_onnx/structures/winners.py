@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.windows import Window
-from backtrace_onnx.structures.base import CURVED, Movement, Pieces, Step
+from backtrace_onnx.structures.base import CURVED, Movement, Pieces, PlannedNode, Step
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Winner(Movement):
     results: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         return CURVED  # other elements may win on the way
 
     def propagate(self, step: Step) -> Pieces:
@@ -50,7 +50,7 @@ class ElementwiseWinner(Movement):
     shapes = values
     broadcasts = values
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         return CURVED  # other elements may win on the way
 
     def propagate(self, step: Step) -> Pieces:
@@ -71,7 +71,7 @@ class WindowWinner(Movement):
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
 
-    def bends(self, step: Step) -> int:
+    def bends(self, step: PlannedNode) -> int:
         return CURVED  # other elements may win on the way
 
     def propagate(self, step: Step) -> Pieces:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.graph.text_tokens import find_text_tokens
 from backtrace_onnx.model.loading import Model
+from backtrace_onnx.ops.method import Method
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.heads import Head
@@ -26,6 +27,14 @@ class PreparedOutput:
     plan: Plan
     trace: Trace
     head: Head
+
+    def trace_of(self, method: Method, *, booked: bool = True) -> Trace:
+        """The run that keeps what a walk of the method asks for.
+
+        `booked`: whether the walk keeps books.
+        """
+        extra = self.head.needs(self.plan.graph) | set(self.tokens)
+        return self.trace.of(self.plan, method, frozenset(extra), booked=booked)
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class Question:
         reference: inputs by name that a method compares the sample to; None where it does not.
         through: which parts of tensors relevance passes; the rest is cut.
         apart: tensors inside of what is read as one that are read apart for this question.
+        booked: whether the books of every node are asked for; else the ledger may be of the whole.
     """
 
     method: Method
@@ -79,6 +80,7 @@ class Question:
     through: tuple[Condition, ...] = ()
     apart: frozenset[str] = frozenset()
     background: Background | None = None
+    booked: bool = True
 
     @property
     def policy(self) -> Policy:

@@ -18,9 +18,9 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.propagation.gauges import Gauges, find_gauges
-from backtrace_onnx.propagation.lines import before
-from backtrace_onnx.propagation.node_step import NodeStep, Values
+from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.values import Values, before
 from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes

@@ -32,11 +32,12 @@ def captured(name: str) -> None:
     from backtrace_onnx import rules  # noqa: F401  (registers them)
     from backtrace_onnx.model.loading import load
     from backtrace_onnx.passes.pipeline import prepare
+    from backtrace_onnx.policies import find_method
     from backtrace_onnx.propagation.plan import make_plan
-    from backtrace_onnx.propagation.trace import needs
+    from backtrace_onnx.propagation.traced_tensors import find_traced
 
-    values, _ = needs(make_plan(prepare(load(NETWORKS[name]().model)).graph()))
-    print("\n".join(values))
+    plan = make_plan(prepare(load(NETWORKS[name]().model)).graph())
+    print("\n".join(find_traced(plan, find_method("default")).values))
 
 
 def _keep(name: str, wanted: set[str] | None) -> None:

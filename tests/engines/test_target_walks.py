@@ -12,6 +12,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx import Explainer, Explanation, Explanations, RequestError
 from backtrace_onnx.engines import remembered_runs, target_walks
+from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.trace import Trace
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
@@ -77,7 +78,8 @@ def test_parts_of_any_size_answer_alike(mode: str, monkeypatch: pytest.MonkeyPat
     """Two targets at once, then two, then one; and one at a time."""
     explainer, x = Explainer(mlp()), normal(2, 4, seed=3)
     whole = explainer.explain(x, targets=[2, 1, 0, 1, 2], mode=mode)
-    held = sum(a.nbytes for a in explainer._model.main.trace.of_slopes.run({"x": x}).values())
+    trace = explainer._model.main.trace_of(find_method(mode))
+    held = sum(a.nbytes for a in trace.run({"x": x}).values())
     for room in (2 * held, 0):
         monkeypatch.setattr(target_walks, "TOGETHER", room)
         for one, other in zip(
@@ -88,13 +90,13 @@ def test_parts_of_any_size_answer_alike(mode: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_model_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
-    run = Trace.run
+    run = Trace._run
 
-    def counted(self: Trace, feeds: Any) -> Any:
+    def counted(self: Trace, feeds: Any, fetched: Any) -> Any:
         runs.append(len(next(iter(feeds.values()))))
-        return run(self, feeds)
+        return run(self, feeds, fetched)
 
-    monkeypatch.setattr(Trace, "run", counted)
+    monkeypatch.setattr(Trace, "_run", counted)
     monkeypatch.setattr(target_walks, "TOGETHER", 0)
     explainer, x = Explainer(mlp()), normal(2, 4, seed=3)
     explainer.explain(x, targets="all", mode="gradient")

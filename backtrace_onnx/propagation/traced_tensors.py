@@ -1,0 +1,111 @@
+"""Which tensors of the forward run a walk asks for: they follow from the plan and the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.methods.composites import find_sharings
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.structures.base import Reads, Structure
+
+
+@dataclass(frozen=True)
+class TracedTensors:
+    """Tensors of the forward run that a walk asks for; constants and inputs left out.
+
+    Attributes:
+        values: those whose values are asked for.
+        shapes: those of which only the shape is asked for.
+        before: those whose values in the run of the reference are asked for.
+    """
+
+    values: frozenset[str]
+    shapes: frozenset[str]
+    before: frozenset[str] = frozenset()
+
+
+def find_traced(plan: Plan, method: Method, *, booked: bool = True) -> TracedTensors:
+    """The tensors that a walk of the method over the plan asks for.
+
+    Args:
+        booked: whether books are kept: where slopes travel, they weigh every tensor on the way.
+    """
+    values: set[str] = set()
+    shapes: set[str] = set()
+    before: set[str] = set()
+    weighs = booked and method.carrier == "slope"
+    for node, structure, related in _walked(plan, method):
+        inputs, outputs = node.node.inputs, node.node.outputs
+        for reads in _reads(structure, node, related=related):
+            values.update(_named(inputs, reads.values), _named(outputs, reads.results))
+            shapes.update(_named(inputs, reads.shapes))
+            before.update(_named(inputs, reads.before), _named(outputs, reads.results_before))
+        weighed = set(_weighed(node)) if weighs else set()
+        if method.carrier == "slope" and (related or structure.converts):
+            weighed |= set(map(node.counterpart, node.carrying_outputs))  # slopes become relevance
+        values |= weighed
+        before |= weighed if method.compares else set()
+    return _run(plan.graph, values, shapes, before)
+
+
+def _walked(plan: Plan, method: Method) -> Iterator[tuple[PlannedNode, Structure, bool]]:
+    """From the last node to the first: a node, its structure, and whether what reaches it may be
+    relevance though slopes travel: ids and words have none."""
+    sharing_of = find_sharings(method, plan.graph, plan.carriers)
+    related: set[str] = set()
+    for node in reversed(plan.graph.nodes):
+        structure = plan.structures.get(node.name)
+        if structure is None or not structure.carries:
+            continue
+        sharing = sharing_of(node)
+        reached = not related.isdisjoint(node.outputs)
+        if reached or structure.converts or structure.relates or sharing.weighed != "contributions":
+            related.update(node.inputs)
+        yield PlannedNode(node, plan, method, sharing), structure, reached
+
+
+def _reads(structure: Structure, node: PlannedNode, *, related: bool) -> Iterator[Reads]:
+    """What a structure asks for."""
+    method = node.method
+    slopes = method.carrier == "slope" and not structure.converts
+    if related or not slopes:
+        yield Reads(structure.values, structure.results, structure.shapes)
+    if not slopes:
+        return
+    own = structure.slope_reads(node)
+    if method.compares and structure.bends(node):  # on a line, where results are computed
+        every = tuple(range(len(node.node.inputs))) if own.results else own.values
+        own = Reads(every, (), own.shapes, before=tuple(i for i in every if node.moves(i)))
+    yield own
+
+
+def _weighed(node: PlannedNode) -> Iterator[str]:
+    """Tensors that the books of a node weigh: what it may hand on, and what that came from.
+
+    Beside floats, integers are masks and places, which are sent nothing.
+    """
+    graph = node.graph
+    floats = any(graph.type(name).is_float for name in node.node.outputs if name)
+    for i, name in enumerate(node.node.inputs):
+        if name and (node.carries(i) or not floats or graph.type(name).is_float):
+            yield from (name, node.counterpart(name))
+    yield from map(node.counterpart, node.carrying_outputs)
+
+
+def _named(names: Sequence[str], indices: Iterable[int]) -> Iterator[str]:
+    return (names[i] for i in indices if i < len(names))
+
+
+def _run(graph: Graph, values: set[str], shapes: set[str], before: set[str]) -> TracedTensors:
+    """Those that the run makes: constants are known, and others are computed of what it makes."""
+    for name in reversed(tuple(graph.computed)):  # what is computed of others comes after them
+        made = graph.computed[name]
+        for asked in (values, before):
+            asked.update(made.inputs if name in asked else ())
+        shapes.update([made.like] if name in shapes else ())
+    fixed = graph.constants.keys() | graph.computed.keys() | {""}
+    return TracedTensors(*(frozenset(asked - fixed) for asked in (values, shapes, before)))
