@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backtrace_onnx.ops.vocabulary import Constant, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Step, Structure
+from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Reads, Step, Structure
 from backtrace_onnx.structures.cell_pieces import B, C, H, P, R, W, X
 from backtrace_onnx.structures.cell_slopes import SlopeDirection
 from backtrace_onnx.structures.cells import Cell
@@ -60,6 +60,9 @@ class Recurrent(Structure):
             reference = before and before.node(d, self.states, backwards)
             parts.append(SlopeDirection(node, cell, reference or None).sent())
         return inputs.collected(parts)
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads(self.values, self.results, (), self.values, self.results)
 
     def leaves(self, step: PlannedNode) -> bool:
         return True

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value, ints
-from backtrace_onnx.structures.base import Channels, Pieces, Step, Structure
+from backtrace_onnx.structures.base import Channels, Pieces, PlannedNode, Reads, Step, Structure
 from backtrace_onnx.structures.squashing import slopes_between, slopes_of
 from backtrace_onnx.structures.tree_games import TreeGames
 from backtrace_onnx.trees.leaf_numbers import ML
@@ -126,6 +126,9 @@ class Trees(Structure):
                 "file with backtrace_onnx.count_visits"
             )
         return None
+
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        return Reads((0,), (), (0,), (0,))
 
     def slopes(self, step: Step) -> Pieces:
         given = step.outgoing[self.scores]

@@ -77,8 +77,7 @@ def explained(proto: onnx.ModelProto, feeds: Any, y: Any, mode: str, booked: boo
     prepared, method = opened.output(output), find_method(mode)
     ones = np.ones_like(y)
     start = ones if method.policy.channels == 1 else (ones, ones)
-    turned = {name: x[::-1].copy() if x.ndim else x for name, x in arrays.items()}
-    reference = turned if method.compares else None
+    reference = dict(arrays) if method.compares else None
     question = Question(method, output, OWN_START, start=start, reference=reference, booked=booked)
     return run_eager(prepared, question, arrays, Sessions()), prepared.plan
 
