@@ -18,7 +18,6 @@ from backtrace_onnx.model.topology import captured, renamed
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.walks import IntegratedGradients
-from backtrace_onnx.propagation.node_step import Values
 from backtrace_onnx.propagation.values import before
 from backtrace_onnx.structures.base import Channels
 
