@@ -18,7 +18,7 @@ from backtrace_onnx.model.topology import captured, renamed
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.walks import IntegratedGradients
-from backtrace_onnx.propagation.values import before
+from backtrace_onnx.propagation.values import Values, before
 from backtrace_onnx.structures.base import Channels
 
 STEPS = 32
