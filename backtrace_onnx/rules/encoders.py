@@ -6,7 +6,7 @@ from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import ints
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Halves, Nothing, Passes, Structure
-from backtrace_onnx.structures.functions import Function, Steps
+from backtrace_onnx.structures.functions import Function, PiecewiseConstant
 from backtrace_onnx.structures.moves import Adjoint
 from backtrace_onnx.structures.normalisation import Normalisation
 from backtrace_onnx.trees.leaf_numbers import ML
@@ -21,7 +21,7 @@ def renames(op: Op) -> Structure:
 @rule("Binarizer", domain=ML)
 def binarizer(op: Op) -> Structure:
     """Relevance passes unchanged; there is no slope."""
-    return Steps()
+    return PiecewiseConstant()
 
 
 @rule("Imputer", domain=ML)

@@ -13,7 +13,7 @@ from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Structure
-from backtrace_onnx.structures.functions import AlongAxis, Derivative, Function, Steps
+from backtrace_onnx.structures.functions import AlongAxis, Derivative, Function, PiecewiseConstant
 
 _GELU = {"alpha": sqrt(2 / pi), "beta": 0.044715}  # of the approximation by tanh
 
@@ -206,7 +206,7 @@ def function(derivative: Derivative, *, bounded: bool = False) -> Callable[[Op],
 
 def _flat(op: Op) -> Structure:
     """Relevance passes unchanged; there is no slope."""
-    return Steps()
+    return PiecewiseConstant()
 
 
 @rule("Relu")

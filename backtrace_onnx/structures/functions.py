@@ -189,7 +189,7 @@ class AlongAxis(Structure):
 
 
 @dataclass(frozen=True)
-class Steps(Structure):
+class PiecewiseConstant(Structure):
     """A function that is flat wherever it has a slope (Round, Sign): relevance passes unchanged."""
 
     has_slopes: bool = True
@@ -209,7 +209,7 @@ class Steps(Structure):
 
 
 @dataclass(frozen=True)
-class Binned(Steps):
+class Binned(PiecewiseConstant):
     """Numbers that tell where entries lie; every entry is sent the sum of what was made of it.
 
     There is no slope, and relevance that comes from what was looked up by them (`converts`) ends
