@@ -124,9 +124,9 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
     \b
     Modes (auto picks by the network: attnlrp, cnn, deeplift, lrp):
       what an answer is made of: default, contrastive, epsilon
-      the same with sign: lrp, attnlrp, cp-lrp, cnn, vit
+      the same with sign: lrp, attnlrp, cp-lrp, cnn, vit, paths
       rules of single layers: alphabeta, box, flat, gamma, wsquare, zplus
-      compared to a baseline: deeplift, integrated_gradients, expected_gradients
+      compared to a baseline: shap, deeplift, integrated_gradients, expected_gradients
       what would change it: gradient, gradient_x_input, smoothgrad, gradcam
 
     \b

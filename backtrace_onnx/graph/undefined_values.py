@@ -1,4 +1,5 @@
-"""Values that need not exist: NaN and infinities that the model computes and then does not choose.
+"""Values that need not exist: NaN that stands for what is missing, and NaN and infinities that the
+model computes and then does not choose.
 
 What is written for every case, such as log(x) in a branch for x > 0, is undefined in the others. No
 relevance reaches it there, but a unit cannot be shared by NaN: 0 * NaN is none. So where rules read
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from backtrace_onnx.graph.graph import Graph, Node
-from backtrace_onnx.graph.missing_values import imputes_nan
+from backtrace_onnx.graph.missing_values import imputes_nan, takes_missing
 
 _PARTIAL = frozenset(["Acos", "Acosh", "Asin", "Atanh", "Exp", "Log", "Reciprocal", "Sqrt"])
 """Undefined, or infinite, for some of what they are given."""
@@ -23,7 +24,7 @@ def undefined(graph: Graph) -> frozenset[str]:
     choosers = [node for node in graph.nodes if any(_chosen(node))]
     if not choosers:
         return frozenset()
-    found = set[str]()
+    found = {name for name in graph.inputs if takes_missing(graph, name)}
     for node in graph.nodes:
         if _is_partial(node, graph) or (found.intersection(node.inputs) and not any(_chosen(node))):
             found.update(filter(None, node.outputs))

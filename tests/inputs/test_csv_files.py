@@ -221,3 +221,16 @@ def test_what_is_no_file_of_several_inputs_is_told(tmp_path: Path, capsys: Any) 
     onnx.save(people(), tmp_path / "m.onnx")
     assert main(["explain", str(tmp_path / "m.onnx"), "rows.cvs"]) == 2
     assert "inputs are .npy, .npz, .json, .csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("mode", ["gradient_x_input", "lrp", "deeplift"])
+def test_a_missing_number_is_worth_nothing_in_signed_modes(mode: str, engine: Any) -> None:
+    """What an Imputer puts in its place is a constant of the model."""
+    inputs = {**ARRAYS, "age": ARRAYS["age"].copy()}
+    inputs["age"][1] = np.nan
+    made = Explainer(people(imputed=True), engine=engine).explain(inputs, mode=mode)
+    whole = Explainer(people(imputed=True), engine=engine).explain(ARRAYS, mode=mode)
+    assert made.relevance["age"][1] == 0
+    np.testing.assert_allclose(made.relevance["age"][0], whole.relevance["age"][0], rtol=1e-6)
+    assert np.isfinite(made.ledger.total().unassigned).all()
