@@ -18,7 +18,7 @@ from backtrace_onnx.trees.reaching import columns_of
 from backtrace_onnx.trees.sums import find_rule
 
 Array = npt.NDArray[Any]
-_ROWS = 2048  # in a part, at least: rows that share what was computed of a pattern
+_ROWS = 4096  # in a part, at least: rows that share what was computed of a pattern
 _MOST_ROWS = 8192
 
 

@@ -131,10 +131,16 @@ def add_pair(missed, lacked, shares, weight, out):  # type: ignore[no-untyped-de
 
 
 @exact_kernel
-def by_background(missed, lacked, counts, seen, shares, total, out):  # type: ignore[no-untyped-def]
-    """Shapley values of a game worth 1, in the mean over the patterns of a background."""
+def by_background(missed, key, lacked, keys, counts, seen, shares, total, out):  # type: ignore[no-untyped-def]
+    """Shapley values of a game worth 1, in the mean over the patterns of a background.
+
+    key, keys: the patterns as integers, where there are few players.
+    """
     out[:] = 0
+    listed = missed.shape[0] <= LISTED
     for b in range(seen):
+        if listed and key & keys[b]:
+            continue
         add_pair(missed, lacked[b], shares, counts[b] / total, out)
 
 
@@ -154,7 +160,7 @@ def see_background(met, split, player, side, first, end, keys, index, lacked, co
         if at < 0:
             at = index[keys[n]] = seen
             unpack(keys[n], lacked[seen])
-            counts[seen] = 0
+            keys[seen], counts[seen] = keys[n], 0
             seen += 1
         counts[at] += 1
     return seen
@@ -237,7 +243,8 @@ def look_up_all(  # type: ignore[no-untyped-def]
         at[n] = found
         made = stored[found : found + d]
         if backed:
-            by_background(own, patterns, counts, seen, shares, behind, made)
+            key = keys[n] if d <= KEYED else 0
+            by_background(own, key, patterns, keys_before, counts, seen, shares, behind, made)
         else:
             by_parts(own, kept, places, weights, held, made)
         found += d
