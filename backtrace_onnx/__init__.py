@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.activation_patching import Patching, patch, patching, tensor_values
     from backtrace_onnx.black_box import BlackBox
     from backtrace_onnx.data.explain_batches import ExplainBatches
+    from backtrace_onnx.data.explain_dataset import DatasetResults, explain_dataset
     from backtrace_onnx.errors import (
         BacktraceError,
         CompileError,
@@ -42,6 +43,7 @@ _HOME = {
     "Columns": "targets.entries",
     "Contrast": "generation",
     "ExportError": "errors",
+    "DatasetResults": "data.explain_dataset",
     "ExplainBatches": "data.explain_batches",
     "Explainer": "explainer",
     "Explanation": "explanation",
@@ -60,6 +62,7 @@ _HOME = {
     "count_visits": "trees.visits",
     "explain": "once",
     "explain_continuation": "generation",
+    "explain_dataset": "data.explain_dataset",
     "patch": "activation_patching",
     "patching": "activation_patching",
     "policy": "policies",
@@ -74,6 +77,7 @@ __all__ = [
     "CompileError",
     "Continuation",
     "Contrast",
+    "DatasetResults",
     "ExplainBatches",
     "Explainer",
     "Explanation",
@@ -93,6 +97,7 @@ __all__ = [
     "count_visits",
     "explain",
     "explain_continuation",
+    "explain_dataset",
     "patch",
     "patching",
     "policy",

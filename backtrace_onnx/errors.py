@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from backtrace_onnx.messages.terminal_text import visible
 
@@ -30,6 +31,19 @@ class BacktraceError(Exception):
 
     exit_code = 2
     in_lines = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[BacktraceError], args: tuple[Any, ...], state: dict[str, Any]
+) -> BacktraceError:
+    """An error as another process raised it, whatever its class is made of."""
+    made = kind.__new__(kind)
+    made.args = args
+    made.__dict__.update(state)
+    return made
 
 
 class ModelError(BacktraceError):

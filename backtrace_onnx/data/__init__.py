@@ -5,5 +5,6 @@ It never holds more than some batches, and never knows how relevance is computed
 """
 
 from backtrace_onnx.data.explain_batches import ExplainBatches
+from backtrace_onnx.data.explain_dataset import DatasetResults, explain_dataset
 
-__all__ = ["ExplainBatches"]
+__all__ = ["DatasetResults", "ExplainBatches", "explain_dataset"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,16 @@ def stream_arrays(path: Path, rows: int) -> Iterator[Mapping[str, Array]]:
 
     Raises InputError where the file holds no such arrays.
     """
-    try:
-        with ExitStack() as stack:
-            members = _members(path, stack)
-            lengths = {name: member.length for name, member in members.items()}
-            if len(set(lengths.values())) > 1:
-                told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-                raise InputError(f"{path}: the arrays are not of one length: {told}")
-            length = next(iter(lengths.values()), 0)
-            for start in range(0, length, rows):
-                count = min(rows, length - start)
-                yield {name: member.read(count) for name, member in members.items()}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
+    with ExitStack() as stack, _errors(path):
+        members = _members(path, stack)
+        lengths = {name: member.length for name, member in members.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(f"{path}: the arrays are not of one length: {told}")
+        length = next(iter(lengths.values()), 0)
+        for start in range(0, length, rows):
+            count = min(rows, length - start)
+            yield {name: member.read(count) for name, member in members.items()}
 
 
 class _Member:
@@ -83,6 +79,15 @@ class _Member:
         return data
 
 
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
+
+
 def _members(path: Path, stack: ExitStack) -> dict[str, _Member]:
     if path.suffix.lower() == ".npy":
         return {path.stem: _Member(stack.enter_context(path.open("rb")))}
@@ -94,3 +99,9 @@ def _members(path: Path, stack: ExitStack) -> dict[str, _Member]:
         name.removesuffix(".npy"): _Member(stack.enter_context(archive.open(name)))
         for name in names
     }
+
+
+def count_rows(path: Path) -> int:
+    """How many rows the arrays of a file have. Raises InputError."""
+    with ExitStack() as stack, _errors(path):
+        return max((member.length for member in _members(path, stack).values()), default=0)

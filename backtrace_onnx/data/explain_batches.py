@@ -52,8 +52,9 @@ class ExplainBatches:
     """Explains batches of rows; a function for engines that map batches over data sets.
 
     Called with an Arrow table or record batch, a data frame, or a mapping of arrays or lists by
-    column, it returns an Arrow table with a row for each row: kept columns, `prediction`, `target`
-    (each also with `_label` and `_value`), `relevance/<feature>`, lists `relevance/<input>` of
+    column, it returns an Arrow table with a row for each row: `label/<column>`, `id/<column>` and
+    `group/<column>` of those that are kept, `prediction` and `target` (each also with `_label` and
+    `_value`), `relevance/<feature>`, lists `relevance/<input>` of
     arrays, `ledger/<part>` and `notes`. Called with an iterator of batches it returns an iterator
     of results. It can be pickled; the model is opened where and when the first batch comes.
 
@@ -166,15 +167,16 @@ class ExplainBatches:
         return result_columns(replace(made, names=names), model.sidecar, self._class_labels)
 
     def _kept_columns(self, piece: Piece, model: _Opened) -> dict[str, Any]:
-        kept = {}
+        kept: dict[str, Any] = {}
         for name in model.kept.names:
             column = piece.arrow.get(name)
             if column is not None:
-                kept[name] = plain(column)
+                made = plain(column)
             elif piece.are_lines and piece.columns[name].ndim == 1:
-                kept[name] = as_texts(piece.columns[name])
+                made = as_texts(piece.columns[name])
             else:
-                kept[name] = as_column(piece.columns[name])
+                made = as_column(piece.columns[name])
+            kept |= {f"{role}/{name}": made for role in model.kept.roles(name)}
         return kept
 
     def _returned(self, table: Any) -> Any:

@@ -48,8 +48,8 @@ def test_every_kind_of_batch_gets_the_same_table(adults: pd.DataFrame) -> None:
     found = {kind: explain(batch) for kind, batch in frames(adults).items()}
     first = found.pop("arrow")
     assert [kind for kind, table in found.items() if not table.equals(first)] == []
-    assert first["loan"].to_pylist() == adults["loan"].tolist()
-    assert first["gender"].to_pylist() == adults["gender"].tolist()
+    assert first["label/loan"].to_pylist() == adults["loan"].tolist()
+    assert first["group/gender"].to_pylist() == adults["gender"].tolist()
 
 
 def test_the_columns_are_what_the_explainer_says(adults: pd.DataFrame) -> None:
@@ -106,7 +106,7 @@ def test_arrays_become_lists() -> None:
     table = explain(batch)
     made = Explainer(mlp()).explain(X, mode="epsilon")
     np.testing.assert_array_equal(np.array(table["relevance/x"].to_pylist()), made.relevance["x"])
-    assert table["name"].to_pylist() == list("abcdefg")
+    assert table["id/name"].to_pylist() == list("abcdefg")
     lists = pa.table({"x": X.tolist(), "name": batch["name"]}).cast(
         pa.schema({"x": pa.list_(pa.float32()), "name": pa.string()})
     )
@@ -139,7 +139,7 @@ def test_columns_of_a_model_with_an_input_each() -> None:
         {"age": [30, 41.5], "hours": [40, 20], "job": ["pilot", "cook"], "n": [1, 2]}
     )
     table = ExplainBatches(people(), ids="n", groups="job", target=0, mode="epsilon")(rows)
-    assert table["job"].to_pylist() == ["pilot", "cook"]  # a group, and an input as well
+    assert table["group/job"].to_pylist() == ["pilot", "cook"]  # a group, and an input as well
     np.testing.assert_allclose(table["relevance/job"], [0.3, 1.0], rtol=1e-3)
     np.testing.assert_allclose(table["relevance/age"], [15, 20.75], rtol=1e-3)
 

@@ -61,7 +61,7 @@ def test_every_kind_of_table_says_the_same(kind: str, tmp_path: Path) -> None:
     found = pa.concat_tables(explain.explain(piece).table for piece in given)
     rows = {name: [row[i] for row in ROWS] for i, name in enumerate(NAMES)}
     assert found.equals(explain(rows))
-    assert found["name"].to_pylist() == list("abcd")
+    assert found["id/name"].to_pylist() == list("abcd")
 
 
 def test_a_table_is_read_only_as_far_as_it_is_asked_for(
@@ -95,7 +95,7 @@ def test_bad_rows_are_named_by_line_and_skipped_only_where_asked(tmp_path: Path)
     with pytest.raises(RowError, match=r"people.csv: line 4 has 3 values, the header 4"):
         explain.explain(piece)
     found = explain.explain(piece, skip_bad=True)
-    assert found.table["name"].to_pylist() == ["a", "d"] and found.rows == (0, 2)
+    assert found.table["id/name"].to_pylist() == ["a", "d"] and found.rows == (0, 2)
     assert [(bad.line, bad.reason.removeprefix(f"{path}: ")) for bad in found.bad] == [
         (4, "line 4 has 3 values, the header 4"),
         (5, "line 5, column 'hours': 'many' is not a number"),
@@ -117,7 +117,7 @@ def test_lines_of_json_that_are_none(tmp_path: Path) -> None:
     assert "'x' is a list of shape [2], in the first row a list of shape [4]" in told
     assert "has 'y', which the first row has not" in told
     found = ExplainBatches(mlp(), ids="id").explain(piece, skip_bad=True)
-    assert found.table["id"].to_pylist() == ["7", "q"]
+    assert found.table["id/id"].to_pylist() == ["7", "q"]
 
 
 def test_arrays_of_any_order_are_streamed(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
     explain = ExplainBatches("models/mnist_cnn.onnx", labels="folder", ids="file")
     (piece,) = pieces(tmp_path, 9)
     table = explain.explain(piece).table
-    assert table["folder"].to_pylist() == ["five", "five", "two", "two"]
+    assert table["label/folder"].to_pylist() == ["five", "five", "two", "two"]
     assert np.array(table["relevance/image"].to_pylist()).shape == (4, 1, 28, 28)
     (some,) = pieces(tmp_path / "t*" / "*.png", 9)
     assert explain.explain(some).table.equals(table.slice(2))
@@ -195,7 +195,7 @@ def test_a_sidecar_names_the_columns_that_are_no_inputs(tmp_path: Path) -> None:
     (tmp_path / "m.sidecar.json").write_text(json.dumps(sidecar))
     (piece, _) = pieces(write(tmp_path, "csv"))
     table = ExplainBatches(tmp_path / "m.onnx").explain(piece).table
-    assert table.column_names[:2] == ["name", "job"]
+    assert table.column_names[:2] == ["id/name", "group/job"]
     sidecar["columns"]["id"] = ["name"]
     (tmp_path / "m.sidecar.json").write_text(json.dumps(sidecar))
     with pytest.raises(

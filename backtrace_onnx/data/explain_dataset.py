@@ -1,0 +1,209 @@
+"""A whole data set explained, row by row, into a folder that a killed run leaves in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from backtrace_onnx.data.arrow import need_arrow
+from backtrace_onnx.data.explain_batches import BATCH, ExplainBatches, ExplainedRows
+from backtrace_onnx.data.identity import (
+    HashedData,
+    describe_options,
+    find_versions,
+    hash_data,
+    hash_model,
+)
+from backtrace_onnx.data.locking import locked
+from backtrace_onnx.data.pieces import FILE, BadRow, Piece
+from backtrace_onnx.data.reading import Data, DataFile, find_files
+from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
+from backtrace_onnx.data.workers import explained
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.model.file_reading import ModelLike
+
+PART_ROWS = 4096
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DatasetResults:
+    """The results of a data set, in a folder.
+
+    Attributes:
+        rows: how many results there are.
+        skipped: how many rows could not be read. bad: the first of them.
+        parts: the files, in the order of the data.
+        notes: what was left out or missing in reading, a sentence each.
+        resumed: how many of the parts were there before.
+    """
+
+    folder: Path
+    rows: int
+    skipped: int
+    parts: tuple[Path, ...]
+    bad: tuple[BadRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    resumed: int = 0
+
+    def tables(self) -> Iterator[Any]:
+        """The results part by part, as Arrow tables."""
+        need_arrow()
+        import pyarrow.parquet as pq
+
+        for part in self.parts:
+            yield pq.ParquetFile(part).read()
+
+    def read(self) -> Any:
+        """All results as one Arrow table; without columns where the data set has no rows."""
+        pa = need_arrow()
+        return pa.concat_tables(self.tables()) if self.parts else pa.table({})
+
+
+def explain_dataset(
+    model: ModelLike,
+    data: Data,
+    out: str | os.PathLike[str],
+    *,
+    mode: Any = "default",
+    batch: int = BATCH,
+    part_rows: int = PART_ROWS,
+    resume: bool = True,
+    skip_bad: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> DatasetResults:
+    """Explain every row of a data set into a folder of .parquet parts.
+
+    A row of the results has the columns that `ExplainBatches` returns, and `row/file` and
+    `row/line`, where the row lies. What a run that was killed has finished is kept: the same call
+    goes on behind it, and its parts are the same bit for bit as those of one run.
+
+    Args:
+        model: path, bytes or ModelProto.
+        data: a file, folder or pattern, or several: .csv, .parquet, .jsonl, .npz, .npy, .txt (a
+            text a line), pictures, .wav.
+        out: the folder of results; parts and manifest.json.
+        mode: as in `Explainer.explain`.
+        batch: rows that are read and explained at once.
+        part_rows: rows of the data for each part, rounded down to whole batches.
+        resume: whether to go on where an earlier run stopped; else its results are removed.
+        skip_bad: leave out rows that cannot be read, and count them.
+        workers: processes that explain.
+        progress: called with (rows done, about how many there are).
+        options: those of `ExplainBatches`: labels, ids, groups, sidecar, target, ...
+
+    Raises:
+        InputError: data cannot be read, or do not fit the model; names file and line.
+        RequestError: the folder holds results of another run, another run writes there, it cannot
+            be written, or an option does not fit.
+    """
+    need_arrow()
+    for name, value in (("part_rows", part_rows), ("workers", workers)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise RequestError(f"{name} is a number, at least 1, not {value!r}")
+    explain = ExplainBatches(model, mode=mode, batch=batch, **options)
+    files = find_files(data)
+    hashed = hash_data(files)
+    told = describe_options({"mode": mode, "batch": batch, "skip_bad": skip_bad, **options})
+    told["part_rows"] = part_rows
+    run = _run(model, hashed, told, options.get("sidecar"))
+    folder = _made(Path(out))
+    with locked(folder):
+        results = ResultsFolder(folder, run, resume=resume)
+        resumed = len(results.parts)
+        if not results.complete:
+            some = max(part_rows // batch, 1)
+            done = sum(part.read for part in results.parts)
+            pieces = islice(_pieces(files, batch), resumed * some, None)
+            made = explained(explain, pieces, skip_bad=skip_bad, workers=workers)
+            _write(results, made, some, done, hashed.rows, progress)
+            results.finish()
+        return _results(results, resumed)
+
+
+def _write(
+    results: ResultsFolder,
+    made: Iterable[tuple[Piece, ExplainedRows]],
+    some: int,
+    done: int,
+    about: int,
+    progress: Progress | None,
+) -> None:
+    """Write results into parts of `some` pieces each."""
+    left = iter(made)
+    first = next(left, None)
+    while first is not None:
+        with results.part() as part:
+            for piece, rows in _chained(first, islice(left, some - 1)):
+                done += _add(part, piece, rows)
+                if progress is not None:
+                    progress(done, max(about, done))
+        first = next(left, None)
+
+
+def _chained(
+    first: tuple[Piece, ExplainedRows], rest: Iterable[tuple[Piece, ExplainedRows]]
+) -> Iterator[tuple[Piece, ExplainedRows]]:
+    yield first
+    yield from rest
+
+
+def _add(part: PartWriter, piece: Piece, made: ExplainedRows) -> int:
+    """Add the results of a piece to a part; how many rows these were."""
+    pa = need_arrow()
+    files = piece.columns[FILE].tolist() if piece.kind == "files" else [piece.source] * piece.rows
+    where = {
+        "row/file": pa.array([files[i] for i in made.rows], pa.string()),
+        "row/line": pa.array([piece.lines[i] for i in made.rows], pa.int64()),
+    }
+    columns = dict(zip(made.table.column_names, made.table.columns, strict=True))
+    part.add(pa.table(where | columns), made.bad, made.notes)
+    return len(made.rows) + len(made.bad)
+
+
+def _pieces(files: Iterable[DataFile], rows: int) -> Iterator[Piece]:
+    for file in files:
+        yield from file.pieces(rows)
+
+
+def _run(
+    model: ModelLike, hashed: HashedData, told: dict[str, Any], sidecar: Any
+) -> dict[str, Any]:
+    """What the manifest says that this is a run of."""
+    if sidecar is None and isinstance(model, str | os.PathLike):
+        beside = Sidecar.beside(model)
+        told |= describe_options({"sidecar": None if beside is None else beside.path})
+    return {
+        "model": hash_model(model),
+        "data": hashed.files,
+        "options": told,
+        "versions": find_versions(),
+    }
+
+
+def _made(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{out}: cannot be written ({error.strerror})") from None
+    return out
+
+
+def _results(results: ResultsFolder, resumed: int) -> DatasetResults:
+    parts = results.parts
+    return DatasetResults(
+        results.path,
+        sum(part.rows for part in parts),
+        sum(part.skipped for part in parts),
+        tuple(results.path / part.file for part in parts),
+        tuple(bad for part in parts for bad in part.bad),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        resumed,
+    )

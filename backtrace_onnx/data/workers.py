@@ -1,0 +1,74 @@
+"""Pieces explained in this process or in several others; results come in the pieces' order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from threading import Thread
+
+from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
+from backtrace_onnx.data.pieces import Piece
+from backtrace_onnx.errors import RequestError
+
+_AHEAD = 2  # pieces for each worker that are read before their results are written
+Results = Iterator[tuple[Piece, ExplainedRows]]
+
+
+def explained(
+    explain: ExplainBatches, pieces: Iterable[Piece], *, skip_bad: bool, workers: int
+) -> Results:
+    """Every piece with its results. Raises RequestError where a worker was killed."""
+    if workers == 1:
+        for piece in pieces:
+            yield piece, explain.explain(piece, skip_bad=skip_bad)
+        return
+    context = multiprocessing.get_context("spawn")  # forks would share locks of running threads
+    pool = ProcessPoolExecutor(workers, context, _start, (explain, skip_bad))
+    try:
+        yield from _in_order(pool, pieces, workers * _AHEAD)
+    except BrokenProcessPool:
+        raise RequestError(
+            "a worker process ended before its results were there (killed, or out of memory); "
+            "with resume the same call goes on where this one stopped; take fewer workers, or a "
+            "smaller batch"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, pieces: Iterable[Piece], ahead: int) -> Results:
+    running: deque[tuple[Piece, Future[ExplainedRows]]] = deque()
+    for piece in pieces:
+        running.append((piece, pool.submit(_explain, piece)))
+        if len(running) >= ahead:
+            first, future = running.popleft()
+            yield first, future.result()
+    for last, future in running:
+        yield last, future.result()
+
+
+_own: tuple[ExplainBatches, bool] | None = None  # of a worker process
+
+
+def _start(explain: ExplainBatches, skip_bad: bool) -> None:
+    global _own
+    _own = explain, skip_bad
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End where the process that started this one is gone, killed perhaps."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _explain(piece: Piece) -> ExplainedRows:
+    assert _own is not None
+    explain, skip_bad = _own
+    return explain.explain(piece, skip_bad=skip_bad)
