@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.data.explain_batches import ExplainBatches
     from backtrace_onnx.data.explain_dataset import DatasetResults, explain_dataset
     from backtrace_onnx.errors import (
+        AuditError,
         BacktraceError,
         CompileError,
         ExportError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AuditError": "errors",
     "BacktraceError": "errors",
     "BlackBox": "black_box",
     "CompileError": "errors",
@@ -71,6 +73,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AuditError",
     "BacktraceError",
     "BlackBox",
     "Columns",

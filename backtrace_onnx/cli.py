@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from backtrace_onnx import __version__
+from backtrace_onnx.commands.audit import audit
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
@@ -293,6 +294,9 @@ def ops(as_json: bool, markdown: bool) -> None:
         click.echo(operators.as_markdown())
     else:
         operators.print_operators(console())
+
+
+commands.add_command(audit)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

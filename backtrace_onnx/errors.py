@@ -9,6 +9,7 @@ BacktraceError
 ├── NumericalError        relevance became NaN or infinite on its way; names the node
 ├── CompileError          the explanation cannot be written as an ONNX model
 ├── ExportError           a framework's model cannot be written as an ONNX model that does the same
+├── AuditError            an audit itself failed, which says nothing of the model
 └── RuleError             a rule was registered twice, or does not fit its operator
 """
 
@@ -137,5 +138,11 @@ class CompileError(BacktraceError):
 
 class ExportError(BacktraceError):
     """A framework's model cannot be exported, or what was exported computes something else."""
+
+    exit_code = 3
+
+
+class AuditError(BacktraceError):
+    """An audit itself failed: no check of it says anything of the model."""
 
     exit_code = 3

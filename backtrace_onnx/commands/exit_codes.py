@@ -33,8 +33,8 @@ def run(commands: click.Command, arguments: Sequence[str] | None) -> int:
 
 def _run(commands: click.Command, arguments: Sequence[str] | None) -> int:
     try:
-        commands.main(arguments, "backtrace-onnx", standalone_mode=False)
-        return 0
+        code = commands.main(arguments, "backtrace-onnx", standalone_mode=False)
+        return code if isinstance(code, int) else 0  # click returns that of an Exit
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

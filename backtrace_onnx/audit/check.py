@@ -1,0 +1,112 @@
+"""A check: a question, how it is answered with a number, and the bound of that number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from backtrace_onnx.audit.baseline import Baseline
+from backtrace_onnx.audit.settings import Severity
+from backtrace_onnx.audit.subject import Subject
+
+Status = Literal["passed", "failed", "skipped", "broken"]
+PROPOSAL = "proposal"
+"""The source of a threshold that no publication or product sets: ours, to be argued about."""
+
+
+class SkipCheck(Exception):  # noqa: N818
+    """A check cannot run here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check is about.
+
+    Attributes:
+        rows: at most how many rows costly checks draw.
+    """
+
+    subject: Subject
+    baseline: Baseline | None
+    rows: int
+
+    @property
+    def against(self) -> Baseline:
+        """The baseline. Raises SkipCheck where there is none."""
+        if self.baseline is None:
+            raise SkipCheck("no --baseline is given")
+        return self.baseline
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a check found.
+
+    Attributes:
+        value: the number that is held to the bound.
+        text: the finding, in a sentence.
+        evidence: what it was made of, as JSON values.
+        confirmed: whether an intervention says the same: inputs were replaced, and answers moved,
+            or not; None: nothing was replaced.
+    """
+
+    value: float
+    text: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    confirmed: bool | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        id: its name in settings and reports.
+        question: what it answers.
+        better: whether its number must be "at most" or "at least" the threshold, or "above" it.
+        threshold: the bound unless settings say another one. source: who says so.
+        severity: what it means that it fails unless settings say otherwise.
+        run: measures. Raises SkipCheck.
+        rows: how many rows are drawn where it is costly; None: all count.
+    """
+
+    id: str
+    question: str
+    better: Literal["at most", "at least", "above"]
+    threshold: float
+    source: str
+    severity: Severity
+    run: Callable[[Case], Measured]
+    rows: int | None = None
+
+    def holds(self, value: float, threshold: float) -> bool:
+        """Whether a number is within the bound; NaN is not."""
+        if self.better == "at most":
+            return value <= threshold
+        return value >= threshold if self.better == "at least" else value > threshold
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a check.
+
+    Attributes:
+        status: "skipped" checks could not run, "broken" ones raised an error.
+        required: whether the settings name it as one that must run.
+        value: None where it did not run.
+    """
+
+    check: Check
+    status: Status
+    threshold: float
+    source: str
+    severity: Severity
+    text: str
+    value: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    confirmed: bool | None = None
+    required: bool = False
+
+
+__all__ = ["PROPOSAL", "Case", "Check", "Finding", "Measured", "SkipCheck", "Status"]

@@ -1,0 +1,111 @@
+"""The rows that an audit runs on: inputs of the model, and labels where there are any."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.csv_files import read_table
+from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.messages.similar_names import find_alike
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of data.
+
+    Attributes:
+        feeds: arrays [rows, ...] by input; those in `shared` are one for all rows.
+        count: number of rows.
+        names: what the entries of inputs are called, where a table told.
+        labels: str[rows], the true answers as they are written; None where there are none.
+        sha256: of the files' content.
+    """
+
+    feeds: Mapping[str, Array]
+    count: int
+    names: Mapping[str, tuple[str, ...]]
+    labels: Array | None
+    sha256: str
+    shared: frozenset[str] = frozenset()
+
+    def rows(self, index: Array) -> dict[str, Array]:
+        """Some rows of every input."""
+        return {n: x if n in self.shared else x[index] for n, x in self.feeds.items()}
+
+
+def read_data(
+    files: Sequence[str], graph: Graph, sidecar: Sidecar | None, label: str | None = None
+) -> Data:
+    """Rows of files, each `file` or `name=file`, as `explain` reads them.
+
+    Raises InputError for a file that cannot be read or does not fit, RequestError for texts and
+    for inputs whose samples do not lie along the first axis.
+    """
+    batch = InputReader(graph, sidecar).read(files)
+    if batch.texts:
+        raise RequestError("an audit takes tables, arrays and pictures, not texts")
+    axes = {name: _sample_axis(graph, name) for name in batch.feeds}
+    wrong = [name for name, axis in axes.items() if axis not in (0, None)]
+    if wrong:
+        raise RequestError(
+            f"samples of input {wrong[0]!r} lie along axis {axes[wrong[0]]}; an audit takes models "
+            "whose samples lie along the first"
+        )
+    counts = {len(x) for name, x in batch.feeds.items() if axes[name] == 0}
+    if len(counts) != 1 or not min(counts):
+        raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
+    shared = frozenset(name for name, axis in axes.items() if axis is None)
+    labels = None if label is None else _labels(files, label, counts.copy().pop())
+    return Data(batch.feeds, counts.pop(), batch.names, labels, _hash(files), shared)
+
+
+def _sample_axis(graph: Graph, name: str) -> int | None:
+    found = graph.samples.get(name)
+    return None if found is None else int(found)
+
+
+def _path(argument: str) -> Path:
+    _, mark, rest = argument.partition("=")
+    return Path(rest) if mark and not Path(argument).exists() else Path(argument)
+
+
+def _labels(files: Sequence[str], label: str, count: int) -> Array:
+    tables = [_path(file) for file in files if _path(file).suffix.lower() == ".csv"]
+    if not tables:
+        raise InputError(f"label {label!r} is a column of a .csv file, and no data are one")
+    found = []
+    for table in tables:
+        columns = read_table(table).columns
+        if label not in columns:
+            close = find_alike(label, list(columns))
+            meant = f"; did you mean {close[0]!r}?" if close else f"; it has: {', '.join(columns)}"
+            raise InputError(f"{table}: has no column {label!r} for the labels{meant}")
+        found.append(columns[label])
+    made = np.array([str(value).strip() for part in found for value in part], object)
+    if len(made) != count:
+        raise InputError(f"there are {len(made)} labels for {count} rows")
+    return made
+
+
+def _hash(files: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        content = _path(file).read_bytes()
+        digest.update(f"{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+__all__ = ["Data", "read_data"]

@@ -1,0 +1,73 @@
+"""Interventions: a feature is replaced by what it is in other rows, and the answer is watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.audit.subject import Subject
+
+Array = npt.NDArray[Any]
+DRAWS = 10
+"""Other rows that each row takes the feature of."""
+MOVES = 0.05
+"""In standard deviations of the score: less is no move that confirms anything. A proposal."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of answers.
+
+    Attributes:
+        score: mean change of the explained score, in its standard deviations over rows.
+        changed: part of the copies with another answer.
+        copies: how many there were, only those in which the feature is another; 0: none.
+    """
+
+    score: float
+    changed: float
+    copies: int
+
+    @property
+    def confirms(self) -> bool | None:
+        """Whether the answer moves; None where the feature is the same in all rows."""
+        return None if not self.copies else self.changed > 0 or self.score >= MOVES
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "score_moved": round(self.score, 6),
+            "answers_changed": round(self.changed, 6),
+            "copies": self.copies,
+            "confirmed": self.confirms,
+        }
+
+
+def replace_feature(subject: Subject, feature: int, rows: Array) -> Moved:
+    """Replace a feature of some rows by what it is in others that are drawn."""
+    values = subject.features.values(feature, subject.data)
+    rng = np.random.default_rng((subject.seed, feature))
+    donors = rng.integers(subject.data.count, size=(len(rows), DRAWS))
+    origin = np.repeat(rows, DRAWS)
+    other = values[donors.reshape(-1)] != values[origin]
+    if not other.any():
+        return Moved(0.0, 0.0, 0)
+    origin, donors = origin[other], donors.reshape(-1)[other]
+    mixed = np.tile(origin[:, None], (1, len(subject.features.names)))
+    mixed[:, feature] = donors
+    whole = subject.whole
+    target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
+    every = whole.scores[np.arange(len(target)), target]
+    spread = float(every.std()) or float(np.abs(every).max()) or 1.0
+    scores = subject.scores(subject.mixed(mixed))
+    moved = np.abs(scores[np.arange(len(origin)), target[origin]] - every[origin]).mean() / spread
+    changed = 0.0
+    if subject.classes:
+        changed = float((scores.argmax(1) != whole.scores[origin].argmax(1)).mean())
+    return Moved(float(moved), changed, len(origin))
+
+
+__all__ = ["Moved", "replace_feature"]

@@ -1,0 +1,164 @@
+"""A report as people and machines read it: a table, JSON, JUnit XML, Markdown."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtrace_onnx.audit.check import Finding
+from backtrace_onnx.audit.running import Report
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.messages.terminal_text import visible, visible_json
+from backtrace_onnx.report.console import show, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = 1
+_CONFIRMED = {True: "yes", False: "no", None: ""}
+
+
+def print_report(to: Console, report: Report) -> None:
+    """Print a table of the checks, and the verdict."""
+    facts = report.facts
+    to.print(f"{report.model}: {facts['data']['rows']} rows, mode {facts['mode']}")
+    rows = table(to, "check", "result", "value", "bound", "confirmed", "finding", right=(2,))
+    for finding in report.findings:
+        rows.add_row(
+            finding.check.id,
+            _result(finding),
+            _number(finding.value),
+            _bound(finding),
+            _CONFIRMED[finding.confirmed],
+            finding.text,
+        )
+    show(to, rows)
+    to.print(report.verdict)
+
+
+def record(report: Report) -> dict[str, Any]:
+    """The report as JSON values; `schema_version` changes where keys do."""
+    return {
+        "kind": "backtrace-onnx audit report",
+        "schema_version": SCHEMA,
+        "name": report.model,
+        "files": list(report.data),
+        **report.facts,
+        "fail_on": report.fail_on,
+        "exit_code": report.exit_code,
+        "verdict": report.verdict,
+        "counts": report.counts,
+        "checks": [
+            {
+                "id": f.check.id,
+                "question": f.check.question,
+                "status": f.status,
+                "severity": f.severity,
+                "required": f.required,
+                "stops": report.stops(f),
+                "value": f.value,
+                "better": f.check.better,
+                "threshold": f.threshold,
+                "source": f.source,
+                "finding": f.text,
+                "confirmed": f.confirmed,
+                "evidence": dict(f.evidence),
+            }
+            for f in report.findings
+        ],
+    }
+
+
+def as_json(report: Report) -> str:
+    """The report as JSON."""
+    text = json.dumps(record(report), indent=1, ensure_ascii=False, allow_nan=False)
+    return visible_json(text) + "\n"
+
+
+def as_junit(report: Report) -> str:
+    """The report as JUnit XML: a failure is what stops the model, an error a broken check."""
+    from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+    suite = TestSuite(f"backtrace-onnx audit {visible(report.model)}")
+    for f in report.findings:
+        case = TestCase(f.check.id, "backtrace-onnx.audit")
+        text = visible(f"{f.text} (bound: {_bound(f)}, {f.source})")
+        if f.status == "broken":
+            case.result = [Error(text, "broken")]
+        elif report.stops(f):
+            case.result = [Failure(text, f.severity)]
+        elif f.status == "skipped":
+            case.result = [Skipped(text)]
+        else:
+            case.system_out = f"{_result(f)}: {text}"
+        suite.add_testcase(case)
+    xml = JUnitXml()
+    xml.add_testsuite(suite)
+    made: bytes = xml.tostring()  # type: ignore[no-untyped-call]
+    return made.decode("utf-8")
+
+
+def as_markdown(report: Report) -> str:
+    """The report as Markdown, for the summary of a job."""
+    facts = report.facts
+    lines = [
+        f"## Audit of {_cell(report.model)}",
+        "",
+        f"**{_cell(report.verdict)}**",
+        "",
+        f"{facts['data']['rows']} rows, mode {_cell(facts['mode'])}, seed {facts['seed']}, model "
+        f"{facts['model']['sha256'][:12]}, data {facts['data']['sha256'][:12]}",
+        "",
+        "| check | result | value | bound | source | confirmed | finding |",
+        "|---|---|---:|---|---|---|---|",
+    ]
+    for f in report.findings:
+        cells = (
+            f.check.id,
+            _result(f),
+            _number(f.value),
+            _bound(f),
+            f.source,
+            _CONFIRMED[f.confirmed],
+            f.text,
+        )
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join([*lines, ""])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises RequestError where it cannot be written."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _result(finding: Finding) -> str:
+    if finding.status == "failed":
+        return f"failed ({finding.severity})"
+    return finding.status
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _bound(finding: Finding) -> str:
+    return f"{finding.check.better} {finding.threshold:g}"
+
+
+def _cell(text: str) -> str:
+    told = visible(text).replace("\\", "\\\\").replace("|", "\\|")
+    return told.replace("<", "&lt;").replace("`", "\\`")
+
+
+__all__ = ["as_json", "as_junit", "as_markdown", "print_report", "record", "write_text"]

@@ -1,0 +1,142 @@
+"""Runs the checks of an audit, and says what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from backtrace_onnx.audit.baseline import Baseline, model_facts, versions
+from backtrace_onnx.audit.catalogue import CHECKS
+from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
+from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.errors import BacktraceError, InputError, RequestError
+
+FailOn = Literal["warning", "error", "never"]
+DRIFT = ("rank-drift", "reason-drift")
+BESIDE = ("input-drift", "prediction-drift")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an audit found.
+
+    Attributes:
+        model, data: as they were named. facts: what the report is about, as JSON values.
+        fail_on: failed checks of which severity stop a model.
+    """
+
+    model: str
+    data: tuple[str, ...]
+    facts: dict[str, Any]
+    findings: tuple[Finding, ...]
+    fail_on: FailOn = "error"
+
+    def stops(self, finding: Finding) -> bool:
+        """Whether a finding stops the model."""
+        return finding.status == "failed" and (
+            self.fail_on == "warning" or (self.fail_on == "error" and finding.severity == "error")
+        )
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """Checks that raised an error."""
+        return tuple(f for f in self.findings if f.status == "broken")
+
+    @property
+    def exit_code(self) -> int:
+        """0: passed; 1: a check stops the model; 3: a check is broken."""
+        if self.broken:
+            return 3
+        return int(any(self.stops(f) for f in self.findings))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings by status."""
+        found = [finding.status for finding in self.findings]
+        return {s: found.count(s) for s in ("passed", "failed", "skipped", "broken")}
+
+    @property
+    def verdict(self) -> str:
+        """The report in a sentence."""
+        codes = {0: "passed", 1: "stopped", 3: "not completed"}
+        told = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
+        only = self._only_reasons()
+        return f"{codes[self.exit_code]}: {told}" + (f". {only}" if only else "")
+
+    def _only_reasons(self) -> str:
+        status = {finding.check.id: finding.status for finding in self.findings}
+        moved = any(status.get(name) == "failed" for name in DRIFT)
+        if moved and all(status.get(name) == "passed" for name in BESIDE):
+            return "Same inputs, same answers, other reasons"
+        return ""
+
+
+def run_audit(
+    subject: Subject,
+    baseline: Baseline | None = None,
+    *,
+    fail_on: FailOn = "error",
+    names: tuple[str, tuple[str, ...]] = ("", ()),
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Run every check that the settings leave on.
+
+    Args:
+        names: of the model and the data, as the report shows them. say: told what is going on.
+
+    Raises BacktraceError where the rows cannot be explained, and where settings name features that
+    are none: no check could say anything then.
+    """
+    say("Explaining the data")
+    whole = subject.whole
+    findings = []
+    for check in CHECKS:
+        if subject.settings.of(check.id).enabled:
+            say(f"Checking: {check.id}")
+            findings.append(_found(check, subject, baseline))
+    facts = {
+        "model": model_facts(subject).model_dump(),
+        "data": {"sha256": subject.data.sha256, "rows": subject.data.count},
+        "mode": whole.first.mode,
+        "task": whole.first.task,
+        "output": whole.first.output,
+        "seed": subject.seed,
+        "versions": versions(),
+    }
+    return Report(*names, facts, tuple(findings), fail_on)
+
+
+def _found(check: Check, subject: Subject, baseline: Baseline | None) -> Finding:
+    own = subject.settings.of(check.id)
+    threshold = check.threshold if own.threshold is None else own.threshold
+    source = check.source if own.threshold is None else "the settings"
+    severity = own.severity or check.severity
+    required = check.id in subject.settings.required
+
+    def finding(status: Any, text: str, **more: Any) -> Finding:
+        return Finding(check, status, threshold, source, severity, text, required=required, **more)
+
+    try:
+        found = check.run(Case(subject, baseline, own.rows or check.rows or subject.data.count))
+    except SkipCheck as reason:
+        if required:
+            return finding("failed", f"required, and cannot run: {reason}")
+        return finding("skipped", str(reason))
+    except (InputError, RequestError):
+        raise  # wrong use: a feature or label that is none
+    except BacktraceError as error:
+        return finding("broken", str(error))
+    except Exception as error:
+        return finding("broken", f"unexpected {type(error).__name__}: {error}")
+    value = float(found.value)
+    if np.isnan(value):
+        return finding("broken", f"{check.id} measured NaN: {found.text}")
+    status = "passed" if check.holds(value, threshold) else "failed"
+    more = {"value": value, "evidence": found.evidence, "confirmed": found.confirmed}
+    return finding(status, found.text, **more)
+
+
+__all__ = ["FailOn", "Report", "run_audit"]

@@ -1,0 +1,147 @@
+"""What an audit checks and how strictly: audit.toml, or [tool.backtrace-onnx.audit]."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.messages.similar_names import find_alike
+
+Severity = Literal["warning", "error"]
+TABLE = "tool.backtrace-onnx.audit"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CheckSettings(_Section):
+    """What of one check is other than the check says.
+
+    Attributes:
+        threshold: the bound that its number is held to.
+        severity: what it means that the check fails.
+        enabled: whether it runs.
+        rows: how many rows it runs on, drawn from all.
+    """
+
+    threshold: float | None = None
+    severity: Severity | None = None
+    enabled: bool = True
+    rows: int | None = Field(default=None, ge=1)
+
+
+class TopFeatures(_Section):
+    """Features that must, and that must not, be among those with most |relevance|.
+
+    Attributes:
+        required, forbidden: names of features, or patterns with * and ?.
+        count: how many features are the top.
+    """
+
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    count: int = Field(default=3, ge=1)
+
+
+class Settings(_Section):
+    """All of an audit's settings; every one has a default.
+
+    Attributes:
+        mode, output, task: as `explain` takes them.
+        label: the column of the data (.csv) that holds the true answers.
+        sensitive: names or patterns of features that answers should not rest on.
+        required: ids of checks that fail where they cannot run.
+        checks: settings of single checks, by id.
+    """
+
+    mode: str = "auto"
+    output: str | None = None
+    task: Literal["classification", "regression"] | None = None
+    label: str | None = None
+    sensitive: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    top_features: TopFeatures = TopFeatures()
+    checks: dict[str, CheckSettings] = {}
+
+    def of(self, check: str) -> CheckSettings:
+        """The settings of one check."""
+        return self.checks.get(check, CheckSettings())
+
+
+def read_settings(path: Path | None, known: Sequence[str]) -> Settings:
+    """The settings of a file, or of the pyproject.toml of this folder, or the defaults.
+
+    Args:
+        path: a .toml file; of one called pyproject.toml its table [tool.backtrace-onnx.audit].
+        known: ids of all checks.
+
+    Raises InputError naming the file and every key that is wrong.
+    """
+    own = Path("pyproject.toml")
+    if path is None and not own.is_file():
+        return Settings()
+    file = path or own
+    content = _parsed(file)
+    if file.name == own.name:
+        table = content.get("tool", {}).get("backtrace-onnx", {}).get("audit")
+        if table is None and path is not None:
+            raise InputError(f"{file}: has no table [{TABLE}]")
+        content = table or {}
+    return settings_of(content, str(file), known)
+
+
+def settings_of(content: Any, source: str, known: Sequence[str]) -> Settings:
+    """Settings of what a file holds. Raises InputError naming every key that is wrong."""
+    try:
+        made = Settings.model_validate(content)
+    except ValidationError as error:
+        wrong = [f"{source}: {_told(one)}" for one in error.errors(include_url=False)]
+        raise _of_lines(wrong) from None
+    named = [*(("checks", name) for name in made.checks), *(("required", n) for n in made.required)]
+    strange = [
+        f"{source}: {where}: there is no check {name!r}{_meant(name, known)}"
+        for where, name in named
+        if name not in known
+    ]
+    if strange:
+        raise _of_lines(strange)
+    return made
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid TOML ({error})") from None
+
+
+def _told(error: Any) -> str:
+    *parents, key = error["loc"] or ("",)
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    section: Any = Settings
+    if parents:
+        section = TopFeatures if parents[0] == "top_features" else CheckSettings
+    return f"{where}: unknown key {key!r}{_meant(str(key), list(section.model_fields))}"
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = find_alike(name, known, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}"
+
+
+def _of_lines(lines: Sequence[str]) -> InputError:
+    error = InputError("\n".join(lines))
+    error.in_lines = True
+    return error

@@ -1,0 +1,217 @@
+"""What is audited: a model with its data, explained as often as checks ask."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.activation_patching import tensor_values
+from backtrace_onnx.audit.data import Data, read_data
+from backtrace_onnx.audit.features import Features, find_features
+from backtrace_onnx.audit.settings import Settings
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
+from backtrace_onnx.propagation.ledger import Balance
+
+Array = npt.NDArray[Any]
+AT_ONCE = 256
+"""Rows that are explained in one run."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Explanations of several rows.
+
+    Attributes:
+        relevance: [rows, ...] by input, without those that are one for all rows.
+        features: float64[rows, features].
+        target: int64[rows], the entry that is explained; None for a regression.
+        scores: float64[rows, classes]; of a regression one column.
+        balance: the ledger's totals.
+        first: the explanation of the first run of rows.
+    """
+
+    relevance: Mapping[str, Array]
+    features: Array
+    target: Array | None
+    scores: Array
+    balance: Balance
+    first: Explanation
+
+    @property
+    def shares(self) -> Array:
+        """float64[rows, features]: relevance in parts of each row's |relevance|; 0 of none."""
+        sizes = np.abs(self.features).sum(1, keepdims=True)
+        made: Array = np.divide(
+            self.features, sizes, out=np.zeros_like(self.features), where=sizes > 0
+        )
+        return made
+
+
+class Subject:
+    """A model and its rows of data.
+
+    Args:
+        model: path of an .onnx file. files: the data, as `read_data` takes them.
+        seed: of every draw that is made.
+
+    Raises BacktraceError where the model or the data cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        files: tuple[str, ...],
+        settings: Settings,
+        sidecar: Sidecar | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.settings, self.sidecar, self.seed = model, settings, sidecar, seed
+        self.explainer = Explainer(model, on_unsupported="stop")
+        if sidecar:
+            sidecar.check(self.explainer.graph.inputs, self.explainer.graph.outputs)
+        self.data: Data = read_data(files, self.explainer.graph, sidecar, settings.label)
+        self.features: Features = find_features(self.data, sidecar)
+
+    @cached_property
+    def whole(self) -> Explained:
+        """The explanations of all rows, of what the model answers to each."""
+        return self.explain(self.data.feeds)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model's file."""
+        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+
+    @property
+    def fixed(self) -> int | None:
+        """How many samples the model takes at once, where that is fixed."""
+        sizes = [self.explainer.graph.type(n).shape for n in self.features.owner]
+        return next((s[0] for s in sizes if s and isinstance(s[0], int)), None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What classes are called, where the sidecar says."""
+        return meaning_of(self.sidecar, self.whole.first.output).labels
+
+    @property
+    def classes(self) -> bool:
+        """Whether the model classifies."""
+        return self.whole.target is not None
+
+    def explain(
+        self, feeds: Mapping[str, Array], target: Array | None = None, of: Any = None
+    ) -> Explained:
+        """The explanations of some rows, by this explainer or that `of` another model.
+
+        Raises RequestError where the model's answers are neither classes nor numbers.
+        """
+        explainer = of or self.explainer
+        count = len(next(feeds[name] for name in self.features.owner))
+        size = self.fixed or AT_ONCE
+        made = []
+        for at in range(0, count, size):
+            rows = np.minimum(np.arange(at, at + size), count - 1)
+            rows = rows if self.fixed else np.unique(rows)
+            own = {n: x if n in self.data.shared else x[rows] for n, x in feeds.items()}
+            asked = None if target is None else target[rows]
+            made.append(self._explained(explainer, own, asked, min(size, count - at)))
+        return _joined(made)
+
+    def scores(self, feeds: Mapping[str, Array]) -> Array:
+        """float64[rows, classes]: what the model answers; of a regression one column."""
+        first = self.whole.first
+        count, size = len(next(feeds[name] for name in self.features.owner)), self.fixed or 4096
+        made = []
+        for at in range(0, count, size):
+            rows = np.minimum(np.arange(at, at + size), count - 1)
+            rows = rows if self.fixed else np.unique(rows)
+            own = {n: x if n in self.data.shared else x[rows] for n, x in feeds.items()}
+            y = tensor_values(self.explainer, own, (first.output,))[first.output]
+            made.append(_scores(first, y)[: count - at])
+        return np.concatenate(made)
+
+    def drawn(self, most: int) -> Array:
+        """int64[at most that many]: rows drawn from all, in their order."""
+        if self.data.count <= most:
+            return np.arange(self.data.count)
+        rng = np.random.default_rng(self.seed)
+        return np.sort(rng.choice(self.data.count, most, replace=False))
+
+    def mixed(self, origin: Array) -> dict[str, Array]:
+        """Inputs whose features come from several rows: origin int64[copies, features] says which.
+
+        So a feature is replaced by what it is in another row, a whole category at a time.
+        """
+        made = {n: self.data.feeds[n] for n in self.data.shared}
+        for name, owner in self.features.owner.items():
+            x = self.data.feeds[name]
+            flat = x.reshape(len(x), -1)
+            mixed = flat[origin[:, owner], np.arange(len(owner))]
+            made[name] = mixed.reshape(len(origin), *x.shape[1:])
+        return made
+
+    def _explained(
+        self, explainer: Explainer, feeds: Mapping[str, Array], target: Array | None, count: int
+    ) -> Explained:
+        s = self.settings
+        found = explainer.explain(
+            feeds, mode=s.mode, output=s.output, task=s.task, target=target, sidecar=self.sidecar
+        )
+        if found.task not in ("classification", "regression"):
+            raise RequestError(
+                f"an audit takes classifications and regressions, and this is a {found.task}"
+            )
+        relevance = {n: np.asarray(found.relevance[n])[:count] for n in self.features.owner}
+        y = found.outputs.get(found.output)
+        if y is None:
+            y = tensor_values(explainer, feeds, (found.output,))[found.output]
+        totals = found.ledger.total()
+        books = (totals.start, totals.inputs, totals.constants, totals.unassigned, totals.cut)
+        channels = len(totals.start)
+        size = len(next(feeds[n] for n in self.features.owner))
+        kept = Balance(*(np.broadcast_to(b, (channels, size))[:, :count] for b in books))
+        goal = None if found.target is None else np.asarray(found.target).reshape(-1)[:count]
+        scores = _scores(found, y)[:count]
+        return Explained(relevance, self.features.sums(relevance), goal, scores, kept, found)
+
+
+def _scores(found: Explanation, y: Any) -> Array:
+    """float64[rows, classes]; two columns of a decision between two classes."""
+    rows = found.layout.rows(np.asarray(y, np.float64))
+    flat = rows.reshape(len(rows), -1)
+    if found.target is None:
+        total: Array = flat.sum(1, keepdims=True)
+        return total
+    if found.binary:
+        return np.hstack([1 - flat if found.binary == "probability" else -flat, flat])
+    return flat
+
+
+def _joined(parts: list[Explained]) -> Explained:
+    if len(parts) == 1:
+        return parts[0]
+    names = parts[0].relevance
+    kinds = ("start", "inputs", "constants", "unassigned", "cut")
+    books = [np.concatenate([getattr(p.balance, kind) for p in parts], 1) for kind in kinds]
+    targets = [p.target for p in parts if p.target is not None]
+    return Explained(
+        {name: np.concatenate([p.relevance[name] for p in parts]) for name in names},
+        np.concatenate([p.features for p in parts]),
+        np.concatenate(targets) if targets else None,
+        np.concatenate([p.scores for p in parts]),
+        Balance(*books),
+        parts[0].first,
+    )
+
+
+__all__ = ["Explained", "Subject"]

@@ -1,0 +1,203 @@
+"""Every check passes on a sound model, and fires where its fault is planted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+from backtrace_onnx.audit.baseline import Baseline
+from backtrace_onnx.audit.catalogue import CHECKS, IDS
+from backtrace_onnx.audit.check import Case
+from backtrace_onnx.audit.soundness import CHECKS as SOUNDNESS
+from tests.audit.audited import audit, linear, one, subject, write_model, write_rows
+
+LEAKED = ((0.5, -0.5), (0.0, 0.0), (0.0, 0.0), (3.0, -3.0))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("audit")
+    write_rows(made)
+    write_model(made, linear())
+    return made
+
+
+def test_a_sound_model_passes_every_check(folder: Path) -> None:
+    model, rows = folder / "net.onnx", folder / "rows.csv"
+    how: dict[str, Any] = {
+        "label": "answer",
+        "sensitive": ["leak"],
+        "top_features": {"required": ["a"], "forbidden": ["leak"]},
+        "required": IDS,
+    }
+    before = Baseline.of(subject(model, rows, **how))
+    report = audit(model, rows, before, **how)
+    assert {f.check.id: (f.status, f.text) for f in report.findings if f.status != "passed"} == {}
+    assert len(report.findings) == len(CHECKS) == len(set(IDS))
+    assert report.exit_code == 0 and report.verdict == f"passed: {len(CHECKS)} passed"
+
+
+FAULTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("unassigned", linear(), {"checks": {"unassigned": {"threshold": -1.0}}}),
+    ("class-sensitivity", linear([(1, 1)] * 4), {}),
+    ("deletion", linear(), {"mode": "flat"}),
+    ("sensitive-share", linear(LEAKED), {"sensitive": ["le*"]}),
+    ("required-top-features", linear(LEAKED), {"top_features": {"required": ["b"], "count": 2}}),
+    ("forbidden-top-features", linear(LEAKED), {"top_features": {"forbidden": ["leak"]}}),
+]
+
+
+@pytest.mark.parametrize(("check", "text", "how"), FAULTS, ids=[name for name, *_ in FAULTS])
+def test_a_fault_is_found(check: str, text: str, how: dict[str, Any], folder: Path) -> None:
+    model = write_model(folder, text, "fault")
+    found = one(check, model, folder / "rows.csv", **how)
+    assert (found.status, found.value is None) == ("failed", False), found.text
+
+
+def test_an_operator_without_a_rule_is_named(folder: Path) -> None:
+    text = (
+        "t = Tile(x, times) m = Reshape(t, square) d = Det(m) h = Add(x, d) y = MatMul(h, w)"
+        "|int64[2] times = {1, 25}, int64[4] square = {-1, 4, 5, 5}, "
+        "float[4, 2] w = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}"
+    )
+    found = one(
+        "operator-coverage", write_model(folder, text, "det"), folder / "rows.csv", mode="default"
+    )
+    assert (found.status, found.value) == ("failed", 1)
+    assert found.evidence["missing"][0]["operator"] == "Det"
+
+
+def test_rows_that_move_one_another_are_found(folder: Path) -> None:
+    kept = linear().partition("|")[2]
+    nodes = "k = ReduceMean<keepdims = 1>(x, axis) h = Sub(x, k) y = MatMul(h, w)"
+    text = f"{nodes}|int64[1] axis = {{0}}, {kept}"
+    found = one("batch-invariance", write_model(folder, text, "mixed"), folder / "rows.csv")
+    assert found.status == "failed", found.text
+
+
+def test_books_that_do_not_close_are_found(folder: Path) -> None:
+    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), None, 10)
+    whole = case.subject.whole
+    case.subject.__dict__["whole"] = replace(
+        whole, balance=replace(whole.balance, inputs=whole.balance.inputs * 0.9)
+    )
+    (check,) = (c for c in SOUNDNESS if c.id == "ledger")
+    assert check.run(case).value > 0.01 > check.threshold
+
+
+def test_explanations_that_differ_each_time_are_found(folder: Path) -> None:
+    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), None, 10)
+    explain, rng = case.subject.explain, np.random.default_rng(0)
+
+    def shaken(*given: Any, **how: Any) -> Any:
+        made = explain(*given, **how)
+        return replace(made, relevance={n: r + rng.random() for n, r in made.relevance.items()})
+
+    case.subject.explain = shaken  # type: ignore[method-assign]
+    (check,) = (c for c in SOUNDNESS if c.id == "determinism")
+    assert check.run(case).value == 10
+
+
+def test_what_depends_on_scales_only_is_no_explanation_of_weights(folder: Path) -> None:
+    """In mode default the largest column has most, whatever the weights."""
+    x = np.random.default_rng(0).normal(1, 0.1, (50, 4)) * [1000, 100, 10, 1]
+    np.save(folder / "scaled.npy", x.astype(np.float32))
+    model = write_model(folder, linear([(1, -1)] * 2 + [(1, -1.01)] * 2), "scaled")
+    found = one("parameter-randomisation", model, folder / "scaled.npy", mode="default")
+    assert found.status == "failed", found.text
+
+
+def test_slopes_that_turn_at_once_are_found(folder: Path) -> None:
+    kept = linear().partition("|")[2]
+    text = f"k = Mul(x, many) h = Sin(k) y = MatMul(h, w)|float[1] many = {{1000.0}}, {kept}"
+    model = write_model(folder, text, "waves")
+    assert one("max-sensitivity", model, folder / "rows.csv", mode="gradient").status == "failed"
+
+
+def test_an_intervention_confirms_or_does_not(folder: Path) -> None:
+    """What two branches add and take away again moves no answer, but has shares."""
+    forbidden: dict[str, Any] = {"top_features": {"forbidden": ["leak"]}, "mode": "default"}
+    model = write_model(folder, linear(LEAKED), "leaked")
+    found = one("forbidden-top-features", model, folder / "rows.csv", **forbidden)
+    assert found.confirmed is True and found.evidence["features"]["leak"]["answers_changed"] > 0.1
+    rows = "1.0, -1.0, 0.5, -0.5, 0.0, 0.0"
+    text = (
+        "h = MatMul(x, w) k = MatMul(x, v) z = Add(h, k) y = Sigmoid(z)"
+        f"|float[4, 2] w = {{{rows}, 8.0, 8.0}}, float[4, 2] v = {{{rows}, -8.0, -8.0}}"
+    )
+    model = write_model(folder, text, "idle")
+    found = one("forbidden-top-features", model, folder / "rows.csv", **forbidden)
+    assert (found.status, found.confirmed) == ("failed", False)
+    assert found.evidence["features"]["leak"]["score_moved"] < 1e-5
+
+
+def test_same_inputs_same_answers_other_reasons(folder: Path) -> None:
+    """Columns a and b are one; the second model reads the other of them."""
+    rows = folder / "rows.csv"
+    first = write_model(folder, linear([(3, -3), (0, 0), (0.5, -0.5), (0, 0)]), "first")
+    second = write_model(folder, linear([(0, 0), (3, -3), (0.5, -0.5), (0, 0)]), "second")
+    how: dict[str, Any] = {"label": "answer"}
+    before = Baseline.of(subject(first, rows, **how))
+    report = audit(second, rows, before, **how)
+    failed = {f.check.id for f in report.findings if f.status == "failed"}
+    assert failed == {"rank-drift", "reason-drift"} and report.exit_code == 1
+    assert report.verdict.endswith("Same inputs, same answers, other reasons")
+    (answers,) = (f for f in report.findings if f.check.id == "prediction-drift")
+    assert answers.text == "every answer is what it was"
+
+
+def test_other_rows_of_one_population_are_no_drift(folder: Path) -> None:
+    model = folder / "net.onnx"
+    before = Baseline.of(subject(model, write_rows(folder, 1000, 1, "before.csv")))
+    report = audit(model, write_rows(folder, 1000, 2, "after.csv"), before)
+    drift = [f for f in report.findings if f.check.id.endswith("-drift")]
+    assert [f.status for f in drift] == ["passed"] * 4
+    moved = (folder / "after.csv").read_text().splitlines()
+    shifted = [",".join([str(float(n) + 1) for n in r.split(",")[:4]] + ["no"]) for r in moved[1:]]
+    (folder / "shifted.csv").write_text("\n".join([moved[0], *shifted]))
+    assert one("input-drift", model, folder / "shifted.csv", before).status == "failed"
+    assert one("prediction-drift", model, folder / "shifted.csv", before).status == "failed"
+
+
+def test_few_other_rows_tell_nothing(folder: Path) -> None:
+    model = folder / "net.onnx"
+    before = Baseline.of(subject(model, folder / "rows.csv"))
+    few = write_rows(folder, 20, 5, "few.csv")
+    found = one("reason-drift", model, few, before)
+    assert found.status == "skipped" and "too few rows" in found.text
+    found = one("reason-drift", model, few, before, required=["reason-drift"])
+    assert found.status == "failed" and found.text.startswith("required, and cannot run")
+
+
+def test_accuracy_that_fell_is_found(folder: Path) -> None:
+    rows, how = folder / "rows.csv", {"label": "answer"}
+    before = Baseline.of(subject(folder / "net.onnx", rows, **how))
+    worse = write_model(folder, linear(LEAKED), "worse")
+    found = one("accuracy", worse, rows, before, **how)
+    assert found.status == "failed" and before.answers.accuracy == 1.0
+    assert one("accuracy", worse, rows, before).status == "skipped"
+
+
+def test_a_regression_of_several_columns(folder: Path) -> None:
+    """Its answers are numbers; checks of classes are skipped with the reason."""
+    model = parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 18]>
+        g (float[n, 1] a, float[n, 1] b) => (float[n, 1] y)
+        { h = Mul(a, a) z = Relu(b) y = Add(h, z) }"""
+    )
+    onnx.save(model, folder / "columns.onnx")
+    how: dict[str, Any] = {"task": "regression", "mode": "default", "sensitive": ["b"]}
+    found = subject(folder / "columns.onnx", folder / "rows.csv", **how)
+    assert found.features.names == ("a", "b")
+    report = audit(folder / "columns.onnx", folder / "rows.csv", Baseline.of(found), **how)
+    status = {f.check.id: f.status for f in report.findings}
+    skipped = {"class-sensitivity", "parameter-randomisation", "accuracy"}
+    skipped |= {"required-top-features", "forbidden-top-features"}
+    assert {name for name, s in status.items() if s == "skipped"} == skipped
+    assert not report.broken and status["rank-drift"] == status["prediction-drift"] == "passed"

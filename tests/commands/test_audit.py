@@ -1,0 +1,143 @@
+"""The command `audit`: files that it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from junitparser import Error, Failure, JUnitXml, Skipped
+
+from backtrace_onnx.audit.catalogue import CHECKS
+from tests.audit.audited import linear, write_model, write_rows
+from tests.command_line import ADULT, ROWS
+
+LEAKED = ((0.5, -0.5), (0.0, 0.0), (0.0, 0.0), (3.0, -3.0))
+FEW = "".join(
+    f"[checks.{name}]\nenabled = false\n"
+    for name in ("deletion", "parameter-randomisation", "max-sensitivity", "batch-invariance")
+)
+"""Settings that leave the costly checks out."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path, 50)
+    write_model(tmp_path, linear())
+    write_model(tmp_path, linear(LEAKED), "leaked")
+    (tmp_path / "audit.toml").write_text(f"top_features.forbidden = ['leak']\n{FEW}")
+    return tmp_path
+
+
+def audited(run: Any, model: str, *options: Any) -> tuple[int, str, str]:
+    code, out, err = run("audit", model, "--data", "rows.csv", "--config", "audit.toml", *options)
+    return code, out, err
+
+
+def test_exit_codes_follow_the_checks(run: Any, folder: Path) -> None:
+    code, out, _ = audited(run, "net.onnx")
+    assert code == 0 and "passed: " in out
+    code, out, _ = audited(run, "leaked.onnx")
+    assert code == 1 and "1 of those forbidden are among the top 3 (leak)" in out
+    assert audited(run, "leaked.onnx", "--fail-on", "never")[0] == 0
+    settings = "[checks.forbidden-top-features]\nseverity = 'warning'\n"
+    with (folder / "audit.toml").open("a") as file:
+        file.write(settings)
+    assert audited(run, "leaked.onnx")[0] == 0
+    assert audited(run, "leaked.onnx", "--fail-on", "warning")[0] == 1
+
+
+def test_files_of_the_report(run: Any, folder: Path) -> None:
+    files = ("--json", "r.json", "--junit", "r.xml", "--markdown", "r.md")
+    code, _, _ = audited(run, "leaked.onnx", *files)
+    found = json.loads((folder / "r.json").read_text())
+    assert (code, found["exit_code"], found["schema_version"]) == (1, 1, 1)
+    by_id = {check["id"]: check for check in found["checks"]}
+    leaked = by_id["forbidden-top-features"]
+    assert leaked["stops"] and leaked["confirmed"] and leaked["evidence"]["top"][0] == "leak"
+    assert len(by_id) == len(CHECKS) - 4
+    (suite,) = JUnitXml.fromfile(str(folder / "r.xml"))
+    results = {case.name: [type(r) for r in case.result] for case in suite}
+    assert results["forbidden-top-features"] == [Failure]
+    assert results["rank-drift"] == [Skipped] and results["ledger"] == []
+    assert (suite.tests, suite.failures, suite.errors) == (len(by_id), 1, 0)
+    text = (folder / "r.md").read_text()
+    assert "| forbidden-top-features | failed (error) |" in text
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_baseline_is_written_and_compared_with(run: Any, folder: Path) -> None:
+    assert audited(run, "net.onnx", "--write-baseline", "base.json")[0] == 0
+    first = (folder / "base.json").read_bytes()
+    assert audited(run, "net.onnx", "--write-baseline", "base.json")[0] == 0
+    assert (folder / "base.json").read_bytes() == first
+    code, out, _ = audited(run, "net.onnx", "--baseline", "base.json")
+    assert code == 0 and "every answer is what it was" in out
+    (folder / "audit.toml").write_text(FEW)
+    code, out, _ = audited(run, "leaked.onnx", "--baseline", "base.json")
+    assert code == 1 and "rank-drift" in out
+
+
+WRONG = [
+    (("none.onnx", "--data", "rows.csv"), "none.onnx"),
+    (("net.onnx", "--data", "none.csv"), "none.csv: no such file"),
+    (("net.onnx",), "Missing option '--data'"),
+    (("net.onnx", "--data", "rows.csv", "--config", "none.toml"), "none.toml: cannot be read"),
+    (("net.onnx", "--data", "rows.csv", "--baseline", "audit.toml"), "audit.toml: no baseline"),
+    (("net.onnx", "--data", "rows.csv", "--config", "sensitive.toml"), "did you mean 'leak'"),
+    (("net.onnx", "--data", "rows.csv", "--config", "label.toml"), "did you mean 'answer'"),
+    (
+        ("net.onnx", "--data", "rows.csv", "--config", "other.toml"),
+        "is none of the model's classes",
+    ),
+    (("net.onnx", "--data", "rows.csv", "--json", "no/such.json"), "cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_wrong_use_exits_2(run: Any, folder: Path, arguments: Any, words: str) -> None:
+    (folder / "sensitive.toml").write_text("sensitive = ['leek']")
+    (folder / "label.toml").write_text("label = 'anser'")
+    (folder / "other.toml").write_text("label = 'c'")
+    code, _, err = run("audit", *arguments, "--write-baseline", "made.json")
+    assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_a_check_that_breaks_exits_3(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("backtrace_onnx.audit.feature_rules.replace_feature", fail)
+    code, out, _ = audited(run, "leaked.onnx", "--junit", "r.xml", "--fail-on", "never")
+    assert code == 3 and "unexpected ZeroDivisionError: oops" in out and "not completed" in out
+    (suite,) = JUnitXml.fromfile(str(folder / "r.xml"))
+    assert [type(r) for c in suite for r in c.result if c.name.startswith("forbid")] == [Error]
+
+
+def test_a_crash_exits_3(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("backtrace_onnx.audit.running.run_audit", fail)
+    code, _, err = audited(run, "net.onnx")
+    assert code == 3 and "the audit failed: unexpected ZeroDivisionError: oops" in err
+
+
+def test_what_is_not_installed_is_named(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backtrace_onnx.commands.audit.NEEDED", ("not_there",))
+    code, _, err = audited(run, "net.onnx")
+    assert code == 2 and "pip install 'backtrace-onnx[audit]'" in err
+
+
+def test_the_census_model_passes(run: Any, tmp_path: Path) -> None:
+    """The run that docs/audit.md shows."""
+    config = tmp_path / "audit.toml"
+    config.write_text("label = 'loan'\nsensitive = ['gender', 'ethnicity']\n")
+    code, out, _ = run("audit", ADULT, "--data", ROWS, "--config", config)
+    assert code == 0 and "passed: 10 passed, 7 skipped" in out
