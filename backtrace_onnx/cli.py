@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from backtrace_onnx import __version__
 from backtrace_onnx.commands.audit import audit
 from backtrace_onnx.commands.exit_codes import run
+from backtrace_onnx.commands.explain_dataset import explain_dataset
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
@@ -179,9 +180,8 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 
     found = inspection.inspect(model, find_sidecar(model, sidecar))
     if as_json:
-        print_json(inspection.as_record(found))
-    else:
-        inspection.print_inspection(console(), found)
+        return print_json(inspection.as_record(found))
+    inspection.print_inspection(console(), found)
 
 
 @commands.command(name="compile")
@@ -297,6 +297,7 @@ def ops(as_json: bool, markdown: bool) -> None:
 
 
 commands.add_command(audit)
+commands.add_command(explain_dataset)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,10 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
-from backtrace_onnx.inputs.sidecar import Sidecar, opened
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, opened
+from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
 Array = npt.NDArray[Any]
@@ -67,7 +69,7 @@ class ExplainBatches:
         batch: most rows that are explained at once.
         returns: "arrow", "pandas" (a frame) or "dict" (lists by column).
         class_labels: names of the classes; default: the sidecar's.
-        options: those of `Explainer` and of `Explainer.explain`.
+        options: those of `Explainer` and of `Explainer.explain`; `target` may be a label.
 
     Raises:
         RequestError: an option does not go with rows.
@@ -160,9 +162,10 @@ class ExplainBatches:
     def _columns(self, feeds: Any, encoded: EncodedRows) -> dict[str, Any]:
         model = self._model_opened()
         options = {k: v for k, v in self._options.items() if k not in _OPENING}
-        made: Explanation = model.explainer.explain(
-            dict(feeds), sidecar=model.sidecar, labels=self._class_labels, **options
-        )
+        options |= {"sidecar": model.sidecar, "labels": self._class_labels}
+        if isinstance(options.get("target"), str):
+            options["target"] = model.labelled(options["target"], options)
+        made: Explanation = model.explainer.explain(dict(feeds), **options)
         names = {**made.names, **encoded.names}
         return result_columns(replace(made, names=names), model.sidecar, self._class_labels)
 
@@ -219,6 +222,15 @@ class _Opened:
         """Where the samples of an input lie."""
         samples = self.explainer.graph.samples
         return int(samples[name]) if name in samples else 0
+
+    def labelled(self, target: str, options: Mapping[str, Any]) -> int:
+        """The index of a class by its label. Raises RequestError where none is called so."""
+        output = options.get("output") or default_output(self.explainer.graph) or ""
+        labels = options["labels"] or meaning_of(self.sidecar, output).labels
+        if target not in labels:
+            told = ", ".join(find_alike(target, labels) or labels[:5]) or "none that is known"
+            raise RequestError(f"target {target!r} is no label; there are, for example: {told}")
+        return int(tuple(labels).index(target))
 
     @property
     def fixed_rows(self) -> int | None:

@@ -89,7 +89,7 @@ def explain_dataset(
         model: path, bytes or ModelProto.
         data: a file, folder or pattern, or several: .csv, .parquet, .jsonl, .npz, .npy, .txt (a
             text a line), pictures, .wav.
-        out: the folder of results; parts and manifest.json.
+        out: the folder of results; parts and _manifest.json.
         mode: as in `Explainer.explain`.
         batch: rows that are read and explained at once.
         part_rows: rows of the data for each part, rounded down to whole batches.

@@ -14,7 +14,7 @@ from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.pieces import BadRow
 from backtrace_onnx.errors import InputError, RequestError
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"  # readers of a folder of .parquet files pass over such names
 FORMAT = 1
 _GROUP = 1 << 25  # bytes of a group of rows
 _TOLD = 20  # bad rows that a part names
@@ -58,7 +58,8 @@ class ResultsFolder:
         self.parts: list[Part] = []
         self.complete = False
         earlier = read_manifest(path)
-        if earlier is not None and resume:
+        begun = earlier is not None and (earlier["parts"] or earlier["complete"])
+        if earlier is not None and begun and resume:
             self._check(earlier["run"])
             self.columns, self.complete = earlier["columns"], earlier["complete"]
             self.parts = list(_whole(path, earlier))

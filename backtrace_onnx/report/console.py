@@ -83,6 +83,12 @@ class Waiting(AbstractContextManager["Waiting"]):
             self._doing, self._done, self._total = doing, 0, 0
             self._update()
 
+    def doing(self, doing: str, done: int, total: int) -> None:
+        """Change what is said, and how many of how many steps are done."""
+        with self._lock:
+            self._doing, self._done, self._total = doing, done, total
+            self._update()
+
     def advance(self, done: int, total: int) -> None:
         """Tell how many of how many steps are done."""
         with self._lock:

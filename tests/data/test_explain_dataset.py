@@ -231,7 +231,7 @@ def test_folders_that_are_none_and_options_that_no_file_can_say(here: Path) -> N
     (here / "strange" / MANIFEST).write_text("{}")
     for out, what in (
         ("file", "cannot be written"),
-        ("foreign", "holds parts of which no manifest.json tells"),
+        ("foreign", "holds parts of which no _manifest.json tells"),
         ("strange", "is no manifest of results that this version writes"),
     ):
         with pytest.raises(RequestError, match=what):

@@ -1,0 +1,142 @@
+"""The command `explain-dataset`: every row of a data set, into a folder of .parquet parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtrace_onnx.commands.report_output import print_json
+from backtrace_onnx.commands.shared_options import (
+    AS_JSON,
+    MODE,
+    MODEL,
+    SIDECAR,
+    output_options,
+)
+from backtrace_onnx.errors import RequestError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.data.explain_dataset import DatasetResults
+
+_TOLD = 10  # rows that could not be read, which are named
+
+
+@click.command(name="explain-dataset")
+@MODEL
+@click.argument("data", nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
+)
+@MODE
+@click.option(
+    "--target", help="Label or index to explain, in all rows; default: each row's largest entry."
+)
+@output_options
+@SIDECAR
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts.")
+@click.option("--label-column", "labels", multiple=True, help="The right answer; no input.")
+@click.option("--id-column", "ids", multiple=True, help="By which a row is found again; no input.")
+@click.option(
+    "--group-column",
+    "groups",
+    multiple=True,
+    help="Who a row is about; an input as well where the model takes it by name. All three are "
+    "repeatable, and are the sidecar's where they are not given.",
+)
+@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Rows.")
+@click.option(
+    "--part-rows", type=click.IntRange(1), default=4096, show_default=True, help="Rows of a part."
+)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them."
+)
+@click.option(
+    "--no-resume", "resume", is_flag=True, flag_value=False, default=True, help="Begin anew."
+)
+@click.option("--on-unsupported", type=click.Choice(["error", "pass", "stop"]), default="error")
+@click.option("--engine", type=click.Choice(["numba", "onnxruntime"]), default="numba")
+@AS_JSON
+def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) -> None:
+    """Explain every row of DATA into a folder of .parquet parts.
+
+    DATA are .csv, .parquet, .jsonl, .npz or .npy files, .txt (a text a line), pictures or .wav;
+    folders and patterns in quotes ("photos/*.png") too. Memory stays that of some batches. A run
+    that is stopped, or killed, goes on where it was with the same command.
+
+    \b
+    Columns of the results: row/file, row/line, label/, id/ and group/<column>,
+      prediction and target (each also _label, _value),
+      relevance/<feature>, or lists relevance/<input> (contrastive also positive/, negative/),
+      ledger/<start, inputs, constants, unassigned, cut>, notes
+
+    \b
+    Keys of --json:
+      folder, rows, skipped, bad[] {source, line, reason}, parts[], notes[], resumed (parts kept)
+    """
+    from backtrace_onnx.report.console import Waiting
+
+    with Waiting("Loading the model") as waiting:
+        from backtrace_onnx.data.explain_dataset import explain_dataset as explained
+
+        def progress(done: int, about: int) -> None:
+            waiting.doing(f"Explaining: {done} of about {about} rows", done, about)
+
+        options = {k: v for k, v in asked.items() if v is not None and v != ()}
+        made = explained(model, data, **_read(options), progress=progress)
+    if as_json:
+        return print_json(_record(made))
+    for line in _lines(made):
+        click.echo(line)
+
+
+def _read(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as Python takes them."""
+    target = options.get("target")
+    if target is not None:
+        options["target"] = _index(target)
+    samples = options.get("sample_axis")
+    if samples is not None and samples != "none":
+        try:
+            options["sample_axis"] = int(samples)
+        except ValueError:
+            raise RequestError(
+                f"--sample-axis is the number of an axis or none, not {samples!r}"
+            ) from None
+    return options
+
+
+def _index(target: str) -> Any:
+    """An index, or one per axis; a label stays what it is."""
+    try:
+        index = tuple(int(number) for number in target.split(","))
+    except ValueError:
+        return target
+    return index if len(index) > 1 else index[0]
+
+
+def _record(made: DatasetResults) -> dict[str, Any]:
+    return {
+        "folder": str(made.folder),
+        "rows": made.rows,
+        "skipped": made.skipped,
+        "bad": [vars(bad) for bad in made.bad],
+        "parts": [str(part) for part in made.parts],
+        "notes": list(made.notes),
+        "resumed": made.resumed,
+    }
+
+
+def _lines(made: DatasetResults) -> list[str]:
+    from backtrace_onnx.messages.terminal_text import visible
+
+    kept = f", {made.resumed} of them kept" if made.resumed else ""
+    lines = [f"{made.rows} rows explained: {made.folder} ({len(made.parts)} part(s){kept})"]
+    if made.skipped:
+        lines.append(f"{made.skipped} row(s) could not be read and were left out:")
+        lines += [f"  {bad.reason}" for bad in made.bad[:_TOLD]]
+        more = made.skipped - min(len(made.bad), _TOLD)
+        lines += [f"  and {more} more"] if more else []
+    return [visible(line) for line in (*lines, *(f"note: {note}" for note in made.notes))]

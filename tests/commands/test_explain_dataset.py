@@ -1,0 +1,68 @@
+"""The command line over data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tests.command_line import ADULT, MNIST, ROWS
+
+COLUMNS = ("--label-column", "loan", "--group-column", "gender")
+
+
+def test_rows_become_parts(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("explain-dataset", ADULT, ROWS, "--out", out, *COLUMNS, "--batch", 2)
+    code, printed, _ = run(*arguments, "--part-rows", 3)
+    assert (code, printed) == (0, f"5 rows explained: {out} (3 part(s))\n")
+    table = pq.read_table(out)
+    assert table["label/loan"].to_pylist() == ["<=50K"] * 4 + [">50K"]
+    assert "picked lrp" in table["notes"][0].as_py()[0]
+    code, printed, _ = run(*arguments, "--part-rows", 3, "--json")
+    assert json.loads(printed) == {
+        "folder": str(out),
+        "rows": 5,
+        "skipped": 0,
+        "bad": [],
+        "parts": [str(out / f"part-0000{i}.parquet") for i in range(3)],
+        "notes": [],
+        "resumed": 3,
+    }
+    code, _, error = run(*arguments, "--target", ">50K")
+    assert code == 2 and "options target was None, now '>50K'" in error
+    code, _, _ = run(*arguments, "--target", ">50K", "--no-resume", "--mode", "epsilon")
+    assert code == 0 and set(pq.read_table(out)["target"].to_pylist()) == {1}
+
+
+def test_bad_rows_and_wrong_requests(run: Any, tmp_path: Path) -> None:
+    lines = ROWS.read_text().splitlines()
+    lines[2] = lines[2].replace("23", "young")
+    data, out = tmp_path / "rows.csv", tmp_path / "out"
+    data.write_text("\n".join(lines))
+    code, _, error = run("explain-dataset", ADULT, data, "--out", out)
+    assert code == 2 and "rows.csv: line 3, column 'age': 'young' is not a number" in error
+    code, printed, _ = run("explain-dataset", ADULT, data, "--out", out, "--skip-bad")
+    assert code == 0 and printed.startswith("4 rows explained")
+    assert "1 row(s) could not be read and were left out:\n  " in printed
+    assert "note: " in printed and "no input for column 'loan'" in printed
+    for wrong, what in (
+        (("--target", "rich"), "target 'rich' is no label"),
+        (("--sample-axis", "first"), "--sample-axis is the number of an axis or none"),
+        (("--mode", "lpr"), "lpr"),
+    ):
+        code, _, error = run("explain-dataset", ADULT, ROWS, "--out", tmp_path / "x", *wrong)
+        assert code == 2 and what in error
+    code, _, _ = run("explain-dataset", ADULT, ROWS, "--out", tmp_path / "x")
+    assert code == 0  # what failed before its first part holds nobody up
+
+
+def test_a_folder_of_pictures(run: Any, tmp_path: Path) -> None:
+    pattern = ROWS.parent / "digit_*.png"
+    out = ("--out", tmp_path / "out", "--id-column", "file", "--target", 3)
+    code, _, _ = run("explain-dataset", MNIST, pattern, *out)
+    table = pq.read_table(tmp_path / "out")
+    assert code == 0 and table["prediction"].to_pylist() == [2, 5, 8]
+    assert table["target"].to_pylist() == [3, 3, 3]
