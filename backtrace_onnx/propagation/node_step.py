@@ -138,6 +138,12 @@ class NodeStep(PlannedNode):
         if total is not None:
             self.books[kind][channel].append(total)
 
+    def joined(self, name: str, present: Channels | None, sent: Channels) -> Channels:
+        """What an input has of other nodes, if anything, and of this one."""
+        if present is None:
+            return sent
+        return [self.ops.Add(a, b) for a, b in zip(present, sent, strict=True)]
+
     def book_sent(self, tensor: str, channel: int, total: Value) -> None:
         """Enter a total under "data", and to which tensor it went."""
         self.book("data", channel, total)

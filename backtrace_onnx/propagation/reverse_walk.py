@@ -139,12 +139,7 @@ def _send(
             continue
         if not alike:
             channels = [step.ops.unbroadcast(piece, step.shape(i)) for piece in channels]
-        present = carried.get(name)
-        carried[name] = (
-            channels
-            if present is None
-            else [step.ops.Add(a, b) for a, b in zip(present, channels, strict=True)]
-        )
+        carried[name] = step.joined(name, carried.get(name), channels)
 
 
 def _book(step: NodeStep, i: int, channels: Channels, sample_axis: int | None) -> None:

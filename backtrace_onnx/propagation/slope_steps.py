@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from backtrace_onnx.graph.graph import Node
@@ -82,6 +82,7 @@ class SlopeStep(NodeStep):
     def __init__(self, *given: Any, walk: _SlopeSteps, sharing: Sharing) -> None:
         super().__init__(*given, sharing=sharing)
         self._related, self._known, self._silent = walk.related, walk.known, False
+        self._newly_related: set[str] = set()
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
@@ -109,21 +110,43 @@ class SlopeStep(NodeStep):
         """Slopes of the inputs; relevance of those that have none."""
         taking = {n for n, r in zip(self.node.outputs, self.outgoing, strict=True) if r}
         if taking & self._related and (column := self._plan.column(self.node)) is not None:
-            self._related.add(self.node.inputs[column])
+            self._relate((column,))
             return {column: self.handed()[0] or []}
         if structure.converts or taking & self._related:
             self.outgoing = self.handed()
             self._related |= taking
             pieces = structure.propagate(self)
-            self._related |= {self.node.inputs[i] for i in pieces}
+            self._relate(pieces)
             return pieces
         points = structure.bends(self) if self.method.compares else 0
         self._silent = isinstance(structure, Movement)  # its bookings are of what travels
         pieces = mean_slopes(self, structure.slopes, points) if points else structure.slopes(self)
         self._silent = False
         if structure.relates or self.sharing.weighed != "contributions":
-            self._related |= {self.node.inputs[i] for i in pieces}
-        return pieces
+            self._relate(pieces)
+            return pieces
+        names = {i: self.node.inputs[i] for i in pieces}
+        return {
+            i: self._worth_of_slopes(names[i], own) if names[i] in self._related else own
+            for i, own in pieces.items()
+        }
+
+    def joined(self, name: str, present: Channels | None, sent: Channels) -> Channels:
+        """What an input has of others and of this node: relevance where one of the two is."""
+        if name in self._newly_related:
+            self._newly_related.discard(name)  # what this node sends there again joins relevance
+            present = present and self._worth_of_slopes(name, present)
+        return super().joined(name, present, sent)
+
+    def _relate(self, inputs: Iterable[int]) -> None:
+        """Say that inputs are sent relevance."""
+        names = {self.node.inputs[i] for i in inputs}
+        self._newly_related = names - self._related
+        self._related |= names
+
+    def _worth_of_slopes(self, name: str, slopes: Channels) -> Channels:
+        number = self._weighed(self.counterpart(name))
+        return [self.ops.Mul(number, m) for m in slopes]
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""

@@ -232,3 +232,22 @@ def test_a_box_without_bounds_needs_a_picture() -> None:
     explainer = Explainer(_net())
     with pytest.raises(RequestError, match=r"node 'h' reads, 'x'.*say them, as in box\(0, 1\)"):
         explainer.explain(normal(1, 5), mode="first: box")
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_input_of_a_layer_weighed_anew_may_have_other_readers(
+    engine: Any, swapped: bool
+) -> None:
+    """y = x W + x: one reader sends relevance, one a slope; both are relevance of x."""
+    w = np.array([[1, 2], [3, -1]], np.float32)
+    nodes = [node("MatMul", ["x", "w"], ["z"]), node("Neg", ["x"], ["m"])]
+    nodes = [*nodes[:: -1 if swapped else 1], node("Sub", ["z", "m"], ["y"])]
+    net = model(nodes, {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])}, {"w": w})
+    x = np.array([[3, -2]], np.float32)
+    made = Explainer(net, engine=engine).explain(x, mode="first: flat", target=0)
+    # z0 is 3 - 6 = -3, which x0 and x1 share alike; y0 has x0 besides.
+    np.testing.assert_allclose(made.relevance["x"], [[-1.5 + 3, -1.5]], rtol=1e-6)
+    total = made.ledger.total()
+    np.testing.assert_allclose(total.start, 0, atol=1e-6)
+    np.testing.assert_allclose(total.inputs, 0, atol=1e-6)
