@@ -102,9 +102,12 @@ class TableInput:
 
     def encode_table(self, table: Table, *, nan: bool = False) -> Array:
         """The same of a table, whose rows are called as it calls them."""
-        rows = table.records()
-        made = [self._encoded(table.place(i), row, nan) for i, row in enumerate(rows)]
-        return np.array(made, np.float32).reshape(len(rows), len(self.slots))
+        columns = [_slots(feature, table, nan) for feature in self.features]
+        whole = [column for column in columns if column is not None]
+        if len(whole) == len(columns):
+            return np.concatenate(whole, 1)
+        made = [self._encoded(table.place(i), r, nan) for i, r in enumerate(table.records())]
+        return np.array(made, np.float32)  # not reached where a column does not fit
 
     def columns(self) -> Iterator[tuple[Feature, slice]]:
         """Every column with its slots."""
@@ -146,6 +149,29 @@ class ColumnInput:
         """What the input takes, in words."""
         called = "" if self.column is None else f" {self.column}"
         return f"a column{called} of a .csv table"
+
+
+def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
+    """float32[rows, slots] of one column; None where it is not there, or a value does not fit.
+
+    Equal values of one type are read once.
+    """
+    if feature.name not in table.columns:
+        return None
+    known: dict[tuple[type, Any], int] = {}
+    slots: list[list[float]] = []
+    places = np.empty(table.rows, np.intp)
+    try:
+        for row, value in enumerate(table.columns[feature.name].tolist()):
+            key = (type(value), value)
+            place = known.get(key)
+            if place is None:
+                place = known[key] = len(slots)
+                slots.append(feature.encode(value, nan=nan))
+            places[row] = place
+    except (ValueError, TypeError):
+        return None
+    return np.array(slots, np.float32).reshape(len(slots), feature.width)[places]
 
 
 def _meant(text: str, categories: Sequence[str]) -> str:
