@@ -64,7 +64,9 @@ def read_data(
             "whose samples lie along the first"
         )
     counts = {len(x) for name, x in batch.feeds.items() if axes[name] == 0}
-    if len(counts) != 1 or not min(counts):
+    if counts == {0}:
+        raise InputError(f"{', '.join(files)}: no rows")
+    if len(counts) != 1:
         raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
     shared = frozenset(name for name, axis in axes.items() if axis is None)
     labels = None if label is None else _labels(files, label, counts.copy().pop())

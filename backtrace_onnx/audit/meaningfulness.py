@@ -11,7 +11,14 @@ from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipChec
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
-from backtrace_onnx.metrics import abpc, class_sensitivity, model_randomisation, sensitivity
+from backtrace_onnx.metrics import (
+    abpc,
+    class_sensitivity,
+    model_randomisation,
+    randomised_models,
+    sensitivity,
+    similarity,
+)
 
 Array = npt.NDArray[Any]
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -94,15 +101,22 @@ def _randomisation(case: Case) -> Measured:
         return subject.explain(feeds, target, own).features
 
     places = np.zeros((len(rows), len(subject.features.names)))
+    if places.shape[1] < 2:
+        raise SkipCheck("one feature has no ranks")
     try:
         found = model_randomisation(explain, subject.model, places, seed=subject.seed)
     except RequestError as error:
         raise SkipCheck(str(error)) from None
-    by_node = np.abs(found.similarity).mean(1)
-    value = float(by_node[-1])
-    text = f"rank correlation with the maps of a model of random weights is {value:.2f} in size"
+    by_node = found.similarity.mean(1)
+    draws, own = [float(by_node[-1])], explain(subject.model, places)
+    for more in range(1, DRAWS):  # of few features, one draw of weights may rank them alike
+        *_, (_, last) = randomised_models(subject.model, seed=subject.seed + more)
+        draws.append(float(similarity(own, explain(last, places)).mean()))
+    value = abs(float(np.mean(draws)))
+    text = f"rank correlation with the maps of models of random weights is {value:.2f}"
     steps = {name: round(float(s), 4) for name, s in zip(found.nodes, by_node, strict=True)}
-    return Measured(value, text, {"rows": len(rows), "by_node": steps})
+    evidence = {"rows": len(rows), "by_draw": [round(d, 4) for d in draws], "by_node": steps}
+    return Measured(value, text, evidence)
 
 
 def _sensitivity(case: Case) -> Measured:

@@ -24,7 +24,7 @@ _CONFIRMED = {True: "yes", False: "no", None: ""}
 def print_report(to: Console, report: Report) -> None:
     """Print a table of the checks, and the verdict."""
     facts = report.facts
-    to.print(f"{report.model}: {facts['data']['rows']} rows, mode {facts['mode']}")
+    to.print(f"{report.model}: {facts['data']['rows']} row(s), mode {facts['mode']}")
     rows = table(to, "check", "result", "value", "bound", "confirmed", "finding", right=(2,))
     for finding in report.findings:
         rows.add_row(
