@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -93,8 +94,10 @@ class Baseline(_Part):
     answers: AnswerFacts
 
     @classmethod
-    def of(cls, subject: Subject) -> Baseline:
-        """The baseline of a model on its data."""
+    def of(cls, subject: Subject, like: Baseline | None = None) -> Baseline:
+        """The baseline of a model on its data, in the bins of another one of the same features."""
+        names = subject.features.names
+        was = like.features if like and tuple(f.name for f in like.features) == names else None
         first = subject.whole.first
         return cls(
             model=model_facts(subject),
@@ -104,8 +107,10 @@ class Baseline(_Part):
             task=first.task,
             seed=subject.seed,
             versions=versions(),
-            features=tuple(_feature(subject, i) for i in range(len(subject.features.names))),
-            answers=_answers(subject),
+            features=tuple(
+                _feature(subject, i, was[i] if was else None) for i in range(len(names))
+            ),
+            answers=_answers(subject, like.answers if like else None),
         )
 
     @classmethod
@@ -126,6 +131,20 @@ class Baseline(_Part):
     def text(self) -> str:
         """The file's content."""
         return self.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+def load_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
+    """Baselines that can be compared with each other. Raises InputError naming two that cannot."""
+    made = tuple(map(Baseline.load, paths))
+    for path, one in zip(paths[1:], made[1:], strict=True):
+        if one.mode != made[0].mode:
+            raise InputError(f"{path} is of mode {one.mode}, {paths[0]} of {made[0].mode}")
+        if _bins(one) != _bins(made[0]):
+            raise InputError(
+                f"{path} and {paths[0]} have other features or bins; write the second with "
+                f"--baseline {paths[0]} --write-baseline {path}"
+            )
+    return made
 
 
 def answers(subject: Subject) -> Array:
@@ -180,23 +199,44 @@ def answers_sha256(subject: Subject) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _answers(subject: Subject) -> AnswerFacts:
+def _bins(baseline: Baseline) -> list[Any]:
+    histograms = [h for f in baseline.features for h in (f.shares, f.inputs)]
+    histograms.append(baseline.answers.predictions)
+    names = [f.name for f in baseline.features]
+    return [names, *((h.edges, h.values) for h in histograms)]
+
+
+def _answers(subject: Subject, like: AnswerFacts | None) -> AnswerFacts:
     return AnswerFacts(
-        predictions=histogram(answers(subject)),
+        predictions=_binned(answers(subject), like.predictions if like else None),
         sha256=answers_sha256(subject),
         accuracy=accuracy(subject),
     )
 
 
-def _feature(subject: Subject, feature: int) -> FeatureFacts:
+def _binned(values: Array, like: Histogram | None) -> Histogram:
+    return histogram(values) if like is None else like.again(values)
+
+
+def _feature(subject: Subject, feature: int, like: FeatureFacts | None) -> FeatureFacts:
     shares = subject.whole.shares[:, feature]
     return FeatureFacts(
         name=subject.features.names[feature],
         share=round(float(np.abs(shares).mean()), DIGITS),
         signed=round(float(shares.mean()), DIGITS),
-        shares=histogram(shares),
-        inputs=histogram(subject.features.values(feature, subject.data)),
+        shares=_binned(shares, like.shares if like else None),
+        inputs=_binned(
+            subject.features.values(feature, subject.data), like.inputs if like else None
+        ),
     )
 
 
-__all__ = ["Baseline", "accuracy", "answers", "answers_sha256", "model_facts", "versions"]
+__all__ = [
+    "Baseline",
+    "accuracy",
+    "answers",
+    "answers_sha256",
+    "load_baselines",
+    "model_facts",
+    "versions",
+]

@@ -28,15 +28,15 @@ class Case:
     """
 
     subject: Subject
-    baseline: Baseline | None
+    baselines: tuple[Baseline, ...]
     rows: int
 
     @property
-    def against(self) -> Baseline:
-        """The baseline. Raises SkipCheck where there is none."""
-        if self.baseline is None:
+    def against(self) -> tuple[Baseline, ...]:
+        """The baselines. Raises SkipCheck where there is none."""
+        if not self.baselines:
             raise SkipCheck("no --baseline is given")
-        return self.baseline
+        return self.baselines
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,15 @@ class Measured:
         evidence: what it was made of, as JSON values.
         confirmed: whether an intervention says the same: inputs were replaced, and answers moved,
             or not; None: nothing was replaced.
+        among: the same number of baselines among each other, the farthest two of several: a bound
+            that is stricter is loosened to it.
     """
 
     value: float
     text: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     confirmed: bool | None = None
+    among: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -16,95 +18,122 @@ SMALLEST = 0.01
 """Mean share of a feature whose distribution is looked at. A proposal."""
 
 
-def _comparable(case: Case) -> Baseline:
-    """The baseline. Raises SkipCheck where its features or its mode are others."""
-    baseline, subject = case.against, case.subject
-    names = tuple(feature.name for feature in baseline.features)
+def _comparable(case: Case) -> tuple[Baseline, ...]:
+    """The baselines. Raises SkipCheck where their features or their mode are others."""
+    baselines, subject = case.against, case.subject
+    first = baselines[0]
+    names = tuple(feature.name for feature in first.features)
     if names != subject.features.names:
         differ = sorted(set(names) ^ set(subject.features.names))
         told = f": {', '.join(differ[:5])}" if differ else ", or their order"
         raise SkipCheck(f"the baseline's features are others{told}")
-    if baseline.mode != subject.whole.first.mode:
-        raise SkipCheck(
-            f"the baseline is of mode {baseline.mode}, this of {subject.whole.first.mode}"
-        )
-    return baseline
+    if first.mode != subject.whole.first.mode:
+        raise SkipCheck(f"the baseline is of mode {first.mode}, this of {subject.whole.first.mode}")
+    return baselines
 
 
 def _ranks(case: Case) -> Measured:
-    baseline = _comparable(case)
-    was = [feature.share for feature in baseline.features]
+    baselines = _comparable(case)
+    was = [[feature.share for feature in one.features] for one in baselines]
     now = np.abs(case.subject.whole.shares).mean(0)
-    value = ndcg(was, now.tolist())
-    if np.isnan(value):
-        raise SkipCheck("the baseline has no relevance at any feature")
+    if not all(any(shares) for shares in was):
+        raise SkipCheck("a baseline has no relevance at any feature")
+    found = [ndcg(shares, now.tolist()) for shares in was]
+    nearest = int(np.argmax(found))
+    value, names = found[nearest], case.subject.features.names
     order = np.argsort(-now, kind="stable")[:10]
-    names = case.subject.features.names
     evidence = {
-        names[i]: {"was": was[i], "is": round(float(now[i]), 6)} for i in sorted(order.tolist())
+        names[i]: {"was": was[nearest][i], "is": round(float(now[i]), 6)}
+        for i in sorted(order.tolist())
     }
-    return Measured(value, f"features rank as they did by an nDCG of {value:.3f}", evidence)
+    text = f"features rank as they did by an nDCG of {value:.3f}"
+    among = min((ndcg(a, b) for a, b in permutations(was, 2)), default=None)
+    return Measured(value, text, evidence, among=among)
 
 
 def _reasons(case: Case) -> Measured:
-    baseline = _comparable(case)
+    baselines = _comparable(case)
     shares = case.subject.whole.shares
-    sizes = np.abs(shares).mean(0)
-    pairs = {
-        feature.name: (feature.shares, feature.shares.again(shares[:, i]))
-        for i, feature in enumerate(baseline.features)
-        if max(feature.share, sizes[i]) >= SMALLEST
-    }
-    return _farthest(case, pairs, "relevance of")
+    sizes = np.stack([np.abs(shares).mean(0), *([f.share for f in b.features] for b in baselines)])
+    looked = [int(i) for i in np.flatnonzero(sizes.max(0) >= SMALLEST)]
+    now = {i: baselines[0].features[i].shares.again(shares[:, i]) for i in looked}
+    return _nearest(case, lambda one, i: one.features[i].shares, now, "relevance of")
 
 
 def _inputs(case: Case) -> Measured:
-    baseline, subject = _comparable(case), case.subject
-    pairs = {
-        feature.name: (
-            feature.inputs,
-            feature.inputs.again(subject.features.values(i, subject.data)),
-        )
-        for i, feature in enumerate(baseline.features)
+    first, *_ = _comparable(case)
+    subject = case.subject
+    now = {
+        i: feature.inputs.again(subject.features.values(i, subject.data))
+        for i, feature in enumerate(first.features)
     }
-    return _farthest(case, pairs, "values of")
+    return _nearest(case, lambda one, i: one.features[i].inputs, now, "values of")
 
 
 def _predictions(case: Case) -> Measured:
-    baseline, subject = case.against, case.subject
-    was = baseline.answers.predictions
-    measured = _farthest(case, {"answers": (was, was.again(answers(subject)))}, "")
-    same = baseline.data.sha256 == subject.data.sha256
-    if same and baseline.answers.sha256 == answers_sha256(subject):
-        return Measured(measured.value, "every answer is what it was", measured.evidence)
+    baselines, subject = case.against, case.subject
+    now = {-1: baselines[0].answers.predictions.again(answers(subject))}
+    measured = _nearest(case, lambda one, _: one.answers.predictions, now, "")
+    digest = answers_sha256(subject)
+    if any((b.data.sha256, b.answers.sha256) == (subject.data.sha256, digest) for b in baselines):
+        return replace(measured, text="every answer is what it was")
     return measured
 
 
-def _farthest(case: Case, pairs: Mapping[str, tuple[Histogram, Histogram]], what: str) -> Measured:
-    """The largest distance of two distributions each; other rows must be enough to tell."""
-    if not pairs:
+def _nearest(
+    case: Case,
+    get: Callable[[Baseline, int], Histogram],
+    now: Mapping[int, Histogram],
+    what: str,
+) -> Measured:
+    """The largest distance of some distributions each, to the baseline where it is least.
+
+    Args:
+        get: of a baseline the histogram of a feature. now: that of these rows, by feature.
+
+    Raises SkipCheck where other rows are too few to tell.
+    """
+    if not now:
         raise SkipCheck("no feature has relevance")
-    if case.against.data.sha256 != case.subject.data.sha256:
-        doubt = max(noise(was, now) for was, now in pairs.values())
-        if doubt > CLOSE / 2:
-            raise SkipCheck(
-                f"too few rows ({case.subject.data.count}, and {case.against.data.rows} of the "
-                f"baseline): of one population they would be {doubt:.2f} apart by chance"
-            )
-    found = {name: jensen_shannon(was, now) for name, (was, now) in pairs.items()}
-    worst = max(found, key=lambda name: found[name])
-    text = f"{what} {worst} moved most, by {found[worst]:.3f}".strip()
-    evidence = {name: round(found[name], 6) for name in sorted(found, key=lambda n: -found[n])[:20]}
-    return Measured(found[worst], text, evidence)
+    found = []
+    for one in case.against:
+        pairs = {i: (get(one, i), own) for i, own in now.items()}
+        if one.data.sha256 != case.subject.data.sha256:
+            _check_rows(case, one, pairs.values())
+        found.append({i: jensen_shannon(*pair) for i, pair in pairs.items()})
+    own = min(found, key=lambda distances: max(distances.values()))
+    names = {**dict(enumerate(case.subject.features.names)), -1: "answers"}
+    order = sorted(own, key=lambda i: -own[i])
+    value = own[order[0]]
+    text = f"{what} {names[order[0]]} moved most, by {value:.3f}".strip()
+    evidence = {names[i]: round(own[i], 6) for i in order[:20]}
+    among = max(
+        (
+            max(jensen_shannon(get(a, i), get(b, i)) for i in now)
+            for a, b in combinations(case.against, 2)
+        ),
+        default=None,
+    )
+    return Measured(value, text if value else "nothing moved", evidence, among=among)
+
+
+def _check_rows(case: Case, one: Baseline, pairs: Iterable[tuple[Histogram, Histogram]]) -> None:
+    doubt = max(noise(was, now) for was, now in pairs)
+    if doubt > CLOSE / 2:
+        raise SkipCheck(
+            f"too few rows ({case.subject.data.count}, and {one.data.rows} of the baseline): of "
+            f"one population they would be {doubt:.2f} apart by chance"
+        )
 
 
 def _accuracy(case: Case) -> Measured:
     now = accuracy(case.subject)
     if now is None:
         raise SkipCheck("the data have no labels (settings: label), or the model no classes")
-    was = case.against.answers.accuracy
-    if was is None:
+    known = [b.answers.accuracy for b in case.against if b.answers.accuracy is not None]
+    if not known:
         raise SkipCheck("the baseline was made without labels")
+    was = min(known)
     return Measured(was - now, f"accuracy is {now:.2%}, it was {was:.2%}", {"was": was, "is": now})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Report:
 
 def run_audit(
     subject: Subject,
-    baseline: Baseline | None = None,
+    baselines: Sequence[Baseline] = (),
     *,
     fail_on: FailOn = "error",
     names: tuple[str, tuple[str, ...]] = ("", ()),
@@ -85,6 +85,7 @@ def run_audit(
     """Run every check that the settings leave on.
 
     Args:
+        baselines: as `load_baselines` returns them.
         names: of the model and the data, as the report shows them. say: told what is going on.
 
     Raises BacktraceError where the rows cannot be explained, and where settings name features that
@@ -96,7 +97,7 @@ def run_audit(
     for check in CHECKS:
         if subject.settings.of(check.id).enabled:
             say(f"Checking: {check.id}")
-            findings.append(_found(check, subject, baseline))
+            findings.append(_found(check, subject, tuple(baselines)))
     facts = {
         "model": model_facts(subject).model_dump(),
         "data": {"sha256": subject.data.sha256, "rows": subject.data.count},
@@ -109,7 +110,7 @@ def run_audit(
     return Report(*names, facts, tuple(findings), fail_on)
 
 
-def _found(check: Check, subject: Subject, baseline: Baseline | None) -> Finding:
+def _found(check: Check, subject: Subject, baselines: tuple[Baseline, ...]) -> Finding:
     own = subject.settings.of(check.id)
     threshold = check.threshold if own.threshold is None else own.threshold
     source = check.source if own.threshold is None else "the settings"
@@ -117,10 +118,11 @@ def _found(check: Check, subject: Subject, baseline: Baseline | None) -> Finding
     required = check.id in subject.settings.required
 
     def finding(status: Any, text: str, **more: Any) -> Finding:
-        return Finding(check, status, threshold, source, severity, text, required=required, **more)
+        bound = (threshold, source)
+        return Finding(check, status, *bound, severity, text, required=required, **more)
 
     try:
-        found = check.run(Case(subject, baseline, own.rows or check.rows or subject.data.count))
+        found = check.run(Case(subject, baselines, own.rows or check.rows or subject.data.count))
     except SkipCheck as reason:
         if required:
             return finding("failed", f"required, and cannot run: {reason}")
@@ -134,6 +136,9 @@ def _found(check: Check, subject: Subject, baseline: Baseline | None) -> Finding
     value = float(found.value)
     if np.isnan(value):
         return finding("broken", f"{check.id} measured NaN: {found.text}")
+    among = found.among
+    if own.threshold is None and among is not None and not check.holds(among, threshold):
+        threshold, source = among, "as far as the baselines are apart"
     status = "passed" if check.holds(value, threshold) else "failed"
     more = {"value": value, "evidence": found.evidence, "confirmed": found.confirmed}
     return finding(status, found.text, **more)

@@ -28,7 +28,14 @@ FILE = click.Path(path_type=Path)
     help="Settings, a .toml file; default: [tool.backtrace-onnx.audit] of this folder's "
     "pyproject.toml, where there is one.",
 )
-@click.option("--baseline", type=FILE, help="What the reasons were: drift is checked.")
+@click.option(
+    "--baseline",
+    "baselines",
+    type=FILE,
+    multiple=True,
+    help="What the reasons were: drift is checked. Several, of retrained models, say how much they "
+    "move by chance.",
+)
 @click.option("--write-baseline", type=FILE, help="File for what the reasons are now.")
 @click.option("--json", "as_json", type=FILE, help="File for the report as JSON.")
 @click.option("--junit", type=FILE, help="File for the report as JUnit XML.")
@@ -76,7 +83,7 @@ def _audited(
     model: Path,
     data: tuple[str, ...],
     config: Path | None,
-    baseline: Path | None,
+    baselines: tuple[Path, ...],
     write_baseline: Path | None,
     as_json: Path | None,
     junit: Path | None,
@@ -87,7 +94,7 @@ def _audited(
 ) -> Report:
     """Run the audit and write its files."""
     from backtrace_onnx.audit import outputs
-    from backtrace_onnx.audit.baseline import Baseline
+    from backtrace_onnx.audit.baseline import Baseline, load_baselines
     from backtrace_onnx.audit.catalogue import IDS
     from backtrace_onnx.audit.running import run_audit
     from backtrace_onnx.audit.settings import read_settings
@@ -95,7 +102,7 @@ def _audited(
     from backtrace_onnx.commands.sidecar_options import find_sidecar
 
     settings = read_settings(config, IDS)
-    before = None if baseline is None else Baseline.load(baseline)
+    before = load_baselines(baselines)
     meaning = find_sidecar(model, sidecar)
     subject = Subject(model, data, settings, meaning, seed)
     report = run_audit(subject, before, fail_on=fail_on, names=(str(model), data), say=waiting.say)
@@ -108,5 +115,7 @@ def _audited(
         if path is not None:
             outputs.write_text(path, made(report))
     if write_baseline is not None:
-        outputs.write_text(write_baseline, Baseline.of(subject).text())
+        outputs.write_text(
+            write_baseline, Baseline.of(subject, before[0] if before else None).text()
+        )
     return report

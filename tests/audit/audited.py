@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,15 @@ def subject(model: Path, rows: Path, seed: int = 0, **settings: Any) -> Subject:
     return Subject(model, (str(rows),), made, Sidecar.beside(model), seed)
 
 
-def audit(model: Path, rows: Path, baseline: Baseline | None = None, **settings: Any) -> Report:
+def audit(
+    model: Path, rows: Path, before: Baseline | Sequence[Baseline] = (), **settings: Any
+) -> Report:
     """The report of a model on its rows."""
-    return run_audit(subject(model, rows, **settings), baseline, names=("net", ("rows",)))
+    baselines = (before,) if isinstance(before, Baseline) else before
+    return run_audit(subject(model, rows, **settings), baselines, names=("net", ("rows",)))
 
 
-def one(check: str, model: Path, rows: Path, before: Any = None, **settings: Any) -> Finding:
+def one(check: str, model: Path, rows: Path, before: Any = (), **settings: Any) -> Finding:
     """What became of one check; the others do not run."""
     own = settings.pop("checks", {})
     off = {name: {"enabled": False} for name in IDS if name != check}

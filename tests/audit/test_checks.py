@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import onnx
 import pytest
 from onnx import parser
 
-from backtrace_onnx.audit.baseline import Baseline
+from backtrace_onnx.audit.baseline import Baseline, load_baselines
 from backtrace_onnx.audit.catalogue import CHECKS, IDS
 from backtrace_onnx.audit.check import Case
+from backtrace_onnx.audit.histograms import jensen_shannon
 from backtrace_onnx.audit.soundness import CHECKS as SOUNDNESS
+from backtrace_onnx.errors import InputError
 from tests.audit.audited import audit, linear, one, subject, write_model, write_rows
 
 LEAKED = ((0.5, -0.5), (0.0, 0.0), (0.0, 0.0), (3.0, -3.0))
@@ -82,7 +85,7 @@ def test_rows_that_move_one_another_are_found(folder: Path) -> None:
 
 
 def test_books_that_do_not_close_are_found(folder: Path) -> None:
-    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), None, 10)
+    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), (), 10)
     whole = case.subject.whole
     case.subject.__dict__["whole"] = replace(
         whole, balance=replace(whole.balance, inputs=whole.balance.inputs * 0.9)
@@ -92,7 +95,7 @@ def test_books_that_do_not_close_are_found(folder: Path) -> None:
 
 
 def test_explanations_that_differ_each_time_are_found(folder: Path) -> None:
-    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), None, 10)
+    case = Case(subject(folder / "net.onnx", folder / "rows.csv"), (), 10)
     explain, rng = case.subject.explain, np.random.default_rng(0)
 
     def shaken(*given: Any, **how: Any) -> Any:
@@ -173,6 +176,44 @@ def test_few_other_rows_tell_nothing(folder: Path) -> None:
     assert found.status == "skipped" and "too few rows" in found.text
     found = one("reason-drift", model, few, before, required=["reason-drift"])
     assert found.status == "failed" and found.text.startswith("required, and cannot run")
+
+
+def test_several_baselines_say_how_much_reasons_move_by_chance(folder: Path) -> None:
+    rows, made = folder / "rows.csv", []
+    for a in (2.0, 1.6, 1.2):
+        weights = [(a, -a), (3 - a, a - 3), (0.5, -0.5), (0, 0)]
+        model = write_model(folder, linear(weights), "seed")
+        made.append(Baseline.of(subject(model, rows), made[0] if made else None))
+    new = write_model(folder, linear([(1.4, -1.4), (1.6, -1.6), (0.5, -0.5), (0, 0)]), "new")
+    assert one("reason-drift", new, rows, made[:1]).status == "failed"
+    found = one("reason-drift", new, rows, made)
+    assert found.status == "passed" and found.source == "as far as the baselines are apart"
+    pairs = [
+        max(
+            jensen_shannon(f.shares, g.shares)
+            for f, g in zip(p.features[:3], q.features[:3], strict=True)
+        )
+        for p, q in combinations(made, 2)
+    ]
+    assert found.threshold == pytest.approx(max(pairs))
+    strict: dict[str, Any] = {"checks": {"reason-drift": {"threshold": 0.0}}}
+    assert one("reason-drift", new, rows, made, **strict).status == "failed"
+    other = write_model(folder, linear(LEAKED), "other")
+    assert one("rank-drift", other, rows, made).status == "failed"
+
+
+def test_baselines_of_other_bins_are_refused(folder: Path) -> None:
+    model = folder / "net.onnx"
+    first = Baseline.of(subject(model, folder / "rows.csv"))
+    second = subject(model, write_rows(folder, 300, 7, "others.csv"))
+    paths = [folder / "1.json", folder / "2.json"]
+    paths[0].write_text(first.text())
+    paths[1].write_text(Baseline.of(second).text())
+    with pytest.raises(InputError, match="other features or bins; write the second with"):
+        load_baselines(paths)
+    paths[1].write_text(Baseline.of(second, first).text())
+    assert load_baselines(paths)[0] == first
+    assert load_baselines([]) == ()
 
 
 def test_accuracy_that_fell_is_found(folder: Path) -> None:
