@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ class EncodedRows:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     bad: tuple[BadRow, ...] = ()
+
+    def take(self, samples: Sequence[int], axes: Mapping[str, int]) -> EncodedRows:
+        """Some of the samples; `axes`: where those of each input lie."""
+        at = np.array(samples, np.intp)
+        feeds = {name: x.take(at, axes[name]) for name, x in self.feeds.items()}
+        return replace(self, rows=self.rows[at], feeds=feeds)
 
 
 class RowEncoder:

@@ -17,7 +17,7 @@ from backtrace_onnx.data.encoding import EncodedRows, RowEncoder
 from backtrace_onnx.data.given_batches import as_piece
 from backtrace_onnx.data.pieces import BadRow, Piece
 from backtrace_onnx.data.result_columns import result_columns
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import NumericalError, RequestError, RowError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
@@ -130,17 +130,41 @@ class ExplainBatches:
             part = piece.take(np.arange(start, min(start + self._batch, piece.rows)))
             part = part if skip_bad else replace(part, bad=piece.bad)
             encoded = model.encoder.encode(part, skip_bad=skip_bad)
+            encoded, columns = self._finite(part, encoded, skip_bad)
             bad += encoded.bad
             rows += [start + int(i) for i in encoded.rows]
             notes |= dict.fromkeys(note.text for note in encoded.notes)
-            own = part.take(encoded.rows)
-            tables.append(pa.table(self._kept_columns(own, model) | self._explained(own, encoded)))
+            kept = self._kept_columns(part.take(encoded.rows), model)
+            tables.append(pa.table(kept | columns))
         return ExplainedRows(pa.concat_tables(tables), tuple(rows), tuple(bad), tuple(notes))
 
     @property
     def graph(self) -> Graph:
         """The model's graph; opens the model."""
         return self._model_opened().explainer.graph
+
+    def _finite(
+        self, piece: Piece, encoded: EncodedRows, skip_bad: bool
+    ) -> tuple[EncodedRows, dict[str, Any]]:
+        """Results, without the rows whose relevance is not finite where they may be skipped."""
+        try:
+            return encoded, self._explained(piece.take(encoded.rows), encoded)
+        except (RowError, NumericalError):
+            pass  # which row it is, each alone will tell
+        axes = {name: self._model_opened().axis(name) for name in encoded.feeds}
+        wrong: dict[int, BadRow] = {}
+        for at, row in enumerate(encoded.rows.tolist()):
+            try:
+                self._explained(piece.take(encoded.rows[[at]]), encoded.take([at], axes))
+            except (RowError, NumericalError) as error:
+                error.args = (f"{piece.place(row)}: {error}",)
+                if not skip_bad:
+                    raise
+                line = piece.lines[row] if piece.lines else row + 1
+                wrong[at] = BadRow(piece.source, line, str(error))
+        left = [at for at in range(len(encoded.rows)) if at not in wrong]
+        encoded = replace(encoded.take(left, axes), bad=(*encoded.bad, *wrong.values()))
+        return encoded, self._explained(piece.take(encoded.rows), encoded)
 
     def _explained(self, piece: Piece, encoded: EncodedRows) -> dict[str, Any]:
         model = self._model_opened()

@@ -114,7 +114,7 @@ def explain_dataset(
     told = describe_options({"mode": mode, "batch": batch, "skip_bad": skip_bad, **options})
     told["part_rows"] = part_rows
     run = _run(model, hashed, told, options.get("sidecar"))
-    folder = _made(Path(out))
+    folder = _made(Path(out), data)
     with locked(folder):
         results = ResultsFolder(folder, run, resume=resume)
         resumed = len(results.parts)
@@ -188,7 +188,13 @@ def _run(
     }
 
 
-def _made(out: Path) -> Path:
+def _made(out: Path, data: Data) -> Path:
+    for given in [data] if isinstance(data, str | os.PathLike) else data:
+        if Path(given).is_dir() and out.resolve().is_relative_to(Path(given).resolve()):
+            raise RequestError(
+                f"{out}: lies in the folder of the data ({given}), and would become data itself; "
+                "choose another folder"
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

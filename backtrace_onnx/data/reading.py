@@ -101,10 +101,12 @@ def _kind(path: Path) -> str:
 
 
 def _csv(path: Path, rows: int) -> Iterator[Piece]:
-    lines = stream_lines(path)
+    lines = stream_lines(path, errors="surrogateescape")
     first = next(lines, None)
     if first is None:
         raise InputError(f"{path}: the table is empty")
+    if _no_text(first[1]):
+        raise InputError(f"{path}: not a .csv file in UTF-8")
     header = [name.strip() for name in first[1]]
     if has_numbers_only(header):
         header, lines = [f"column {i}" for i in range(1, len(header) + 1)], chain([first], lines)
@@ -112,20 +114,33 @@ def _csv(path: Path, rows: int) -> Iterator[Piece]:
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f"{path}: the header names column {twice!r} twice")
     for some in _chunks(lines, rows):
-        good = [(number, cells) for number, cells in some if len(cells) == len(header)]
+        wrong = {number: _unfit(cells, len(header)) for number, cells in some}
+        good = [(number, cells) for number, cells in some if not wrong[number]]
         bad = tuple(
-            BadRow(
-                str(path),
-                number,
-                f"{path}: line {number} has {len(cells)} values, the header {len(header)}",
-            )
-            for number, cells in some
-            if len(cells) != len(header)
+            BadRow(str(path), number, f"{path}: line {number}{reason}")
+            for number, reason in wrong.items()
+            if reason
         )
         cells = np.array([own for _, own in good], object).reshape(len(good), len(header))
         columns = {name: cells[:, i] for i, name in enumerate(header)}
         numbers = tuple(number for number, _ in good)
         yield Piece(str(path), columns, lines=numbers, are_lines=True, bad=bad)
+
+
+def _unfit(cells: Sequence[str], width: int) -> str:
+    """What is wrong with a line of a table; "" where nothing is."""
+    if len(cells) != width:
+        return f" has {len(cells)} values, the header {width}"
+    return ": not a text in UTF-8" if _no_text(cells) else ""
+
+
+def _no_text(cells: Sequence[str]) -> bool:
+    """Whether cells hold bytes that are no UTF-8."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _parquet(path: Path, rows: int) -> Iterator[Piece]:

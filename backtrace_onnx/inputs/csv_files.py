@@ -74,14 +74,15 @@ def read_lines(path: Path) -> list[list[str]]:
     return lines
 
 
-def stream_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def stream_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
     """The same, read as they are asked for, each with the number of its line, from 1.
 
-    Raises InputError where the file cannot be read.
+    `errors`: what becomes of bytes that are no UTF-8, as `open` takes it. Raises InputError where
+    the file cannot be read.
     """
     waiting: list[tuple[int, list[str]]] = []  # perhaps what spreadsheets leave behind the last row
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
             for number, cells in _cells(file):
                 if any(cell.strip() for cell in cells):
                     yield from waiting

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.errors import InputError, RequestError, RowError
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
@@ -31,7 +31,7 @@ def explainable(name: str, y: Any) -> Array:
         raise InputError(f"output {name!r} is empty for these inputs; there is nothing to explain")
     finite = np.isfinite(y.astype(np.float64, copy=False))
     if not finite.all():
-        raise InputError(
+        raise RowError(
             f"output {name!r} holds NaN or Inf for these inputs, first at {_first(~finite)}; "
             "there is nothing to explain"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import signal
@@ -123,6 +124,18 @@ def test_workers_write_the_same(here: Path) -> None:
     assert contents(run(here, "two", workers=2).folder) == whole
 
 
+@NO_WINDOWS
+def test_a_worker_that_is_killed_loses_nothing(here: Path) -> None:
+    def kill(done: int, about: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(RequestError, match=r"a worker process ended before its results"):
+        run(here, workers=2, part_rows=4, progress=kill)
+    assert run(here, part_rows=4).resumed > 0
+    assert contents(here / "out") == contents(run(here, "whole", part_rows=4).folder)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -185,6 +198,17 @@ def test_bad_rows_are_skipped_only_where_asked_and_counted(here: Path) -> None:
     assert contents(run(here, "other", skip_bad=True).folder) == again
 
 
+def test_rows_without_a_finite_explanation_are_named(here: Path) -> None:
+    lines = (here / "x.csv").read_text().splitlines()
+    lines[7] = "6,1e38,1e38,-1e38,1e38"
+    (here / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(RowError, match=r"x.csv: line 8: output 'y' holds NaN or Inf"):
+        run(here)
+    made = run(here, "other", skip_bad=True)
+    assert [bad.line for bad in made.bad] == [8]
+    assert made.read()["id/n"].to_pylist() == [str(i) for i in range(ROWS) if i != 6]
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_data_sets_of_no_row_and_of_one(rows: int, here: Path) -> None:
     lines = (here / "x.csv").read_text().splitlines()[: rows + 1]
@@ -238,6 +262,8 @@ def test_folders_that_are_none_and_options_that_no_file_can_say(here: Path) -> N
             run(here, out)
     with pytest.raises(RequestError, match=r"baseline is function, which the manifest"):
         run(here, baseline=lambda x: x)
+    with pytest.raises(RequestError, match=r"lies in the folder of the data"):
+        explain_dataset(here / "m.onnx", here, here / "inside", **OPTIONS)
     with pytest.raises(RequestError, match=r"workers is a number, at least 1, not 0"):
         run(here, workers=0)
     with pytest.raises(InputError, match=r"no such file"):

@@ -69,7 +69,7 @@ def test_a_table_is_read_only_as_far_as_it_is_asked_for(
 ) -> None:
     read = 0
 
-    def counted(path: Path) -> Iterator[tuple[int, list[str]]]:
+    def counted(path: Path, errors: str) -> Iterator[tuple[int, list[str]]]:
         nonlocal read
         yield 1, ["x", "y"]
         for number in range(2, 10**9):
@@ -103,6 +103,20 @@ def test_bad_rows_are_named_by_line_and_skipped_only_where_asked(tmp_path: Path)
     structural = ExplainBatches(mlp(), ids="name")
     with pytest.raises(InputError, match=r"has 3 columns"):
         structural.explain(piece, skip_bad=True)
+
+
+def test_bytes_that_are_no_text_are_bad_rows_and_in_the_header_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"age,hours,job,name\n30,40,pilot,a\n41,20,c\xfcok,b\n25,8,cook,\xc3\xa9\n")
+    (piece,) = pieces(path, 10)
+    assert [(bad.line, bad.reason) for bad in piece.bad] == [
+        (3, f"{path}: line 3: not a text in UTF-8")
+    ]
+    found = ExplainBatches(people(), ids="name").explain(piece, skip_bad=True)
+    assert found.table["id/name"].to_pylist() == ["a", "é"]
+    path.write_text("age\n1\n", encoding="utf-16")
+    with pytest.raises(InputError, match=r"people.csv: not a .csv file in UTF-8"):
+        pieces(path)
 
 
 def test_lines_of_json_that_are_none(tmp_path: Path) -> None:
