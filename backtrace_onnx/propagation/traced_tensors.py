@@ -78,7 +78,8 @@ def _reads(structure: Structure, node: PlannedNode, *, related: bool) -> Iterato
         return
     own = structure.slope_reads(node)
     if method.compares and structure.bends(node):  # on a line, where results are computed
-        every = tuple(range(len(node.node.inputs))) if own.results else own.values
+        inputs = range(len(node.node.inputs))
+        every = tuple(inputs if own.results else (i for i in own.values if i in inputs))
         own = Reads(every, (), own.shapes, before=tuple(i for i in every if node.moves(i)))
     yield own
 

@@ -101,7 +101,8 @@ class Function(Structure):
             return Reads((0, *others), (0,), (), (0,), (0,))
         if functions == "secant" and not self.homogeneous:
             return Reads((0, *others), (0,))
-        own = () if node.holds else tuple(filter(node.carries, self.parameters))
+        given = (i for i in self.parameters if i - 1 in range(len(others)))
+        own = () if node.holds else tuple(filter(node.carries, given))
         first = () if self.switches and not own else (0,)
         return Reads((*first, *own), (0,), own)
 

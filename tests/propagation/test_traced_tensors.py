@@ -144,6 +144,18 @@ def test_tensors_follow_from_plan_and_method(mode: str, booked: bool, asked: set
     assert find_traced(opened.plan, find_method(mode), booked=booked).values == asked
 
 
+@pytest.mark.parametrize("mode", ["gradient", "attnlrp", "deeplift"])
+@pytest.mark.parametrize("bounds", [[], ["low"], ["", "high"], ["low", "high"]])
+def test_parameters_may_be_left_out(mode: str, bounds: list[str]) -> None:
+    nodes = [node("Clip", ["x", *bounds], ["a"]), node("MatMul", ["a", "v"], ["y"])]
+    given = {name: np.float32(0.5) for name in bounds if name}
+    inputs = {"x": (FLOAT, ["N", 4]), **{name: (FLOAT, []) for name in given}}
+    proto = model(nodes, inputs, {"y": (FLOAT, ["N", 2])}, {"v": normal(4, 2)})
+    x = normal(3, 4)
+    found, _ = explained(proto, {"x": x, **given}, x[:, :2], mode, booked=True)
+    assert found.relevance["x"][0].shape == x.shape
+
+
 def test_the_reference_is_read_where_something_is_compared() -> None:
     opened, _ = open_model(load(network()), "error", CPU).read(normal(3, 4))
     found = find_traced(opened.plan, find_method("deeplift"), booked=False)
