@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.audit.association import association
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
-from backtrace_onnx.audit.intervention import replace_feature
+from backtrace_onnx.audit.intervention import replace_features
 
 
 def _sensitive(case: Case) -> Measured:
@@ -25,6 +26,37 @@ def _sensitive(case: Case) -> Measured:
     value = float(shares[worst])
     text = f"most of them has {subject.features.names[worst]}: {value:.1%} of |relevance|"
     return Measured(value, text, told, confirmed.get(worst))
+
+
+def _proxies(case: Case) -> Measured:
+    subject = case.subject
+    wanted = subject.settings.sensitive
+    if not wanted:
+        raise SkipCheck("the settings name no sensitive features")
+    if subject.data.count < ENOUGH:
+        raise SkipCheck(f"{subject.data.count} row(s) are too few to find proxies in; {ENOUGH} do")
+    places, names = subject.features.named(wanted), subject.features.names
+    values = [subject.features.values(i, subject.data) for i in range(len(names))]
+    shares, rows = np.abs(subject.whole.shares).mean(0), subject.drawn(case.rows)
+    told: dict[str, Any] = {}
+    found: list[tuple[float, str, bool | None]] = []
+    for feature in places:
+        strengths = {
+            i: association(values[feature], values[i]) for i in range(len(names)) if i not in places
+        }
+        group = [i for i, strength in strengths.items() if strength >= CLOSELY]
+        moved = replace_features(subject, [feature, *group], rows)
+        share = float(shares[group].sum())
+        told[names[feature]] = {
+            "proxies": {names[i]: round(strengths[i], 4) for i in group},
+            "share": round(share, 6),
+            **moved.record(),
+        }
+        found.append((share, names[feature], moved.confirms if group else None))
+    value, name, confirmed = max(found, key=lambda one: one[0])
+    proxies = ", ".join(told[name]["proxies"]) or "none"
+    text = f"what stands for {name} ({proxies}) has {value:.1%} of |relevance|"
+    return Measured(value, text, told, confirmed)
 
 
 def _required(case: Case) -> Measured:
@@ -59,7 +91,7 @@ def _tried(
 ) -> tuple[dict[str, dict[str, Any]], dict[int, bool | None]]:
     """What became of answers as each feature was replaced, and whether that confirms it."""
     rows = case.subject.drawn(case.rows)
-    moved = {i: replace_feature(case.subject, i, rows) for i in places}
+    moved = {i: replace_features(case.subject, [i], rows) for i in places}
     names = case.subject.features.names
     return {names[i]: m.record() for i, m in moved.items()}, {
         i: m.confirms for i, m in moved.items()
@@ -82,6 +114,10 @@ def _counted(
     return Measured(len(places), text, evidence, any(answers) if answers else None)
 
 
+CLOSELY = 0.5
+"""Association from which on a feature stands for another. A proposal."""
+ENOUGH = 100
+"""Rows in which associations are no chance."""
 CHECKS = (
     Check(
         "sensitive-share",
@@ -91,6 +127,16 @@ CHECKS = (
         PROPOSAL,
         "error",
         _sensitive,
+        rows=200,
+    ),
+    Check(
+        "sensitive-proxies",
+        "Do answers rest on features that stand for sensitive ones?",
+        "at most",
+        0.25,
+        PROPOSAL,
+        "warning",
+        _proxies,
         rows=200,
     ),
     Check(

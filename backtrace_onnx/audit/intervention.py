@@ -1,7 +1,8 @@
-"""Interventions: a feature is replaced by what it is in other rows, and the answer is watched."""
+"""Interventions: features are replaced by what other rows have, and the answer is watched."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Moved:
     Attributes:
         score: mean change of the explained score, in its standard deviations over rows.
         changed: part of the copies with another answer.
-        copies: how many there were, only those in which the feature is another; 0: none.
+        copies: how many there were, only those in which a feature is another; 0: none.
     """
 
     score: float
@@ -46,18 +47,18 @@ class Moved:
         }
 
 
-def replace_feature(subject: Subject, feature: int, rows: Array) -> Moved:
-    """Replace a feature of some rows by what it is in others that are drawn."""
-    values = subject.features.values(feature, subject.data)
-    rng = np.random.default_rng((subject.seed, feature))
+def replace_features(subject: Subject, features: Sequence[int], rows: Array) -> Moved:
+    """Replace features of some rows, together, by what they are in others that are drawn."""
+    values = [subject.features.values(feature, subject.data) for feature in features]
+    rng = np.random.default_rng((subject.seed, *features))
     donors = rng.integers(subject.data.count, size=(len(rows), DRAWS))
     origin = np.repeat(rows, DRAWS)
-    other = values[donors.reshape(-1)] != values[origin]
+    other = np.any([own[donors.reshape(-1)] != own[origin] for own in values], 0)
     if not other.any():
         return Moved(0.0, 0.0, 0)
     origin, donors = origin[other], donors.reshape(-1)[other]
     mixed = np.tile(origin[:, None], (1, len(subject.features.names)))
-    mixed[:, feature] = donors
+    mixed[:, list(features)] = donors[:, None]
     whole = subject.whole
     target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
     every = whole.scores[np.arange(len(target)), target]
@@ -70,4 +71,4 @@ def replace_feature(subject: Subject, feature: int, rows: Array) -> Moved:
     return Moved(float(moved), changed, len(origin))
 
 
-__all__ = ["Moved", "replace_feature"]
+__all__ = ["Moved", "replace_features"]

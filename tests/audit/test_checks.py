@@ -51,6 +51,7 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("class-sensitivity", linear([(1, 1)] * 4), {}),
     ("deletion", linear(), {"mode": "flat"}),
     ("sensitive-share", linear(LEAKED), {"sensitive": ["le*"]}),
+    ("sensitive-proxies", linear([(0, 0), (2, -2), (1, -1), (0, 0)]), {"sensitive": ["a"]}),
     ("required-top-features", linear(LEAKED), {"top_features": {"required": ["b"], "count": 2}}),
     ("forbidden-top-features", linear(LEAKED), {"top_features": {"forbidden": ["leak"]}}),
 ]
@@ -138,6 +139,17 @@ def test_an_intervention_confirms_or_does_not(folder: Path) -> None:
     found = one("forbidden-top-features", model, folder / "rows.csv", **forbidden)
     assert (found.status, found.confirmed) == ("failed", False)
     assert found.evidence["features"]["leak"]["score_moved"] < 1e-5
+
+
+def test_what_stands_for_a_sensitive_feature_is_named(folder: Path) -> None:
+    """Column b is a; a model that reads b alone rests on a."""
+    model = write_model(folder, linear([(0, 0), (2, -2), (1, -1), (0, 0)]), "proxy")
+    rows = folder / "rows.csv"
+    assert one("sensitive-share", model, rows, sensitive=["a"]).status == "passed"
+    found = one("sensitive-proxies", model, rows, sensitive=["a"])
+    assert list(found.evidence["a"]["proxies"]) == ["b"] and found.confirmed is True
+    sound = one("sensitive-proxies", model, rows, sensitive=["leak"])
+    assert (sound.status, sound.value) == ("passed", 0.0)
 
 
 def test_same_inputs_same_answers_other_reasons(folder: Path) -> None:
