@@ -15,8 +15,10 @@ def merge(before: Shape, axis: SampleAxis, after: Shape) -> SampleAxis | None:
     if all(n == 1 for n in before[:axis]) and axis.inner == 0:
         first = next((i for i, n in enumerate(after) if n != 1), 0)
         own, then = _product(before[axis + 1 :]), _product(after[first + 1 :])
-        sure = axis.alone and own is not None and then is not None
-        return SampleAxis(first, alone=sure and own == then, mixed=sure and own != then)
+        if not axis.alone or own is None or then is None:
+            return SampleAxis(first)
+        whole = own % then == 0 if then else not own  # else a row holds parts of two samples
+        return SampleAxis(first, alone=own == then, mixed=not whole)
     follow = before[axis + 1 :]
     if not all(isinstance(n, int) for n in follow):
         return None

@@ -14,18 +14,26 @@ class Note:
         text: the sentence, without a full stop at its end.
         sample: the sample it is about; None where it is about all of them.
         warning: whether the explanation says little because of it: it is then told first.
+        first: whether it is told before what is explained, as one must know it to read on.
     """
 
     text: str
     sample: int | None = None
     warning: bool = False
+    first: bool = False
 
     def __str__(self) -> str:
         return self.text if self.sample is None else f"sample {self.sample}: {self.text}"
 
 
-def about(notes: Iterable[Note], sample: int, *, warning: bool | None = None) -> list[str]:
-    """The sentences that concern one sample, each once, warnings first (or alone, or left out)."""
+def about(
+    notes: Iterable[Note], sample: int, *, warning: bool | None = None, first: bool | None = None
+) -> list[str]:
+    """The sentences that concern one sample, each once: warnings, what is told first, the rest.
+
+    With `warning` or `first` those that are, or are not.
+    """
     mine = [note for note in notes if note.sample in (None, sample)]
-    mine.sort(key=lambda note: not note.warning)
-    return list(dict.fromkeys(n.text for n in mine if warning in (None, n.warning)))
+    mine.sort(key=lambda note: (not note.warning, not note.first))
+    asked = (n for n in mine if warning in (None, n.warning) and first in (None, n.first))
+    return list(dict.fromkeys(note.text for note in asked))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backtrace_onnx.messages.notes import about
 from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.continuation import continuation, print_continuation
@@ -48,11 +49,14 @@ def _print_subject(to: Console, subject: ExplainedSample, top: int, same_as: int
     to.print(Text(headline(subject), style="bold"))
     for warning in subject.warnings:
         to.print(Text(f"warning: {warning}", style="bold red"))
+    told = about(subject.explanation.notes, subject.sample, warning=False, first=True)
+    for note in told:
+        to.print(Text(f"note: {note}", style="yellow"))
     explanation = subject.explanation
     to.print(f"explained: output {explanation.output}, mode {explanation.mode}")
     if explanation.computes:
         to.print(Text(f"relevance is {explanation.computes}"))
-    for note in subject.notes[len(subject.warnings) :]:
+    for note in subject.notes[len(subject.warnings) + len(told) :]:
         to.print(Text(f"note: {note}"))
     if same_as is not None:
         to.print(in_words(same_as))

@@ -47,7 +47,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "layout": [fields["layout"].samples, fields["layout"].classes, fields["layout"].rank],
         "binary": fields["binary"],
         "method": [fields["computes"], fields["conserved"]],
-        "notes": [[note.text, note.sample, note.warning] for note in fields["notes"]],
+        "notes": [[note.text, note.sample, note.warning, note.first] for note in fields["notes"]],
         "tokens": {name: _put_tokens(shelf, own) for name, own in fields["tokens"].items()},
         "texts": shelf.texts,
     }

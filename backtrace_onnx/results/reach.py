@@ -85,17 +85,18 @@ def reach_notes(
     if slopes:
         faint = [_faint(ledger, sample) for sample in range(count)]
         if any(faint):
-            return _alike(faint, warning=False)
+            return _alike(faint, warning=False, first=True)
     doubts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
     cancelled = [None if doubts[i] else _cancelled(ledger, i) for i in range(count)]
     return (*_alike(doubts, warning=True), *_alike(cancelled, warning=False))
 
 
-def _alike(texts: Sequence[str | None], *, warning: bool) -> tuple[Note, ...]:
+def _alike(texts: Sequence[str | None], *, warning: bool, first: bool = False) -> tuple[Note, ...]:
     """A note for each sample that has a text; one where all samples' are alike."""
     if texts and texts[0] and len(set(texts)) == 1:
-        return (Note(texts[0], warning=warning),)
-    return tuple(Note(text, sample, warning=warning) for sample, text in enumerate(texts) if text)
+        return (Note(texts[0], None, warning, first),)
+    told = ((sample, text) for sample, text in enumerate(texts) if text)
+    return tuple(Note(text, sample, warning, first) for sample, text in told)
 
 
 def flat_notes(ledger: Ledger, relevance: Iterable[Array]) -> tuple[Note, ...]:
@@ -163,8 +164,9 @@ def _faint(ledger: Ledger, sample: int) -> str | None:
     if not share or share >= LITTLE or _grows(ledger, sample):
         return None
     return (
-        f"the inputs have {_percent(share)} of the score, biases and constants the rest: "
-        "compare entries with each other, not with the score (integrated_gradients adds up to it)"
+        f"only {_percent(share)} of the relevance reached the inputs: biases and constants took it "
+        "layer by layer; compare entries with each other, not with the score, or use mode "
+        "integrated_gradients, which adds up to it"
     )
 
 

@@ -223,4 +223,5 @@ def test_where_slopes_travel_little_is_how_it_is_read_not_a_doubt(engine: Engine
     """The bias keeps 398 of 400, as in mode default, and the two inputs are told apart."""
     (note,) = Explainer(biased(1, 398), engine=engine).explain(ONES, mode="lrp(0)").notes
     assert not note.warning and note.sample is None
-    assert note.text.startswith("the inputs have 0.5% of the score, biases and constants the rest")
+    assert note.first and note.text.startswith("only 0.5% of the relevance reached the inputs")
+    assert "use mode integrated_gradients, which adds up to it" in note.text
