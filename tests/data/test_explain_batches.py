@@ -212,3 +212,23 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(InputError, match=r"pip install 'backtrace-onnx\[data\]'"):
         ExplainBatches(mlp())({"x": X})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_with_dask_itself(adults: pd.DataFrame) -> None:
+    dask = pytest.importorskip("dask.dataframe")
+    explain = ExplainBatches(ADULT, labels="loan", returns="pandas")
+    parts = dask.from_pandas(adults, npartitions=2)
+    found = parts.map_partitions(explain, meta=explain(parts._meta)).compute(scheduler="sync")
+    wanted = explain(adults)
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), wanted, check_dtype=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_with_datasets_itself(adults: pd.DataFrame) -> None:
+    datasets = pytest.importorskip("datasets")
+    explain = ExplainBatches(ADULT, labels="loan", returns="dict")
+    given = datasets.Dataset.from_pandas(adults)
+    options = {"batched": True, "batch_size": 2, "remove_columns": given.column_names}
+    found = given.map(explain, **options)
+    assert found.to_pandas().equals(ExplainBatches(ADULT, labels="loan")(adults).to_pandas())
