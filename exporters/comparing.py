@@ -34,7 +34,7 @@ _NARROW = (
 
 
 @dataclass(frozen=True)
-class Reference:
+class ExpectedAnswers:
     """What an exported file is compared with.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from backtrace_onnx.errors import ExportError
-from backtrace_onnx.exporters.comparing import Reference
+from backtrace_onnx.exporters.comparing import ExpectedAnswers
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset, name_axes
@@ -110,7 +110,7 @@ class _Task:
         _check_open(proto, axes)
         reference = None
         if self.verify:
-            reference = Reference(
+            reference = ExpectedAnswers(
                 self.call.run_on, self.call.feeds, axes, self.tolerance, remedy=_REMEDY
             )
         return publish(proto, self.path, self.staged, f"torch ({used})", reference)

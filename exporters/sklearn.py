@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from backtrace_onnx.exporters.comparing import Array, Feeds, Reference
+from backtrace_onnx.exporters.comparing import Array, ExpectedAnswers, Feeds
 from backtrace_onnx.exporters.exported import Exported, ExportWarning
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset
@@ -28,7 +28,7 @@ from backtrace_onnx.exporters.sklearn_graphs import (
     turn_scores,
 )
 from backtrace_onnx.exporters.sklearn_parts import parts
-from backtrace_onnx.exporters.sklearn_rows import Rows
+from backtrace_onnx.exporters.sklearn_rows import ExampleRows
 from backtrace_onnx.exporters.training import fill_visits
 from backtrace_onnx.exporters.writing import publish, staging
 
@@ -79,7 +79,7 @@ def from_sklearn(
     need("sklearn", "sklearn", "from_sklearn")
     skl2onnx = need("skl2onnx", "sklearn", "from_sklearn")
     check_opset(opset, int(skl2onnx.__max_supported_opset__), "skl2onnx")
-    rows = Rows(example)
+    rows = ExampleRows(example)
     with staging(path) as staged, _quiet():
         register(model)
         proto = convert(model, rows.types(), opset)
@@ -101,7 +101,7 @@ def _looks_up(model: Any, proto: onnx.ModelProto) -> bool:
     return any(a.name == "nodes_modes" and b"BRANCH_EQ" in a.strings for a in attributes)
 
 
-def _settle(model: Any, rows: Rows, proto: onnx.ModelProto) -> None:
+def _settle(model: Any, rows: ExampleRows, proto: onnx.ModelProto) -> None:
     """One label per row, scores of two classes in the order of the classes, shapes as they are."""
     found = _first_run(proto, rows.feeds)
     correct_shapes(proto, found)
@@ -114,10 +114,10 @@ def _settle(model: Any, rows: Rows, proto: onnx.ModelProto) -> None:
 
 
 def _reference(
-    model: Any, rows: Rows, proto: onnx.ModelProto, tolerance: float | None
-) -> Reference:
+    model: Any, rows: ExampleRows, proto: onnx.ModelProto, tolerance: float | None
+) -> ExpectedAnswers:
     answer = find_answer(model, rows.table(rows.feeds), _first_run(proto, rows.feeds))
-    return Reference(
+    return ExpectedAnswers(
         lambda feeds: answer(rows.table(feeds)),
         rows.feeds,
         tolerance=tolerance,

@@ -1,4 +1,4 @@
-"""Rows of an example, as estimators and as exported models take them."""
+"""ExampleRows of an example, as estimators and as exported models take them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WANTED = (
 )
 
 
-class Rows:
-    """Rows of an example, as the estimator and as the exported model take them.
+class ExampleRows:
+    """ExampleRows of an example, as the estimator and as the exported model take them.
 
     Attributes:
         feeds: what the exported model takes: [rows, features], or [rows, 1] for each column.

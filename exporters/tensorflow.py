@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backtrace_onnx.exporters.comparing import Reference
+from backtrace_onnx.exporters.comparing import ExpectedAnswers
 from backtrace_onnx.exporters.exported import Exported
 from backtrace_onnx.exporters.extras import need
 from backtrace_onnx.exporters.repairing import check_opset
@@ -59,7 +59,9 @@ def from_keras(
         with prediction.stating_layers():
             proto = tf_graphs.convert(prediction.graph(), opset, large=prediction.large)
         prediction.state_layers(proto)
-        reference = Reference(prediction.run, prediction.feeds, tolerance=tolerance, remedy=_REMEDY)
+        reference = ExpectedAnswers(
+            prediction.run, prediction.feeds, tolerance=tolerance, remedy=_REMEDY
+        )
         return publish(proto, Path(path), staged, "tf2onnx (Keras)", reference if verify else None)
 
 
@@ -87,7 +89,7 @@ def from_saved_model(
     loaded = Signature(Path(folder), signature, example)
     with staging(path) as staged:
         proto = tf_graphs.convert(loaded.graph(), opset, large=loaded.large)
-        reference = Reference(loaded.run, loaded.feeds, tolerance=tolerance, remedy=_REMEDY)
+        reference = ExpectedAnswers(loaded.run, loaded.feeds, tolerance=tolerance, remedy=_REMEDY)
         return publish(
             proto, Path(path), staged, "tf2onnx (SavedModel)", reference if verify else None
         )
@@ -121,7 +123,7 @@ def from_tflite(
         allowed, remedy = tolerance or tflite_quantised.TOLERANCE, _ROUNDED
     with staging(path) as staged:
         proto = lite.convert(opset)
-        reference = Reference(lite.run, lite.feeds, tolerance=allowed, remedy=remedy)
+        reference = ExpectedAnswers(lite.run, lite.feeds, tolerance=allowed, remedy=remedy)
         made = publish(proto, Path(path), staged, "tf2onnx (TFLite)", reference if verify else None)
     if lite.quantised and verify and tolerance is None:
         lite.notes.append(

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from backtrace_onnx.errors import ExportError
-from backtrace_onnx.exporters.comparing import Reference
+from backtrace_onnx.exporters.comparing import ExpectedAnswers
 from backtrace_onnx.exporters.exported import Check, Exported
 from backtrace_onnx.exporters.repairing import repair
 from backtrace_onnx.exporters.trials import open_axes, trials
@@ -51,7 +51,7 @@ def publish(
     path: Path,
     staged: Path,
     exporter: str,
-    reference: Reference | None,
+    reference: ExpectedAnswers | None,
 ) -> Exported:
     """Repair, check, write and verify a model in the staging folder; what to hand back.
 
@@ -114,4 +114,4 @@ def _spell(value: onnx.ValueInfoProto) -> str:
     return spell(TensorType(tensor.elem_type, tuple(dims)))
 
 
-__all__ = ["EMBEDDED_BYTES", "Reference", "lies_beside", "publish", "staging", "write"]
+__all__ = ["EMBEDDED_BYTES", "ExpectedAnswers", "lies_beside", "publish", "staging", "write"]

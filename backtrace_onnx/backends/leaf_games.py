@@ -15,7 +15,7 @@ from backtrace_onnx.kernels.threads import MOST, run_all
 from backtrace_onnx.trees.games import Games
 from backtrace_onnx.trees.paths import Paths
 from backtrace_onnx.trees.reaching import columns_of
-from backtrace_onnx.trees.sums import find_rule
+from backtrace_onnx.trees.sums import find_summation
 
 Array = npt.NDArray[Any]
 _ROWS = 4096  # in a part, at least: rows that share what was computed of a pattern
@@ -26,7 +26,7 @@ def play(
     games: Games, paths: Paths, x: Array, m: Array, before: Array | None, paired: bool
 ) -> npt.NDArray[np.float64]:
     """Shapley values [rows, used features], as `Ops.leaf_games` says."""
-    splits, rule = games.splits, find_rule(games.most_players)
+    splits, rule = games.splits, find_summation(games.most_players)
     asked = (splits.starts, splits.column, splits.mode, splits.threshold, splits.missing)
     played = (games.of_tree, games.players, games.feature, games.conditions)
     tables = (

@@ -76,49 +76,56 @@ def _all_subjects(
     """The explanations of all parts of the batch, sample by sample."""
     graph = explainer.graph
     meaning = output_meaning(sidecar, graph, asked.output)
-    threshold = _first(asked.threshold, meaning.threshold, 0.5)
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
+    stages = _stages(asked, explainer)
+    compared = references(asked, graph, sidecar)
+    with labels_named(sidecar, asked.output or default_output(graph)):
+        read = _entries(asked, meaning, batch, explainer, axes)
+    how: dict[str, Any] = {
+        "mode": asked.mode,
+        "output": asked.output,
+        "scaler": asked.scaler,
+        "threshold": _first(asked.threshold, meaning.threshold, 0.5),
+        "labels": meaning.labels,
+        **(axes if read is None else axes | _axes_of(read)),
+        **compared,
+        "sidecar": sidecar,
+        "through": dict(read_through(text) for text in asked.through),
+        "progress": waiting.advance,
+        "keep": _kept(asked, stages),
+    }
+    subjects: list[ExplainedSample] = []
+    for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
+        found: Any = explainer.explain(part.feeds, **how, **wanted.options(asked.start))
+        unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
+        notes = (*(read.notes if read else ()), *batch.notes)
+        about = (stages, sidecar, batch.names, notes, unasked, graph)
+        shown: dict[str, Any] = {"words": asked.words, "attention": asked.attention}
+        every = []
+        for one in [found] if isinstance(found, Explanation) else found:
+            common = replace(_explained(one, *about), threshold=how["threshold"], **shown)
+            every.append(_subjects(common, part, wanted.entries(one, graph), picked))
+        subjects += [subject for of_sample in zip(*every, strict=True) for subject in of_sample]
+    return subjects
+
+
+def _stages(asked: ExplainOptions, explainer: Explainer) -> tuple[NetworkStage, ...]:
+    """The stages that the picture of layers shows, where there is to be one."""
     if asked.attention and not asked.pictures:
         raise RequestError("--attention draws a picture; name its folder: --out FOLDER")
     drawn = asked.pictures and not asked.attention
     flows = drawn and (asked.mode == AUTO or find_method(asked.mode).flows)
-    stages = stages_of(explainer, asked.output) if flows else ()
-    compared = references(asked, graph, sidecar)
-    with labels_named(sidecar, asked.output or default_output(graph)):
-        read = _entries(asked, meaning, batch, explainer, axes)
-    if read is not None:
-        samples = "none" if read.axes.samples is None else read.axes.samples
-        classes = None if read.axes.are_single else read.axes.classes
-        axes |= {"columns": read.axes.columns, "class_axis": classes}
-        axes |= {"sample_axis": samples} if read.task == "ctc" else {}
-    subjects: list[ExplainedSample] = []
-    for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
-        found: Any = explainer.explain(
-            part.feeds,
-            mode=asked.mode,
-            output=asked.output,
-            scaler=asked.scaler,
-            threshold=threshold,
-            labels=meaning.labels,
-            **axes,
-            **compared,
-            sidecar=sidecar,
-            through=dict(read_through(text) for text in asked.through),
-            progress=waiting.advance,
-            keep=_kept(asked, stages),
-            **wanted.options(asked.start),
-        )
-        unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
-        notes = (*(read.notes if read else ()), *batch.notes)
-        about = (stages, sidecar, batch.names, notes, unasked, graph)
-        every = []
-        for one in [found] if isinstance(found, Explanation) else found:
-            common = replace(_explained(one, *about), threshold=threshold, words=asked.words)
-            common = replace(common, attention=asked.attention)
-            every.append(_subjects(common, part, wanted.entries(one, graph), picked))
-        subjects += [subject for of_sample in zip(*every, strict=True) for subject in of_sample]
-    return subjects
+    return tuple(stages_of(explainer, asked.output)) if flows else ()
+
+
+def _axes_of(read: Entries) -> dict[str, Any]:
+    """The axes of an output in which entries were read, as `Explainer.explain` takes them."""
+    found: dict[str, Any] = {"columns": read.axes.columns}
+    found["class_axis"] = None if read.axes.are_single else read.axes.classes
+    if read.task == "ctc":
+        found["sample_axis"] = "none" if read.axes.samples is None else read.axes.samples
+    return found
 
 
 def _explained(

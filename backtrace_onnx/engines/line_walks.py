@@ -125,7 +125,7 @@ def expected_gradients(
 
 
 def _draws(how: ExpectedGradients, rows: int) -> tuple[list[int], list[float]]:
-    """Rows, each as often as the others, and places, one in each part of the line."""
+    """BackgroundRows, each as often as the others, and places, one in each part of the line."""
     rng, count = np.random.default_rng(how.seed), how.samples
     order = [rng.permutation(rows) for _ in range(-(-count // rows))]
     places = (rng.permutation(count) + rng.random(count)) / count

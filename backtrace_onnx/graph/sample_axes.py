@@ -89,7 +89,7 @@ def find_samples(
     Where no size is open, the first axis of the inputs (the second, where it is steps that a
     recurrent cell reads first) is taken for the batch, and followed as if it were open.
     """
-    search = _Search(proto, dict(types))
+    search = _SymbolSearch(proto, dict(types))
     symbols = _open_symbols(search, inputs)
     if not symbols:
         search.open(inputs)
@@ -104,7 +104,7 @@ def find_samples(
 
 
 @dataclass
-class _Search:
+class _SymbolSearch:
     """A copy of the graph in which a symbol stands for every way of merging samples.
 
     Attributes:
@@ -263,7 +263,7 @@ def _layout(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "layout"), 0)
 
 
-def _open_symbols(search: _Search, inputs: Iterable[str]) -> set[str]:
+def _open_symbols(search: _SymbolSearch, inputs: Iterable[str]) -> set[str]:
     """Symbols that stand for the number of samples: the output's, or the inputs' first ones."""
     shapes = [search.types.get(name, TensorType()).shape or () for name in inputs]
     steps = search.steps - search.batches

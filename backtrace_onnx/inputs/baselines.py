@@ -50,7 +50,7 @@ def in_words(references: Sequence[Reference]) -> str:
 
 
 @dataclass(frozen=True)
-class Rows:
+class BackgroundRows:
     """Samples to compare with, each by itself.
 
     Attributes:
@@ -61,14 +61,14 @@ class Rows:
     source: str
 
 
-def read_rows(path: Path, reader: InputReader) -> Rows:
+def read_rows(path: Path, reader: InputReader) -> BackgroundRows:
     """The samples of a file, or of all files of a folder. Raises InputError."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: the folder is empty")
-    return Rows(reader.read([str(file) for file in files]).feeds, path.name)
+    return BackgroundRows(reader.read([str(file) for file in files]).feeds, path.name)
 
 
 @dataclass(frozen=True)
@@ -223,12 +223,12 @@ class ReferenceReader:
             for i in range(next(iter(counts.values())))
         )
 
-    def _read(self, given: Any, what: str) -> Rows:
-        if isinstance(given, Rows):
+    def _read(self, given: Any, what: str) -> BackgroundRows:
+        if isinstance(given, BackgroundRows):
             return given
         if isinstance(given, str | os.PathLike):
             return read_rows(Path(given), InputReader(self._graph, self._sidecar))
-        return Rows(read_given(given, self._graph, self._sidecar).feeds, f"the {what}")
+        return BackgroundRows(read_given(given, self._graph, self._sidecar).feeds, f"the {what}")
 
     def _split(self, name: str, given: Any, what: str) -> Iterator[Array]:
         x, axis = self._feeds[name], self._axes(name)
@@ -275,10 +275,10 @@ def _finite(what: str, name: str, array: Array) -> Array:
 __all__ = [
     "KEYWORDS",
     "NOTHING",
+    "BackgroundRows",
     "Compared",
     "Reference",
     "ReferenceReader",
-    "Rows",
     "compare",
     "in_words",
     "read_rows",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.scores import Predict, Scores
+from backtrace_onnx.metrics.scores import Predict, TargetScores
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +28,7 @@ def completeness(
     `faithfulness_correlation`.
     """
     x = np.asarray(x)
-    scores, fill = Scores(predict, x, target), Replacement(x, replace, background)
+    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background)
     base = np.array([scores.of(i, fill(i, 1))[0] for i in range(len(x))])
     sums: Array = np.asarray(relevance, np.float64).reshape(len(x), -1).sum(1)
     made: Array = sums - (scores.whole - base)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.scores import Predict, Scores, correlation, replaced
+from backtrace_onnx.metrics.scores import Predict, TargetScores, correlation, replaced
 from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ def faithfulness_correlation(
     size = max(1, count // 5) if size is None else size
     if not 1 <= size <= count or runs < 2:
         raise RequestError(f"sets hold 1 to {count} units, and there are 2 runs or more")
-    scores, fill = Scores(predict, x, target), Replacement(x, replace, background, seed)
+    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
     made = []
     for sample in range(len(x)):
         rng = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def faithfulness_estimate(
     x = np.asarray(x)
     flat, count = units_of(x, None if units is None else np.asarray(units))
     r = relevance_of_units(relevance, x, flat, count)
-    scores, fill = Scores(predict, x, target), Replacement(x, replace, background, seed)
+    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
     made = []
     for sample in range(len(x)):
         lost = np.empty(count)
@@ -142,7 +142,7 @@ def fidelity(
     size = min(max(1, round(removed * count)), first, count - first)
     if not 0 < first < count:
         raise RequestError(f"the top {top:g} of {count} units are none, or all of them")
-    scores, fill = Scores(predict, x, target), Replacement(x, replace, background, seed)
+    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
     made = np.empty((2, len(x)))
     for sample in range(len(x)):
         order, rng = np.argsort(-r[sample], kind="stable"), np.random.default_rng(seed)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.scores import Predict, Scores, replaced
+from backtrace_onnx.metrics.scores import Predict, TargetScores, replaced
 from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
 Array = npt.NDArray[Any]
@@ -25,7 +25,7 @@ Order = Literal["morf", "lerf", "random"]
 
 @dataclass(frozen=True)
 class Flipping:
-    """Scores while units are replaced.
+    """TargetScores while units are replaced.
 
     Attributes:
         scores: float64[samples, steps + 1]; the first is that of the sample as it is.
@@ -72,7 +72,7 @@ def flip(
     x = np.asarray(x)
     flat, count = units_of(x, None if units is None else np.asarray(units))
     r = relevance_of_units(relevance, x, flat, count)
-    scores, fill = Scores(predict, x, target), Replacement(x, replace, background, seed)
+    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
     ends = np.unique(np.round(np.linspace(0, count, min(steps, count) + 1)).astype(np.int64))
     made = []
     for sample in range(len(x)):

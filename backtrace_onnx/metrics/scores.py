@@ -16,7 +16,7 @@ Predict: TypeAlias = Callable[[Array], Any]
 """A model: x[samples, ...] -> y[samples, classes] or y[samples]; a `BlackBox`, say."""
 
 
-class Scores:
+class TargetScores:
     """The score of each sample's target, for whatever takes the sample's place.
 
     Args:
@@ -63,4 +63,4 @@ def correlation(a: Array, b: Array) -> float:
     return float(a @ b / size) if size > 0 else 0.0
 
 
-__all__ = ["Predict", "Scores", "correlation", "replaced"]
+__all__ = ["Predict", "TargetScores", "correlation", "replaced"]

@@ -56,7 +56,7 @@ class _Origin(NamedTuple):
 
 def read_bins(graph: Graph) -> Graph:
     """The graph in which numbers made of comparisons of one tensor are a function of it."""
-    search = _Search(graph)
+    search = _Comparisons(graph)
     if not search.origins:
         return graph
     draft = Draft(graph)
@@ -70,7 +70,7 @@ def read_bins(graph: Graph) -> Graph:
     return draft.finished()
 
 
-class _Search:
+class _Comparisons:
     """Which tensors are made of comparisons of one tensor.
 
     Attributes:

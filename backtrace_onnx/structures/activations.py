@@ -9,7 +9,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 
 
 @dataclass(frozen=True)
-class Part:
+class ActivationPart:
     """One operator, perhaps with a number as its second operand."""
 
     op_type: str
@@ -43,17 +43,17 @@ class Activation:
     beta: float = 0.0
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[ActivationPart, ...]:
         """The operators that it is, one after another."""
         if self.name == "affine":
-            shift = (Part("Add", operand=self.beta),) if self.beta else ()
-            return (Part("Mul", operand=self.alpha), *shift)
+            shift = (ActivationPart("Add", operand=self.beta),) if self.beta else ()
+            return (ActivationPart("Mul", operand=self.alpha), *shift)
         if self.name == "scaledtanh":
-            scales = (Part("Mul", operand=number) for number in (self.beta, self.alpha))
-            return next(scales), Part("Tanh"), next(scales)
+            scales = (ActivationPart("Mul", operand=number) for number in (self.beta, self.alpha))
+            return next(scales), ActivationPart("Tanh"), next(scales)
         count = len(_PARAMETERS[self.name])
         given = dict(zip(("alpha", "beta"), (self.alpha, self.beta)[:count], strict=False))
-        return (Part(_OPERATORS[self.name], given),)
+        return (ActivationPart(_OPERATORS[self.name], given),)
 
     def __call__(self, e: Ops, z: Value) -> Value:
         for part in self.parts:

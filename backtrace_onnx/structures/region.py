@@ -157,7 +157,7 @@ class Region(Structure):
             if structure is None or not structure.carries or all(r is None for r in outgoing):
                 continue
             channels: list[Channels | None] = [None if r is None else [r] for r in outgoing]
-            step = _Member(node, e, method, values, channels, self)
+            step = _RegionNode(node, e, method, values, channels, self)
             for i, (piece,) in structure.slopes(cast(Step, step)).items():
                 name = node.inputs[i]
                 if not step.carries(i):
@@ -206,7 +206,7 @@ def _constant(e: Ops, name: str, array: npt.NDArray[Any]) -> Value:
     return Constant(f"region/{name}", wide)
 
 
-class _Member:
+class _RegionNode:
     """A node inside of a region, as its structure sees it."""
 
     gate = None

@@ -45,7 +45,7 @@ _INVERSE = {log: plain for plain, log in LOGARITHMS.items()}
 
 def find_head(plan: Plan, output: str) -> Head:
     """The head that makes `output`."""
-    search = _Search(plan)
+    search = _HeadSearch(plan)
     found = search.back(output)
     if found is None:
         found = Head(output, "", output, several=search.column_mixes(output))
@@ -65,7 +65,7 @@ def find_head(plan: Plan, output: str) -> Head:
     return replace(found, maker=maker, below=below, decided=decided)
 
 
-class _Search:
+class _HeadSearch:
     """The way back from tensors of a plan."""
 
     def __init__(self, plan: Plan) -> None:

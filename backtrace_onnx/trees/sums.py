@@ -11,7 +11,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-class Rule(NamedTuple):
+class Summation(NamedTuple):
     """What a game of so many players is summed with.
 
     Attributes:
@@ -27,7 +27,7 @@ class Rule(NamedTuple):
 
 
 @lru_cache(16)
-def find_rule(players: int) -> Rule:
+def find_summation(players: int) -> Summation:
     """The sums of games of up to so many players; their integrals are of degree players - 1."""
     most = (players + 1) // 2
     places, weights = np.full((most + 1, max(most, 1)), 0.5), np.zeros((most + 1, max(most, 1)))
@@ -39,7 +39,7 @@ def find_rule(players: int) -> Rule:
         shares[s, 0] = 1 / s
         for t in range(1, players + 1):
             shares[s, t] = shares[s, t - 1] * t / (s + t)
-    return Rule(places, weights, shares)
+    return Summation(places, weights, shares)
 
 
-__all__ = ["Rule", "find_rule"]
+__all__ = ["Summation", "find_summation"]

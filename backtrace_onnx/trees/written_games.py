@@ -18,7 +18,7 @@ from backtrace_onnx.trees.forest import Ints
 from backtrace_onnx.trees.games import Games
 from backtrace_onnx.trees.paths import Paths
 from backtrace_onnx.trees.reaching import missed_players
-from backtrace_onnx.trees.sums import find_rule
+from backtrace_onnx.trees.sums import find_summation
 
 Floats = npt.NDArray[np.float64]
 _MOST_PLAYERS = 16
@@ -113,7 +113,7 @@ def _answers(games: Games, paths: Paths) -> Floats:
 def _against(e: Ops, games: Games, missed: Value, lacked: Value) -> Value:
     """Values of games worth 1, where each row has a reference of its own."""
     most = games.most_players
-    shares = find_rule(most).shares.astype(e.dtype)
+    shares = find_summation(most).shares.astype(e.dtype)
     lost, gained = (
         e.Cast(e.ReduceSum(x, ints(2), keepdims=1), to=TensorProto.INT64) for x in (missed, lacked)
     )
@@ -157,7 +157,7 @@ def _values(games: Games, background: npt.NDArray[np.float64] | None) -> Iterato
 
 
 def _by_parts(missed: npt.NDArray[np.bool_], kept: Floats) -> Floats:
-    rule, points = find_rule(len(kept)), (len(kept) + 1) // 2
+    rule, points = find_summation(len(kept)), (len(kept) + 1) // 2
     place, weight = rule.places[points, :points], rule.weights[points, :points]
     absent = (1 - place) * kept[:, None]
     factors = np.where(missed[:, :, None], absent, place + absent)
@@ -169,7 +169,7 @@ def _by_parts(missed: npt.NDArray[np.bool_], kept: Floats) -> Floats:
 
 
 def _by_rows(missed: npt.NDArray[np.bool_], lacked: npt.NDArray[np.bool_]) -> Floats:
-    shares, total = find_rule(missed.shape[1]).shares, np.zeros(missed.shape)
+    shares, total = find_summation(missed.shape[1]).shares, np.zeros(missed.shape)
     patterns, counts = np.unique(lacked, axis=0, return_counts=True)
     lost = missed.sum(1)
     for own, count in zip(patterns, counts, strict=True):

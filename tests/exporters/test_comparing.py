@@ -13,7 +13,7 @@ import pytest
 
 from backtrace_onnx import ExportError
 from backtrace_onnx.exporters import extras, from_keras, from_sklearn, from_torch
-from backtrace_onnx.exporters.comparing import Reference
+from backtrace_onnx.exporters.comparing import ExpectedAnswers
 from backtrace_onnx.exporters.repairing import check_opset, repair
 from backtrace_onnx.exporters.trials import open_axes, trials
 from backtrace_onnx.exporters.writing import publish, staging
@@ -33,7 +33,7 @@ def doubled(**types: Any) -> onnx.ModelProto:
 
 
 def test_what_agrees_is_told(tmp_path: Path) -> None:
-    reference = Reference(lambda feeds: [feeds["x"] * 2], {"x": normal(2, 4)})
+    reference = ExpectedAnswers(lambda feeds: [feeds["x"] * 2], {"x": normal(2, 4)})
     made = publish(doubled(), tmp_path / "m.onnx", tmp_path / "m.onnx", "test", reference)
     assert len(made.checks) == 5 and made.difference == 0.0
     assert [check.inputs for check in made.checks][:2] == ["the example", "random inputs 1, N 3"]
@@ -56,7 +56,7 @@ def test_what_differs_is_refused(answer: Any, words: str, tmp_path: Path) -> Non
     if words == "random inputs":
         example["x"][0, 0] = 3.0
         example["x"][0, 1] = -9.0
-    reference = Reference(lambda feeds: [answer(feeds["x"])], example, remedy="Remedy.")
+    reference = ExpectedAnswers(lambda feeds: [answer(feeds["x"])], example, remedy="Remedy.")
     with pytest.raises(ExportError, match=words) as error:
         reference.compare(written(doubled(), tmp_path), trials(example, {"x": {0: "N"}}))
     assert str(error.value).endswith("Nothing was written. Remedy.")
@@ -65,7 +65,7 @@ def test_what_differs_is_refused(answer: Any, words: str, tmp_path: Path) -> Non
 def test_what_does_not_run_is_told(tmp_path: Path) -> None:
     example = {"x": normal(2, 4)}
     fixed = written(doubled(x=(FLOAT, [2, 4])), tmp_path)
-    reference = Reference(lambda feeds: [feeds["x"] * 2], example)
+    reference = ExpectedAnswers(lambda feeds: [feeds["x"] * 2], example)
     with pytest.raises(ExportError, match="the exported model does not run on random inputs 1"):
         reference.compare(fixed, trials(example, {"x": {0: "batch"}}))
 
@@ -73,17 +73,17 @@ def test_what_does_not_run_is_told(tmp_path: Path) -> None:
         raise ValueError("two only")
 
     with pytest.raises(ExportError, match=r"model itself does not run on the example.*two only"):
-        Reference(fails, example).compare(fixed, trials(example, {}))
+        ExpectedAnswers(fails, example).compare(fixed, trials(example, {}))
     with pytest.raises(ExportError, match="returns 2 arrays, the exported model 1: y"):
-        Reference(lambda feeds: [1, 2], example).compare(fixed, trials(example, {}))
+        ExpectedAnswers(lambda feeds: [1, 2], example).compare(fixed, trials(example, {}))
 
 
 def test_equal_infinities_and_texts_agree(tmp_path: Path) -> None:
     path = written(doubled(), tmp_path)
     example = {"x": np.array([[np.inf, 1, -np.inf, np.nan]], np.float32)}
     only = {"the example": example}
-    assert Reference(lambda feeds: [feeds["x"] * 2], example).compare(path, only)
-    reference = Reference(lambda feeds: [np.array([["inf"] * 4])], example)
+    assert ExpectedAnswers(lambda feeds: [feeds["x"] * 2], example).compare(path, only)
+    reference = ExpectedAnswers(lambda feeds: [np.array([["inf"] * 4])], example)
     with pytest.raises(ExportError, match="3 of 4 entries differ"):
         reference.compare(path, only)
 
@@ -91,9 +91,9 @@ def test_equal_infinities_and_texts_agree(tmp_path: Path) -> None:
 def test_half_precision_is_allowed_more(tmp_path: Path) -> None:
     path = written(doubled(x=(HALF, ["N", 4])), tmp_path)
     example = {"x": normal(2, 4).astype(np.float16)}
-    Reference(lambda feeds: [feeds["x"] * 2.01], example).compare(path, {"it": example})
+    ExpectedAnswers(lambda feeds: [feeds["x"] * 2.01], example).compare(path, {"it": example})
     with pytest.raises(ExportError, match=r"allowed: 0\.01"):
-        Reference(lambda feeds: [feeds["x"] * 2.1], example).compare(path, {"it": example})
+        ExpectedAnswers(lambda feeds: [feeds["x"] * 2.1], example).compare(path, {"it": example})
 
 
 def test_either_side_of_a_jump_is_right(tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_either_side_of_a_jump_is_right(tmp_path: Path) -> None:
         return [(feeds["x"] >= np.float32(1.0000001)).astype(np.float32)]
 
     with pytest.raises(ExportError, match="largest difference 1"):
-        Reference(jumps, example).compare(path, {"it": example})
-    assert Reference(jumps, example, jumps=True).compare(path, {"it": example})
+        ExpectedAnswers(jumps, example).compare(path, {"it": example})
+    assert ExpectedAnswers(jumps, example, jumps=True).compare(path, {"it": example})
     far = {"x": np.array([[1.5]], np.float32)}
-    wrong = Reference(lambda feeds: [feeds["x"] * 0], far, jumps=True)
+    wrong = ExpectedAnswers(lambda feeds: [feeds["x"] * 0], far, jumps=True)
     with pytest.raises(ExportError, match="largest difference 1"):
         wrong.compare(path, {"it": far})
 
@@ -197,7 +197,7 @@ def test_invalid_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not valid ONNX"):
         publish(proto, tmp_path / "m.onnx", tmp_path / "m.onnx", "test", None)
     ids = model([node("Abs", ["x"], ["y"])], {"x": (INT64, ["N"])}, {"y": (FLOAT, ["N"])})
-    reference = Reference(lambda feeds: [feeds["x"]], {"x": np.ones(2, np.int64)})
+    reference = ExpectedAnswers(lambda feeds: [feeds["x"]], {"x": np.ones(2, np.int64)})
     with pytest.raises(ExportError, match=r"onnxruntime does not load .*Nothing was written"):
         publish(ids, tmp_path / "m.onnx", tmp_path / "m.onnx", "test", reference)
 
