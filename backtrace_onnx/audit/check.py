@@ -25,11 +25,13 @@ class Case:
 
     Attributes:
         rows: at most how many rows costly checks draw.
+        fixed: whether settings give the bound, whatever baselines say of it.
     """
 
     subject: Subject
     baselines: tuple[Baseline, ...]
     rows: int
+    fixed: bool = False
 
     @property
     def against(self) -> tuple[Baseline, ...]:

@@ -86,7 +86,9 @@ def _nearest(
     now: Mapping[int, Histogram],
     what: str,
 ) -> Measured:
-    """The largest distance of some distributions each, to the baseline where it is least.
+    """The distribution that moved farthest, in parts of what baselines are apart in it.
+
+    Distances are to the nearest baseline.
 
     Args:
         get: of a baseline the histogram of a feature. now: that of these rows, by feature.
@@ -95,26 +97,31 @@ def _nearest(
     """
     if not now:
         raise SkipCheck("no feature has relevance")
-    found = []
     for one in case.against:
-        pairs = {i: (get(one, i), own) for i, own in now.items()}
         if one.data.sha256 != case.subject.data.sha256:
-            _check_rows(case, one, pairs.values())
-        found.append({i: jensen_shannon(*pair) for i, pair in pairs.items()})
-    own = min(found, key=lambda distances: max(distances.values()))
+            _check_rows(case, one, [(get(one, i), own) for i, own in now.items()])
+    found = {
+        i: min(jensen_shannon(get(one, i), own) for one in case.against) for i, own in now.items()
+    }
+    pairs = list(combinations(case.against, 2))
+    among = {
+        i: max((jensen_shannon(get(a, i), get(b, i)) for a, b in pairs), default=0) for i in now
+    }
     names = {**dict(enumerate(case.subject.features.names)), -1: "answers"}
-    order = sorted(own, key=lambda i: -own[i])
-    value = own[order[0]]
-    text = f"{what} {names[order[0]]} moved most, by {value:.3f}".strip()
-    evidence = {names[i]: round(own[i], 6) for i in order[:20]}
-    among = max(
-        (
-            max(jensen_shannon(get(a, i), get(b, i)) for i in now)
-            for a, b in combinations(case.against, 2)
-        ),
-        default=None,
+
+    def beyond(i: int) -> float:
+        return found[i] if case.fixed else found[i] / max(CLOSE, among[i])
+
+    order = sorted(found, key=beyond, reverse=True)
+    worst = order[0]
+    text = f"{what} {names[worst]} moved most, by {found[worst]:.3f}".strip()
+    evidence = {
+        names[i]: {"moved": round(found[i], 6), "baselines_apart": round(among[i], 6)}
+        for i in order[:20]
+    }
+    return Measured(
+        found[worst], text if any(found.values()) else "nothing moved", evidence, among=among[worst]
     )
-    return Measured(value, text if value else "nothing moved", evidence, among=among)
 
 
 def _check_rows(case: Case, one: Baseline, pairs: Iterable[tuple[Histogram, Histogram]]) -> None:

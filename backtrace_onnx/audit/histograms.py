@@ -62,7 +62,7 @@ def histogram(values: Array) -> Histogram:
         below = ranked[max(0, i * len(ranked) // bins - 1)]
         above = ranked[ranked > below]
         if len(above):
-            edges.add(float((below + above[0]) / 2))
+            edges.add(round(float(below / 2 + above[0] / 2), _DECIMALS + 1))
     return Histogram(edges=tuple(sorted(edges)), counts=(len(ranked),)).again(values)
 
 

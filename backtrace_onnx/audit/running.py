@@ -122,7 +122,8 @@ def _found(check: Check, subject: Subject, baselines: tuple[Baseline, ...]) -> F
         return Finding(check, status, *bound, severity, text, required=required, **more)
 
     try:
-        found = check.run(Case(subject, baselines, own.rows or check.rows or subject.data.count))
+        rows = own.rows or check.rows or subject.data.count
+        found = check.run(Case(subject, baselines, rows, fixed=own.threshold is not None))
     except SkipCheck as reason:
         if required:
             return finding("failed", f"required, and cannot run: {reason}")

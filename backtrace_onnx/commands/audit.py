@@ -71,7 +71,7 @@ def audit(**asked: Any) -> None:
         print_report(console(), report)
     except (BacktraceError, click.ClickException, BrokenPipeError):
         raise
-    except (Exception, MemoryError) as error:
+    except Exception as error:
         what = f"the audit failed: unexpected {type(error).__name__}: {error}"
         raise AuditError(what) from error
     raise click.exceptions.Exit(report.exit_code)
