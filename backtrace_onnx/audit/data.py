@@ -50,6 +50,8 @@ def read_data(
 ) -> Data:
     """Rows of files, each `file` or `name=file`, as `explain` reads them.
 
+    Labels are the column `label`; default: the one that the sidecar's "columns" name.
+
     Raises InputError for a file that cannot be read or does not fit, RequestError for texts and
     for inputs whose samples do not lie along the first axis.
     """
@@ -69,8 +71,10 @@ def read_data(
     if len(counts) != 1:
         raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
     shared = frozenset(name for name, axis in axes.items() if axis is None)
-    labels = None if label is None else _labels(files, label, counts.copy().pop())
-    return Data(batch.feeds, counts.pop(), batch.names, labels, _hash(files), shared)
+    (count,) = counts
+    label = label or _said(files, sidecar)
+    labels = None if label is None else _labels(files, label, count)
+    return Data(batch.feeds, count, batch.names, labels, _hash(files), shared)
 
 
 def _sample_axis(graph: Graph, name: str) -> int | None:
@@ -81,6 +85,15 @@ def _sample_axis(graph: Graph, name: str) -> int | None:
 def _path(argument: str) -> Path:
     _, mark, rest = argument.partition("=")
     return Path(rest) if mark and not Path(argument).exists() else Path(argument)
+
+
+def _said(files: Sequence[str], sidecar: Sidecar | None) -> str | None:
+    """The one label that the sidecar names, where all files are tables with that column."""
+    named = sidecar.columns.labels if sidecar else ()
+    tables = [_path(file) for file in files]
+    if len(named) != 1 or any(table.suffix.lower() != ".csv" for table in tables):
+        return None
+    return named[0] if all(named[0] in read_table(t).columns for t in tables) else None
 
 
 def _labels(files: Sequence[str], label: str, count: int) -> Array:

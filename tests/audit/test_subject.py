@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from backtrace_onnx.audit.settings import settings_of
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
+from tests.audit.audited import linear, write_model, write_rows
 from tests.command_line import DIGIT, MNIST, MODELS
 
 WEIGHTS = "float[4, 1] w = {1.0, -1.0, 2.0, 0.5}"
@@ -98,3 +100,17 @@ def test_a_segmentation_is_refused() -> None:
     scene = MODELS / "samples" / "scene_1.png"
     with pytest.raises(RequestError, match="this is a segmentation"):
         _ = opened(MODELS / "digits_unet.onnx", scene).whole
+
+
+def test_labels_are_the_column_that_the_sidecar_names(tmp_path: Path) -> None:
+    model, rows = write_model(tmp_path, linear()), write_rows(tmp_path, 20)
+    file = tmp_path / "net.sidecar.json"
+    assert opened(model, rows).data.labels is None
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({**about, "columns": {"labels": ["answer"]}}))
+    found = opened(model, rows).data.labels
+    assert found is not None and set(found) == {"no", "yes"}
+    np.save(tmp_path / "x.npy", np.ones((3, 4), np.float32))
+    assert opened(model, tmp_path / "x.npy").data.labels is None
+    file.write_text(json.dumps({**about, "columns": {"labels": ["other"]}}))
+    assert opened(model, rows).data.labels is None
