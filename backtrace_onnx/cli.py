@@ -201,9 +201,10 @@ def inspect(model: Path, sidecar: Path | None, as_json: bool) -> None:
 )
 @click.option(
     "--baseline",
-    metavar="zeros|NUMBER|FILE.npy",
-    help="What deeplift and integrated_gradients compare with, always; default: an input of the "
-    "file, zeros where it is left out.",
+    metavar="zeros|NUMBER|FILE.npy|required",
+    help="What deeplift and integrated_gradients compare with, always; required: an input of the "
+    "file that must be given; default: one that is zeros where it is left out, of which "
+    "onnxruntime warns once as it loads the file.",
 )
 @click.option("--start", is_flag=True, help="It takes relevance to start from, not a target.")
 @click.option(

@@ -253,7 +253,7 @@ class Explainer(OpenedModel):
             target: "optional" as above; "required": an input that must be given; "several": an
                 input `targets` [targets, ...], rows like `target` of 1 or all samples, and a first
                 axis of targets in relevance; None: no such input, what `explain` does without one;
-                or an index, or one per axis. Only "optional" makes onnxruntime warn.
+                or an index, or one per axis. Of these only "optional" makes onnxruntime warn.
             start: in place of task and target, an input `start` takes the relevance to start from,
                 shaped like the output; in modes with two channels `start_negative` too. Or
                 "probability", as in `explain`.
@@ -264,7 +264,8 @@ class Explainer(OpenedModel):
             through: parts of tensors that relevance passes, as in `explain`; constants of the file.
             baseline: of deeplift and integrated_gradients: a number, an array, or these by input,
                 broadcast to the inputs; constants of the file. Default: an input `baseline/x` for
-                each input x that holds floats, zeros where it is left out.
+                each input x that holds floats, zeros where it is left out, of which onnxruntime
+                warns as of `target`; "required", also by input: one that must be given.
             background: samples for mode "shap", an array or a table; constants of the file.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnx
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.commands.target_options import target as read_target
-from backtrace_onnx.compiler.reference_run import BASELINE
+from backtrace_onnx.compiler.reference_run import BASELINE, REQUIRED
 from backtrace_onnx.compiler.target_axis import TARGETS
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.errors import InputError, RequestError
@@ -76,8 +76,8 @@ def compiled(
 
 
 def _baseline(given: str | None) -> Any:
-    """A number, arrays of a file, or "zeros". Raises InputError for files that hold none."""
-    if given is None or given == "zeros":
+    """A number, arrays of a file, or a word. Raises InputError for files that hold none."""
+    if given in (None, "zeros", REQUIRED):
         return given
     try:
         return float(given)
@@ -85,7 +85,7 @@ def _baseline(given: str | None) -> Any:
         read = read_file(Path(given))
     if isinstance(read, Path):
         raise InputError(
-            f"baseline {given!r}: it is zeros, a number, or a .npy, .npz or .json file"
+            f"baseline {given!r}: it is zeros, required, a number, or a .npy, .npz or .json file"
         )
     return read
 
@@ -102,29 +102,36 @@ def _interface(file: Path) -> list[str]:
     proto = onnx.load_model(file, load_external_data=False)
     graph = proto.graph
     task = next(p.value for p in proto.metadata_props if p.key == "backtrace.task")
-    optional = TARGET in {tensor.name for tensor in graph.initializer}
+    optional = {tensor.name for tensor in graph.initializer} & {v.name for v in graph.input}
     lines = [f"  input {_spelled(v)}{_told(v.name, task, optional)}" for v in graph.input]
     lines += [f"  output {_spelled(value)}" for value in graph.output]
-    if optional:
+    ways = ["--target required or none"] if TARGET in optional else []
+    if any(name.startswith(BASELINE) for name in optional):
+        ways.append("--baseline required, zeros, a number or a file")
+    if ways:
+        what = "is an initializer" if len(optional) == 1 else "are initializers"
         lines.append(
-            f"{TARGET} is an initializer that may be overridden, which onnxruntime warns of as it "
-            "loads the file; with --target required or none it does not"
+            f"{', '.join(sorted(optional))} {what} that may be overridden, which onnxruntime warns "
+            f"of as it loads the file; with {' and '.join(ways)} it does not"
         )
     return lines
 
 
-def _told(name: str, task: str, optional: bool) -> str:
-    """What an input asks for, where it is one that `compile` added."""
+def _told(name: str, task: str, optional: Set[str]) -> str:
+    """What an input asks for, where it is one that `compile` added.
+
+    Args:
+        optional: inputs that may be left out.
+    """
+    how = " (optional)" if name in optional else ""
     if name.startswith(BASELINE):
-        return (
-            f" (optional): what {name.removeprefix(BASELINE)} is compared with, zeros if left out"
-        )
+        zeros = ", zeros if left out" if how else ""
+        return f"{how}: what {name.removeprefix(BASELINE)} is compared with{zeros}"
     if name == TARGETS:
         return (
             f": of each target {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"
         )
     if name == TARGET:
-        how = " (optional)" if optional else ""
         return f"{how}: {_TARGETS.get(task, _ENTRY)}; one for all samples, or one for each"
     if task == "start" and name in ("start", "start_negative"):
         channel = " against" if name == "start_negative" else ""

@@ -59,9 +59,12 @@ def question_of_file(
     Raises:
         RequestError: the arguments do not go together, or the output may hold a detector's boxes
             and nothing tells before it runs.
+        UnsupportedError: a mode of several walks, of slopes that an operator has not.
     """
     walks = question.method.walks
     if walks is not None and not isinstance(walks, IntegratedGradients):
+        if question.method.carrier == "slope":  # else the remedy would be refused, too
+            prepared.plan.check_slopes(question.output, question.method)
         raise RequestError(
             f"mode {question.method.name!r} is made of several walks that no file makes: "
             f"{_REMEDIES[type(walks)]}"

@@ -24,7 +24,11 @@ from backtrace_onnx.ops.walks import IntegratedGradients
 Array = npt.NDArray[Any]
 BASELINE = "baseline/"
 _RUN = "reference/"
-_KINDS = "a file is compiled with a baseline that is a number, an array, or arrays by input"
+REQUIRED = "required"
+_KINDS = (
+    "a file is compiled with a baseline that is a number, an array, or arrays by input, or "
+    '"required"'
+)
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,30 @@ class Baselines:
     Attributes:
         fixed: arrays by input, for always.
         told: inputs whose baseline is an input of the file, zeros where it is left out.
+        required: those of `told` whose baseline may not be left out.
     """
 
     fixed: Mapping[str, Array] = field(default_factory=dict)
     told: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, given: Any, graph: Graph) -> Baselines:
         """What the argument `baseline` of `compile` says.
 
-        None: inputs of the file say it. What the baselines given lack is zeros where inputs are
+        None: inputs of the file say it, which may be left out; "required", for all floats or by
+        input: which must be given. What the baselines given lack is zeros where inputs are
         floats; others are compared with themselves. Raises RequestError.
         """
         floats = frozenset(name for name in graph.inputs if graph.type(name).is_float)
-        if given is None:
+        needed = isinstance(given, str) and given == REQUIRED
+        if given is None or needed:
             if not floats:
                 raise RequestError(
                     "the inputs are ids, which have no zero: give a baseline, such as an array of "
-                    "the padding's id"
+                    "the padding's id, or by input: baseline={'ids': 'required'}"
                 )
-            return cls(told=floats)
+            return cls(told=floats, required=floats if needed else frozenset())
         if isinstance(given, str) and given == "zeros":
             given = dict.fromkeys(floats, 0.0)
         if not isinstance(given, Mapping):
@@ -63,8 +71,11 @@ class Baselines:
             given = dict.fromkeys(graph.inputs, given)
         if unknown := sorted(map(str, given.keys() - set(graph.inputs))):
             raise RequestError(f"the baseline has no input of the model: {', '.join(unknown)}")
-        fixed = {name: _fitted(name, x, graph.type(name)) for name, x in given.items()}
-        return cls({**{name: _zero(graph.type(name)) for name in floats}, **fixed})
+        told = frozenset(n for n, x in given.items() if isinstance(x, str) and x == REQUIRED)
+        fixed = {name: _zero(graph.type(name)) for name in floats - told}
+        own = given.keys() - told
+        fixed |= {name: _fitted(name, given[name], graph.type(name)) for name in sorted(own)}
+        return cls(fixed, told, told)
 
 
 def compiled_baselines(method: Method, given: Any, graph: Graph) -> Baselines | None:
@@ -150,7 +161,8 @@ class ReferenceRun:
             kind, told = self._graph.type(name), self._free(BASELINE + name)
             dims = [None] * (kind.rank or 0)
             self.inputs.append(helper.make_tensor_value_info(told, kind.dtype, dims))
-            self._ops.constants[told] = _zero(kind)
+            if name not in baselines.required:
+                self._ops.constants[told] = _zero(kind)
             given = Symbol(self._ops, told)
         shape = self._ops.Shape(Symbol(self._ops, name))
         return self._ops.output(self._ops.Expand(given, shape), self._free(_RUN + name))

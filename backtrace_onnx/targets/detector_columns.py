@@ -8,6 +8,7 @@ import numpy as np
 
 from backtrace_onnx.errors import LabelsError
 from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.entries import Columns
 
 COORDINATES = 4
@@ -151,6 +152,22 @@ def joins_boxes(graph: Graph, output: str, axis: int) -> bool:
     """Whether four columns are joined with others along this axis of an output."""
     found = joined_columns(graph, output, axis)
     return any(piece.first == COORDINATES for piece in found)
+
+
+def likeness(graph: Graph, output: str, samples: int | None) -> tuple[Note, ...]:
+    """What is said of an output [N, boxes, columns] that is explained as no detector's, though the
+    graph joins four of its columns with others.
+    """
+    axes = [axis for axis in range(3) if axis != samples]
+    if output in graph.classes or not any(joins_boxes(graph, output, axis) for axis in axes):
+        return ()
+    note = Note(
+        f"output {output!r} joins four columns with others, as a detector joins boxes with scores, "
+        "but its values are not those of boxes in pixels and scores from 0 to 1: it is explained "
+        "as a classification's, coordinates among its entries; if it is a detector's: "
+        "task='detection'"
+    )
+    return (note,)
 
 
 def class_columns(

@@ -20,6 +20,7 @@ from backtrace_onnx.targets.detector_columns import (
     end_to_end,
     joins_boxes,
     keeps_boxes,
+    likeness,
 )
 from backtrace_onnx.targets.entries import TASKS, Columns, as_grid
 from backtrace_onnx.targets.output_axes import OutputAxes
@@ -215,6 +216,8 @@ def recognised(
         said = _about_boxes(question.axes, graph, question.output, shapes, fed=fed)
         axes = find_axes(graph, question.output, said, shape=y.shape, fed=fed)
         task = "detection" if _is_detector(graph, question.output, axes, y, shapes) else task
+        if task == "classification" and y.ndim == 3:
+            return replace(question, task=task), likeness(graph, question.output, axes.samples)
     said, notes = declared(task, graph, question.output, question.axes, shapes)
     return replace(question, task=task, axes=said), notes
 

@@ -10,9 +10,11 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
+from click.testing import CliRunner
 from onnx import helper
 
 from backtrace_onnx import CompileError, Explainer, RequestError
+from backtrace_onnx.cli import commands
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
@@ -172,3 +174,73 @@ def test_names_that_are_taken_and_inputs_that_have_no_zero(tmp_path: Path) -> No
     explainer = Explainer(model(nodes, {"ids": (INT64, ["n", "t"])}, {"y": (FLOAT, None)}, weights))
     with pytest.raises(RequestError, match="have no zero"):
         explainer.compile(tmp_path / "made.onnx", mode="deeplift")
+
+
+@pytest.mark.parametrize("mode", ["deeplift", "integrated_gradients(steps=8)"])
+def test_a_baseline_that_must_be_given(mode: str, tmp_path: Path) -> None:
+    explainer, path = Explainer(mlp()), tmp_path / "required.onnx"
+    explainer.compile(path, mode=mode, baseline="required")
+    made = onnx.load(path).graph
+    assert [value.name for value in made.input] == ["x", "baseline/x", "target"]
+    assert "baseline/x" not in {w.name for w in made.initializer}
+    x, x0 = normal(3, 4), normal(3, 4, seed=8)
+    expected = explainer.explain(x, mode=mode, baseline=x0).relevance["x"]
+    _close(_run(path, {"x": x, "baseline/x": x0})["relevance/x"], expected)
+    with pytest.raises(ValueError, match="baseline/x"):
+        _run(path, {"x": x})
+
+
+def test_a_baseline_that_must_be_given_for_one_input(tmp_path: Path) -> None:
+    explainer, path = Explainer(_masked()), tmp_path / "ids.onnx"
+    feeds = {"ids": np.array([[1, 2, 3], [4, 5, 6]]), "mask": np.array([[1, 1, 1], [1, 1, 0]])}
+    feeds["x"] = normal(2, 4, seed=6)
+    pad, x0 = np.full((2, 3), 7), normal(2, 4, seed=8)
+    explainer.compile(path, mode="deeplift", baseline={"ids": "required", "x": x0})
+    assert "baseline/x" not in {value.name for value in onnx.load(path).graph.input}
+    expected = explainer.explain(feeds, mode="deeplift", baseline={"ids": pad, "x": x0}).relevance
+    found = _run(path, {**feeds, "baseline/ids": pad})
+    for name in ("ids", "x"):
+        _close(found[f"relevance/{name}"], expected[name])
+
+
+FORMS: dict[str, tuple[dict[str, Any], bool]] = {
+    "optional": ({"target": "optional", "baseline": 0.0}, True),
+    "no baseline": ({"target": "required"}, True),
+    "required": ({"target": "required", "baseline": "required"}, False),
+    "several": ({"target": "several", "baseline": "required"}, False),
+    "constants": ({"target": None, "baseline": np.ones(4, np.float32)}, False),
+    "zeros": ({"target": 1, "baseline": "zeros"}, False),
+    "start": ({"start": True, "baseline": "required"}, False),
+}
+
+
+@pytest.mark.parametrize("mode", ["deeplift", "integrated_gradients(steps=4)"])
+@pytest.mark.parametrize("form", FORMS)
+def test_which_files_onnxruntime_warns_of(
+    form: str, mode: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given, warned = FORMS[form]
+    Explainer(mlp()).compile(tmp_path / "made.onnx", mode=mode, **given)
+    capfd.readouterr()
+    ort.InferenceSession(tmp_path / "made.onnx")
+    said = capfd.readouterr().err
+    assert bool(said) == warned, said
+
+
+def test_the_command_says_which_baseline_must_be_given(tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+
+    def told(*arguments: str) -> str:
+        asked = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "e.onnx")]
+        done = CliRunner().invoke(commands, [*asked, "--mode", "deeplift", *arguments])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.output.split())
+
+    optional = told("--target", "required")
+    assert "baseline/x float32[?, ?] (optional): what x is compared with, zeros if" in optional
+    assert "baseline/x is an initializer" in optional and "--baseline required" in optional
+    both = told()
+    assert "baseline/x, target are initializers" in both and "--target required" in both
+    required = told("--target", "required", "--baseline", "required")
+    assert "baseline/x float32[?, ?]: what x is compared with" in required
+    assert "overridden" not in required and "(optional)" not in required

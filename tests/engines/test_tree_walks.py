@@ -12,9 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from backtrace_onnx import CompileError, Explainer, Explanation, RequestError, UnsupportedError
+from backtrace_onnx.cli import commands
 from tests.rules.trees import ML, MODES, Tree, ensemble, grow, listed, nodes, rooted
 from tests.support import Array, generator
 
@@ -494,3 +496,59 @@ def test_all_targets_are_what_each_is() -> None:
     for target, made in enumerate(explainer.explain(x, mode="shap", targets="all")):
         alone = explainer.explain(x, mode="shap", target=target)
         assert np.array_equal(made.relevance["x"], alone.relevance["x"])
+
+
+@pytest.mark.parametrize("kind", ["TreeEnsembleRegressor", "TreeEnsemble"])
+@pytest.mark.parametrize("mode", ["shap", "background", "deeplift", "paths", "lrp", "default"])
+def test_onnxruntime_explains_trees_as_kernels_do(kind: str, mode: str) -> None:
+    trees = [*forest(2, [0], "engine"), *forest(3, [1], "engine too")]
+    visited(trees, generator("engine"))
+    if kind == "TreeEnsemble":
+        proto = ensemble(kind, rooted(trees) | {"n_targets": 2}, FEATURES, version=5)
+    else:
+        proto = ensemble(kind, listed(trees, "target") | {"n_targets": 2}, FEATURES)
+    x, rows = inputs(ROWS, "engine", missing=0), inputs(6, "engine rows", missing=0)
+    given: dict[str, Any] = {"target": 1, "task": "classification", "mode": mode}
+    if mode == "deeplift":
+        given["baseline"] = rows[0]
+    if mode == "background" or (mode == "shap" and kind == "TreeEnsemble"):  # it has no counts
+        given |= {"mode": "shap", "background": rows}
+    one = Explainer(proto, engine="onnxruntime").explain(x, **given)
+    other = Explainer(proto).explain(x, **given)
+    assert np.abs(other.relevance["x"]).max() > 0
+    np.testing.assert_allclose(one.relevance["x"], other.relevance["x"], rtol=1e-5, atol=1e-6)
+
+
+def test_onnxruntime_refuses_a_table_that_is_too_large() -> None:
+    attributes = listed([_chain(20)], "target") | {"n_targets": 1}
+    proto = ensemble("TreeEnsembleRegressor", attributes, 20)
+    x = generator("large").normal(size=(2, 20)).astype(np.float32)
+    with pytest.raises(CompileError, match=r"node 'trees'.*engine='numba'"):
+        Explainer(proto, engine="onnxruntime").explain(x, mode="shap", task="regression")
+    made = Explainer(proto, engine="onnxruntime").explain(
+        x, mode="deeplift", task="regression", baseline=0.0
+    )
+    wanted = Explainer(proto).explain(x, mode="deeplift", task="regression", baseline=0.0)
+    np.testing.assert_allclose(made.relevance["x"], wanted.relevance["x"], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["smoothgrad", "expected_gradients", "integrated_gradients"])
+def test_no_file_of_trees_is_advised_that_has_slopes(mode: str, tmp_path: Path) -> None:
+    trees = forest(2, [0], "slopes")
+    proto = ensemble("TreeEnsembleRegressor", listed(trees, "target") | {"n_targets": 1}, FEATURES)
+    with pytest.raises(UnsupportedError, match="knows no slope of it; modes shap") as refused:
+        Explainer(proto).compile(tmp_path / "file.onnx", mode=mode)
+    assert "compile mode" not in str(refused.value)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_the_command_line_explains_trees_with_both_engines(engine: str, tmp_path: Path) -> None:
+    trees = forest(2, [0], "command")
+    visited(trees, generator("command"))
+    proto = ensemble("TreeEnsembleRegressor", listed(trees, "target") | {"n_targets": 1}, FEATURES)
+    onnx.save(proto, tmp_path / "trees.onnx")
+    np.save(tmp_path / "rows.npy", inputs(2, "command", missing=0))
+    asked = ["explain", str(tmp_path / "trees.onnx"), str(tmp_path / "rows.npy")]
+    done = CliRunner().invoke(commands, [*asked, "--mode", "shap", "--engine", engine])
+    assert done.exit_code == 0, done.output
+    assert "SHAP values, exact" in " ".join(done.output.split())

@@ -16,7 +16,8 @@ from backtrace_onnx import Columns
 from backtrace_onnx.cli import main
 from backtrace_onnx.propagation.plan import make_plan
 from backtrace_onnx.targets.head_search import find_head
-from tests.detectors import PICTURES, chosen, one_score
+from tests.detectors import PICTURES, chosen, detector, one_score
+from tests.graphs import FLOAT, model, node, normal
 
 CHOSEN = {
     "joined": Columns(4),
@@ -165,3 +166,36 @@ def test_the_report_says_that_chosen_rows_are_boxes(tmp_path: Path, capsys: Any)
     assert found["task"] == "detection"
     (sample,) = found["samples"]
     assert any("explained as a detector's" in note for note in sample["notes"])
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("layout", ["yolo8", "rows"])
+def test_raw_scores_joined_with_boxes_are_no_detector_s_but_a_note_names_the_task(
+    layout: str, engine: Any
+) -> None:
+    proto = detector(layout)
+    next(n for n in proto.graph.node if n.op_type == "Sigmoid").op_type = "Identity"
+    explainer = bt.Explainer(proto, engine=engine)
+    made = explainer.explain(PICTURES)
+    assert made.task == "classification"
+    (note,) = [note.text for note in made.notes if "joins four columns" in note.text]
+    assert "'y'" in note and "task='detection'" in note
+    asked = explainer.explain(PICTURES, task="detection")
+    assert asked.layout.columns == Columns(4)
+    y = asked.outputs["y"] if layout == "rows" else asked.outputs["y"].transpose(0, 2, 1)
+    best = y[..., 4:].reshape(len(y), -1).max(1)
+    np.testing.assert_allclose(asked.ledger.total().start[0], best, rtol=1e-5)
+    for options in ({"task": "classification"}, {"task": "detection"}):
+        named = explainer.explain(PICTURES, **options)
+        assert not any("joins four columns" in note.text for note in named.notes)
+
+
+def test_what_no_graph_joins_has_no_note_of_boxes() -> None:
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], strides=[4, 4]),
+        node("Reshape", ["c", "flat"], ["y"]),
+    ]
+    weights = {"w": normal(7, 3, 4, 4), "flat": np.array([0, 0, -1])}
+    kinds = {"x": (FLOAT, ["N", 3, 16, 16])}, {"y": (FLOAT, ["N", 7, 16])}
+    made = bt.explain(model(nodes, *kinds, weights), PICTURES)
+    assert not any("joins four columns" in note.text for note in made.notes)
