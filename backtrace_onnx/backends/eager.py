@@ -13,10 +13,10 @@ import numpy.typing as npt
 from backtrace_onnx.backends import cell_loops, winners
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
-from backtrace_onnx.backends.leaf_games import play
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
+from backtrace_onnx.backends.tree_kernels import TreeKernels
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.kernels import moving, paths, sharing, summing
+from backtrace_onnx.kernels import moving, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.kernels.recurrence import recur
 from backtrace_onnx.kernels.threads import cut, run_all
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
 
 
-class EagerOps(Ops):
+class EagerOps(TreeKernels):
     """The eager backend: every call computes at once.
 
     Values are arrays, or `Constant`s, whose name tells texts that they are the same again.
@@ -270,38 +270,6 @@ class EagerOps(Ops):
                 rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost
             )
         return out, self.samples.spread(lost, r.shape, sample_axis)
-
-    def path_sums(
-        self,
-        rows: Value,
-        slots: Value,
-        changes: Value,
-        targets: Value,
-        shares: Value | None,
-        units: tuple[int, int],
-    ) -> Value:
-        out = np.zeros((len(rows), *units), self.dtype)
-        tables = (self.array(slots), self.array(changes), self.array(targets))
-        if shares is None:
-            paths.add_rows(rows, *tables, out)
-        else:
-            paths.add_shares(rows, *tables, shares, out)
-        return out
-
-    def leaf_games(
-        self,
-        text: Callable[..., Value],
-        games: Any,
-        paths: Any,
-        x: Value,
-        m: Value,
-        before: Value | None,
-        paired: bool,
-    ) -> Value:
-        rows = self.array(x).reshape(-1, np.shape(x)[-1])
-        behind = None if before is None else self.array(before).reshape(-1, rows.shape[1])
-        made = play(games, paths, rows, self.array(m), behind, paired)
-        return made.astype(self.dtype)
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         return winners.split_ties(self._dense(r), self.array(x), self.array(best), axes)

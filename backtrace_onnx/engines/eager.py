@@ -82,10 +82,8 @@ def run_eager(
     books.finish(name, begun, {n: walked.relevance[n] for n in feeds})
     ledger = books.ledger(count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
-    axes = explained.axes
-    relevance = walked.reported(question.method)
-    ends = (start.target, axes, notes, start.binary, held, texts, walked.slopes)
-    return Outcome(relevance, ledger, outputs, *ends)
+    ends = (start.target, explained.axes, notes, start.binary, held, texts, walked.slopes)
+    return Outcome(walked.reported(question.method), ledger, outputs, *ends)
 
 
 def _values(

@@ -34,24 +34,12 @@ def make_explanation(
     """
     graph, ledger, method = prepared.plan.graph, outcome.ledger, question.method
     check_finite(ledger, method.name, {name: outcome.relevance[name] for name in feeds})
-    doubts: tuple[Note, ...]
-    if question.through:  # little may be left, which is what was asked for
-        doubts = through_notes(question.through, prepared.plan, question.output)
-    elif ends := prepared.plan.ends(question.output):
-        doubts = closed_notes(ledger, ends)
-    elif method.conserved == "score":
-        doubts = reach_notes(ledger, feeds, method.name, slopes=method.carrier == "slope")
-    else:
-        doubts = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
+    doubts = _doubts(question, outcome, feeds, prepared)
     count = ledger.total().start.shape[1]
     cut = (find_text_tokens(graph), outcome.texts, outcome.relevance)
     tokens = read_text_tokens(graph, *cut, count)
-    relevance = dict(outcome.relevance)
-    for name, shared in graph.aliases.items():
-        if name in question.keep and shared in relevance:
-            relevance[name] = relevance[shared]
-    inner = [name for name in relevance if name in question.keep and name not in feeds]
-    relevance = {name: relevance[name] for name in (*feeds, *inner)}
+    relevance = _told(question, outcome, feeds, graph)
+    inner = relevance.keys() - feeds.keys()
     attention = find_attention(prepared.plan, question.output) if inner else ()
     positive = {name: np.asarray(r[0]) for name, r in relevance.items()}
     negative = {name: np.asarray(r[1]) for name, r in relevance.items() if len(r) > 1}
@@ -76,6 +64,32 @@ def make_explanation(
         computes=describe(method),
         conserved=method.conserved,
     )
+
+
+def _doubts(
+    question: Question, outcome: Outcome, feeds: Mapping[str, Array], prepared: PreparedOutput
+) -> tuple[Note, ...]:
+    """What to be careful about: how much of relevance reached the inputs."""
+    ledger, method = outcome.ledger, question.method
+    if question.through:  # little may be left, which is what was asked for
+        return through_notes(question.through, prepared.plan, question.output)
+    if ends := prepared.plan.ends(question.output):
+        return closed_notes(ledger, ends)
+    if method.conserved == "score":
+        return reach_notes(ledger, feeds, method.name, slopes=method.carrier == "slope")
+    return flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
+
+
+def _told(
+    question: Question, outcome: Outcome, feeds: Mapping[str, Array], graph: Graph
+) -> dict[str, Any]:
+    """Relevance of the inputs and of what is kept, by the names that were asked for."""
+    relevance = dict(outcome.relevance)
+    for name, shared in graph.aliases.items():
+        if name in question.keep and shared in relevance:
+            relevance[name] = relevance[shared]
+    inner = [name for name in relevance if name in question.keep and name not in feeds]
+    return {name: relevance[name] for name in (*feeds, *inner)}
 
 
 def _task(question: Question, outcome: Outcome) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from backtrace_onnx.graph.axis_names import strangeness
 from backtrace_onnx.graph.graph import Graph, SampleAxis, Shape, TensorType
 from backtrace_onnx.graph.inference import SAMPLES, infer_types
 from backtrace_onnx.graph.merged_axes import merge
@@ -14,9 +15,6 @@ from backtrace_onnx.graph.merged_axes import merge
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _DATA_SIZED = frozenset({"NonMaxSuppression", "NonZero", "Compress", "Unique", "TopK"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
-_BATCHES = frozenset({"n", "b", "bs"})
-_LENGTHS = frozenset({"t", "l", "s"})
-_TIMES = ("time", "seq", "len", "step", "frame", "token")
 _ROUNDS = 32  # merges one after another; later ones are taken for sample-major
 
 
@@ -278,22 +276,8 @@ def _open_symbols(search: _SymbolSearch, inputs: Iterable[str]) -> set[str]:
     first = {n for n in known if "batch" in n.lower()} or first - steps
     lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
     lost = lost and not first.intersection(shared)
-    likely = min(shared, key=lambda n: (_strangeness(n), n not in first), default="")
+    likely = min(shared, key=lambda n: (strangeness(n), n not in first), default="")
     return {likely} if shared and (named or not lost) else first
-
-
-def is_called_batch(symbol: str) -> bool:
-    """Whether the name of an axis is that of a batch."""
-    name = symbol.lower()
-    return "batch" in name or name in _BATCHES
-
-
-def _strangeness(symbol: str) -> int:
-    """How little the name of an axis looks like that of a batch; names of time look least so."""
-    name = symbol.lower()
-    if is_called_batch(symbol):
-        return 0
-    return 2 if name in _LENGTHS or name.startswith(_TIMES) else 1
 
 
 def _counting(shape: Shape) -> Iterator[str]:
@@ -303,4 +287,4 @@ def _counting(shape: Shape) -> Iterator[str]:
             yield n
 
 
-__all__ = ["SampleAxes", "SampleAxis", "find_samples", "is_called_batch"]
+__all__ = ["SampleAxes", "SampleAxis", "find_samples"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backtrace_onnx.ops.gates import Gate
+from backtrace_onnx.ops.tree_words import TreeWords
 from backtrace_onnx.ops.words import Constant, Value, Words, ints
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Shared(NamedTuple):
     unassigned: list[Value | None]
 
 
-class Ops(Words):
+class Ops(TreeWords):
     """Base of both backends: ONNX's words, and the named passes in these words.
 
     Subclasses define `op`, `apply`, `total` and `shape`, and may have kernels for passes.
@@ -207,63 +208,6 @@ class Ops(Words):
             reduction="add",
         )
         return flat, self.total(self.Sub(r, kept), sample_axis) if self.keeps_ledger else None
-
-    def path_sums(
-        self,
-        rows: Value,
-        slots: Value,
-        changes: Value,
-        targets: Value,
-        shares: Value | None,
-        units: tuple[int, int],
-    ) -> Value:
-        """out[n, slots[i], targets[t]] += changes[i] for row i = rows[n, t]; out[samples, *units].
-
-        rows int64[samples, trees], slots int64[rows, asked], changes [rows, asked, votes], targets
-        int64[trees, votes]; shares[samples, trees, votes] weigh what a tree's votes change. Slots
-        end at the first -1; there are no changes behind it.
-        """
-        one, two = ints(1), ints(2)
-        parts = self.Gather(changes, rows)
-        if shares is not None:
-            parts = self.Mul(parts, self.Unsqueeze(shares, two))
-        if units[1] > 1 and (targets == np.arange(units[1])).all():
-            return self._slice_sums(self.Gather(slots, rows), parts, units)
-        at = self.Mul(self.Unsqueeze(self.Gather(slots, rows), ints(3)), np.int64(units[1]))
-        at = self.Reshape(self.Add(at, self.Unsqueeze(targets, one)), ints(0, -1))
-        count = self.Concat(self.Shape(at, start=0, end=1), ints(units[0] * units[1]), axis=0)
-        flat = self.Reshape(parts, ints(0, -1))
-        zeros = self.Expand(self.zero(), count)
-        made = self.ScatterElements(zeros, at, flat, axis=1, reduction="add")
-        return self.Reshape(made, ints(0, *units))
-
-    def leaf_games(
-        self,
-        text: Callable[..., Value],
-        games: Any,
-        paths: Any,
-        x: Value,
-        m: Value,
-        before: Value | None,
-        paired: bool,
-    ) -> Value:
-        """Shapley values [samples, used features] of what trees answer, times m[samples, units].
-
-        `text` says it in ONNX's words. x[samples, features] are rows as they are compared; `games`
-        are `trees.games.Games`, `paths` says what leaves answer. Absent features are as visits say,
-        or as in the rows `before` of a background in the mean; `paired`: as in the row of its own
-        that each sample has there.
-        """
-        return text(self, games, paths, x, m, before, paired)
-
-    def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
-        """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""
-        samples = self.Shape(slots, start=0, end=1)
-        sample = self.Range(np.int64(0), self.Squeeze(samples, ints(0)), np.int64(1))
-        sample = self.Expand(self.Reshape(sample, ints(-1, 1, 1)), self.Shape(slots))
-        at = self.Concat(*(self.Unsqueeze(x, ints(3)) for x in (sample, slots)), axis=3)
-        zeros = self.Expand(self.zero(), self.Concat(samples, ints(*units), axis=0))
-        return self.ScatterND(zeros, at, parts, reduction="add")
 
     def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
         """Share r equally among the elements of x that equal `best` along `axes`.

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.graph.axis_names import is_called_batch
 from backtrace_onnx.graph.class_axes import find_class_axis
 from backtrace_onnx.graph.graph import Graph, Shape
-from backtrace_onnx.graph.sample_axes import data_sized, is_called_batch
+from backtrace_onnx.graph.sample_axes import data_sized
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.targets.entries import Columns
 from backtrace_onnx.targets.output_axes import OutputAxes, SampleChoice
