@@ -161,6 +161,7 @@ SIGMOID: dict[str, Write] = {
     "two Exp": lambda g, x: g("Div", g("Exp", x), g("Add", 1.0, g("Exp", x))),
     "one Exp": lambda g, x: (lambda e: g("Div", e, g("Add", 1.0, e)))(g("Exp", x)),
     "Tanh": _tanh_logistic,
+    "joined with nothing": lambda g, x: g("Sigmoid", g("Concat", x, axis=-1)),
 }
 
 

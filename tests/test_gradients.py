@@ -61,8 +61,9 @@ NO_SLOPE = {
         "StringConcat",
         "StringNormalizer",
     ),
-    *("StringSplit", "TfIdfVectorizer", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
-    *("Region", "SampleOp", "Scale"),
+    *("StringSplit", "TfIdfVectorizer", "Tokenizer"),
+    *("TreeEnsembleClassifier", "TreeEnsembleRegressor"),
+    *("Bins", "Region", "SampleOp", "Scale"),
 }
 """Of ids, bits and words, and rules that no single node shows."""
 

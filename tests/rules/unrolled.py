@@ -233,11 +233,11 @@ class _Writer:
         if peep[0] is None:
             z = self.linear(d, x, h, 0, 4 * n)
             z_i, z_o, z_f, z_g = self.Split(z, axis=1, outputs=4, num_outputs=4)
-        else:  # a Concat of one: no saturation gate inside a cell
+        else:  # joined and split as without them: no saturation gate inside a cell
             z_i, z_o, z_f, z_g = (self.linear(d, x, h, k * n, (k + 1) * n) for k in range(4))
-            z_i = self.Concat(self.Add(z_i, self.mul(peep[0], c)), axis=1)
-            z_f = self.Concat(self.Add(z_f, self.mul(peep[2], c)), axis=1)
-            z_g = self.Concat(z_g, axis=1)
+            z_i, z_f = self.Add(z_i, self.mul(peep[0], c)), self.Add(z_f, self.mul(peep[2], c))
+            z = self.Concat(z_i, z_f, z_g, axis=1)
+            z_i, z_f, z_g = self.Split(z, axis=1, outputs=3, num_outputs=3)
         i = self.act(d, 0, z_i)
         f = self.Sub(np.array(1, np.float32), i) if coupled else self.act(d, 0, z_f)
         c = self.Add(self.Mul(f, c), self.Mul(i, self.act(d, 1, z_g)))
