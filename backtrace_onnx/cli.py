@@ -13,6 +13,7 @@ from backtrace_onnx import __version__
 from backtrace_onnx.commands.audit import audit
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
+from backtrace_onnx.commands.ops import ops
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
@@ -275,30 +276,9 @@ def export(as_json: bool, **asked: Any) -> None:
         console().print(line)
 
 
-@commands.command()
-@AS_JSON
-@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-def ops(as_json: bool, markdown: bool) -> None:
-    """List the operators that have a rule.
-
-    \b
-    Keys of --json, a list: domain, operator, since (opset version), rule
-    """
-    from backtrace_onnx.commands import operators
-    from backtrace_onnx.report.console import console
-
-    if as_json and markdown:
-        raise click.UsageError("choose --json or --markdown")
-    if as_json:
-        print_json(operators.as_records())
-    elif markdown:
-        click.echo(operators.as_markdown())
-    else:
-        operators.print_operators(console())
-
-
 commands.add_command(audit)
 commands.add_command(explain_dataset)
+commands.add_command(ops)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
