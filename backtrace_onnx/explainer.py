@@ -167,9 +167,8 @@ class Explainer(OpenedModel):
         axes, kept = said.axes(graph.type(output).shape), find_kept(keep, graph, output)
         how = (target, start, scaler, threshold, axes, kept)
         conditions = find_conditions(through, graph, output)
-        asked = Question(
-            method, output, "", *how, probability=probability, through=conditions, apart=apart
-        )
+        more: Any = {"probability": probability, "through": conditions, "apart": apart}
+        asked = Question(method, output, "", *how, **more)
         question, assumed = settled(asked, said.task, graph, boxes=asks_for_boxes(target))
         walked = replace(question, keep=question.keep | cut) if method.walks is None else question
 
@@ -287,10 +286,9 @@ class Explainer(OpenedModel):
         method = with_bounds(find_method(mode), opened(sidecar), prepared.plan)
         apart = find_apart(model.graph, method, tensors, names_of(through))
         apart = apart.difference(model.graph.hidden)  # these are refused: no note goes with a file
-        asked = Question(method, output, scaler=scaler, threshold=threshold, axes=axes, apart=apart)
-        asked = replace(
-            asked, through=find_conditions(through, model.output(output, apart).plan.graph, output)
-        )
+        passed = find_conditions(through, model.output(output, apart).plan.graph, output)
+        how: Any = {"scaler": scaler, "threshold": threshold, "axes": axes, "apart": apart}
+        asked = Question(method, output, **how, through=passed)
         rows = None if background is None else self._rows(background, model, sidecar)
         asked = of_one_walk(prepared, asked, rows, start)
         question = question_of_file(prepared, asked, model.graph, task, start, told)
