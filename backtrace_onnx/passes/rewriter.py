@@ -107,7 +107,7 @@ class Draft:
             name = waiting.pop()
             constant = name in self.graph.constants
             node = None if name in known or constant else self.maker(name)
-            if node is not None:
+            if node is not None and self.makers[name] not in found:
                 found[self.makers[name]] = node
                 waiting += node.inputs
         return tuple(found[at] for at in sorted(found))

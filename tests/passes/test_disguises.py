@@ -148,3 +148,20 @@ def test_the_classes_lie_along_the_axis_of_the_sum(mode: str) -> None:
         made = Explainer(other).explain(X, mode=mode, target=target)
         assert want.layout == made.layout and made.layout.classes == 1
         assert np.allclose(made.relevance["x"], want.relevance["x"], rtol=1e-4, atol=1e-6)
+
+
+def test_shapes_that_meet_again_and_again_are_gone_through_once() -> None:
+    """2^200 ways lead from the size that a sigmoid in primitives is laid out in to the input."""
+    nodes = [node("Shape", ["x"], ["s0"])]
+    nodes += [node("Max", [f"s{k}", f"s{k}"], [f"s{k + 1}"]) for k in range(200)]
+    nodes += [
+        node("Neg", ["x"], ["m"]),
+        node("Exp", ["m"], ["e"]),
+        node("Reshape", ["e", "s200"], ["r"]),
+        node("Add", ["r", "one"], ["d"]),
+        node("Reciprocal", ["d"], ["y"]),
+    ]
+    ends = {"x": (FLOAT, ["N", 3])}, {"y": (FLOAT, ["N", 3])}
+    proto = model(nodes, *ends, {"one": np.float32(1)})
+    made = Explainer(proto).explain(normal(2, 3), task="regression")
+    check_closed(made)
