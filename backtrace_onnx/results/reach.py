@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,33 @@ def reach_notes(
             biases and stabilisers, and compares them all the same: that is no doubt.
     """
     count = ledger.total().start.shape[1]
+    asked = np.flatnonzero(~_plain(ledger))
+
+    def told(doubt: Callable[[int], str | None]) -> list[str | None]:
+        found: list[str | None] = [None] * count
+        for sample in asked:
+            found[sample] = doubt(int(sample))
+        return found
+
     if slopes:
-        faint = [_faint(ledger, sample) for sample in range(count)]
+        faint = told(lambda sample: _faint(ledger, sample))
         if any(faint):
             return _alike(faint, warning=False, first=True)
-    doubts = [_doubt(ledger, sample, inputs, mode) for sample in range(count)]
-    cancelled = [None if doubts[i] else _cancelled(ledger, i) for i in range(count)]
+    doubts = told(lambda sample: _doubt(ledger, sample, inputs, mode))
+    cancelled = told(lambda i: None if doubts[i] else _cancelled(ledger, i))
     return (*_alike(doubts, warning=True), *_alike(cancelled, warning=False))
+
+
+def _plain(ledger: Ledger) -> Array:
+    """bool[samples]: of which samples there is nothing to say; most are, in a large batch."""
+    sizes = ledger.sizes
+    start, reached = sizes.start.sum(0), sizes.inputs.sum(0)
+    whole = np.maximum(start, sizes.shared.sum(0))
+    plain = (reached >= LITTLE * start) & (sizes.entered.sum(0) <= GROWN * whole) & (start > 0)
+    if len(sizes.start) > 1:
+        return np.asarray(plain & (sizes.inputs[0] >= LITTLE * sizes.start[0]))
+    total = np.abs(ledger.total().inputs[0])
+    return np.asarray(plain & (total >= LITTLE * np.minimum(start, reached)))
 
 
 def _alike(texts: Sequence[str | None], *, warning: bool, first: bool = False) -> tuple[Note, ...]:
