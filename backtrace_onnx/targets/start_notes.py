@@ -170,9 +170,12 @@ def _doubtful(
     values = y.reshape(len(y), -1).astype(np.float64)
     if site.head.logarithmic:
         values, most = np.exp(values), np.exp(values).max(1)
-    for sample, (row, entry) in enumerate(zip(values, target, strict=True)):
-        if not np.abs(start[:, sample]).any():
-            continue
+    asked = np.abs(start).any(0)
+    if not binary:
+        own = values[np.arange(len(values)), target]
+        asked &= ~(own >= np.maximum(FEW * most, 0))
+    for sample in map(int, np.flatnonzero(asked)):
+        row, entry = values[sample], target[sample]
         value = of_class(binary, float(row[0]), int(entry)) if binary else float(row[entry])
         if value < 0:
             yield Note(_negative(site, value), sample)
