@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.methods.composites import find_sharings
 from backtrace_onnx.ops.method import Method
@@ -68,11 +69,10 @@ def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
     number, graph = read_tensor(name, plan, ops, values), plan.graph
     if graph.type(name).is_float:
         return number
-    readers = (node for node in graph.consumers.get(name, ()) if node.inputs[0] == name)
-    reader = next((node for node in readers if node.operator == "DequantizeLinear"), None)
-    if reader is not None and all(scale in graph.constants for scale in reader.inputs[1:]):
+    reader = dequantiser(graph, name)
+    if reader is not None:
         scales = [graph.constants[scale] for scale in reader.inputs[1:]]
-        number = ops.op("DequantizeLinear", [number, *scales], dict(reader.attributes))
+        number = ops.op(reader.op_type, [number, *scales], dict(reader.attributes))
     return ops.Cast(number, to=ops.float_type)
 
 

@@ -1,0 +1,16 @@
+"""Which floats the integers of a tensor stand for."""
+
+from __future__ import annotations
+
+from backtrace_onnx.graph.graph import Graph, Node
+
+
+def dequantiser(graph: Graph, tensor: str) -> Node | None:
+    """The node that reads a tensor as the floats it stands for, by constants; None if none does."""
+    for node in graph.consumers.get(tensor, ()):
+        if node.operator == "DequantizeLinear" and node.inputs[0] == tensor:
+            return node if all(scale in graph.constants for scale in node.inputs[1:]) else None
+    return None
+
+
+__all__ = ["dequantiser"]
