@@ -233,6 +233,7 @@ def _feature(subject: Subject, feature: int, like: FeatureFacts | None) -> Featu
 
 __all__ = [
     "Baseline",
+    "ModelFacts",
     "accuracy",
     "answers",
     "answers_sha256",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.audit import drift, feature_rules, meaningfulness, soundness
+from backtrace_onnx.audit import (
+    drift,
+    feature_rules,
+    layer_drift,
+    meaningfulness,
+    row_drift,
+    soundness,
+)
 from backtrace_onnx.audit.check import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -10,7 +17,11 @@ CHECKS: tuple[Check, ...] = (
     *meaningfulness.CHECKS,
     *feature_rules.CHECKS,
     *drift.CHECKS,
+    *row_drift.CHECKS,
+    *layer_drift.CHECKS,
 )
+COMPARING: tuple[Check, ...] = (*drift.CHECKS, *row_drift.CHECKS, *layer_drift.CHECKS)
+"""Checks against what was: all of a comparison."""
 IDS = tuple(check.id for check in CHECKS)
 
-__all__ = ["CHECKS", "IDS"]
+__all__ = ["CHECKS", "COMPARING", "IDS"]

@@ -26,12 +26,14 @@ class Case:
     Attributes:
         rows: at most how many rows costly checks draw.
         fixed: whether settings give the bound, whatever baselines say of it.
+        models: earlier models on the same rows, explained in the same mode.
     """
 
     subject: Subject
     baselines: tuple[Baseline, ...]
     rows: int
     fixed: bool = False
+    models: tuple[Subject, ...] = ()
 
     @property
     def against(self) -> tuple[Baseline, ...]:
@@ -39,6 +41,18 @@ class Case:
         if not self.baselines:
             raise SkipCheck("no --baseline is given")
         return self.baselines
+
+    @property
+    def earlier(self) -> tuple[Subject, ...]:
+        """The baseline models. Raises SkipCheck where there is none, or its features are others."""
+        if not self.models:
+            raise SkipCheck("no --baseline-model is given")
+        for one in self.models:
+            if one.features.names != self.subject.features.names:
+                raise SkipCheck(f"the features of {one.model} are others")
+            if one.classes != self.subject.classes:
+                raise SkipCheck(f"of {one.model} and this model only one classifies")
+        return self.models
 
 
 @dataclass(frozen=True)

@@ -49,26 +49,46 @@ class Moved:
 
 def replace_features(subject: Subject, features: Sequence[int], rows: Array) -> Moved:
     """Replace features of some rows, together, by what they are in others that are drawn."""
-    values = [subject.features.values(feature, subject.data) for feature in features]
-    rng = np.random.default_rng((subject.seed, *features))
-    donors = rng.integers(subject.data.count, size=(len(rows), DRAWS))
-    origin = np.repeat(rows, DRAWS)
-    other = np.any([own[donors.reshape(-1)] != own[origin] for own in values], 0)
+    chosen = np.zeros((len(rows), len(subject.features.names)), bool)
+    chosen[:, list(features)] = True
+    return _replaced(subject, chosen, rows, np.random.default_rng((subject.seed, *features)))
+
+
+def replace_chosen(subject: Subject, chosen: Array, rows: Array) -> Moved:
+    """Replace in each row its own features, chosen bool[rows, features], together.
+
+    Two models of the same data and seed are given the same other rows.
+    """
+    return _replaced(subject, chosen, rows, np.random.default_rng(subject.seed))
+
+
+def _replaced(subject: Subject, chosen: Array, rows: Array, rng: np.random.Generator) -> Moved:
+    values = {
+        i: subject.features.values(int(i), subject.data) for i in np.flatnonzero(chosen.any(0))
+    }
+    donors = rng.integers(subject.data.count, size=(len(rows), DRAWS)).reshape(-1)
+    origin, asked = np.repeat(rows, DRAWS), np.repeat(chosen, DRAWS, 0)
+    other = np.zeros(len(origin), bool)
+    for feature, own in values.items():
+        other |= asked[:, feature] & (own[donors] != own[origin])
     if not other.any():
         return Moved(0.0, 0.0, 0)
-    origin, donors = origin[other], donors.reshape(-1)[other]
-    mixed = np.tile(origin[:, None], (1, len(subject.features.names)))
-    mixed[:, list(features)] = donors[:, None]
+    origin, donors, asked = origin[other], donors[other], asked[other]
+    scores = subject.scores(subject.mixed(np.where(asked, donors[:, None], origin[:, None])))
+    return moved(subject, scores, origin)
+
+
+def moved(subject: Subject, scores: Array, origin: Array) -> Moved:
+    """What became of answers: scores[copies, classes] of changed copies of the rows origin."""
     whole = subject.whole
     target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
     every = whole.scores[np.arange(len(target)), target]
     spread = float(every.std()) or float(np.abs(every).max()) or 1.0
-    scores = subject.scores(subject.mixed(mixed))
-    moved = np.abs(scores[np.arange(len(origin)), target[origin]] - every[origin]).mean() / spread
+    by = np.abs(scores[np.arange(len(origin)), target[origin]] - every[origin]).mean() / spread
     changed = 0.0
     if subject.classes:
         changed = float((scores.argmax(1) != whole.scores[origin].argmax(1)).mean())
-    return Moved(float(moved), changed, len(origin))
+    return Moved(float(by), changed, len(origin))
 
 
-__all__ = ["Moved", "replace_features"]
+__all__ = ["Moved", "moved", "replace_chosen", "replace_features"]

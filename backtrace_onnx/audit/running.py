@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backtrace_onnx.audit.baseline import Baseline, model_facts, versions
+from backtrace_onnx.audit.baseline import Baseline, ModelFacts, model_facts, versions
 from backtrace_onnx.audit.catalogue import CHECKS
 from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import BacktraceError, InputError, RequestError
 
 FailOn = Literal["warning", "error", "never"]
-DRIFT = ("rank-drift", "reason-drift")
+DRIFT = ("rank-drift", "reason-drift", "sample-drift")
 BESIDE = ("input-drift", "prediction-drift")
 
 
@@ -77,7 +77,9 @@ class Report:
 def run_audit(
     subject: Subject,
     baselines: Sequence[Baseline] = (),
+    models: Sequence[Subject] = (),
     *,
+    checks: Sequence[Check] = CHECKS,
     fail_on: FailOn = "error",
     names: tuple[str, tuple[str, ...]] = ("", ()),
     say: Callable[[str], None] = lambda _: None,
@@ -86,6 +88,7 @@ def run_audit(
 
     Args:
         baselines: as `load_baselines` returns them.
+        models: earlier models on the same data, in the same mode; they are baselines, too.
         names: of the model and the data, as the report shows them. say: told what is going on.
 
     Raises BacktraceError where the rows cannot be explained, and where settings name features that
@@ -93,11 +96,15 @@ def run_audit(
     """
     say("Explaining the data")
     whole = subject.whole
+    before = list(baselines)
+    for model in models:
+        say(f"Explaining the data with {model.model}")
+        before.append(Baseline.of(model, before[0] if before else None))
     findings = []
-    for check in CHECKS:
+    for check in checks:
         if subject.settings.of(check.id).enabled:
             say(f"Checking: {check.id}")
-            findings.append(_found(check, subject, tuple(baselines)))
+            findings.append(_found(check, subject, tuple(before), tuple(models)))
     facts = {
         "model": model_facts(subject).model_dump(),
         "data": {"sha256": subject.data.sha256, "rows": subject.data.count},
@@ -106,11 +113,21 @@ def run_audit(
         "output": whole.first.output,
         "seed": subject.seed,
         "versions": versions(),
+        "baselines": [_named(one) for one in baselines],
+        "baseline_models": [{"name": str(m.model), **_named(model_facts(m))} for m in models],
     }
     return Report(*names, facts, tuple(findings), fail_on)
 
 
-def _found(check: Check, subject: Subject, baselines: tuple[Baseline, ...]) -> Finding:
+def _named(of: Baseline | ModelFacts) -> dict[str, Any]:
+    """Which model was compared with."""
+    model = of.model if isinstance(of, Baseline) else of
+    return {"sha256": model.sha256}
+
+
+def _found(
+    check: Check, subject: Subject, baselines: tuple[Baseline, ...], models: tuple[Subject, ...]
+) -> Finding:
     own = subject.settings.of(check.id)
     threshold = check.threshold if own.threshold is None else own.threshold
     source = check.source if own.threshold is None else "the settings"
@@ -123,7 +140,8 @@ def _found(check: Check, subject: Subject, baselines: tuple[Baseline, ...]) -> F
 
     try:
         rows = own.rows or check.rows or subject.data.count
-        found = check.run(Case(subject, baselines, rows, fixed=own.threshold is not None))
+        fixed = own.threshold is not None
+        found = check.run(Case(subject, baselines, rows, fixed, models))
     except SkipCheck as reason:
         if required:
             return finding("failed", f"required, and cannot run: {reason}")

@@ -140,6 +140,10 @@ class Subject:
             made.append(_scores(first, y)[: count - at])
         return np.concatenate(made)
 
+    def read_scores(self, output: Array) -> Array:
+        """float64[rows, classes] of what the model returned at its explained output."""
+        return _scores(self.whole.first, output)
+
     def drawn(self, most: int) -> Array:
         """int64[at most that many]: rows drawn from all, in their order."""
         if self.data.count <= most:

@@ -65,11 +65,15 @@ def subject(model: Path, rows: Path, seed: int = 0, **settings: Any) -> Subject:
 
 
 def audit(
-    model: Path, rows: Path, before: Baseline | Sequence[Baseline] = (), **settings: Any
+    model: Path,
+    rows: Path,
+    before: Baseline | Sequence[Baseline] = (),
+    models: Sequence[Subject] = (),
+    **settings: Any,
 ) -> Report:
     """The report of a model on its rows."""
     baselines = (before,) if isinstance(before, Baseline) else before
-    return run_audit(subject(model, rows, **settings), baselines, names=("net", ("rows",)))
+    return run_audit(subject(model, rows, **settings), baselines, models, names=("net", ("rows",)))
 
 
 def one(check: str, model: Path, rows: Path, before: Any = (), **settings: Any) -> Finding:

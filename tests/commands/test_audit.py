@@ -122,7 +122,7 @@ def test_a_crash_exits_3(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("backtrace_onnx.audit.running.run_audit", fail)
+    monkeypatch.setattr("backtrace_onnx.audit.calls.run_audit", fail)
     code, _, err = audited(run, "net.onnx")
     assert code == 3 and "the audit failed: unexpected ZeroDivisionError: oops" in err
 
@@ -130,7 +130,7 @@ def test_a_crash_exits_3(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_installed_is_named(
     run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backtrace_onnx.commands.audit.NEEDED", ("not_there",))
+    monkeypatch.setattr("backtrace_onnx.commands.audit_options.NEEDED", ("not_there",))
     code, _, err = audited(run, "net.onnx")
     assert code == 2 and "pip install 'backtrace-onnx[audit]'" in err
 
@@ -140,4 +140,4 @@ def test_the_census_model_passes(run: Any, tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
     config.write_text("label = 'loan'\nsensitive = ['gender', 'ethnicity']\n")
     code, out, _ = run("audit", ADULT, "--data", ROWS, "--config", config)
-    assert code == 0 and "passed: 10 passed, 8 skipped" in out
+    assert code == 0 and "passed: 10 passed, 12 skipped" in out

@@ -1,0 +1,89 @@
+"""Options that `audit` and `compare` share, and how both end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtrace_onnx.commands.shared_options import SIDECAR, Command
+from backtrace_onnx.errors import AuditError, BacktraceError, RequestError
+
+if TYPE_CHECKING:
+    from backtrace_onnx.audit.running import Report
+    from backtrace_onnx.report.console import Waiting
+
+NEEDED = ("pydantic", "junitparser")
+FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--data", multiple=True, required=True, help="Rows: FILE or INPUT=FILE; repeatable."
+    ),
+    click.option(
+        "--config",
+        type=FILE,
+        help="Settings, a .toml file; default: [tool.backtrace-onnx.audit] of this folder's "
+        "pyproject.toml, where there is one.",
+    ),
+    click.option("--json", "as_json", type=FILE, help="File for the report as JSON."),
+    click.option("--junit", type=FILE, help="File for the report as JUnit XML."),
+    click.option("--markdown", type=FILE, help="File for the report as Markdown."),
+    click.option(
+        "--fail-on",
+        type=click.Choice(["warning", "error", "never"]),
+        default="error",
+        show_default=True,
+        help="Failed checks of which severity stop the model.",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws."),
+    SIDECAR,
+)
+REPORTS = ("as_json", "junit", "markdown")
+"""Options that name a file for the report."""
+
+
+def audit_options(command: Command) -> Command:
+    """The data, the settings, the files of the report."""
+    for option in reversed(_OPTIONS):  # as decorators are applied: the last one first
+        command = option(command)
+    return command
+
+
+def finish(make: Callable[[Waiting], Report]) -> None:
+    """Run an audit, print its table, and exit as its checks say. Raises BacktraceError."""
+    from backtrace_onnx.report.console import Waiting, console
+
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise RequestError(
+            f"an audit needs {' and '.join(absent)}: pip install 'backtrace-onnx[audit]'"
+        )
+    try:
+        with Waiting("Loading the model") as waiting:
+            report = make(waiting)
+        from backtrace_onnx.audit.outputs import print_report
+
+        print_report(console(), report)
+    except (BacktraceError, click.ClickException, BrokenPipeError):
+        raise
+    except Exception as error:
+        what = f"the audit failed: unexpected {type(error).__name__}: {error}"
+        raise AuditError(what) from error
+    raise click.exceptions.Exit(report.exit_code)
+
+
+def write_reports(report: Report, files: dict[str, Path | None]) -> None:
+    """Write the report to every file that was named. Raises RequestError."""
+    from backtrace_onnx.audit import outputs
+
+    makers: dict[str, Callable[[Any], str]] = {
+        "as_json": outputs.as_json,
+        "junit": outputs.as_junit,
+        "markdown": outputs.as_markdown,
+    }
+    for name, path in files.items():
+        if path is not None:
+            outputs.write_text(path, makers[name](report))

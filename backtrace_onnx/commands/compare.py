@@ -1,0 +1,48 @@
+"""The command `compare`: whether a model has the reasons of an earlier one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtrace_onnx.commands.audit_options import REPORTS, audit_options, finish, write_reports
+
+if TYPE_CHECKING:
+    from backtrace_onnx.audit.running import Report
+    from backtrace_onnx.report.console import Waiting
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@audit_options
+def compare(**asked: Any) -> None:
+    """Compare the reasons of NEW with those of OLD on DATA.
+
+    Retrained, quantised, optimised, exported anew: are answers kept, and the reasons of each row?
+    Runs the checks of `audit --baseline-model OLD` that compare, and exits as audit does.
+    """
+    finish(lambda waiting: _compared(waiting, **asked))
+
+
+def _compared(
+    waiting: Waiting,
+    *,
+    old: Path,
+    new: Path,
+    data: tuple[str, ...],
+    config: Path | None,
+    fail_on: Any,
+    seed: int,
+    sidecar: Path | None,
+    **files: Path | None,
+) -> Report:
+    """Run the comparison and write its files."""
+    from backtrace_onnx.audit.calls import compare as compared
+
+    how: dict[str, Any] = {"settings": config, "sidecar": sidecar, "seed": seed, "fail_on": fail_on}
+    report = compared(old, new, data, **how, say=waiting.say)
+    write_reports(report, {name: files[name] for name in REPORTS})
+    return report
