@@ -163,6 +163,12 @@ def accuracy(subject: Subject) -> float | None:
 
     Raises InputError where no label is one of the classes.
     """
+    right = accuracy_of(subject)
+    return None if right is None else float(np.mean(right))
+
+
+def accuracy_of(subject: Subject) -> Array | None:
+    """bool[rows]: whether a row is answered as its label, as `accuracy` says."""
     given = subject.data.labels
     if given is None or not subject.classes:
         return None
@@ -175,7 +181,7 @@ def accuracy(subject: Subject) -> float | None:
     places = {str(i): name for i, name in enumerate(known)} | {name: name for name in known}
     meant = np.array([places[label] for label in given], object)
     names = answers(subject)
-    return float(np.mean([places[n] == m for n, m in zip(names, meant, strict=True)]))
+    return np.array([places[n] == m for n, m in zip(names, meant, strict=True)])
 
 
 def versions() -> dict[str, str]:
@@ -235,6 +241,7 @@ __all__ = [
     "Baseline",
     "ModelFacts",
     "accuracy",
+    "accuracy_of",
     "answers",
     "answers_sha256",
     "load_baselines",

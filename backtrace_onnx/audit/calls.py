@@ -36,6 +36,7 @@ def open_audit(
     settings: Settings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
+    groups: Sequence[str] = (),
     sidecar: Sidecar | File | None = None,
     seed: int = 0,
 ) -> OpenedAudit:
@@ -43,6 +44,8 @@ def open_audit(
     files = (data,) if isinstance(data, str | os.PathLike) else data
     files = tuple(map(str, files))
     wanted = _settings(settings)
+    if groups:
+        wanted = wanted.model_copy(update={"groups": tuple(groups)})
     before = load_baselines([Path(path) for path in baselines])
     given = opened(sidecar)
 
@@ -65,6 +68,7 @@ def audit(
     settings: Settings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
+    groups: Sequence[str] = (),
     sidecar: Sidecar | File | None = None,
     seed: int = 0,
     fail_on: FailOn = "error",
@@ -79,6 +83,7 @@ def audit(
             folder, as the command reads it.
         baselines: files that `--write-baseline` wrote.
         baseline_models: earlier .onnx files, explained on the same data in the same mode.
+        groups: columns of the data that say which people a row is about; default: the settings'.
         sidecar: of all models; default: the one beside each, or else the model's.
         seed: of every draw. fail_on: failed checks of which severity stop the model.
         say: told what is going on.
@@ -91,6 +96,7 @@ def audit(
         settings=settings,
         baselines=baselines,
         baseline_models=baseline_models,
+        groups=groups,
         sidecar=sidecar,
         seed=seed,
     )

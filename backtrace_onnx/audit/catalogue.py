@@ -5,8 +5,11 @@ from __future__ import annotations
 from backtrace_onnx.audit import (
     drift,
     feature_rules,
+    group_gap,
     layer_drift,
+    masks,
     meaningfulness,
+    parity,
     row_drift,
     soundness,
 )
@@ -14,8 +17,11 @@ from backtrace_onnx.audit.check import Check
 
 CHECKS: tuple[Check, ...] = (
     *soundness.CHECKS,
+    *parity.CHECKS,
     *meaningfulness.CHECKS,
     *feature_rules.CHECKS,
+    *group_gap.CHECKS,
+    *masks.CHECKS,
     *drift.CHECKS,
     *row_drift.CHECKS,
     *layer_drift.CHECKS,

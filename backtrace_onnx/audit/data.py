@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Data:
         names: what the entries of inputs are called, where a table told.
         labels: str[rows], the true answers as they are written; None where there are none.
         sha256: of the files' content.
+        groups: str[rows] by column: which people a row is about.
     """
 
     feeds: Mapping[str, Array]
@@ -39,6 +40,7 @@ class Data:
     labels: Array | None
     sha256: str
     shared: frozenset[str] = frozenset()
+    groups: Mapping[str, Array] = field(default_factory=dict)
 
     def rows(self, index: Array) -> dict[str, Array]:
         """Some rows of every input."""
@@ -46,11 +48,16 @@ class Data:
 
 
 def read_data(
-    files: Sequence[str], graph: Graph, sidecar: Sidecar | None, label: str | None = None
+    files: Sequence[str],
+    graph: Graph,
+    sidecar: Sidecar | None,
+    label: str | None = None,
+    groups: Sequence[str] = (),
 ) -> Data:
     """Rows of files, each `file` or `name=file`, as `explain` reads them.
 
-    Labels are the column `label`; default: the one that the sidecar's "columns" name.
+    Labels are the column `label`, groups those of `groups`; default: what the sidecar's "columns"
+    name, where all files are tables that have them.
 
     Raises InputError for a file that cannot be read or does not fit, RequestError for texts and
     for inputs whose samples do not lie along the first axis.
@@ -72,9 +79,12 @@ def read_data(
         raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
     shared = frozenset(name for name, axis in axes.items() if axis is None)
     (count,) = counts
-    label = label or _said(files, sidecar)
-    labels = None if label is None else _labels(files, label, count)
-    return Data(batch.feeds, count, batch.names, labels, _hash(files), shared)
+    said = _said(files, sidecar.columns.labels if sidecar else ())
+    label = label or (said[0] if len(said) == 1 else None)
+    labels = None if label is None else _column(files, label, "the labels", count)
+    groups = groups or _said(files, sidecar.columns.groups if sidecar else ())
+    people = {name: _column(files, name, "groups", count) for name in groups}
+    return Data(batch.feeds, count, batch.names, labels, _hash(files), shared, people)
 
 
 def _sample_axis(graph: Graph, name: str) -> int | None:
@@ -87,30 +97,31 @@ def _path(argument: str) -> Path:
     return Path(rest) if mark and not Path(argument).exists() else Path(argument)
 
 
-def _said(files: Sequence[str], sidecar: Sidecar | None) -> str | None:
-    """The one label that the sidecar names, where all files are tables with that column."""
-    named = sidecar.columns.labels if sidecar else ()
+def _said(files: Sequence[str], named: Sequence[str]) -> list[str]:
+    """Those columns that a sidecar names, where all files are tables that have them."""
     tables = [_path(file) for file in files]
-    if len(named) != 1 or any(table.suffix.lower() != ".csv" for table in tables):
-        return None
-    return named[0] if all(named[0] in read_table(t).columns for t in tables) else None
+    if not named or any(table.suffix.lower() != ".csv" for table in tables):
+        return []
+    there = [read_table(table).columns for table in tables]
+    return [name for name in named if all(name in columns for columns in there)]
 
 
-def _labels(files: Sequence[str], label: str, count: int) -> Array:
+def _column(files: Sequence[str], name: str, what: str, count: int) -> Array:
+    """str[rows] of a column of the data. Raises InputError where there is no such column."""
     tables = [_path(file) for file in files if _path(file).suffix.lower() == ".csv"]
     if not tables:
-        raise InputError(f"label {label!r} is a column of a .csv file, and no data are one")
+        raise InputError(f"{name!r} ({what}) is a column of a .csv file, and no data are one")
     found = []
     for table in tables:
         columns = read_table(table).columns
-        if label not in columns:
-            close = find_alike(label, list(columns))
+        if name not in columns:
+            close = find_alike(name, list(columns))
             meant = f"; did you mean {close[0]!r}?" if close else f"; it has: {', '.join(columns)}"
-            raise InputError(f"{table}: has no column {label!r} for the labels{meant}")
-        found.append(columns[label])
+            raise InputError(f"{table}: has no column {name!r} for {what}{meant}")
+        found.append(columns[name])
     made = np.array([str(value).strip() for part in found for value in part], object)
     if len(made) != count:
-        raise InputError(f"there are {len(made)} labels for {count} rows")
+        raise InputError(f"there are {len(made)} values of {name!r} ({what}) for {count} rows")
     return made
 
 

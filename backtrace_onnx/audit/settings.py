@@ -55,6 +55,9 @@ class Settings(_Section):
     Attributes:
         mode, output, task: as `explain` takes them.
         label: the column of the data (.csv) that holds the true answers.
+        groups: columns of the data (.csv) that say which people a row is about.
+        reference: a file of outputs of the first rows, as the exporter computed them (.npz).
+        mask: a file of what answers should rest on (.npy, .npz or a picture).
         sensitive: names or patterns of features that answers should not rest on.
         required: ids of checks that fail where they cannot run.
         checks: settings of single checks, by id.
@@ -64,6 +67,9 @@ class Settings(_Section):
     output: str | None = None
     task: Literal["classification", "regression"] | None = None
     label: str | None = None
+    groups: tuple[str, ...] = ()
+    reference: str | None = None
+    mask: str | None = None
     sensitive: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     top_features: TopFeatures = TopFeatures()

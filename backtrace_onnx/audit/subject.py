@@ -79,7 +79,8 @@ class Subject:
         self.explainer = Explainer(model, on_unsupported="stop")
         if sidecar:
             sidecar.check(self.explainer.graph.inputs, self.explainer.graph.outputs)
-        self.data: Data = read_data(files, self.explainer.graph, sidecar, settings.label)
+        graph = self.explainer.graph
+        self.data: Data = read_data(files, graph, sidecar, settings.label, settings.groups)
         self.features: Features = find_features(self.data, sidecar)
 
     @cached_property

@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     help="An earlier model: it is explained on the same DATA, and compared row by row, too; "
     "repeatable.",
 )
+@click.option(
+    "--group-column",
+    "groups",
+    multiple=True,
+    help="Column of the data that says which people a row is about; repeatable. Default: the "
+    "settings', or the sidecar's.",
+)
 @click.option("--write-baseline", type=FILE, help="File for what the reasons are now.")
 @audit_options
 def audit(**asked: Any) -> None:
@@ -57,6 +64,7 @@ def _audited(
     model: Path,
     data: tuple[str, ...],
     config: Path | None,
+    groups: tuple[str, ...],
     baselines: tuple[Path, ...],
     baseline_models: tuple[Path, ...],
     write_baseline: Path | None,
@@ -76,6 +84,7 @@ def _audited(
         settings=config,
         baselines=baselines,
         baseline_models=baseline_models,
+        groups=groups,
         sidecar=sidecar,
         seed=seed,
     )

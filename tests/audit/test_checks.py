@@ -33,8 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sound_model_passes_every_check(folder: Path) -> None:
     model, rows = folder / "net.onnx", folder / "rows.csv"
+    np.save(folder / "mask.npy", np.ones(4, bool))
     how: dict[str, Any] = {
         "label": "answer",
+        "groups": ["answer"],
+        "mask": str(folder / "mask.npy"),
         "sensitive": ["leak"],
         "top_features": {"required": ["a"], "forbidden": ["leak"]},
         "required": IDS,
@@ -248,6 +251,13 @@ def test_a_regression_of_several_columns(folder: Path) -> None:
     status = {f.check.id: f.status for f in report.findings}
     skipped = {"class-sensitivity", "parameter-randomisation", "accuracy"}
     skipped |= {"required-top-features", "forbidden-top-features"}
-    skipped |= {"answers-kept", "sample-drift", "sample-top-features", "layer-drift"}
+    skipped |= {
+        "group-gap",
+        "relevance-outside-mask",
+        "answers-kept",
+        "sample-drift",
+        "sample-top-features",
+        "layer-drift",
+    }
     assert {name for name, s in status.items() if s == "skipped"} == skipped
     assert not report.broken and status["rank-drift"] == status["prediction-drift"] == "passed"

@@ -1,0 +1,153 @@
+"""The check whether answers rest on the same features for all groups of people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.audit.baseline import accuracy_of, answers
+from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
+from backtrace_onnx.audit.intervention import MOVES, replace_features
+from backtrace_onnx.audit.subject import Subject
+
+Array = npt.NDArray[Any]
+FEWEST = 30
+"""Rows of a group of which a mean has a normal interval. A proposal."""
+CONFIDENCE = 0.95
+TOLD = 10
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How a feature's mean |share| differs between a group and all others.
+
+    Attributes:
+        low, high: the interval of the difference, of all gaps together.
+    """
+
+    column: str
+    group: str
+    feature: int
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def least(self) -> float:
+        """What is beyond doubt of its size: 0 where the interval holds 0."""
+        return max(0.0, self.low, -self.high)
+
+
+def gaps(shares: Array, groups: Array, column: str) -> Iterator[tuple[str, int, float, float]]:
+    """(group, feature, difference of the means, its standard error), of groups that are enough."""
+    for group in sorted(set(groups)):
+        inside = groups == group
+        parts = [shares[inside], shares[~inside]]
+        if min(map(len, parts)) < FEWEST:
+            continue
+        means = [part.mean(0) for part in parts]
+        errors = np.sqrt(sum(part.var(0, ddof=1) / len(part) for part in parts))
+        for feature, (a, b, error) in enumerate(zip(*means, errors, strict=True)):
+            yield group, feature, float(a - b), float(error)
+
+
+def find_gaps(subject: Subject) -> list[Gap]:
+    """All gaps, the largest that is beyond doubt first; intervals hold together (Bonferroni)."""
+    shares, data = np.abs(subject.whole.shares), subject.data
+    found = [
+        (column, *gap) for column, own in data.groups.items() for gap in gaps(shares, own, column)
+    ]
+    if not found:
+        return []
+    wide = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / len(found))
+    made = [
+        Gap(column, group, feature, by, by - wide * error, by + wide * error)
+        for column, group, feature, by, error in found
+    ]
+    return sorted(made, key=lambda gap: (-gap.least, -abs(gap.difference)))
+
+
+def _groups(case: Case) -> Measured:
+    subject = case.subject
+    if not subject.data.groups:
+        raise SkipCheck("no column names groups (settings: groups; --group-column)")
+    found = find_gaps(subject)
+    if not found:
+        raise SkipCheck(f"there are no two groups of {FEWEST} rows or more")
+    worst, names = found[0], subject.features.names
+    told, confirmed = _moved(case, worst)
+    evidence = {
+        "groups": _about(subject),
+        "gaps": [
+            {
+                "column": gap.column,
+                "group": gap.group,
+                "feature": names[gap.feature],
+                "difference": round(gap.difference, 6),
+                "interval": [round(gap.low, 6), round(gap.high, 6)],
+            }
+            for gap in found[:TOLD]
+        ],
+        "intervention": told,
+    }
+    text = (
+        f"the mean share of {names[worst.feature]} is {worst.difference:+.3f} among those whose "
+        f"{worst.column} is {worst.group} ({worst.low:.3f} to {worst.high:.3f})"
+    )
+    return Measured(worst.least, text, evidence, confirmed)
+
+
+def _moved(case: Case, gap: Gap) -> tuple[dict[str, Any], bool | None]:
+    """Whether the feature, replaced, moves answers more in the group that it has more share in."""
+    subject = case.subject
+    inside = subject.data.groups[gap.column] == gap.group
+    rng = np.random.default_rng(subject.seed)
+    made = []
+    for rows in (np.flatnonzero(inside), np.flatnonzero(~inside)):
+        drawn = rows if len(rows) <= case.rows else np.sort(rng.choice(rows, case.rows, False))
+        made.append(replace_features(subject, [gap.feature], drawn))
+    own, others = made
+    told = {"group": own.record(), "others": others.record()}
+    if not (own.copies and others.copies):
+        return told, None
+    return told, (own.score - others.score) * np.sign(gap.difference) >= MOVES
+
+
+def _about(subject: Subject) -> dict[str, Any]:
+    """By column and group: rows, answers, accuracy where there are labels."""
+    found, right = answers(subject), accuracy_of(subject)
+    told: dict[str, Any] = {}
+    for column, groups in subject.data.groups.items():
+        told[column] = {}
+        for group in sorted(set(groups)):
+            inside = groups == group
+            about: dict[str, Any] = {"rows": int(inside.sum())}
+            if subject.classes:
+                names, counts = np.unique(found[inside].astype(str), return_counts=True)
+                rates = zip(names.tolist(), (counts / inside.sum()).tolist(), strict=True)
+                about["answers"] = {name: round(rate, 6) for name, rate in rates}
+            else:
+                about["mean_answer"] = round(float(found[inside].mean()), 6)
+            if right is not None:
+                about["accuracy"] = round(float(right[inside].mean()), 6)
+            told[column][group] = about
+    return told
+
+
+CHECKS = (
+    Check(
+        "group-gap",
+        "Do answers rest on the same features for all groups of people?",
+        "at most",
+        0.05,
+        f"{PROPOSAL}; the end nearer to 0 of a 95 % interval",
+        "warning",
+        _groups,
+        rows=200,
+    ),
+)
