@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NEWEST_OPSET = 20
 """Greatest version of ai.onnx whose words are used."""
 
+BLOCK = 16
+"""Channels in the greatest block in which onnxruntime's convolutions lay out tensors."""
+
 
 def _bias_sign(b: Value) -> Sign:
     array = b.array if isinstance(b, Constant) else b
@@ -48,6 +51,7 @@ class NodeWriter(SymbolicOps):
         known: constants the graph has already, by name.
         ledger: whether totals are written as well.
         opset: version of ai.onnx of the graph written to.
+        blocks: whether `in_blocks` is worth a node, as it is in files.
     """
 
     def __init__(
@@ -59,8 +63,9 @@ class NodeWriter(SymbolicOps):
         ledger: bool = False,
         reserved: frozenset[str] = frozenset(),
         opset: int = NEWEST_OPSET,
+        blocks: bool = False,
     ) -> None:
-        self.opset = opset
+        self.opset, self._blocks = opset, blocks
         self.dtype = np.dtype(dtype)
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
@@ -175,6 +180,17 @@ class NodeWriter(SymbolicOps):
             node.op_type, inputs, dict(node.attributes), max(len(node.outputs), 1), node.domain
         )
         return made if isinstance(made, tuple) else (made,)
+
+    def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
+        """A pool of single elements, which changes no number.
+
+        onnxruntime keeps sums and products in the layout of its convolutions where all that they
+        are made of has it, and lays out in it what it pools, if the channels fill whole blocks.
+        """
+        channels = known[1] if len(known) == 4 else None
+        if not self._blocks or self.dtype != np.float32 or not isinstance(channels, int):
+            return x
+        return x if channels % BLOCK else self.AveragePool(x, kernel_shape=[1, 1])
 
     @property
     def sample_count(self) -> Value:

@@ -127,6 +127,7 @@ class _Writer:
             ledger=ledger,
             reserved=frozenset(taken),
             opset=model.opsets[""],
+            blocks=True,
         )
         self.values = Symbols(self.ops, plan.graph)
         self.walked: Values = self.values  # with those of the reference, where there is one

@@ -186,6 +186,11 @@ class Ops(TreeWords):
         pads = [self.ScatterElements(none, axes, n, axis=0) for n in (first, after)]
         return self.Pad(x, self.Concat(*pads, axis=0), self.zero())
 
+    def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
+        """x, whose shape is `known` as far as it can be, for convolutions and sums with what they
+        make: where a file is written, in the layout of onnxruntime's convolutions."""
+        return x
+
     def ids(self, shape: Value, start: Value) -> Value:
         """Numbers start, start + 1, ... laid out in `shape`, int64."""
         stop = self.Add(start, self.ReduceProd(shape, keepdims=0))

@@ -78,6 +78,22 @@ class Window:
         first = self.first(e, shape)
         return first, e.Sub(self.covered(e, made), e.Add(first, self.size(e, shape)))
 
+    def known_pads(self, size: Sequence[int]) -> tuple[list[int], list[int]]:
+        """(before, after) as of `exact_pads`, of an input whose spatial sizes are known."""
+        rank, reach = self.rank, self.reach
+        before, after = list[int](), list[int]()
+        for i in range(rank):
+            if self.auto_pad.startswith("SAME"):
+                made = -(-size[i] // self.strides[i])
+                total = max((made - 1) * self.strides[i] + reach[i] - size[i], 0)
+                first = (total + (self.auto_pad == "SAME_LOWER")) // 2
+            else:
+                first = self.pads[i]
+                made = (size[i] + first + self.pads[rank + i] - reach[i]) // self.strides[i] + 1
+            before.append(first)
+            after.append((made - 1) * self.strides[i] + reach[i] - first - size[i])
+        return before, after
+
     def covered(self, e: Words, made: Value) -> Value:
         """Extent of as many windows as a result of shape `made` has, int64[rank]."""
         steps = e.Mul(e.Sub(self.size(e, made), ints(1)), ints(*self.strides))

@@ -32,7 +32,7 @@ def _kernel_shape(op: Op) -> tuple[int, ...]:
 @rule("Conv")
 def conv(op: Op) -> Structure:
     """Shared by contribution; the bias of each channel absorbs its share."""
-    window = Window(op, _kernel_shape(op))
+    window, known = Window(op, _kernel_shape(op)), op.type(0).shape or ()
 
     def forward(e: Ops, x: Value, w: Value) -> Value:
         return e.Conv(x, w, group=window.group, **window.attributes)
@@ -40,7 +40,8 @@ def conv(op: Op) -> Structure:
     def adjoint(e: Ops, k: int, g: Value, factors: Sequence[Value], shape: Value) -> Value:
         if k == 1:
             return kernel_adjoint(e, g, factors[0], shape, window)
-        return conv_adjoint(e, g, factors[1], shape, window)
+        back = conv_adjoint(e, g, factors[1], shape, window, known[2:])
+        return back if set(window.strides) == {1} else e.in_blocks(back, known)
 
     return biased(op, Linear(forward=forward, adjoint=adjoint), per_channel(window.rank))
 
@@ -50,14 +51,19 @@ def per_channel(rank: int) -> tuple[int, ...]:
     return (-1, *[1] * rank)
 
 
-def conv_adjoint(e: Ops, g: Value, w: Value, shape: Value, window: Window) -> Value:
+def conv_adjoint(
+    e: Ops, g: Value, w: Value, shape: Value, window: Window, known: Sequence[int | str | None] = ()
+) -> Value:
     """The adjoint of Conv in its input: `g`, shaped like the output, carried back to `shape`.
 
-    It is a Conv with the turned kernel where there is no stride, and for groups: onnxruntime's
-    transposed convolution takes 10 to 40 times as long there.
+    Where the spatial sizes of that are `known`, a transposed convolution makes just them. It is a
+    Conv with the turned kernel where there is no stride, and for groups: onnxruntime's transposed
+    convolution takes 10 to 40 times as long there.
     """
     if set(window.strides) == {1} and window.auto_pad == "NOTSET":
         return _flipped_conv(e, g, w, window)
+    if window.group == 1 and (exact := _exact(window, known)) is not None:
+        return e.ConvTranspose(g, w, **window.steps, **exact)
     if window.group == 1:
         full = e.ConvTranspose(g, w, **window.steps)
         return fitted(e, full, shape, window.first(e, shape), window.rank)
@@ -68,6 +74,18 @@ def conv_adjoint(e: Ops, g: Value, w: Value, shape: Value, window: Window) -> Va
     )
     before, after = window.exact_pads(e, shape, e.Shape(g))
     return window.cut(e, full, before, e.Add(after, ints(*(s - 1 for s in window.strides))))
+
+
+def _exact(window: Window, known: Sequence[int | str | None]) -> dict[str, list[int]] | None:
+    """Attributes of the transposed convolution that makes an input of `known` spatial sizes."""
+    size = [n for n in known if isinstance(n, int)]
+    if len(size) != window.rank or min(window.pads) < 0:
+        return None
+    before, after = window.known_pads(size)
+    return {
+        "pads": before + [max(n, 0) for n in after],
+        "output_padding": [max(-n, 0) for n in after],
+    }
 
 
 def _spaced(e: Ops, g: Value, window: Window) -> Value:

@@ -72,7 +72,7 @@ def _rounded(e: Ops, x: Value) -> Value:
 @rule("AveragePool")
 def average_pool(op: Op) -> Structure:
     """Shared by contribution among the elements of each window."""
-    window = _window(op)
+    window, known = _window(op), op.type(0).shape or ()
     attributes = dict(
         window.attributes,
         kernel_shape=window.kernel,
@@ -88,7 +88,7 @@ def average_pool(op: Op) -> Structure:
         counted = _summed(e, ones, shape, e.Shape(g), window)
         # What a window divides by depends on padding and rounding; the operator itself tells.
         weight = e.Div(e.AveragePool(ones, **attributes), e.Max(counted, e.scalar(1)))
-        return _spread(e, e.Mul(g, weight), shape, window)
+        return e.in_blocks(_spread(e, e.Mul(g, weight), shape, window), known)
 
     return Linear(forward=forward, adjoint=adjoint, factors=(0,))
 

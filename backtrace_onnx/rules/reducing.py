@@ -269,9 +269,9 @@ def global_max_pool(op: Op) -> Structure:
 @rule("GlobalAveragePool")
 def global_average_pool(op: Op) -> Structure:
     """Shared by contribution among the elements of each channel."""
-    axes = ints(*range(2, op.rank(0)))
+    axes, known = ints(*range(2, op.rank(0))), op.type(0).shape or ()
     return Linear(
         forward=lambda e, x: e.ReduceMean(x, axes, keepdims=1),
-        adjoint=lambda e, k, g, factors, shape: _mean_back(e, g, shape),
+        adjoint=lambda e, k, g, factors, shape: e.in_blocks(_mean_back(e, g, shape), known),
         factors=(0,),
     )

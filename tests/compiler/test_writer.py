@@ -18,6 +18,7 @@ from backtrace_onnx.model.loading import load
 from backtrace_onnx.passes.pipeline import prepare
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.targets.question import Question
+from tests import graphs
 from tests.graphs import FLOAT, mlp, model, normal
 
 X = normal(5, 4, seed=3)
@@ -245,3 +246,30 @@ def test_a_bias_next_to_nothing_divides_nothing() -> None:
     for engine in ("numba", "onnxruntime"):
         found = bt.Explainer(made, engine=engine).explain(x, start=start)  # type: ignore[arg-type]
         assert np.array_equal(found.relevance["x"], np.zeros_like(x))
+
+
+@pytest.mark.parametrize(("channels", "pools"), [(16, 2), (12, 0)])
+def test_what_is_no_convolution_is_laid_out_for_those_that_follow(
+    channels: int, pools: int, tmp_path: Path
+) -> None:
+    nodes = [
+        graphs.node("Conv", ["x", "v"], ["g"], pads=[1, 1, 1, 1]),
+        graphs.node("Relu", ["g"], ["h"]),
+        graphs.node("Conv", ["h", "w"], ["k"], strides=[2, 2]),
+        graphs.node("Relu", ["k"], ["a"]),
+        graphs.node("GlobalAveragePool", ["a"], ["p"]),
+        graphs.node("Flatten", ["p"], ["y"]),
+    ]
+    weights = {
+        "v": normal(channels, 3, 3, 3, seed=1),
+        "w": normal(channels, channels, 3, 3, seed=2),
+    }
+    proto = model(nodes, {"x": (FLOAT, ["n", 3, 8, 8])}, {"y": (FLOAT, ["n", channels])}, weights)
+    explainer, x = bt.Explainer(proto), normal(2, 3, 8, 8, seed=3)
+    explainer.compile(tmp_path / "m.onnx", mode="gradient", target=1)
+    written = onnx.load(tmp_path / "m.onnx").graph.node
+    own = [each for each in written if each.op_type == "AveragePool"]
+    assert len(own) == pools  # behind the mean's way back, and the strided convolution's
+    found = _session(tmp_path / "m.onnx").run(["relevance/x"], {"x": x})[0]
+    want = explainer.explain(x, mode="gradient", target=1).relevance["x"]
+    assert _gap(found, want) < 1e-5

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import backtrace_onnx
@@ -172,6 +173,25 @@ def test_conv(name: str, tmp_path: Path) -> None:
     shape, kernel, attributes = CONVS[name]
     x, w, b = normal(rng, *shape), fixed(normal(rng, *kernel)), fixed(normal(rng, kernel[0]))
     check_linear(one("Conv", x, w, b, **attributes), compiled=tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in CONVS if "strides" in CONVS[name][2]])
+def test_the_way_back_is_the_same_where_sizes_are_known_beforehand(name: str) -> None:
+    rng = generator(name)
+    shape, kernel, attributes = CONVS[name]
+    known = one("Conv", normal(rng, *shape), fixed(normal(rng, *kernel)), **attributes)
+    sizes_open = onnx.ModelProto()
+    sizes_open.CopyFrom(known.proto)
+    for value in (*sizes_open.graph.input, *sizes_open.graph.output):
+        for axis, size in enumerate(value.type.tensor_type.shape.dim[2:]):
+            size.dim_param = f"{value.name}{axis}"
+    for mode in ("default", "contrastive", "gradient"):
+        start = starts(known, "contrastive" if mode == "contrastive" else "default")
+        alike = (
+            Case(proto, known.feeds).explain(mode, start) for proto in (known.proto, sizes_open)
+        )
+        found, again = (explanation.relevance["x0"] for explanation in alike)
+        np.testing.assert_array_equal(found, again)
 
 
 @pytest.mark.parametrize(
