@@ -11,7 +11,7 @@ from typing import Any
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
 from backtrace_onnx.audit.catalogue import CHECKS, COMPARING, IDS
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
-from backtrace_onnx.audit.settings import Settings, read_settings, settings_of
+from backtrace_onnx.audit.settings import Settings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
 
@@ -27,6 +27,7 @@ class OpenedAudit:
     baselines: tuple[Baseline, ...]
     models: tuple[Subject, ...]
     names: tuple[str, tuple[str, ...]]
+    config: str | None = None
 
 
 def open_audit(
@@ -43,7 +44,7 @@ def open_audit(
     """Read all that an audit takes, as `audit` says. Raises BacktraceError."""
     files = (data,) if isinstance(data, str | os.PathLike) else data
     files = tuple(map(str, files))
-    wanted = _settings(settings)
+    wanted, config = _settings(settings)
     if groups:
         wanted = wanted.model_copy(update={"groups": tuple(groups)})
     before = load_baselines([Path(path) for path in baselines])
@@ -58,7 +59,7 @@ def open_audit(
     if baseline_models:  # in the same mode, whatever "auto" would settle on for each
         same = wanted.model_copy(update={"mode": new.whole.first.mode})
     models = tuple(subject(path, same, new.sidecar) for path in baseline_models)
-    return OpenedAudit(new, before, models, (str(model), files))
+    return OpenedAudit(new, before, models, (str(model), files), config)
 
 
 def audit(
@@ -139,16 +140,21 @@ def run_opened(
         checks=COMPARING if comparing else CHECKS,
         fail_on=fail_on,
         names=found.names,
+        config=found.config,
         say=say,
     )
 
 
-def _settings(given: Settings | Mapping[str, Any] | File | None) -> Settings:
+def _settings(
+    given: Settings | Mapping[str, Any] | File | None,
+) -> tuple[Settings, str | None]:
+    """Settings, and the file that they were read from."""
     if isinstance(given, Settings):
-        return given
+        return given, None
     if isinstance(given, Mapping):
-        return settings_of(given, "settings", IDS)
-    return read_settings(None if given is None else Path(given), IDS)
+        return settings_of(given, "settings", IDS), None
+    file = settings_file(None if given is None else Path(given))
+    return (Settings(), None) if file is None else (read_settings(file, IDS), str(file))
 
 
 __all__ = ["OpenedAudit", "audit", "compare", "open_audit", "run_opened"]

@@ -92,14 +92,15 @@ def _sample_axis(graph: Graph, name: str) -> int | None:
     return None if found is None else int(found)
 
 
-def _path(argument: str) -> Path:
+def file_of(argument: str) -> Path:
+    """The file of an argument, `file` or `name=file`."""
     _, mark, rest = argument.partition("=")
     return Path(rest) if mark and not Path(argument).exists() else Path(argument)
 
 
 def _said(files: Sequence[str], named: Sequence[str]) -> list[str]:
     """Those columns that a sidecar names, where all files are tables that have them."""
-    tables = [_path(file) for file in files]
+    tables = [file_of(file) for file in files]
     if not named or any(table.suffix.lower() != ".csv" for table in tables):
         return []
     there = [read_table(table).columns for table in tables]
@@ -108,7 +109,7 @@ def _said(files: Sequence[str], named: Sequence[str]) -> list[str]:
 
 def _column(files: Sequence[str], name: str, what: str, count: int) -> Array:
     """str[rows] of a column of the data. Raises InputError where there is no such column."""
-    tables = [_path(file) for file in files if _path(file).suffix.lower() == ".csv"]
+    tables = [file_of(file) for file in files if file_of(file).suffix.lower() == ".csv"]
     if not tables:
         raise InputError(f"{name!r} ({what}) is a column of a .csv file, and no data are one")
     found = []
@@ -128,10 +129,10 @@ def _column(files: Sequence[str], name: str, what: str, count: int) -> Array:
 def _hash(files: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        content = _path(file).read_bytes()
+        content = file_of(file).read_bytes()
         digest.update(f"{len(content)}:".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-__all__ = ["Data", "read_data"]
+__all__ = ["Data", "file_of", "read_data"]

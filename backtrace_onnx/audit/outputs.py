@@ -6,9 +6,10 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backtrace_onnx.audit.check import Finding
+from backtrace_onnx.audit.record import record
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.terminal_text import visible, visible_json
@@ -17,7 +18,6 @@ from backtrace_onnx.report.console import show, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-SCHEMA = 1
 _CONFIRMED = {True: "yes", False: "no", None: ""}
 
 
@@ -37,39 +37,6 @@ def print_report(to: Console, report: Report) -> None:
         )
     show(to, rows)
     to.print(report.verdict)
-
-
-def record(report: Report) -> dict[str, Any]:
-    """The report as JSON values; `schema_version` changes where keys do."""
-    return {
-        "kind": "backtrace-onnx audit report",
-        "schema_version": SCHEMA,
-        "name": report.model,
-        "files": list(report.data),
-        **report.facts,
-        "fail_on": report.fail_on,
-        "exit_code": report.exit_code,
-        "verdict": report.verdict,
-        "counts": report.counts,
-        "checks": [
-            {
-                "id": f.check.id,
-                "question": f.check.question,
-                "status": f.status,
-                "severity": f.severity,
-                "required": f.required,
-                "stops": report.stops(f),
-                "value": f.value,
-                "better": f.check.better,
-                "threshold": f.threshold,
-                "source": f.source,
-                "finding": f.text,
-                "confirmed": f.confirmed,
-                "evidence": dict(f.evidence),
-            }
-            for f in report.findings
-        ],
-    }
 
 
 def as_json(report: Report) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from backtrace_onnx.audit.baseline import Baseline, ModelFacts, model_facts, versions
+from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.catalogue import CHECKS
 from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
+from backtrace_onnx.audit.facts import find_facts
+from backtrace_onnx.audit.settings import ModelCard
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import BacktraceError, InputError, RequestError
 
@@ -26,6 +28,8 @@ class Report:
     Attributes:
         model, data: as they were named. facts: what the report is about, as JSON values.
         fail_on: failed checks of which severity stop a model.
+        config: the file of the settings, where there is one.
+        card: what people say of the model.
     """
 
     model: str
@@ -33,6 +37,8 @@ class Report:
     facts: dict[str, Any]
     findings: tuple[Finding, ...]
     fail_on: FailOn = "error"
+    config: str | None = None
+    card: ModelCard = field(default_factory=ModelCard)
 
     def stops(self, finding: Finding) -> bool:
         """Whether a finding stops the model."""
@@ -82,6 +88,7 @@ def run_audit(
     checks: Sequence[Check] = CHECKS,
     fail_on: FailOn = "error",
     names: tuple[str, tuple[str, ...]] = ("", ()),
+    config: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Run every check that the settings leave on.
@@ -89,13 +96,14 @@ def run_audit(
     Args:
         baselines: as `load_baselines` returns them.
         models: earlier models on the same data, in the same mode; they are baselines, too.
-        names: of the model and the data, as the report shows them. say: told what is going on.
+        names: of the model and the data, as the report shows them.
+        config: the file of the settings. say: told what is going on.
 
     Raises BacktraceError where the rows cannot be explained, and where settings name features that
     are none: no check could say anything then.
     """
     say("Explaining the data")
-    whole = subject.whole
+    _ = subject.whole
     before = list(baselines)
     for model in models:
         say(f"Explaining the data with {model.model}")
@@ -105,24 +113,8 @@ def run_audit(
         if subject.settings.of(check.id).enabled:
             say(f"Checking: {check.id}")
             findings.append(_found(check, subject, tuple(before), tuple(models)))
-    facts = {
-        "model": model_facts(subject).model_dump(),
-        "data": {"sha256": subject.data.sha256, "rows": subject.data.count},
-        "mode": whole.first.mode,
-        "task": whole.first.task,
-        "output": whole.first.output,
-        "seed": subject.seed,
-        "versions": versions(),
-        "baselines": [_named(one) for one in baselines],
-        "baseline_models": [{"name": str(m.model), **_named(model_facts(m))} for m in models],
-    }
-    return Report(*names, facts, tuple(findings), fail_on)
-
-
-def _named(of: Baseline | ModelFacts) -> dict[str, Any]:
-    """Which model was compared with."""
-    model = of.model if isinstance(of, Baseline) else of
-    return {"sha256": model.sha256}
+    facts = find_facts(subject, baselines, models)
+    return Report(*names, facts, tuple(findings), fail_on, config, subject.settings.model_card)
 
 
 def _found(

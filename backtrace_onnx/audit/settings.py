@@ -49,6 +49,26 @@ class TopFeatures(_Section):
     count: int = Field(default=3, ge=1)
 
 
+class ModelCard(_Section):
+    """What only people know of a model, for its card.
+
+    Attributes:
+        name: default: that of the model's file. owner: who answers for it.
+        users, use_cases: whom it is for, and for what. limitations: what it is not for, or bad at.
+        ethics: what was considered. training_data: what it learned from.
+    """
+
+    name: str = ""
+    description: str = ""
+    owner: str = ""
+    license: str = ""
+    users: tuple[str, ...] = ()
+    use_cases: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+    ethics: tuple[str, ...] = ()
+    training_data: tuple[str, ...] = ()
+
+
 class Settings(_Section):
     """All of an audit's settings; every one has a default.
 
@@ -73,6 +93,7 @@ class Settings(_Section):
     sensitive: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     top_features: TopFeatures = TopFeatures()
+    model_card: ModelCard = ModelCard()
     checks: dict[str, CheckSettings] = {}
 
     def of(self, check: str) -> CheckSettings:
@@ -89,17 +110,32 @@ def read_settings(path: Path | None, known: Sequence[str]) -> Settings:
 
     Raises InputError naming the file and every key that is wrong.
     """
-    own = Path("pyproject.toml")
-    if path is None and not own.is_file():
+    file = settings_file(path)
+    if file is None:
         return Settings()
-    file = path or own
+    return settings_of(_table(file, asked=path is not None), str(file), known)
+
+
+def settings_file(path: Path | None) -> Path | None:
+    """The file that settings are read from: a .toml file, or this folder's pyproject.toml.
+
+    None where no file is named and this folder's has no table of settings, or is none.
+    """
+    if path is not None:
+        return path
+    own = Path("pyproject.toml")
+    return own if own.is_file() and _table(own, asked=False) else None
+
+
+def _table(file: Path, *, asked: bool) -> dict[str, Any]:
+    """What a file says of audits. Raises InputError where it was `asked` for and says nothing."""
     content = _parsed(file)
-    if file.name == own.name:
-        table = content.get("tool", {}).get("backtrace-onnx", {}).get("audit")
-        if table is None and path is not None:
-            raise InputError(f"{file}: has no table [{TABLE}]")
-        content = table or {}
-    return settings_of(content, str(file), known)
+    if file.name != "pyproject.toml":
+        return content
+    table = content.get("tool", {}).get("backtrace-onnx", {}).get("audit")
+    if table is None and asked:
+        raise InputError(f"{file}: has no table [{TABLE}]")
+    return table or {}
 
 
 def settings_of(content: Any, source: str, known: Sequence[str]) -> Settings:
@@ -136,7 +172,9 @@ def _told(error: Any) -> str:
         return f"{where}: {error['msg']}"
     section: Any = Settings
     if parents:
-        section = TopFeatures if parents[0] == "top_features" else CheckSettings
+        section = {"top_features": TopFeatures, "model_card": ModelCard}.get(
+            parents[0], CheckSettings
+        )
     return f"{where}: unknown key {key!r}{_meant(str(key), list(section.model_fields))}"
 
 

@@ -11,6 +11,7 @@ from backtrace_onnx.commands.audit_options import (
     FILE,
     REPORTS,
     audit_options,
+    check_installed,
     finish,
     write_reports,
 )
@@ -19,6 +20,16 @@ from backtrace_onnx.commands.shared_options import MODEL
 if TYPE_CHECKING:
     from backtrace_onnx.audit.running import Report
     from backtrace_onnx.report.console import Waiting
+
+
+def _print_schema(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is None or context.resilient_parsing:
+        return
+    check_installed()
+    from backtrace_onnx.audit.schemas import schema_text
+
+    click.echo(schema_text(name), nl=False)
+    context.exit()
 
 
 @click.command()
@@ -47,6 +58,14 @@ if TYPE_CHECKING:
     "settings', or the sidecar's.",
 )
 @click.option("--write-baseline", type=FILE, help="File for what the reasons are now.")
+@click.option(
+    "--schema",
+    type=click.Choice(["settings", "report", "baseline"]),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON schema of a file, and exit.",
+)
 @audit_options
 def audit(**asked: Any) -> None:
     """Check MODEL's reasons on DATA, and against a baseline.

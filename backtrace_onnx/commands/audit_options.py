@@ -31,6 +31,12 @@ _OPTIONS = (
     click.option("--json", "as_json", type=FILE, help="File for the report as JSON."),
     click.option("--junit", type=FILE, help="File for the report as JUnit XML."),
     click.option("--markdown", type=FILE, help="File for the report as Markdown."),
+    click.option("--sarif", type=FILE, help="File for the report as SARIF 2.1.0."),
+    click.option(
+        "--model-card",
+        type=FILE,
+        help="File for a model card: Markdown, or where it ends in .json a CycloneDX ML-BOM.",
+    ),
     click.option(
         "--fail-on",
         type=click.Choice(["warning", "error", "never"]),
@@ -41,7 +47,7 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws."),
     SIDECAR,
 )
-REPORTS = ("as_json", "junit", "markdown")
+REPORTS = ("as_json", "junit", "markdown", "sarif", "model_card")
 """Options that name a file for the report."""
 
 
@@ -52,21 +58,29 @@ def audit_options(command: Command) -> Command:
     return command
 
 
-def finish(make: Callable[[Waiting], Report]) -> None:
-    """Run an audit, print its table, and exit as its checks say. Raises BacktraceError."""
-    from backtrace_onnx.report.console import Waiting, console
-
+def check_installed() -> None:
+    """Raise RequestError where a package that audits need is not there."""
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
         raise RequestError(
             f"an audit needs {' and '.join(absent)}: pip install 'backtrace-onnx[audit]'"
         )
+
+
+def finish(make: Callable[[Waiting], Report]) -> None:
+    """Run an audit, print its table, and exit as its checks say. Raises BacktraceError."""
+    from backtrace_onnx.report.console import Waiting, console
+
+    check_installed()
     try:
         with Waiting("Loading the model") as waiting:
             report = make(waiting)
+        from backtrace_onnx.audit.annotations import annotation_lines
         from backtrace_onnx.audit.outputs import print_report
 
         print_report(console(), report)
+        for line in annotation_lines(report):
+            click.echo(line)
     except (BacktraceError, click.ClickException, BrokenPipeError):
         raise
     except Exception as error:
@@ -77,13 +91,18 @@ def finish(make: Callable[[Waiting], Report]) -> None:
 
 def write_reports(report: Report, files: dict[str, Path | None]) -> None:
     """Write the report to every file that was named. Raises RequestError."""
-    from backtrace_onnx.audit import outputs
+    from backtrace_onnx.audit import model_card, outputs
+    from backtrace_onnx.audit.sarif import as_sarif
 
     makers: dict[str, Callable[[Any], str]] = {
         "as_json": outputs.as_json,
         "junit": outputs.as_junit,
         "markdown": outputs.as_markdown,
+        "sarif": as_sarif,
+        "model_card": model_card.as_model_card,
     }
     for name, path in files.items():
         if path is not None:
-            outputs.write_text(path, makers[name](report))
+            bom = name == "model_card" and path.suffix.lower() == ".json"
+            make = model_card.as_cyclonedx if bom else makers[name]
+            outputs.write_text(path, make(report))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from backtrace_onnx.audit.catalogue import CHECKS
-from backtrace_onnx.audit.settings import CheckSettings, Settings, TopFeatures
+from backtrace_onnx.audit.settings import CheckSettings, ModelCard, Settings, TopFeatures
 
 TEXT = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
 
@@ -29,5 +29,6 @@ def test_every_setting_stands_in_the_table() -> None:
     section = TEXT.partition("\n## Settings\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"`\.?((?:\w+\.)*(\w+))`", section.partition("|---|")[2]))
     last = {name for _, name in named}
-    keys = {*Settings.model_fields, *TopFeatures.model_fields, *CheckSettings.model_fields}
-    assert keys - {"checks", "top_features"} <= last
+    sections = (Settings, TopFeatures, ModelCard, CheckSettings)
+    keys = {key for section in sections for key in section.model_fields}
+    assert keys - {"checks", "top_features", "model_card"} <= last

@@ -53,7 +53,7 @@ def test_files_of_the_report(run: Any, folder: Path) -> None:
     files = ("--json", "r.json", "--junit", "r.xml", "--markdown", "r.md")
     code, _, _ = audited(run, "leaked.onnx", *files)
     found = json.loads((folder / "r.json").read_text())
-    assert (code, found["exit_code"], found["schema_version"]) == (1, 1, 1)
+    assert (code, found["exit_code"], found["schema_version"]) == (1, 1, 2)
     by_id = {check["id"]: check for check in found["checks"]}
     leaked = by_id["forbidden-top-features"]
     assert leaked["stops"] and leaked["confirmed"] and leaked["evidence"]["top"][0] == "leak"
