@@ -36,6 +36,7 @@ from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.question import Background, Question, relevance_dtype
+from backtrace_onnx.targets.start_site import CONTRAST
 from backtrace_onnx.targets.tensor_choice import find_reached
 
 MAX_IR = 13
@@ -186,7 +187,7 @@ class _Writer:
             keep=frozenset(representative.values()),
             sample_axes=self.samples,
             enter=self._enter,
-            steps=steps_of(method),
+            steps=steps_of(method, question.output, contrasted=question.task == CONTRAST),
             through=question.through,
             enter_cut=self.books.enter_cut,
         )

@@ -26,6 +26,7 @@ from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
 from backtrace_onnx.targets.start import StartSettings, raising, start_text
+from backtrace_onnx.targets.start_site import CONTRAST
 from backtrace_onnx.targets.two_classes import TwoClasses
 
 Array = npt.NDArray[Any]
@@ -73,7 +74,7 @@ def run_eager(
         keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
         enter=lambda step: None if step.node.name in unbooked else books.enter(step),
-        steps=steps_of(question.method),
+        steps=steps_of(question.method, name, contrasted=question.task == CONTRAST),
         through=question.through,
         enter_cut=books.enter_cut,
         advance=_counting(progress, len(graph.nodes)),

@@ -59,10 +59,16 @@ class _RememberingTrace(Trace):
         self._remembering: dict[tuple[str, ...], Trace] = {}
 
     def of(
-        self, plan: Plan, method: Method, extra: frozenset[str], *, booked: bool = True
+        self,
+        plan: Plan,
+        method: Method,
+        extra: frozenset[str],
+        *,
+        start: str = "",
+        booked: bool = True,
     ) -> Trace:
         """The run for a walk of the method, which remembers as well."""
-        made = self._trace.of(plan, method, extra, booked=booked)
+        made = self._trace.of(plan, method, extra, start=start, booked=booked)
         if made is self._trace:
             return self
         return self._remembering.setdefault(made.returned, _RememberingTrace(made))

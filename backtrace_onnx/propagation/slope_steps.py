@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.methods.composites import find_sharings
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.lines import mean_slopes
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
@@ -20,9 +21,16 @@ from backtrace_onnx.propagation.values import Values, before, read_tensor, read_
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 
-def steps_of(method: Method) -> Steps:
-    """How a method's walk sees nodes."""
-    return _SlopeSteps(method) if method.carrier == "slope" else RelevanceSteps()
+def steps_of(method: Method, start: str, *, contrasted: bool = False) -> Steps:
+    """How a method's walk sees nodes.
+
+    Args:
+        start: the tensor that the walk starts at.
+        contrasted: whether it starts at one unit against another.
+    """
+    if method.carrier != "slope":
+        return RelevanceSteps()
+    return _SlopeSteps(method, partial(sharings_from, start, contrasted=contrasted))
 
 
 class _SlopeSteps:
@@ -34,17 +42,19 @@ class _SlopeSteps:
             A tensor with one reader has that slope itself, which is weighed once.
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(
+        self, method: Method, sharings: Callable[[Plan, Method], Callable[[Node], Sharing]]
+    ) -> None:
         self.related: set[str] = set()
         self.known: dict[str, tuple[str, Value, Value]] = {}
         self._done: Sequence[str] = ()
-        self._method = method
+        self._method, self._sharings = method, sharings
         self._sharing_of: Callable[[Node], Sharing] | None = None
 
     def __call__(self, node: Node, plan: Plan, *given: Any) -> SlopeStep:
         """A node of the walk."""
         if self._sharing_of is None:
-            self._sharing_of = find_sharings(self._method, plan.graph, plan.carriers)
+            self._sharing_of = self._sharings(plan, self._method)
         for name in self._done:
             self.known.pop(name, None)
         self._done = node.outputs

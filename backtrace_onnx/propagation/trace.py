@@ -82,17 +82,23 @@ class Trace:
         method: Method,
         extra: frozenset[str],
         *,
+        start: str = "",
         booked: bool = True,
     ) -> Trace:
         """The run that returns what a walk of the method over the plan asks for; it is kept.
 
-        `extra`: more values. `booked`: whether the walk keeps books.
+        Args:
+            extra: more values.
+            start: the tensor that the walk starts at, if that is known.
+            booked: whether it keeps books.
         """
         if method.carrier == "relevance":
             return self
         asked, least = (
             replace(found, values=found.values | extra, before=found.before | extra)
-            for found in (find_traced(plan, method, booked=books) for books in (True, False))
+            for found in (
+                find_traced(plan, method, start=start, booked=books) for books in (True, False)
+            )
         )
         with self._lock:
             if asked not in self._others:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.methods.composites import find_sharings
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.planned_node import PlannedNode
 from backtrace_onnx.structures.base import Reads, Structure
@@ -28,17 +28,20 @@ class TracedTensors:
     before: frozenset[str] = frozenset()
 
 
-def find_traced(plan: Plan, method: Method, *, booked: bool = True) -> TracedTensors:
+def find_traced(
+    plan: Plan, method: Method, *, start: str = "", booked: bool = True
+) -> TracedTensors:
     """The tensors that a walk of the method over the plan asks for.
 
     Args:
+        start: the tensor that it starts at, if that is known.
         booked: whether books are kept: where slopes travel, they weigh every tensor on the way.
     """
     values: set[str] = set()
     shapes: set[str] = set()
     before: set[str] = set()
     weighs = booked and method.carrier == "slope"
-    for node, structure, related in _walked(plan, method):
+    for node, structure, related in _walked(plan, method, start):
         inputs, outputs = node.node.inputs, node.node.outputs
         for reads in _reads(structure, node, related=related):
             values.update(_named(inputs, reads.values), _named(outputs, reads.results))
@@ -52,10 +55,12 @@ def find_traced(plan: Plan, method: Method, *, booked: bool = True) -> TracedTen
     return _run(plan.graph, values, shapes, before)
 
 
-def _walked(plan: Plan, method: Method) -> Iterator[tuple[PlannedNode, Structure, bool]]:
+def _walked(
+    plan: Plan, method: Method, start: str
+) -> Iterator[tuple[PlannedNode, Structure, bool]]:
     """From the last node to the first: a node, its structure, and whether what reaches it may be
     relevance though slopes travel: ids and words have none."""
-    sharing_of = find_sharings(method, plan.graph, plan.carriers)
+    sharing_of = sharings_from(start, plan, method)
     related: set[str] = set()
     for node in reversed(plan.graph.nodes):
         structure = plan.structures.get(node.name)

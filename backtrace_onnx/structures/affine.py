@@ -26,6 +26,7 @@ class Affine(Structure):
     values: tuple[int, ...] = (X, GAMMA, BETA, MEAN, VARIANCE)
     shapes: tuple[int, ...] = _TERMS
     has_slopes: bool = True
+    affine: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         ops, terms = step.ops, self._terms(step)

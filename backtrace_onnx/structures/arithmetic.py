@@ -16,6 +16,7 @@ class Product(Halves):
 
     has_slopes: bool = True
     bounded: bool = True
+    affine: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         takers = self.takers(step)
@@ -57,6 +58,7 @@ class Quotient(Halves):
 
     broadcasts: tuple[int, ...] = (0, 1)
     has_slopes: bool = True
+    affine: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         (m,) = step.r

@@ -55,6 +55,8 @@ class Structure:
         bounded: whether finite slopes of the outputs make finite ones of the inputs, at any values.
         relates: whether `slopes` sends relevance, not slopes: there are none.
         bare: whether the softmax or sigmoid of its own has been taken off: its units are explained.
+        affine: whether the output is a linear map of the inputs that are data, plus a constant,
+            where nothing bends and nothing is left (`bends`, `leaves`).
         fills: whether what does not reach the inputs lay on what the operator itself put there, and
             is a constant's.
     """
@@ -76,6 +78,7 @@ class Structure:
     fills: bool = False
     relates: bool = False
     bare: bool = False
+    affine: bool = False
 
     def refuses(self, method: Method) -> str | None:
         """Why a method that carries slopes cannot be told any; None where it can."""
@@ -142,6 +145,7 @@ class Movement(Structure):
 
     has_slopes: bool = True
     bounded: bool = True
+    affine: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         return self.propagate(step)

@@ -71,6 +71,10 @@ class Linear(Structure):
         return self.chain is None and self.inner is None
 
     @property
+    def affine(self) -> bool:  # type: ignore[override]
+        return self.chain is None and self.inner is None and self.degree == 1
+
+    @property
     def shapes(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.factors
 

@@ -32,6 +32,10 @@ class Shifted(Structure):
     has_slopes: bool = True
 
     @property
+    def affine(self) -> bool:  # type: ignore[override]
+        return self.linear.affine
+
+    @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
         return (*self.linear.values, self.shift)
 
@@ -101,6 +105,7 @@ class Terms(Structure):
     scale: float = 1.0
     has_slopes: bool = True
     bounded: bool = True
+    affine: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]

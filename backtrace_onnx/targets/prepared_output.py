@@ -34,7 +34,8 @@ class PreparedOutput:
         `booked`: whether the walk keeps books.
         """
         extra = self.head.needs(self.plan.graph) | set(self.tokens)
-        return self.trace.of(self.plan, method, frozenset(extra), booked=booked)
+        start = self.head.output
+        return self.trace.of(self.plan, method, frozenset(extra), start=start, booked=booked)
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -112,7 +112,9 @@ def test_what_nodes_ask_for_is_declared(operator: str, monkeypatch: pytest.Monke
                     _, plan = explained(case.proto, case.feeds, y, mode, booked)
                 except UNFIT:
                     continue
-                declared = find_traced(plan, find_method(mode), booked=booked).values
+                start = case.proto.graph.output[0].name
+                method = find_method(mode)
+                declared = find_traced(plan, method, start=start, booked=booked).values
                 missing = recorder.asked - declared - set(plan.graph.outputs)
                 vain = declared - recorder.asked if not booked and operator not in LOOSE else set()
                 if missing or vain:

@@ -1,0 +1,58 @@
+"""The last layer: what lies between the last function that bends and what is explained.
+
+All that it does to data is one affine map of them, however many nodes write it down. Where slopes
+travel its adjoint is handed back whole. A stabiliser would calm nothing there: for one unit it only
+scales the map, and it would make the map depend on a constant that is added to all scores, which
+changes no answer. So would the signs that `gamma` and its kin go by, where one unit is set against
+another: what is explained is neither's value, but their difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backtrace_onnx.graph.graph import Node
+from backtrace_onnx.methods.composites import find_sharings
+from backtrace_onnx.ops.method import Method
+from backtrace_onnx.ops.sharing import PLAIN, Sharing
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.planned_node import PlannedNode
+
+
+def sharings_from(
+    start: str, plan: Plan, method: Method, *, contrasted: bool = False
+) -> Callable[[Node], Sharing]:
+    """How each node shares where slopes travel from a tensor.
+
+    Args:
+        start: the tensor where the walk starts.
+        contrasted: whether it starts at one unit against another.
+    """
+    sharing_of = find_sharings(method, plan.graph, plan.carriers)
+    last = _last_layer(start, plan, method)
+
+    def found(node: Node) -> Sharing:
+        sharing = sharing_of(node)
+        adjoint = sharing.policy is None and sharing.weighed == "contributions"
+        return PLAIN if node.name in last and (adjoint or contrasted) else sharing
+
+    return found
+
+
+def _last_layer(start: str, plan: Plan, method: Method) -> frozenset[str]:
+    """Names of the nodes whose data all that is explained is an affine map of."""
+    mapped, bent = {start}, set[str]()
+    found = set()
+    for node in reversed(plan.graph.nodes):
+        structure = plan.structures.get(node.name)
+        reached = (mapped | bent).intersection(node.outputs)
+        if structure is None or not structure.carries or not reached:
+            continue
+        planned = PlannedNode(node, plan, method)
+        affine = structure.affine and not structure.bends(planned) and not structure.leaves(planned)
+        if affine and reached.isdisjoint(bent):
+            found.add(node.name)
+            mapped.update(node.inputs)
+        else:
+            bent.update(node.inputs)
+    return frozenset(found)
