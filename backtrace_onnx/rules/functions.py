@@ -14,6 +14,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Structure
 from backtrace_onnx.structures.functions import AlongAxis, Derivative, Function, PiecewiseConstant
+from backtrace_onnx.structures.moves import Negated
 
 _GELU = {"alpha": sqrt(2 / pi), "beta": 0.044715}  # of the approximation by tanh
 
@@ -114,7 +115,6 @@ _PLAIN: dict[str, Derivative] = {
     "HardSwish": lambda e, x, y: _hard_swish(e, x),
     "Log": lambda e, x, y: e.Reciprocal(x),
     "Mish": lambda e, x, y: _mish(e, x),
-    "Neg": lambda e, x, y: _if(e, e.Equal(x, x), -1.0, -1.0),
     "Reciprocal": lambda e, x, y: e.Neg(e.Mul(y, y)),
     "Sigmoid": lambda e, x, y: e.Mul(y, e.Sub(e.scalar(1), y)),
     "Sin": lambda e, x, y: e.Cos(x),
@@ -133,7 +133,6 @@ _BOUNDED = frozenset(
         "Erf",
         "HardSwish",
         "Mish",
-        "Neg",
         "Sigmoid",
         "Sin",
         "Softplus",
@@ -228,6 +227,12 @@ table(
 )
 table(_PARAMETRIC)
 table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))
+
+
+@rule("Neg")
+def negated(op: Op) -> Structure:
+    """Relevance passes unchanged."""
+    return Negated()
 
 
 @rule("PRelu")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,16 @@ from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Step, Structure
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True)
+class Negated(Movement):
+    """The elements with the other sign: relevance passes unchanged, slopes change theirs."""
+
+    def propagate(self, step: Step) -> Pieces:
+        return {0: step.r}
+
+    def slopes(self, step: Step) -> Pieces:
+        return {0: [step.ops.Neg(m) for m in step.r]}
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ class Region(Structure):
     multiple: tuple[float, float] = (1.0, 0.0)
 
     @property
+    def affine(self) -> bool:  # type: ignore[override]
+        return self.kind == "linear"
+
+    @property
     def fills(self) -> bool:  # type: ignore[override]
         """Whether what inputs are not worth is a constant's: that of a shift."""
         return self.kind == "linear"
@@ -70,8 +74,16 @@ class Region(Structure):
         """The region that ends in a tensor inside of it; None where there is none."""
         for at, node in enumerate(self.members):
             if tensor in node.outputs:
-                return replace(self, members=self.members[: at + 1], kind="other")
+                members = self.members[: at + 1]
+                kind: Kind = "linear" if all(map(self._is_affine, members)) else "other"
+                return replace(self, members=members, kind=kind)
         return None
+
+    def _is_affine(self, node: Node) -> bool:
+        """Whether a member is an affine map of the one tensor that it reads."""
+        structure = self.structures.get(node.name)
+        read = [name for name in node.inputs if name and name not in self.constants]
+        return structure is not None and structure.affine and len(read) == 1
 
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
