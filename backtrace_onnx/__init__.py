@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.once import compile, explain
     from backtrace_onnx.policies import policy
     from backtrace_onnx.rules.registry import rule
+    from backtrace_onnx.summary.global_explanation import GlobalExplanation, global_explanation
     from backtrace_onnx.targets.entries import Columns
     from backtrace_onnx.text.tokenizer import Tokenizer
     from backtrace_onnx.trees.visits import count_visits
@@ -50,6 +51,7 @@ _HOME = {
     "Explainer": "explainer",
     "Explanation": "explanation",
     "Explanations": "explanation",
+    "GlobalExplanation": "summary.global_explanation",
     "InputError": "errors",
     "InputWarning": "errors",
     "ModelError": "errors",
@@ -65,6 +67,7 @@ _HOME = {
     "explain": "once",
     "explain_continuation": "generation",
     "explain_dataset": "data.explain_dataset",
+    "global_explanation": "summary.global_explanation",
     "patch": "activation_patching",
     "patching": "activation_patching",
     "policy": "policies",
@@ -86,6 +89,7 @@ __all__ = [
     "Explanation",
     "Explanations",
     "ExportError",
+    "GlobalExplanation",
     "InputError",
     "InputWarning",
     "ModelError",
@@ -101,6 +105,7 @@ __all__ = [
     "explain",
     "explain_continuation",
     "explain_dataset",
+    "global_explanation",
     "patch",
     "patching",
     "policy",

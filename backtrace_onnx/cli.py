@@ -14,6 +14,7 @@ from backtrace_onnx.commands.audit import audit
 from backtrace_onnx.commands.compare import compare
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
+from backtrace_onnx.commands.global_explanation import global_
 from backtrace_onnx.commands.ops import ops
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
@@ -280,6 +281,7 @@ def export(as_json: bool, **asked: Any) -> None:
 commands.add_command(audit)
 commands.add_command(compare)
 commands.add_command(explain_dataset)
+commands.add_command(global_)
 commands.add_command(ops)
 
 

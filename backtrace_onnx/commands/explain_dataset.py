@@ -85,14 +85,14 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
             waiting.doing(f"Explaining: {done} of about {about} rows", done, about)
 
         options = {k: v for k, v in asked.items() if v is not None and v != ()}
-        made = explained(model, data, **_read(options), progress=progress)
+        made = explained(model, data, **read_options(options), progress=progress)
     if as_json:
         return print_json(_record(made))
     for line in _lines(made):
         click.echo(line)
 
 
-def _read(options: dict[str, Any]) -> dict[str, Any]:
+def read_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options as Python takes them."""
     target = options.get("target")
     if target is not None:

@@ -69,6 +69,8 @@ class ExplainBatches:
         batch: most rows that are explained at once.
         returns: "arrow", "pandas" (a frame) or "dict" (lists by column).
         class_labels: names of the classes; default: the sidecar's.
+        values: keep also what features hold, as `value/<feature>`.
+        modules: keep also what the model's modules received, as `module/<path>`.
         options: those of `Explainer` and of `Explainer.explain`; `target` may be a label.
 
     Raises:
@@ -87,6 +89,8 @@ class ExplainBatches:
         batch: int = BATCH,
         returns: Returns = "arrow",
         class_labels: Sequence[str] = (),
+        values: bool = False,
+        modules: bool = False,
         **options: Any,
     ) -> None:
         for name in _REFUSED:
@@ -102,6 +106,7 @@ class ExplainBatches:
         self._sidecar, self._tokenizer = sidecar, tokenizer
         self._batch, self._returns = batch, returns
         self._class_labels, self._options = tuple(class_labels), options
+        self._more = {"values": values, "modules": modules}
         self._opened: _Opened | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -191,7 +196,8 @@ class ExplainBatches:
             options["target"] = model.labelled(options["target"], options)
         made: Explanation = model.explainer.explain(dict(feeds), **options)
         names = {**made.names, **encoded.names}
-        return result_columns(replace(made, names=names), model.sidecar, self._class_labels)
+        named = replace(made, names=names)
+        return result_columns(named, model.sidecar, self._class_labels, **self._more)
 
     def _kept_columns(self, piece: Piece, model: _Opened) -> dict[str, Any]:
         kept: dict[str, Any] = {}

@@ -128,6 +128,27 @@ def explain_dataset(
         return _results(results, resumed)
 
 
+def explain_rows(
+    model: ModelLike,
+    data: Data,
+    *,
+    batch: int = BATCH,
+    skip_bad: bool = False,
+    workers: int = 1,
+    **options: Any,
+) -> Iterator[tuple[ExplainedRows, int]]:
+    """The results of a data set batch by batch, each with about how many rows there are in all.
+
+    Arguments and errors are those of `explain_dataset`; nothing is written.
+    """
+    need_arrow()
+    explain = ExplainBatches(model, batch=batch, **options)
+    files = find_files(data)
+    about = hash_data(files).rows
+    for _, rows in explained(explain, _pieces(files, batch), skip_bad=skip_bad, workers=workers):
+        yield rows, about
+
+
 def _write(
     results: ResultsFolder,
     made: Iterable[tuple[Piece, ExplainedRows]],

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from backtrace_onnx import __version__
 from backtrace_onnx.data.archives import count_rows
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.reading import DataFile
@@ -90,7 +90,8 @@ def describe_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_versions() -> dict[str, str]:
     """Of the packages that results depend on."""
-    return {"backtrace-onnx": __version__, **{name: version(name) for name in _PACKAGES}}
+    own = import_module("backtrace_onnx").__version__
+    return {"backtrace-onnx": own, **{name: version(name) for name in _PACKAGES}}
 
 
 def _described(name: str, value: Any) -> Any:

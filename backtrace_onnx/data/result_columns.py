@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.data.arrow import as_column, need_arrow, ragged
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
-from backtrace_onnx.inputs.tables import TableInput
+from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.messages.notes import about
 from backtrace_onnx.targets.checking import largest
 from backtrace_onnx.targets.two_classes import boundary, of_class
@@ -20,10 +20,16 @@ from backtrace_onnx.text.inputs import TextInput
 Array = npt.NDArray[Any]
 _CHANNELS = ("positive", "negative")
 _ANSWERS = ("classification", "detection", "ctc", "generation")
+_MOST = 1000  # entries of an input whose values are kept
 
 
 def result_columns(
-    made: Explanation, sidecar: Sidecar | None, labels: Sequence[str] = ()
+    made: Explanation,
+    sidecar: Sidecar | None,
+    labels: Sequence[str] = (),
+    *,
+    values: bool = False,
+    modules: bool = False,
 ) -> dict[str, Any]:
     """Arrow columns by name, a row for each sample of the explanation.
 
@@ -31,6 +37,10 @@ def result_columns(
         made: its `names` name the entries of inputs.
         sidecar: which columns of a table are one feature, and what classes are called.
         labels: of the classes, in place of the sidecar's.
+        values: whether to keep what features hold, too.
+        modules: whether to keep what the model's modules received.
+
+    Raises RequestError for modules that the model's file does not tell.
     """
     pa = need_arrow()
     rows = int(made.ledger.total().start.shape[1])
@@ -42,6 +52,10 @@ def result_columns(
     for word, relevance in named:
         for name, column in _features(made, relevance, sidecar, rows):
             columns[f"{word}/{name}"] = column
+    if values:
+        columns |= _held(made, sidecar, rows)
+    if modules:
+        columns |= _received(made)
     columns |= _tokens(made, sidecar)
     columns |= _books(made)
     notes = [about(made.notes, row) for row in range(rows)]
@@ -114,18 +128,37 @@ def _value(made: Explanation, y: Array, entry: Any) -> float:
     return float(y[tuple(entry)] if np.ndim(entry) else y.ravel()[int(entry)])
 
 
+Column = Callable[[Feature | None, Array], Array]
+
+
+def _relevant(feature: Feature | None, slots: Array) -> Array:
+    """[rows]: relevance of the slots of one feature, or of an entry [rows, 1]."""
+    return _added(slots) if feature else slots[:, 0].astype(np.float64)
+
+
+def _shown(feature: Feature | None, slots: Array) -> Array:
+    """[rows]: what the slots of one feature show, or the numbers of an entry."""
+    if feature:
+        return feature.values(slots)
+    return slots[:, 0].astype(np.float64) if slots.dtype.kind in "fiub" else slots[:, 0]
+
+
 def _features(
-    made: Explanation, relevance: Mapping[str, Array], sidecar: Sidecar | None, rows: int
+    made: Explanation,
+    arrays: Mapping[str, Array],
+    sidecar: Sidecar | None,
+    rows: int,
+    column: Column = _relevant,
 ) -> Iterator[tuple[str, Any]]:
-    """Relevance by feature; of inputs whose entries have no names, a list for every row."""
+    """Columns by feature; of inputs whose entries have no names, a list for every row."""
     found: dict[str, dict[str, Any]] = {}
-    for name in made.inputs:
+    for name in arrays:
         axis = made.axes.get(name)
-        if axis is None or relevance[name].shape[axis] != rows:
+        if name not in made.inputs or axis is None or arrays[name].shape[axis] != rows:
             continue
-        own = np.moveaxis(relevance[name], axis, 0)
+        own = np.moveaxis(arrays[name], axis, 0)
         if own.size:
-            found[name] = dict(_input(made, name, own, sidecar))
+            found[name] = dict(_input(made, name, own, sidecar, column))
     counts: dict[str, int] = {}
     for features in found.values():
         for feature in features:
@@ -136,18 +169,18 @@ def _features(
 
 
 def _input(
-    made: Explanation, name: str, own: Array, sidecar: Sidecar | None
+    made: Explanation, name: str, own: Array, sidecar: Sidecar | None, column: Column
 ) -> Iterator[tuple[str, Any]]:
     entry = sidecar.inputs.get(name) if sidecar else None
     names = made.names.get(name, ())
     if isinstance(entry, TableInput) and own.ndim == 2:
         for feature, slots in entry.columns():
-            yield feature.name, as_column(_added(own[:, slots]))
+            yield feature.name, as_column(column(feature, own[:, slots]))
     elif own[0].size == 1 and len(names) < 2:
-        yield names[0] if names else name, as_column(own.reshape(len(own)).astype(np.float64))
+        yield names[0] if names else name, as_column(column(None, own.reshape(len(own), 1)))
     elif own.ndim == 2 and len(names) == own.shape[1] and len(set(names)) == len(names):
         for i, called in enumerate(names):
-            yield called, as_column(own[:, i].astype(np.float64))
+            yield called, as_column(column(None, own[:, i : i + 1]))
     else:
         real = _real(made, sidecar)
         cut = real is not None and own.shape == real.shape
@@ -160,6 +193,24 @@ def _added(slots: Array) -> Array:
     for i in range(slots.shape[1]):
         total += slots[:, i]
     return total
+
+
+def _held(made: Explanation, sidecar: Sidecar | None, rows: int) -> dict[str, Any]:
+    """What features hold; not of texts, nor of inputs of very many entries."""
+    entry = _text(sidecar)
+    texts = {entry.name} if entry is not None else set()
+    arrays = {n: np.asarray(x) for n, x in made.inputs.items() if n not in texts}
+    few = {n: x for n, x in arrays.items() if x.size <= _MOST * rows}
+    return {f"value/{name}": c for name, c in _features(made, few, sidecar, rows, _shown)}
+
+
+def _received(made: Explanation) -> dict[str, Any]:
+    """What every module received, positive - negative where there are two channels."""
+    return {
+        f"module/{path}": as_column(m.incoming[0] - m.incoming[1:].sum(0))
+        for path, m in made.modules().items()
+        if path
+    }
 
 
 def _text(sidecar: Sidecar | None) -> TextInput | None:

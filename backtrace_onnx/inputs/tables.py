@@ -70,10 +70,25 @@ class Feature:
             return "missing"
         return f"{self._exact(float(slots[0])):.6g}"
 
+    def values(self, slots: Array) -> Array:
+        """[rows]: what slots [rows, width] show: numbers, or categories as texts."""
+        if self.categories:
+            names = np.array((*self.categories, "mixed"), object)
+            hot = slots > 0.5
+            found: Array = names[np.where(hot.sum(1) == 1, hot.argmax(1), len(names) - 1)]
+            return found
+        numbers = slots[:, 0].astype(np.float64) * self.std + self.mean
+        rounded: Array = np.round(numbers, self._digits) + 0.0
+        return rounded
+
     def _exact(self, slot: float) -> float:
         """The number, without what float32 added to it."""
-        noise = 2.0**-20 * max(abs(self.mean), abs(self.std))
-        return round(slot * self.std + self.mean, -floor(log10(noise))) + 0.0
+        return round(slot * self.std + self.mean, self._digits) + 0.0
+
+    @property
+    def _digits(self) -> int:
+        """Digits behind the point that float32 leaves as they were."""
+        return -floor(log10(2.0**-20 * max(abs(self.mean), abs(self.std))))
 
 
 @dataclass(frozen=True)
