@@ -16,12 +16,15 @@ from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
 from backtrace_onnx.commands.global_explanation import global_
 from backtrace_onnx.commands.ops import ops
+from backtrace_onnx.commands.page_output import Page, TypedCommand
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
     GROUP,
+    HTML,
     MODE,
     MODEL,
+    OPEN,
     SIDECAR,
     THROUGH,
     output_options,
@@ -34,7 +37,7 @@ def commands() -> None:
     """Explain any .onnx model: trace an answer back to its inputs."""
 
 
-@commands.command()
+@commands.command(cls=TypedCommand)
 @MODEL
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @MODE
@@ -104,6 +107,8 @@ def commands() -> None:
 @click.option("--words", is_flag=True, help="Show the words of a text instead of its tokens.")
 @GROUP
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and data.")
+@HTML
+@OPEN
 @AS_JSON
 @click.option(
     "--on-unsupported",
@@ -118,7 +123,9 @@ def commands() -> None:
 @click.option(
     "--engine", type=click.Choice(["numba", "onnxruntime"]), default="numba", show_default=True
 )
-def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
+def explain(
+    out: Path | None, html: Path | None, opened: bool, as_json: bool, top: int, **asked: Any
+) -> None:
     """Show why MODEL answers as it does on each INPUT.
 
     An INPUT is a .npy, .npz, .json or .csv file or a picture, or for models that read text the
@@ -153,6 +160,7 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
 
     if out:
         check_folder(out)
+    page = Page(html, opened)
     mode = click.get_current_context().get_parameter_source("mode")
     if asked["rather_than"] is not None and mode is ParameterSource.DEFAULT:
         asked["mode"] = "contrastive"
@@ -160,9 +168,11 @@ def explain(out: Path | None, as_json: bool, top: int, **asked: Any) -> None:
         from backtrace_onnx.commands.explain import explained
         from backtrace_onnx.commands.explain_options import ExplainOptions
 
-        options = ExplainOptions(**asked, pictures=out is not None)
+        options = ExplainOptions(**asked, pictures=out is not None, page=page.wanted)
         subjects = explained(options, waiting)
         files = write_report(options.model, subjects, out, top, waiting)
+        files += page.write(options.model, subjects, waiting)
+    page.open()
     print_report(options.model, subjects, files, as_json, top)
 
 

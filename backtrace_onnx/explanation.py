@@ -223,6 +223,19 @@ class Explanation:
         original = None if picture is None else Path(picture)
         plot(self, Path(path), sample=sample, sidecar=meaning, picture=original, groups=groups)
 
+    def save_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write a page of HTML that needs no other file, of all samples (extra `html`).
+
+        Args:
+            options: `model`, its file, whose hash the page tells and whose sidecar it reads;
+                `sidecar`, another one; `picture` and `groups` as `plot` takes them.
+
+        Raises RequestError where it cannot be written.
+        """
+        from backtrace_onnx.report.page.saving import save_page
+
+        save_page([self], path, **options)
+
 
 class Explanations(Sequence[Explanation]):
     """Explanations of several targets of one batch, in the order in which they were asked for.
@@ -251,6 +264,12 @@ class Explanations(Sequence[Explanation]):
     def __repr__(self) -> str:
         first = self._parts[0]
         return f"Explanations({len(self)} targets of {first.output!r}, mode {first.mode!r})"
+
+    def save_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write a page as `Explanation.save_html` does, on which one picks the target."""
+        from backtrace_onnx.report.page.saving import save_page
+
+        save_page(self, path, **options)
 
     def stacked(self, tensor: str) -> Array:
         """The relevance of one tensor, [targets, *its shape]."""

@@ -102,6 +102,7 @@ def _all_subjects(
         notes = (*(read.notes if read else ()), *batch.notes)
         about = (stages, sidecar, batch.names, notes, unasked, graph)
         shown: dict[str, Any] = {"words": asked.words, "attention": asked.attention}
+        shown["support"] = tuple(explainer.support()) if asked.page else ()
         every = []
         for one in [found] if isinstance(found, Explanation) else found:
             common = replace(_explained(one, *about), threshold=how["threshold"], **shown)
@@ -114,7 +115,7 @@ def _stages(asked: ExplainOptions, explainer: Explainer) -> tuple[NetworkStage, 
     """The stages that the picture of layers shows, where there is to be one."""
     if asked.attention and not asked.pictures:
         raise RequestError("--attention draws a picture; name its folder: --out FOLDER")
-    drawn = asked.pictures and not asked.attention
+    drawn = (asked.pictures or asked.page) and not asked.attention
     flows = drawn and (asked.mode == AUTO or find_method(asked.mode).flows)
     return tuple(stages_of(explainer, asked.output)) if flows else ()
 

@@ -15,6 +15,8 @@ class ExplainOptions:
     """What the command line asks for; None where the sidecar or the default decides.
 
     Attributes:
+        pictures: whether pictures are drawn, which show relevance inside. page: whether a page is
+            written, which tells the rules of all nodes, too.
         targets: one for all samples, or one for each. each: several for every sample, or "all".
     """
 
@@ -46,6 +48,7 @@ class ExplainOptions:
     through: Sequence[str] = ()
     attention: str | None = None
     pictures: bool = False
+    page: bool = False
 
     @property
     def tokens(self) -> TokenOptions:

@@ -56,6 +56,10 @@ THROUGH = click.option(
     help="Relevance passes only these channels, heads or units of a tensor inside the model; "
     "repeatable.",
 )
+HTML = click.option(
+    "--html", type=click.Path(path_type=Path), help="File for a page of HTML that needs no other."
+)
+OPEN = click.option("--open", "opened", is_flag=True, help="Show the page of --html in a browser.")
 
 
 def output_options(command: Command) -> Command:

@@ -20,34 +20,26 @@ Array = npt.NDArray[Any]
 
 def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     """Draw one map (of three axes their sum over the first), or a volume from three sides."""
-    relevance = subject.relevance(name).astype(np.float64)
-    if relevance.ndim <= 3:
-        _map(
-            figure,
-            subject,
-            relevance.sum(axis=0) if relevance.ndim == 3 else np.atleast_2d(relevance),
-        )
-    else:
-        _volume(figure, subject, relevance.sum(axis=tuple(range(relevance.ndim - 3))))
+    found = views(subject.relevance(name))
+    axes = list(figure.subplots(1, len(found), squeeze=False)[0])
+    scale = Scale.of(np.concatenate([values.ravel() for _, values in found]))
+    for axis, (title, values) in zip(axes, found, strict=True):
+        drawn = heat(axis, values, scale)
+        axis.set_title(title, color=FAINT, fontsize=10)
+    if len(found) == 1:
+        axes[0].set_xlabel("last axis", color=FAINT, fontsize=10)
+        axes[0].set_ylabel("axis before", color=FAINT, fontsize=10)
+    colour_bar(figure, drawn, axes, scale, subject)
 
 
-def _map(figure: FigureBase, subject: ExplainedSample, values: Array) -> None:
-    axis = figure.subplots()
-    scale = Scale.of(values)
-    drawn = heat(axis, values, scale)
-    axis.set_xlabel("last axis", color=FAINT, fontsize=10)
-    axis.set_ylabel("axis before", color=FAINT, fontsize=10)
-    colour_bar(figure, drawn, [axis], scale, subject)
-
-
-def _volume(figure: FigureBase, subject: ExplainedSample, values: Array) -> None:
-    axes = figure.subplots(1, 3, squeeze=False)[0]
-    views = [values.sum(axis=k) for k in range(3)]
-    scale = Scale.of(np.concatenate([view.ravel() for view in views]))
-    for axis, view, along in zip(axes, views, ("first", "second", "third"), strict=True):
-        drawn = heat(axis, view, scale)
-        axis.set_title(f"summed along the {along} axis", color=FAINT, fontsize=10)
-    colour_bar(figure, drawn, list(axes), scale, subject)
+def views(relevance: Array) -> list[tuple[str, Array]]:
+    """The maps [rows, columns] of an array, with their titles: one, or a volume's three sides."""
+    values = relevance.astype(np.float64)
+    if values.ndim <= 3:
+        return [("", values.sum(axis=0) if values.ndim == 3 else np.atleast_2d(values))]
+    volume = values.sum(axis=tuple(range(values.ndim - 3)))
+    sides = enumerate(("first", "second", "third"))
+    return [(f"summed along the {along} axis", volume.sum(axis=k)) for k, along in sides]
 
 
 def heat(axis: Axes, values: Array, scale: Scale) -> Any:

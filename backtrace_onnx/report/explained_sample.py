@@ -18,6 +18,7 @@ from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import about
 from backtrace_onnx.report.stages import Flow
+from backtrace_onnx.results.support import Support
 from backtrace_onnx.results.text_tokens import TextToken
 from backtrace_onnx.targets.entries import TASKS
 from backtrace_onnx.text.inputs import TextInput, companions
@@ -45,6 +46,7 @@ class ExplainedSample:
         originals: the pictures that inputs were made of, as they were opened.
         flow: stages of the network, and relevance inside it, where that was kept.
         attention: "mean", or the number of a layer, whose attention is drawn; None: none.
+        support: how every node of the model is explained, where that was asked for.
         real: boolean [samples, tokens]: which positions of the output are no padding, where known.
     """
 
@@ -61,6 +63,7 @@ class ExplainedSample:
     flow: Flow = field(default_factory=Flow)
     real: Array | None = None
     attention: str | None = None
+    support: Sequence[Support] = ()
 
     @property
     def samples(self) -> int:

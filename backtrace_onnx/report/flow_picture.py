@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HIGH = 0.68  # inches of a row
 _INPUTS = 4  # that get a row each
-_FAR = 4.0  # parts of the start: longer bars are cut, with their number
+FAR = 4.0  # parts of the start: longer bars are cut, with their number
 _WIDE, _LETTER, _GAP = 4.0, 0.078, 0.1  # inches of the bars, of a letter behind one, and around it
 
 
@@ -43,7 +43,7 @@ def draw(subject: ExplainedSample) -> Figure:
     figure = sheet(9.6, _HIGH * len(rows) + 1.9)
     figure.suptitle(_title(subject, stages), x=0.01, ha="left", fontsize=14, fontweight="bold")
     axis, seats, words = figure.subplots(1, 3, width_ratios=[1, 0.26, 0.3])
-    _bars(axis, rows, two_sided=_two_sided(subject, rows))
+    _bars(axis, rows, two_sided=is_two_sided(subject, rows))
     if without := idle(subject):
         names = shortened(", ".join(without), 70)
         axis.set_xlabel(f"nothing flows through {names}", loc="left", fontsize=9, color=FAINT)
@@ -62,7 +62,8 @@ def draw(subject: ExplainedSample) -> Figure:
     return figure
 
 
-def _two_sided(subject: ExplainedSample, rows: Sequence[FlowRow]) -> bool:
+def is_two_sided(subject: ExplainedSample, rows: Sequence[FlowRow]) -> bool:
+    """Whether rows tell what speaks for the answer apart from what speaks against it."""
     return len(subject.channels) > 1 or any(len(row.left) > 1 for row in rows)
 
 
@@ -70,7 +71,7 @@ def _title(subject: ExplainedSample, stages: Sequence[FlowRow]) -> str:
     """What is seen: how much of the answer's relevance arrives, and who takes most."""
     total = subject.explanation.ledger.total()
     start, ends = total.start[:, subject.sample], total.inputs[:, subject.sample]
-    shares = [_amount(float(e / s)) if s else "" for s, e in zip(start, ends, strict=True)]
+    shares = [amount_text(float(e / s)) if s else "" for s, e in zip(start, ends, strict=True)]
     what = ("of what speaks for it", "against it") if len(shares) > 1 else ("of the relevance",)
     parts = [f"{share} {word}" for share, word in zip(shares, what, strict=True) if share]
     arrives = f"{' and '.join(parts) or 'nothing'} arrives at the input"
@@ -104,12 +105,12 @@ def _bars(axis: Axes, rows: Sequence[FlowRow], *, two_sided: bool) -> None:
 def _reach(rows: Sequence[FlowRow]) -> float:
     """Where the longest bar ends."""
     ends = [abs(left) for row in rows for left in row.left]
-    return min(max([1.0, *ends]), _FAR)
+    return min(max([1.0, *ends]), FAR)
 
 
 def _room(rows: Sequence[FlowRow], sides: int) -> float:
     """How much longer than the longest bar each side is, so that the longest number fits."""
-    letters = max((len(_amount(left)) for row in rows for left in row.left), default=0)
+    letters = max((len(amount_text(left)) for row in rows for left in row.left), default=0)
     part = sides * (letters * _LETTER + _GAP) / _WIDE
     return max(part / (1 - part), 0.28) if part < 0.8 else 4.0
 
@@ -128,13 +129,14 @@ def _bar(axis: Axes, y: int, row: FlowRow, sign: int, channel: int, reach: float
             axis.barh(y, sign * width, left=sign * base, **style)
             base += width
     if left or any(taken):
-        text = _amount(left)
+        text = amount_text(left)
         place: Any = {"xytext": (4 * sign, 0), "textcoords": "offset points", "va": "center"}
         place["ha"] = "left" if sign > 0 else "right"
         axis.annotate(text, (sign * base, y), fontsize=9, color=INK, **place)
 
 
-def _amount(left: float) -> str:
+def amount_text(left: float) -> str:
+    """A part of the start in words."""
     if abs(left) >= 10:
         return f"{left:.2g} times"
     return f"{left:.0%}" if abs(left) >= 0.1 else percent(left)
@@ -165,7 +167,7 @@ def _seats(axis: Axes, rows: Sequence[FlowRow]) -> None:
 def _legend(subject: ExplainedSample, rows: Sequence[FlowRow]) -> tuple[list[Any], list[str]]:
     from matplotlib.patches import Patch
 
-    two = _two_sided(subject, rows)
+    two = is_two_sided(subject, rows)
     found = [(Patch(color=FOR), "speaks for the answer" if two else "on its way")]
     if two:
         found.append((Patch(color=AGAINST), "speaks against it"))

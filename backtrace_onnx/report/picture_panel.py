@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 SMOOTHED_FROM = 96  # pixels along the shorter side
 _PERCENTILE = 99.9
+_FLOORS = (0.5, 0.8)  # how pale a picture is under its relevance, and one that is dark
 
 
 def panels(subject: ExplainedSample) -> int:
@@ -35,7 +36,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     axes, bars = figure.subplots(2, count, squeeze=False, height_ratios=[1, 0.035])
     axes[0].imshow(frame.picture, interpolation="nearest", extent=frame.whole)
     bars[0].set_axis_off()
-    for axis, bar, (title, values) in zip(axes[1:], bars[1:], _maps(subject, name), strict=True):
+    for axis, bar, (title, values) in zip(axes[1:], bars[1:], maps(subject, name), strict=True):
         drawn, scale = _overlay(axis, frame, pixels(subject, name, values))
         legend(figure.colorbar(drawn, cax=bar, orientation="horizontal"), scale, subject)
         axis.set_title(title, color=FAINT, fontsize=11)
@@ -49,7 +50,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
         axis.spines[:].set_visible(False)
 
 
-def _maps(subject: ExplainedSample, name: str) -> list[tuple[str, Array]]:
+def maps(subject: ExplainedSample, name: str) -> list[tuple[str, Array]]:
     """Titles and relevance of the panels; the channels add up to the whole."""
     whole = subject.relevance(name)
     if len(subject.channels) < 2:
@@ -99,10 +100,8 @@ def _blur(line: Array, weights: Array) -> Array:
 
 def _overlay(axis: Axes, frame: Frame, values: Array) -> tuple[Any, Scale]:
     """Relevance over a pale gray copy of the picture; a dark picture is made paler."""
-    picture, values = frame.picture, smoothed(frame.cut(values))
-    scale = Scale.of(values, _PERCENTILE if values.size > 4096 else 100)
-    gray = picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
-    floor = 0.5 if gray.mean() > 0.25 else 0.8
+    values, scale = scaled(frame, values)
+    gray, floor = paled(frame.picture)
     shown: Any = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
     axis.imshow(floor + (1 - floor) * gray, cmap="gray", extent=frame.whole, **shown)
     shown["vmin"] = -1
@@ -112,14 +111,33 @@ def _overlay(axis: Axes, frame: Frame, values: Array) -> tuple[Any, Scale]:
     return drawn, scale
 
 
+def scaled(frame: Frame, values: Array) -> tuple[Array, Scale]:
+    """Relevance of every pixel of an input as it is drawn on a frame, and its scale."""
+    values = smoothed(frame.cut(values))
+    return values, Scale.of(values, _PERCENTILE if values.size > 4096 else 100)
+
+
+def paled(picture: npt.NDArray[np.uint8]) -> tuple[Array, float]:
+    """A picture in gray from 0 to 1, and the lightness that its black gets under relevance."""
+    gray: Array = picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255
+    return gray, _FLOORS[0] if gray.mean() > 0.25 else _FLOORS[1]
+
+
+def ends(scale: Scale, mode: str) -> tuple[str, str]:
+    """What the ends of a scale mean, in words."""
+    words = ["speaks against", "speaks for"]
+    if not (scale.low and scale.high):
+        words[scale.low] = "no relevance"
+        if mode == "default":
+            words[not scale.low] = "most relevance"
+    return words[0], words[1]
+
+
 def legend(bar: Any, scale: Scale, subject: ExplainedSample) -> None:
     """Write what the ends of a colour bar mean, and cut it to the signs that occur."""
     low, high = scale.bounds
-    words = [f"speaks against\n{low:.2g}", f"speaks for\n{high:.2g}"]
-    if not (scale.low and scale.high):
-        words[scale.low] = "no relevance"
-        if subject.explanation.mode == "default":
-            words[not scale.low] = f"most relevance\n{low if scale.low else high:.2g}"
+    told = zip(ends(scale, subject.explanation.mode), (low, high), strict=True)
+    words = [word if word == "no relevance" else f"{word}\n{end:.2g}" for word, end in told]
     bar.ax.set_xlim(low / scale.limit, high / scale.limit)
     bar.set_ticks([low / scale.limit, high / scale.limit], labels=words)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):

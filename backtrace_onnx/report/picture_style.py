@@ -76,7 +76,7 @@ def colours() -> ListedColormap:
     from matplotlib.colors import ListedColormap
 
     cover, strength = _COVER.get(), np.linspace(-1, 1, 511)
-    rows = [(*shade[:3], cover * shade[3]) for shade in (_shade(float(s)) for s in strength)]
+    rows = [(*shade[:3], cover * shade[3]) for shade in (tint(float(s)) for s in strength)]
     return ListedColormap(rows, name="backtrace")
 
 
@@ -101,7 +101,7 @@ def shade(strength: float) -> str:
     """The colour of a strength from -1 to 1 on white paper, as #rrggbb."""
     if strength == 0:
         return "#ffffff"
-    red, green, blue, cover = _shade(max(-1.0, min(1.0, strength)))
+    red, green, blue, cover = tint(max(-1.0, min(1.0, strength)))
     mixed = (round(255 * (cover * part + 1 - cover)) for part in (red, green, blue))
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
@@ -148,7 +148,8 @@ def shortened(text: str, most: int = 48) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def _shade(strength: float) -> tuple[float, float, float, float]:
+def tint(strength: float) -> tuple[float, float, float, float]:
+    """Red, green, blue and cover, from 0 to 1, of a strength from -1 to 1."""
     light, dark = _SHADES["for" if strength > 0 else "against"]
     amount = abs(strength)
     red, green, blue = (a + (b - a) * amount for a, b in zip(light, dark, strict=True))

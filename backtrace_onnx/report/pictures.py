@@ -64,7 +64,7 @@ def plot(
     known = sidecar.groups if groups is None and sidecar else groups
     subject = ExplainedSample(explanation, sample, sidecar=sidecar, groups=known or {})
     if picture is not None:
-        subject = replace(subject, originals=_originals(subject, picture))
+        subject = replace(subject, originals=originals_of(subject, picture))
     if not 0 <= sample < subject.samples:
         raise RequestError(f"sample {sample} of an explanation of {subject.samples}")
     if path.suffix.lower() == ".html":
@@ -73,7 +73,7 @@ def plot(
         plot_relevance(subject, path)
 
 
-def _originals(subject: ExplainedSample, picture: Path) -> dict[str, Image.Image]:
+def originals_of(subject: ExplainedSample, picture: Path) -> dict[str, Image.Image]:
     """The picture that the only input which the sidecar makes of one was made of."""
     names = [name for name in subject.explanation.inputs if subject.image(name)]
     if len(names) != 1:
@@ -109,7 +109,7 @@ def _relevance(subject: ExplainedSample) -> Figure:
     width = max(size[0] for size in sizes)
     warned = wrap("; ".join(subject.warnings), int(11.5 * width))
     heights = [*([0.22 * len(warned) + 0.2] if warned else ()), *(size[1] for size in sizes)]
-    title = wrap(_title(subject), int(7.4 * width))
+    title = wrap(question_of(subject), int(7.4 * width))
     figure = sheet(width, sum(heights) + 0.55 + 0.3 * max(1, len(title)))
     figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=15, fontweight="bold")
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -170,7 +170,8 @@ def _size(subject: ExplainedSample, name: str) -> tuple[float, float]:
     return width, _PANELS[kind].height(subject, name)
 
 
-def _title(subject: ExplainedSample) -> str:
+def question_of(subject: ExplainedSample) -> str:
+    """What a picture answers: why this, or why not something else; else the answer itself."""
     mask, target, prediction = subject.mask, explained_answer(subject), predicted_answer(subject)
     if mask is not None:
         names = [name for name, _ in subject.masked()[:3]]

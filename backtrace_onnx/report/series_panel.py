@@ -38,7 +38,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
         return
     rows = [ratio for _ in track.names for ratio in (1.0, 0.75)]
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
-    limits = _limits(relevance)
+    limits = limits_of(relevance)
     for i, called in enumerate(track.names):
         _wave(axes[2 * i], track, track.values[i])
         _relevance(axes[2 * i + 1], track, relevance[i], limits)
@@ -70,9 +70,7 @@ def _wave(axis: Axes, track: Track, values: Array) -> None:
 
 def _relevance(axis: Axes, track: Track, relevance: Array, limits: tuple[float, float]) -> None:
     """Sums of relevance over short stretches, what speaks for and what against in their colours."""
-    count = min(_STEPS, len(relevance))
-    edges = np.linspace(0, len(relevance), count + 1).astype(int)
-    sums = np.add.reduceat(relevance, edges[:-1])
+    sums, edges = stretches(relevance)
     times = (edges - 0.5 * (len(relevance) <= _STEPS)) / (track.rate or 1.0)
     for colour, part in ((FOR, np.maximum(sums, 0)), (AGAINST, np.minimum(sums, 0))):
         if part.any():
@@ -82,7 +80,14 @@ def _relevance(axis: Axes, track: Track, relevance: Array, limits: tuple[float, 
     _plain(axis)
 
 
-def _limits(relevance: Array) -> tuple[float, float]:
+def stretches(relevance: Array) -> tuple[Array, Array]:
+    """Sums of relevance over short stretches, and the places between which these lie."""
+    count = min(_STEPS, len(relevance))
+    edges = np.linspace(0, len(relevance), count + 1).astype(int)
+    return np.add.reduceat(relevance, edges[:-1]), edges
+
+
+def limits_of(relevance: Array) -> tuple[float, float]:
     """One scale for all channels, with room for what they hold."""
     count = min(_STEPS, relevance.shape[1])
     edges = np.linspace(0, relevance.shape[1], count, endpoint=False).astype(int)

@@ -32,7 +32,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     shown = sound.plane(np.asarray(subject.own(subject.explanation.inputs[name], name), np.float64))
     relevance = sound.plane(subject.relevance(name).astype(np.float64))
     axes = figure.subplots(2, 1, sharex=True)
-    gray = _spread(shown)
+    gray = spread(shown)
     scale = Scale.of(relevance, 99.9 if relevance.size > 4096 else 100)
     axes[0].imshow(gray, cmap="gray_r", vmin=0, vmax=1, **_placed(sound, shown))
     axes[1].imshow(0.35 * gray, cmap="gray_r", vmin=0, vmax=1, **_placed(sound, shown))
@@ -56,7 +56,7 @@ def _placed(sound: SpectrogramInput, shown: Array) -> dict[str, Any]:
     return {"extent": extent, "aspect": "auto", "origin": "lower", "interpolation": "nearest"}
 
 
-def _spread(values: Array) -> Array:
+def spread(values: Array) -> Array:
     """Values as gray from 0 to 1, few at the ends run over."""
     low, high = (float(np.percentile(values, p)) for p in (1, 99.8))
     gray: Array = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
@@ -64,11 +64,16 @@ def _spread(values: Array) -> Array:
 
 
 def _frequencies(axis: Axes, sound: SpectrogramInput) -> None:
+    places, labels = frequencies(sound)
+    axis.set_yticks(places, labels=labels)
+    axis.tick_params(length=0, labelsize=9)
+
+
+def frequencies(sound: SpectrogramInput) -> tuple[list[float], list[str]]:
+    """Rows of a spectrogram whose frequencies are named, and their names."""
     rows = np.arange(sound.rows)
     known = [h for h in _HERTZ if sound.hertz[0] <= h <= sound.hertz[-1]]
     if sound.bands is None:
         known = [h for h in known if h >= sound.hertz[-1] / 8]
     places = [float(np.interp(h, sound.hertz, rows)) for h in known]
-    labels = [f"{h / 1000:g} kHz" if h >= 1000 else f"{h} Hz" for h in known]
-    axis.set_yticks(places, labels=labels)
-    axis.tick_params(length=0, labelsize=9)
+    return places, [f"{h / 1000:g} kHz" if h >= 1000 else f"{h} Hz" for h in known]

@@ -28,6 +28,7 @@ class FlowRow:
         biases, lost: what it took, by channel, in parts of the start.
         seat: relevance over its places, [rows, columns]; None where it was not kept.
         held: in words how many places hold half of it.
+        nodes: of a stage, in the order of the walk.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FlowRow:
     lost: tuple[float, ...]
     seat: Array | None = None
     held: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def flow(subject: ExplainedSample) -> list[FlowRow]:
@@ -52,7 +54,8 @@ def flow(subject: ExplainedSample) -> list[FlowRow]:
         taken = taken + biases + lost
         seat, held, signed, detail = _seat(subject, stage)
         left = signed or tuple(1 - taken)
-        rows.append(FlowRow(stage.name, detail, left, tuple(biases), tuple(lost), seat, held))
+        taken_here = (tuple(biases), tuple(lost))
+        rows.append(FlowRow(stage.name, detail, left, *taken_here, seat, held, tuple(nodes)))
     return rows
 
 

@@ -42,8 +42,8 @@ class _Placed:
 def height(subject: ExplainedSample, name: str) -> float:
     """Inches that the picture of a text takes."""
     sentence = read_text_relevance(subject, name)
-    rows = len(_channels(subject)) * min(_count(_placed(sentence.marks)), _LINES)
-    heads = 18 * len(_channels(subject)) if len(_channels(subject)) > 1 else 0
+    rows = len(channels_of(subject)) * min(_count(_placed(sentence.marks)), _LINES)
+    heads = 18 * len(channels_of(subject)) if len(channels_of(subject)) > 1 else 0
     return (rows * _LINE + heads + 16 * len(notes(subject, sentence))) / 72 + 0.75
 
 
@@ -52,17 +52,17 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     sentence = read_text_relevance(subject, name)
     placed = _placed(sentence.marks)
     lines = min(_count(placed), _LINES)
-    parts = _channels(subject)
+    parts = channels_of(subject)
     below = [*notes(subject, sentence), *_left_out(placed)]
     sizes = [lines * _LINE + 18 * (len(parts) > 1)] * len(parts)
     ratios = [*sizes, 16 * len(below) + 1, 10]
     axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
-    values = [_values(sentence, channel) for channel in parts]
+    values = [values_of(sentence, channel) for channel in parts]
     scale = Scale.of(np.array([v for own in values for v in own] or [0.0]))
     for axis, channel, own in zip(axes, parts, values, strict=False):
         _text(axis, placed, own, scale.limit, lines)
         if len(parts) > 1:
-            axis.set_title(_title(subject, channel), loc="left", color=FAINT, fontsize=10)
+            axis.set_title(title_of(subject, channel), loc="left", color=FAINT, fontsize=10)
     axes[-2].set_axis_off()
     for row, note in enumerate(below):
         place = (0.0, 1 - (row + 0.5) / len(below))
@@ -70,19 +70,21 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     _bar(figure, axes[-1], scale, subject)
 
 
-def _title(subject: ExplainedSample, channel: int) -> str:
+def title_of(subject: ExplainedSample, channel: int) -> str:
+    """What a panel shows, in words."""
     target, other = explained_answer(subject), rival_answer(subject)
     if channel and target and other:
         return f"what speaks for {(target, other)[channel - 1].name}"
     return ("for minus against", "what the target brings", "what all else brings")[channel]
 
 
-def _channels(subject: ExplainedSample) -> list[int]:
+def channels_of(subject: ExplainedSample) -> list[int]:
     """Panels: the whole (0), and in modes with two channels each of them (1, 2)."""
     return [0, 1, 2] if len(subject.channels) > 1 else [0]
 
 
-def _values(sentence: TextRelevance, channel: int) -> list[float]:
+def values_of(sentence: TextRelevance, channel: int) -> list[float]:
+    """Relevance of every token in a panel."""
     sign = -1 if channel == 2 else 1
     return [
         sign * mark.channels[channel - 1] if channel else mark.relevance for mark in sentence.marks
