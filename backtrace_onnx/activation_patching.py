@@ -140,27 +140,31 @@ def patching(
     _check(mode, at)
     keep = "all" if tensors is None else list(tensors)
     asked = {**options, **_asked(metric), "mode": mode}
-    runs = {"clean": clean, "corrupt": corrupt}
     made = {
         side: explainer.explain(x, keep=keep if at in (side, "both") else "inputs", **asked)
-        for side, x in runs.items()
+        for side, x in (("clean", clean), ("corrupt", corrupt))
     }
     sides = [side for side in ("corrupt", "clean") if at in (side, "both")]
     chosen = made[sides[0]]
-    names = [name for name in chosen.slopes if tensors is None or name in tensors]
     graph = explainer._model.read(dict(chosen.inputs))[0].graphs.nodes
-    names = [name for name in names if graph.type(name).is_float]
-    found = _both(explainer, made, names)
-
-    def score(name: str) -> Array:
-        moved = np.subtract(found["clean"][name], found["corrupt"][name], dtype=np.float64)
-        slopes = [made[side].slopes[name] for side in sides]
-        return np.asarray(moved * np.mean(slopes, 0, np.float64))
-
-    scores = {name: score(name) for name in names}
+    found = [name for name in chosen.slopes if tensors is None or name in tensors]
+    names = [name for name in found if graph.type(name).is_float]
+    scores = _scores(_both(explainer, made, names), [made[side].slopes for side in sides])
     first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
     axes = {name: _axes(graph, chosen.output, name) for name in names}
     return Patching(scores, first, last, at, chosen, axes)
+
+
+def _scores(
+    found: Mapping[str, Mapping[str, Array]], slopes: Sequence[Mapping[str, Array]]
+) -> dict[str, Array]:
+    """By tensor: what the clean run has more than the corrupt one, times the mean slope."""
+
+    def score(name: str, clean: Array) -> Array:
+        moved = np.subtract(clean, found["corrupt"][name], dtype=np.float64)
+        return np.asarray(moved * np.mean([of[name] for of in slopes], 0, np.float64))
+
+    return {name: score(name, clean) for name, clean in found["clean"].items()}
 
 
 def _check(mode: Any, at: Any) -> None:

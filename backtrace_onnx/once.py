@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Unpack, overload
 
+from backtrace_onnx.call_arguments import (
+    CompileArguments,
+    ExplainKeywords,
+    takes_compile_arguments,
+    takes_explain_arguments,
+)
+from backtrace_onnx.engines.outcome import Progress
+from backtrace_onnx.engines.running import Engine
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.model.file_reading import ModelLike
@@ -15,26 +23,58 @@ from backtrace_onnx.targets.tensor_choice import Targets
 
 @overload
 def explain(
-    model: ModelLike, inputs: Any, *, targets: None = None, **options: Any
+    model: ModelLike,
+    inputs: Any,
+    *,
+    engine: Engine = "numba",
+    providers: Sequence[str] | None = None,
+    libraries: Sequence[str] = (),
+    on_unsupported: OnUnsupported = "error",
+    targets: None = None,
+    progress: Progress | None = None,
+    **arguments: Unpack[ExplainKeywords],
 ) -> Explanation: ...
 
 
 @overload
-def explain(model: ModelLike, inputs: Any, *, targets: Targets, **options: Any) -> Explanations: ...
-
-
 def explain(
     model: ModelLike,
     inputs: Any,
     *,
-    engine: Literal["numba", "onnxruntime"] = "numba",
+    engine: Engine = "numba",
+    providers: Sequence[str] | None = None,
+    libraries: Sequence[str] = (),
+    on_unsupported: OnUnsupported = "error",
+    targets: Targets,
+    progress: Progress | None = None,
+    **arguments: Unpack[ExplainKeywords],
+) -> Explanations: ...
+
+
+@takes_explain_arguments
+def explain(
+    model: ModelLike,
+    inputs: Any,
+    *,
+    engine: Engine = "numba",
     providers: Sequence[str] | None = None,
     libraries: Sequence[str] = (),
     on_unsupported: OnUnsupported = "error",
     targets: Targets | None = None,
-    **options: Any,
+    progress: Progress | None = None,
+    **arguments: Unpack[ExplainKeywords],
 ) -> Explanation | Explanations:
-    """Explain once: `Explainer(model, ...).explain(inputs, ...)`."""
+    """Explain once: `Explainer(model, ...).explain(inputs, ...)`.
+
+    Args:
+        model: path, bytes or ModelProto of an .onnx model.
+        inputs: as `Explainer.explain` takes them.
+        engine, providers, libraries, on_unsupported: as `Explainer` takes them.
+        targets, progress: as `Explainer.explain` takes them.
+
+    Raises:
+        BacktraceError: what `Explainer` and `Explainer.explain` raise.
+    """
     made = Explainer(
         model,
         engine=engine,
@@ -42,22 +82,33 @@ def explain(
         libraries=libraries,
         on_unsupported=on_unsupported,
     )
-    found: Explanation | Explanations = made.explain(inputs, targets=targets, **options)
+    found: Explanation | Explanations = made.explain(
+        inputs, targets=targets, progress=progress, **arguments
+    )
     return found
 
 
+@takes_compile_arguments
 def compile(
     model: ModelLike,
     path: str | os.PathLike[str],
     *,
     on_unsupported: OnUnsupported = "error",
-    **options: Any,
+    **arguments: Unpack[CompileArguments],
 ) -> None:
     """Write prediction and explanation as one ONNX model: `Explainer(model).compile(path, ...)`.
 
-    `options` are those of `Explainer.compile`, where the file's inputs and outputs are described.
+    `Explainer.compile` describes the file's inputs and outputs.
+
+    Args:
+        model: path, bytes or ModelProto of an .onnx model.
+        path: file to write.
+        on_unsupported: as `Explainer` takes it.
+
+    Raises:
+        BacktraceError: what `Explainer` and `Explainer.compile` raise.
     """
-    Explainer(model, on_unsupported=on_unsupported).compile(path, **options)
+    Explainer(model, on_unsupported=on_unsupported).compile(path, **arguments)
 
 
 __all__ = ["compile", "explain"]

@@ -94,33 +94,39 @@ def end_to_end(form: str) -> onnx.ModelProto:
         ]
     if form == "kept":
         shape, parts, axis = ["n", 7], ["n1", "nb", "nc", "np"], 1
-        corners = np.stack([np.arange(CELLS) * 10] * 4, 1) + np.array([0, 0, 5, 5])
-        weights |= {
-            "grid": corners.astype(np.float32)[None],
-            "most": np.array([3]),
-            "over": np.array([0.5], np.float32),
-            "at": np.array([0.3], np.float32),
-            "two": np.array([2]),
-            "none": np.array([0]),
-        }
-        nodes += [
-            node("Add", ["boxes", "grid"], ["placed"]),
-            node("Transpose", ["p"], ["pt"], perm=[0, 2, 1]),
-            node("NonMaxSuppression", ["placed", "pt", "most", "over", "at"], ["kept"]),
-            node("Gather", ["kept", "two"], ["which1"], axis=1),
-            node("Squeeze", ["which1", "minus"], ["which"]),
-            node("Gather", ["kept", "none"], ["n0"], axis=1),
-            node("Cast", ["n0"], ["n1"], to=FLOAT),
-        ]
-        weights["minus"] = np.array([1])
-        for source, out in (("placed", "nb"), ("c", "nc"), ("p", "np")):
-            nodes += [
-                node("Squeeze", [source, "none"], [f"{out}0"]),
-                node("Gather", [f"{out}0", "which"], [out], axis=0),
-            ]
+        nodes += _suppressed(weights)
     nodes.append(node("Concat", parts, ["y"], axis=axis))
     first = 1 if form == "kept" else "N"
     return model(nodes, {"x": (FLOAT, [first, 3, SIZE, SIZE])}, {"y": (FLOAT, shape)}, weights)
+
+
+def _suppressed(weights: dict[str, Any]) -> list[Any]:
+    """n1, nb, nc and np: picture, box, class and score of what NonMaxSuppression keeps."""
+    corners = np.stack([np.arange(CELLS) * 10] * 4, 1) + np.array([0, 0, 5, 5])
+    weights |= {
+        "grid": corners.astype(np.float32)[None],
+        "most": np.array([3]),
+        "over": np.array([0.5], np.float32),
+        "at": np.array([0.3], np.float32),
+        "two": np.array([2]),
+        "none": np.array([0]),
+        "minus": np.array([1]),
+    }
+    nodes = [
+        node("Add", ["boxes", "grid"], ["placed"]),
+        node("Transpose", ["p"], ["pt"], perm=[0, 2, 1]),
+        node("NonMaxSuppression", ["placed", "pt", "most", "over", "at"], ["kept"]),
+        node("Gather", ["kept", "two"], ["which1"], axis=1),
+        node("Squeeze", ["which1", "minus"], ["which"]),
+        node("Gather", ["kept", "none"], ["n0"], axis=1),
+        node("Cast", ["n0"], ["n1"], to=FLOAT),
+    ]
+    for source, out in (("placed", "nb"), ("c", "nc"), ("p", "np")):
+        nodes += [
+            node("Squeeze", [source, "none"], [f"{out}0"]),
+            node("Gather", [f"{out}0", "which"], [out], axis=0),
+        ]
+    return nodes
 
 
 def _written(weights: dict[str, Any]) -> list[Any]:
@@ -173,7 +179,6 @@ def chosen(form: str) -> onnx.ModelProto:
     ]
     joined = {"joined": ["placed", "s"], "multiplied": ["placed", "so"]}
     parts = joined.get(form, ["placed", "o", "s" if form == "written" else "so"])
-    outputs: dict[str, Any] = {"y": (FLOAT, ["n", 4 + CLASSES + (form in ("both", "written"))])}
     nodes += [
         node("Concat", parts, ["t"], axis=1),
         node("Transpose", ["t"], ["rows3"], perm=[0, 2, 1]),
@@ -183,16 +188,21 @@ def chosen(form: str) -> onnx.ModelProto:
         nodes += _written(weights)
     source = "written" if form == "written" else "rows"
     nodes.append(node("Gather", [source, "which"], ["y"], axis=0))
+    x = {"x": (FLOAT, [1, 3, SIZE, SIZE])}
     if form == "apart":
-        nodes[-1] = node("Transpose", ["so"], ["scores3"], perm=[0, 2, 1])
-        nodes += [
-            node("Squeeze", ["scores3", "none"], ["flat_scores"]),
-            node("Squeeze", ["corners", "none"], ["flat_boxes"]),
-            node("Gather", ["flat_boxes", "which"], ["boxes"], axis=0),
-            node("Gather", ["flat_scores", "which"], ["scores"], axis=0),
-        ]
-        outputs = {"boxes": (FLOAT, ["n", 4]), "scores": (FLOAT, ["n", CLASSES])}
-    return model(nodes, {"x": (FLOAT, [1, 3, SIZE, SIZE])}, outputs, weights)
+        return model([*nodes[:-1], *_APART], x, _APART_OUTPUTS, weights)
+    y = (FLOAT, ["n", 4 + CLASSES + (form in ("both", "written"))])
+    return model(nodes, x, {"y": y}, weights)
+
+
+_APART = [
+    node("Transpose", ["so"], ["scores3"], perm=[0, 2, 1]),
+    node("Squeeze", ["scores3", "none"], ["flat_scores"]),
+    node("Squeeze", ["corners", "none"], ["flat_boxes"]),
+    node("Gather", ["flat_boxes", "which"], ["boxes"], axis=0),
+    node("Gather", ["flat_scores", "which"], ["scores"], axis=0),
+]
+_APART_OUTPUTS: dict[str, Any] = {"boxes": (FLOAT, ["n", 4]), "scores": (FLOAT, ["n", CLASSES])}
 
 
 def one_score(form: str) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from backtrace_onnx.commands.shared_options import (
     MODEL,
     SIDECAR,
     output_options,
+    with_options,
 )
 from backtrace_onnx.errors import RequestError
 
@@ -23,42 +24,56 @@ if TYPE_CHECKING:
 _TOLD = 10  # rows that could not be read, which are named
 
 
+_OPTIONS = (
+    MODEL,
+    click.argument("data", nargs=-1, required=True),
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
+    ),
+    MODE,
+    click.option(
+        "--target",
+        help="Label or index to explain, in all rows; default: each row's largest entry.",
+    ),
+    output_options,
+    SIDECAR,
+    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
+    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
+    click.option(
+        "--id-column", "ids", multiple=True, help="By which a row is found again; no input."
+    ),
+    click.option(
+        "--group-column",
+        "groups",
+        multiple=True,
+        help="Who a row is about; an input as well where the model takes it by name. All three are "
+        "repeatable, and are the sidecar's where they are not given.",
+    ),
+    click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Rows."),
+    click.option(
+        "--part-rows",
+        type=click.IntRange(1),
+        default=4096,
+        show_default=True,
+        help="Rows of a part.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."
+    ),
+    click.option(
+        "--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them."
+    ),
+    click.option(
+        "--no-resume", "resume", is_flag=True, flag_value=False, default=True, help="Begin anew."
+    ),
+    click.option("--on-unsupported", type=click.Choice(["error", "pass", "stop"]), default="error"),
+    click.option("--engine", type=click.Choice(["numba", "onnxruntime"]), default="numba"),
+    AS_JSON,
+)
+
+
 @click.command(name="explain-dataset")
-@MODEL
-@click.argument("data", nargs=-1, required=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
-)
-@MODE
-@click.option(
-    "--target", help="Label or index to explain, in all rows; default: each row's largest entry."
-)
-@output_options
-@SIDECAR
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts.")
-@click.option("--label-column", "labels", multiple=True, help="The right answer; no input.")
-@click.option("--id-column", "ids", multiple=True, help="By which a row is found again; no input.")
-@click.option(
-    "--group-column",
-    "groups",
-    multiple=True,
-    help="Who a row is about; an input as well where the model takes it by name. All three are "
-    "repeatable, and are the sidecar's where they are not given.",
-)
-@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Rows.")
-@click.option(
-    "--part-rows", type=click.IntRange(1), default=4096, show_default=True, help="Rows of a part."
-)
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option(
-    "--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them."
-)
-@click.option(
-    "--no-resume", "resume", is_flag=True, flag_value=False, default=True, help="Begin anew."
-)
-@click.option("--on-unsupported", type=click.Choice(["error", "pass", "stop"]), default="error")
-@click.option("--engine", type=click.Choice(["numba", "onnxruntime"]), default="numba")
-@AS_JSON
+@with_options(*_OPTIONS)
 def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Explain every row of DATA into a folder of .parquet parts.
 

@@ -62,9 +62,16 @@ HTML = click.option(
 OPEN = click.option("--open", "opened", is_flag=True, help="Show the page of --html in a browser.")
 
 
-def output_options(command: Command) -> Command:
-    """What of an output is explained, and what its axes are."""
-    options = (_OUTPUT, _TASK, _SCALER, _THRESHOLD, _SAMPLE_AXIS, _CLASS_AXIS)
-    for option in reversed(options):  # as decorators are applied: the last one first
-        command = option(command)
-    return command
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Give a command these arguments and options, in this order."""
+
+    def given(command: Command) -> Command:
+        for option in reversed(options):  # as decorators are applied: the last one first
+            command = option(command)
+        return command
+
+    return given
+
+
+output_options = with_options(_OUTPUT, _TASK, _SCALER, _THRESHOLD, _SAMPLE_AXIS, _CLASS_AXIS)
+"""What of an output is explained, and what its axes are."""

@@ -86,45 +86,34 @@ def explain_dataset(
     goes on behind it, and its parts are the same bit for bit as those of one run.
 
     Args:
-        model: path, bytes or ModelProto.
+        model: path, bytes or ModelProto. out: the folder of results: parts and _manifest.json.
         data: a file, folder or pattern, or several: .csv, .parquet, .jsonl, .npz, .npy, .txt (a
             text a line), pictures, .wav.
-        out: the folder of results; parts and _manifest.json.
-        mode: as in `Explainer.explain`.
         batch: rows that are read and explained at once.
         part_rows: rows of the data for each part, rounded down to whole batches.
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out rows that cannot be read, and count them.
-        workers: processes that explain.
-        progress: called with (rows done, about how many there are).
-        options: those of `ExplainBatches`: labels, ids, groups, sidecar, target, ...
+        workers: processes that explain. progress: called with (rows done, about how many of all).
+        mode, options: those of `ExplainBatches`: labels, ids, groups, sidecar, target, ...
 
     Raises:
         InputError: data cannot be read, or do not fit the model; names file and line.
         RequestError: the folder holds results of another run, another run writes there, it cannot
             be written, or an option does not fit.
     """
-    need_arrow()
-    for name, value in (("part_rows", part_rows), ("workers", workers)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise RequestError(f"{name} is a number, at least 1, not {value!r}")
+    _check(part_rows=part_rows, workers=workers)
     explain = ExplainBatches(model, mode=mode, batch=batch, **options)
     files = find_files(data)
     hashed = hash_data(files)
-    told = describe_options({"mode": mode, "batch": batch, "skip_bad": skip_bad, **options})
-    told["part_rows"] = part_rows
-    run = _run(model, hashed, told, options.get("sidecar"))
-    folder = _made(Path(out), data)
-    with locked(folder):
+    asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
+    run = _run(model, hashed, asked, part_rows)
+    with locked(_made(Path(out), data)) as folder:
         results = ResultsFolder(folder, run, resume=resume)
-        resumed = len(results.parts)
+        resumed, some = len(results.parts), max(part_rows // batch, 1)
         if not results.complete:
-            some = max(part_rows // batch, 1)
-            done = sum(part.read for part in results.parts)
             pieces = islice(_pieces(files, batch), resumed * some, None)
             made = explained(explain, pieces, skip_bad=skip_bad, workers=workers)
-            _write(results, made, some, done, hashed.rows, progress)
-            results.finish()
+            _write(results, made, some, hashed.rows, progress)
         return _results(results, resumed)
 
 
@@ -149,16 +138,27 @@ def explain_rows(
         yield rows, about
 
 
+def _check(**counts: Any) -> None:
+    """Raises RequestError for counts that are none, and where pyarrow is not installed."""
+    need_arrow()
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise RequestError(f"{name} is a number, at least 1, not {value!r}")
+
+
 def _write(
     results: ResultsFolder,
     made: Iterable[tuple[Piece, ExplainedRows]],
     some: int,
-    done: int,
     about: int,
     progress: Progress | None,
 ) -> None:
-    """Write results into parts of `some` pieces each."""
-    left = iter(made)
+    """Write results into parts of `some` pieces each, behind those that are there, and close.
+
+    Args:
+        about: how many rows the data have, as far as their files tell.
+    """
+    left, done = iter(made), sum(part.read for part in results.parts)
     first = next(left, None)
     while first is not None:
         with results.part() as part:
@@ -167,6 +167,7 @@ def _write(
                 if progress is not None:
                     progress(done, max(about, done))
         first = next(left, None)
+    results.finish()
 
 
 def _chained(
@@ -195,10 +196,11 @@ def _pieces(files: Iterable[DataFile], rows: int) -> Iterator[Piece]:
 
 
 def _run(
-    model: ModelLike, hashed: HashedData, told: dict[str, Any], sidecar: Any
+    model: ModelLike, hashed: HashedData, asked: dict[str, Any], part_rows: int
 ) -> dict[str, Any]:
     """What the manifest says that this is a run of."""
-    if sidecar is None and isinstance(model, str | os.PathLike):
+    told = describe_options(asked) | {"part_rows": part_rows}
+    if asked.get("sidecar") is None and isinstance(model, str | os.PathLike):
         beside = Sidecar.beside(model)
         told |= describe_options({"sidecar": None if beside is None else beside.path})
     return {

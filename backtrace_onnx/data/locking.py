@@ -15,10 +15,11 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock. Raises RequestError naming the process that holds it.
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold a folder's lock, and return the folder.
 
-    The file says whose it is; the system lets go of it when that process ends, however it ends.
+    Raises RequestError naming the process that holds it. The file says whose it is; the
+    system lets go of it when that process ends, however it ends.
     """
     try:
         file = (folder / LOCK).open("a+", encoding="ascii")
@@ -36,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         try:
-            yield
+            yield folder
         finally:
             file.seek(0)
             file.truncate()

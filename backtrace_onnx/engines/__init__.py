@@ -1,4 +1,4 @@
-"""The two ways to run an explanation: a `Question` and checked inputs enter.
+"""The two ways to run an explanation: the arguments of a call and checked inputs enter.
 
 An `Outcome` leaves, and an `Explanation` assembled from it.
 It never knows files or pictures.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
+from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
@@ -45,46 +46,43 @@ def run_eager(
         feeds: arrays by input name, as checked for the model.
         progress: called after every node with how many are done, and how many there are.
 
-    Raises:
-        RequestError, InputError: the question does not fit what the model answered.
+    Raises RequestError or InputError where the question does not fit what the model answered.
     """
-    graph, name = prepared.plan.graph, question.output
-    if question.method.carrier == "slope":
-        prepared.plan.check_slopes(name, question.method)
-    trace = prepared.trace_of(question.method, booked=question.booked)
+    graph, name, method = prepared.plan.graph, question.output, question.method
+    if method.carrier == "slope":
+        prepared.plan.check_slopes(name, method)
+    trace = prepared.trace_of(method, booked=question.booked)
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
     texts = {t: arrays[t] for t in prepared.tokens if t in arrays}
     explained = read_output(prepared, question, arrays, feeds)
-    policy, dtype, count = question.policy, explained.dtype, explained.count
-    samples = SampleAxes(graph, explained.axes.known(name))
-    opsets, booked = dict(graph.opsets), question.booked
-    ops = EagerOps(dtype, Samples(count), sessions, opsets, ledger=booked)
+    dtype, count = explained.dtype, explained.count
+    samples, opsets = SampleAxes(graph, explained.axes.known(name)), dict(graph.opsets)
+    ops = EagerOps(dtype, Samples(count), sessions, opsets, ledger=question.booked)
     values = _values(trace, arrays, question, dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
     begun = explained.site.begun(ops, values, samples, start.channels)
-    unbooked = explained.site.unbooked
     walked = propagate(
         start.plan,
         {name: start.channels},
         ops=ops,
-        method=question.method,
+        method=method,
         values=values,
         keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
-        enter=lambda step: None if step.node.name in unbooked else books.enter(step),
-        steps=steps_of(question.method, name, contrasted=question.task == CONTRAST),
+        enter=_entering(books, explained.site.unbooked),
+        steps=steps_of(method, name, contrasted=question.task == CONTRAST),
         through=question.through,
         enter_cut=books.enter_cut,
         advance=_counting(progress, len(graph.nodes)),
     )
-    walked.fill({n: np.zeros(x.shape, dtype) for n, x in feeds.items()}, policy.channels)
+    walked.fill({n: np.zeros(x.shape, dtype) for n, x in feeds.items()}, method.policy.channels)
     books.finish(name, begun, {n: walked.relevance[n] for n in feeds})
     ledger = books.ledger(count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
-    ends = (start.target, explained.axes, notes, start.binary, held, texts, walked.slopes)
-    return Outcome(walked.reported(question.method), ledger, outputs, *ends)
+    ends = (explained.axes, notes, start.binary, held, texts, walked.slopes)
+    return Outcome(walked.reported(method), ledger, outputs, start.target, *ends)
 
 
 def _values(
@@ -169,6 +167,16 @@ class _Starter:
         text, key = raising(task, options), f"raising/{task}/{options}"
         made: Array = self.ops.apply(key, text, rows, target, scores)
         return made
+
+
+def _entering(books: Books, unbooked: Collection[str]) -> Callable[[NodeStep], None]:
+    """What enters nodes into the books, but for those of these names."""
+
+    def enter(step: NodeStep) -> None:
+        if step.node.name not in unbooked:
+            books.enter(step)
+
+    return enter
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[], None]:

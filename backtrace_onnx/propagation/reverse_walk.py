@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
@@ -75,27 +76,13 @@ def propagate(
     """
     steps = steps or RelevanceSteps()
     carried: dict[str, Channels] = dict(start)
-    kept = Walked()
-    conditions = {condition.tensor: condition for condition in through}
-
-    def worth(name: str, r: Channels) -> Channels:
-        return steps.worth(name, r, plan, ops, values)
-
-    def arrived(name: str, r: Channels | None) -> Channels | None:
-        if r and name in conditions:
-            r, cut = conditions[name].parted(r, ops)
-            enter_cut(name, worth(name, cut))
-        if r and name in keep:
-            kept.carried[name] = r
-            kept.relevance[name] = worth(name, r)
-            if steps.slopes(name):
-                kept.slopes[name] = r
-        return r
-
+    worth = partial(steps.worth, plan=plan, ops=ops, values=values)
+    arrivals = _Arrivals(keep, {c.tensor: c for c in through}, steps.slopes, worth, ops, enter_cut)
     for node in reversed(plan.graph.nodes):
         advance()
         outgoing = [
-            arrived(name, carried.pop(name, None)) if name else None for name in node.outputs
+            arrivals.pass_on(name, carried.pop(name, None)) if name else None
+            for name in node.outputs
         ]
         if any(r is not None for r in outgoing):
             step = steps(node, plan, ops, method, values, outgoing, sample_axes)
@@ -103,8 +90,39 @@ def propagate(
             enter(step)
         values.release([*node.outputs, *_beneath(node, plan)])
     for name, r in carried.items():
-        arrived(name, r)
-    return kept
+        arrivals.pass_on(name, r)
+    return arrivals.kept
+
+
+@dataclass(frozen=True)
+class _Arrivals:
+    """What has arrived at a tensor from all of its readers: it is kept, and passed or cut.
+
+    Attributes:
+        conditions: by tensor which parts of it are passed.
+        slopes: whether what travels at a tensor is its slope.
+        worth: the relevance of a tensor where this is what travels.
+    """
+
+    keep: Collection[str]
+    conditions: Mapping[str, Condition]
+    slopes: Callable[[str], bool]
+    worth: Callable[[str, Channels], Channels]
+    ops: Ops
+    enter_cut: Callable[[str, Channels], None]
+    kept: Walked = field(default_factory=Walked)
+
+    def pass_on(self, name: str, r: Channels | None) -> Channels | None:
+        """What goes on from a tensor; None where nothing arrived."""
+        if r and name in self.conditions:
+            r, cut = self.conditions[name].parted(r, self.ops)
+            self.enter_cut(name, self.worth(name, cut))
+        if r and name in self.keep:
+            self.kept.carried[name] = r
+            self.kept.relevance[name] = self.worth(name, r)
+            if self.slopes(name):
+                self.kept.slopes[name] = r
+        return r
 
 
 def _leave(step: NodeStep, carried: dict[str, Channels], plan: Plan) -> None:
