@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from backtrace_onnx.rules import registry
-from tests.support import session
+from tests.cases import session
 
 NEWEST_OPSET, NEWEST_IR = 26, 10
 MODES = ("default", "contrastive")

@@ -10,9 +10,9 @@ import pytest
 from backtrace_onnx import Contrast, Explainer, explain_continuation
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.generation import entries_of
+from tests.checks import check_ledger, gap
 from tests.graphs import Array, mlp
 from tests.language_models import IDS, MODES, SIZE, channels, feeds
-from tests.support import check_ledger, gap
 from tests.text.made import language_model
 
 

@@ -17,12 +17,12 @@ import pytest
 from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.errors import CompileError, ModelError, RequestError, UnsupportedError
 from backtrace_onnx.rules import registry
+from tests.cases import Case as Single
+from tests.cases import fixed as constant
+from tests.cases import generator, one
 from tests.differences import Function
 from tests.graphs import normal
 from tests.onnx_cases import FLOATS, Case, cases, explainable, fixed, is_ordinary
-from tests.support import Case as Single
-from tests.support import fixed as constant
-from tests.support import generator, one
 from tests.versions import is_tested
 
 Array = npt.NDArray[Any]

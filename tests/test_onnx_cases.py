@@ -27,6 +27,7 @@ from backtrace_onnx.errors import (
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.policies import POLICIES
 from backtrace_onnx.rules import registry
+from tests.cases import channels, generator
 from tests.onnx_cases import (
     FLOATS,
     MODES,
@@ -38,7 +39,6 @@ from tests.onnx_cases import (
     is_ordinary,
     runs,
 )
-from tests.support import channels, generator
 
 Array = npt.NDArray[Any]
 

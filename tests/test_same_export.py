@@ -15,8 +15,8 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
+from tests.checks import MODES
 from tests.graphs import check_closed, normal
-from tests.support import MODES
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")

@@ -9,9 +9,9 @@ import pytest
 
 from backtrace_onnx import Explainer, Explanation
 from tests import functions, normalisations
+from tests.checks import MODES
 from tests.function_networks import Write, convolutional, dense
 from tests.graphs import check_closed, normal
-from tests.support import MODES
 
 LIMIT = 1e-4
 X, IMAGE = normal(2, 3, 6, seed=7), normal(2, 3, 4, 5, seed=7)

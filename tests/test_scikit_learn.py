@@ -13,7 +13,8 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer, UnsupportedError
-from tests.support import Array, check_ledger
+from tests.cases import Array
+from tests.checks import check_ledger
 
 pytest.importorskip("sklearn")
 skl2onnx = pytest.importorskip("skl2onnx")

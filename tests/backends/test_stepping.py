@@ -10,7 +10,7 @@ import pytest
 
 from backtrace_onnx.backends.texts import write_text
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from tests.support import normal, session
+from tests.cases import normal, session
 
 RNG = np.random.default_rng(0)
 STEPS, WIDTH = 5, 3

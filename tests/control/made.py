@@ -13,8 +13,9 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from backtrace_onnx import Explainer
+from tests.cases import channels
+from tests.checks import MODES, assert_close
 from tests.graphs import BOOL, FLOAT, INT64, Dims, check_closed, model, node, normal
-from tests.support import MODES, assert_close, channels
 
 Array = npt.NDArray[Any]
 WEIGHTS = {"w": normal(3, 5), "r": normal(5, 5, seed=1), "b": normal(5, seed=3)}

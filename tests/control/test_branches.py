@@ -12,9 +12,10 @@ import onnx
 import pytest
 
 from backtrace_onnx import CompileError, Explainer, UnsupportedError
+from tests.cases import channels
+from tests.checks import assert_close
 from tests.control.made import body, check_alike, ran
 from tests.graphs import BOOL, FLOAT, check_closed, model, node, normal
-from tests.support import assert_close, channels
 
 X = normal(3, 4, seed=3)
 OUT = (FLOAT, [None, 5])

@@ -13,8 +13,9 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.cases import channels
+from tests.checks import MODES, assert_close
 from tests.graphs import FLOAT, check_closed, model, node, normal
-from tests.support import MODES, assert_close, channels
 
 Array = npt.NDArray[Any]
 

@@ -12,6 +12,8 @@ import pytest
 
 from backtrace_onnx import CompileError, Explainer, ModelError
 from backtrace_onnx.model.sessions import free_memory
+from tests.cases import channels
+from tests.checks import assert_close
 from tests.control.made import (
     H0,
     HEAD,
@@ -39,7 +41,6 @@ from tests.graphs import (
     node,
     normal,
 )
-from tests.support import assert_close, channels
 
 FEEDS = {"x": X, "h0": H0}
 ITERATION: dict[str, tuple[int, Dims]] = {"i": (INT64, []), "go": (BOOL, [])}

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper
 
 from backtrace_onnx import CompileError, Explainer, Explanation, RequestError, UnsupportedError
 from backtrace_onnx.cli import commands
+from tests.cases import Array, generator
 from tests.rules.trees import ML, MODES, Tree, ensemble, grow, listed, nodes, rooted
-from tests.support import Array, generator
 
 FEATURES = 5
 ROWS = 12

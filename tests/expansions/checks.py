@@ -15,18 +15,9 @@ from onnx import ValueInfoProto, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from backtrace_onnx import Explainer, Explanation
+from tests.cases import Case, Fixed, Operand, one, session, starts
+from tests.checks import check_compiled, check_ledger, gap
 from tests.graphs import model, node
-from tests.support import (
-    Case,
-    Fixed,
-    Operand,
-    check_compiled,
-    check_ledger,
-    gap,
-    one,
-    session,
-    starts,
-)
 
 Array = npt.NDArray[Any]
 MICROSOFT = "com.microsoft"

@@ -10,9 +10,9 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import UnsupportedError
+from tests.cases import fixed, one
 from tests.expansions.checks import Array, check, explained, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed, one
 
 X, WEIGHTS, BIAS = numbers(2, 5, 8), numbers(8, 24), numbers(24)
 

@@ -12,9 +12,9 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import UnsupportedError
+from tests.cases import fixed
 from tests.expansions.checks import assert_alike, check_defined, explained, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed
 
 Array = npt.NDArray[Any]
 X, SKIP, BIAS = numbers(2, 5, 8), numbers(2, 5, 8, seed=1), numbers(8, seed=2)

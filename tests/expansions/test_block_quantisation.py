@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.cases import Fixed, fixed
 from tests.expansions.checks import check, check_defined, numbers
-from tests.support import Fixed, fixed
 
 
 def packed(*shape: int) -> Fixed:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.cases import session
+from tests.checks import check_ledger
 from tests.expansions.checks import MICROSOFT, numbers
 from tests.graphs import BOOL, FLOAT, INT64, model, node
-from tests.support import check_ledger, session
 
 X = numbers(2, 3)
 

@@ -11,10 +11,10 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import UnsupportedError
+from tests.cases import fixed, one, session
 from tests.expansions.checks import MICROSOFT, check_defined, numbers, whole
 from tests.expansions.test_biases import softmax
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed, one, session
 
 Array = npt.NDArray[Any]
 HEADS, SIZE = 2, 3

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, explain
+from tests.cases import session
 from tests.graphs import FLOAT, model, node, normal
-from tests.support import session
 
 W, B = normal(4, 2, 3, 2, seed=3), normal(4, seed=4)
 SHAPE = {"strides": [2, 1], "pads": [1, 0, 1, 1], "dilations": [1, 2], "group": 2}

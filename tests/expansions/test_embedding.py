@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.cases import fixed
 from tests.expansions.checks import check, check_defined, numbers
-from tests.support import fixed
 
 WORDS = np.array([[3, 1, 4, 0, 0], [2, 0, 0, 0, 0], [1, 2, 3, 4, 1]], np.int32)
 

@@ -11,9 +11,9 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import UnsupportedError
+from tests.cases import fixed
 from tests.expansions.checks import check_defined, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed
 
 Array = npt.NDArray[Any]
 

@@ -10,9 +10,9 @@ import pytest
 
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import UnsupportedError
+from tests.cases import fixed
 from tests.expansions.checks import check, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed
 
 X = numbers(2, 5, 8)
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.cases import fixed, one
 from tests.expansions.checks import check_defined, numbers
 from tests.expansions.test_biases import softmax
-from tests.support import fixed, one
 
 Array = npt.NDArray[Any]
 X, W, BIAS = numbers(2, 5, 8), numbers(8, 6), numbers(6)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.cases import fixed
 from tests.expansions.checks import check, check_defined, numbers
-from tests.support import fixed
 
 Array = npt.NDArray[Any]
 GATE, UP = 3 * numbers(2, 5, 6), 3 * numbers(2, 5, 6, seed=1)

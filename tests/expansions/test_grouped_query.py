@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from backtrace_onnx.graph.rotation_tables import is_rotation_table
+from tests.cases import fixed
 from tests.expansions.checks import Array, check, explained, numbers
 from tests.graphs import FLOAT, INT64, model, node
-from tests.support import fixed
 
 ANGLES = np.outer(np.arange(16), 1 / 10000 ** (np.arange(8) / 8)).astype(np.float32)
 COS, SIN = np.cos(ANGLES), np.sin(ANGLES)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases import fixed
 from tests.expansions.checks import check, numbers
-from tests.support import fixed
 
 STREAMS, FLAT = numbers(2, 5, 3, 4), numbers(2, 5, 12)
 

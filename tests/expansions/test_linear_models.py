@@ -12,8 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from backtrace_onnx import Explainer, UnsupportedError
+from tests.cases import Array, session
+from tests.checks import check_ledger, run_compiled
 from tests.graphs import FLOAT, INT64, STRING, model, node, normal
-from tests.support import Array, check_ledger, run_compiled, session
 
 ML = "ai.onnx.ml"
 DOUBLE, INT32 = TensorProto.DOUBLE, TensorProto.INT32

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, UnsupportedError
+from tests.cases import fixed
 from tests.expansions.checks import assert_alike, check, explained, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed
 
 X, SKIP = numbers(2, 5, 8), numbers(2, 5, 8, seed=1)
 GAMMA, BETA, BIAS = (fixed(numbers(8, seed=k)) for k in (2, 3, 4))

@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
+from tests.checks import check_ledger
 from tests.expansions.checks import MODES, assert_alike
-from tests.support import check_ledger
 
 torch = pytest.importorskip("torch", reason="exports need torch")
 transformers = pytest.importorskip("transformers", reason="the models are from transformers")

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.cases import fixed
 from tests.expansions.checks import assert_alike, check_defined, explained, numbers
 from tests.expansions.test_biases import softmax
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed
 
 Array = npt.NDArray[Any]
 LENGTHS = (3, 1, 4)

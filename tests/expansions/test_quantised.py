@@ -14,9 +14,9 @@ import pytest
 from onnx import NodeProto
 
 from backtrace_onnx import Explainer, Explanation
+from tests.cases import session
 from tests.expansions.checks import MODES, Array, assert_alike, explained, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import session
 
 MODELS = Path(__file__).parents[2] / "models"
 STEP = 0.04

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto
 
 from backtrace_onnx import Explainer
+from tests.checks import MODES
 from tests.graphs import FLOAT, Dims, check_closed, model, node, normal
-from tests.support import MODES
 
 STEPS, BATCH, INPUT, HIDDEN = 3, 2, 4, 5
 GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.cases import fixed
 from tests.expansions.checks import check_defined, numbers
-from tests.support import fixed
 
 Array = npt.NDArray[Any]
 

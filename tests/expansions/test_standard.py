@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cases import Fixed, fixed
 from tests.expansions.checks import check, numbers
-from tests.support import Fixed, fixed
 
 X, IMAGE, GRID = numbers(2, 5, 8), numbers(2, 3, 6, 6), fixed(0.5 * numbers(2, 4, 4, 2))
 

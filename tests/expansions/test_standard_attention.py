@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cases import fixed, one
 from tests.expansions.checks import check, explained, numbers
 from tests.graphs import FLOAT, model, node
-from tests.support import fixed, one
 
 Q, K, V = numbers(2, 2, 4, 8), numbers(2, 2, 6, 8), numbers(2, 2, 6, 8, seed=1)
 KEEP = np.random.default_rng(0).random((4, 6)) > 0.4

@@ -14,7 +14,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx import ExportError
 from backtrace_onnx.exporters import from_sklearn
-from tests.support import check_ledger
+from tests.checks import check_ledger
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skl2onnx")

@@ -14,7 +14,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx import ExportError
 from backtrace_onnx.exporters import from_tflite
-from tests.support import check_ledger
+from tests.checks import check_ledger
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

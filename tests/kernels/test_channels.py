@@ -14,8 +14,8 @@ from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions, write_text
 from backtrace_onnx.ops.policy import Policy, divide, where
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Term, Value
+from tests.cases import normal, session
 from tests.graphs import FLOAT, model, node
-from tests.support import normal, session
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ import backtrace_onnx as bt
 from backtrace_onnx.backends.layout import Units
 from backtrace_onnx.kernels import threads
 from backtrace_onnx.kernels.threads import GRAIN, MOST, cut, run_all
+from tests.checks import MODES
 from tests.graphs import FLOAT, check_closed, model, node, normal
-from tests.support import MODES
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 1000, 4096])

@@ -12,9 +12,9 @@ from onnx import TensorProto
 from backtrace_onnx import Explainer
 from tests import function_networks as written
 from tests import functions, normalisations, softmaxes
+from tests.cases import session
 from tests.differences import retyped
 from tests.graphs import check_closed, normal
-from tests.support import session
 
 MODES = ("lrp", "lrp(0)", "attnlrp", "cp-lrp", "cnn", "vit")
 TYPES = {

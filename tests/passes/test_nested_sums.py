@@ -11,10 +11,11 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
+from tests.cases import channels
+from tests.checks import MODES, assert_close
 from tests.function_networks import Writer
 from tests.graphs import FLOAT, check_closed, check_samples, model, node, normal
 from tests.growth import check_linear
-from tests.support import MODES, assert_close, channels
 
 Way = Callable[[Writer], str]
 X = normal(3, 4, 6, seed=9)

@@ -10,9 +10,10 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.cases import session
+from tests.checks import check_ledger
 from tests.expansions.checks import explained
 from tests.graphs import FLOAT, model, node, normal
-from tests.support import check_ledger, session
 
 INT32 = onnx.TensorProto.INT32
 MODES = ("default", "contrastive", "epsilon")

@@ -11,8 +11,8 @@ import pytest
 
 from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger
+from tests.cases import channels
 from tests.graphs import FLOAT, Array, check_closed, mlp, model, node, normal
-from tests.support import channels
 
 X = normal(3, 4, seed=5)
 MODES = ("default", "contrastive", "epsilon")

@@ -13,8 +13,8 @@ import pytest
 from onnx import NodeProto
 
 from backtrace_onnx import Explainer, Explanation
+from tests.checks import check_ledger
 from tests.graphs import BOOL, FLOAT, INT64, model, node
-from tests.support import check_ledger
 
 Array = npt.NDArray[Any]
 LOW = float(np.finfo(np.float32).min)

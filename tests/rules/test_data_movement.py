@@ -16,24 +16,10 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
+from tests.cases import Case, chain, channels, fixed, generator, link, normal, one, starts
+from tests.checks import assert_close, check_batch, check_compiled, check_ledger, check_passes
+from tests.dense_oracle import dense
 from tests.graphs import FLOAT, INT64, model, node
-from tests.support import (
-    Case,
-    assert_close,
-    chain,
-    channels,
-    check_batch,
-    check_compiled,
-    check_ledger,
-    check_passes,
-    dense,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
-    starts,
-)
 
 Array = npt.NDArray[Any]
 MODES = ("default", "contrastive")

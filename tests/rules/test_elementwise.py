@@ -10,24 +10,15 @@ import numpy as np
 import pytest
 
 import backtrace_onnx
-from tests.support import (
+from tests.cases import Array, Case, chain, channels, fixed, generator, link, normal, one, starts
+from tests.checks import (
     MODES,
-    Array,
-    Case,
     assert_close,
-    chain,
-    channels,
     check_batch,
     check_compiled,
     check_ledger,
     check_linear,
     check_passes,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
-    starts,
 )
 
 PASS = """

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support import Array, Case, Link, assert_close, chain, channels, fixed, link, one
+from tests.cases import Array, Case, Link, chain, channels, fixed, link, one
+from tests.checks import assert_close
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 FILES = sorted(GOLDEN.glob("*.npz"))

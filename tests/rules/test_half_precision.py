@@ -10,16 +10,12 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer
-from tests.graphs import HALF, model, node
-from tests.support import (
+from tests.cases import (
     Array,
     Case,
     Fixed,
-    assert_close,
     chain,
     channels,
-    check_compiled,
-    check_ledger,
     fixed,
     generator,
     link,
@@ -27,6 +23,8 @@ from tests.support import (
     one,
     starts,
 )
+from tests.checks import assert_close, check_compiled, check_ledger
+from tests.graphs import HALF, model, node
 
 
 def _cases(dtype: npt.DTypeLike) -> dict[str, Case]:

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
+from tests.checks import check_ledger
 from tests.graphs import BOOL, FLOAT, INT64, model, node, normal
-from tests.support import check_ledger
 
 INT32, UINT64 = onnx.TensorProto.INT32, onnx.TensorProto.UINT64
 ROWS, WIDTH = 12, 4

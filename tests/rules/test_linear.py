@@ -10,16 +10,12 @@ import onnx
 import pytest
 
 import backtrace_onnx
-from tests.support import (
-    GATES,
+from tests.cases import (
     Array,
     Case,
     Fixed,
-    assert_close,
     chain,
     channels,
-    check_batch,
-    check_linear,
     fixed,
     generator,
     link,
@@ -27,6 +23,8 @@ from tests.support import (
     one,
     starts,
 )
+from tests.checks import assert_close, check_batch, check_linear
+from tests.dense_oracle import GATES
 
 FLOATS = (np.float32, np.float64)
 

@@ -13,20 +13,9 @@ from onnx import numpy_helper
 
 import backtrace_onnx
 from backtrace_onnx.policies import POLICIES, divide, where
-from tests.support import (
-    Case,
-    check_batch,
-    check_compiled,
-    check_ledger,
-    check_linear,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
-    starts,
-)
-from tests.support import chain as chained
+from tests.cases import Case, fixed, generator, link, normal, one, starts
+from tests.cases import chain as chained
+from tests.checks import check_batch, check_compiled, check_ledger, check_linear
 
 
 def alpha_beta(p: Any, n: Any, b: Any, r: Any) -> Any:

@@ -11,23 +11,14 @@ import onnx
 import pytest
 
 import backtrace_onnx
-from tests.support import (
-    Array,
-    Case,
+from tests.cases import Array, Case, chain, channels, fixed, generator, link, normal, one, starts
+from tests.checks import (
     assert_close,
-    chain,
-    channels,
     check_batch,
     check_compiled,
     check_ledger,
     check_linear,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
     run_compiled,
-    starts,
 )
 
 Geometry = tuple[tuple[int, ...], dict[str, Any]]

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from backtrace_onnx import Explainer, Explanation, policy
 from backtrace_onnx.errors import UnsupportedError
 from backtrace_onnx.policies import POLICIES, divide, where
+from tests.cases import Case, channels, generator
+from tests.checks import MODES, assert_close, gap
 from tests.rules.unrolled import Net, native, random_net, unrolled
-from tests.support import MODES, Case, assert_close, channels, gap, generator
 
 Array = npt.NDArray[Any]
 

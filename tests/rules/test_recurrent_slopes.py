@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
+from tests.cases import Case, generator
+from tests.checks import assert_close
 from tests.rules.test_recurrent import AFTER, CONSTANT, DATA, FUNCTIONS, NETS
 from tests.rules.unrolled import Net, native, random_net, unrolled
-from tests.support import Case, assert_close, generator
 
 Array = npt.NDArray[Any]
 Engine = Literal["numba", "onnxruntime"]

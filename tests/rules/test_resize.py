@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 
 import backtrace_onnx
-from tests.support import (
-    Case,
-    assert_close,
-    chain,
-    channels,
-    check_batch,
-    check_linear,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
-    starts,
-)
+from tests.cases import Case, chain, channels, fixed, generator, link, normal, one, starts
+from tests.checks import assert_close, check_batch, check_linear
 
 COORDINATES = (
     "half_pixel",

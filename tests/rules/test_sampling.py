@@ -10,24 +10,9 @@ import numpy as np
 import pytest
 
 import backtrace_onnx
-from tests.support import (
-    Array,
-    Case,
-    assert_close,
-    chain,
-    channels,
-    check_batch,
-    check_compiled,
-    check_ledger,
-    check_linear,
-    expected,
-    fixed,
-    generator,
-    link,
-    normal,
-    one,
-    starts,
-)
+from tests.cases import Array, Case, chain, channels, fixed, generator, link, normal, one, starts
+from tests.checks import assert_close, check_batch, check_compiled, check_ledger, check_linear
+from tests.dense_oracle import expected
 
 PADDINGS = ("zeros", "border", "reflection")
 SHARED = ("default", "contrastive")

@@ -12,6 +12,10 @@ import pytest
 from onnx import TensorProto
 
 from backtrace_onnx import Explainer, InputError, ModelError, UnsupportedError
+from tests.cases import Array, Case, channels, generator, starts
+from tests.checks import CANCELS, assert_close, check_batch, check_compiled, check_ledger
+from tests.checks import MODES as POLICIES
+from tests.dense_oracle import share
 from tests.rules.trees import (
     MODES,
     Tree,
@@ -22,20 +26,6 @@ from tests.rules.trees import (
     nodes,
     rooted,
 )
-from tests.support import (
-    CANCELS,
-    Array,
-    Case,
-    assert_close,
-    channels,
-    check_batch,
-    check_compiled,
-    check_ledger,
-    generator,
-    share,
-    starts,
-)
-from tests.support import MODES as POLICIES
 
 FEATURES = 5
 SPLITS = MODES[:6]

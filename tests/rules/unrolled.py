@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from tests.support import OPSET, Case, generator, normal
+from tests.cases import OPSET, Case, generator, normal
 
 Array = npt.NDArray[Any]
 

@@ -12,8 +12,8 @@ import pytest
 from backtrace_onnx import Explainer, Tokenizer
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.text.inputs import Companions, TextInput
+from tests.checks import check_ledger, gap
 from tests.graphs import FLOAT, INT64, model, node
-from tests.support import check_ledger, gap
 from tests.text.made import SIZE, classifier, weights, word_pieces
 
 INT32 = onnx.TensorProto.INT32

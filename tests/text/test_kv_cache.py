@@ -12,9 +12,9 @@ import pytest
 from backtrace_onnx import Explainer
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.text.kv_cache import empty_caches
+from tests.checks import check_ledger, gap
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 from tests.language_models import IDS, MODES, SIZE, channels, feeds
-from tests.support import check_ledger, gap
 from tests.text.made import byte_pairs, language_model
 
 

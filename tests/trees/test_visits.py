@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, RequestError, count_visits
+from tests.cases import Array, generator
 from tests.graphs import mlp
 from tests.rules.trees import Tree, ensemble, grow, listed, nodes
-from tests.support import Array, generator
 
 
 def walked(tree: Tree, x: Array) -> list[float]:
