@@ -22,7 +22,7 @@ from backtrace_onnx.engines.asked_question import (
 )
 from backtrace_onnx.engines.explanation_maker import make_explanation
 from backtrace_onnx.engines.outcome import Outcome, Progress
-from backtrace_onnx.engines.running import run, run_targets
+from backtrace_onnx.engines.running import Runner
 from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.inputs.given_inputs import GivenInputs, read_inputs
 from backtrace_onnx.opened_model import OpenedModel
@@ -110,11 +110,11 @@ class Explainer(OpenedModel):
         model, feeds = self._model.read(given.filled.feeds)
         how = (parameters, given.sidecar, start)
         asked = read_question(model, told, *how, probability=probability)
-        running = (feeds, self._sessions, progress, asked.compared)
+        runner = Runner(self.engine, self._sessions, progress, asked.compared)
         if targets is None:
-            outcome = run(self.engine, model, asked.walked, *running)
+            outcome = runner.run(model, asked.walked, feeds)
             return self._explanation(asked, given, feeds, told["target"], outcome)
-        answers = run_targets(self.engine, model, asked.walked, targets, *running)
+        answers = runner.run_targets(model, asked.walked, targets, feeds)
         return Explanations(self._explanation(asked, given, feeds, *found) for found in answers)
 
     def _explanation(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.kernels.games import add_games
 from backtrace_onnx.kernels.pairs import add_pairs
 from backtrace_onnx.kernels.threads import MOST, run_all
+from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.trees.games import Games
 from backtrace_onnx.trees.paths import Paths
 from backtrace_onnx.trees.reaching import columns_of
@@ -22,20 +23,21 @@ _ROWS = 4096  # in a part, at least: rows that share what was computed of a patt
 _MOST_ROWS = 8192
 
 
-def play(
-    games: Games, paths: Paths, x: Array, m: Array, before: Array | None, paired: bool
-) -> npt.NDArray[np.float64]:
-    """Shapley values [rows, used features], as `Ops.leaf_games` says."""
+def play(asked: LeafGames) -> npt.NDArray[np.float64]:
+    """Shapley values [rows, used features], as `Ops.leaf_games` says, asked in arrays."""
+    games: Games = asked.games
+    paths: Paths = asked.paths
+    x, before, paired = asked.x, asked.before, asked.paired
     splits, rule = games.splits, find_summation(games.most_players)
-    asked = (splits.starts, splits.column, splits.mode, splits.threshold, splits.missing)
+    compared = (splits.starts, splits.column, splits.mode, splits.threshold, splits.missing)
     played = (games.of_tree, games.players, games.feature, games.conditions)
     tables = (
-        (*asked, splits.of_tree),
+        (*compared, splits.of_tree),
         (*played, games.split, games.player, games.side),
         paths.values[games.leaves],
         paths.targets,
     )
-    m = np.ascontiguousarray(m, np.float64)
+    m = np.ascontiguousarray(asked.m, np.float64)
     kept = np.zeros(len(games.feature)) if games.kept is None else games.kept
     out = np.zeros((len(games.features), len(x)))
     behind = np.zeros((len(games.features), 1))

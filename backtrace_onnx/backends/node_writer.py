@@ -12,6 +12,7 @@ from onnx import NodeProto, helper
 
 from backtrace_onnx.backends.symbols import Sign, Symbol, SymbolicOps, is_zero
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.model.fresh_names import fresh_name
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.policy_scalars import Scalar, number
@@ -131,13 +132,7 @@ class NodeWriter(SymbolicOps):
 
     def fresh(self, last: str) -> str:
         """A name nobody has: scopes joined by `/`, `last`, and a number where needed."""
-        base = "/".join([*self.scopes, last])
-        name, count = base, 1
-        while name in self._names:
-            count += 1
-            name = f"{base}_{count}"
-        self._names.add(name)
-        return name
+        return fresh_name("/".join([*self.scopes, last]), self._names)
 
     def symbol(self, x: Value) -> Symbol:
         """The tensor for a value: symbols as they are; arrays and numbers become constants."""

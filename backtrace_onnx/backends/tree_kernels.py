@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.backends.leaf_games import play
 from backtrace_onnx.kernels import paths
+from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
 
@@ -36,19 +38,11 @@ class TreeKernels(Ops):
             paths.add_shares(rows, *tables, shares, out)
         return out
 
-    def leaf_games(
-        self,
-        text: Callable[..., Value],
-        games: Any,
-        paths: Any,
-        x: Value,
-        m: Value,
-        before: Value | None,
-        paired: bool,
-    ) -> Value:
+    def leaf_games(self, text: Callable[[Any, LeafGames], Value], asked: LeafGames) -> Value:
+        x, before = asked.x, asked.before
         rows = self.array(x).reshape(-1, np.shape(x)[-1])
         behind = None if before is None else self.array(before).reshape(-1, rows.shape[1])
-        made = play(games, paths, rows, self.array(m), behind, paired)
+        made = play(replace(asked, x=rows, m=self.array(asked.m), before=behind))
         return made.astype(self.dtype)
 
 

@@ -11,6 +11,7 @@ import onnx
 from onnx import helper
 
 from backtrace_onnx.errors import ModelError
+from backtrace_onnx.model.fresh_names import fresh_name
 from backtrace_onnx.model.loading import Model
 
 Array = npt.NDArray[Any]
@@ -43,12 +44,7 @@ class StraightNodes:
 
     def fresh(self, name: str) -> str:
         """The name, or one like it, that no node and no tensor has; it is taken from now on."""
-        found, count = name, 1
-        while found in self._taken:
-            count += 1
-            found = f"{name}_{count}"
-        self._taken.add(found)
-        return found
+        return fresh_name(name, self._taken)
 
     def inner(self, prefix: str, name: str) -> str:
         """A fresh name for what is called `name` in a body."""

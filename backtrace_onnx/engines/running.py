@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -37,74 +37,68 @@ def check_choices(engine: object, on_unsupported: object) -> None:
         raise RequestError(f"on_unsupported is error, pass or stop, not {on_unsupported!r}")
 
 
-def run(
-    engine: Engine,
-    model: PreparedModel,
-    question: Question,
-    feeds: Mapping[str, Array],
-    sessions: Sessions,
-    progress: Progress | None,
-    compared: Compared = NOTHING,
-) -> Outcome:
-    """The question's outcome for these inputs; both engines return the same.
+@dataclass(frozen=True)
+class Runner:
+    """The engine that was chosen, and what one call of it is run with.
 
-    Relevance that overflows makes no NumPy warnings: it is said by one error that names the node.
-
-    Args:
-        model: the model as it is prepared for each tensor that is explained.
+    Attributes:
         sessions: small models that the eager engine runs in onnxruntime.
         progress: called by the eager engine after every node; of several walks, as they go on.
         compared: what the method compares the inputs with.
     """
-    with np.errstate(all="ignore"):
-        if question.method.walks is None and not question.method.compares:
-            return _one_walk(engine, model, question, feeds, sessions, progress)
 
-        def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
-            return _one_walk(engine, model, asked, at, sessions, None)
+    engine: Engine
+    sessions: Sessions
+    progress: Progress | None = None
+    compared: Compared = NOTHING
 
+    def run(self, model: PreparedModel, question: Question, feeds: Mapping[str, Array]) -> Outcome:
+        """The question's outcome for these inputs; both engines return the same.
+
+        Relevance that overflows makes no NumPy warnings: one error says it and names the node.
+
+        Args:
+            model: the model as it is prepared for each tensor that is explained.
+        """
+        with np.errstate(all="ignore"):
+            if question.method.walks is None and not question.method.compares:
+                return self._one_walk(model, question, feeds, self.progress)
+
+            def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
+                return self._one_walk(model, asked, at, None)
+
+            prepared = model.output(question.output, question.apart)
+            found = walk_several(ask, question, feeds, prepared, self.compared, self.progress)
+            return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
+
+    def run_targets(
+        self, model: PreparedModel, question: Question, targets: Any, feeds: Mapping[str, Array]
+    ) -> list[tuple[Any, Outcome]]:
+        """Several targets of a question, and the outcome for each; the model runs once for all.
+
+        Args:
+            targets: each as `Question.target`, or "all".
+        """
+        remembering = RememberingModel(model)
+
+        def ask(asked: Question, at: Mapping[str, Array], told: Progress | None) -> Outcome:
+            return replace(self, progress=told).run(remembering, asked, at)
+
+        single = question.method.walks is None and not question.method.compares
+        together = single and self.engine == "numba" and not question.through
+        how = (remembering.output(question.output, question.apart), question, targets, feeds)
+        return explain_targets(ask, *how, together=together, progress=self.progress)
+
+    def _one_walk(
+        self,
+        model: PreparedModel,
+        question: Question,
+        feeds: Mapping[str, Array],
+        progress: Progress | None,
+    ) -> Outcome:
         prepared = model.output(question.output, question.apart)
-        found = walk_several(ask, question, feeds, prepared, compared, progress)
-        return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
+        if self.engine == "onnxruntime" and question.background is None:  # a file holds one always
+            return model.compiled.run(prepared, question, feeds)
+        from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time
 
-
-def run_targets(
-    engine: Engine,
-    model: PreparedModel,
-    question: Question,
-    targets: Any,
-    feeds: Mapping[str, Array],
-    sessions: Sessions,
-    progress: Progress | None,
-    compared: Compared = NOTHING,
-) -> list[tuple[Any, Outcome]]:
-    """Several targets of a question, and the outcome for each; the model runs once for all.
-
-    Args:
-        targets: each as `Question.target`, or "all".
-    """
-    remembering = RememberingModel(model)
-
-    def ask(asked: Question, at: Mapping[str, Array], told: Progress | None) -> Outcome:
-        return run(engine, remembering, asked, at, sessions, told, compared)
-
-    single = question.method.walks is None and not question.method.compares
-    together = single and engine == "numba" and not question.through
-    how = (remembering.output(question.output, question.apart), question, targets, feeds)
-    return explain_targets(ask, *how, together=together, progress=progress)
-
-
-def _one_walk(
-    engine: Engine,
-    model: PreparedModel,
-    question: Question,
-    feeds: Mapping[str, Array],
-    sessions: Sessions,
-    progress: Progress | None,
-) -> Outcome:
-    prepared = model.output(question.output, question.apart)
-    if engine == "onnxruntime" and question.background is None:  # a file holds one for always
-        return model.compiled.run(prepared, question, feeds)
-    from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time
-
-    return run_eager(prepared, question, feeds, sessions, progress)
+        return run_eager(prepared, question, feeds, self.sessions, progress)

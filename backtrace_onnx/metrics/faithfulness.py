@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.scores import Predict, TargetScores, correlation, replaced
-from backtrace_onnx.metrics.units import relevance_of_units, units_of
+from backtrace_onnx.metrics.scores import Predict, Trial, correlation
 
 Array = npt.NDArray[Any]
 
@@ -48,22 +46,25 @@ def faithfulness_correlation(
 
     Raises RequestError for arguments that do not fit.
     """
-    x = np.asarray(x)
-    flat, count = units_of(x, None if units is None else np.asarray(units))
-    r = relevance_of_units(relevance, x, flat, count)
-    size = max(1, count // 5) if size is None else size
-    if not 1 <= size <= count or runs < 2:
-        raise RequestError(f"sets hold 1 to {count} units, and there are 2 runs or more")
-    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
+    trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
+    size = max(1, trial.count // 5) if size is None else size
+    if not 1 <= size <= trial.count or runs < 2:
+        raise RequestError(f"sets hold 1 to {trial.count} units, and there are 2 runs or more")
     made = []
-    for sample in range(len(x)):
-        rng = np.random.default_rng(seed)
-        masks = np.zeros((runs, count), bool)
-        for mask in masks:
-            mask[rng.choice(count, size, replace=False)] = True
-        lost = scores.whole[sample] - scores.of(sample, replaced(x, sample, masks, flat, fill, 0))
-        made.append(correlation(masks @ r[sample], lost))
+    for sample, relevant in enumerate(trial.relevance):
+        masks = _drawn(np.random.default_rng(seed), trial.count, size, (runs, trial.count))
+        made.append(correlation(masks @ relevant, trial.lost(sample, masks, 0)))
     return np.array(made)
+
+
+def _drawn(
+    rng: np.random.Generator, members: Any, size: int, shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Masks bool[runs, units], each of `size` random ones of the members."""
+    masks = np.zeros(shape, bool)
+    for mask in masks:
+        mask[rng.choice(members, size, replace=False)] = True
+    return masks
 
 
 def faithfulness_estimate(
@@ -83,18 +84,14 @@ def faithfulness_estimate(
 
     Arguments are those of `faithfulness_correlation`.
     """
-    x = np.asarray(x)
-    flat, count = units_of(x, None if units is None else np.asarray(units))
-    r = relevance_of_units(relevance, x, flat, count)
-    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
+    trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
     made = []
-    for sample in range(len(x)):
-        lost = np.empty(count)
-        for at in range(0, count, _AT_ONCE):
-            masks = np.eye(count, dtype=bool)[at : at + _AT_ONCE]
-            found = scores.of(sample, replaced(x, sample, masks, flat, fill, at))
-            lost[at : at + _AT_ONCE] = scores.whole[sample] - found
-        made.append(correlation(r[sample], lost))
+    for sample, relevant in enumerate(trial.relevance):
+        lost = np.empty(trial.count)
+        for at in range(0, trial.count, _AT_ONCE):
+            masks = np.eye(trial.count, dtype=bool)[at : at + _AT_ONCE]
+            lost[at : at + _AT_ONCE] = trial.lost(sample, masks, at)
+        made.append(correlation(relevant, lost))
     return np.array(made)
 
 
@@ -135,23 +132,17 @@ def fidelity(
     fewer. F-Fidelity also trains the model on such inputs; hand a model so trained as `predict`.
     Other arguments are those of `faithfulness_correlation`.
     """
-    x = np.asarray(x)
-    flat, count = units_of(x, None if units is None else np.asarray(units))
-    r = relevance_of_units(relevance, x, flat, count)
-    first = round(top * count)
+    trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
+    count, first = trial.count, round(top * trial.count)
     size = min(max(1, round(removed * count)), first, count - first)
     if not 0 < first < count:
         raise RequestError(f"the top {top:g} of {count} units are none, or all of them")
-    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
-    made = np.empty((2, len(x)))
-    for sample in range(len(x)):
-        order, rng = np.argsort(-r[sample], kind="stable"), np.random.default_rng(seed)
+    made = np.empty((2, len(trial.x)))
+    for sample, relevant in enumerate(trial.relevance):
+        order, rng = np.argsort(-relevant, kind="stable"), np.random.default_rng(seed)
         for side, members in enumerate((order[:first], order[first:])):
-            masks = np.zeros((runs, count), bool)
-            for mask in masks:
-                mask[rng.choice(members, size, replace=False)] = True
-            found = scores.of(sample, replaced(x, sample, masks, flat, fill, side))
-            made[side, sample] = scores.whole[sample] - found.mean()
+            found = trial.scores_without(sample, _drawn(rng, members, size, (runs, count)), side)
+            made[side, sample] = trial.scores.whole[sample] - found.mean()
     return Fidelity(made[0], made[1])
 
 

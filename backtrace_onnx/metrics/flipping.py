@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.scores import Predict, TargetScores, replaced
-from backtrace_onnx.metrics.units import relevance_of_units, units_of
+from backtrace_onnx.metrics.scores import Predict, Trial
 
 Array = npt.NDArray[Any]
 Order = Literal["morf", "lerf", "random"]
@@ -25,7 +23,7 @@ Order = Literal["morf", "lerf", "random"]
 
 @dataclass(frozen=True)
 class Flipping:
-    """TargetScores while units are replaced.
+    """Scores of the targets while units are replaced.
 
     Attributes:
         scores: float64[samples, steps + 1]; the first is that of the sample as it is.
@@ -69,17 +67,14 @@ def flip(
     """
     if order not in get_args(Order) or steps < 1:
         raise RequestError(f"order is {', '.join(get_args(Order))}, steps are 1 or more")
-    x = np.asarray(x)
-    flat, count = units_of(x, None if units is None else np.asarray(units))
-    r = relevance_of_units(relevance, x, flat, count)
-    scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background, seed)
+    trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
+    count = trial.count
     ends = np.unique(np.round(np.linspace(0, count, min(steps, count) + 1)).astype(np.int64))
     made = []
-    for sample in range(len(x)):
+    for sample, relevant in enumerate(trial.relevance):
         rank = np.empty(count, np.int64)
-        rank[_ordered(r[sample], order, seed)] = np.arange(count)
-        masks = (rank < ends[:, None]) ^ insertion
-        made.append(scores.of(sample, replaced(x, sample, masks, flat, fill, 0)))
+        rank[_ordered(relevant, order, seed)] = np.arange(count)
+        made.append(trial.scores_without(sample, (rank < ends[:, None]) ^ insertion, 0))
     return Flipping(np.stack(made), ends / count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
+from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
 Array = npt.NDArray[Any]
 Predict: TypeAlias = Callable[[Array], Any]
@@ -47,6 +49,53 @@ class TargetScores:
         return y.reshape(len(x), -1)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """An explanation that is tried: units of the inputs are replaced, and the score is watched.
+
+    Attributes:
+        x: inputs [samples, ...].
+        flat: int64[entries], the unit of every entry of a sample. count: how many units there are.
+        relevance: [samples, units], that of every unit.
+        scores: of the target of every sample.
+        fill: what takes the place of entries.
+    """
+
+    x: Array
+    flat: Array
+    count: int
+    relevance: Array
+    scores: TargetScores
+    fill: Replacement
+
+    @classmethod
+    def of(
+        cls, predict: Predict, x: Any, relevance: Any, target: Any, units: Any, *filled: Any
+    ) -> Trial:
+        """As metrics take their arguments; `filled` is replace, background and seed.
+
+        Raises RequestError for arguments that do not fit.
+        """
+        x = np.asarray(x)
+        flat, count = units_of(x, None if units is None else np.asarray(units))
+        r = relevance_of_units(relevance, x, flat, count)
+        return cls(x, flat, count, r, TargetScores(predict, x, target), Replacement(x, *filled))
+
+    def scores_without(self, sample: int, masks: Array, draw: int) -> Array:
+        """float64[masks]: the score of a sample without the units of each mask bool[masks, units].
+
+        Args:
+            draw: a number for each draw of what takes their place, where that is random.
+        """
+        copies = replaced(self.x, sample, masks, self.flat, self.fill, draw)
+        return self.scores.of(sample, copies)
+
+    def lost(self, sample: int, masks: Array, draw: int) -> Array:
+        """float64[masks]: how much of the score each of these takes away."""
+        made: Array = self.scores.whole[sample] - self.scores_without(sample, masks, draw)
+        return made
+
+
 def replaced(
     x: Array, sample: int, masks: Array, flat: Array, fill: Replacement, draw: int
 ) -> Array:
@@ -63,4 +112,4 @@ def correlation(a: Array, b: Array) -> float:
     return float(a @ b / size) if size > 0 else 0.0
 
 
-__all__ = ["Predict", "TargetScores", "correlation", "replaced"]
+__all__ = ["Predict", "TargetScores", "Trial", "correlation", "replaced"]

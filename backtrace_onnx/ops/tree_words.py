@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.ops.words import Value, Words, ints
+
+
+@dataclass(frozen=True)
+class LeafGames:
+    """What is asked of the games that leaves of trees are.
+
+    Attributes:
+        games: `trees.games.Games`.
+        paths: `trees.paths.Paths`, which say what leaves answer.
+        x: rows [samples, features] as they are compared.
+        m: slopes [samples, units] of what trees answer.
+        before: rows of a background, as which absent features are in the mean; None: they are as
+            visits say.
+        paired: whether each sample has a row of its own there, and is compared with that one only.
+    """
+
+    games: Any
+    paths: Any
+    x: Value
+    m: Value
+    before: Value | None = None
+    paired: bool = False
 
 
 class TreeWords(Words):
@@ -42,24 +65,13 @@ class TreeWords(Words):
         made = self.ScatterElements(zeros, at, flat, axis=1, reduction="add")
         return self.Reshape(made, ints(0, *units))
 
-    def leaf_games(
-        self,
-        text: Callable[..., Value],
-        games: Any,
-        paths: Any,
-        x: Value,
-        m: Value,
-        before: Value | None,
-        paired: bool,
-    ) -> Value:
+    def leaf_games(self, text: Callable[[Any, LeafGames], Value], asked: LeafGames) -> Value:
         """Shapley values [samples, used features] of what trees answer, times m[samples, units].
 
-        `text` says it in ONNX's words. x[samples, features] are rows as they are compared; `games`
-        are `trees.games.Games`, `paths` says what leaves answer. Absent features are as visits say,
-        or as in the rows `before` of a background in the mean; `paired`: as in the row of its own
-        that each sample has there.
+        Args:
+            text: says it in ONNX's words.
         """
-        return text(self, games, paths, x, m, before, paired)
+        return text(self, asked)
 
     def _slice_sums(self, slots: Value, parts: Value, units: tuple[int, int]) -> Value:
         """out[n, slots[n, ...]] += parts[n, ...]: whole rows of units at once."""
@@ -71,4 +83,4 @@ class TreeWords(Words):
         return self.ScatterND(zeros, at, parts, reduction="add")
 
 
-__all__ = ["TreeWords"]
+__all__ = ["LeafGames", "TreeWords"]

@@ -67,11 +67,16 @@ class _SlopeSteps:
         number = _real(name, plan, ops, values)
         if self._method.compares:
             number = ops.Sub(number, _real(name, plan, ops, before(values)))
-        return [ops.Mul(number, m) for m in carried]
+        return _times(number, carried, ops)
 
     def slopes(self, name: str) -> bool:
         """Whether what travels at a tensor is its slope."""
         return name not in self.related
+
+
+def _times(number: Value, slopes: Channels, ops: Ops) -> Channels:
+    """What slopes are worth where a tensor contributes by these numbers."""
+    return [ops.Mul(number, m) for m in slopes]
 
 
 def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
@@ -100,19 +105,19 @@ class SlopeStep(NodeStep):
         if structure is not None and structure.bare and (r := self.outgoing[structure.scores]):
             scores = structure.compared_scores(self)
             worth: list[Channels | None] = [None] * len(self.outgoing)
-            worth[structure.scores] = [self.ops.Mul(scores, m) for m in r]
+            worth[structure.scores] = _times(scores, r, self.ops)
             return worth
         outputs = zip(self.node.outputs, self.outgoing, strict=True)
         return [r and self.worth(name, r) for name, r in outputs]
 
     def worth(self, name: str, carried: Channels) -> Channels:
-        """The relevance of a tensor where this is what travels."""
+        """The same as the walk's, weighed once for a tensor that this node alone reads."""
         if name in self._related:
             return carried
         (m,), other = carried, self.counterpart(name)
         known = self._known.get(name)
         if known is None or known[0] != other or known[1] is not m:
-            known = (other, m, self.ops.Mul(self._weighed(other), m))
+            known = (other, m, self._worth_of_slopes(name, carried)[0])
             self._known[name] = known
         return [known[2]]
 
@@ -155,8 +160,7 @@ class SlopeStep(NodeStep):
         self._related |= names
 
     def _worth_of_slopes(self, name: str, slopes: Channels) -> Channels:
-        number = self._weighed(self.counterpart(name))
-        return [self.ops.Mul(number, m) for m in slopes]
+        return _times(self._weighed(self.counterpart(name)), slopes, self.ops)
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""

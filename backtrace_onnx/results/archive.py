@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.module_scopes import NodeScopes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.propagation.ledger import KINDS, Balance, Entry, Ledger
 from backtrace_onnx.results.text_tokens import TextTokens
+from backtrace_onnx.results.whole_files import written_whole
 from backtrace_onnx.targets.attention_tensors import AttentionTensor
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.two_classes import TwoClasses
@@ -154,15 +154,5 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
 
 
 def _write_whole(path: Path, arrays: Mapping[str, Array]) -> None:
-    if path.is_dir():
-        raise RequestError(f"{path}: is a folder; name a file in it")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        part.replace(path)
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -13,6 +13,7 @@ from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.structures.equations import WEIGHTS, Equation, Equations
+from backtrace_onnx.structures.inner_step import InnerStep
 
 REFERENCE, KEPT = "@reference", "@kept"
 """Marks a tensor's value in the run of a reference; what a stabiliser leaves of its slope."""
@@ -50,7 +51,7 @@ def rule_within(method: Method, sharing: Sharing, member: Equation) -> Sharing:
     return Sharing(epsilon=method.epsilon)
 
 
-class MemberStep:
+class MemberStep(InnerStep):
     """A node of a cell's step, as its structure sees it."""
 
     def __init__(
@@ -60,26 +61,11 @@ class MemberStep:
         outgoing: Sequence[Channels | None],
         gate: Gate | None = None,
     ) -> None:
-        self._view, self.outgoing, self.gate = view, outgoing, gate
-        self.ops, self.method, self.policy = view.ops, view.method, view.method.policy
-        self.sharing = rule_within(view.method, view.sharing, member)
-        self.node: Node = replace(member.node, name=f"{view.name}{member.node.name}")
+        node: Node = replace(member.node, name=f"{view.name}{member.node.name}")
+        super().__init__(node, view.ops, view.method, outgoing, gate)
+        self._view, self.sharing = view, rule_within(view.method, view.sharing, member)
         self._between = False
         self._between = self.method.compares and member.structure.bends(cast(Step, self)) > 0
-
-    @property
-    def r(self) -> Channels:
-        found = self.outgoing[0]
-        assert found is not None
-        return found
-
-    @property
-    def holds(self) -> bool:
-        return self.method.statistics == "held"
-
-    @property
-    def bounded(self) -> bool:
-        return False
 
     def weighed(self, i: int) -> Value:
         x = self.tensor(self.node.inputs[i])
@@ -96,9 +82,6 @@ class MemberStep:
         number = self._view.equations.numbers.get(name)
         return self._view.values[name] if number is None else self.ops.scalar(number)
 
-    def result(self, i: int = 0) -> Value:
-        return self.tensor(self.node.outputs[i])
-
     def before(self, i: int) -> Value:
         name = self.node.inputs[i]
         return self._view.values.get(name + REFERENCE, self._view.values.get(name))
@@ -111,15 +94,6 @@ class MemberStep:
 
     def carries(self, i: int) -> bool:
         return self.node.inputs[i] in self._view.carriers
-
-    def is_gate(self, i: int) -> bool:
-        return False
-
-    def nonnegative(self, i: int) -> bool:
-        return False
-
-    def infinite(self, i: int) -> bool:
-        return False
 
     def sample_axis(self, tensor: str | None = None) -> int | None:
         return None if tensor in WEIGHTS else self._view.axis

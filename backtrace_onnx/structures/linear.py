@@ -95,13 +95,13 @@ class Linear(Structure):
             for _ in readings:  # each has its own part of r, and loses as much of it
                 step.book("constants", channel, shared.to_bias[channel])
                 step.book("unassigned", channel, shared.unassigned[channel])
-        return {
-            self.factors[k]: [
-                self._pull(step, k, pair, factors, known, reading, key)
-                for pair in shared.coefficients
-            ]
-            for k in readings
-        }
+        sent: Pieces = {self.factors[k]: [] for k in readings}
+        for k in readings:
+            for pair in shared.coefficients:
+                pulled = self._pulled(step, k, pair, factors, known, reading, key)
+                weighed = ops.weigh(factors[k], pulled, reading, known[k])
+                sent[self.factors[k]].append(weighed)
+        return sent
 
     def slopes(self, step: Step) -> Pieces:
         if step.sharing.weighed != "contributions":
@@ -246,20 +246,6 @@ class Linear(Structure):
     ) -> Value:
         return step.ops.apply(f"{step.node.name}/inner", inner, x, *steering)
 
-    def _pull(
-        self,
-        step: Step,
-        k: int,
-        coefficients: tuple[Value, Value | None],
-        factors: Sequence[Value],
-        known: Sequence[bool],
-        reading: Reading,
-        key: str,
-    ) -> Value:
-        """What factor k is sent: its parts times the adjoint of the coefficients, as above."""
-        pulled = self._pulled(step, k, coefficients, factors, known, reading, key)
-        return step.ops.weigh(factors[k], pulled, reading, known[k])
-
     def _pulled(
         self,
         step: Step,
@@ -270,7 +256,7 @@ class Linear(Structure):
         reading: Reading,
         key: str,
     ) -> dict[int, Value]:
-        """By sign of factor k's parts: the adjoint of the coefficients."""
+        """By sign of factor k's parts: the adjoint of the coefficients that weigh them."""
         a_p, a_n = coefficients
         signs = (1,) if reading != "split" or known[k] else (1, -1)
         shape = step.shape(self.factors[k])

@@ -27,6 +27,7 @@ from backtrace_onnx.structures.base import (
     Structure,
 )
 from backtrace_onnx.structures.functions import secant, secant_between
+from backtrace_onnx.structures.inner_step import InnerStep
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.sums import Terms
 
@@ -218,10 +219,8 @@ def _constant(e: Ops, name: str, array: npt.NDArray[Any]) -> Value:
     return Constant(f"region/{name}", wide)
 
 
-class _RegionNode:
+class _RegionNode(InnerStep):
     """A node inside of a region, as its structure sees it."""
-
-    gate = None
 
     def __init__(
         self,
@@ -232,22 +231,8 @@ class _RegionNode:
         outgoing: Sequence[Channels | None],
         region: Region,
     ) -> None:
-        self.node, self.ops, self.method, self.policy = node, ops, method, method.policy
-        self.outgoing, self._values, self._region = outgoing, values, region
-
-    @property
-    def r(self) -> Channels:
-        found = self.outgoing[0]
-        assert found is not None
-        return found
-
-    @property
-    def holds(self) -> bool:
-        return self.method.statistics == "held"
-
-    @property
-    def bounded(self) -> bool:
-        return False
+        super().__init__(node, ops, method, outgoing)
+        self._values, self._region = values, region
 
     @property
     def sharing(self) -> Sharing:
@@ -266,9 +251,6 @@ class _RegionNode:
     def tensor(self, name: str) -> Value:
         return self._values[name]
 
-    def result(self, i: int = 0) -> Value:
-        return self._values[self.node.outputs[i]]
-
     def shape(self, i: int) -> Value:
         return self.ops.Shape(self.condition(i))
 
@@ -284,9 +266,6 @@ class _RegionNode:
         return (
             self.holds and self._region.kind == "normalisation" and name in self._region.statistics
         )
-
-    def nonnegative(self, i: int) -> bool:
-        return False
 
     def infinite(self, i: int) -> bool:
         array = self._region.constants.get(self.node.inputs[i])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.structures.base import Step
 from backtrace_onnx.trees.forest import Forest
@@ -53,7 +54,7 @@ class TreeGames:
         if how == "background":
             before = _rows(before)
         paired = how == "pairs"
-        made = step.ops.leaf_games(write, games, paths, x, m, before, paired)
+        made = step.ops.leaf_games(write, LeafGames(games, paths, x, m, before, paired))
         return made, np.zeros(units) if paired else _expected(games, paths, before, units)
 
 

@@ -19,6 +19,7 @@ from backtrace_onnx.trees.forest import Forest, Ints
 from backtrace_onnx.trees.paths import (
     Paths,
     chain_ends,
+    climb,
     find_levels,
     find_parents,
     find_visits,
@@ -167,19 +168,11 @@ def _conditions(
 
     A split whose two ways are one asks nothing; of a chain of splits the last one stands for all.
     """
-    rows, here = np.arange(len(leaves)), leaves
     found: list[tuple[Array, Array, Array]] = [(np.zeros(0, np.int64),) * 2 + (np.zeros(0, bool),)]
-    count = 0
-    while len(here):
-        above = parent[here]
-        rows, here, above = rows[above >= 0], here[above >= 0], above[above >= 0]
-        count += len(here)
-        if count > _MOST_CONDITIONS:
-            raise RuleError(f"{who}: the paths to its leaves are too long to be followed")
+    for rows, here, above in climb(leaves, parent, _MOST_CONDITIONS, who):
         yes, no = forest.yes[above] == here, forest.no[above] == here
         asks = (last[here] != last[above]) & (yes != no)
         found.append((rows[asks], last[above[asks]], yes[asks]))
-        here = above
     return tuple(np.concatenate(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 

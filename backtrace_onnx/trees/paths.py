@@ -7,6 +7,7 @@ random forests", 2014).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,21 +224,29 @@ def _changes(
     return features, slots, changes
 
 
-def _steps(
-    forest: Forest, leaves: Ints, parent: Ints, expected: Floats, who: str
-) -> tuple[Ints, Ints, Floats]:
-    """Row of the leaf, feature and change of every step up to a root that changes anything."""
-    rows, here = np.arange(len(leaves)), leaves
-    found: list[tuple[Ints, Ints, Floats]] = []
-    count = 0
+def climb(leaves: Ints, parent: Ints, most: int, who: str) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """One level after another from leaves to roots: (row of the leaf, node, node above).
+
+    Raises RuleError where there are more than `most` of these steps.
+    """
+    rows, here, count = np.arange(len(leaves)), leaves, 0
     while len(here):
         above = parent[here]
         rows, here, above = rows[above >= 0], here[above >= 0], above[above >= 0]
         count += len(here)
-        if count > _MOST_STEPS:
+        if count > most:
             raise RuleError(f"{who}: the paths to its leaves are too long to be followed")
+        yield rows, here, above
+        here = above
+
+
+def _steps(
+    forest: Forest, leaves: Ints, parent: Ints, expected: Floats, who: str
+) -> tuple[Ints, Ints, Floats]:
+    """Row of the leaf, feature and change of every step up to a root that changes anything."""
+    found: list[tuple[Ints, Ints, Floats]] = []
+    for rows, here, above in climb(leaves, parent, _MOST_STEPS, who):
         change = expected[here] - expected[above]
         moves = change.any(axis=1)
         found.append((rows[moves], forest.feature[above[moves]], change[moves]))
-        here = above
     return tuple(np.concatenate(part) for part in zip(*found, strict=True))  # type: ignore[return-value]

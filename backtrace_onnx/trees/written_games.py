@@ -13,6 +13,7 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from backtrace_onnx.errors import CompileError
+from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.trees.forest import Ints
 from backtrace_onnx.trees.games import Games
@@ -27,12 +28,13 @@ _COMPARED = ("LessOrEqual", "Less", "GreaterOrEqual", "Greater", "Equal", "Equal
 _NEQ = 5
 
 
-def write(
-    e: Ops, games: Games, paths: Paths, x: Value, m: Value, before: Value | None, paired: bool
-) -> Value:
+def write(e: Ops, asked: LeafGames) -> Value:
     """What `Ops.leaf_games` says. Raises CompileError where the table is too large for a file."""
-    missed = _by_game(e, games, _missed(e, games, x))
-    if paired:
+    games: Games = asked.games
+    paths: Paths = asked.paths
+    before, m = asked.before, asked.m
+    missed = _by_game(e, games, _missed(e, games, asked.x))
+    if asked.paired:
         assert before is not None
         values = _against(e, games, missed, _by_game(e, games, _missed(e, games, before)))
     else:
