@@ -118,6 +118,11 @@ class NumericalError(BacktraceError):
         node: the first node, in the order of the walk, that handed such values on; or an input
             that received them, where the books of no node hold any.
         sample: the first sample with such values.
+
+    Args:
+        mode: that of the explanation.
+        where: the node or input in words.
+        remedy: what to do about it; "" where there is nothing to be done.
     """
 
     exit_code = 3

@@ -50,14 +50,18 @@ class Explanation:
     """Why a model answered as it did.
 
     Attributes:
-        relevance: array shaped like the tensor, by tensor name; contrastive: positive - negative.
-        positive, negative: the two channels; `negative` is empty in modes with one channel.
-        inputs: the input arrays. outputs: the model's outputs. Both by name.
-        output: tensor that is explained. mode, task: as asked.
-        target: int64[samples], entry of the output that is explained, or None.
-        ledger: where relevance went.
+        relevance: by tensor name, an array shaped like the tensor: how much of the answer is
+            credited to each of its entries. float32, or float64 where the model computes in that.
+            In contrastive mode it is positive - negative.
+        positive, negative: the two channels, alike; `negative` is empty in modes with one channel.
+        inputs: the input arrays, by name. outputs: the model's outputs, by name.
+        output: name of the tensor that is explained. mode, task: as asked.
+        target: int64[samples], the explained entry of each sample's flattened output (for
+            generation, detection and ctc int64[samples, 2]); None where relevance started at all
+            entries or was given.
+        ledger: where relevance went, node by node.
         names: feature names by input, where known.
-        axes: sample axis of the inputs; None where an input is one for all samples.
+        axes: by input the axis along which samples lie; None where it is one for all samples.
         tokens: what inputs of texts are cut into by the model itself, by input.
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
@@ -113,6 +117,10 @@ class Explanation:
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.
 
+        Args:
+            sample: its number in the batch.
+            input: name of the one input whose entries are ranked; default: all inputs together.
+
         Raises RequestError for an unknown input or sample.
         """
         if not isinstance(n, int) or n < 0:
@@ -166,10 +174,15 @@ class Explanation:
         return group(self, wanted, meaning)
 
     def modules(self, *, by: By = "path") -> dict[str, Module]:
-        """Relevance by the model's own modules, by path or class: in, on, absorbed, unassigned.
+        """What each of the modules that the model was written in received and did with it.
 
-        In the order in which the model runs, parents before children; "" is the model. Raises
-        RequestError if the model's file does not tell of modules, or the mode keeps no books of it.
+        In the order in which the model runs, parents before children; "" is the model itself.
+
+        Args:
+            by: "path" for each module by its path, "class" for all of a class together.
+
+        Raises RequestError if the model's file does not tell of modules, or the mode keeps no books
+        of nodes.
         """
         if by not in ("path", "class"):
             raise RequestError(f"modules are grouped by path or class, not {by!r}")
@@ -188,7 +201,10 @@ class Explanation:
         return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one .npz file, replaced whole or not at all."""
+        """Write everything to one .npz file, which is replaced whole or not at all.
+
+        Raises RequestError where it cannot be written.
+        """
         from backtrace_onnx.results import archive
 
         archive.write(path, {f.name: getattr(self, f.name) for f in fields(self)})
@@ -212,9 +228,16 @@ class Explanation:
     ) -> None:
         """Write a picture of one sample's inputs: heatmap for images, bars for features.
 
-        With the model's sidecar file, pictures show what was read and one-hots their column; with
-        the `picture` that was padded or cropped, relevance is drawn on it. `groups`, or the
-        sidecar's, are drawn as bars.
+        Args:
+            path: the file, whose ending says of which kind it is (.png, .svg, .pdf).
+            sample: its number in the batch.
+            sidecar: the model's sidecar file: pictures then show what was read, and one-hot entries
+                are one column.
+            picture: the file that was padded or cropped to the input: relevance is drawn on it.
+            groups: entries by the group's name, as in `groups`; default: the sidecar's. They are
+                drawn as bars.
+
+        Raises RequestError for a sample or group that is none, or where it cannot be written.
         """
         from backtrace_onnx.inputs.sidecar import Sidecar
         from backtrace_onnx.report.pictures import plot
@@ -272,7 +295,7 @@ class Explanations(Sequence[Explanation]):
         save_page(self, path, **options)
 
     def stacked(self, tensor: str) -> Array:
-        """The relevance of one tensor, [targets, *its shape]."""
+        """The relevance of one tensor, [targets, *its shape]. Raises KeyError if it is not kept."""
         return np.stack([part.relevance[tensor] for part in self._parts])
 
 

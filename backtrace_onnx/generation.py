@@ -41,7 +41,8 @@ class Contrast:
     Attributes:
         target, other: as `target` of `explain`: a class, or for an output [batch, position, token]
             a token or (position, token), the last position if none is given.
-        ends: the place after the last token of each text; default: the output's end.
+        ends: int64[samples], the place after the last token of each text; default: the output's
+            end.
     """
 
     target: Any
@@ -83,11 +84,11 @@ class Continuation:
     Attributes:
         ids: int64[tokens], the whole sequence, context and continuation.
         first: place of the first token that is explained.
-        relevance: [explained, tokens], what each explained token owes to each token of the
+        relevance: float[explained, tokens], what each explained token owes to each token of the
             sequence; in contrastive mode for minus against. Exactly 0 from the token itself on.
-        positive, negative: the channels; `negative` is None in modes with one.
-        logits: the model's value of each explained token.
-        probabilities: softmax of the values at the token's position.
+        positive, negative: the channels, shaped alike; `negative` is None in modes with one.
+        logits: float64[explained], the model's value of each explained token.
+        probabilities: float64[explained], the softmax of all tokens' values at its position.
         parts: the explanations themselves, of up to ROWS tokens each.
     """
 
@@ -117,10 +118,15 @@ def explain_continuation(
     takes one. What follows a token cannot carry relevance for it in a model that reads forwards.
 
     Args:
+        explainer: that of a language model whose output is [batch, position, token].
         feeds: inputs of one sequence, context and continuation together, unpadded.
+        count: how many tokens the continuation has.
+        mode, output: as in `Explainer.explain`.
         ids: input that takes the token ids; default: input_ids, or the only integer matrix.
+        rows: how many tokens are explained in one batch.
 
     Raises:
+        InputError: the feeds do not fit the model.
         RequestError: `count` leaves no context, or the feeds hold several sequences.
     """
     name = find_ids(explainer.graph, ids)

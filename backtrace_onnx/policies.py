@@ -37,11 +37,25 @@ def policy(
     signed: bool | None = None,
     sided: bool = False,
 ) -> Callable[[Coefficients], Coefficients]:
-    """Register the decorated scalar function as `mode=name`; the other arguments are `Policy`'s.
+    """Register the decorated function as a mode: how every unit shares its relevance.
 
-    `signed` is True where nothing else is said of a reading "signed". Raises RuleError if the name
-    is taken, or if an argument, or what the function takes and returns, is not what a policy's must
-    be.
+    The function is scalar. It takes a unit's positive mass `p` and negative mass `n`, both from 0
+    on, its bias `b`, and its relevance `r`, one number for each channel. It returns a tuple
+    `(aP, aN, to_bias)` for each channel: a positive contribution c is sent aP * c, a negative one
+    aN * |c|, and the bias absorbs `to_bias`. CONTRIBUTING.md has an example.
+
+    Args:
+        name: what users give as `mode`.
+        channels: 1, or 2, of which the second speaks against the target.
+        reading: what the function needs to know of p and n: "split", both; "absolute", p + n only;
+            "signed", p - n only. It gets the known number as p and 0 as n; both halve the work.
+        gated: whether a saturating activation that follows silences the saturated side.
+        signed: whether relevance may be negative; default: whether the reading is "signed".
+        sided: whether biases only decide, by the sign of the unit's value, which side carries what.
+
+    Raises:
+        RuleError: the name is taken, an argument is none of these, or the function takes, returns
+            or uses something else.
     """
 
     def register(coefficients: Coefficients) -> Coefficients:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.audit.check import Finding
 from backtrace_onnx.audit.record import record
 from backtrace_onnx.audit.running import Report
-from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.terminal_text import visible, visible_json
 from backtrace_onnx.report.console import show, table
+from backtrace_onnx.results.whole_files import written_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,15 +96,8 @@ def as_markdown(report: Report) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises RequestError where it cannot be written."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _result(finding: Finding) -> str:

@@ -36,6 +36,7 @@ class DatasetResults:
     """The results of a data set, in a folder.
 
     Attributes:
+        folder: where they lie.
         rows: how many results there are.
         skipped: how many rows could not be read. bad: the first of them.
         parts: the files, in the order of the data.

@@ -51,9 +51,14 @@ Entry = ImageInput | TableInput | TextInput | ColumnInput | SeriesInput | Spectr
 
 @dataclass(frozen=True)
 class Sidecar:
-    """How raw data become inputs, and what outputs mean, by tensor name; groups of entries.
+    """How raw data become a model's inputs, and what its outputs mean (docs/sidecars.md).
 
-    `columns` are those of a data set that are no inputs.
+    Attributes:
+        path: the file.
+        inputs: by name of the input how a picture, table, text or series becomes it.
+        outputs: by name of the output its task, labels, axes and threshold.
+        groups: by name entries of inputs that reports show as one.
+        columns: those of a data set that are no inputs: labels, ids, groups of people.
     """
 
     path: Path

@@ -22,10 +22,10 @@ def completeness(
     replace: Any = "zeros",
     background: Any = None,
 ) -> Array:
-    """float64[samples]: the sum of relevance, less the score's difference to a baseline's.
+    """float64[samples]: the sum of relevance, less the score's difference to that of a baseline.
 
-    The baseline is the input, all of it replaced; 0 is complete. Arguments are those of
-    `faithfulness_correlation`.
+    The baseline is the input, all of it replaced. 0 says that relevance adds up to what is
+    explained. Arguments, and what is raised, are those of `faithfulness_correlation`.
     """
     x = np.asarray(x)
     scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background)

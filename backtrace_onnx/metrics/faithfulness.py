@@ -31,16 +31,18 @@ def faithfulness_correlation(
     units: Any = None,
     seed: int = 0,
 ) -> Array:
-    """float64[samples]: how relevance of random sets of units goes with what they give the score.
+    """float64[samples]: whether random sets of units matter to the score as relevance says.
 
-    It is Pearson's correlation of the two, from -1 to 1.
+    It is Pearson's correlation, over the sets, of a set's summed relevance with what the score
+    loses where the set is replaced: from -1 to 1, larger is better.
 
     Args:
         predict: x[samples, ...] -> y[samples, classes].
         x: inputs [samples, ...]. relevance: shaped like x.
         target: class of each sample; default: the predicted one.
         size: units in a set; default a fifth of them. runs: how many sets.
-        replace, background: what takes their place (`Replacement`).
+        replace: what takes the place of a set: "zeros", "mean", "blur", "background" (a row of it,
+            drawn anew), a number or an array. background: samples [rows, ...].
         units: int[...] shaped like a sample: entries of one number are one unit; default: each.
         seed: of the draws; a sample's do not depend on its batch.
 
@@ -78,9 +80,10 @@ def faithfulness_estimate(
     units: Any = None,
     seed: int = 0,
 ) -> Array:
-    """float64[samples]: how the relevance of every unit goes with what the score loses without it.
+    """float64[samples]: whether every unit matters to the score as relevance says.
 
-    It is Pearson's correlation of the two, from -1 to 1; one unit at a time is replaced.
+    It is Pearson's correlation, over the units, of relevance with what the score loses where that
+    one unit is replaced: from -1 to 1, larger is better.
 
     Arguments are those of `faithfulness_correlation`.
     """

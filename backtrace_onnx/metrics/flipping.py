@@ -85,9 +85,11 @@ def _ordered(r: Array, order: Order, seed: int) -> Array:
 
 
 def abpc(predict: Predict, x: Any, relevance: Any, target: Any = None, **how: Any) -> Array:
-    """float64[samples]: the area between the LeRF and the MoRF curve.
+    """float64[samples]: the area between two perturbation curves (ABPC).
 
-    Larger is better, 0 is chance. Arguments are those of `flip`.
+    One curve replaces the least relevant units first (LeRF), the other the most relevant ones
+    (MoRF), which should lower the score sooner: larger is better, 0 is chance. Arguments, and what
+    is raised, are those of `flip`, but for `order`.
     """
     least = flip(predict, x, relevance, target, order="lerf", **how)
     most = flip(predict, x, relevance, target, order="morf", **how)

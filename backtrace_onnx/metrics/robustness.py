@@ -17,7 +17,11 @@ Array = npt.NDArray[Any]
 
 
 class Sensitivity(NamedTuple):
-    """How far relevance moved, by its norm, at most and in the mean: float64[samples] each."""
+    """How far relevance moved, in parts of its own norm.
+
+    Attributes:
+        most, mean: float64[samples], over the draws.
+    """
 
     most: Array
     mean: Array

@@ -17,9 +17,15 @@ KINDS = ("incoming", "data", "constants", "unassigned")
 class Entry:
     """One node's books, each float64[channel, sample].
 
-    incoming = data + constants + unassigned, up to rounding. What `data` says was handed on to
-    inputs that carry relevance, `constants` went to biases and constants, `unassigned` to nobody.
-    `sent` tells which tensor got how much of `data`.
+    incoming = data + constants + unassigned, up to rounding.
+
+    Attributes:
+        node, operator: the node's name, and its operator.
+        incoming: the relevance that it received.
+        data: what it handed on to inputs that carry relevance.
+        constants: what biases and constants absorbed.
+        unassigned: what nobody was given.
+        sent: by tensor how much of `data` it got.
     """
 
     node: str
@@ -52,7 +58,13 @@ class Entry:
 class Balance:
     """The whole model's books, each float64[channel, sample].
 
+    start = inputs + constants + unassigned + cut, up to rounding.
+
     Attributes:
+        start: the relevance that the walk began with.
+        inputs: what reached the model's inputs.
+        constants: what biases and constants absorbed on the way.
+        unassigned: what nobody was given.
         cut: what did not pass the conditions of an explanation (`through`).
     """
 
@@ -100,7 +112,9 @@ class Sizes:
 
 
 class Ledger(Mapping[str, Entry]):
-    """Entries by node name, last node first. `total()` is the balance of the whole model.
+    """Where relevance went: a mapping of node names to entries, the last node first.
+
+    `total()` is the balance of the whole model.
 
     Attributes:
         cut: what did not pass a condition of the explanation, by the tensor that is its name.

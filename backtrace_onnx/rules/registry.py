@@ -49,10 +49,15 @@ def rule(
     where it cannot say what the node is.
 
     Args:
+        op_types: the operators' names, such as "Relu".
+        domain: theirs; "" or "ai.onnx" are ONNX's own.
+        since: the first version of that domain's operator set which the rule is for; up to that of
+            another rule for the same operator.
         summary: a sentence for `backtrace-onnx ops`; default: the first line of the docstring.
         coverage: "exact", or "nothing" for operators whose outputs never carry relevance.
 
-    Raises RuleError if there is such a rule.
+    Raises:
+        RuleError: there is a rule for one of these operators from the same version on.
     """
 
     def register(build: Build) -> Build:

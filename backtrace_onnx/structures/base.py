@@ -48,17 +48,19 @@ class Structure:
         raises: whether there is a way to give its units another bias, `raised`.
         squashes: "softmax" or "sigmoid" where the operator makes probabilities of them itself.
         has_slopes: whether `slopes` is there.
-        held: indices of inputs that the result depends on, and that are taken as constants in
-            every method: places that are read, mostly.
+        held: indices of inputs that the result depends on, and that every method takes as
+            constants, such as the places that a sampling reads.
         converts: whether inputs are ids, words or other things that have no slope: they are sent
             relevance, that of the output's slope times its value.
-        bounded: whether finite slopes of the outputs make finite ones of the inputs, at any values.
-        relates: whether `slopes` sends relevance, not slopes: there are none.
-        bare: whether the softmax or sigmoid of its own has been taken off: its units are explained.
+        bounded: whether finite slopes of the outputs make finite slopes of the inputs whatever the
+            values are. A logarithm's are not.
+        relates: whether `slopes` sends relevance, because the operator has no slopes (trees).
+        bare: whether the operator's own softmax or sigmoid has been taken off (`bared`), so that
+            relevance starts at its units.
         affine: whether the output is a linear map of the inputs that are data, plus a constant,
             where nothing bends and nothing is left (`bends`, `leaves`).
-        fills: whether what does not reach the inputs lay on what the operator itself put there, and
-            is a constant's.
+        fills: whether relevance that does not reach the inputs lay on entries that the operator
+            itself put there, such as padding. It is then booked as a constant's.
     """
 
     values: tuple[int, ...] = ()
@@ -81,7 +83,7 @@ class Structure:
     affine: bool = False
 
     def refuses(self, method: Method) -> str | None:
-        """Why a method that carries slopes cannot be told any; None where it can."""
+        """Why a method that carries slopes cannot pass here, in words; None where it can."""
         return (
             None
             if self.has_slopes
@@ -98,8 +100,10 @@ class Structure:
         return Reads(inputs, outputs, inputs, inputs, outputs)
 
     def bends(self, step: PlannedNode) -> int:
-        """On how many points between a reference and the sample the slope is to be averaged; 0
-        where it is the same on the whole line, or where `slopes` takes the secant itself."""
+        """On how many points between a reference and the sample the slope is to be averaged.
+
+        0 where it is the same on the whole line, or where `slopes` takes the secant itself.
+        """
         return 0
 
     def masses(self, step: Step) -> tuple[Value, Value | None] | None:
@@ -135,8 +139,11 @@ class Structure:
         raise NotImplementedError
 
     def leaves(self, step: PlannedNode) -> bool:
-        """Whether inputs times slopes need not add up to outputs times slopes, but for what is
-        booked: the rest is unassigned."""
+        """Whether a rest may be left where slopes travel.
+
+        Relevance is then values times slopes. That of the inputs, and what is booked, need not add
+        up to that of the outputs here, and what is missing is booked as unassigned.
+        """
         return False
 
 
