@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ def explain(
                members (of a group, else null)
                box: first row, first column, row and column after the last
                span: of a series: first position and the one after the last
-        ledger: by channel (positive; contrastive also negative):
-               start, inputs, constants, unassigned, cut (by --through), residual
+        ledger: by channel (positive, negative): start, inputs, constants, unassigned, cut, residual
     """
     from backtrace_onnx.commands.output_folder import check_folder
     from backtrace_onnx.report.console import Waiting
@@ -68,9 +67,7 @@ def explain(
     if out:
         check_folder(out)
     page = Page(html, opened)
-    mode = click.get_current_context().get_parameter_source("mode")
-    if asked["rather_than"] is not None and mode is ParameterSource.DEFAULT:
-        asked["mode"] = "contrastive"
+    asked["mode"] = _mode(asked)
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.commands.explain import explained
         from backtrace_onnx.commands.explain_options import ExplainOptions
@@ -81,6 +78,13 @@ def explain(
         files += page.write(options.model, subjects, waiting)
     page.open()
     print_report(options.model, subjects, files, as_json, top)
+
+
+def _mode(asked: Mapping[str, Any]) -> str:
+    """The mode of the options; for --rather-than another one where nobody named it."""
+    source = click.get_current_context().get_parameter_source("mode")
+    unasked = asked["rather_than"] is not None and source is ParameterSource.DEFAULT
+    return "contrastive" if unasked else str(asked["mode"])
 
 
 @commands.command()

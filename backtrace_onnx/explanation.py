@@ -107,19 +107,17 @@ class Explanation:
         if not self.attended:
             raise RequestError("no attention was kept; explain with keep='attention'")
         count = self.ledger.total().start.shape[1]
-        return AttentionMaps(
-            [
-                AttentionMap(one.name, one.by_heads(self.relevance[one.name], count))
-                for one in self.attended
-            ]
-        )
+        maps = [
+            AttentionMap(one.name, one.by_heads(self.relevance[one.name], count))
+            for one in self.attended
+        ]
+        return AttentionMaps(maps)
 
     def top(self, n: int = 10, *, sample: int = 0, input: str | None = None) -> list[Contribution]:
         """The n entries of one sample's inputs with the largest |relevance|, largest first.
 
         Args:
-            sample: its number in the batch.
-            input: name of the one input whose entries are ranked; default: all inputs together.
+            sample: its number in the batch. input: whose entries are ranked; default: all inputs'.
 
         Raises RequestError for an unknown input or sample.
         """
@@ -231,11 +229,9 @@ class Explanation:
         Args:
             path: the file, whose ending says of which kind it is (.png, .svg, .pdf).
             sample: its number in the batch.
-            sidecar: the model's sidecar file: pictures then show what was read, and one-hot entries
-                are one column.
+            sidecar: the model's: pictures show what was read, one-hot entries are one column.
             picture: the file that was padded or cropped to the input: relevance is drawn on it.
-            groups: entries by the group's name, as in `groups`; default: the sidecar's. They are
-                drawn as bars.
+            groups: as in `groups`, which are drawn as bars; default: the sidecar's.
 
         Raises RequestError for a sample or group that is none, or where it cannot be written.
         """

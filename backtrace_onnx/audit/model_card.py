@@ -24,8 +24,7 @@ _SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "backtrace-onnx model card")
 
 def as_model_card(report: Report) -> str:
     """The card as Markdown."""
-    facts, card = report.facts, report.card
-    model, data = facts["model"], facts["data"]
+    card = report.card
     lines = [
         f"# Model card: {_plain(card.name or Path(report.model).name)}",
         "",
@@ -33,21 +32,7 @@ def as_model_card(report: Report) -> str:
         "",
         "This card helps to document a model; it certifies nothing.",
         "",
-        "## Model",
-        "",
-        *_table(
-            ("what", "value"),
-            [
-                ("owner", card.owner or UNTOLD),
-                ("licence", card.license or UNTOLD),
-                ("file (sha256)", model["sha256"]),
-                ("written by", model["producer"]),
-                ("opset", ", ".join(f"{k} {v}" for k, v in model["opset"].items())),
-                ("inputs", "; ".join(f"{x['name']} {x['type']}" for x in model["inputs"])),
-                ("outputs", "; ".join(f"{x['name']} {x['type']}" for x in model["outputs"])),
-                ("task", facts["task"]),
-            ],
-        ),
+        *_about_model(report),
         "## Use",
         "",
         *_section("Users", card.users),
@@ -55,6 +40,39 @@ def as_model_card(report: Report) -> str:
         *_section("Limitations that are known", (*card.limitations, *_limits(report))),
         *_section("Ethical considerations", card.ethics),
         *_section("Training data", card.training_data),
+        *_about_answers(report),
+        "## Checks",
+        "",
+        f"{_plain(report.verdict)}.",
+        "",
+        *_table(("check", "result", "confirmed", "finding"), map(_checked, report.findings)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _about_model(report: Report) -> list[str]:
+    """Whose the model is, and what its file holds."""
+    model, card = report.facts["model"], report.card
+    rows = [
+        ("owner", card.owner or UNTOLD),
+        ("licence", card.license or UNTOLD),
+        ("file (sha256)", model["sha256"]),
+        ("written by", model["producer"]),
+        ("opset", ", ".join(f"{k} {v}" for k, v in model["opset"].items())),
+        ("inputs", "; ".join(f"{x['name']} {x['type']}" for x in model["inputs"])),
+        ("outputs", "; ".join(f"{x['name']} {x['type']}" for x in model["outputs"])),
+        ("task", report.facts["task"]),
+    ]
+    return ["## Model", "", *_table(("what", "value"), rows)]
+
+
+def _about_answers(report: Report) -> list[str]:
+    """How good the answers are, and what they rest on."""
+    facts, data = report.facts, report.facts["data"]
+    shares = [
+        (f["name"], f"{f['share']:.1%}", f"{f['signed']:+.1%}") for f in facts["features"][:TOLD]
+    ]
+    return [
         "## Evaluation",
         "",
         f"{data['rows']} rows (sha256 {data['sha256'][:12]}), seed {facts['seed']}.",
@@ -64,20 +82,8 @@ def as_model_card(report: Report) -> str:
         "",
         f"Mean part of a row's relevance, mode {facts['mode']}.",
         "",
-        *_table(
-            ("feature", "share", "with sign"),
-            [
-                (f["name"], f"{f['share']:.1%}", f"{f['signed']:+.1%}")
-                for f in facts["features"][:TOLD]
-            ],
-        ),
-        "## Checks",
-        "",
-        f"{_plain(report.verdict)}.",
-        "",
-        *_table(("check", "result", "confirmed", "finding"), map(_checked, report.findings)),
+        *_table(("feature", "share", "with sign"), shares),
     ]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def as_cyclonedx(report: Report) -> str:

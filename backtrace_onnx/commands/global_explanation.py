@@ -16,6 +16,7 @@ from backtrace_onnx.commands.shared_options import (
     MODE,
     SIDECAR,
     output_options,
+    with_options,
 )
 
 if TYPE_CHECKING:
@@ -29,40 +30,49 @@ if TYPE_CHECKING:
 _OF_EXPLAINING = ("mode", "modules")  # options with a default, which results that are there lack
 
 
+_OPTIONS = (
+    click.argument("source", type=click.Path(path_type=Path)),
+    click.argument("data", nargs=-1),
+    click.option(
+        "--by",
+        multiple=True,
+        help="Tell rows apart by class (what they were answered) or by a column; repeatable.",
+    ),
+    click.option(
+        "--share",
+        type=click.Choice(["inputs", "start"]),
+        default="inputs",
+        show_default=True,
+        help="What relevance is divided by: the row's |relevance| of all inputs, or its start.",
+    ),
+    click.option("--modules", is_flag=True, help="Of the model's modules as well."),
+    click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True),
+    click.option("--confidence", type=float, default=0.95, show_default=True, help="Of intervals."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws."),
+    MODE,
+    click.option("--target", help="Label or index to explain; default: each row's largest entry."),
+    output_options,
+    SIDECAR,
+    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
+    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
+    click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input."),
+    click.option("--group-column", "people", multiple=True, help="Who a row is about."),
+    GROUP,
+    click.option("--batch", type=click.IntRange(1), default=None, help="Rows."),
+    click.option(
+        "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."
+    ),
+    click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read."),
+    click.option(
+        "--top", type=click.IntRange(1), default=12, show_default=True, help="Features told."
+    ),
+    click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and numbers."),
+    AS_JSON,
+)
+
+
 @click.command(name="global")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("data", nargs=-1)
-@click.option(
-    "--by",
-    multiple=True,
-    help="Tell rows apart by class (what they were answered) or by a column; repeatable.",
-)
-@click.option(
-    "--share",
-    type=click.Choice(["inputs", "start"]),
-    default="inputs",
-    show_default=True,
-    help="What relevance is divided by: the row's |relevance| of all inputs, or its start.",
-)
-@click.option("--modules", is_flag=True, help="Of the model's modules as well.")
-@click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True)
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of intervals.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws.")
-@MODE
-@click.option("--target", help="Label or index to explain; default: each row's largest entry.")
-@output_options
-@SIDECAR
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts.")
-@click.option("--label-column", "labels", multiple=True, help="The right answer; no input.")
-@click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input.")
-@click.option("--group-column", "people", multiple=True, help="Who a row is about.")
-@GROUP
-@click.option("--batch", type=click.IntRange(1), default=None, help="Rows.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read.")
-@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Features told.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures and numbers.")
-@AS_JSON
+@with_options(*_OPTIONS)
 def global_(
     source: Path, data: tuple[str, ...], top: int, out: Path | None, as_json: bool, **asked: Any
 ) -> None:

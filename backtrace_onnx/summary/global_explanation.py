@@ -100,9 +100,7 @@ def global_explanation(
         skip_bad, workers, progress: as in `explain_dataset`.
         options: of `ExplainBatches`: mode, target, labels, modules=True, ...
 
-    Raises:
-        InputError: data or results cannot be read.
-        RequestError: an option does not fit.
+    Raises InputError for data or results that cannot be read, RequestError for options.
     """
     _check(share, resamples, confidence, drawn)
     named = (by,) if isinstance(by, str) else tuple(by)
@@ -113,17 +111,21 @@ def global_explanation(
         options = {"values": drawn > 0, **options, "skip_bad": skip_bad, "workers": workers}
         options["groups"] = group_columns
         results = Results.explained(source, data, named, progress, options)  # type: ignore[arg-type]
-    collector: Collector | None = None
-    for rows in in_blocks(results.tables, BLOCK):
-        if collector is None:
-            wanted = results.groups if groups is None else {}
-            collector = Collector(_with_groups(asked, wanted, rows.features, results))
-        collector.add(rows)
-    collector = collector or Collector(asked)
+    collector = _collected(results, asked, results.groups if groups is None else {})
     whole, *slices = collector.slices()
     notes = (*results.notes, *_doubts([whole, *slices]))
     about = (share, resamples, confidence, seed, collector.draw.drawn(), notes)
     return GlobalExplanation(whole, tuple(slices), whole.rows, results.skipped, *about)
+
+
+def _collected(results: Results, asked: Asked, wanted: Mapping[str, Any]) -> Collector:
+    """All results, added up; the groups that are wanted are those that the first rows know."""
+    collector: Collector | None = None
+    for rows in in_blocks(results.tables, BLOCK):
+        if collector is None:
+            collector = Collector(_with_groups(asked, wanted, rows.features, results))
+        collector.add(rows)
+    return collector or Collector(asked)
 
 
 def _check(share: Share, resamples: int, confidence: float, drawn: int) -> None:
