@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.explanation import Explanation, Explanations
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
     from backtrace_onnx.messages.notes import Note
+    from backtrace_onnx.network.network_analysis import NetworkAnalysis, network_analysis
     from backtrace_onnx.once import compile, explain
     from backtrace_onnx.policies import policy
     from backtrace_onnx.rules.registry import rule
@@ -55,6 +56,7 @@ _HOME = {
     "InputError": "errors",
     "InputWarning": "errors",
     "ModelError": "errors",
+    "NetworkAnalysis": "network.network_analysis",
     "Note": "messages.notes",
     "NumericalError": "errors",
     "Patching": "activation_patching",
@@ -68,6 +70,7 @@ _HOME = {
     "explain_continuation": "generation",
     "explain_dataset": "data.explain_dataset",
     "global_explanation": "summary.global_explanation",
+    "network_analysis": "network.network_analysis",
     "patch": "activation_patching",
     "patching": "activation_patching",
     "policy": "policies",
@@ -93,6 +96,7 @@ __all__ = [
     "InputError",
     "InputWarning",
     "ModelError",
+    "NetworkAnalysis",
     "Note",
     "NumericalError",
     "Patching",
@@ -106,6 +110,7 @@ __all__ = [
     "explain_continuation",
     "explain_dataset",
     "global_explanation",
+    "network_analysis",
     "patch",
     "patching",
     "policy",

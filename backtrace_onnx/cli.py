@@ -15,6 +15,7 @@ from backtrace_onnx.commands.compare import compare
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
 from backtrace_onnx.commands.global_explanation import global_
+from backtrace_onnx.commands.network import network
 from backtrace_onnx.commands.ops import ops
 from backtrace_onnx.commands.option_tables import COMPILE, EXPLAIN, EXPORT
 from backtrace_onnx.commands.page_output import Page, TypedCommand
@@ -164,6 +165,7 @@ commands.add_command(audit)
 commands.add_command(compare)
 commands.add_command(explain_dataset)
 commands.add_command(global_)
+commands.add_command(network)
 commands.add_command(ops)
 
 

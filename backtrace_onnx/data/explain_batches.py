@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.data.arrow import as_column, as_texts, need_arrow, plain
-from backtrace_onnx.data.encoding import EncodedRows, RowEncoder
+from backtrace_onnx.data.encoding import EncodedRows
 from backtrace_onnx.data.given_batches import as_piece
+from backtrace_onnx.data.opened_rows import OpenedRows
 from backtrace_onnx.data.pieces import BadRow, Piece
 from backtrace_onnx.data.result_columns import result_columns
 from backtrace_onnx.errors import NumericalError, RequestError, RowError
@@ -22,13 +22,10 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
-from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, opened
-from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.inputs.sidecar import Sidecar, opened
 from backtrace_onnx.model.file_reading import ModelLike
-from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
-Array = npt.NDArray[Any]
 Returns = Literal["arrow", "pandas", "dict"]
 BATCH = 256
 _OPENING = ("engine", "providers", "libraries", "on_unsupported")
@@ -94,7 +91,7 @@ class ExplainBatches:
         **options: Any,
     ) -> None:
         for name in _REFUSED:
-            if options.get(name) is not None:
+            if options.get(name) is not None and options[name] != "probability":
                 raise RequestError(f"{name} does not go with data sets: a row has one explanation")
         if returns not in ("arrow", "pandas", "dict"):
             raise RequestError(f"returns is arrow, pandas or dict, not {returns!r}")
@@ -104,10 +101,10 @@ class ExplainBatches:
         self._model = model.SerializeToString() if proto else model  # type: ignore[union-attr]
         self._kept = KeptColumns.named(labels, ids, groups)
         self._sidecar, self._tokenizer = sidecar, tokenizer
-        self._batch, self._returns = batch, returns
+        self.batch, self._returns = batch, returns
         self._class_labels, self._options = tuple(class_labels), options
         self._more = {"values": values, "modules": modules}
-        self._opened: _Opened | None = None
+        self._opened: OpenedRows | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
@@ -131,8 +128,8 @@ class ExplainBatches:
         tables, bad = [], list(piece.bad if skip_bad else ())
         rows: list[int] = []
         notes: dict[str, None] = {}
-        for start in range(0, max(piece.rows, 1), self._batch):
-            part = piece.take(np.arange(start, min(start + self._batch, piece.rows)))
+        for start in range(0, max(piece.rows, 1), self.batch):
+            part = piece.take(np.arange(start, min(start + self.batch, piece.rows)))
             part = part if skip_bad else replace(part, bad=piece.bad)
             encoded = model.encoder.encode(part, skip_bad=skip_bad)
             encoded, columns = self._finite(part, encoded, skip_bad)
@@ -147,6 +144,34 @@ class ExplainBatches:
     def graph(self) -> Graph:
         """The model's graph; opens the model."""
         return self._model_opened().explainer.graph
+
+    @property
+    def explainer(self) -> Explainer:
+        """The opened model."""
+        return self._model_opened().explainer
+
+    @property
+    def fixed_rows(self) -> int | None:
+        """The number of rows that the model takes at once, where that is fixed."""
+        return self._model_opened().fixed_rows
+
+    def axis(self, name: str) -> int:
+        """Where the samples of an input lie."""
+        return self._model_opened().axis(name)
+
+    def encode(self, piece: Piece, *, skip_bad: bool = False) -> EncodedRows:
+        """The model's inputs of some rows. Raises InputError where they do not fit."""
+        return self._model_opened().encoder.encode(piece, skip_bad=skip_bad)
+
+    def explanation(self, feeds: Any, **more: Any) -> Explanation:
+        """The explanation of a model's inputs, as asked, and with `more` options."""
+        model = self._model_opened()
+        options = {k: v for k, v in self._options.items() if k not in _OPENING}
+        options |= {"sidecar": model.sidecar, "labels": self._class_labels, **more}
+        if isinstance(options.get("target"), str):
+            options["target"] = model.labelled(options["target"], options)
+        made: Explanation = model.explainer.explain(feeds, **options)
+        return made
 
     def _finite(
         self, piece: Piece, encoded: EncodedRows, skip_bad: bool
@@ -190,16 +215,12 @@ class ExplainBatches:
 
     def _columns(self, feeds: Any, encoded: EncodedRows) -> dict[str, Any]:
         model = self._model_opened()
-        options = {k: v for k, v in self._options.items() if k not in _OPENING}
-        options |= {"sidecar": model.sidecar, "labels": self._class_labels}
-        if isinstance(options.get("target"), str):
-            options["target"] = model.labelled(options["target"], options)
-        made: Explanation = model.explainer.explain(dict(feeds), **options)
+        made = self.explanation(dict(feeds))
         names = {**made.names, **encoded.names}
         named = replace(made, names=names)
         return result_columns(named, model.sidecar, self._class_labels, **self._more)
 
-    def _kept_columns(self, piece: Piece, model: _Opened) -> dict[str, Any]:
+    def _kept_columns(self, piece: Piece, model: OpenedRows) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for name in model.kept.names:
             column = piece.arrow.get(name)
@@ -217,13 +238,13 @@ class ExplainBatches:
             return table.to_pandas()
         return table.to_pydict() if self._returns == "dict" else table
 
-    def _model_opened(self) -> _Opened:
+    def _model_opened(self) -> OpenedRows:
         if self._opened is None:
             opening = {k: v for k, v in self._options.items() if k in _OPENING}
             explainer = Explainer(self._model, **opening)
             sidecar = self._found_sidecar(explainer.graph)
             kept = self._kept.over(sidecar.columns if sidecar else KeptColumns())
-            self._opened = _Opened(explainer, sidecar, kept)
+            self._opened = OpenedRows(explainer, sidecar, kept)
         return self._opened
 
     def _found_sidecar(self, graph: Graph) -> Sidecar | None:
@@ -239,48 +260,3 @@ class ExplainBatches:
         if found is not None:
             found.check(graph.inputs, graph.outputs)
         return found
-
-
-class _Opened:
-    """An opened model, and how rows become its inputs."""
-
-    def __init__(self, explainer: Explainer, sidecar: Sidecar | None, kept: KeptColumns) -> None:
-        self.explainer, self.sidecar, self.kept = explainer, sidecar, kept
-        self.encoder = RowEncoder(explainer.graph, sidecar, kept)
-
-    def axis(self, name: str) -> int:
-        """Where the samples of an input lie."""
-        samples = self.explainer.graph.samples
-        return int(samples[name]) if name in samples else 0
-
-    def labelled(self, target: str, options: Mapping[str, Any]) -> int:
-        """The index of a class by its label. Raises RequestError where none is called so."""
-        output = options.get("output") or default_output(self.explainer.graph) or ""
-        labels = options["labels"] or meaning_of(self.sidecar, output).labels
-        if target not in labels:
-            told = ", ".join(find_alike(target, labels) or labels[:5]) or "none that is known"
-            raise RequestError(f"target {target!r} is no label; there are, for example: {told}")
-        return int(tuple(labels).index(target))
-
-    @property
-    def fixed_rows(self) -> int | None:
-        """The number of rows that the model takes at once, where that is fixed."""
-        graph = self.explainer.graph
-        for name in graph.inputs:
-            shape, axis = graph.type(name).shape, self.axis(name)
-            if shape is not None and len(shape) > axis and isinstance(shape[axis], int):
-                return int(shape[axis])  # type: ignore[arg-type]
-        return None
-
-    def example(self, piece: Piece) -> dict[str, Array]:
-        """One row of nothing, by which the columns of no rows are known."""
-        graph, feeds = self.explainer.graph, {}
-        for name in graph.inputs:
-            kind = graph.type(name)
-            shape = [n if isinstance(n, int) else 1 for n in kind.shape or ()]
-            if kind.dtype == onnx.TensorProto.STRING:
-                feeds[name] = np.full(shape, "", object)
-            else:
-                dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.dtype)
-                feeds[name] = np.zeros(shape, dtype)
-        return feeds

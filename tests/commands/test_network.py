@@ -1,0 +1,39 @@
+"""The command `network`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from backtrace_onnx import network_analysis
+from tests.command_line import ADULT, ROWS
+
+
+def test_a_table_json_and_the_picture(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, printed, _ = run("network", ADULT, ROWS, "--out", out, "--json")
+    told = json.loads(printed)
+    made = network_analysis(ADULT, ROWS, mode="auto")
+    assert code == 0 and told["files"] == ["flow.png", "report.json"]
+    assert told["parts"] == json.loads(json.dumps(made.record()))["parts"]
+    assert json.loads((out / "report.json").read_text())["parts"] == told["parts"]
+    assert (out / "flow.png").read_bytes().startswith(b"\x89PNG")
+    code, printed, _ = run("network", ADULT, ROWS, "--parts", "all", "--batch", 2)
+    lines = printed.splitlines()
+    assert code == 0 and lines[0] == f"5 row(s), mode lrp: {made.title}"
+    heads = [line.split()[0] for line in lines if "received" in line]
+    assert heads == ["layer", "module", "node", "input"]
+    assert any(line.startswith("relu2/Relu") and "dead" in line for line in lines)
+
+
+def test_wrong_requests(run: Any, tmp_path: Path) -> None:
+    for wrong, what in (
+        (("--mode", "integrated_gradients"), "tells of the inputs only"),
+        (("--target", "rich"), "target 'rich' is no label"),
+        (("--parts", "heads"), "'heads' is not one of"),
+    ):
+        code, _, error = run("network", ADULT, ROWS, *wrong)
+        assert code == 2 and what in error, error
+    code, _, error = run("network", ADULT, tmp_path / "none.csv")
+    assert code == 2 and "no such file" in error
