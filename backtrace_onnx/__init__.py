@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         RuleError,
         UnsupportedError,
     )
+    from backtrace_onnx.evaluation.evaluation import Evaluation
+    from backtrace_onnx.evaluation.running import evaluate
     from backtrace_onnx.explainer import Explainer
     from backtrace_onnx.explanation import Explanation, Explanations
     from backtrace_onnx.generation import Continuation, Contrast, explain_continuation
@@ -47,6 +49,7 @@ _HOME = {
     "Columns": "targets.entries",
     "Contrast": "generation",
     "ExportError": "errors",
+    "Evaluation": "evaluation.evaluation",
     "DatasetResults": "data.explain_dataset",
     "ExplainBatches": "data.explain_batches",
     "Explainer": "explainer",
@@ -66,6 +69,7 @@ _HOME = {
     "UnsupportedError": "errors",
     "compile": "once",
     "count_visits": "trees.visits",
+    "evaluate": "evaluation.running",
     "explain": "once",
     "explain_continuation": "generation",
     "explain_dataset": "data.explain_dataset",
@@ -87,6 +91,7 @@ __all__ = [
     "Continuation",
     "Contrast",
     "DatasetResults",
+    "Evaluation",
     "ExplainBatches",
     "Explainer",
     "Explanation",
@@ -106,6 +111,7 @@ __all__ = [
     "UnsupportedError",
     "compile",
     "count_visits",
+    "evaluate",
     "explain",
     "explain_continuation",
     "explain_dataset",

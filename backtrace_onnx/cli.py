@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from backtrace_onnx import __version__
 from backtrace_onnx.commands.audit import audit
 from backtrace_onnx.commands.compare import compare
+from backtrace_onnx.commands.evaluate import evaluate
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
 from backtrace_onnx.commands.global_explanation import global_
@@ -163,6 +164,7 @@ def export(as_json: bool, **asked: Any) -> None:
 
 commands.add_command(audit)
 commands.add_command(compare)
+commands.add_command(evaluate)
 commands.add_command(explain_dataset)
 commands.add_command(global_)
 commands.add_command(network)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,12 @@ def describe_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_versions() -> dict[str, str]:
-    """Of the packages that results depend on."""
-    own = import_module("backtrace_onnx").__version__
-    return {"backtrace-onnx": own, **{name: version(name) for name in _PACKAGES}}
+    """Of the packages that results depend on, as far as they are installed."""
+    found = {"backtrace-onnx": import_module("backtrace_onnx").__version__}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _described(name: str, value: Any) -> Any:

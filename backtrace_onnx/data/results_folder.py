@@ -104,7 +104,7 @@ class ResultsFolder:
             was, now = earlier.get(key), self._run.get(key)
             if was != now:
                 raise RequestError(
-                    f"{self.path}: holds results of another run: {_difference(key, was, now)}; "
+                    f"{self.path}: holds results of another run: {difference(key, was, now)}; "
                     "choose another folder, or begin anew (resume=False, --no-resume)"
                 )
 
@@ -230,7 +230,8 @@ def _whole(path: Path, manifest: Mapping[str, Any]) -> Iterator[Part]:
         yield Part(**{**told, "bad": bad, "notes": tuple(told["notes"])})
 
 
-def _difference(key: str, was: Any, now: Any) -> str:
+def difference(key: str, was: Any, now: Any) -> str:
+    """What is another one in the runs of two manifests, in words."""
     if isinstance(was, dict) and isinstance(now, dict):
         name = next(n for n in (*now, *was) if was.get(n) != now.get(n))
         return f"{key} {name} was {was.get(name)!r}, now {now.get(name)!r}"

@@ -19,11 +19,13 @@ from backtrace_onnx.metrics.randomisation import (
     randomised_models,
     similarity,
 )
+from backtrace_onnx.metrics.removal import Removed, remove_sets, remove_units
 from backtrace_onnx.metrics.robustness import Sensitivity, sensitivity
 from backtrace_onnx.metrics.units import grid
 
 __all__ = [
     "Flipping",
+    "Removed",
     "Sensitivity",
     "abpc",
     "class_sensitivity",
@@ -39,6 +41,8 @@ __all__ = [
     "pointing_game",
     "randomised_models",
     "rank_inside",
+    "remove_sets",
+    "remove_units",
     "sensitivity",
     "similarity",
     "sparseness",

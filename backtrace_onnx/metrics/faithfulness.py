@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.metrics.removal import drawn, sets_removed, units_removed
 from backtrace_onnx.metrics.scores import Predict, Trial, correlation
 
 Array = npt.NDArray[Any]
@@ -49,24 +50,8 @@ def faithfulness_correlation(
     Raises RequestError for arguments that do not fit.
     """
     trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
-    size = max(1, trial.count // 5) if size is None else size
-    if not 1 <= size <= trial.count or runs < 2:
-        raise RequestError(f"sets hold 1 to {trial.count} units, and there are 2 runs or more")
-    made = []
-    for sample, relevant in enumerate(trial.relevance):
-        masks = _drawn(np.random.default_rng(seed), trial.count, size, (runs, trial.count))
-        made.append(correlation(masks @ relevant, trial.lost(sample, masks, 0)))
-    return np.array(made)
-
-
-def _drawn(
-    rng: np.random.Generator, members: Any, size: int, shape: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
-    """Masks bool[runs, units], each of `size` random ones of the members."""
-    masks = np.zeros(shape, bool)
-    for mask in masks:
-        mask[rng.choice(members, size, replace=False)] = True
-    return masks
+    made = sets_removed(trial, size, runs, seed)
+    return np.array([one.correlation(r) for one, r in zip(made, trial.relevance, strict=True)])
 
 
 def faithfulness_estimate(
@@ -88,14 +73,9 @@ def faithfulness_estimate(
     Arguments are those of `faithfulness_correlation`.
     """
     trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
-    made = []
-    for sample, relevant in enumerate(trial.relevance):
-        lost = np.empty(trial.count)
-        for at in range(0, trial.count, _AT_ONCE):
-            masks = np.eye(trial.count, dtype=bool)[at : at + _AT_ONCE]
-            lost[at : at + _AT_ONCE] = trial.lost(sample, masks, at)
-        made.append(correlation(relevant, lost))
-    return np.array(made)
+    made = units_removed(trial)
+    pairs = zip(made, trial.relevance, strict=True)
+    return np.array([correlation(relevant, one.lost) for one, relevant in pairs])
 
 
 class Fidelity(NamedTuple):
@@ -144,11 +124,9 @@ def fidelity(
     for sample, relevant in enumerate(trial.relevance):
         order, rng = np.argsort(-relevant, kind="stable"), np.random.default_rng(seed)
         for side, members in enumerate((order[:first], order[first:])):
-            found = trial.scores_without(sample, _drawn(rng, members, size, (runs, count)), side)
+            found = trial.scores_without(sample, drawn(rng, members, size, (runs, count)), side)
             made[side, sample] = trial.scores.whole[sample] - found.mean()
     return Fidelity(made[0], made[1])
 
-
-_AT_ONCE = 256
 
 __all__ = ["Fidelity", "faithfulness_correlation", "faithfulness_estimate", "fidelity"]

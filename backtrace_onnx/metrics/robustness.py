@@ -31,7 +31,7 @@ def sensitivity(
     explain: Callable[[Array], Any],
     x: Any,
     *,
-    radius: float = 0.02,
+    radius: Any = 0.02,
     samples: int = 10,
     seed: int = 0,
 ) -> Sensitivity:
@@ -39,20 +39,22 @@ def sensitivity(
 
     Args:
         explain: x[samples, ...] -> relevance [samples, ...].
-        radius: noise is drawn evenly from -radius to radius for every entry, in units of x.
+        radius: noise is drawn evenly from -radius to radius for every entry, in units of x;
+            an array that broadcasts to a sample where entries differ.
         samples: how many draws.
 
     Raises RequestError for a radius or a number of draws that is none.
     """
     x = np.asarray(x)
-    if not radius > 0 or samples < 1:
+    spread = np.broadcast_to(np.asarray(radius, np.float64), x.shape[1:])
+    if not (spread >= 0).all() or not (spread > 0).any() or samples < 1:
         raise RequestError("radius is a positive number, samples are 1 or more")
     own = np.asarray(explain(x), np.float64).reshape(len(x), -1)
     sizes = np.linalg.norm(own, axis=1)
     moved = np.empty((samples, len(x)))
     rng = np.random.default_rng(seed)
     for draw in range(samples):
-        noise = rng.uniform(-radius, radius, x.shape[1:])  # one for all: no matter of the batch
+        noise = rng.uniform(-spread, spread)  # one for all: no matter of the batch
         made = np.asarray(explain((x + noise).astype(x.dtype)), np.float64).reshape(len(x), -1)
         moved[draw] = np.linalg.norm(made - own, axis=1)
     parts = np.divide(moved, sizes, out=np.full_like(moved, np.nan), where=sizes > 0)

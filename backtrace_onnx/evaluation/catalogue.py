@@ -1,0 +1,163 @@
+"""The metrics that modes are held to, by the names that users ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.evaluation.reading import Reading
+from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.metrics import axioms, faithfulness, robustness
+from backtrace_onnx.metrics.complexity import complexity, sparseness
+from backtrace_onnx.metrics.randomisation import class_sensitivity
+from backtrace_onnx.metrics.scores import correlation
+from backtrace_onnx.metrics.units import relevance_of_units, units_of
+
+Better = Literal["larger", "smaller"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        better: which numbers are.
+        question: what it answers, in words.
+        measure: the number of one reading; raises RequestError where it cannot be told.
+    """
+
+    name: str
+    better: Better
+    question: str
+    measure: Callable[[Reading], float]
+
+
+def _units(reading: Reading) -> Any:
+    row = reading.row
+    return relevance_of_units(reading.relevance, row.x, *units_of(row.x, row.parts.units))[0]
+
+
+def _correlation(reading: Reading) -> float:
+    return reading.row.sets.correlation(_units(reading))
+
+
+def _estimate(reading: Reading) -> float:
+    return correlation(_units(reading), reading.row.singles.lost)
+
+
+def _morf(reading: Reading) -> float:
+    return float(reading.curve("morf").area[0])
+
+
+def _lerf(reading: Reading) -> float:
+    return float(reading.curve("lerf").area[0])
+
+
+def _abpc(reading: Reading) -> float:
+    return _lerf(reading) - _morf(reading)
+
+
+def _insertion(reading: Reading) -> float:
+    return float(reading.curve("morf", insertion=True).area[0])
+
+
+def _fidelity(reading: Reading) -> float:
+    row = reading.row
+    told = {**row.how, "runs": max(2, row.effort.sets // 2)}
+    found = faithfulness.fidelity(row.predict, row.x, reading.relevance, 0, **told)
+    return float(found.difference[0])
+
+
+def _completeness(reading: Reading) -> float:
+    row, told = reading.row, reading.row.how
+    told = {"replace": told["replace"], "background": told["background"]}
+    return abs(float(axioms.completeness(row.predict, row.x, reading.relevance, 0, **told)[0]))
+
+
+def _moved(reading: Reading) -> robustness.Sensitivity:
+    row = reading.row
+    if row.parts.radius is None:
+        raise RequestError("noise is added to numbers, and the inputs hold ids, texts or integers")
+    told: Any = {"radius": row.parts.radius, "samples": row.effort.draws, "seed": row.effort.seed}
+    return robustness.sensitivity(reading.explain, row.x, **told)
+
+
+def _most(reading: Reading) -> float:
+    return float(_moved(reading).most[0])
+
+
+def _mean(reading: Reading) -> float:
+    return float(_moved(reading).mean[0])
+
+
+def _complexity(reading: Reading) -> float:
+    return float(complexity(_units(reading)[None])[0])
+
+
+def _sparseness(reading: Reading) -> float:
+    return float(sparseness(_units(reading)[None])[0])
+
+
+def _of_class(reading: Reading) -> float:
+    row = reading.row
+    other = reading.explain(row.x, row.runner_up)
+    return float(class_sensitivity(reading.relevance, other)[0])
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "faithfulness-correlation",
+            "larger",
+            "does relevance of sets of units go with what the score loses without them?",
+            _correlation,
+        ),
+        Metric(
+            "faithfulness-estimate",
+            "larger",
+            "does that of every unit go with what the score loses without it?",
+            _estimate,
+        ),
+        Metric("abpc", "larger", "does the order of relevance tell what matters?", _abpc),
+        Metric("morf", "smaller", "how soon does the score fall, the most relevant first?", _morf),
+        Metric("lerf", "larger", "how long does it stay, the least relevant first?", _lerf),
+        Metric("insertion", "larger", "how soon is it back, the most relevant first?", _insertion),
+        Metric("fidelity", "larger", "the same, with few units gone at a time", _fidelity),
+        Metric("completeness", "smaller", "what is missing of the score?", _completeness),
+        Metric("sensitivity-max", "smaller", "how far does noise move it, at most?", _most),
+        Metric("sensitivity-mean", "smaller", "and in the mean?", _mean),
+        Metric("complexity", "smaller", "over how many units is it spread?", _complexity),
+        Metric("sparseness", "larger", "on how few units does it lie?", _sparseness),
+        Metric("class-sensitivity", "larger", "does the runner-up have another map?", _of_class),
+    )
+}
+DEFAULT = (
+    "faithfulness-correlation",
+    "abpc",
+    "insertion",
+    "class-sensitivity",
+    "complexity",
+)
+
+
+def find_metrics(names: Sequence[str]) -> list[Metric]:
+    """The metrics that names mean, each once. Raises RequestError for a name that is none."""
+    for name in names:
+        if name not in METRICS:
+            close = find_alike(name, list(METRICS))
+            told = f"did you mean {close[0]}?" if close else f"there are: {', '.join(METRICS)}"
+            raise RequestError(f"unknown metric {name!r}; {told}")
+    return [METRICS[name] for name in dict.fromkeys(names or DEFAULT)]
+
+
+def number(value: float) -> float | None:
+    """A number as JSON has it: None for what is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+__all__ = ["DEFAULT", "METRICS", "Metric", "find_metrics", "number"]

@@ -1,0 +1,129 @@
+"""Measures rows, one after the other: every mode's explanation by every metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import BacktraceError
+from backtrace_onnx.evaluation.catalogue import Metric, find_metrics, number
+from backtrace_onnx.evaluation.data_rows import DataRow, DataRows
+from backtrace_onnx.evaluation.journal import Entry
+from backtrace_onnx.evaluation.parts import PartsChooser
+from backtrace_onnx.evaluation.reading import MeasuredRow, Reading
+from backtrace_onnx.evaluation.settings import Settings
+from backtrace_onnx.evaluation.subject import Subject
+from backtrace_onnx.evaluation.summary import RANDOM
+from backtrace_onnx.explanation import Explanation
+
+Array = npt.NDArray[Any]
+_BACKGROUND = 100
+
+
+class Measurer:
+    """An opened model and the rows that are drawn. Raises BacktraceError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics: list[Metric] = find_metrics(settings.metrics)
+        self.subject = Subject(settings.model, asked=settings.asked, **settings.opening)
+        self.rows = DataRows(
+            settings.data,
+            self.subject.encoder,
+            most=settings.rows,
+            seed=settings.effort.seed,
+            skip_bad=settings.skip_bad,
+        )
+        some = islice(self.rows.rows(), _BACKGROUND)
+        views = [self.subject.view(row.feeds) for row in some if row is not None and self._few(row)]
+        self.rows.bad.clear()
+        self.parts = PartsChooser(
+            self.subject.sidecar, settings.replace, settings.square, views, self.subject.ids
+        )
+
+    def measure(self, number: int, modes: Sequence[str]) -> Iterator[Entry]:
+        """What is measured of one row, mode by mode; nothing of a row that cannot be read."""
+        row = self.rows.row(number)
+        if row is None:
+            return
+        made: dict[str, tuple[Explanation, float] | BacktraceError] = {}
+        for mode in self.settings.modes:
+            if mode != RANDOM and (mode in modes or not _some(made)):
+                made[mode] = self._explained(row, mode)
+        answer = _some(made)
+        if answer is None:
+            why = next(str(error) for error in made.values())
+            told = {m: str(made[m]) if m in made else f"no mode explains it: {why}" for m in modes}
+            yield from (Entry(number, mode, errors={"": told[mode]}) for mode in modes)
+            return
+        measured = self._row(row, answer)
+        for mode in modes:
+            yield self._entry(number, mode, measured, made.get(mode))
+
+    @staticmethod
+    def _few(row: DataRow) -> bool:
+        """Whether a row is small enough to be kept as one of a background."""
+        return sum(x.size for x in row.feeds.values()) <= 1 << 14
+
+    def _row(self, row: DataRow, answer: Explanation) -> MeasuredRow:
+        view = self.subject.view(row.feeds)
+        parts = self.parts(view)
+        return MeasuredRow(self.subject, view, parts, answer, self.settings.effort)
+
+    def _explained(self, row: DataRow, mode: str) -> tuple[Explanation, float] | BacktraceError:
+        start = time.perf_counter()
+        try:
+            found = self.subject.explain_row(row.feeds, mode)
+        except BacktraceError as error:
+            return error
+        return found, time.perf_counter() - start
+
+    def _entry(
+        self,
+        number: int,
+        mode: str,
+        row: MeasuredRow,
+        made: tuple[Explanation, float] | BacktraceError | None,
+    ) -> Entry:
+        if isinstance(made, BacktraceError):
+            return Entry(number, mode, errors={"": str(made)})
+        if made is None:
+            rng = np.random.default_rng((self.settings.effort.seed, number))
+            return self._measured(
+                number, mode, Reading(row, rng.standard_normal(row.x.shape), None)
+            )
+        found, seconds = made
+        relevance = row.view.packed(found.relevance)[:1]
+        explain = partial(self._again, row, mode)
+        used = found.mode if mode == "auto" else ""
+        return self._measured(number, mode, Reading(row, relevance, explain), seconds, used)
+
+    def _again(self, row: MeasuredRow, mode: str, x: Array, target: Any = None) -> Array:
+        return self.subject.relevance(row.view, x, mode, row.answer, target)
+
+    def _measured(
+        self, row: int, mode: str, reading: Reading, seconds: float = 0.0, used: str = ""
+    ) -> Entry:
+        values: dict[str, float | None] = {}
+        errors: dict[str, str] = {}
+        for metric in self.metrics:
+            try:
+                values[metric.name] = number(metric.measure(reading))
+            except BacktraceError as error:
+                if mode != RANDOM:  # what is drawn is not explained, and has fewer numbers
+                    errors[metric.name] = str(error)
+        return Entry(row, mode, seconds, values, reading.curves(), errors, used)
+
+
+def _some(made: Mapping[str, Any]) -> Explanation | None:
+    """The first explanation that there is."""
+    return next((one[0] for one in made.values() if isinstance(one, tuple)), None)
+
+
+__all__ = ["Measurer"]

@@ -1,0 +1,163 @@
+"""Modes of explanation, held to metrics on rows of data; a run that was killed goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backtrace_onnx.data.identity import describe_options, find_versions, hash_data, hash_model
+from backtrace_onnx.data.locking import locked
+from backtrace_onnx.data.reading import Data
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.evaluation.evaluation import Evaluation
+from backtrace_onnx.evaluation.intervals import need_scipy
+from backtrace_onnx.evaluation.journal import Journal
+from backtrace_onnx.evaluation.measuring import Measurer
+from backtrace_onnx.evaluation.outputs import write
+from backtrace_onnx.evaluation.settings import Settings, check_number
+from backtrace_onnx.evaluation.summary import RANDOM, summarise
+from backtrace_onnx.evaluation.workers import measured
+from backtrace_onnx.model.file_reading import ModelLike
+
+Progress = Callable[[int, int], None]
+MODES = ("auto", "default", "gradient_x_input", RANDOM)
+ROWS = 200
+
+
+def evaluate(
+    model: ModelLike,
+    data: Data,
+    *,
+    modes: Sequence[str] = MODES,
+    metrics: Sequence[str] = (),
+    rows: int | None = ROWS,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    skip_bad: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Hold modes of explanation to metrics on rows of data: a table with intervals and ranks.
+
+    Args:
+        model: path, bytes or ModelProto. data: as `explain_dataset` takes them.
+        modes: names of modes, "auto", and "random": relevance that is drawn, which has no rank.
+        metrics: names (docs/metrics.md); default: five that say different things.
+        rows: how many rows are drawn from the data; None: all. seed: of every draw.
+        out: a folder for what is measured; a run that was killed goes on there.
+        resume: whether to go on where an earlier run stopped; else its results are removed.
+        skip_bad: leave out rows that cannot be read. workers: processes that measure.
+        progress: called with (rows and modes done, how many there are).
+        options: replace (what takes the place of parts, as metrics take it, or "auto": by what
+            inputs are); square (pixels along the side of the parts of a picture); sets, steps,
+            draws (random sets of parts, steps of a curve, noisy copies: 100, 10, 5); sidecar,
+            tokenizer; labels, ids, groups (columns that are no inputs); others of `Explainer` and
+            `Explainer.explain`, such as target, task, output, baseline.
+
+    Raises:
+        InputError: data cannot be read, or do not fit the model; names file and line.
+        RequestError: an option does not fit, scipy is not installed, or no mode runs at all.
+        UnsupportedError: operators of the model have no rule.
+    """
+    need_scipy()
+    check_number("workers", workers)
+    how: Any = {"rows": rows, "skip_bad": skip_bad, "seed": seed}
+    settings = Settings.read(model, data, modes, metrics, options=options, **how)
+    if out is None:
+        return _evaluated(settings, None, {}, resume, workers, progress)
+    told = {**how, **options, "sidecar": settings.opening["sidecar"]}
+    with locked(_made(Path(out))) as folder:
+        return _evaluated(settings, folder, told, resume, workers, progress)
+
+
+def _evaluated(
+    settings: Settings,
+    folder: Path | None,
+    told: Mapping[str, Any],
+    resume: bool,
+    workers: int,
+    progress: Progress | None,
+) -> Evaluation:
+    measurer = Measurer(settings)
+    run = {} if folder is None else _run(measurer, told)
+    journal = Journal(folder, run, resume=resume)
+    kept = _fill(journal, measurer, workers, progress)
+    entries = [e for (_, mode), e in journal.entries.items() if mode in settings.modes]
+    rows = len({entry.row for entry in entries})
+    found = summarise(entries, settings.modes, measurer.metrics, settings.effort.seed)
+    _check_some(found)
+    notes, there = _notes(measurer, found, rows), measurer.rows.there
+    about = (_name(settings.model), tuple(measurer.metrics), found, rows, there, notes)
+    made = Evaluation(*about, folder, kept)
+    if folder is not None:
+        write(made, folder)
+    return made
+
+
+def _run(measurer: Measurer, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder says that it is an evaluation of."""
+    metrics = [metric.name for metric in measurer.metrics]
+    return {
+        "model": hash_model(measurer.settings.model),
+        "data": hash_data(measurer.rows.files).files,
+        "options": describe_options({**told, "metrics": metrics}),
+        "versions": find_versions(),
+    }
+
+
+def _fill(journal: Journal, measurer: Measurer, workers: int, progress: Progress | None) -> int:
+    """Measure what the journal lacks; how many entries it had."""
+    modes, count = measurer.settings.modes, len(measurer.rows)
+    done = kept = sum(mode in modes for _, mode in journal.entries)
+    wanted = [(n, tuple(m for m in modes if (n, m) not in journal.entries)) for n in range(count)]
+    for entry in measured(measurer, [(n, todo) for n, todo in wanted if todo], workers):
+        journal.add(entry)
+        done += 1
+        if progress is not None:
+            progress(done, count * len(modes))
+    return kept
+
+
+def _check_some(found: Sequence[Any]) -> None:
+    """Raise RequestError where no mode explained any row."""
+    if any(mode.estimates.values() for mode in found if any(mode.estimates.values())):
+        return
+    why = [f"{m.mode}: {next(iter(m.errors.values()))[0]}" for m in found if m.errors]
+    raise RequestError("nothing could be measured. " + "; ".join(why[:3]))
+
+
+def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ...]:
+    """What one must know to read the table."""
+    there, bad = measurer.rows.there, measurer.rows.bad
+    notes = []
+    if rows < there:
+        seed = measurer.settings.effort.seed
+        notes.append(f"{rows} of {there} rows, drawn with seed {seed}")
+    if bad:
+        notes.append(f"{len(bad)} row(s) could not be read and were left out: {bad[0]}")
+    for mode in found:
+        if mode.used:
+            notes.append(f"auto was {', '.join(mode.used)}")
+    first = next((row for row in measurer.rows.rows() if row is not None), None)
+    if first is not None:
+        notes.append(measurer.parts(measurer.subject.view(first.feeds)).words)
+    return tuple(notes)
+
+
+def _made(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{out}: cannot be written ({error.strerror})") from None
+    return out
+
+
+def _name(model: ModelLike) -> str:
+    return str(model) if isinstance(model, str | os.PathLike) else "the model"
+
+
+__all__ = ["MODES", "ROWS", "evaluate"]

@@ -1,0 +1,117 @@
+"""What an evaluation is told: a value that can be sent to other processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+
+from backtrace_onnx.data.reading import Data
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.evaluation.reading import Effort
+from backtrace_onnx.evaluation.subject import Asked
+from backtrace_onnx.evaluation.summary import RANDOM
+from backtrace_onnx.inputs.kept_columns import KeptColumns
+from backtrace_onnx.inputs.sidecar import Sidecar, opened
+from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.policies import find_method
+
+_EFFORT = ("sets", "steps", "draws")
+_KEPT = ("labels", "ids", "groups")
+_OPENING = ("engine", "providers", "libraries", "on_unsupported", "tokenizer")
+_ASKED = ("output", "target", "baseline", "background")
+_REFUSED = ("targets", "keep", "start", "through", "mode")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation is told.
+
+    Attributes:
+        rows: how many are drawn; None: all. opening: options of `Subject`.
+    """
+
+    model: ModelLike
+    data: Data
+    modes: tuple[str, ...]
+    metrics: tuple[str, ...]
+    rows: int | None
+    skip_bad: bool
+    effort: Effort
+    asked: Asked
+    replace: Any = "auto"
+    square: int | None = None
+    opening: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        model: ModelLike,
+        data: Data,
+        modes: Sequence[str],
+        metrics: Sequence[str],
+        *,
+        rows: int | None,
+        skip_bad: bool,
+        seed: int,
+        options: Mapping[str, Any],
+    ) -> Settings:
+        """The settings of a call of `evaluate`. Raises RequestError for what does not fit."""
+        for name in _REFUSED:
+            if options.get(name) is not None:
+                raise RequestError(f"{name} does not go with an evaluation of modes")
+        rest = {name: value for name, value in options.items() if value is not None}
+        effort = _taken(rest, _EFFORT)
+        square, replace = rest.pop("square", None), rest.pop("replace", "auto")
+        _check_numbers({"rows": rows, "square": square}, {**effort})
+        kept = KeptColumns.named(**_taken(rest, _KEPT))
+        meaning = _meaning(model, rest.pop("sidecar", None))
+        opening = {**_taken(rest, _OPENING), "sidecar": meaning, "kept": kept}
+        asked = Asked(**_taken(rest, _ASKED), explaining=rest)
+        sent = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+        listed = data if isinstance(data, str | os.PathLike) else tuple(data)
+        how = (rows, skip_bad, Effort(**effort, seed=seed), asked, replace, square, opening)
+        return cls(sent, listed, check_modes(modes), tuple(metrics), *how)
+
+
+def check_modes(modes: Sequence[str]) -> tuple[str, ...]:
+    """Modes, each once. Raises RequestError for one that is none, and where none can be ranked."""
+    for mode in modes:
+        if not isinstance(mode, str):
+            raise RequestError(f"modes are names, not {mode!r}")
+        if mode not in ("auto", RANDOM):
+            find_method(mode)
+    found = tuple(dict.fromkeys(modes))
+    if not set(found) - {RANDOM}:
+        raise RequestError(f"name a mode to evaluate; {RANDOM!r} is what it is compared with")
+    return found
+
+
+def check_number(name: str, value: Any, least: int = 1) -> None:
+    """Raise RequestError for what is no whole number, or too small."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise RequestError(f"{name} is a number, at least {least}, not {value!r}")
+
+
+def _check_numbers(open_ones: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    for name, value in {**open_ones, **others}.items():
+        if value is not None or name not in open_ones:
+            check_number(name, value, 2 if name == "sets" else 1)
+
+
+def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Some of the options, taken out."""
+    return {name: options.pop(name) for name in names if name in options}
+
+
+def _meaning(model: ModelLike, sidecar: Any) -> Sidecar | None:
+    found = opened(sidecar)
+    if found is None and isinstance(model, str | os.PathLike):
+        return Sidecar.beside(model)
+    return found
+
+
+__all__ = ["Settings", "check_modes", "check_number"]

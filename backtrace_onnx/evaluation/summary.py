@@ -1,0 +1,104 @@
+"""What was found of every mode: an estimate by metric, ranks, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from backtrace_onnx.evaluation.catalogue import Metric
+from backtrace_onnx.evaluation.intervals import Estimate, Rank, rank
+from backtrace_onnx.evaluation.journal import Entry
+
+RANDOM = "random"
+"""No mode: relevance that is drawn, which every mode should beat. It has no rank."""
+
+
+@dataclass(frozen=True)
+class ModeSummary:
+    """What was found of one mode.
+
+    Attributes:
+        used: the modes that were used, where "auto" was asked for.
+        estimates, ranks: by metric; None where there is no number.
+        errors: by metric, or by "" for the mode itself: what was wrong, and in how many rows.
+        seconds: median of one explanation, the first row's left out where there are several.
+        curves: by name, the mean over rows: [steps + 1].
+    """
+
+    mode: str
+    used: tuple[str, ...]
+    estimates: dict[str, Estimate | None]
+    ranks: dict[str, Rank | None]
+    errors: dict[str, tuple[str, int]]
+    seconds: float | None
+    curves: dict[str, list[float]]
+
+    @property
+    def median_rank(self) -> float | None:
+        """Over the metrics; None where the mode has no rank."""
+        places = [found.place for found in self.ranks.values() if found is not None]
+        return float(median(places)) if places else None
+
+
+def summarise(
+    entries: Iterable[Entry], modes: Sequence[str], metrics: Sequence[Metric], seed: int = 0
+) -> tuple[ModeSummary, ...]:
+    """The summary of every mode, in their order. Raises RequestError without scipy."""
+    by_mode: dict[str, list[Entry]] = {mode: [] for mode in modes}
+    for entry in sorted(entries, key=lambda entry: entry.row):
+        by_mode[entry.mode].append(entry)
+    estimates = {mode: _estimates(found, metrics, seed) for mode, found in by_mode.items()}
+    ranked = [mode for mode in modes if mode != RANDOM]
+    ranks: dict[str, dict[str, Rank | None]] = {mode: {} for mode in modes}
+    for metric in metrics:
+        places = rank([estimates[mode][metric.name] for mode in ranked], metric.better)
+        for mode, place in zip(ranked, places, strict=True):
+            ranks[mode][metric.name] = place
+    return tuple(
+        ModeSummary(
+            mode,
+            tuple(dict.fromkeys(e.used for e in found if e.used)),
+            estimates[mode],
+            ranks[mode],
+            _errors(found),
+            _seconds(found),
+            _curves(found),
+        )
+        for mode, found in by_mode.items()
+    )
+
+
+def _estimates(
+    entries: Sequence[Entry], metrics: Sequence[Metric], seed: int
+) -> dict[str, Estimate | None]:
+    made: dict[str, Estimate | None] = {}
+    for metric in metrics:
+        found = Estimate.of([entry.values.get(metric.name) for entry in entries], seed)
+        made[metric.name] = found if found.count else None
+    return made
+
+
+def _errors(entries: Sequence[Entry]) -> dict[str, tuple[str, int]]:
+    made: dict[str, tuple[str, int]] = {}
+    for entry in entries:
+        for name, text in entry.errors.items():
+            first, count = made.get(name, (text, 0))
+            made[name] = (first, count + 1)
+    return made
+
+
+def _seconds(entries: Sequence[Entry]) -> float | None:
+    times = [entry.seconds for entry in entries if "" not in entry.errors]
+    return median(times[1:] or times) if times else None
+
+
+def _curves(entries: Sequence[Entry]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for entry in entries for name in entry.curves)
+    rows = {name: [e.curves[name] for e in entries if name in e.curves] for name in names}
+    return {name: np.mean(found, axis=0).tolist() for name, found in rows.items()}
+
+
+__all__ = ["RANDOM", "ModeSummary", "summarise"]
