@@ -10,11 +10,11 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends import cell_loops, winners
+from backtrace_onnx.backends import cell_loops, damping
 from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
-from backtrace_onnx.backends.tree_kernels import TreeKernels
+from backtrace_onnx.backends.winner_kernels import WinnerKernels
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import moving, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
@@ -23,14 +23,13 @@ from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Term, Value
-from backtrace_onnx.ops.windows import Window
 from backtrace_onnx.structures.cell_steps import CellSteps
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
 
 
-class EagerOps(TreeKernels):
+class EagerOps(WinnerKernels):
     """The eager backend: every call computes at once.
 
     Values are arrays, or `Constant`s, whose name tells texts that they are the same again.
@@ -195,6 +194,17 @@ class EagerOps(TreeKernels):
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
 
+    def damp(
+        self,
+        t: Value,
+        m: Value,
+        epsilon: float,
+        sample_axis: int | None,
+        known: Sequence[int | str | None],
+    ) -> tuple[Value, Value | None]:
+        how = (epsilon, self.samples, sample_axis)
+        return damping.damp(self.dense(t), self.dense(m), *how, ledger=self._ledger)
+
     def _booked(self, units: Units, call: Callable[..., None], *kinds: int) -> Array:
         """Call on all parts of the units; the sums of what they book, [*kinds, sample]."""
         parts = units.parts(sharing.BLOCK)
@@ -270,20 +280,3 @@ class EagerOps(TreeKernels):
                 rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost
             )
         return out, self.samples.spread(lost, r.shape, sample_axis)
-
-    def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
-        return winners.split_ties(self._dense(r), self.array(x), self.array(best), axes)
-
-    def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
-        x, first = self.array(x), self.array(window.first(self, self.shape(x)))
-        return winners.split_windows(self._dense(r), x, self.array(best), window, first)
-
-    def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
-        x = np.ascontiguousarray(self.array(x))
-        out = np.zeros(x.shape, self.dtype)
-        moving.split_regions(x, self._dense(r), batch, rows, columns, out)
-        return out
-
-    def _dense(self, r: Value) -> Array:
-        """Relevance in its own precision, without gaps."""
-        return np.ascontiguousarray(self.array(r), self.dtype)

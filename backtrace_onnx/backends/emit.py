@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from onnx import TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.node_writer import NodeWriter
 from backtrace_onnx.backends.symbols import Symbol
@@ -35,6 +35,23 @@ class EmitOps(NodeWriter):
         step = StepOps(self, stacked)
         after, outputs = text(step, [step.state() for _ in carried], *step.rows)
         return step.close(carried, after, outputs, back)
+
+    def either(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+        branches = {"then_branch": self._branch(yes), "else_branch": self._branch(no)}
+        made: Value = self.op("If", (condition,), branches)
+        return made
+
+    def _branch(self, text: Callable[[], Value]) -> GraphProto:
+        """What a text writes, as a graph of its own that makes one tensor."""
+        nodes, written = self.nodes, dict(self._written)
+        self.nodes = []
+        try:
+            made = self.output(text(), self.fresh("made"))
+            body = living(self.nodes, {made})
+        finally:
+            self.nodes, self._written = nodes, written
+        info = helper.make_tensor_value_info(made, self.float_type, None)
+        return helper.make_graph(body, self.fresh("branch"), [], [info])
 
 
 class StepOps(EmitOps):

@@ -16,6 +16,7 @@ from backtrace_onnx.model.fresh_names import fresh_name
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.policy_scalars import Scalar, number
+from backtrace_onnx.ops.statistics import damped
 from backtrace_onnx.ops.vocabulary import Constant, Shared, Value, ints
 
 if TYPE_CHECKING:
@@ -176,6 +177,19 @@ class NodeWriter(SymbolicOps):
         )
         return made if isinstance(made, tuple) else (made,)
 
+    def damp(
+        self,
+        t: Value,
+        m: Value,
+        epsilon: float,
+        sample_axis: int | None,
+        known: Sequence[int | str | None],
+    ) -> tuple[Value, Value | None]:
+        kept = damped(self, t, m, epsilon, sample_axis, self.sample_count, known)
+        if not self._ledger:
+            return kept, None
+        return kept, self.total(self.Mul(t, self.Sub(m, kept)), sample_axis)
+
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
         """A pool of single elements, which changes no number.
 
@@ -189,7 +203,9 @@ class NodeWriter(SymbolicOps):
 
     @property
     def sample_count(self) -> Value:
-        return ints(1) if self.samples is None else self.Reshape(self.samples, ints(1))
+        if self.samples is None or isinstance(self.samples, np.ndarray):
+            return ints(1 if self.samples is None else int(self.samples))
+        return self.Reshape(self.samples, ints(1))
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         if not self._ledger:

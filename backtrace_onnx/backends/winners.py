@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -37,11 +37,31 @@ def split_ties(r: Array, x: Array, best: Array, axes: Sequence[int] | None) -> A
 
 def split_windows(r: Array, x: Array, best: Array, window: Window, first: Array) -> Array:
     """What `Ops.split_windows` says; `first` is the padding before every spatial axis."""
+    out = np.zeros(x.shape, r.dtype)
+    _by_channel(moving.split_windows, (x, out), (best, r), window, first)
+    return out
+
+
+def split_lines(r: Array, x0: Array, x: Array, window: Window, first: Array) -> Array:
+    """What `Ops.split_lines` says; `first` is the padding before every spatial axis."""
+    out = np.zeros(x.shape, r.dtype)
+    _by_channel(moving.split_lines, (x0, x, out), (r,), window, first)
+    return out
+
+
+def _by_channel(
+    kernel: Callable[..., None],
+    tensors: Sequence[Array],
+    made: Sequence[Array],
+    window: Window,
+    first: Array,
+) -> None:
+    """Call a kernel on tensors [samples, channels, ...], and on what has an entry per window."""
+    x, r = tensors[0], made[-1]
     channels, lead = prod(x.shape[:2]), (1,) * (3 - window.rank)
     counts = lead + r.shape[2:]
-    out = np.zeros(x.shape, r.dtype)
-    flat = [np.ascontiguousarray(a).reshape(channels, -1) for a in (x, out)]
-    units = [np.ascontiguousarray(a).reshape(channels, *counts) for a in (best, r)]
+    flat = [np.ascontiguousarray(a).reshape(channels, -1) for a in tensors]
+    units = [np.ascontiguousarray(a).reshape(channels, *counts) for a in made]
     reached = reach(
         lead + x.shape[2:],
         counts,
@@ -51,10 +71,4 @@ def split_windows(r: Array, x: Array, best: Array, window: Window, first: Array)
         (0,) * len(lead) + tuple(first),
     )
     parts = cut(channels, r.size * prod(window.kernel))
-    run_all(
-        [
-            partial(moving.split_windows, *(a[part] for a in (*flat, *units)), *reached)
-            for part in parts
-        ]
-    )
-    return out
+    run_all([partial(kernel, *(a[part] for a in (*flat, *units)), *reached) for part in parts])

@@ -167,8 +167,7 @@ class _Writer:
         graph, question = self.plan.graph, self.question
         axis = self.axes.samples
         if axis is not None:
-            y = self.values.value(question.output)
-            self.ops.samples = self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
+            self.ops.samples = self._samples(question.output, axis)
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self.start.write()
@@ -203,6 +202,14 @@ class _Writer:
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()
+
+    def _samples(self, output: str, axis: int) -> Value:
+        """How many samples there are, int64: a constant where the file declares it."""
+        shape = self.plan.graph.type(output).shape
+        if shape is not None and isinstance(declared := shape[axis], int):
+            return np.array(declared, np.int64)
+        y = self.values.value(output)
+        return self.ops.Squeeze(self.ops.Shape(y, start=axis, end=axis + 1))
 
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from backtrace_onnx.graph.graph import SampleAxis
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
+
+
+def damped(
+    e: Ops,
+    t: Value,
+    m: Value,
+    epsilon: float,
+    axis: SampleAxis | int | None,
+    count: Value,
+    known: Sequence[int | str | None],
+) -> Value:
+    """m |t| / (|t| + epsilon rms t), with the root mean square of each sample's t (LRP-epsilon).
+
+    Args:
+        axis, count: as of `sample_mean`.
+        known: the shape of t as far as it is known.
+    """
+
+    def scale_of(mean: Value) -> Value:
+        least = e.Max(e.Mul(e.Sqrt(mean), e.scalar(epsilon)), e.scalar(SMALLEST_MASS))
+        return e.Reciprocal(least)
+
+    scale = sample_mean(e, e.Mul(t, t), axis, count, scale_of, rank=len(known))
+    return e.Mul(m, e.in_blocks(e.Abs(_softsign(e, e.Mul(t, scale))), known))
+
+
+def _softsign(e: Ops, x: Value) -> Value:
+    """x / (1 + |x|), which onnxruntime computes in one sweep of float32."""
+    if np.dtype(e.dtype) == np.float32:
+        return e.Softsign(x)
+    return e.Div(x, e.Add(e.Abs(x), e.scalar(1)))
 
 
 def sample_mean(
@@ -16,6 +48,7 @@ def sample_mean(
     axis: SampleAxis | int | None,
     count: Value,
     then: Callable[[Value], Value] = lambda mean: mean,
+    rank: int = 0,
 ) -> Value:
     """What `then` makes of the mean of every sample's entries of x, broadcast against x.
 
@@ -23,14 +56,18 @@ def sample_mean(
         axis: along which samples lie, merged with others perhaps; None: x is of no one sample.
         count: how many samples there are, int64[1].
         then: a function of one number of each sample.
+        rank: of x, if known.
     """
     if axis is None or getattr(axis, "mixed", False):
         return then(e.ReduceMean(x, keepdims=1))
+    if isinstance(count, np.ndarray) and count[0] == 1:
+        return then(_mean_of_rows(e, _sample_rows(e, x, count, rank)))
     shape, inner = e.Shape(x), getattr(axis, "inner", 0)
+    alone = getattr(axis, "alone", False)
     if not axis and not inner:
-        rows = e.Reshape(x, e.Concat(count, ints(-1), axis=0))
+        rows = _sample_rows(e, x, count, rank if alone else 0)
         mean = then(_mean_of_rows(e, rows))
-        if not getattr(axis, "alone", False):  # others may lie on the axis beside the samples
+        if not alone:  # others may lie on the axis beside the samples
             return e.Reshape(e.Expand(e.Unsqueeze(mean, ints(1)), e.Shape(rows)), shape)
         ones = e.Expand(ints(1), e.Sub(e.Shape(shape), ints(1)))
         return e.Reshape(mean, e.Concat(count, ones, axis=0))
@@ -42,6 +79,13 @@ def sample_mean(
     laid = e.Reshape(x, e.Concat(before, groups, count, ints(-1), axis=0))
     mean = then(e.ReduceMean(laid, ints(0, 1, 3), keepdims=1))
     return e.Reshape(e.Expand(mean, e.Shape(laid)), shape)
+
+
+def _sample_rows(e: Ops, x: Value, count: Value, rank: int) -> Value:
+    """x as [samples, entries]; of pictures the means of their planes, in the layout they have."""
+    if rank == 4 and np.dtype(e.dtype) == np.float32:
+        x = e.GlobalAveragePool(x)
+    return e.Reshape(x, e.Concat(count, ints(-1), axis=0))
 
 
 def _mean_of_rows(e: Ops, rows: Value) -> Value:

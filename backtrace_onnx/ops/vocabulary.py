@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backtrace_onnx.ops.gates import Gate
-from backtrace_onnx.ops.tree_words import TreeWords
+from backtrace_onnx.ops.winner_words import WinnerWords
 from backtrace_onnx.ops.words import Constant, Value, Words, ints
 
 if TYPE_CHECKING:
     from backtrace_onnx.ops.policy import Policy, Reading
-    from backtrace_onnx.ops.windows import Window
 
 
 class Term(NamedTuple):
@@ -50,7 +49,7 @@ class Shared(NamedTuple):
     unassigned: list[Value | None]
 
 
-class Ops(TreeWords):
+class Ops(WinnerWords):
     """Base of both backends: ONNX's words, and the named passes in these words.
 
     Subclasses define `op`, `apply`, `total` and `shape`, and may have kernels for passes.
@@ -186,6 +185,21 @@ class Ops(TreeWords):
         pads = [self.ScatterElements(none, axes, n, axis=0) for n in (first, after)]
         return self.Pad(x, self.Concat(*pads, axis=0), self.zero())
 
+    def damp(
+        self,
+        t: Value,
+        m: Value,
+        epsilon: float,
+        sample_axis: int | None,
+        known: Sequence[int | str | None],
+    ) -> tuple[Value, Value | None]:
+        """Slopes m of units t, damped where these are next to 0 (`statistics.damped`).
+
+        Also returns the total per sample of what t is worth less. `known`: the shape of t as far
+        as it is known.
+        """
+        raise NotImplementedError
+
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
         """x, whose shape is `known` as far as it can be, for convolutions and sums with what they
         make: where a file is written, in the layout of onnxruntime's convolutions."""
@@ -213,45 +227,6 @@ class Ops(TreeWords):
             reduction="add",
         )
         return flat, self.total(self.Sub(r, kept), sample_axis) if self.keeps_ledger else None
-
-    def split_ties(self, x: Value, best: Value, r: Value, axes: Sequence[int] | None) -> Value:
-        """Share r equally among the elements of x that equal `best` along `axes`.
-
-        `best` and r have size 1 along these axes. Axes None: those along which `best` has size 1.
-        """
-        wins = self.Cast(self.Equal(x, best), to=self.float_type)
-        if axes is None:
-            count = self.unbroadcast(wins, self.shape(best))
-        else:
-            count = self.ReduceSum(wins, ints(*axes), keepdims=1)
-        return self.Mul(wins, self.Div(r, self.Max(count, self.scalar(1))))
-
-    def split_windows(self, x: Value, best: Value, r: Value, window: Window) -> Value:
-        """Share r equally among the elements of each window of x[samples, channels, ...] equal to
-        `best`.
-
-        The windows are read out, and added back, by convolutions whose kernels pick one element.
-        """
-        places = int(np.prod(window.kernel))
-        pick = np.eye(places, dtype=self.dtype).reshape(places, 1, *window.kernel)
-        shape = self.shape(x)
-        before, after = window.exact_pads(self, shape, self.shape(best))
-        lowest = self.scalar(float(np.finfo(self.dtype).min))
-        padded = window.padded(self, window.each_channel(self, x), before, after, lowest)
-        read = self.Conv(padded, pick, **window.steps)
-        wins = self.Cast(self.Equal(read, window.each_channel(self, best)), to=self.float_type)
-        count = self.Max(self.ReduceSum(wins, ints(1), keepdims=1), self.scalar(1))
-        shared = self.Mul(wins, self.Div(window.each_channel(self, r), count))
-        back = self.ConvTranspose(shared, pick, **window.steps)
-        return self.Reshape(window.cut(self, back, before, after), shape)
-
-    def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
-        """Share r[regions, channels, *bins] equally among the largest elements of every bin of x.
-
-        Region k lies in x[batch[k]]; rows, columns int64[2, regions, bins along the axis] are the
-        first and the last + 1 of a bin. The relevance of empty bins is left out.
-        """
-        raise self.only_eager("sharing among the maxima of regions")
 
 
 __all__ = ["Constant", "Ops", "Shared", "Term", "Value", "Words", "ints"]

@@ -9,9 +9,7 @@ from typing import Any
 from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.sharing import Sharing
-from backtrace_onnx.ops.statistics import sample_mean
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.lines import mean_slopes
@@ -187,20 +185,9 @@ class SlopeStep(NodeStep):
         (m,), epsilon = self.r, self.sharing.epsilon
         if not epsilon:
             return m
-        axis = self.sample_axis()
-
-        def text(e: Ops, t: Value, m: Value, count: Value) -> tuple[Value, Value]:
-            def least_of(mean: Value) -> Value:
-                return e.Max(e.Mul(e.Sqrt(mean), e.scalar(epsilon)), e.scalar(SMALLEST_MASS))
-
-            size, least = e.Abs(t), sample_mean(e, e.Mul(t, t), axis, count, least_of)
-            kept = e.Mul(m, e.Div(size, e.Add(size, least)))
-            return kept, e.Mul(t, e.Sub(m, kept))
-
-        lies = (axis, getattr(axis, "inner", 0), getattr(axis, "alone", False))
-        key = f"{self.node.name}/stabilised/{epsilon}/{lies}"
-        kept, lost = self.ops.apply(key, text, self.result(), m, self.ops.sample_count)
-        self.book("unassigned", 0, self.ops.total(lost, axis))
+        axis, known = self.sample_axis(), self._plan.graph.type(self.node.outputs[0]).shape
+        kept, lost = self.ops.damp(self.result(), m, epsilon, axis, known or ())
+        self.book("unassigned", 0, lost)
         return kept
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:

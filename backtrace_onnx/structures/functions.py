@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import CURVED, Pieces, PlannedNode, Reads, Step, Structure
 
@@ -61,6 +62,7 @@ class Function(Structure):
         ]
         if step.method.functions == "rescale":
             between = secant_between(self._forward(step), self.derivative)
+            between = switched_between if self.switches else between
             given = (x, y, step.before(0), step.result_before(), m, *parameters)
             return {0: [ops.apply(f"{step.node.name}/between", between, *given)]}
 
@@ -108,6 +110,13 @@ class Function(Structure):
 
     def leaves(self, step: PlannedNode) -> bool:
         return True
+
+
+def switched_between(e: Ops, x: Value, y: Value, x0: Value, y0: Value, m: Value) -> Value:
+    """The same of y = max(0, x), without a difference: m (y + y0) / (|x| + |x0|), 0 where both
+    are 0."""
+    size = e.Add(e.Abs(x), e.Max(e.Abs(x0), e.scalar(SMALLEST_MASS)))
+    return e.Mul(m, e.Div(e.Add(y, y0), size))
 
 
 def secant_between(forward: Callable[..., Value], derivative: Derivative) -> Callable[..., Value]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.windows import Window
-from backtrace_onnx.structures.base import CURVED, Movement, Pieces, PlannedNode, Step
+from backtrace_onnx.structures.base import CURVED, Movement, Pieces, PlannedNode, Reads, Step
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,20 @@ class WindowWinner(Movement):
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
 
-    def bends(self, step: PlannedNode) -> int:
-        return CURVED  # other elements may win on the way
+    def slope_reads(self, node: PlannedNode) -> Reads:
+        own = super().slope_reads(node)
+        return Reads((0,), before=(0,)) if node.method.compares else own
+
+    def slopes(self, step: Step) -> Pieces:
+        """Where the method compares, the exact mean on the line: other elements may win there."""
+        if not step.method.compares or step.outgoing[0] is None:
+            return self.propagate(step)
+        ends = (step.condition(0), step.before(0))
+
+        def highest(x: Value) -> Value:
+            return step.ops.rerun(step.node, [x])[0]
+
+        return {0: [step.ops.split_lines(*ends, m, self.window, highest) for m in step.r]}
 
     def propagate(self, step: Step) -> Pieces:
         if step.outgoing[0] is None:
