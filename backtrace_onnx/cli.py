@@ -61,6 +61,7 @@ def explain(
                members (of a group, else null)
                box: first row, first column, row and column after the last
                span: of a series: first position and the one after the last
+        reasons (with --reasons): outcome, denied, given[], untold[]
         ledger: by channel (positive, negative): start, inputs, constants, unassigned, cut, residual
     """
     from backtrace_onnx.commands.output_folder import check_folder

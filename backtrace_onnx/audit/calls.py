@@ -38,6 +38,7 @@ def open_audit(
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
     groups: Sequence[str] = (),
+    reasons: File | None = None,
     sidecar: Sidecar | File | None = None,
     seed: int = 0,
 ) -> OpenedAudit:
@@ -47,6 +48,8 @@ def open_audit(
     wanted, config = _settings(settings)
     if groups:
         wanted = wanted.model_copy(update={"groups": tuple(groups)})
+    if reasons is not None:
+        wanted = wanted.model_copy(update={"reasons": str(reasons)})
     before = load_baselines([Path(path) for path in baselines])
     given = opened(sidecar)
 
@@ -70,6 +73,7 @@ def audit(
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
     groups: Sequence[str] = (),
+    reasons: File | None = None,
     sidecar: Sidecar | File | None = None,
     seed: int = 0,
     fail_on: FailOn = "error",
@@ -85,6 +89,7 @@ def audit(
         baselines: files that `--write-baseline` wrote.
         baseline_models: earlier .onnx files, explained on the same data in the same mode.
         groups: columns of the data that say which people a row is about; default: the settings'.
+        reasons: a file of sentences for those who are denied an outcome; default: the settings'.
         sidecar: of all models; default: the one beside each, or else the model's.
         seed: of every draw. fail_on: failed checks of which severity stop the model.
         say: told what is going on.
@@ -98,6 +103,7 @@ def audit(
         baselines=baselines,
         baseline_models=baseline_models,
         groups=groups,
+        reasons=reasons,
         sidecar=sidecar,
         seed=seed,
     )

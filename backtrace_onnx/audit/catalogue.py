@@ -10,6 +10,7 @@ from backtrace_onnx.audit import (
     masks,
     meaningfulness,
     parity,
+    reason_check,
     row_drift,
     soundness,
 )
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *feature_rules.CHECKS,
     *group_gap.CHECKS,
     *masks.CHECKS,
+    *reason_check.CHECKS,
     *drift.CHECKS,
     *row_drift.CHECKS,
     *layer_drift.CHECKS,

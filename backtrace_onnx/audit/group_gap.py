@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.audit.baseline import accuracy_of, answers
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
-from backtrace_onnx.audit.intervention import MOVES, replace_features
+from backtrace_onnx.audit.intervention import MOVES, replace_features, score_spread
 from backtrace_onnx.audit.subject import Subject
 
 Array = npt.NDArray[Any]
@@ -103,19 +103,22 @@ def _groups(case: Case) -> Measured:
 
 
 def _moved(case: Case, gap: Gap) -> tuple[dict[str, Any], bool | None]:
-    """Whether the feature, replaced, moves answers more in the group that it has more share in."""
+    """Whether the feature, replaced, moves answers more in the group that it has more share in.
+
+    As a share is, moves are relative: to what answers differ by within each group.
+    """
     subject = case.subject
     inside = subject.data.groups[gap.column] == gap.group
     rng = np.random.default_rng(subject.seed)
-    made = []
-    for rows in (np.flatnonzero(inside), np.flatnonzero(~inside)):
+    told, sizes = {}, []
+    for name, rows in (("group", np.flatnonzero(inside)), ("others", np.flatnonzero(~inside))):
         drawn = rows if len(rows) <= case.rows else np.sort(rng.choice(rows, case.rows, False))
-        made.append(replace_features(subject, [gap.feature], drawn))
-    own, others = made
-    told = {"group": own.record(), "others": others.record()}
-    if not (own.copies and others.copies):
-        return told, None
-    return told, (own.score - others.score) * np.sign(gap.difference) >= MOVES
+        made = replace_features(subject, [gap.feature], drawn)
+        told[name] = made.record()
+        if not made.copies:
+            return told, None
+        sizes.append(made.score * score_spread(subject) / score_spread(subject, rows))
+    return told, bool((sizes[0] - sizes[1]) * np.sign(gap.difference) >= MOVES)
 
 
 def _about(subject: Subject) -> dict[str, Any]:

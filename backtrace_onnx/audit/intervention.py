@@ -83,12 +83,21 @@ def moved(subject: Subject, scores: Array, origin: Array) -> Moved:
     whole = subject.whole
     target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
     every = whole.scores[np.arange(len(target)), target]
-    spread = float(every.std()) or float(np.abs(every).max()) or 1.0
-    by = np.abs(scores[np.arange(len(origin)), target[origin]] - every[origin]).mean() / spread
+    by = np.abs(scores[np.arange(len(origin)), target[origin]] - every[origin]).mean()
+    by /= score_spread(subject)
     changed = 0.0
     if subject.classes:
         changed = float((scores.argmax(1) != whole.scores[origin].argmax(1)).mean())
     return Moved(float(by), changed, len(origin))
 
 
-__all__ = ["Moved", "moved", "replace_chosen", "replace_features"]
+def score_spread(subject: Subject, rows: Array | None = None) -> float:
+    """The standard deviation of the explained score, of all rows or some; never 0."""
+    whole = subject.whole
+    target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
+    every = whole.scores[np.arange(len(target)), target]
+    own = every if rows is None else every[rows]
+    return float(own.std()) or float(np.abs(own).max()) or 1.0
+
+
+__all__ = ["Moved", "moved", "replace_chosen", "replace_features", "score_spread"]

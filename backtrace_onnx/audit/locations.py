@@ -16,6 +16,7 @@ KEYS = {
     "forbidden-top-features": "forbidden",
     "forward-parity": "reference",
     "group-gap": "groups",
+    "reason-codes": "reasons",
     "relevance-outside-mask": "mask",
     "required-top-features": "required",
     "sensitive-proxies": "sensitive",

@@ -77,6 +77,7 @@ class Settings(_Section):
         label: the column of the data (.csv) that holds the true answers.
         groups: columns of the data (.csv) that say which people a row is about.
         reference: a file of outputs of the first rows, as the exporter computed them (.npz).
+        reasons: a file of sentences, why people are denied an outcome (.toml).
         mask: a file of what answers should rest on (.npy, .npz or a picture).
         sensitive: names or patterns of features that answers should not rest on.
         required: ids of checks that fail where they cannot run.
@@ -89,6 +90,7 @@ class Settings(_Section):
     label: str | None = None
     groups: tuple[str, ...] = ()
     reference: str | None = None
+    reasons: str | None = None
     mask: str | None = None
     sensitive: tuple[str, ...] = ()
     required: tuple[str, ...] = ()

@@ -76,6 +76,7 @@ class Subject:
         seed: int = 0,
     ) -> None:
         self.model, self.settings, self.sidecar, self.seed = model, settings, sidecar, seed
+        self.compared: Mapping[str, Any] = {}  # what modes that compare take, as `explain`
         self.explainer = Explainer(model, on_unsupported="stop")
         if sidecar:
             sidecar.check(self.explainer.graph.inputs, self.explainer.graph.outputs)
@@ -169,9 +170,8 @@ class Subject:
         self, explainer: Explainer, feeds: Mapping[str, Array], target: Array | None, count: int
     ) -> Explained:
         s = self.settings
-        found = explainer.explain(
-            feeds, mode=s.mode, output=s.output, task=s.task, target=target, sidecar=self.sidecar
-        )
+        how: dict[str, Any] = {"mode": s.mode, "output": s.output, "task": s.task, **self.compared}
+        found = explainer.explain(feeds, target=target, sidecar=self.sidecar, **how)
         if found.task not in ("classification", "regression"):
             raise RequestError(
                 f"an audit takes classifications and regressions, and this is a {found.task}"

@@ -15,7 +15,7 @@ from backtrace_onnx.commands.audit_options import (
     finish,
     write_reports,
 )
-from backtrace_onnx.commands.shared_options import MODEL
+from backtrace_onnx.commands.shared_options import MODEL, REASONS
 
 if TYPE_CHECKING:
     from backtrace_onnx.audit.running import Report
@@ -57,6 +57,7 @@ def _print_schema(context: click.Context, _: click.Parameter, name: str | None) 
     help="Column of the data that says which people a row is about; repeatable. Default: the "
     "settings', or the sidecar's.",
 )
+@REASONS
 @click.option("--write-baseline", type=FILE, help="File for what the reasons are now.")
 @click.option(
     "--schema",
@@ -84,6 +85,7 @@ def _audited(
     data: tuple[str, ...],
     config: Path | None,
     groups: tuple[str, ...],
+    reasons: Path | None,
     baselines: tuple[Path, ...],
     baseline_models: tuple[Path, ...],
     write_baseline: Path | None,
@@ -104,6 +106,7 @@ def _audited(
         baselines=baselines,
         baseline_models=baseline_models,
         groups=groups,
+        reasons=reasons,
         sidecar=sidecar,
         seed=seed,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from backtrace_onnx.commands.batch_parts import parts_of_batch
 from backtrace_onnx.commands.entry_parts import PickedEntry, entry_parts, labels_named
 from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.commands.reason_options import with_reasons
 from backtrace_onnx.commands.reference_options import references
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
 from backtrace_onnx.commands.target_options import (
@@ -62,7 +63,7 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
     subjects = _all_subjects(asked, explainer, reader, batch, sidecar, waiting)
     subjects = [replace(subject, groups=groups) for subject in subjects]
     check_groups(subjects)
-    return subjects
+    return with_reasons(asked, subjects, sidecar, waiting)
 
 
 def _all_subjects(

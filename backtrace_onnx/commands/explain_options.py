@@ -47,6 +47,7 @@ class ExplainOptions:
     background: Path | None = None
     through: Sequence[str] = ()
     attention: str | None = None
+    reasons: Path | None = None
     pictures: bool = False
     page: bool = False
 

@@ -48,6 +48,11 @@ GROUP = click.option(
     help="NAME=MEMBER,...: inputs, columns (one*), places (x[3:7], image[0:9,4:8]) or words that "
     "are shown as one; repeatable. Default: the sidecar's.",
 )
+REASONS = click.option(
+    "--reasons",
+    type=click.Path(path_type=Path),
+    help="Sentences for features that speak against an outcome, a .toml file (docs/reasons.md).",
+)
 THROUGH = click.option(
     "--through",
     "through",

@@ -17,6 +17,7 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import about
+from backtrace_onnx.report.given_reasons import GivenReasons
 from backtrace_onnx.report.stages import Flow
 from backtrace_onnx.results.support import Support
 from backtrace_onnx.results.text_tokens import TextToken
@@ -48,6 +49,7 @@ class ExplainedSample:
         attention: "mean", or the number of a layer, whose attention is drawn; None: none.
         support: how every node of the model is explained, where that was asked for.
         real: boolean [samples, tokens]: which positions of the output are no padding, where known.
+        reasons: sentences of people against an outcome, where they were asked for.
     """
 
     explanation: Explanation
@@ -64,6 +66,7 @@ class ExplainedSample:
     real: Array | None = None
     attention: str | None = None
     support: Sequence[Support] = ()
+    reasons: GivenReasons | None = None
 
     @property
     def samples(self) -> int:

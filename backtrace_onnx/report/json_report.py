@@ -66,6 +66,7 @@ def _sample(number: int, subject: ExplainedSample, top: int) -> dict[str, Any]:
         "mask": None if mask is None else {"inside": int(mask.sum()), "of": int(mask.size)},
         "top": [_part(part, subject) for part in with_relevance(rank(subject))[:top]],
         "ledger": balance(subject),
+        **({"reasons": subject.reasons.record()} if subject.reasons else {}),
     }
 
 

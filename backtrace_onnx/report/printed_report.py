@@ -12,6 +12,7 @@ from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.console import show, table
 from backtrace_onnx.report.continuation import continuation, print_continuation
 from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.given_reasons import print_reasons
 from backtrace_onnx.report.headlines import headline
 from backtrace_onnx.report.identical_maps import find_same_maps, in_words
 from backtrace_onnx.report.input_kinds import is_picture
@@ -61,6 +62,9 @@ def _print_subject(to: Console, subject: ExplainedSample, top: int, same_as: int
     if same_as is not None:
         to.print(in_words(same_as))
     to.print()
+    if subject.reasons:
+        print_reasons(to, subject.reasons)
+        to.print()
     if same_as is not None:
         return
     for name in subject.read_texts:

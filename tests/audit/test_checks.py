@@ -34,10 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sound_model_passes_every_check(folder: Path) -> None:
     model, rows = folder / "net.onnx", folder / "rows.csv"
     np.save(folder / "mask.npy", np.ones(4, bool))
+    reason = "[[reasons]]\ncode = 'A'\ntext = 'a'\nfeatures = ['a', 'b', 'c']\n"
+    (folder / "reasons.toml").write_text(f"outcome = 'yes'\neveryone = true\n{reason}")
     how: dict[str, Any] = {
         "label": "answer",
         "groups": ["answer"],
         "mask": str(folder / "mask.npy"),
+        "reasons": str(folder / "reasons.toml"),
+        "checks": {"reason-codes": {"threshold": 0.1}},  # some rows lie between both answers
         "sensitive": ["leak"],
         "top_features": {"required": ["a"], "forbidden": ["leak"]},
         "required": IDS,
@@ -253,6 +257,7 @@ def test_a_regression_of_several_columns(folder: Path) -> None:
     skipped |= {"required-top-features", "forbidden-top-features"}
     skipped |= {
         "group-gap",
+        "reason-codes",
         "relevance-outside-mask",
         "answers-kept",
         "sample-drift",

@@ -1,0 +1,191 @@
+"""Which sentences of people speak against an outcome, row by row, and whether they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.audit.intervention import DRAWS, MOVES
+from backtrace_onnx.audit.reason_texts import ReasonText, ReasonTexts
+from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.tables import TableInput
+from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.report.given_reasons import GivenReason, GivenReasons
+
+Array = npt.NDArray[Any]
+EQUAL = 1e-5
+"""Of a row's largest relevance: reasons closer than that are equal, and stand as in the file."""
+AT_ONCE = 200
+"""Rows whose reasons are tried in one run."""
+
+
+@dataclass(frozen=True)
+class _Towards:
+    """Relevance towards the outcome.
+
+    Attributes:
+        relevance: float64[rows, features]; what is negative speaks against the outcome.
+        scores: float64[rows] of the outcome, higher is nearer to it. column: of all scores.
+        sign: 1, or -1 where lower numbers are hoped for. denied: bool[rows].
+    """
+
+    relevance: Array
+    scores: Array
+    column: int
+    sign: int
+    denied: Array
+
+
+def find_reasons(
+    subject: Subject, texts: ReasonTexts, rows: Array | None = None
+) -> list[GivenReasons]:
+    """The reasons of some rows or all, at most `texts.count` each, the strongest first.
+
+    A feature belongs to the first sentence that fits it and its value. Raises InputError where the
+    outcome is none, RequestError for a feature that is none.
+    """
+    towards = _towards(subject, texts.outcome)
+    owners = _owners(subject, texts.reasons)
+    rows = np.arange(subject.data.count) if rows is None else rows
+    made = []
+    for row in rows:
+        found = GivenReasons(texts.outcome, bool(towards.denied[row]), ())
+        if found.denied or texts.everyone:
+            found = _of_row(subject, texts, found, towards.relevance[row], owners[row])
+        made.append(found)
+    return _tried(subject, towards, rows, made)
+
+
+def _towards(subject: Subject, outcome: str) -> _Towards:
+    whole = subject.whole
+    if not subject.classes:
+        if outcome not in ("higher", "lower"):
+            raise InputError(f"the outcome of a regression is higher or lower, not {outcome!r}")
+        sign = 1 if outcome == "higher" else -1
+        scores = sign * whole.scores[:, 0]
+        denied = np.ones(len(scores), bool)  # nobody decides: all are given what speaks against it
+        return _Towards(sign * whole.features, scores, 0, sign, denied)
+    count = whole.scores.shape[1]
+    known = subject.labels if len(subject.labels) == count else tuple(map(str, range(count)))
+    if outcome not in known and not (outcome.isdecimal() and int(outcome) < count):
+        close = find_alike(outcome, known)
+        meant = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known[:10])}"
+        raise InputError(f"outcome {outcome!r} is none of the model's classes; {meant}")
+    place = known.index(outcome) if outcome in known else int(outcome)
+    found = subject.explain(subject.data.feeds, np.full(len(whole.scores), place, np.int64))
+    denied = whole.scores.argmax(1) != place
+    return _Towards(found.features, whole.scores[:, place], place, 1, denied)
+
+
+def _owners(subject: Subject, reasons: Sequence[ReasonText]) -> Array:
+    """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
+    features, data = subject.features, subject.data
+    owners = np.full((data.count, len(features.names)), -1, np.int64)
+    for number, reason in reversed([*enumerate(reasons)]):
+        for feature in features.named(reason.features):
+            owners[_fits(subject, feature, reason), feature] = number
+    return owners
+
+
+def _fits(subject: Subject, feature: int, reason: ReasonText) -> Array:
+    """bool[rows]: whether the feature's value is one that the sentence is about.
+
+    Raises InputError for categories that are none, and a direction of what has none.
+    """
+    values = subject.features.values(feature, subject.data)
+    name = subject.features.names[feature]
+    if reason.values:
+        known = subject.features.categories.get(feature)
+        strange = [v for v in reason.values if known is None or v not in known]
+        if strange:
+            there = ", ".join(known) if known else "no categories"
+            raise InputError(f"reason {reason.code}: {name} has no {strange[0]!r}; it has: {there}")
+        return np.isin(values.astype(str), list(reason.values))
+    if reason.direction == "any":
+        return np.ones(len(values), bool)
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"reason {reason.code}: {name} holds no numbers; name its values")
+    usual = _usual(subject, feature, values)
+    made: Array = values < usual if reason.direction == "low" else values > usual
+    return made
+
+
+def _usual(subject: Subject, feature: int, values: Array) -> float:
+    """What is neither low nor high: the sidecar's mean of a column, or else the rows' median."""
+    for name, owner in subject.features.owner.items():
+        entry = subject.sidecar.inputs.get(name) if subject.sidecar else None
+        if isinstance(entry, TableInput) and (owner == feature).any():
+            column = entry.features[feature - int(owner[0])]
+            if (column.mean, column.std) != (0.0, 1.0):
+                return 0.0
+    return float(np.nanmedian(values))
+
+
+def _of_row(
+    subject: Subject, texts: ReasonTexts, one: GivenReasons, relevance: Array, owners: Array
+) -> GivenReasons:
+    """The strongest sentences; of equal ones the first in the file."""
+    size = float(np.abs(relevance).sum()) or 1.0
+    step = EQUAL * float(np.abs(relevance).max(initial=0)) or 1.0
+    against, names = relevance < 0, subject.features.names
+    found = []
+    for number, reason in enumerate(texts.reasons):
+        own = np.flatnonzero(against & (owners == number))
+        total = float(relevance[own].sum())
+        if len(own):
+            order = sorted(own.tolist(), key=lambda i: (int(np.rint(relevance[i] / step)), i))
+            told = tuple(names[i] for i in order)
+            made = GivenReason(reason.code, reason.text, told, total, -total / size, None)
+            found.append((int(np.rint(total / step)), number, made))
+    chosen = [made for *_, made in sorted(found, key=lambda one: one[:2])[: texts.count]]
+    weakest = chosen[-1].relevance if len(chosen) == texts.count else 0.0
+    left = np.flatnonzero(against & (owners < 0) & (relevance < weakest))
+    order = sorted(left.tolist(), key=lambda i: (int(np.rint(relevance[i] / step)), i))[
+        : texts.count
+    ]
+    return replace(one, reasons=tuple(chosen), untold=tuple(names[i] for i in order))
+
+
+def _tried(
+    subject: Subject, towards: _Towards, rows: Array, given: list[GivenReasons]
+) -> list[GivenReasons]:
+    """The same, with what became of the outcome's score as features took other rows' values."""
+    places = {name: i for i, name in enumerate(subject.features.names)}
+    spread = float(towards.scores.std()) or float(np.abs(towards.scores).max()) or 1.0
+    values = [subject.features.values(i, subject.data) for i in range(len(places))]
+    tried: list[list[bool | None]] = [[] for _ in given]
+    rng, count = np.random.default_rng(subject.seed), subject.data.count
+    tasks = [
+        (at, [places[name] for name in reason.features])
+        for at, one in enumerate(given)
+        for reason in one.reasons
+    ]
+    for first in range(0, len(tasks), AT_ONCE):
+        part = tasks[first : first + AT_ONCE]
+        own = np.repeat([rows[at] for at, _ in part], DRAWS)
+        donors = rng.integers(count, size=len(own))
+        origin, other = np.tile(own[:, None], (1, len(places))), np.zeros(len(own), bool)
+        spans = [slice(i * DRAWS, (i + 1) * DRAWS) for i in range(len(part))]
+        for span, (at, features) in zip(spans, part, strict=True):
+            origin[span, features] = donors[span, None]
+            for i in features:
+                other[span] |= values[i][donors[span]] != values[i][rows[at]]
+        scores = towards.sign * subject.scores(subject.mixed(origin))[:, towards.column]
+        rises = (scores - towards.scores[own]) / spread
+        for span, (at, _) in zip(spans, part, strict=True):
+            moved = rises[span][other[span]]
+            tried[at].append(bool(moved.mean() >= MOVES) if len(moved) else None)
+    return [_with_answers(*pair) for pair in zip(given, tried, strict=True)]
+
+
+def _with_answers(given: GivenReasons, answers: Sequence[bool | None]) -> GivenReasons:
+    pairs = zip(given.reasons, answers, strict=True)
+    return replace(given, reasons=tuple(replace(r, confirmed=answer) for r, answer in pairs))
+
+
+__all__ = ["find_reasons"]

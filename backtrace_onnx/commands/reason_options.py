@@ -1,0 +1,49 @@
+"""What `explain --reasons` adds: people's own sentences against an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+
+from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.commands.reference_options import references
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.report.console import Waiting
+from backtrace_onnx.report.explained_sample import ExplainedSample
+
+
+def with_reasons(
+    asked: ExplainOptions,
+    subjects: Sequence[ExplainedSample],
+    sidecar: Sidecar | None,
+    waiting: Waiting,
+) -> list[ExplainedSample]:
+    """The samples, each with its reasons where they are asked for. Raises BacktraceError."""
+    if asked.reasons is None:
+        return list(subjects)
+    if find_spec("pydantic") is None:
+        raise RequestError("--reasons needs pydantic: pip install 'backtrace-onnx[audit]'")
+    from backtrace_onnx.audit.reason_texts import read_reasons
+    from backtrace_onnx.audit.reasons import find_reasons
+    from backtrace_onnx.audit.settings import Settings
+    from backtrace_onnx.audit.subject import Subject
+
+    texts = read_reasons(asked.reasons)
+    task = subjects[0].explanation.task
+    if task not in ("classification", "regression"):
+        raise RequestError(f"--reasons takes classifications and regressions, and this is a {task}")
+    waiting.say("Finding reasons")
+    how = {"mode": asked.mode, "output": asked.output, "task": task}
+    settings = Settings.model_validate(how)
+    files = tuple(map(str, asked.inputs))
+    subject = Subject(asked.model, files, settings, sidecar)
+    subject.compared = references(asked, subject.explainer.graph, sidecar)
+    given = find_reasons(subject, texts)
+    if len(given) != len(subjects):
+        raise RequestError("--reasons goes without several targets for each sample")
+    return [replace(s, reasons=one) for s, one in zip(subjects, given, strict=True)]
+
+
+__all__ = ["with_reasons"]
