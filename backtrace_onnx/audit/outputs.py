@@ -27,9 +27,9 @@ def print_report(to: Console, report: Report) -> None:
     for finding in report.findings:
         rows.add_row(
             finding.check.id,
-            _result(finding),
-            _number(finding.value),
-            _bound(finding),
+            result_text(finding),
+            number_text(finding.value),
+            bound_text(finding),
             _CONFIRMED[finding.confirmed],
             finding.text,
         )
@@ -50,7 +50,7 @@ def as_junit(report: Report) -> str:
     suite = TestSuite(f"backtrace-onnx audit {visible(report.model)}")
     for f in report.findings:
         case = TestCase(f.check.id, "backtrace-onnx.audit")
-        text = visible(f"{f.text} (bound: {_bound(f)}, {f.source})")
+        text = visible(f"{f.text} (bound: {bound_text(f)}, {f.source})")
         if f.status == "broken":
             case.result = [Error(text, "broken")]
         elif report.stops(f):
@@ -58,7 +58,7 @@ def as_junit(report: Report) -> str:
         elif f.status == "skipped":
             case.result = [Skipped(text)]
         else:
-            case.system_out = f"{_result(f)}: {text}"
+            case.system_out = f"{result_text(f)}: {text}"
         suite.add_testcase(case)
     xml = JUnitXml()
     xml.add_testsuite(suite)
@@ -83,9 +83,9 @@ def as_markdown(report: Report) -> str:
     for f in report.findings:
         cells = (
             f.check.id,
-            _result(f),
-            _number(f.value),
-            _bound(f),
+            result_text(f),
+            number_text(f.value),
+            bound_text(f),
             f.source,
             _CONFIRMED[f.confirmed],
             f.text,
@@ -100,17 +100,17 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _result(finding: Finding) -> str:
+def result_text(finding: Finding) -> str:
     if finding.status == "failed":
         return f"failed ({finding.severity})"
     return finding.status
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _bound(finding: Finding) -> str:
+def bound_text(finding: Finding) -> str:
     return f"{finding.check.better} {finding.threshold:g}"
 
 

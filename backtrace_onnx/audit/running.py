@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.catalogue import CHECKS
 from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
 from backtrace_onnx.audit.facts import find_facts
+from backtrace_onnx.audit.portraits import Portraits, find_portraits
 from backtrace_onnx.audit.settings import ModelCard
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import BacktraceError, InputError, RequestError
@@ -29,7 +30,8 @@ class Report:
         model, data: as they were named. facts: what the report is about, as JSON values.
         fail_on: failed checks of which severity stop a model.
         config: the file of the settings, where there is one.
-        card: what people say of the model.
+        card: what people say of the model. settings: what of them is not the default.
+        portraits: how features and answers are distributed, where they were looked at.
     """
 
     model: str
@@ -39,6 +41,8 @@ class Report:
     fail_on: FailOn = "error"
     config: str | None = None
     card: ModelCard = field(default_factory=ModelCard)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    portraits: Portraits | None = None
 
     def stops(self, finding: Finding) -> bool:
         """Whether a finding stops the model."""
@@ -114,7 +118,16 @@ def run_audit(
             say(f"Checking: {check.id}")
             findings.append(_found(check, subject, tuple(before), tuple(models)))
     facts = find_facts(subject, baselines, models)
-    return Report(*names, facts, tuple(findings), fail_on, config, subject.settings.model_card)
+    return Report(
+        *names,
+        facts,
+        tuple(findings),
+        fail_on,
+        config,
+        subject.settings.model_card,
+        subject.settings.model_dump(exclude_defaults=True, exclude={"model_card"}),
+        find_portraits(subject, before),
+    )
 
 
 def _found(

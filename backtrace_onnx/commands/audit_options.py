@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtrace_onnx.commands.shared_options import SIDECAR, Command
+from backtrace_onnx.commands.shared_options import HTML, SIDECAR, Command
 from backtrace_onnx.errors import AuditError, BacktraceError, RequestError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _OPTIONS = (
     click.option("--junit", type=FILE, help="File for the report as JUnit XML."),
     click.option("--markdown", type=FILE, help="File for the report as Markdown."),
     click.option("--sarif", type=FILE, help="File for the report as SARIF 2.1.0."),
+    HTML,
     click.option(
         "--model-card",
         type=FILE,
@@ -47,7 +48,7 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws."),
     SIDECAR,
 )
-REPORTS = ("as_json", "junit", "markdown", "sarif", "model_card")
+REPORTS = ("as_json", "junit", "markdown", "sarif", "html", "model_card")
 """Options that name a file for the report."""
 
 
@@ -92,6 +93,7 @@ def finish(make: Callable[[Waiting], Report]) -> None:
 def write_reports(report: Report, files: dict[str, Path | None]) -> None:
     """Write the report to every file that was named. Raises RequestError."""
     from backtrace_onnx.audit import model_card, outputs
+    from backtrace_onnx.audit.page import as_html
     from backtrace_onnx.audit.sarif import as_sarif
 
     makers: dict[str, Callable[[Any], str]] = {
@@ -99,6 +101,7 @@ def write_reports(report: Report, files: dict[str, Path | None]) -> None:
         "junit": outputs.as_junit,
         "markdown": outputs.as_markdown,
         "sarif": as_sarif,
+        "html": as_html,
         "model_card": model_card.as_model_card,
     }
     for name, path in files.items():

@@ -49,15 +49,13 @@ class Page:
     Args:
         html: its file. opened: whether it is shown in a browser.
 
-    Raises RequestError, before anything is computed, where it could not be written.
+    Raises RequestError where it is to be opened, and there is none.
     """
 
     def __init__(self, html: Path | None, opened: bool) -> None:
         self._html, self._opened = html, opened
         if html is None and opened:
             raise RequestError("--open shows a page; name its file: --html FILE")
-        if html is not None:
-            check_file(html)
 
     @property
     def wanted(self) -> bool:
@@ -87,15 +85,4 @@ class Page:
             click.launch(self._html.absolute().as_uri())
 
 
-def check_file(html: Path) -> None:
-    """Raise RequestError where a page cannot be made, or not be written to this file."""
-    from backtrace_onnx.report.page.writer import check_pages
-
-    check_pages()
-    if html.is_dir():
-        raise RequestError(f"{html}: is a folder; name a file in it")
-    if not html.absolute().parent.is_dir():
-        raise RequestError(f"{html}: its folder is not there")
-
-
-__all__ = ["Page", "TypedCommand", "check_file", "typed"]
+__all__ = ["Page", "TypedCommand", "typed"]

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import click
 
+from backtrace_onnx.errors import RequestError
+
 Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = click.argument("model", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -61,8 +63,27 @@ THROUGH = click.option(
     help="Relevance passes only these channels, heads or units of a tensor inside the model; "
     "repeatable.",
 )
+
+
+def _page_file(_: click.Context, __: click.Parameter, html: Path | None) -> Path | None:
+    """Raise RequestError, before anything is computed, where a page could not be written."""
+    if html is None:
+        return None
+    from backtrace_onnx.report.page.writer import check_pages
+
+    check_pages()
+    if html.is_dir():
+        raise RequestError(f"{html}: is a folder; name a file in it")
+    if not html.absolute().parent.is_dir():
+        raise RequestError(f"{html}: its folder is not there")
+    return html
+
+
 HTML = click.option(
-    "--html", type=click.Path(path_type=Path), help="File for a page of HTML that needs no other."
+    "--html",
+    type=click.Path(path_type=Path),
+    callback=_page_file,
+    help="File for a page of HTML that needs no other.",
 )
 OPEN = click.option("--open", "opened", is_flag=True, help="Show the page of --html in a browser.")
 

@@ -10,6 +10,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from backtrace_onnx.audit.catalogue import CHECKS
+from backtrace_onnx.report.page import writer
 from tests.audit.audited import linear, write_model, write_rows
 from tests.command_line import ADULT, ROWS
 
@@ -141,3 +142,18 @@ def test_the_census_model_passes(run: Any, tmp_path: Path) -> None:
     config.write_text("label = 'loan'\nsensitive = ['gender', 'ethnicity']\n")
     code, out, _ = run("audit", ADULT, "--data", ROWS, "--config", config)
     assert code == 0 and "passed: 11 passed, 15 skipped" in out
+
+
+def test_a_page_for_those_who_sign_off(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, _ = audited(run, "leaked.onnx", "--html", "r.html")
+    text = (folder / "r.html").read_text("utf-8")
+    assert code == 1 and "leaked.onnx" in text and "Stopped" in text
+    assert audited(run, "leaked.onnx", "--html", "r.html")[0] == 1
+    assert (folder / "r.html").read_text("utf-8") == text
+    code, _, err = audited(run, "absent.onnx", "--html", ".")
+    assert code == 2 and "is a folder" in err
+    monkeypatch.setattr(writer, "find_spec", lambda name: None)
+    code, _, err = audited(run, "absent.onnx", "--html", "new.html")
+    assert code == 2 and "backtrace-onnx[html]" in err and not (folder / "new.html").exists()

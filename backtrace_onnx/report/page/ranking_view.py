@@ -170,7 +170,7 @@ def _called(part: Part) -> tuple[str, str]:
 
 def _heads(subject: ExplainedSample) -> tuple[str, str, str]:
     named = "group or part" if subject.groups else "part of the input"
-    return named, "relevance", "of all |relevance|"
+    return named, "relevance", "share"
 
 
 def _turned(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
