@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends import cell_loops, damping
-from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
+from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.winner_kernels import WinnerKernels
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.kernels import moving, sharing, summing
+from backtrace_onnx.kernels import scatter, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.kernels.recurrence import recur
 from backtrace_onnx.kernels.threads import cut, run_all
@@ -276,7 +276,7 @@ class EagerOps(WinnerKernels):
         outer, sample = self.samples.rows(r.shape, sample_axis)
         if r.size:
             rows = np.ascontiguousarray(r, self.dtype).reshape(outer, -1)
-            moving.scatter_add(
+            scatter.scatter_add(
                 rows, np.ascontiguousarray(index).reshape(outer, -1), sample, out, lost
             )
         return out, self.samples.spread(lost, r.shape, sample_axis)

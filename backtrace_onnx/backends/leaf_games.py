@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.kernels.games import add_games
-from backtrace_onnx.kernels.pairs import add_pairs
+from backtrace_onnx.kernels.paired_games import add_pairs
 from backtrace_onnx.kernels.threads import MOST, run_all
 from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.trees.games import Games

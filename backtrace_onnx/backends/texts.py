@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
-from backtrace_onnx.backends.direct import DIRECT
 from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.model.sessions import (
     CPU,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.backends.leaf_games import play
-from backtrace_onnx.kernels import paths
+from backtrace_onnx.kernels import path_sums
 from backtrace_onnx.ops.tree_words import LeafGames
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
@@ -33,9 +33,9 @@ class TreeKernels(Ops):
         out = np.zeros((len(rows), *units), self.dtype)
         tables = (self.array(slots), self.array(changes), self.array(targets))
         if shares is None:
-            paths.add_rows(rows, *tables, out)
+            path_sums.add_rows(rows, *tables, out)
         else:
-            paths.add_shares(rows, *tables, shares, out)
+            path_sums.add_shares(rows, *tables, shares, out)
         return out
 
     def leaf_games(self, text: Callable[[Any, LeafGames], Value], asked: LeafGames) -> Value:

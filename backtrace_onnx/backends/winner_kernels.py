@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends import winners
 from backtrace_onnx.backends.tree_kernels import TreeKernels
-from backtrace_onnx.kernels import moving
+from backtrace_onnx.kernels import scatter
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.windows import Window
 
@@ -30,7 +30,7 @@ class WinnerKernels(TreeKernels):
     def split_regions(self, x: Value, r: Value, batch: Value, rows: Value, columns: Value) -> Value:
         x = np.ascontiguousarray(self.array(x))
         out = np.zeros(x.shape, self.dtype)
-        moving.split_regions(x, self.dense(r), batch, rows, columns, out)
+        scatter.split_regions(x, self.dense(r), batch, rows, columns, out)
         return out
 
     def split_lines(

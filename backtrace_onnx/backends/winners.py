@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends.layout import reach
-from backtrace_onnx.kernels import moving
+from backtrace_onnx.kernels import scatter
 from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.ops.windows import Window
 
@@ -31,21 +31,21 @@ def split_ties(r: Array, x: Array, best: Array, axes: Sequence[int] | None) -> A
         return np.zeros(x.shape, r.dtype)
     out = np.empty((outer, moved.size // outer, 1), r.dtype)
     units = [np.ascontiguousarray(a).reshape(outer, 1) for a in (best, r)]
-    moving.split_ties(moved.reshape(out.shape), *units, out)
+    scatter.split_ties(moved.reshape(out.shape), *units, out)
     return np.ascontiguousarray(out.reshape(moved.shape).transpose(np.argsort(order)))
 
 
 def split_windows(r: Array, x: Array, best: Array, window: Window, first: Array) -> Array:
     """What `Ops.split_windows` says; `first` is the padding before every spatial axis."""
     out = np.zeros(x.shape, r.dtype)
-    _by_channel(moving.split_windows, (x, out), (best, r), window, first)
+    _by_channel(scatter.split_windows, (x, out), (best, r), window, first)
     return out
 
 
 def split_lines(r: Array, x0: Array, x: Array, window: Window, first: Array) -> Array:
     """What `Ops.split_lines` says; `first` is the padding before every spatial axis."""
     out = np.zeros(x.shape, r.dtype)
-    _by_channel(moving.split_lines, (x0, x, out), (r,), window, first)
+    _by_channel(scatter.split_lines, (x0, x, out), (r,), window, first)
     return out
 
 

@@ -10,7 +10,7 @@ import onnx
 
 from backtrace_onnx.control.bodies import Body, body_of, check_fit
 from backtrace_onnx.control.counting import constant_trips
-from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.run_questions import RunQuestion
 from backtrace_onnx.control.straight_model import StraightModel
 
 _STEERING = 2  # trip count and condition come before the states

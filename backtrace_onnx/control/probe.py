@@ -11,7 +11,7 @@ import onnx
 from onnx import ValueInfoProto, helper, numpy_helper
 
 from backtrace_onnx.control.limits import Limits
-from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.run_questions import RunQuestion
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.control.boundary import elements, list_inputs, opened
 from backtrace_onnx.control.probe import Probe
-from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.run_questions import RunQuestion
 from backtrace_onnx.control.straight_model import unending
 from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.graph.graph import Graph

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.run_questions import RunQuestion
 from backtrace_onnx.control.straight_nodes import StraightNodes
 from backtrace_onnx.errors import ModelError
 from backtrace_onnx.graph.graph import TensorType

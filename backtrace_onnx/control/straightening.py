@@ -12,7 +12,7 @@ from backtrace_onnx.control import sequences
 from backtrace_onnx.control.boundary import close_outputs
 from backtrace_onnx.control.branches import write_if
 from backtrace_onnx.control.loops import write_loop
-from backtrace_onnx.control.questions import RunQuestion
+from backtrace_onnx.control.run_questions import RunQuestion
 from backtrace_onnx.control.scans import write_scan
 from backtrace_onnx.control.straight_model import StraightModel, is_standard
 from backtrace_onnx.model.loading import Model

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from backtrace_onnx.data.pieces import FILE, TEXT, BadRow, Piece
+from backtrace_onnx.data.row_blocks import FILE, TEXT, BadRow, RowBlock
 from backtrace_onnx.errors import InputError, RowError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe
@@ -36,7 +36,7 @@ class EncodedRows:
     """Rows as a model takes them, and those that could not be read.
 
     Attributes:
-        rows: of which rows of the piece they are.
+        rows: of which rows of the block they are.
         feeds: arrays by input name; empty where no row is left.
         names: what the entries of inputs are called, by input.
     """
@@ -67,104 +67,104 @@ class RowEncoder:
         self._graph, self._sidecar, self._kept = graph, sidecar, kept
         self._reader = InputReader(graph, sidecar)
 
-    def encode(self, piece: Piece, *, skip_bad: bool = False) -> EncodedRows:
+    def encode(self, block: RowBlock, *, skip_bad: bool = False) -> EncodedRows:
         """The inputs that the rows make up.
 
         Rows that do not fit raise RowError naming file and line, or are left out and named where
         they may be skipped. Raises InputError where no row could fit, and warns of nothing.
         """
-        self._kept.check(tuple(piece.columns), piece.source)
-        if piece.bad and not skip_bad:
-            first = piece.bad[0]
+        self._kept.check(tuple(block.columns), block.source)
+        if block.bad and not skip_bad:
+            first = block.bad[0]
             raise RowError(first.reason)
-        every = np.arange(piece.rows)
-        if not piece.rows:
-            return EncodedRows(every, bad=piece.bad)
+        every = np.arange(block.rows)
+        if not block.rows:
+            return EncodedRows(every, bad=block.bad)
         try:
-            return self._whole(piece, every, piece.bad)
+            return self._whole(block, every, block.bad)
         except RowError:
             if not skip_bad:
                 raise
-        bad = {i: reason for i in range(piece.rows) if (reason := self._wrong(piece, i))}
-        good = np.array([i for i in range(piece.rows) if i not in bad], np.intp)
-        told = tuple(BadRow(piece.source, _line(piece, i), why) for i, why in bad.items())
+        bad = {i: reason for i in range(block.rows) if (reason := self._wrong(block, i))}
+        good = np.array([i for i in range(block.rows) if i not in bad], np.intp)
+        told = tuple(BadRow(block.source, _line(block, i), why) for i, why in bad.items())
         if not len(good):
-            return EncodedRows(good, bad=(*piece.bad, *told))
-        return self._whole(piece.take(good), good, (*piece.bad, *told))
+            return EncodedRows(good, bad=(*block.bad, *told))
+        return self._whole(block.take(good), good, (*block.bad, *told))
 
     def _whole(
-        self, piece: Piece, rows: npt.NDArray[np.intp], bad: tuple[BadRow, ...]
+        self, block: RowBlock, rows: npt.NDArray[np.intp], bad: tuple[BadRow, ...]
     ) -> EncodedRows:
-        feeds, names, notes = self._encoded(piece)
+        feeds, names, notes = self._encoded(block)
         return EncodedRows(rows, feeds, {**column_names(self._graph), **names}, notes, bad)
 
-    def _wrong(self, piece: Piece, row: int) -> str | None:
+    def _wrong(self, block: RowBlock, row: int) -> str | None:
         """Why a row alone does not fit; None where it does."""
         try:
-            self._encoded(piece.take(np.array([row])))
+            self._encoded(block.take(np.array([row])))
         except RowError as error:
             return str(error)
         return None
 
     def _encoded(
-        self, piece: Piece
+        self, block: RowBlock
     ) -> tuple[dict[str, Array], Mapping[str, tuple[str, ...]], tuple[Note, ...]]:
-        if piece.kind == "files":
-            return self._opened(piece), {}, ()
-        if piece.kind == "texts":
-            return self._read_texts(piece, TEXT), {}, ()
-        columns = self._inputs(piece)
-        arrays = {n: c for n, c in columns.items() if piece.kind == "arrays" or c.ndim > 1}
-        feeds = self._arrays(piece, arrays) if arrays else {}
+        if block.kind == "files":
+            return self._opened(block), {}, ()
+        if block.kind == "texts":
+            return self._read_texts(block, TEXT), {}, ()
+        columns = self._inputs(block)
+        arrays = {n: c for n, c in columns.items() if block.kind == "arrays" or c.ndim > 1}
+        feeds = self._arrays(block, arrays) if arrays else {}
         cells = {name: column for name, column in columns.items() if name not in arrays}
         if cells and (said := self._text_column(cells)) is not None:
-            return {**self._read_texts(piece, said), **feeds}, {}, ()
+            return {**self._read_texts(block, said), **feeds}, {}, ()
         if not cells or feeds.keys() == set(self._graph.inputs):
             return feeds, {}, ()
-        lines = piece.lines if piece.are_lines else ()
-        table = Table(piece.source, cells, lines=lines)
+        lines = block.lines if block.are_lines else ()
+        table = Table(block.source, cells, lines=lines)
         filled = fill(table, self._graph, self._sidecar, given=feeds)
         return {**filled.feeds, **feeds}, filled.names, filled.notes
 
-    def _inputs(self, piece: Piece) -> dict[str, Array]:
+    def _inputs(self, block: RowBlock) -> dict[str, Array]:
         """The columns that inputs may be made of."""
-        needed = named_columns(tuple(piece.columns), self._graph, self._sidecar)
+        needed = named_columns(tuple(block.columns), self._graph, self._sidecar)
         both = set(self._kept.groups) & (needed | set(self._graph.inputs))
         out = set(self._kept.names) - both
-        return {name: column for name, column in piece.columns.items() if name not in out}
+        return {name: column for name, column in block.columns.items() if name not in out}
 
-    def _arrays(self, piece: Piece, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _arrays(self, block: RowBlock, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of rows by input, each with its rows where the input has its samples."""
         feeds: dict[str, Array] = {}
-        for name, content in self._named(piece, arrays).items():
+        for name, content in self._named(block, arrays).items():
             kind = self._graph.type(name)
             if kind.dtype == TensorProto.STRING:
                 array = content.astype(object)
             else:
-                array = numeric(Path(piece.source), content)
+                array = numeric(Path(block.source), content)
             array = rows_shaped(array, kind)
             axis = int(self._graph.samples[name]) if name in self._graph.samples else 0
             feeds[name] = np.moveaxis(array, 0, axis) if axis < array.ndim else array
         return feeds
 
-    def _named(self, piece: Piece, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    def _named(self, block: RowBlock, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         inputs = self._graph.inputs
         if len(arrays) == len(inputs) == 1:
             return {inputs[0]: next(iter(arrays.values()))}
         for name in arrays:
             if name not in inputs:
                 raise InputError(
-                    f"{piece.source}: the model has no input {name!r}; it has: "
+                    f"{block.source}: the model has no input {name!r}; it has: "
                     f"{describe(self._graph)}. Columns that are no inputs are named as labels, "
                     "ids or groups"
                 )
         return arrays
 
-    def _opened(self, piece: Piece) -> dict[str, Array]:
+    def _opened(self, block: RowBlock) -> dict[str, Array]:
         """Pictures or sound, a file a row."""
         entries = self._sidecar.inputs if self._sidecar else {}
         names = [name for name in self._graph.inputs if isinstance(entries.get(name), _OPENED)]
-        files = [str(path) for path in piece.columns[FILE]]
+        files = [str(path) for path in block.columns[FILE]]
         if len(names) != 1:
             return dict(self._reader.read(files).feeds)  # which says what is missing
         try:
@@ -181,40 +181,40 @@ class RowEncoder:
         found = next((name for name in names if name in cells), None)
         return found or (next(iter(cells)) if len(cells) == 1 else None)
 
-    def _read_texts(self, piece: Piece, column: str) -> dict[str, Array]:
-        texts = piece.columns[column].tolist()
+    def _read_texts(self, block: RowBlock, column: str) -> dict[str, Array]:
+        texts = block.columns[column].tolist()
         for row, text in enumerate(texts):
             if not isinstance(text, str):
-                raise RowError(f"{piece.place(row)}: {text!r} is no text")
+                raise RowError(f"{block.place(row)}: {text!r} is no text")
         entry = next(iter(self._reader.texts.values()), None)
         if entry is None:
-            return self._plain_texts(piece, texts)
+            return self._plain_texts(block, texts)
         try:
             return entry.encode(texts, self._graph)
         except InputError as error:
             if len(texts) == 1:
-                raise RowError(f"{piece.place(0)}: {error}") from None
+                raise RowError(f"{block.place(0)}: {error}") from None
             for row, text in enumerate(texts):
-                self._check_text(piece, row, text, entry)
+                self._check_text(block, row, text, entry)
             raise
 
-    def _check_text(self, piece: Piece, row: int, text: str, entry: TextInput) -> None:
+    def _check_text(self, block: RowBlock, row: int, text: str, entry: TextInput) -> None:
         try:
             entry.encode([text], self._graph)
         except InputError as error:
-            raise RowError(f"{piece.place(row)}: {error}") from None
+            raise RowError(f"{block.place(row)}: {error}") from None
 
-    def _plain_texts(self, piece: Piece, texts: list[str]) -> dict[str, Array]:
+    def _plain_texts(self, block: RowBlock, texts: list[str]) -> dict[str, Array]:
         """Texts as they are, for an input of texts."""
         strings = [n for n in self._graph.inputs if self._graph.type(n).dtype == TensorProto.STRING]
         if len(strings) != 1 or len(self._graph.inputs) != 1:
             raise InputError(
-                f"{piece.source}: how texts become inputs is not known: give a tokenizer, or a "
+                f"{block.source}: how texts become inputs is not known: give a tokenizer, or a "
                 f"sidecar with one; the model has: {describe(self._graph)}"
             )
         shape = [len(texts)] + [1] * ((self._graph.type(strings[0]).rank or 1) - 1)
         return {strings[0]: np.array(texts, object).reshape(shape)}
 
 
-def _line(piece: Piece, row: int) -> int:
-    return piece.lines[row] if piece.lines else row + 1
+def _line(block: RowBlock, row: int) -> int:
+    return block.lines[row] if block.lines else row + 1

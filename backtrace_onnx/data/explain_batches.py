@@ -13,10 +13,10 @@ import onnx
 
 from backtrace_onnx.data.arrow import as_column, as_texts, need_arrow, plain
 from backtrace_onnx.data.encoding import EncodedRows
-from backtrace_onnx.data.given_batches import as_piece
+from backtrace_onnx.data.given_batches import as_block
 from backtrace_onnx.data.opened_rows import OpenedRows
-from backtrace_onnx.data.pieces import BadRow, Piece
 from backtrace_onnx.data.result_columns import result_columns
+from backtrace_onnx.data.row_blocks import BadRow, RowBlock
 from backtrace_onnx.errors import NumericalError, RequestError, RowError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -37,7 +37,7 @@ class ExplainedRows:
     """The results of some rows, as an Arrow table, and the rows that could not be read.
 
     Attributes:
-        rows: of which rows of the piece the results are.
+        rows: of which rows of the block the results are.
         notes: what was left out or missing in reading, a sentence each.
     """
 
@@ -116,21 +116,21 @@ class ExplainBatches:
         """
         if isinstance(batch, Iterator):
             return map(self, batch)
-        return self._returned(self.explain(as_piece(batch)).table)
+        return self._returned(self.explain(as_block(batch)).table)
 
-    def explain(self, piece: Piece, *, skip_bad: bool = False) -> ExplainedRows:
+    def explain(self, block: RowBlock, *, skip_bad: bool = False) -> ExplainedRows:
         """The results of some rows, as an Arrow table, and the rows that cannot be read.
 
         Raises RowError naming such a row unless it may be skipped.
         """
         pa = need_arrow()
         model = self._model_opened()
-        tables, bad = [], list(piece.bad if skip_bad else ())
+        tables, bad = [], list(block.bad if skip_bad else ())
         rows: list[int] = []
         notes: dict[str, None] = {}
-        for start in range(0, max(piece.rows, 1), self.batch):
-            part = piece.take(np.arange(start, min(start + self.batch, piece.rows)))
-            part = part if skip_bad else replace(part, bad=piece.bad)
+        for start in range(0, max(block.rows, 1), self.batch):
+            part = block.take(np.arange(start, min(start + self.batch, block.rows)))
+            part = part if skip_bad else replace(part, bad=block.bad)
             encoded = model.encoder.encode(part, skip_bad=skip_bad)
             encoded, columns = self._finite(part, encoded, skip_bad)
             bad += encoded.bad
@@ -159,9 +159,9 @@ class ExplainBatches:
         """Where the samples of an input lie."""
         return self._model_opened().axis(name)
 
-    def encode(self, piece: Piece, *, skip_bad: bool = False) -> EncodedRows:
+    def encode(self, block: RowBlock, *, skip_bad: bool = False) -> EncodedRows:
         """The model's inputs of some rows. Raises InputError where they do not fit."""
-        return self._model_opened().encoder.encode(piece, skip_bad=skip_bad)
+        return self._model_opened().encoder.encode(block, skip_bad=skip_bad)
 
     def explanation(self, feeds: Any, **more: Any) -> Explanation:
         """The explanation of a model's inputs, as asked, and with `more` options."""
@@ -174,40 +174,40 @@ class ExplainBatches:
         return made
 
     def _finite(
-        self, piece: Piece, encoded: EncodedRows, skip_bad: bool
+        self, block: RowBlock, encoded: EncodedRows, skip_bad: bool
     ) -> tuple[EncodedRows, dict[str, Any]]:
         """Results, without the rows whose relevance is not finite where they may be skipped."""
         try:
-            return encoded, self._explained(piece.take(encoded.rows), encoded)
+            return encoded, self._explained(block.take(encoded.rows), encoded)
         except (RowError, NumericalError):
             pass  # which row it is, each alone will tell
         axes = {name: self._model_opened().axis(name) for name in encoded.feeds}
         wrong: dict[int, BadRow] = {}
         for at, row in enumerate(encoded.rows.tolist()):
             try:
-                self._explained(piece.take(encoded.rows[[at]]), encoded.take([at], axes))
+                self._explained(block.take(encoded.rows[[at]]), encoded.take([at], axes))
             except (RowError, NumericalError) as error:
-                error.args = (f"{piece.place(row)}: {error}",)
+                error.args = (f"{block.place(row)}: {error}",)
                 if not skip_bad:
                     raise
-                line = piece.lines[row] if piece.lines else row + 1
-                wrong[at] = BadRow(piece.source, line, str(error))
+                line = block.lines[row] if block.lines else row + 1
+                wrong[at] = BadRow(block.source, line, str(error))
         left = [at for at in range(len(encoded.rows)) if at not in wrong]
         encoded = replace(encoded.take(left, axes), bad=(*encoded.bad, *wrong.values()))
-        return encoded, self._explained(piece.take(encoded.rows), encoded)
+        return encoded, self._explained(block.take(encoded.rows), encoded)
 
-    def _explained(self, piece: Piece, encoded: EncodedRows) -> dict[str, Any]:
+    def _explained(self, block: RowBlock, encoded: EncodedRows) -> dict[str, Any]:
         model = self._model_opened()
-        if not piece.rows:
-            columns = self._columns(model.example(piece), encoded)
+        if not block.rows:
+            columns = self._columns(model.example(block), encoded)
             return {name: column.slice(0, 0) for name, column in columns.items()}
         size = model.fixed_rows
-        if size is None or size == piece.rows:
+        if size is None or size == block.rows:
             return self._columns(encoded.feeds, encoded)
         pa, parts = need_arrow(), []
-        for start in range(0, piece.rows, size):
-            count = min(size, piece.rows - start)
-            at = np.minimum(np.arange(start, start + size), piece.rows - 1)
+        for start in range(0, block.rows, size):
+            count = min(size, block.rows - start)
+            at = np.minimum(np.arange(start, start + size), block.rows - 1)
             feeds = {n: x.take(at, model.axis(n)) for n, x in encoded.feeds.items()}
             parts.append(pa.table(self._columns(feeds, encoded)).slice(0, count))
         whole = pa.concat_tables(parts)
@@ -220,16 +220,16 @@ class ExplainBatches:
         named = replace(made, names=names)
         return result_columns(named, model.sidecar, self._class_labels, **self._more)
 
-    def _kept_columns(self, piece: Piece, model: OpenedRows) -> dict[str, Any]:
+    def _kept_columns(self, block: RowBlock, model: OpenedRows) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for name in model.kept.names:
-            column = piece.arrow.get(name)
+            column = block.arrow.get(name)
             if column is not None:
                 made = plain(column)
-            elif piece.are_lines and piece.columns[name].ndim == 1:
-                made = as_texts(piece.columns[name])
+            elif block.are_lines and block.columns[name].ndim == 1:
+                made = as_texts(block.columns[name])
             else:
-                made = as_column(piece.columns[name])
+                made = as_column(block.columns[name])
             kept |= {f"{role}/{name}": made for role in model.kept.roles(name)}
         return kept
 

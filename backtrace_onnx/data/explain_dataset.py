@@ -19,9 +19,9 @@ from backtrace_onnx.data.identity import (
     hash_model,
 )
 from backtrace_onnx.data.locking import locked
-from backtrace_onnx.data.pieces import FILE, BadRow, Piece
 from backtrace_onnx.data.reading import Data, DataFile, find_files
 from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
+from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock
 from backtrace_onnx.data.workers import explained
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
@@ -112,8 +112,8 @@ def explain_dataset(
         results = ResultsFolder(folder, run, resume=resume)
         resumed, some = len(results.parts), max(part_rows // batch, 1)
         if not results.complete:
-            pieces = islice(_pieces(files, batch), resumed * some, None)
-            made = explained(explain, pieces, skip_bad=skip_bad, workers=workers)
+            blocks = islice(_blocks(files, batch), resumed * some, None)
+            made = explained(explain, blocks, skip_bad=skip_bad, workers=workers)
             _write(results, made, some, hashed.rows, progress)
         return _results(results, resumed)
 
@@ -135,7 +135,7 @@ def explain_rows(
     explain = ExplainBatches(model, batch=batch, **options)
     files = find_files(data)
     about = hash_data(files).rows
-    for _, rows in explained(explain, _pieces(files, batch), skip_bad=skip_bad, workers=workers):
+    for _, rows in explained(explain, _blocks(files, batch), skip_bad=skip_bad, workers=workers):
         yield rows, about
 
 
@@ -149,12 +149,12 @@ def _check(**counts: Any) -> None:
 
 def _write(
     results: ResultsFolder,
-    made: Iterable[tuple[Piece, ExplainedRows]],
+    made: Iterable[tuple[RowBlock, ExplainedRows]],
     some: int,
     about: int,
     progress: Progress | None,
 ) -> None:
-    """Write results into parts of `some` pieces each, behind those that are there, and close.
+    """Write results into parts of `some` blocks each, behind those that are there, and close.
 
     Args:
         about: how many rows the data have, as far as their files tell.
@@ -163,8 +163,8 @@ def _write(
     first = next(left, None)
     while first is not None:
         with results.part() as part:
-            for piece, rows in _chained(first, islice(left, some - 1)):
-                done += _add(part, piece, rows)
+            for block, rows in _chained(first, islice(left, some - 1)):
+                done += _add(part, block, rows)
                 if progress is not None:
                     progress(done, max(about, done))
         first = next(left, None)
@@ -172,28 +172,28 @@ def _write(
 
 
 def _chained(
-    first: tuple[Piece, ExplainedRows], rest: Iterable[tuple[Piece, ExplainedRows]]
-) -> Iterator[tuple[Piece, ExplainedRows]]:
+    first: tuple[RowBlock, ExplainedRows], rest: Iterable[tuple[RowBlock, ExplainedRows]]
+) -> Iterator[tuple[RowBlock, ExplainedRows]]:
     yield first
     yield from rest
 
 
-def _add(part: PartWriter, piece: Piece, made: ExplainedRows) -> int:
-    """Add the results of a piece to a part; how many rows these were."""
+def _add(part: PartWriter, block: RowBlock, made: ExplainedRows) -> int:
+    """Add the results of a block to a part; how many rows these were."""
     pa = need_arrow()
-    files = piece.columns[FILE].tolist() if piece.kind == "files" else [piece.source] * piece.rows
+    files = block.columns[FILE].tolist() if block.kind == "files" else [block.source] * block.rows
     where = {
         "row/file": pa.array([files[i] for i in made.rows], pa.string()),
-        "row/line": pa.array([piece.lines[i] for i in made.rows], pa.int64()),
+        "row/line": pa.array([block.lines[i] for i in made.rows], pa.int64()),
     }
     columns = dict(zip(made.table.column_names, made.table.columns, strict=True))
     part.add(pa.table(where | columns), made.bad, made.notes)
     return len(made.rows) + len(made.bad)
 
 
-def _pieces(files: Iterable[DataFile], rows: int) -> Iterator[Piece]:
+def _blocks(files: Iterable[DataFile], rows: int) -> Iterator[RowBlock]:
     for file in files:
-        yield from file.pieces(rows)
+        yield from file.blocks(rows)
 
 
 def _run(

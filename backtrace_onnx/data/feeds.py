@@ -23,8 +23,8 @@ def stream_feeds(
     files = find_files(data)
     about = hash_data(files).rows
     for file in files:
-        for piece in file.pieces(explain.batch):
-            encoded = explain.encode(piece, skip_bad=skip_bad)
+        for block in file.blocks(explain.batch):
+            encoded = explain.encode(block, skip_bad=skip_bad)
             count = len(encoded.rows)
             size = explain.fixed_rows or count
             axes = {name: explain.axis(name) for name in encoded.feeds}

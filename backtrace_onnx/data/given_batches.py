@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.data.arrow import as_array, stacked
-from backtrace_onnx.data.pieces import Piece
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.frames import Table, from_columns, from_frame, is_frame
 
 Array = npt.NDArray[Any]
 
 
-def as_piece(batch: Any, source: str = "the batch") -> Piece:
+def as_block(batch: Any, source: str = "the batch") -> RowBlock:
     """A batch of rows: an Arrow table or batch, a data frame, or arrays or lists by column.
 
     Raises InputError for anything else, and for columns of lists that make up no array.
     """
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(batch, pyarrow.Table | pyarrow.RecordBatch):
-        return arrow_piece(batch, source)
+        return arrow_block(batch, source)
     if isinstance(batch, Mapping):
         return _of_columns({str(name): column for name, column in batch.items()}, source)
     if not is_frame(batch):
@@ -35,7 +35,7 @@ def as_piece(batch: Any, source: str = "the batch") -> Piece:
     return _of_frame(batch, source)
 
 
-def arrow_piece(batch: Any, source: str) -> Piece:
+def arrow_block(batch: Any, source: str) -> RowBlock:
     """The rows of an Arrow table or record batch."""
     given = dict(zip(batch.schema.names, batch.columns, strict=True))
     if len(given) < len(batch.schema.names):
@@ -44,10 +44,10 @@ def arrow_piece(batch: Any, source: str) -> Piece:
     flat = [name for name in given if arrays[name] is None]
     cells = _cells(batch.select(flat), source) if flat and batch.num_rows else {}
     columns = {name: _either(arrays[name], cells.get(name)) for name in given}
-    return Piece(source, columns, arrow=given)
+    return RowBlock(source, columns, arrow=given)
 
 
-def _of_frame(frame: Any, source: str) -> Piece:
+def _of_frame(frame: Any, source: str) -> RowBlock:
     """The rows of a data frame of pandas, polars, ...; an index is left out."""
     import narwhals as nw
 
@@ -67,13 +67,13 @@ def _of_frame(frame: Any, source: str) -> Piece:
     try:
         table = nw.from_native(frame, eager_only=True).to_arrow()
     except Exception:  # columns of mixed values, which Arrow has no type for
-        return Piece(source, columns)
-    return Piece(
+        return RowBlock(source, columns)
+    return RowBlock(
         source, columns, arrow={n: table.column(n) for n in columns if n in table.schema.names}
     )
 
 
-def _of_columns(given: Mapping[str, Any], source: str) -> Piece:
+def _of_columns(given: Mapping[str, Any], source: str) -> RowBlock:
     columns: dict[str, Array] = {}
     for name, column in given.items():
         if isinstance(column, np.ndarray) and column.dtype.kind in "fiub" and column.ndim:
@@ -88,7 +88,7 @@ def _of_columns(given: Mapping[str, Any], source: str) -> Piece:
     if len({len(column) for column in columns.values()}) > 1:
         told = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
         raise InputError(f"{source}: the columns are not of one length: {told}")
-    return Piece(source, columns)
+    return RowBlock(source, columns)
 
 
 def _cells(frame: Any, source: str) -> Mapping[str, Array]:

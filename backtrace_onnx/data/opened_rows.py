@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from backtrace_onnx.data.encoding import RowEncoder
-from backtrace_onnx.data.pieces import Piece
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.inputs.kept_columns import KeptColumns
@@ -52,7 +52,7 @@ class OpenedRows:
                 return int(shape[axis])  # type: ignore[arg-type]
         return None
 
-    def example(self, piece: Piece) -> dict[str, Array]:
+    def example(self, block: RowBlock) -> dict[str, Array]:
         """One row of nothing, by which the columns of no rows are known."""
         graph, feeds = self.explainer.graph, {}
         for name in graph.inputs:

@@ -1,4 +1,4 @@
-"""Files of a data set, read piece by piece: tables, arrays, pictures, texts."""
+"""Files of a data set, read block by block: tables, arrays, pictures, texts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from backtrace_onnx.data.archives import stream_arrays
 from backtrace_onnx.data.arrow import need_arrow
-from backtrace_onnx.data.given_batches import arrow_piece
-from backtrace_onnx.data.pieces import FILE, FOLDER, TEXT, BadRow, Piece
+from backtrace_onnx.data.given_batches import arrow_block
+from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
 from backtrace_onnx.inputs.images import SUFFIXES
@@ -37,7 +37,7 @@ class DataFile:
     paths: tuple[Path, ...]
     kind: str
 
-    def pieces(self, rows: int) -> Iterator[Piece]:
+    def blocks(self, rows: int) -> Iterator[RowBlock]:
         """Its rows, up to `rows` at a time; those that cannot be read count among them.
 
         Raises InputError where the file cannot be read.
@@ -100,7 +100,7 @@ def _kind(path: Path) -> str:
     return suffix.removeprefix(".")
 
 
-def _csv(path: Path, rows: int) -> Iterator[Piece]:
+def _csv(path: Path, rows: int) -> Iterator[RowBlock]:
     lines = stream_lines(path, errors="surrogateescape")
     first = next(lines, None)
     if first is None:
@@ -124,7 +124,7 @@ def _csv(path: Path, rows: int) -> Iterator[Piece]:
         cells = np.array([own for _, own in good], object).reshape(len(good), len(header))
         columns = {name: cells[:, i] for i, name in enumerate(header)}
         numbers = tuple(number for number, _ in good)
-        yield Piece(str(path), columns, lines=numbers, are_lines=True, bad=bad)
+        yield RowBlock(str(path), columns, lines=numbers, are_lines=True, bad=bad)
 
 
 def _unfit(cells: Sequence[str], width: int) -> str:
@@ -143,7 +143,7 @@ def _no_text(cells: Sequence[str]) -> bool:
     return False
 
 
-def _parquet(path: Path, rows: int) -> Iterator[Piece]:
+def _parquet(path: Path, rows: int) -> Iterator[RowBlock]:
     pa = need_arrow()
     import pyarrow.parquet as pq
 
@@ -151,24 +151,24 @@ def _parquet(path: Path, rows: int) -> Iterator[Piece]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(rows):
-                piece = arrow_piece(batch, str(path))
-                yield Piece(
-                    str(path), piece.columns, lines=_numbers(at, batch.num_rows), arrow=piece.arrow
+                block = arrow_block(batch, str(path))
+                yield RowBlock(
+                    str(path), block.columns, lines=_numbers(at, batch.num_rows), arrow=block.arrow
                 )
                 at += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
 
 
-def _arrays(path: Path, rows: int) -> Iterator[Piece]:
+def _arrays(path: Path, rows: int) -> Iterator[RowBlock]:
     at = 1
     for arrays in stream_arrays(path, rows):
         count = len(next(iter(arrays.values())))
-        yield Piece(str(path), arrays, "arrays", lines=_numbers(at, count))
+        yield RowBlock(str(path), arrays, "arrays", lines=_numbers(at, count))
         at += count
 
 
-def _json_lines(path: Path, rows: int) -> Iterator[Piece]:
+def _json_lines(path: Path, rows: int) -> Iterator[RowBlock]:
     keys: tuple[str, ...] | None = None
     shapes: dict[str, tuple[int, ...]] = {}
     for some in _chunks(_lines(path), rows):
@@ -187,7 +187,7 @@ def _json_lines(path: Path, rows: int) -> Iterator[Piece]:
                 bad.append(BadRow(str(path), number, f"{path}: line {number}: {reason}"))
         columns = {key: _column([row.get(key) for _, row in good]) for key in keys or ()}
         lines = tuple(number for number, _ in good)
-        yield Piece(str(path), columns, lines=lines, are_lines=True, bad=tuple(bad))
+        yield RowBlock(str(path), columns, lines=lines, are_lines=True, bad=tuple(bad))
 
 
 def _parsed(line: str | None) -> tuple[dict[str, Any] | None, str]:
@@ -233,7 +233,7 @@ def _column(values: list[Any]) -> Any:
     return made
 
 
-def _texts(path: Path, rows: int) -> Iterator[Piece]:
+def _texts(path: Path, rows: int) -> Iterator[RowBlock]:
     for some in _chunks(_lines(path), rows):
         good = [(number, line) for number, line in some if line is not None]
         bad = tuple(
@@ -244,7 +244,7 @@ def _texts(path: Path, rows: int) -> Iterator[Piece]:
         texts = np.empty(len(good), object)
         texts[:] = [line for _, line in good]
         lines = tuple(number for number, _ in good)
-        yield Piece(str(path), {TEXT: texts}, "texts", lines=lines, are_lines=True, bad=bad)
+        yield RowBlock(str(path), {TEXT: texts}, "texts", lines=lines, are_lines=True, bad=bad)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
@@ -263,14 +263,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _pictures(paths: Sequence[Path], rows: int) -> Iterator[Piece]:
+def _pictures(paths: Sequence[Path], rows: int) -> Iterator[RowBlock]:
     at = 1
     for some in _chunks(paths, rows):
         files, folders = np.empty(len(some), object), np.empty(len(some), object)
         files[:] = [path.as_posix() for path in some]
         folders[:] = [path.absolute().parent.name for path in some]
         columns = {FILE: files, FOLDER: folders}
-        yield Piece("the files", columns, "files", lines=_numbers(at, len(some)))
+        yield RowBlock("the files", columns, "files", lines=_numbers(at, len(some)))
         at += len(some)
 
 
@@ -284,7 +284,7 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-_READERS: dict[str, Callable[[Path, int], Iterator[Piece]]] = {
+_READERS: dict[str, Callable[[Path, int], Iterator[RowBlock]]] = {
     "csv": _csv,
     "parquet": _parquet,
     "jsonl": _json_lines,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backtrace_onnx.data.arrow import need_arrow
-from backtrace_onnx.data.pieces import BadRow
+from backtrace_onnx.data.row_blocks import BadRow
 from backtrace_onnx.errors import InputError, RequestError
 
 MANIFEST = "_manifest.json"  # readers of a folder of .parquet files pass over such names

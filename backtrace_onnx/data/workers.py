@@ -1,4 +1,4 @@
-"""Pieces explained in this process or in several others; results come in the pieces' order."""
+"""Pieces explained in this process or in several others; results come in the blocks' order."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 
 from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
-from backtrace_onnx.data.pieces import Piece
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RequestError
 
-_AHEAD = 2  # pieces for each worker that are read before their results are written
-Results = Iterator[tuple[Piece, ExplainedRows]]
+_AHEAD = 2  # blocks for each worker that are read before their results are written
+Results = Iterator[tuple[RowBlock, ExplainedRows]]
 
 
 def explained(
-    explain: ExplainBatches, pieces: Iterable[Piece], *, skip_bad: bool, workers: int
+    explain: ExplainBatches, blocks: Iterable[RowBlock], *, skip_bad: bool, workers: int
 ) -> Results:
-    """Every piece with its results. Raises RequestError where a worker was killed."""
+    """Every block with its results. Raises RequestError where a worker was killed."""
     if workers == 1:
-        for piece in pieces:
-            yield piece, explain.explain(piece, skip_bad=skip_bad)
+        for block in blocks:
+            yield block, explain.explain(block, skip_bad=skip_bad)
         return
     context = multiprocessing.get_context("spawn")  # forks would share locks of running threads
     pool = ProcessPoolExecutor(workers, context, _start, (explain, skip_bad))
     try:
-        yield from _in_order(pool, pieces, workers * _AHEAD)
+        yield from _in_order(pool, blocks, workers * _AHEAD)
     except BrokenProcessPool:
         raise RequestError(
             "a worker process ended before its results were there (killed, or out of memory); "
@@ -40,10 +40,10 @@ def explained(
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, pieces: Iterable[Piece], ahead: int) -> Results:
-    running: deque[tuple[Piece, Future[ExplainedRows]]] = deque()
-    for piece in pieces:
-        running.append((piece, pool.submit(_explain, piece)))
+def _in_order(pool: ProcessPoolExecutor, blocks: Iterable[RowBlock], ahead: int) -> Results:
+    running: deque[tuple[RowBlock, Future[ExplainedRows]]] = deque()
+    for block in blocks:
+        running.append((block, pool.submit(_explain, block)))
         if len(running) >= ahead:
             first, future = running.popleft()
             yield first, future.result()
@@ -68,7 +68,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _explain(piece: Piece) -> ExplainedRows:
+def _explain(block: RowBlock) -> ExplainedRows:
     assert _own is not None
     explain, skip_bad = _own
-    return explain.explain(piece, skip_bad=skip_bad)
+    return explain.explain(block, skip_bad=skip_bad)

@@ -12,7 +12,7 @@ from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.explanation import Explanation, combined
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.graph.text_tokens import find_text_tokens
+from backtrace_onnx.graph.token_tensors import find_text_tokens
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.descriptions import describe
 from backtrace_onnx.results.reach import check_finite, closed_notes, flat_notes, reach_notes

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from backtrace_onnx.control.boundary import list_inputs
-from backtrace_onnx.control.questions import undecided
+from backtrace_onnx.control.run_questions import undecided
 from backtrace_onnx.control.specialise import Recent, Specialiser
 from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.control.survey import survey
 from backtrace_onnx.engines.patched_runs import PatchedRuns, TensorReader
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
-from backtrace_onnx.graph.text_tokens import find_text_tokens
+from backtrace_onnx.graph.token_tensors import find_text_tokens
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime
 from backtrace_onnx.passes.pipeline import ModelGraphs, read, rewritten

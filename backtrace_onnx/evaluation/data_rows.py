@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.data.encoding import RowEncoder
-from backtrace_onnx.data.pieces import Piece
 from backtrace_onnx.data.reading import Data, DataFile, find_files
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError, RowError
 
 Array = npt.NDArray[Any]
@@ -52,7 +52,7 @@ class DataRows:
         self.files: list[DataFile] = find_files(data)
         self._encoder, self._skip = encoder, skip_bad
         self.bad: list[str] = []
-        self.there = sum(piece.rows for piece in self._pieces())
+        self.there = sum(block.rows for block in self._blocks())
         if not self.there:
             raise InputError(f"{', '.join(str(f.paths[0]) for f in self.files)}: no rows")
         if most is None or most >= self.there:
@@ -72,37 +72,37 @@ class DataRows:
 
     def row(self, number: int) -> DataRow | None:
         """One of them, None where it cannot be read. Raises RowError unless such are left out."""
-        piece = self._pieced[number]
+        block = self._pieced[number]
         try:
-            feeds = dict(self._encoder.encode(piece).feeds)
+            feeds = dict(self._encoder.encode(block).feeds)
         except RowError as error:
             if not self._skip:
                 raise
             self.bad.append(str(error))
             return None
-        return DataRow(_place(piece), feeds)
+        return DataRow(_place(block), feeds)
 
-    def _pieces(self) -> Iterator[Piece]:
+    def _blocks(self) -> Iterator[RowBlock]:
         for file in self.files:
-            for piece in file.pieces(_AT_ONCE):
-                if piece.bad and not self._skip:
-                    raise RowError(piece.bad[0].reason)
-                yield piece
+            for block in file.blocks(_AT_ONCE):
+                if block.bad and not self._skip:
+                    raise RowError(block.bad[0].reason)
+                yield block
 
-    def _taken(self, chosen: Array) -> Iterator[Piece]:
+    def _taken(self, chosen: Array) -> Iterator[RowBlock]:
         before = 0
-        for piece in self._pieces():
-            self.bad += [bad.reason for bad in piece.bad]
-            here = chosen[(chosen >= before) & (chosen < before + piece.rows)] - before
+        for block in self._blocks():
+            self.bad += [bad.reason for bad in block.bad]
+            here = chosen[(chosen >= before) & (chosen < before + block.rows)] - before
             for row in here:
-                yield piece.take(np.array([row]))
-            before += piece.rows
+                yield block.take(np.array([row]))
+            before += block.rows
 
 
-def _place(piece: Piece) -> str:
-    if piece.kind == "files":
-        return str(piece.columns["file"][0])
-    return piece.place(0)
+def _place(block: RowBlock) -> str:
+    if block.kind == "files":
+        return str(block.columns["file"][0])
+    return block.place(0)
 
 
 __all__ = ["DataRow", "DataRows"]

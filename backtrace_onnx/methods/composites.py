@@ -6,7 +6,7 @@ The first pair that names a node decides. What is meant: a family of linear oper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from backtrace_onnx.graph.graph import Graph, Node
@@ -74,26 +74,29 @@ def _layers(graph: Graph, carriers: frozenset[str]) -> list[Node]:
 def _first(graph: Graph, carriers: frozenset[str]) -> frozenset[str]:
     """Layers that no other layer comes before."""
     layers = {node.name for node in _layers(graph, carriers)}
-    behind: set[str] = set()
-    found = set()
-    for node in graph.nodes:
-        later = bool(behind.intersection(node.inputs))
-        if node.name in layers and not later:
-            found.add(node.name)
-        if later or node.name in layers:
-            behind.update(node.outputs)
-    return frozenset(found)
+    return _outermost(layers, ((n.name, n.inputs, n.outputs) for n in graph.nodes))
 
 
 def _last(graph: Graph, carriers: frozenset[str]) -> frozenset[str]:
     """Layers that no other layer comes after."""
     layers = {node.name for node in _layers(graph, carriers)}
-    before: set[str] = set()
+    return _outermost(layers, ((n.name, n.outputs, n.inputs) for n in reversed(graph.nodes)))
+
+
+def _outermost(
+    layers: set[str], nodes: Iterable[tuple[str, Sequence[str], Sequence[str]]]
+) -> frozenset[str]:
+    """Layers that are met before any other one on each way.
+
+    Args:
+        nodes: in the order of the way: name, tensors towards its begin, tensors towards its end.
+    """
+    behind: set[str] = set()
     found = set()
-    for node in reversed(graph.nodes):
-        earlier = bool(before.intersection(node.outputs))
-        if node.name in layers and not earlier:
-            found.add(node.name)
-        if earlier or node.name in layers:
-            before.update(node.inputs)
+    for name, begin, end in nodes:
+        later = bool(behind.intersection(begin))
+        if name in layers and not later:
+            found.add(name)
+        if later or name in layers:
+            behind.update(end)
     return frozenset(found)

@@ -12,7 +12,7 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.last_layer import sharings_from
-from backtrace_onnx.propagation.lines import mean_slopes
+from backtrace_onnx.propagation.mean_slopes import mean_slopes
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.results.text_tokens import TextToken
-from backtrace_onnx.text.vocabulary import Token
+from backtrace_onnx.text.token_spelling import Token
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.graph.text_tokens import without_padding
+from backtrace_onnx.graph.token_tensors import without_padding
 
 Array = npt.NDArray[Any]
 

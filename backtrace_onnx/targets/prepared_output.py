@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backtrace_onnx.graph.text_tokens import find_text_tokens
+from backtrace_onnx.graph.token_tensors import find_text_tokens
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.propagation.plan import Plan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.text.vocabulary import Spelling, Token
+from backtrace_onnx.text.token_spelling import Spelling, Token
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Inner

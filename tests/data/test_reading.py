@@ -1,4 +1,4 @@
-"""Files of data sets: each kind, in pieces, and rows that cannot be read."""
+"""Files of data sets: each kind, in blocks, and rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from PIL import Image
 
 from backtrace_onnx import ExplainBatches, Explainer, InputError
 from backtrace_onnx.data import reading
-from backtrace_onnx.data.pieces import Piece
 from backtrace_onnx.data.reading import find_files
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RowError
 from tests.column_models import people
 from tests.graphs import mlp
@@ -33,8 +33,8 @@ ROWS = [
 NAMES = ("age", "hours", "job", "name")
 
 
-def pieces(path: Path, rows: int = 3) -> list[Piece]:
-    return [piece for file in find_files(path) for piece in file.pieces(rows)]
+def blocks(path: Path, rows: int = 3) -> list[RowBlock]:
+    return [block for file in find_files(path) for block in file.blocks(rows)]
 
 
 def write(folder: Path, kind: str) -> Path:
@@ -56,9 +56,9 @@ def write(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npz"])
 def test_every_kind_of_table_says_the_same(kind: str, tmp_path: Path) -> None:
     explain = ExplainBatches(people(), ids="name", mode="epsilon", target=0)
-    given = pieces(write(tmp_path, kind))
-    assert [piece.rows for piece in given] == [3, 1]
-    found = pa.concat_tables(explain.explain(piece).table for piece in given)
+    given = blocks(write(tmp_path, kind))
+    assert [block.rows for block in given] == [3, 1]
+    found = pa.concat_tables(explain.explain(block).table for block in given)
     rows = {name: [row[i] for row in ROWS] for i, name in enumerate(NAMES)}
     assert found.equals(explain(rows))
     assert found["id/name"].to_pylist() == list("abcd")
@@ -79,8 +79,8 @@ def test_a_table_is_read_only_as_far_as_it_is_asked_for(
     monkeypatch.setattr(reading, "stream_lines", counted)
     (tmp_path / "endless.csv").touch()
     (file,) = find_files(tmp_path / "endless.csv")
-    some = list(islice(file.pieces(100), 3))
-    assert [piece.rows for piece in some] == [100, 100, 100]
+    some = list(islice(file.blocks(100), 3))
+    assert [block.rows for block in some] == [100, 100, 100]
     assert read == 300
 
 
@@ -90,11 +90,11 @@ def test_bad_rows_are_named_by_line_and_skipped_only_where_asked(tmp_path: Path)
         'age,hours,job,name\n30,40,"pi\nlot",a\n41.5,cook,b\n64,many,cook,c\n25,8,cook,d\n'
     )
     explain = ExplainBatches(people(), ids="name", mode="epsilon")
-    (piece,) = pieces(path, 10)
-    assert piece.lines == (2, 5, 6)
+    (block,) = blocks(path, 10)
+    assert block.lines == (2, 5, 6)
     with pytest.raises(RowError, match=r"people.csv: line 4 has 3 values, the header 4"):
-        explain.explain(piece)
-    found = explain.explain(piece, skip_bad=True)
+        explain.explain(block)
+    found = explain.explain(block, skip_bad=True)
     assert found.table["id/name"].to_pylist() == ["a", "d"] and found.rows == (0, 2)
     assert [(bad.line, bad.reason.removeprefix(f"{path}: ")) for bad in found.bad] == [
         (4, "line 4 has 3 values, the header 4"),
@@ -102,21 +102,21 @@ def test_bad_rows_are_named_by_line_and_skipped_only_where_asked(tmp_path: Path)
     ]
     structural = ExplainBatches(mlp(), ids="name")
     with pytest.raises(InputError, match=r"has 3 columns"):
-        structural.explain(piece, skip_bad=True)
+        structural.explain(block, skip_bad=True)
 
 
 def test_bytes_that_are_no_text_are_bad_rows_and_in_the_header_no_table(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_bytes(b"age,hours,job,name\n30,40,pilot,a\n41,20,c\xfcok,b\n25,8,cook,\xc3\xa9\n")
-    (piece,) = pieces(path, 10)
-    assert [(bad.line, bad.reason) for bad in piece.bad] == [
+    (block,) = blocks(path, 10)
+    assert [(bad.line, bad.reason) for bad in block.bad] == [
         (3, f"{path}: line 3: not a text in UTF-8")
     ]
-    found = ExplainBatches(people(), ids="name").explain(piece, skip_bad=True)
+    found = ExplainBatches(people(), ids="name").explain(block, skip_bad=True)
     assert found.table["id/name"].to_pylist() == ["a", "é"]
     path.write_text("age\n1\n", encoding="utf-16")
     with pytest.raises(InputError, match=r"people.csv: not a .csv file in UTF-8"):
-        pieces(path)
+        blocks(path)
 
 
 def test_lines_of_json_that_are_none(tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_lines_of_json_that_are_none(tmp_path: Path) -> None:
         b'{"x": [1, 2, 3, 4], "id": 7}\n{"x": [1, 2], "id": 8}\nnope\n[1]\n\xff\n'
         b'{"x": [4, 3, 2, 1], "id": "z", "y": 1}\n{"id": "q", "x": [0, 0, 0, 1]}\n'
     )
-    (piece,) = pieces(path, 99)
-    assert [bad.line for bad in piece.bad] == [2, 3, 4, 5, 6]
-    told = " ".join(bad.reason for bad in piece.bad)
+    (block,) = blocks(path, 99)
+    assert [bad.line for bad in block.bad] == [2, 3, 4, 5, 6]
+    told = " ".join(bad.reason for bad in block.bad)
     assert "'x' is a list of shape [2], in the first row a list of shape [4]" in told
     assert "has 'y', which the first row has not" in told
-    found = ExplainBatches(mlp(), ids="id").explain(piece, skip_bad=True)
+    found = ExplainBatches(mlp(), ids="id").explain(block, skip_bad=True)
     assert found.table["id/id"].to_pylist() == ["7", "q"]
 
 
@@ -142,15 +142,15 @@ def test_arrays_of_any_order_are_streamed(tmp_path: Path) -> None:
     made = Explainer(mlp()).explain(x)
     for name in ("c.npz", "f.npz", "x.npy"):
         explain = ExplainBatches(mlp(), ids=() if name == "x.npy" else "n")
-        tables = [explain.explain(piece).table for piece in pieces(tmp_path / name)]
+        tables = [explain.explain(block).table for block in blocks(tmp_path / name)]
         found = np.array(pa.concat_tables(tables)["relevance/x"].to_pylist())
         np.testing.assert_array_equal(found, made.relevance["x"])
     np.savez(tmp_path / "unequal.npz", x=x, n=np.arange(6))
     with pytest.raises(InputError, match=r"not of one length: x 7, n 6"):
-        pieces(tmp_path / "unequal.npz")
+        blocks(tmp_path / "unequal.npz")
     (tmp_path / "cut.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-8])
     with pytest.raises(InputError, match=r"it ends too early"):
-        pieces(tmp_path / "cut.npy")
+        blocks(tmp_path / "cut.npy")
 
 
 def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
         for i in range(2):
             Image.new("L", (28, 28), 60 * i + 20).save(tmp_path / label / f"{i}.png")
     explain = ExplainBatches("models/mnist_cnn.onnx", labels="folder", ids="file")
-    (piece,) = pieces(tmp_path, 9)
-    table = explain.explain(piece).table
+    (block,) = blocks(tmp_path, 9)
+    table = explain.explain(block).table
     assert table["label/folder"].to_pylist() == ["five", "five", "two", "two"]
     assert np.array(table["relevance/image"].to_pylist()).shape == (4, 1, 28, 28)
-    (some,) = pieces(tmp_path / "t*" / "*.png", 9)
+    (some,) = blocks(tmp_path / "t*" / "*.png", 9)
     assert explain.explain(some).table.equals(table.slice(2))
     (tmp_path / "two" / "0.png").write_bytes(b"no picture")
-    found = explain.explain(piece, skip_bad=True)
+    found = explain.explain(block, skip_bad=True)
     assert found.rows == (0, 1, 3)
     assert "0.png" in found.bad[0].reason
 
@@ -175,10 +175,10 @@ def test_texts_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes(b"a good film\n\n\xff\nbad !\r\n")
     explain = ExplainBatches(classifier(), tokenizer=word_pieces(tmp_path), mode="epsilon")
-    (piece,) = pieces(path)
+    (block,) = blocks(path)
     with pytest.raises(RowError, match=r"reviews.txt: line 3: not a text in UTF-8"):
-        explain.explain(piece)
-    found = explain.explain(piece, skip_bad=True)
+        explain.explain(block)
+    found = explain.explain(block, skip_bad=True)
     assert [row[1:-1] for row in found.table["tokens/input_ids"].to_pylist()] == [
         ["a", " good", " film"],
         ["bad", " !"],
@@ -200,19 +200,19 @@ def test_what_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     for name in ("broken.parquet", "empty.csv"):
         with pytest.raises(InputError, match=name):
-            pieces(tmp_path / name)
+            blocks(tmp_path / name)
 
 
 def test_a_sidecar_names_the_columns_that_are_no_inputs(tmp_path: Path) -> None:
     onnx.save(people(), tmp_path / "m.onnx")
     sidecar: dict[str, Any] = {"columns": {"ids": ["name"], "groups": ["job"]}}
     (tmp_path / "m.sidecar.json").write_text(json.dumps(sidecar))
-    (piece, _) = pieces(write(tmp_path, "csv"))
-    table = ExplainBatches(tmp_path / "m.onnx").explain(piece).table
+    (block, _) = blocks(write(tmp_path, "csv"))
+    table = ExplainBatches(tmp_path / "m.onnx").explain(block).table
     assert table.column_names[:2] == ["id/name", "group/job"]
     sidecar["columns"]["id"] = ["name"]
     (tmp_path / "m.sidecar.json").write_text(json.dumps(sidecar))
     with pytest.raises(
         InputError, match=r"columns.id: unknown key; there are: groups, ids, labels"
     ):
-        ExplainBatches(tmp_path / "m.onnx").explain(piece)
+        ExplainBatches(tmp_path / "m.onnx").explain(block)

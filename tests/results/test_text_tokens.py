@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from backtrace_onnx import Explainer, Explanation, InputError
 from backtrace_onnx.cli import commands
-from backtrace_onnx.graph.text_tokens import find_text_tokens
+from backtrace_onnx.graph.token_tensors import find_text_tokens
 from tests.graphs import FLOAT, STRING, model, node
 
 Engine = Literal["numba", "onnxruntime"]

@@ -10,9 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import os
 import re
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.messages.terminal_text import visible
 from backtrace_onnx.report.page.stylesheet import shades
+from backtrace_onnx.results.whole_files import written_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,17 +50,8 @@ def make_page(template: str, **values: Any) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """Write a page whole or not at all. Raises RequestError where it cannot be written."""
-    if path.is_dir():
-        raise RequestError(f"{path}: is a folder; name a file in it")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 class Safe(str):

@@ -1,4 +1,4 @@
-"""Rows that lie together: columns by name, and where each row came from."""
+"""Blocks of rows: columns by name, and where each row came from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BadRow:
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowBlock:
     """Rows that lie together, not yet a model's inputs.
 
     Attributes:
@@ -56,7 +56,7 @@ class Piece:
         number = self.lines[row] if self.lines else row + 1
         return f"{self.source}: {'line' if self.are_lines else 'row'} {number}"
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Piece:
+    def take(self, rows: npt.NDArray[np.intp]) -> RowBlock:
         """Some of the rows, and none of the bad ones."""
         arrow = {}
         if self.arrow:
