@@ -10,7 +10,14 @@ import click
 
 from backtrace_onnx.commands.explain_dataset import read_options
 from backtrace_onnx.commands.report_output import print_json
-from backtrace_onnx.commands.shared_options import AS_JSON, MODE, MODEL, SIDECAR, output_options
+from backtrace_onnx.commands.shared_options import (
+    AS_JSON,
+    MODE,
+    MODEL,
+    SIDECAR,
+    output_options,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,29 +30,36 @@ if TYPE_CHECKING:
 _KINDS = ("layer", "module", "node", "input")
 
 
-@click.command()
-@MODEL
-@click.argument("data", nargs=-1, required=True)
-@click.option(
-    "--parts",
-    type=click.Choice([*_KINDS, "all"]),
-    multiple=True,
-    default=["layer", "input"],
-    show_default=True,
-    help="What the table tells of; repeatable. JSON tells of all.",
+_OPTIONS = (
+    MODEL,
+    click.argument("data", nargs=-1, required=True),
+    click.option(
+        "--parts",
+        type=click.Choice([*_KINDS, "all"]),
+        multiple=True,
+        default=["layer", "input"],
+        show_default=True,
+        help="What the table tells of; repeatable. JSON tells of all.",
+    ),
+    MODE,
+    click.option("--target", help="Label or index to explain; default: each row's largest entry."),
+    output_options,
+    SIDECAR,
+    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
+    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
+    click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input."),
+    click.option("--no-classes", is_flag=True, help="Do not compare the two likeliest classes."),
+    click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Rows."),
+    click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read."),
+    click.option(
+        "--out", type=click.Path(path_type=Path), help="Folder for the picture and numbers."
+    ),
+    AS_JSON,
 )
-@MODE
-@click.option("--target", help="Label or index to explain; default: each row's largest entry.")
-@output_options
-@SIDECAR
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts.")
-@click.option("--label-column", "labels", multiple=True, help="The right answer; no input.")
-@click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input.")
-@click.option("--no-classes", is_flag=True, help="Do not compare the two likeliest classes.")
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Rows.")
-@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the picture and numbers.")
-@AS_JSON
+
+
+@click.command()
+@with_options(*_OPTIONS)
 def network(
     model: Path,
     data: tuple[str, ...],

@@ -60,10 +60,10 @@ class DataRows:
         else:
             drawn = np.random.default_rng(seed).choice(self.there, most, replace=False)
             chosen = np.sort(drawn)
-        self._pieced = list(self._taken(chosen))
+        self._chosen = list(self._taken(chosen))
 
     def __len__(self) -> int:
-        return len(self._pieced)
+        return len(self._chosen)
 
     def rows(self) -> Iterator[DataRow | None]:
         """Every row, None where it cannot be read. Raises RowError unless such are left out."""
@@ -72,7 +72,7 @@ class DataRows:
 
     def row(self, number: int) -> DataRow | None:
         """One of them, None where it cannot be read. Raises RowError unless such are left out."""
-        block = self._pieced[number]
+        block = self._chosen[number]
         try:
             feeds = dict(self._encoder.encode(block).feeds)
         except RowError as error:
