@@ -9,6 +9,7 @@ from backtrace_onnx.report.answers import explained_answer, percent, rival_answe
 from backtrace_onnx.report.bar_panel import GROUPS
 from backtrace_onnx.report.continuation import continuation
 from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.given_reasons import GivenReasons
 from backtrace_onnx.report.headlines import answered
 from backtrace_onnx.report.input_kinds import kind_of
 from backtrace_onnx.report.page.books_view import BooksView, books_view
@@ -34,6 +35,7 @@ class AnswerView:
     Attributes:
         name: as the picker calls it. likely: its probability, from 0 to 1; None: it has none.
         question: what the explanation answers. notes: the warnings apart.
+        reasons: sentences of people, where they were asked for.
         blocks: inputs that are no pictures, those of tables apart: they are in the ranking.
     """
 
@@ -48,6 +50,7 @@ class AnswerView:
     books: tuple[BooksView, ...]
     mixed: bool
     flow: FlowView | None
+    reasons: GivenReasons | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ def _answer(subject: ExplainedSample, names: Sequence[str], place: int | None) -
         books_view(subject),
         subject.explanation.ledger.mixed,
         flow_view(subject),
+        subject.reasons,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanations
 from backtrace_onnx.report.explained_sample import ExplainedSample
+from backtrace_onnx.report.given_reasons import GivenReason, GivenReasons
 from backtrace_onnx.report.page.explanation_page import explanation_page
 from backtrace_onnx.report.page.page_facts import PageFacts
 from backtrace_onnx.report.page.stylesheet import MOST
@@ -135,6 +136,18 @@ def test_nothing_at_all() -> None:
     page_of(ExplainedSample(made))
     empty = explanation({"x": np.zeros((1, 0))}, {"x": np.zeros((1, 0))})
     page_of(ExplainedSample(empty))
+
+
+def test_reasons_of_people() -> None:
+    (only,) = answers({"x": RNG.normal(size=(1, 3))}, 1)
+    reason = GivenReason("R1", "Your <debt> is high.", ("x[0]",), -0.2, 0.3, True)
+    page = page_of(replace(only, reasons=GivenReasons("yes", True, (reason,), ("x[2]",))))
+    assert "Reasons against yes" in texts(page, "h3")
+    told = "Your <debt> is high. (R1; x[0]; confirmed by an intervention)"
+    assert told in texts(page, "li")
+    assert any("as strong: x[2]." in text for text in texts(page, "p"))
+    page = page_of(replace(only, reasons=GivenReasons("yes", False, ())))
+    assert "No reasons are given: it is the answer." in texts(page, "p")
 
 
 def test_names_of_strangers() -> None:
