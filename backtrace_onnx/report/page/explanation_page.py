@@ -25,6 +25,7 @@ from backtrace_onnx.report.page.text_view import TextView, text_view
 from backtrace_onnx.report.page.writer import make_page
 from backtrace_onnx.report.pictures import drawn_inputs, question_of
 
+_NAMED = 12  # tokens of a continuation that its heading names
 Block = TextView | MapView | SeriesView
 
 
@@ -109,13 +110,19 @@ def _sample(group: Sequence[ExplainedSample]) -> SampleView:
     places = _places(group)
     answers = tuple(_answer(subject, names, places.get(id(subject))) for subject in kept)
     chosen = max(range(len(kept)), key=lambda i: _value(kept[i]))
-    source = kept[0].source
+    source, headline = kept[0].source, _headline(kept)
     if places:
-        source = "a continuation, token by token"
-        chosen = 0
+        source, headline, chosen = "token by token", _listed(answers), 0
     elif kept[0].task == "ctc" and len(kept) > 1:
-        source, chosen = source.partition(", letter ")[0], 0
-    return SampleView(source, _headline(kept), pictures, answers, chosen, len(group) - len(kept))
+        source, headline, chosen = source.partition(", letter ")[0], f"{len(group)} letters", 0
+    left = len(group) - len(kept)
+    return SampleView(source, headline, pictures, answers, chosen, left)
+
+
+def _listed(answers: Sequence[AnswerView]) -> str:
+    """The first answers, in their order."""
+    more = " ..." if len(answers) > _NAMED else ""
+    return " ".join(answer.name for answer in answers[:_NAMED]) + more
 
 
 def _headline(kept: Sequence[ExplainedSample]) -> str:

@@ -101,7 +101,7 @@ def picture_view(subjects: Sequence[ExplainedSample], name: str) -> PictureView:
 
 def _layers(subject: ExplainedSample, name: str, frame: Frame) -> list[MapLayer]:
     found = []
-    box = subject.box and frame.back(subject.box)
+    box = subject.box and _rectangle(frame.back(subject.box))
     cells = tuple(_cells(subject, name))
     for i, (title, whole) in enumerate(maps(subject, name)):
         values, scale = scaled(frame, pixels(subject, name, whole))
@@ -112,7 +112,7 @@ def _layers(subject: ExplainedSample, name: str, frame: Frame) -> list[MapLayer]
                 legend_of(scale, subject.explanation.mode),
                 _told(values, name),
                 () if i else cells,
-                box and (box[0], box[1], box[2] - box[0], box[3] - box[1]),
+                box,
                 bool(subject.warnings),
             )
         )
@@ -149,6 +149,14 @@ def _placed(extent: Box) -> tuple[float, float, float, float]:
     """x, y, width and height of left, right, bottom and top of pixels' centres."""
     left, right, bottom, top = extent
     return left + 0.5, top + 0.5, right - left, bottom - top
+
+
+def _rectangle(box: Box) -> Box | None:
+    """x, y, width and height of two corners, whichever is which; None where they are no numbers."""
+    if not np.isfinite(box).all():
+        return None
+    (left, right), (top, bottom) = sorted((box[0], box[2])), sorted((box[1], box[3]))
+    return round(left, 2), round(top, 2), round(right - left, 2), round(bottom - top, 2)
 
 
 def _outline(subject: ExplainedSample, frame: Frame) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from math import isfinite
 
 import pytest
 
@@ -75,6 +76,11 @@ def parsed(text: str) -> Parsed:
     for element in page.elements:
         for name, value in element.attributes.items():
             assert not name.startswith("on") and name != "style", f"{element.tag} {name}={value}"
+            if name in ("x", "y", "width", "height") and not value.endswith("%"):
+                number = float(value)
+                assert isfinite(number) and (number >= 0 or name in "xy"), f"{name}={value}"
+            if name in ("d", "transform", "viewbox", "points"):
+                assert not re.search("nan|inf", value), f"{element.tag} {name}={value[:80]}"
             if name in ("src", "href", "action", "srcset", "poster", "data"):
                 assert value.startswith(("#", "data:image/")), f"{element.tag} {name}={value[:80]}"
     ids = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
