@@ -49,7 +49,7 @@ _OPTIONS = (
         help="Who a row is about; an input as well where the model takes it by name. All three are "
         "repeatable, and are the sidecar's where they are not given.",
     ),
-    click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Rows."),
+    click.option("--batch", type=click.IntRange(1), help="Rows at once; default: by the model."),
     click.option(
         "--part-rows",
         type=click.IntRange(1),

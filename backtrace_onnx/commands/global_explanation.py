@@ -58,7 +58,7 @@ _OPTIONS = (
     click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input."),
     click.option("--group-column", "people", multiple=True, help="Who a row is about."),
     GROUP,
-    click.option("--batch", type=click.IntRange(1), default=None, help="Rows."),
+    click.option("--batch", type=click.IntRange(1), help="Rows at once; default: by the model."),
     click.option(
         "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."
     ),

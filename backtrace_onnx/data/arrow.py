@@ -45,7 +45,9 @@ def as_column(rows: Array) -> Any:
 def as_texts(cells: Array) -> Any:
     """Cells of a file of lines as a column of texts, whatever they are in other lines."""
     pa = need_arrow()
-    texts = [c if c is None or isinstance(c, str) else json.dumps(c) for c in cells.tolist()]
+    texts = cells.tolist()
+    if set(map(type, texts)) != {str}:
+        texts = [c if c is None or isinstance(c, str) else json.dumps(c) for c in texts]
     return pa.array(texts, pa.string())
 
 

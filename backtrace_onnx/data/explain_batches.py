@@ -27,7 +27,6 @@ from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
 Returns = Literal["arrow", "pandas", "dict"]
-BATCH = 256
 _OPENING = ("engine", "providers", "libraries", "on_unsupported")
 _REFUSED = ("targets", "keep", "progress", "start")
 
@@ -63,7 +62,7 @@ class ExplainBatches:
             that an input takes by its name is both); default: the sidecar's.
         sidecar: a `Sidecar`, or its path; default: the one beside the model, if there is one.
         tokenizer: path of a tokenizer.json, for texts; default: the sidecar's.
-        batch: most rows that are explained at once.
+        batch: most rows that are explained at once; default: by the size of the model.
         returns: "arrow", "pandas" (a frame) or "dict" (lists by column).
         class_labels: names of the classes; default: the sidecar's.
         values: keep also what features hold, as `value/<feature>`.
@@ -83,7 +82,7 @@ class ExplainBatches:
         groups: Names = (),
         sidecar: Sidecar | str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
-        batch: int = BATCH,
+        batch: int | None = None,
         returns: Returns = "arrow",
         class_labels: Sequence[str] = (),
         values: bool = False,
@@ -95,13 +94,15 @@ class ExplainBatches:
                 raise RequestError(f"{name} does not go with data sets: a row has one explanation")
         if returns not in ("arrow", "pandas", "dict"):
             raise RequestError(f"returns is arrow, pandas or dict, not {returns!r}")
-        if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+        if batch is not None and (
+            not isinstance(batch, int) or isinstance(batch, bool) or batch < 1
+        ):
             raise RequestError(f"batch is a number of rows, at least 1, not {batch!r}")
         proto = isinstance(model, onnx.ModelProto)
         self._model = model.SerializeToString() if proto else model  # type: ignore[union-attr]
         self._kept = KeptColumns.named(labels, ids, groups)
         self._sidecar, self._tokenizer = sidecar, tokenizer
-        self.batch, self._returns = batch, returns
+        self._batch, self._returns = batch, returns
         self._class_labels, self._options = tuple(class_labels), options
         self._more = {"values": values, "modules": modules}
         self._opened: OpenedRows | None = None
@@ -128,13 +129,14 @@ class ExplainBatches:
         tables, bad = [], list(block.bad if skip_bad else ())
         rows: list[int] = []
         notes: dict[str, None] = {}
-        for start in range(0, max(block.rows, 1), self.batch):
-            part = block.take(np.arange(start, min(start + self.batch, block.rows)))
+        size = self.batch
+        for start in range(0, max(block.rows, 1), size):
+            part = block.take(np.arange(start, min(start + size, block.rows)))
             part = part if skip_bad else replace(part, bad=block.bad)
             encoded = model.encoder.encode(part, skip_bad=skip_bad)
             encoded, columns = self._finite(part, encoded, skip_bad)
             bad += encoded.bad
-            rows += [start + int(i) for i in encoded.rows]
+            rows += (encoded.rows + start).tolist()
             notes |= dict.fromkeys(note.text for note in encoded.notes)
             kept = self._kept_columns(part.take(encoded.rows), model)
             tables.append(pa.table(kept | columns))
@@ -149,6 +151,11 @@ class ExplainBatches:
     def explainer(self) -> Explainer:
         """The opened model."""
         return self._model_opened().explainer
+
+    @property
+    def batch(self) -> int:
+        """Most rows that are explained at once; opens the model where none were named."""
+        return self._batch or self._model_opened().batch
 
     @property
     def fixed_rows(self) -> int | None:

@@ -9,8 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backtrace_onnx.data.arrow import need_arrow
-from backtrace_onnx.data.explain_batches import BATCH, ExplainBatches, ExplainedRows
+from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
 from backtrace_onnx.data.identity import (
     HashedData,
     describe_options,
@@ -72,7 +74,7 @@ def explain_dataset(
     out: str | os.PathLike[str],
     *,
     mode: Any = "default",
-    batch: int = BATCH,
+    batch: int | None = None,
     part_rows: int = PART_ROWS,
     resume: bool = True,
     skip_bad: bool = False,
@@ -90,7 +92,7 @@ def explain_dataset(
         model: path, bytes or ModelProto. out: the folder of results: parts and _manifest.json.
         data: a file, folder or pattern, or several: .csv, .parquet, .jsonl, .npz, .npy, .txt (a
             text a line), pictures, .wav.
-        batch: rows that are read and explained at once.
+        batch: rows that are read and explained at once; default: by the size of the model.
         part_rows: rows of the data for each part, rounded down to whole batches.
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out rows that cannot be read, and count them.
@@ -105,7 +107,7 @@ def explain_dataset(
     _check(part_rows=part_rows, workers=workers)
     explain = ExplainBatches(model, mode=mode, batch=batch, **options)
     files = find_files(data)
-    hashed = hash_data(files)
+    hashed, batch = hash_data(files), explain.batch
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
     run = _run(model, hashed, asked, part_rows)
     with locked(_made(Path(out), data)) as folder:
@@ -122,7 +124,7 @@ def explain_rows(
     model: ModelLike,
     data: Data,
     *,
-    batch: int = BATCH,
+    batch: int | None = None,
     skip_bad: bool = False,
     workers: int = 1,
     **options: Any,
@@ -134,7 +136,7 @@ def explain_rows(
     need_arrow()
     explain = ExplainBatches(model, batch=batch, **options)
     files = find_files(data)
-    about = hash_data(files).rows
+    about, batch = hash_data(files).rows, explain.batch
     for _, rows in explained(explain, _blocks(files, batch), skip_bad=skip_bad, workers=workers):
         yield rows, about
 
@@ -181,11 +183,13 @@ def _chained(
 def _add(part: PartWriter, block: RowBlock, made: ExplainedRows) -> int:
     """Add the results of a block to a part; how many rows these were."""
     pa = need_arrow()
-    files = block.columns[FILE].tolist() if block.kind == "files" else [block.source] * block.rows
-    where = {
-        "row/file": pa.array([files[i] for i in made.rows], pa.string()),
-        "row/line": pa.array([block.lines[i] for i in made.rows], pa.int64()),
-    }
+    rows = np.array(made.rows, np.intp)
+    if block.kind == "files":
+        files = pa.array(block.columns[FILE][rows], pa.string())
+    else:
+        files = pa.repeat(pa.scalar(block.source, pa.string()), len(rows))
+    lines = np.array(block.lines, np.int64)[rows]
+    where = {"row/file": files, "row/line": pa.array(lines, pa.int64())}
     columns = dict(zip(made.table.column_names, made.table.columns, strict=True))
     part.add(pa.table(where | columns), made.bad, made.notes)
     return len(made.rows) + len(made.bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.targets.tensor_choice import default_output
 
 Array = npt.NDArray[Any]
+_LEAST, _MOST, _NUMBERS, _UNKNOWN = 8, 4096, 1 << 23, 64
 
 
 class OpenedRows:
@@ -41,6 +43,21 @@ class OpenedRows:
             told = ", ".join(find_alike(target, labels) or labels[:5]) or "none that is known"
             raise RequestError(f"target {target!r} is no label; there are, for example: {told}")
         return int(tuple(labels).index(target))
+
+    @property
+    def batch(self) -> int:
+        """Rows that a small machine explains at once without haste or want: 8 to 4096.
+
+        As many as make the model compute about as many numbers, whatever its size; axes of which
+        nothing is known count as 64.
+        """
+        graph = self.explainer.graph
+        made = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
+        numbers = 0
+        for name in dict.fromkeys(made):
+            shape = graph.type(name).shape or (None, None)
+            numbers += prod(n if isinstance(n, int) else _UNKNOWN for n in shape[1:])
+        return max(_LEAST, min(_MOST, _NUMBERS // max(numbers, 1)))
 
     @property
     def fixed_rows(self) -> int | None:

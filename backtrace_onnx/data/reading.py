@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from backtrace_onnx.data.archives import stream_arrays
 from backtrace_onnx.data.arrow import need_arrow
+from backtrace_onnx.data.csv_blocks import csv_blocks
 from backtrace_onnx.data.given_batches import arrow_block
-from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock
+from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock, chunks
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
 from backtrace_onnx.inputs.images import SUFFIXES
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-T = TypeVar("T")
 KINDS = ".csv, .parquet, .jsonl, .npz, .npy, .txt (a text a line), pictures or sound (.wav)"
 
 
@@ -100,49 +98,6 @@ def _kind(path: Path) -> str:
     return suffix.removeprefix(".")
 
 
-def _csv(path: Path, rows: int) -> Iterator[RowBlock]:
-    lines = stream_lines(path, errors="surrogateescape")
-    first = next(lines, None)
-    if first is None:
-        raise InputError(f"{path}: the table is empty")
-    if _no_text(first[1]):
-        raise InputError(f"{path}: not a .csv file in UTF-8")
-    header = [name.strip() for name in first[1]]
-    if has_numbers_only(header):
-        header, lines = [f"column {i}" for i in range(1, len(header) + 1)], chain([first], lines)
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{path}: the header names column {twice!r} twice")
-    for some in _chunks(lines, rows):
-        wrong = {number: _unfit(cells, len(header)) for number, cells in some}
-        good = [(number, cells) for number, cells in some if not wrong[number]]
-        bad = tuple(
-            BadRow(str(path), number, f"{path}: line {number}{reason}")
-            for number, reason in wrong.items()
-            if reason
-        )
-        cells = np.array([own for _, own in good], object).reshape(len(good), len(header))
-        columns = {name: cells[:, i] for i, name in enumerate(header)}
-        numbers = tuple(number for number, _ in good)
-        yield RowBlock(str(path), columns, lines=numbers, are_lines=True, bad=bad)
-
-
-def _unfit(cells: Sequence[str], width: int) -> str:
-    """What is wrong with a line of a table; "" where nothing is."""
-    if len(cells) != width:
-        return f" has {len(cells)} values, the header {width}"
-    return ": not a text in UTF-8" if _no_text(cells) else ""
-
-
-def _no_text(cells: Sequence[str]) -> bool:
-    """Whether cells hold bytes that are no UTF-8."""
-    try:
-        "".join(cells).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def _parquet(path: Path, rows: int) -> Iterator[RowBlock]:
     pa = need_arrow()
     import pyarrow.parquet as pq
@@ -171,7 +126,7 @@ def _arrays(path: Path, rows: int) -> Iterator[RowBlock]:
 def _json_lines(path: Path, rows: int) -> Iterator[RowBlock]:
     keys: tuple[str, ...] | None = None
     shapes: dict[str, tuple[int, ...]] = {}
-    for some in _chunks(_lines(path), rows):
+    for some in chunks(_lines(path), rows):
         good: list[tuple[int, dict[str, Any]]] = []
         bad: list[BadRow] = []
         for number, line in some:
@@ -234,7 +189,7 @@ def _column(values: list[Any]) -> Any:
 
 
 def _texts(path: Path, rows: int) -> Iterator[RowBlock]:
-    for some in _chunks(_lines(path), rows):
+    for some in chunks(_lines(path), rows):
         good = [(number, line) for number, line in some if line is not None]
         bad = tuple(
             BadRow(str(path), number, f"{path}: line {number}: not a text in UTF-8")
@@ -265,7 +220,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
 
 def _pictures(paths: Sequence[Path], rows: int) -> Iterator[RowBlock]:
     at = 1
-    for some in _chunks(paths, rows):
+    for some in chunks(paths, rows):
         files, folders = np.empty(len(some), object), np.empty(len(some), object)
         files[:] = [path.as_posix() for path in some]
         folders[:] = [path.absolute().parent.name for path in some]
@@ -278,14 +233,8 @@ def _numbers(first: int, count: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    left = iter(items)
-    while some := list(islice(left, size)):
-        yield some
-
-
 _READERS: dict[str, Callable[[Path, int], Iterator[RowBlock]]] = {
-    "csv": _csv,
+    "csv": csv_blocks,
     "parquet": _parquet,
     "jsonl": _json_lines,
     "ndjson": _json_lines,

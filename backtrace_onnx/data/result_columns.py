@@ -12,7 +12,7 @@ from backtrace_onnx.data.arrow import as_column, need_arrow, ragged
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.inputs.tables import Feature, TableInput
-from backtrace_onnx.messages.notes import about
+from backtrace_onnx.messages.notes import Note, about
 from backtrace_onnx.targets.checking import largest
 from backtrace_onnx.targets.two_classes import boundary, of_class
 from backtrace_onnx.text.inputs import TextInput
@@ -42,7 +42,6 @@ def result_columns(
 
     Raises RequestError for modules that the model's file does not tell.
     """
-    pa = need_arrow()
     rows = int(made.ledger.total().start.shape[1])
     labels = labels or meaning_of(sidecar, made.output).labels
     columns = _answers(made, rows, labels)
@@ -58,8 +57,7 @@ def result_columns(
         columns |= _received(made)
     columns |= _tokens(made, sidecar)
     columns |= _books(made)
-    notes = [about(made.notes, row) for row in range(rows)]
-    return columns | {"notes": pa.array(notes, pa.list_(pa.string()))}
+    return columns | {"notes": _notes(made.notes, rows)}
 
 
 def _answers(made: Explanation, rows: int, labels: Sequence[str]) -> dict[str, Any]:
@@ -110,10 +108,10 @@ def _answer(
     ):
         value = y.reshape(rows).astype(np.float64).tolist()
     elif y is not None and chosen is not None:
-        value = [_value(made, y[i], chosen[i]) for i in range(rows)]
+        value = _values(made, y, chosen)
         classes = 2 if made.binary else y[0].size
         if not pairs and len(labels) == classes:
-            label = [labels[int(i)] for i in chosen]
+            label = list(map(labels.__getitem__, chosen.tolist()))
     kind = pa.list_(pa.int64()) if pairs or made.task == "generation" else pa.int64()
     return {
         word: pa.array(index, kind),
@@ -122,10 +120,26 @@ def _answer(
     }
 
 
-def _value(made: Explanation, y: Array, entry: Any) -> float:
-    if made.binary:
-        return of_class(made.binary, float(y.ravel()[0]), int(entry))
-    return float(y[tuple(entry)] if np.ndim(entry) else y.ravel()[int(entry)])
+def _values(made: Explanation, y: Array, entries: Array) -> list[float]:
+    """The values of y [rows, ...] at the entries: indices of a row's own or of its flat values."""
+    if entries.ndim > 1:
+        found = y[(np.arange(len(y)), *entries.T)]
+    elif made.binary:
+        one = y.reshape(len(y)).astype(np.float64)
+        found = np.where(entries == 1, one, of_class(made.binary, one, 0))
+    else:
+        found = y.reshape(len(y), -1)[np.arange(len(y)), entries]
+    listed: list[float] = found.astype(np.float64).tolist()
+    return listed
+
+
+def _notes(notes: Sequence[Note], rows: int) -> Any:
+    """The notes about every row, as lists; rows that none is about alone have the same ones."""
+    pa = need_arrow()
+    own = {note.sample for note in notes if note.sample is not None}
+    general = about((note for note in notes if note.sample is None), 0)
+    told = [about(notes, row) if row in own else general for row in range(rows)]
+    return pa.array(told, pa.list_(pa.string()))
 
 
 Column = Callable[[Feature | None, Array], Array]

@@ -86,7 +86,6 @@ class ResultsFolder:
             with self._writing():
                 size = writer.close()
                 writer.path.replace(self.path / name)
-                _sync(self.path)
                 self.parts.append(writer.told(size))
                 self._write(complete=False)
         except BaseException:
@@ -201,7 +200,10 @@ class PartWriter:
             return
         table = pa.concat_tables(self._waiting)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
+            texts = _texts(table.schema)  # dictionaries of numbers that all differ only cost
+            self._writer = pq.ParquetWriter(
+                self.path, table.schema, compression="zstd", use_dictionary=texts
+            )
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._waiting = []
 
@@ -218,6 +220,19 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise RequestError(f"{file}: is no manifest of results that this version writes")
+
+
+def _texts(schema: Any) -> list[str]:
+    """The columns of texts, as .parquet files name them."""
+    pa = need_arrow()
+    found = []
+    for field in schema:
+        kind, path = field.type, field.name
+        while pa.types.is_list(kind):
+            kind, path = kind.value_type, f"{path}.list.element"
+        if pa.types.is_string(kind):
+            found.append(path)
+    return found
 
 
 def _whole(path: Path, manifest: Mapping[str, Any]) -> Iterator[Part]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 Kind = Literal["table", "arrays", "files", "texts"]
 FILE, FOLDER, TEXT = "file", "folder", "text"
 
@@ -57,7 +59,9 @@ class RowBlock:
         return f"{self.source}: {'line' if self.are_lines else 'row'} {number}"
 
     def take(self, rows: npt.NDArray[np.intp]) -> RowBlock:
-        """Some of the rows, and none of the bad ones."""
+        """Some of the rows, in their order, and none of the bad ones."""
+        if len(rows) == self.rows:
+            return replace(self, bad=()) if self.bad else self
         arrow = {}
         if self.arrow:
             arrow = {name: column.take(_indices(rows)) for name, column in self.arrow.items()}
@@ -74,3 +78,10 @@ def _indices(rows: npt.NDArray[np.intp]) -> Any:
     from backtrace_onnx.data.arrow import need_arrow
 
     return need_arrow().array(rows)
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items each, in their order."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some

@@ -84,7 +84,7 @@ def stream_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, list
     try:
         with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
             for number, cells in _cells(file):
-                if any(cell.strip() for cell in cells):
+                if (cells and cells[0].strip()) or any(cell.strip() for cell in cells):
                     yield from waiting
                     yield number, cells
                     waiting = []

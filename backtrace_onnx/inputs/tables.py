@@ -18,6 +18,7 @@ from backtrace_onnx.messages.similar_names import find_alike
 
 Array = npt.NDArray[Any]
 Row = Mapping[str, Any]
+_KNOWN = 10_000  # texts of a column whose slots are remembered
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Feature:
     def _exact(self, slot: float) -> float:
         """The number, without what float32 added to it."""
         return round(slot * self.std + self.mean, self._digits) + 0.0
+
+    @cached_property
+    def read_texts(self) -> dict[str, list[float]]:
+        """Slots of texts that were read before; for who reads a column piece by piece."""
+        return {}
 
     @property
     def _digits(self) -> int:
@@ -173,20 +179,30 @@ def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
     """
     if feature.name not in table.columns:
         return None
-    known: dict[tuple[type, Any], int] = {}
-    slots: list[list[float]] = []
-    places = np.empty(table.rows, np.intp)
+    values = table.columns[feature.name].tolist()
+    kinds = list(map(type, values))
+    keys = values if len(set(kinds)) == 1 else list(zip(kinds, values, strict=True))
     try:
-        for row, value in enumerate(table.columns[feature.name].tolist()):
-            key = (type(value), value)
-            place = known.get(key)
-            if place is None:
-                place = known[key] = len(slots)
-                slots.append(feature.encode(value, nan=nan))
-            places[row] = place
+        known = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        if keys is values and kinds[:1] == [str] and not nan:
+            slots = [_read_text(feature, text) for text in known]
+        else:
+            slots = [feature.encode(k if keys is values else k[1], nan=nan) for k in known]
+        places = np.fromiter(map(known.__getitem__, keys), np.intp, len(keys))
     except (ValueError, TypeError):
         return None
     return np.array(slots, np.float32).reshape(len(slots), feature.width)[places]
+
+
+def _read_text(feature: Feature, text: str) -> list[float]:
+    """The slots of a text, read once as long as there are not very many different ones."""
+    known = feature.read_texts
+    slots = known.get(text)
+    if slots is None:
+        slots = feature.encode(text)
+        if len(known) < _KNOWN:
+            known[text] = slots
+    return slots
 
 
 def _meant(text: str, categories: Sequence[str]) -> str:

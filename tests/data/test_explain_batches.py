@@ -232,3 +232,23 @@ def test_with_datasets_itself(adults: pd.DataFrame) -> None:
     options = {"batched": True, "batch_size": 2, "remove_columns": given.column_names}
     found = given.map(explain, **options)
     assert found.to_pandas().equals(ExplainBatches(ADULT, labels="loan")(adults).to_pandas())
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.5, True, "8"])
+def test_a_batch_is_a_number_of_rows(batch: Any) -> None:
+    with pytest.raises(RequestError, match="batch is a number of rows, at least 1"):
+        ExplainBatches(ADULT, batch=batch)
+
+
+def test_rows_at_once_are_as_many_as_the_size_of_the_model_allows() -> None:
+    assert ExplainBatches(ADULT).batch == 4096
+    assert 8 < ExplainBatches("models/mnist_cnn.onnx").batch < 1024
+    assert ExplainBatches(ADULT, batch=3).batch == 3
+
+
+def test_values_and_modules_are_kept_where_asked(adults: pd.DataFrame) -> None:
+    table = ExplainBatches(ADULT, labels="loan", mode="epsilon", values=True, modules=True)(adults)
+    assert table["value/age"].to_pylist() == adults["age"].tolist()
+    assert table["value/occupation"].to_pylist() == [x.strip() for x in adults["occupation"]]
+    received = table["module/fc3"].to_numpy()
+    np.testing.assert_allclose(received, table["ledger/start"].to_numpy(), rtol=1e-6)

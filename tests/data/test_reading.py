@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from backtrace_onnx import ExplainBatches, Explainer, InputError
-from backtrace_onnx.data import reading
+from backtrace_onnx.data import csv_blocks
 from backtrace_onnx.data.reading import find_files
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RowError
@@ -76,7 +76,7 @@ def test_a_table_is_read_only_as_far_as_it_is_asked_for(
             read += 1
             yield number, ["1", "2"]
 
-    monkeypatch.setattr(reading, "stream_lines", counted)
+    monkeypatch.setattr(csv_blocks, "stream_lines", counted)
     (tmp_path / "endless.csv").touch()
     (file,) = find_files(tmp_path / "endless.csv")
     some = list(islice(file.blocks(100), 3))

@@ -1,0 +1,74 @@
+"""Tables of lines, .csv files, read some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtrace_onnx.data.row_blocks import BadRow, RowBlock, chunks
+from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
+
+
+def csv_blocks(path: Path, rows: int) -> Iterator[RowBlock]:
+    """The rows of a file, up to `rows` at a time. Raises InputError where it is no table."""
+    lines = stream_lines(path, errors="surrogateescape")
+    first = next(lines, None)
+    if first is None:
+        raise InputError(f"{path}: the table is empty")
+    if _no_text(first[1]):
+        raise InputError(f"{path}: not a .csv file in UTF-8")
+    header = [name.strip() for name in first[1]]
+    if has_numbers_only(header):
+        header, lines = [f"column {i}" for i in range(1, len(header) + 1)], chain([first], lines)
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{path}: the header names column {twice!r} twice")
+    for some in chunks(lines, rows):
+        wrong = _unfit_lines(some, len(header))
+        good = [(n, cells) for n, cells in some if n not in wrong] if wrong else some
+        bad = tuple(
+            BadRow(str(path), number, f"{path}: line {number}{reason}")
+            for number, reason in wrong.items()
+        )
+        columns = _by_column(header, [cells for _, cells in good])
+        numbers = tuple(number for number, _ in good)
+        yield RowBlock(str(path), columns, lines=numbers, are_lines=True, bad=bad)
+
+
+def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The cells of lines, column by column."""
+    columns = {name: np.empty(len(rows), object) for name in header}
+    if rows:
+        for column, cells in zip(columns.values(), zip(*rows, strict=True), strict=True):
+            column[:] = cells
+    return columns
+
+
+def _unfit_lines(lines: Sequence[tuple[int, Sequence[str]]], width: int) -> dict[int, str]:
+    """What is wrong with lines of a table, by their numbers; those that fit are left out."""
+    every = chain.from_iterable(cells for _, cells in lines)
+    if all(len(cells) == width for _, cells in lines) and not _no_text(every):
+        return {}
+    wrong = {number: _unfit(cells, width) for number, cells in lines}
+    return {number: reason for number, reason in wrong.items() if reason}
+
+
+def _unfit(cells: Sequence[str], width: int) -> str:
+    """What is wrong with a line of a table; "" where nothing is."""
+    if len(cells) != width:
+        return f" has {len(cells)} values, the header {width}"
+    return ": not a text in UTF-8" if _no_text(cells) else ""
+
+
+def _no_text(cells: Iterable[str]) -> bool:
+    """Whether cells hold bytes that are no UTF-8."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
