@@ -15,8 +15,13 @@ def samples_of(subjects: Sequence[ExplainedSample]) -> list[list[ExplainedSample
     """The subjects, those in one list that follow each other and explain one sample's entries."""
     found: list[list[ExplainedSample]] = []
     before, asked = b"", set[object]()
+    known: dict[tuple[int, int, str], bytes] = {}  # explanations of one run share their inputs
     for subject in subjects:
-        inputs, entry = _digest(subject), (chosen_entry(subject), subject.entries, subject.box)
+        key = (id(subject.explanation.inputs), subject.sample, subject.source)
+        if key not in known:
+            known[key] = _digest(subject)
+        inputs = known[key]
+        entry = (chosen_entry(subject), subject.entries, subject.box)
         if found and inputs == before and entry not in asked and entry[0] is not None:
             found[-1].append(subject)
             asked.add(entry)
