@@ -59,8 +59,7 @@ def explain(
         notes[]: what was assumed or is doubtful, a sentence each
         top[]: input, name, value, relevance, share, channels, box, index, span,
                members (of a group, else null)
-               box: first row, first column, row and column after the last
-               span: of a series: first position and the one after the last
+               box: first row and column, those after the last; span: of a series, the same
         reasons (with --reasons): outcome, denied, given[], untold[]
         ledger: by channel (positive, negative): start, inputs, constants, unassigned, cut, residual
     """
