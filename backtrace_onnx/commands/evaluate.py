@@ -36,7 +36,7 @@ _OPTIONS = (
         "metrics",
         multiple=True,
         help="A metric (see below); repeatable. Default: faithfulness-correlation, abpc, "
-        "insertion, class-sensitivity, complexity.",
+        "fidelity, class-sensitivity, complexity.",
     ),
     click.option("--rows", default="200", show_default=True, help="Rows drawn, or all."),
     click.option("--out", type=click.Path(path_type=Path), help="Folder for what is measured."),
@@ -50,9 +50,9 @@ _OPTIONS = (
     click.option(
         "--square", type=click.IntRange(1), help="Pixels along the side of a picture's parts."
     ),
-    click.option("--sets", type=click.IntRange(2), default=100, show_default=True, help="Random."),
+    click.option("--sets", type=click.IntRange(2), default=80, show_default=True, help="Random."),
     click.option(
-        "--steps", type=click.IntRange(1), default=10, show_default=True, help="Of each curve."
+        "--steps", type=click.IntRange(1), default=8, show_default=True, help="Of each curve."
     ),
     click.option(
         "--draws",

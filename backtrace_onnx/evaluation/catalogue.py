@@ -67,7 +67,7 @@ def _insertion(reading: Reading) -> float:
 
 def _fidelity(reading: Reading) -> float:
     row = reading.row
-    told = {**row.how, "runs": max(2, row.effort.sets // 2)}
+    told = {**row.how, "runs": max(2, row.effort.sets // 10)}
     found = faithfulness.fidelity(row.predict, row.x, reading.relevance, 0, **told)
     return float(found.difference[0])
 
@@ -139,7 +139,7 @@ METRICS = {
 DEFAULT = (
     "faithfulness-correlation",
     "abpc",
-    "insertion",
+    "fidelity",
     "class-sensitivity",
     "complexity",
 )

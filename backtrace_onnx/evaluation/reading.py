@@ -27,12 +27,13 @@ class Effort:
     """How often the model is asked.
 
     Attributes:
-        sets: random sets of units that are taken away. steps: of a perturbation curve.
+        sets: random sets of units that are taken away; fidelity takes a tenth of each kind.
+        steps: of a perturbation curve.
         draws: noisy copies that are explained. seed: of all draws.
     """
 
-    sets: int = 100
-    steps: int = 10
+    sets: int = 80
+    steps: int = 8
     draws: int = 5
     seed: int = 0
 

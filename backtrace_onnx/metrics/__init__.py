@@ -4,7 +4,7 @@ A number for each sample leaves.
 It never knows how an explanation was made.
 """
 
-from backtrace_onnx.metrics.axioms import completeness
+from backtrace_onnx.metrics.axioms import completeness, conservation
 from backtrace_onnx.metrics.complexity import complexity, sparseness
 from backtrace_onnx.metrics.faithfulness import (
     faithfulness_correlation,
@@ -21,16 +21,19 @@ from backtrace_onnx.metrics.randomisation import (
 )
 from backtrace_onnx.metrics.removal import Removed, remove_sets, remove_units
 from backtrace_onnx.metrics.robustness import Sensitivity, sensitivity
+from backtrace_onnx.metrics.tokens import TokenPerturbation, token_perturbation
 from backtrace_onnx.metrics.units import grid
 
 __all__ = [
     "Flipping",
     "Removed",
     "Sensitivity",
+    "TokenPerturbation",
     "abpc",
     "class_sensitivity",
     "completeness",
     "complexity",
+    "conservation",
     "faithfulness_correlation",
     "faithfulness_estimate",
     "fidelity",
@@ -46,4 +49,5 @@ __all__ = [
     "sensitivity",
     "similarity",
     "sparseness",
+    "token_perturbation",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
 from backtrace_onnx.metrics.scores import Predict, TargetScores
 
@@ -35,4 +36,23 @@ def completeness(
     return made
 
 
-__all__ = ["completeness"]
+def conservation(relevance: Any, score: Any) -> Array:
+    """float64[samples]: the part of the score that relevance adds up to.
+
+    1 is conserved (Bach et al. 2015); NaN where the score is 0.
+
+    Args:
+        relevance: [samples, ...]. score: that relevance started from, float[samples].
+
+    Raises RequestError where there are not as many scores as samples.
+    """
+    sums = np.asarray(relevance, np.float64)
+    sums = sums.reshape(len(sums), -1).sum(1)
+    whole = np.asarray(score, np.float64).reshape(-1)
+    if whole.shape != sums.shape:
+        raise RequestError(f"there are {len(whole)} scores for {len(sums)} samples")
+    made: Array = np.divide(sums, whole, out=np.full_like(sums, np.nan), where=whole != 0)
+    return made
+
+
+__all__ = ["completeness", "conservation"]

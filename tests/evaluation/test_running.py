@@ -62,7 +62,7 @@ def test_numbers_are_those_of_the_metrics(here: Path) -> None:
         return x.astype(np.float64) @ W
 
     one = {"x": X, "relevance": r, "target": target}
-    fidelity = metrics.fidelity(predict, **one, runs=10).difference
+    fidelity = metrics.fidelity(predict, **one, runs=2).difference
     wanted = {
         "faithfulness-correlation": metrics.faithfulness_correlation(predict, **one, runs=20),
         "faithfulness-estimate": metrics.faithfulness_estimate(predict, **one),

@@ -221,3 +221,34 @@ def test_what_does_not_fit_is_said(how: Any, said: str) -> None:
 def test_predict_returns_a_row_for_each_sample() -> None:
     with pytest.raises(RequestError, match=r"predict returned \(3,\) for 4 samples"):
         metrics.abpc(lambda x: np.ones(3), X, right())
+
+
+def test_conservation_is_the_part_that_is_there() -> None:
+    found = metrics.conservation(right(), (X @ W)[np.arange(4), TARGET])
+    np.testing.assert_allclose(found, 1, rtol=1e-12)
+    assert metrics.conservation([[1.0, 2.0], [0.5, 0.0]], [6.0, 0.0]).tolist()[0] == 0.5
+    assert np.isnan(metrics.conservation([[1.0]], [0.0])).all()
+    with pytest.raises(RequestError, match="3 scores for 1 samples"):
+        metrics.conservation([[1.0]], [1.0, 2.0, 3.0])
+
+
+def test_tokens_give_way_but_special_ones() -> None:
+    table = normal(20, seed=7, dtype=np.float64)
+    ids = np.array([[1, 3, 7, 11, 2, 0], [1, 5, 19, 2, 0, 0]])
+
+    def predict(ids: Array) -> Array:
+        assert (ids[:, 0] == 1).all() and set(ids[:, -1].tolist()) == {0}
+        return table[ids].sum(1, keepdims=True)
+
+    r = table[ids] - table[4]
+    found = metrics.token_perturbation(predict, ids, r, 0, replace=4, special=(0, 1, 2))
+    for k, places in enumerate(([1, 2, 3], [1, 2])):
+        for area, sign in ((found.morf, -1), (found.lerf, 1)):
+            steps = np.concatenate([[0], np.cumsum(sign * np.sort(sign * r[k, places]))])
+            curve = table[ids[k]].sum() - steps
+            assert area[k] == pytest.approx(np.trapezoid(curve, dx=1 / len(places)))
+    assert (found.delta > 0).all()
+    with pytest.raises(RequestError, match="sample 0 has no tokens"):
+        metrics.token_perturbation(predict, ids, r, 0, replace=4, special=range(20))
+    with pytest.raises(RequestError, match="ids and relevance are"):
+        metrics.token_perturbation(predict, ids, r[:, 1:], 0, replace=4)
