@@ -45,7 +45,8 @@ def flow(subject: ExplainedSample) -> list[FlowRow]:
     """The rows from the answer to the last stage before the inputs; idle stages are left out."""
     channels = len(subject.channels)
     none = (0.0,) * channels
-    rows = [FlowRow("the answer", "", (1.0,) * channels, none, none)]
+    whole = np.array([1.0 if start else 0.0 for start in _start(subject)])
+    rows = [FlowRow("the answer", "", tuple(whole.tolist()), none, none)]
     taken = np.zeros(channels)
     for stage, nodes in _assigned(subject):
         if is_idle(subject, stage):
@@ -53,7 +54,7 @@ def flow(subject: ExplainedSample) -> list[FlowRow]:
         biases, lost = (_sums(subject, nodes, kind) for kind in ("constants", "unassigned"))
         taken = taken + biases + lost
         seat, held, signed, detail = _seat(subject, stage)
-        left = signed or tuple(1 - taken)
+        left = signed or tuple((whole - taken).tolist())
         taken_here = (tuple(biases), tuple(lost))
         rows.append(FlowRow(stage.name, detail, left, *taken_here, seat, held, tuple(nodes)))
     return rows

@@ -11,6 +11,7 @@ import pytest
 
 from backtrace_onnx.commands.explain import explained
 from backtrace_onnx.commands.explain_options import ExplainOptions
+from backtrace_onnx.propagation.ledger import Balance, Ledger
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.flow_picture import draw
@@ -33,6 +34,17 @@ def test_rows_add_up_and_end_at_the_inputs() -> None:
     assert rows[-1].left[0] == pytest.approx(0.7)
     assert sum(row.biases[0] for row in rows) == pytest.approx(0.2)
     assert sum(row.lost[0] for row in rows) == pytest.approx(0.1)
+
+
+def test_a_side_that_nothing_starts_on_has_no_bars() -> None:
+    made = explanation({"x": np.ones((1, 2))}, against={"x": np.zeros((1, 2))}, nodes=2)
+    one = np.array([[1.0], [0.0]])
+    total = Balance(one, one * 0.7, one * 0.2, one * 0.1)
+    entries = {
+        n: replace(e, constants=0.1 * one, unassigned=0 * one) for n, e in made.ledger.items()
+    }
+    rows = flow(ExplainedSample(replace(made, ledger=Ledger(entries, total))))
+    assert [row.left for row in rows] == [(1.0, 0.0), (0.9, 0.0), (0.8, 0.0)]
 
 
 def test_inputs_tell_what_speaks_for_and_against() -> None:
