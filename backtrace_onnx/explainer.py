@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack, overload
+
+import numpy as np
+from onnx import helper
 
 from backtrace_onnx.call_arguments import (
     CompileArguments,
@@ -23,8 +26,11 @@ from backtrace_onnx.engines.asked_question import (
 from backtrace_onnx.engines.explanation_maker import make_explanation
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.engines.running import Runner
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.inputs.given_inputs import GivenInputs, read_inputs
+from backtrace_onnx.interop.captum_call import as_array, as_feeds, as_target, attributions
+from backtrace_onnx.interop.torch_module import torch_module
 from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.results.modules import find_scopes
@@ -131,6 +137,81 @@ class Explainer(OpenedModel):
         notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *asked.notes)
         places = find_scopes(self._written, asked.prepared, made.ledger)
         return replace(made, places=places, names=given.names(made.inputs), notes=notes)
+
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        return_convergence_delta: bool = False,
+        *,
+        mode: Any = "auto",
+        **arguments: Any,
+    ) -> Any:
+        """Relevance of inputs, called as captum's `attribute` is.
+
+        Args:
+            inputs: a tensor or array, or a tuple of them in the order of the model's inputs.
+            baselines: of modes that compare, alike; a number; default: what the mode takes.
+            target: an index, a tuple of the output's axes, or a list or tensor of one per sample.
+            additional_forward_args: the model's further inputs, which are not attributed to.
+            return_convergence_delta: also return what relevance adds up to less what it started
+                from, float64[samples].
+            mode, arguments: as in `explain`.
+
+        Returns relevance as inputs were given: tensors of tensors, a tuple of a tuple. Raises what
+        `explain` raises.
+        """
+        names = self.graph.inputs
+        feeds = as_feeds(names, inputs, additional_forward_args)
+        if isinstance(baselines, tuple):
+            baselines = dict(zip(names, map(as_array, baselines), strict=False))
+        elif baselines is not None:
+            baselines = {names[0]: as_array(baselines)}
+        made = self.explain(
+            feeds, mode=mode, target=as_target(target), baseline=baselines, **arguments
+        )
+        found = attributions(inputs, names, made.relevance)
+        if not return_convergence_delta:
+            return found
+        total = made.ledger.total()
+        return found, (total.inputs - total.start)[0]
+
+    def explain_func(self, mode: Any = "auto", **arguments: Any) -> Callable[..., Any]:
+        """A function (model, inputs, targets) -> relevance, as Quantus takes one.
+
+        It explains this explainer's model, whichever is handed to it: metrics that change the
+        model's weights are those of `backtrace_onnx.metrics`. Arguments are those of `explain`.
+        """
+        name = self.graph.inputs[0]
+
+        def explained(model: Any, inputs: Any, targets: Any, **told: Any) -> Any:
+            x = as_array(inputs).astype(self._dtype(name), copy=False)
+            made = self.explain(x, mode=mode, target=as_target(targets), **arguments)
+            return np.asarray(made.relevance[name])
+
+        return explained
+
+    def torch_module(self, output: str | None = None) -> Any:
+        """A torch.nn.Module of a model with one input, for libraries that ask for one.
+
+        It runs in onnxruntime, and has no parameters and no gradient. Raises RequestError where
+        torch is not installed, or the model has several inputs.
+        """
+        names = self.graph.inputs
+        if len(names) != 1:
+            raise RequestError(f"a module takes one input, and the model has {len(names)}")
+        asked = find_output(output, self.graph)
+
+        def run(x: Any) -> Any:
+            model, feeds = self._model.read({names[0]: x})
+            return np.asarray(model.values(feeds, (asked,))[asked])
+
+        return torch_module(run, self._dtype(names[0]))
+
+    def _dtype(self, name: str) -> Any:
+        return helper.tensor_dtype_to_np_dtype(self.graph.type(name).dtype)
 
     def entries(
         self,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.module_scopes import NodeScopes
+from backtrace_onnx.interop.conversions import Convertible
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import Conserved
 from backtrace_onnx.propagation.ledger import Ledger
@@ -46,7 +47,7 @@ class Contribution:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Convertible):
     """Why a model answered as it did.
 
     Attributes:
@@ -132,8 +133,7 @@ class Explanation:
     def _largest(self, name: str, n: int, sample: int) -> list[Contribution]:
         values = self.relevance[name]
         axis = self.axes.get(name, 0 if values.ndim else None)
-        if axis is not None and not 0 <= sample < values.shape[axis]:
-            count = values.shape[axis]
+        if axis is not None and not 0 <= sample < (count := values.shape[axis]):
             raise RequestError(f"there is no sample {sample} of input {name!r}, which has {count}")
         row = values if axis is None else values.take(sample, axis)
         rows = []
