@@ -1,4 +1,4 @@
-"""ExampleRows of an example, as estimators and as exported models take them."""
+"""Rows of an example, as estimators and as exported models take them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WANTED = (
 
 
 class ExampleRows:
-    """ExampleRows of an example, as the estimator and as the exported model take them.
+    """Rows of an example, as the estimator and as the exported model take them.
 
     Attributes:
         feeds: what the exported model takes: [rows, features], or [rows, 1] for each column.

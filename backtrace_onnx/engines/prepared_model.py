@@ -29,7 +29,7 @@ from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.tensor_choice import default_output
 
 if TYPE_CHECKING:
-    from backtrace_onnx.engines.compiled import CompiledRuns
+    from backtrace_onnx.engines.compiled_run import CompiledRuns
 
 Array = npt.NDArray[Any]
 _SESSIONS = 2  # of the model with tensors replaced, or read, that are kept: each has its weights
@@ -107,7 +107,7 @@ class PreparedModel:
     @cached_property
     def compiled(self) -> CompiledRuns:
         """Runs of the compiled explanation."""
-        from backtrace_onnx.engines.compiled import CompiledRuns
+        from backtrace_onnx.engines.compiled_run import CompiledRuns
 
         return CompiledRuns(self.graphs, self._runtime)
 

@@ -17,7 +17,7 @@ from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 
 if TYPE_CHECKING:
-    from backtrace_onnx.engines.compiled import CompiledRuns
+    from backtrace_onnx.engines.compiled_run import CompiledRuns
 
 Array = npt.NDArray[Any]
 KEPT = 1 << 28  # bytes of the tensors of runs that are kept beside the first one's

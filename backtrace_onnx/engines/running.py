@@ -99,6 +99,6 @@ class Runner:
         prepared = model.output(question.output, question.apart)
         if self.engine == "onnxruntime" and question.background is None:  # a file holds one always
             return model.compiled.run(prepared, question, feeds)
-        from backtrace_onnx.engines.eager import run_eager  # imports Numba, which takes its time
+        from backtrace_onnx.engines.eager_run import run_eager  # Numba, which takes its time
 
         return run_eager(prepared, question, feeds, self.sessions, progress)

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.engines.eager import run_eager
+from backtrace_onnx.engines.eager_run import run_eager
 from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.engines.prepared_model import open_model
 from backtrace_onnx.errors import InputError, ModelError, RequestError, UnsupportedError
