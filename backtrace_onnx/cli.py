@@ -22,6 +22,7 @@ from backtrace_onnx.commands.option_tables import COMPILE, EXPLAIN, EXPORT
 from backtrace_onnx.commands.page_output import Page, TypedCommand
 from backtrace_onnx.commands.report_output import print_json, print_report, write_report
 from backtrace_onnx.commands.shared_options import AS_JSON, MODEL, SIDECAR, with_options
+from backtrace_onnx.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -164,6 +165,7 @@ def export(as_json: bool, **asked: Any) -> None:
 
 commands.add_command(audit)
 commands.add_command(compare)
+commands.add_command(verify)
 commands.add_command(evaluate)
 commands.add_command(explain_dataset)
 commands.add_command(global_)

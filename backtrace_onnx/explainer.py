@@ -33,6 +33,7 @@ from backtrace_onnx.interop.captum_call import as_array, as_feeds, as_target, at
 from backtrace_onnx.interop.torch_module import torch_module
 from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.provenance import origin_of
 from backtrace_onnx.results.modules import find_scopes
 from backtrace_onnx.results.support import Support
 from backtrace_onnx.targets.axis_search import GivenAxes
@@ -119,9 +120,11 @@ class Explainer(OpenedModel):
         runner = Runner(self.engine, self._sessions, progress, asked.compared)
         if targets is None:
             outcome = runner.run(model, asked.walked, feeds)
-            return self._explanation(asked, given, feeds, told["target"], outcome)
+            return self._explanation(asked, given, feeds, told["target"], outcome, arguments)
         answers = runner.run_targets(model, asked.walked, targets, feeds)
-        return Explanations(self._explanation(asked, given, feeds, *found) for found in answers)
+        return Explanations(
+            self._explanation(asked, given, feeds, *found, arguments) for found in answers
+        )
 
     def _explanation(
         self,
@@ -130,13 +133,16 @@ class Explainer(OpenedModel):
         feeds: Mapping[str, Any],
         target: Any,
         outcome: Outcome,
+        arguments: Mapping[str, Any],
     ) -> Explanation:
         """The explanation of one target, with the names and the notes that belong to it."""
         question = replace(asked.question, target=target)
         made = make_explanation(question, outcome, feeds, asked.prepared)
         notes = (*self._loaded.notes, *given.filled.notes, *made.notes, *asked.notes)
         places = find_scopes(self._written, asked.prepared, made.ledger)
-        return replace(made, places=places, names=given.names(made.inputs), notes=notes)
+        origin = origin_of(self._identity, {**arguments, "target": target})
+        names = given.names(made.inputs)
+        return replace(made, places=places, names=names, notes=notes, origin=origin)
 
     def attribute(
         self,

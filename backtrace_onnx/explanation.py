@@ -51,9 +51,8 @@ class Explanation(Convertible):
     """Why a model answered as it did.
 
     Attributes:
-        relevance: by tensor name, an array shaped like the tensor: how much of the answer is
-            credited to each of its entries. float32, or float64 where the model computes in that.
-            In contrastive mode it is positive - negative.
+        relevance: by tensor name, shaped like the tensor: how much of the answer is credited to
+            each entry. float32 or float64, as the model computes; contrastive: positive - negative.
         positive, negative: the two channels, alike; `negative` is empty in modes with one channel.
         inputs: the input arrays, by name. outputs: the model's outputs, by name.
         output: name of the tensor that is explained. mode, task: as asked.
@@ -67,14 +66,14 @@ class Explanation(Convertible):
         places: modules around the ledger's nodes, where the model's file tells.
         layout: which axes of the output hold samples and classes.
         notes: what was assumed or is doubtful, a sentence each.
-        binary: "probability" where the output's one entry is that of class 1 of two, "decision"
-            where it is its score, and `target` a class; else "".
+        binary: "probability" where the output's one entry is that of class 1 of two, "decision" for
+            its score (`target` is a class then); else "".
         computes: what the mode computes, in one line.
-        slopes: by tensor, as `relevance`: what a unit of a value is credited with, in modes that
-            carry slopes; none of ids and words.
+        slopes: by tensor but ids and words: a unit's credit, in modes that carry slopes.
         attended: those of the kept tensors that are attention's weights, and their layout.
-        conserved: what the ledger's parts add up to: the "score" that is explained, its
-            "difference" to that of a baseline, or "nothing" that the mode promises.
+        conserved: what the ledger's parts add up to: the explained "score", its "difference" to a
+            baseline's, or "nothing" that the mode promises.
+        origin: the model's hash, versions and options, for `backtrace-onnx verify`.
     """
 
     relevance: Mapping[str, Array]
@@ -98,6 +97,7 @@ class Explanation(Convertible):
     conserved: Conserved = "score"
     slopes: Mapping[str, Array] = field(default_factory=dict)
     attended: Sequence[AttentionTensor] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def attention(self) -> AttentionMaps:

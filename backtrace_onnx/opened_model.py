@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -15,6 +16,7 @@ from backtrace_onnx.engines.running import Engine, check_choices
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Written
 from backtrace_onnx.inputs.given_inputs import read_inputs
+from backtrace_onnx.model.digest import digest
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers
@@ -41,6 +43,7 @@ class OpenedModel:
         runtime = Runtime(find_providers(providers), tuple(libraries))
         self._sessions = Sessions(runtime)
         self._loaded = load(model)
+        self._path = os.fspath(model) if isinstance(model, str | os.PathLike) else None
         self._model = open_model(self._loaded, on_unsupported, runtime)
 
     @classmethod
@@ -73,6 +76,16 @@ class OpenedModel:
     @cached_property
     def _written(self) -> Written:
         return Written(self._loaded.proto)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What explanations tell of the model, and of how it was opened."""
+        return {
+            "path": self._path,
+            "sha256": digest(self._loaded),
+            "engine": self.engine,
+            "on_unsupported": self.on_unsupported,
+        }
 
     def _rows(self, given: Any, model: PreparedModel, sidecar: Any) -> dict[str, npt.NDArray[Any]]:
         """The arrays of a background, by input of the model for all inputs."""

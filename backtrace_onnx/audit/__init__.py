@@ -22,7 +22,9 @@ def __getattr__(name: str) -> Any:
     try:
         from backtrace_onnx.audit import calls
     except ModuleNotFoundError as error:
-        if error.name != "pydantic":
+        if error.name not in ("pydantic", "scipy"):
             raise
-        raise RequestError("an audit needs pydantic: pip install 'backtrace-onnx[audit]'") from None
+        raise RequestError(
+            f"an audit needs {error.name}: pip install 'backtrace-onnx[audit]'"
+        ) from None
     return getattr(calls, name)

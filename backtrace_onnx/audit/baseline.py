@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from backtrace_onnx import __version__
 from backtrace_onnx.audit.histograms import Histogram, histogram
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import load
+from backtrace_onnx.provenance import versions
 
 Array = npt.NDArray[Any]
 DIGITS = 6
@@ -79,6 +78,7 @@ class Baseline(_Part):
     Attributes:
         mode: as settled, where the settings say "auto".
         versions: of this software and what it computes with.
+        label: the column of the true answers, where settings named one.
     """
 
     kind: Literal["backtrace-onnx audit baseline"] = "backtrace-onnx audit baseline"
@@ -90,6 +90,7 @@ class Baseline(_Part):
     task: str
     seed: int
     versions: dict[str, str]
+    label: str | None = None
     features: tuple[FeatureFacts, ...]
     answers: AnswerFacts
 
@@ -106,7 +107,8 @@ class Baseline(_Part):
             output=first.output,
             task=first.task,
             seed=subject.seed,
-            versions=versions(),
+            versions={**versions()},
+            label=subject.settings.label,
             features=tuple(
                 _feature(subject, i, was[i] if was else None) for i in range(len(names))
             ),
@@ -184,12 +186,6 @@ def accuracy_of(subject: Subject) -> Array | None:
     return np.array([places[n] == m for n, m in zip(names, meant, strict=True)])
 
 
-def versions() -> dict[str, str]:
-    """Of this software, and of what it computes with."""
-    others = {name: version(name) for name in ("numpy", "onnx", "onnxruntime")}
-    return {"backtrace-onnx": __version__, **others}
-
-
 def model_facts(subject: Subject) -> ModelFacts:
     """Which model it is."""
     loaded = load(subject.model)
@@ -246,5 +242,4 @@ __all__ = [
     "answers_sha256",
     "load_baselines",
     "model_facts",
-    "versions",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,20 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class OpenedAudit:
-    """A model, its data and what it is compared with, opened."""
+    """A model, its data and what it is compared with, opened.
+
+    Attributes:
+        names: of the model and the data. config: the file of the settings. sidecar: where one was
+            named. files: of the baselines.
+    """
 
     subject: Subject
     baselines: tuple[Baseline, ...]
     models: tuple[Subject, ...]
     names: tuple[str, tuple[str, ...]]
     config: str | None = None
+    sidecar: str | None = None
+    files: tuple[str, ...] = ()
 
 
 def open_audit(
@@ -62,7 +69,9 @@ def open_audit(
     if baseline_models:  # in the same mode, whatever "auto" would settle on for each
         same = wanted.model_copy(update={"mode": new.whole.first.mode})
     models = tuple(subject(path, same, new.sidecar) for path in baseline_models)
-    return OpenedAudit(new, before, models, (str(model), files), config)
+    named = str(given.path) if given else None
+    names = (str(model), files)
+    return OpenedAudit(new, before, models, names, config, named, tuple(map(str, baselines)))
 
 
 def audit(
@@ -139,7 +148,7 @@ def run_opened(
     say: Say = lambda _: None,
 ) -> Report:
     """Run all checks, or those of a comparison."""
-    return run_audit(
+    report = run_audit(
         found.subject,
         found.baselines,
         found.models,
@@ -149,6 +158,13 @@ def run_opened(
         config=found.config,
         say=say,
     )
+    files = zip(found.files, report.facts["baselines"], strict=True)
+    more = {
+        "baselines": [{**one, "name": name} for name, one in files],
+        "sidecar": found.sidecar,
+        "comparing": comparing,
+    }
+    return replace(report, facts={**report.facts, **more})
 
 
 def _settings(

@@ -12,6 +12,7 @@ from backtrace_onnx.audit import (
     parity,
     reason_check,
     row_drift,
+    share_drift,
     soundness,
 )
 from backtrace_onnx.audit.check import Check
@@ -24,11 +25,17 @@ CHECKS: tuple[Check, ...] = (
     *group_gap.CHECKS,
     *masks.CHECKS,
     *reason_check.CHECKS,
+    *share_drift.CHECKS,
     *drift.CHECKS,
     *row_drift.CHECKS,
     *layer_drift.CHECKS,
 )
-COMPARING: tuple[Check, ...] = (*drift.CHECKS, *row_drift.CHECKS, *layer_drift.CHECKS)
+COMPARING: tuple[Check, ...] = (
+    *share_drift.CHECKS,
+    *drift.CHECKS,
+    *row_drift.CHECKS,
+    *layer_drift.CHECKS,
+)
 """Checks against what was: all of a comparison."""
 IDS = tuple(check.id for check in CHECKS)
 

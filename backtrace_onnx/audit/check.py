@@ -67,6 +67,8 @@ class Measured:
             or not; None: nothing was replaced.
         among: the same number of baselines among each other, the farthest two of several: a bound
             that is stricter is loosened to it.
+        bound: in place of the check's own where settings give none, and who says so.
+        severity: in place of the check's own where settings give none.
     """
 
     value: float
@@ -74,6 +76,8 @@ class Measured:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     confirmed: bool | None = None
     among: float | None = None
+    bound: tuple[float, str] | None = None
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, permutations
+from itertools import permutations
 
 import numpy as np
 
 from backtrace_onnx.audit.baseline import Baseline, accuracy, answers, answers_sha256
+from backtrace_onnx.audit.calibration import ENOUGH, reach
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.histograms import Histogram, jensen_shannon, ndcg, noise
 
@@ -16,9 +17,11 @@ CLARIFY = "default of Amazon SageMaker Clarify"
 EVIDENTLY = "default of evidently for this distance"
 SMALLEST = 0.01
 """Mean share of a feature whose distribution is looked at. A proposal."""
+FEWEST = 14
+"""Rows of which one alone, in another of two bins, moves a distribution by half the bound."""
 
 
-def _comparable(case: Case) -> tuple[Baseline, ...]:
+def comparable(case: Case) -> tuple[Baseline, ...]:
     """The baselines. Raises SkipCheck where their features or their mode are others."""
     baselines, subject = case.against, case.subject
     first = baselines[0]
@@ -33,7 +36,7 @@ def _comparable(case: Case) -> tuple[Baseline, ...]:
 
 
 def _ranks(case: Case) -> Measured:
-    baselines = _comparable(case)
+    baselines = comparable(case)
     was = [[feature.share for feature in one.features] for one in baselines]
     now = np.abs(case.subject.whole.shares).mean(0)
     if not all(any(shares) for shares in was):
@@ -52,16 +55,20 @@ def _ranks(case: Case) -> Measured:
 
 
 def _reasons(case: Case) -> Measured:
-    baselines = _comparable(case)
+    baselines = comparable(case)
     shares = case.subject.whole.shares
+    if len(shares) < FEWEST:
+        raise SkipCheck(f"{len(shares)} row(s) are too few for distributions; it takes {FEWEST}")
     sizes = np.stack([np.abs(shares).mean(0), *([f.share for f in b.features] for b in baselines)])
     looked = [int(i) for i in np.flatnonzero(sizes.max(0) >= SMALLEST)]
     now = {i: baselines[0].features[i].shares.again(shares[:, i]) for i in looked}
-    return _nearest(case, lambda one, i: one.features[i].shares, now, "relevance of")
+    found = _nearest(case, lambda one, i: one.features[i].shares, now, "relevance of")
+    # several baselines say more exactly by share-drift what seeds do; of distributions less
+    return replace(found, severity="warning" if len(baselines) >= ENOUGH else None)
 
 
 def _inputs(case: Case) -> Measured:
-    first, *_ = _comparable(case)
+    first, *_ = comparable(case)
     subject = case.subject
     now = {
         i: feature.inputs.again(subject.features.values(i, subject.data))
@@ -103,10 +110,7 @@ def _nearest(
     found = {
         i: min(jensen_shannon(get(one, i), own) for one in case.against) for i, own in now.items()
     }
-    pairs = list(combinations(case.against, 2))
-    among = {
-        i: max((jensen_shannon(get(a, i), get(b, i)) for a, b in pairs), default=0) for i in now
-    }
+    among = {i: _apart([get(one, i) for one in case.against], len(now)) for i in now}
     names = {**dict(enumerate(case.subject.features.names)), -1: "answers"}
 
     def beyond(i: int) -> float:
@@ -122,6 +126,20 @@ def _nearest(
     return Measured(
         found[worst], text if any(found.values()) else "nothing moved", evidence, among=among[worst]
     )
+
+
+def _apart(histograms: Sequence[Histogram], tests: int) -> float:
+    """How far baselines are apart: the farthest two.
+
+    Of baselines that are enough at least as far as the next one may be expected to lie from these,
+    in the mean.
+    """
+    count = len(histograms)
+    far = np.array([[jensen_shannon(a, b) for a in histograms] for b in histograms])
+    if count < ENOUGH:
+        return float(far.max())
+    means = far.sum(1) / (count - 1)
+    return max(float(far.max()), float(means.mean() + reach(means.std(ddof=1), count, tests)))
 
 
 def _check_rows(case: Case, one: Baseline, pairs: Iterable[tuple[Histogram, Histogram]]) -> None:

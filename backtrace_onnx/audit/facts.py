@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from backtrace_onnx.audit.baseline import Baseline, accuracy, model_facts, versions
+from backtrace_onnx.audit.baseline import Baseline, accuracy, model_facts
 from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.graph.input_checking import spell
+from backtrace_onnx.provenance import versions
 
 
 def find_facts(
@@ -28,8 +29,11 @@ def find_facts(
         "task": whole.first.task,
         "output": whole.first.output,
         "seed": subject.seed,
-        "versions": versions(),
-        "baselines": [{"sha256": one.model.sha256} for one in baselines],
+        "settings": subject.settings.model_dump(mode="json"),
+        "sidecar": None,
+        "comparing": False,
+        "versions": {**versions()},
+        "baselines": [{"name": None, "sha256": one.model.sha256} for one in baselines],
         "baseline_models": [
             {"name": str(m.model), "sha256": model_facts(m).sha256} for m in models
         ],

@@ -94,6 +94,8 @@ class ReportRecord(_Part):
 
     Attributes:
         name, files: the model and the data as they were named; config: the settings, if any.
+        settings: all of them, as they were. sidecar: the one that was named; None: that beside each
+            model. comparing: whether only checks of a comparison ran.
         seed: of every draw. accuracy: where there are labels.
         features: those with most |relevance| first.
     """
@@ -109,6 +111,9 @@ class ReportRecord(_Part):
     task: str
     output: str
     seed: int
+    settings: dict[str, Any]
+    sidecar: str | None
+    comparing: bool
     versions: dict[str, str]
     baselines: list[ComparedRecord]
     baseline_models: list[ComparedRecord]

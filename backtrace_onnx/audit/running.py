@@ -18,7 +18,7 @@ from backtrace_onnx.audit.subject import Subject
 from backtrace_onnx.errors import BacktraceError, InputError, RequestError
 
 FailOn = Literal["warning", "error", "never"]
-DRIFT = ("rank-drift", "reason-drift", "sample-drift")
+DRIFT = ("rank-drift", "share-drift", "reason-drift", "sample-drift")
 BESIDE = ("input-drift", "prediction-drift")
 
 
@@ -161,6 +161,9 @@ def _found(
     if np.isnan(value):
         return finding("broken", f"{check.id} measured NaN: {found.text}")
     among = found.among
+    severity = own.severity or found.severity or check.severity
+    if own.threshold is None and found.bound is not None:
+        threshold, source = found.bound
     if own.threshold is None and among is not None and not check.holds(among, threshold):
         threshold, source = among, "as far as the baselines are apart"
     status = "passed" if check.holds(value, threshold) else "failed"

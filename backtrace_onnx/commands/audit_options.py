@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.audit.running import Report
     from backtrace_onnx.report.console import Waiting
 
-NEEDED = ("pydantic", "junitparser")
+NEEDED = ("pydantic", "junitparser", "scipy")
 FILE = click.Path(path_type=Path)
 _OPTIONS = (
     click.option(

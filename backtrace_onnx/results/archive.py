@@ -49,6 +49,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "method": [fields["computes"], fields["conserved"]],
         "notes": [[note.text, note.sample, note.warning, note.first] for note in fields["notes"]],
         "tokens": {name: _put_tokens(shelf, own) for name, own in fields["tokens"].items()},
+        "origin": dict(fields["origin"]),
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -150,6 +151,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "computes": computes,
         "conserved": conserved,
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
+        "origin": about.get("origin", {}),
     }
 
 

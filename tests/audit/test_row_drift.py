@@ -50,7 +50,7 @@ def test_the_same_model_is_the_same(folder: Path) -> None:
         folder / "first.onnx", folder / "first.onnx", [str(folder / "rows.csv")], settings={}
     )
     found = {finding.check.id: finding.value for finding in report.findings}
-    assert report.exit_code == 0 and report.verdict == "passed: 8 passed, 1 skipped"
+    assert report.exit_code == 0 and report.verdict == "passed: 9 passed, 1 skipped"
     assert found["sample-drift"] == 0 and found["sample-top-features"] == 1
     assert found["layer-drift"] == pytest.approx(1)
 

@@ -1,0 +1,76 @@
+"""Reports and baselines, computed again from what they tell of themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from backtrace_onnx.audit.baseline import Baseline
+from backtrace_onnx.audit.calls import open_audit, run_opened
+from backtrace_onnx.audit.outputs import as_json
+from backtrace_onnx.audit.record import ReportRecord
+from backtrace_onnx.audit.settings import Settings
+from backtrace_onnx.errors import InputError
+
+File = str | os.PathLike[str]
+
+
+def recompute_report(
+    path: Path, content: Mapping[str, Any], model: File | None, data: Sequence[str]
+) -> dict[str, Any]:
+    """A report of today of the same model, data, baselines, settings and seed, as JSON values.
+
+    Raises InputError where the file is no report of this version, or what it names is another one.
+    """
+    try:
+        was = ReportRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: no report of this version ({where}: {first['msg']})") from None
+    found = open_audit(
+        model or was.name,
+        list(data) or was.files,
+        settings=Settings.model_validate(was.settings),
+        baselines=[one.name for one in was.baselines if one.name is not None],
+        baseline_models=[one.name for one in was.baseline_models if one.name is not None],
+        sidecar=was.sidecar,
+        seed=was.seed,
+    )
+    found = replace(found, config=was.config, names=(was.name, tuple(was.files)))
+    for what, now, then in (
+        ("the model", found.subject.sha256, was.model.sha256),
+        ("the data", found.subject.data.sha256, was.data.sha256),
+    ):
+        if now != then:
+            raise InputError(f"{path}: {what} is another one ({now[:12]}) than {then[:12]}")
+    report = run_opened(found, comparing=was.comparing, fail_on=was.fail_on)
+    made: dict[str, Any] = json.loads(as_json(report))
+    return made
+
+
+def recompute_baseline(
+    path: Path, model: File, data: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A baseline, and the one of today in its bins, as JSON values. Raises InputError."""
+    was = Baseline.load(path)
+    how = {"mode": was.mode, "label": was.label, "output": was.output, "task": was.task}
+    settings = Settings.model_validate(how)
+    found = open_audit(model, data, settings=settings, seed=was.seed)
+    for what, now, then in (
+        (str(model), found.subject.sha256, was.model.sha256),
+        (", ".join(data), found.subject.data.sha256, was.data.sha256),
+    ):
+        if now != then:
+            raise InputError(f"{what}: is another one ({now[:12]}) than {then[:12]}")
+    made = Baseline.of(found.subject, was)
+    return json.loads(was.text()), json.loads(made.text())
+
+
+__all__ = ["recompute_baseline", "recompute_report"]
