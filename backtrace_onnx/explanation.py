@@ -133,7 +133,7 @@ class Explanation(Convertible):
     def _largest(self, name: str, n: int, sample: int) -> list[Contribution]:
         values = self.relevance[name]
         axis = self.axes.get(name, 0 if values.ndim else None)
-        if axis is not None and not 0 <= sample < (count := values.shape[axis]):
+        if axis is not None and sample not in range(count := values.shape[axis]):
             raise RequestError(f"there is no sample {sample} of input {name!r}, which has {count}")
         row = values if axis is None else values.take(sample, axis)
         rows = []
