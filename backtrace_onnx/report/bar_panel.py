@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.input_kinds import kind_of
-from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.picture_style import AGAINST, FAINT, FOR, INK, RULE, shortened
 from backtrace_onnx.report.ranking import rank, with_relevance
 
@@ -22,7 +22,7 @@ GROUPS = ""
 """Stands for an input's name where groups of entries are drawn, and the inputs' rest."""
 
 
-def shown(subject: ExplainedSample, name: str) -> list[Part]:
+def shown(subject: ExplainedSample, name: str) -> list[InputPart]:
     """The parts that are drawn, largest first: of an input, or of `GROUPS` all groups and rests.
 
     What groups leave of an input that has a picture of its own is one part.
@@ -34,7 +34,7 @@ def shown(subject: ExplainedSample, name: str) -> list[Part]:
     for input in subject.explanation.inputs:
         left = [p.relevance for p in parts if p.members is None and p.input == input]
         if left and kind_of(subject, input) != "bars":
-            found.append(Part(input, f"rest of {input}", sum(left), ()))
+            found.append(InputPart(input, f"rest of {input}", sum(left), ()))
     return sorted(found, key=lambda part: -abs(part.relevance))
 
 
@@ -63,7 +63,7 @@ def draw(figure: FigureBase, subject: ExplainedSample, name: str) -> None:
     axis.set_xlabel(meaning(parts), color=FAINT, fontsize=10, x=zero)
 
 
-def meaning(parts: Sequence[Part]) -> str:
+def meaning(parts: Sequence[InputPart]) -> str:
     """The label of the axis, which says what either side means where both occur."""
     if any(part.relevance < 0 for part in parts) and any(part.relevance > 0 for part in parts):
         return "← speaks against        relevance        speaks for →"

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from backtrace_onnx.report.entry_names import entry_names_of
 from backtrace_onnx.report.explained_sample import ExplainedSample
-from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.results.group_members import Masks, find_masks
 
 Array = npt.NDArray[Any]
-Parts = Callable[[ExplainedSample, str], Iterable[Part]]
+Parts = Callable[[ExplainedSample, str], Iterable[InputPart]]
 
 
-def grouped(subject: ExplainedSample, names: Iterable[str], parts: Parts) -> Iterator[Part]:
+def grouped(subject: ExplainedSample, names: Iterable[str], parts: Parts) -> Iterator[InputPart]:
     """A part for every group, and those of the inputs without the entries of groups.
 
     Parts that groups hold altogether are left out. Raises RequestError for groups that do not fit.
@@ -47,11 +47,11 @@ def check_groups(subjects: Sequence[ExplainedSample]) -> None:
             find_masks(subject.groups, entry_names_of(subject))
 
 
-def _key(part: Part) -> tuple[Any, ...]:
+def _key(part: InputPart) -> tuple[Any, ...]:
     return part.name, part.box, part.index, part.span
 
 
-def _group(subject: ExplainedSample, name: str, masks: Masks) -> Part:
+def _group(subject: ExplainedSample, name: str, masks: Masks) -> InputPart:
     e = subject.explanation
     members = tuple(map(str, subject.groups[name]))
     channels = [
@@ -60,7 +60,7 @@ def _group(subject: ExplainedSample, name: str, masks: Masks) -> Part:
     ]
     total = channels[0] - channels[1] if len(channels) > 1 else channels[0]
     found = any(mask.any() for mask in masks.values())
-    return Part(
+    return InputPart(
         ", ".join(place for place in e.inputs if place in masks),
         name,
         total,

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Part:
+class InputPart:
     """A part of an input and its relevance.
 
     Attributes:
@@ -57,7 +57,7 @@ def edges(size: int) -> list[int]:
     return [round(size * i / count) for i in range(count + 1)]
 
 
-def parts_of_input(subject: ExplainedSample, name: str) -> Iterator[Part]:
+def parts_of_input(subject: ExplainedSample, name: str) -> Iterator[InputPart]:
     """The parts of one input, by what it is: regions, words, columns, stretches, rows, entries."""
     sample = subject.relevance(name)
     own = [subject.own(values[name], name) for _, values in subject.channels]
@@ -80,7 +80,7 @@ def parts_of_input(subject: ExplainedSample, name: str) -> Iterator[Part]:
 
 def _regions(
     subject: ExplainedSample, name: str, sample: Array, own: list[Array]
-) -> Iterator[Part]:
+) -> Iterator[InputPart]:
     wholes = [pixels(subject, name, r) for r in (sample, *own)]
     frame = _frame(subject, name)
     maps = wholes if frame is None else [frame.cut(m) for m in wholes]
@@ -91,7 +91,7 @@ def _regions(
             sums = [float(m[top:bottom, left:right].sum()) for m in maps]
             box = _placed(frame, (top, left, bottom, right))
             text = f"rows {box[0]}-{box[2]}, columns {box[1]}-{box[3]}"
-            yield Part(name, text, sums[0], tuple(sums[1:]), box=box)
+            yield InputPart(name, text, sums[0], tuple(sums[1:]), box=box)
 
 
 def _frame(subject: ExplainedSample, name: str) -> Frame | None:
@@ -102,12 +102,12 @@ def _frame(subject: ExplainedSample, name: str) -> Frame | None:
     return Frame(np.zeros((1, 1, 3), np.uint8), placement.size, placement)
 
 
-def _padding(name: str, frame: Frame | None, maps: list[Array]) -> Iterator[Part]:
+def _padding(name: str, frame: Frame | None, maps: list[Array]) -> Iterator[InputPart]:
     """What the padding around a picture holds, as a part of its own."""
     sums = [frame.padding(m) for m in maps] if frame else [None]
     found = [s for s in sums if s is not None]
     if found:
-        yield Part(name, "padding", found[0], tuple(found[1:]))
+        yield InputPart(name, "padding", found[0], tuple(found[1:]))
 
 
 def _placed(frame: Frame | None, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -120,17 +120,17 @@ def _placed(frame: Frame | None, box: tuple[int, int, int, int]) -> tuple[int, i
     return found[1], found[0], found[3], found[2]
 
 
-def _spans(track: Track, name: str, maps: list[Array]) -> Iterator[Part]:
+def _spans(track: Track, name: str, maps: list[Array]) -> Iterator[InputPart]:
     """Stretches of time of every channel."""
     for channel, called in enumerate(track.names):
         for first, last in track.spans():
             sums = [float(m[channel, first:last].sum(dtype=np.float64)) for m in maps]
             text = f"{called}, {track.when(first, last)}" if called else track.when(first, last)
             at = (channel, first) if len(track.names) > 1 else None
-            yield Part(name, text, sums[0], tuple(sums[1:]), index=at, span=(first, last))
+            yield InputPart(name, text, sums[0], tuple(sums[1:]), index=at, span=(first, last))
 
 
-def _cells(sound: SpectrogramInput, name: str, maps: list[Array]) -> Iterator[Part]:
+def _cells(sound: SpectrogramInput, name: str, maps: list[Array]) -> Iterator[InputPart]:
     """Stretches of time in bands of frequencies."""
     rows, columns = maps[0].shape
     for low, high in parts_of(rows, BANDS):
@@ -139,42 +139,42 @@ def _cells(sound: SpectrogramInput, name: str, maps: list[Array]) -> Iterator[Pa
             sums = [float(m[low:high, first:last].sum(dtype=np.float64)) for m in maps]
             when = seconds(sound.seconds(first), sound.seconds(last))
             box = (low, first, high, last)
-            yield Part(name, f"{when}, {hertz}", sums[0], tuple(sums[1:]), box=box)
+            yield InputPart(name, f"{when}, {hertz}", sums[0], tuple(sums[1:]), box=box)
 
 
-def _tokens(subject: ExplainedSample, name: str) -> Iterator[Part]:
+def _tokens(subject: ExplainedSample, name: str) -> Iterator[InputPart]:
     sentence = read_text_relevance(subject, name)
     for mark in (*sentence.marks, *sentence.special):
         text = repr(mark.text.strip(" ") or mark.text)[1:-1]
-        yield Part(name, text, mark.relevance, mark.channels, index=(mark.index,))
+        yield InputPart(name, text, mark.relevance, mark.channels, index=(mark.index,))
 
 
 def _columns(
     subject: ExplainedSample, name: str, sample: Array, own: list[Array]
-) -> Iterator[Part]:
+) -> Iterator[InputPart]:
     table = subject.table(name)
     values = subject.own(subject.explanation.inputs[name], name)
     for feature, slots in table.columns() if table else ():
         sums = tuple(float(r[slots].sum()) for r in own)
         value = feature.decode(values[slots])
-        yield Part(name, feature.name, float(sample[slots].sum()), sums, value)
+        yield InputPart(name, feature.name, float(sample[slots].sum()), sums, value)
 
 
-def _rows(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+def _rows(name: str, sample: Array, own: list[Array]) -> Iterator[InputPart]:
     for i, row in enumerate(sample):
         sums = tuple(float(r[i].sum()) for r in own)
-        yield Part(name, f"{name}[{i}, :]", float(row.sum()), sums, index=(i,))
+        yield InputPart(name, f"{name}[{i}, :]", float(row.sum()), sums, index=(i,))
 
 
-def _positions(name: str, sample: Array, own: list[Array]) -> Iterator[Part]:
+def _positions(name: str, sample: Array, own: list[Array]) -> Iterator[InputPart]:
     for i in range(sample.shape[1]):
         sums = tuple(float(r[:, i].sum()) for r in own)
-        yield Part(name, f"{name}[:, {i}, :]", float(sample[:, i].sum()), sums, index=(i,))
+        yield InputPart(name, f"{name}[:, {i}, :]", float(sample[:, i].sum()), sums, index=(i,))
 
 
 def _entries(
     subject: ExplainedSample, name: str, sample: Array, own: list[Array]
-) -> Iterator[Part]:
+) -> Iterator[InputPart]:
     values = subject.own(subject.explanation.inputs[name], name)
     names = subject.explanation.names.get(name, ())
     largest = np.argsort(-np.abs(sample), axis=None, kind="stable")[:_MOST]
@@ -185,7 +185,7 @@ def _entries(
         sums = tuple(float(r[at]) for r in own)
         text = shown(values[at], 6 if known else 4)
         called = names[place] if known else _spelled(name, at)
-        yield Part(name, called, float(sample[at]), sums, text, index=at)
+        yield InputPart(name, called, float(sample[at]), sums, text, index=at)
 
 
 _MOST = 1000  # entries that a ranking of a large array goes down to

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.report.answers import Answer, explained_answer, predicted_answer, rival_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.identical_maps import find_same_maps
-from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.ranking import rank, with_relevance
 
 AMOUNTS = ("start", "inputs", "constants", "unassigned", "cut", "residual")
@@ -82,7 +82,7 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
     }
 
 
-def _part(part: Part, subject: ExplainedSample) -> dict[str, Any]:
+def _part(part: InputPart, subject: ExplainedSample) -> dict[str, Any]:
     channels = [name for name, _ in subject.channels]
     return {
         "input": part.input,

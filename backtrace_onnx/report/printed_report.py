@@ -16,7 +16,7 @@ from backtrace_onnx.report.given_reasons import print_reasons
 from backtrace_onnx.report.headlines import headline
 from backtrace_onnx.report.identical_maps import find_same_maps, in_words
 from backtrace_onnx.report.input_kinds import is_picture
-from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.json_report import balance
 from backtrace_onnx.report.ranking import rank, with_relevance
 from backtrace_onnx.report.shaded_text import lines
@@ -111,7 +111,7 @@ def _kind(subject: ExplainedSample) -> str:
     return "region" if all(pictures) else "part" if any(pictures) else "feature"
 
 
-def _signed(part: Part) -> str:
+def _signed(part: InputPart) -> str:
     return f"{part.relevance:+.4g}"
 
 

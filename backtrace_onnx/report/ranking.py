@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.group_ranking import grouped
-from backtrace_onnx.report.input_parts import Part, parts_of_input
+from backtrace_onnx.report.input_parts import InputPart, parts_of_input
 
 
-def rank(subject: ExplainedSample, input: str | None = None) -> list[Part]:
+def rank(subject: ExplainedSample, input: str | None = None) -> list[InputPart]:
     """Parts of one input, or of all, by |relevance|, largest first.
 
     Inputs that are columns of a table are one input. Groups of entries are parts, where all inputs
@@ -25,7 +25,7 @@ def rank(subject: ExplainedSample, input: str | None = None) -> list[Part]:
     return sorted(shared, key=lambda part: -abs(part.relevance))
 
 
-def with_relevance(parts: list[Part]) -> list[Part]:
+def with_relevance(parts: list[InputPart]) -> list[InputPart]:
     """The parts of a ranking without the regions of pictures that hold no relevance.
 
     A column that got nothing is an answer and stays; all stay where none holds any.
@@ -46,5 +46,5 @@ def _beside(subject: ExplainedSample, name: str) -> list[str]:
     return [other for other in _ranked(subject) if subject.is_column(other)]
 
 
-def _share(part: Part, total: float) -> float:
+def _share(part: InputPart, total: float) -> float:
     return abs(part.relevance) / total if total > 0 else 0.0

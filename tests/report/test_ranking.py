@@ -12,7 +12,7 @@ from rich.console import Console
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.report.explained_sample import ExplainedSample
-from backtrace_onnx.report.input_parts import Part, edges
+from backtrace_onnx.report.input_parts import InputPart, edges
 from backtrace_onnx.report.printed_report import print_samples
 from backtrace_onnx.report.ranking import rank, with_relevance
 from tests.report.made import explanation
@@ -44,11 +44,13 @@ def test_what_got_nothing_has_no_rank(capsys: pytest.CaptureFixture[str]) -> Non
     told = capsys.readouterr().out
     assert "... and 1 more" in told and "got nothing" not in told
     at = (0, 0, 2, 2)
-    cancelled = Part(
+    cancelled = InputPart(
         "x", "x[0]", 0.0, (1.0, 1.0), box=at
     )  # what speaks for and against it is something
-    assert with_relevance([cancelled, Part("x", "x[1]", 0.0, (0.0, 0.0), box=at)]) == [cancelled]
-    column = Part("x", "age", 0.0, (0.0, 0.0))  # that it got nothing is an answer
+    assert with_relevance([cancelled, InputPart("x", "x[1]", 0.0, (0.0, 0.0), box=at)]) == [
+        cancelled
+    ]
+    column = InputPart("x", "age", 0.0, (0.0, 0.0))  # that it got nothing is an answer
     assert with_relevance([cancelled, column]) == [cancelled, column]
 
 

@@ -55,7 +55,7 @@ class AnswerView:
 
 
 @dataclass(frozen=True)
-class SampleView:
+class SampleSection:
     """A sample with all that was explained of it.
 
     Attributes:
@@ -90,14 +90,14 @@ def explanation_page(subjects: Sequence[ExplainedSample], facts: PageFacts) -> s
     )
 
 
-def _title(samples: Sequence[SampleView]) -> str:
+def _title(samples: Sequence[SampleSection]) -> str:
     if len(samples) > 1:
         return f"{len(samples)} explained samples"
     (sample,) = samples
     return sample.answers[sample.chosen].question
 
 
-def _sample(group: Sequence[ExplainedSample]) -> SampleView:
+def _sample(group: Sequence[ExplainedSample]) -> SampleSection:
     """The view of one sample; of too many answers the likeliest are kept, in their order."""
     kept = list(group)
     if len(group) > MOST:
@@ -116,7 +116,7 @@ def _sample(group: Sequence[ExplainedSample]) -> SampleView:
     elif kept[0].task == "ctc" and len(kept) > 1:
         source, headline, chosen = source.partition(", letter ")[0], f"{len(group)} letters", 0
     left = len(group) - len(kept)
-    return SampleView(source, headline, pictures, answers, chosen, left)
+    return SampleSection(source, headline, pictures, answers, chosen, left)
 
 
 def _listed(answers: Sequence[AnswerView]) -> str:
@@ -179,4 +179,4 @@ def _blocks(subject: ExplainedSample, name: str, place: int | None) -> list[Bloc
     return [array_view(subject, name)] if kind == "array" else []
 
 
-__all__ = ["AnswerView", "SampleView", "explanation_page"]
+__all__ = ["AnswerView", "SampleSection", "explanation_page"]

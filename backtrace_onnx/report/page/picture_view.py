@@ -26,7 +26,7 @@ _OUTLINED = 256
 
 
 @dataclass(frozen=True)
-class Cell:
+class MapCell:
     """A region of a picture, and what it got."""
 
     x: float
@@ -50,7 +50,7 @@ class MapLayer:
     image: Safe
     legend: ScaleLegend
     told: str
-    cells: tuple[Cell, ...]
+    cells: tuple[MapCell, ...]
     box: tuple[float, float, float, float] | None
     pale: bool
 
@@ -119,14 +119,14 @@ def _layers(subject: ExplainedSample, name: str, frame: Frame) -> list[MapLayer]
     return found
 
 
-def _cells(subject: ExplainedSample, name: str) -> list[Cell]:
+def _cells(subject: ExplainedSample, name: str) -> list[MapCell]:
     """The regions that the ranking names, where they lie."""
     found = []
     for part in rank(subject, name):
         if part.box is not None:
             top, left, bottom, right = part.box
             told = f"{part.name}: {part.relevance:+.3g} ({percent(part.share)})"
-            found.append(Cell(left, top, right - left, bottom - top, told))
+            found.append(MapCell(left, top, right - left, bottom - top, told))
     return sorted(found, key=lambda cell: (cell.y, cell.x))
 
 
@@ -192,4 +192,4 @@ def _runs(row: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-__all__ = ["Cell", "MapLayer", "PictureView", "picture_view"]
+__all__ = ["MapCell", "MapLayer", "PictureView", "picture_view"]

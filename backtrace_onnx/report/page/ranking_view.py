@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.input_kinds import kind_of
-from backtrace_onnx.report.input_parts import Part
+from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.json_report import balance
 from backtrace_onnx.report.page.bar_charts import Axis, Piece
 from backtrace_onnx.report.ranking import rank, with_relevance
@@ -80,7 +80,7 @@ def _adds_up(subject: ExplainedSample) -> bool:
     return one and amounts["start"] != 0
 
 
-def _bars(subject: ExplainedSample, parts: Sequence[Part], most: int) -> RankingView:
+def _bars(subject: ExplainedSample, parts: Sequence[InputPart], most: int) -> RankingView:
     shown = parts[:most]
     two = len(subject.channels) > 1
     ends = [end for part in shown for end in _sides(part, two)]
@@ -104,14 +104,14 @@ def _bars(subject: ExplainedSample, parts: Sequence[Part], most: int) -> Ranking
     return RankingView("What it rests on", _heads(subject), tuple(rows), axis.zero, note.strip())
 
 
-def _sides(part: Part, two: bool) -> list[float]:
+def _sides(part: InputPart, two: bool) -> list[float]:
     """Where a part's bars end: its relevance, or of two channels what is for and what against."""
     if two:
         return [part.channels[0], -part.channels[1]]
     return [part.relevance]
 
 
-def _waterfall(subject: ExplainedSample, parts: Sequence[Part]) -> RankingView:
+def _waterfall(subject: ExplainedSample, parts: Sequence[InputPart]) -> RankingView:
     """Every column takes up where the last one ended; books follow, and the answer is the end."""
     shown, small = parts[:COLUMNS], parts[COLUMNS:]
     amounts = next(iter(balance(subject).values()))
@@ -161,7 +161,7 @@ def _kind(kind: str, amount: float) -> str:
     return "for" if amount >= 0 else "against"
 
 
-def _called(part: Part) -> tuple[str, str]:
+def _called(part: InputPart) -> tuple[str, str]:
     """The name of a part and what it holds."""
     if part.members is not None:
         return part.name, part.value or ", ".join(part.members)
