@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.black_box import BlackBox
     from backtrace_onnx.data.explain_batches import ExplainBatches
     from backtrace_onnx.data.explain_dataset import DatasetResults, explain_dataset
+    from backtrace_onnx.doubts import check_explanation
     from backtrace_onnx.errors import (
         AuditError,
         BacktraceError,
@@ -67,6 +68,7 @@ _HOME = {
     "RuleError": "errors",
     "Tokenizer": "text.tokenizer",
     "UnsupportedError": "errors",
+    "check_explanation": "doubts",
     "compile": "once",
     "count_visits": "trees.visits",
     "evaluate": "evaluation.running",
@@ -109,6 +111,7 @@ __all__ = [
     "RuleError",
     "Tokenizer",
     "UnsupportedError",
+    "check_explanation",
     "compile",
     "count_visits",
     "evaluate",

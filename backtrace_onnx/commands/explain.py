@@ -15,6 +15,7 @@ from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning,
 from backtrace_onnx.commands.target_options import (
     TargetChoice,
 )
+from backtrace_onnx.doubts import check_explanation
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -99,6 +100,8 @@ def _all_subjects(
     subjects: list[ExplainedSample] = []
     for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
         found: Any = explainer.explain(part.feeds, **how, **wanted.options(asked.start))
+        if asked.check and isinstance(found, Explanation):
+            found = _checked(explainer, found, how)
         unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
         notes = (*(read.notes if read else ()), *batch.notes)
         about = (stages, sidecar, batch.names, notes, unasked, graph)
@@ -110,6 +113,15 @@ def _all_subjects(
             every.append(_subjects(common, part, wanted.entries(one, graph), picked))
         subjects += [subject for of_sample in zip(*every, strict=True) for subject in of_sample]
     return subjects
+
+
+def _checked(explainer: Explainer, found: Explanation, how: Mapping[str, Any]) -> Explanation:
+    """An explanation with the doubts that other explanations raise."""
+    kept = ("keep", "progress", "through", "scaler")
+    asked = {name: value for name, value in how.items() if name not in kept}
+    if how["through"]:
+        return found
+    return check_explanation(explainer, found, **asked)
 
 
 def _stages(asked: ExplainOptions, explainer: Explainer) -> tuple[NetworkStage, ...]:

@@ -17,6 +17,7 @@ class ExplainOptions:
     Attributes:
         pictures: whether pictures are drawn, which show relevance inside. page: whether a page is
             written, which tells the rules of all nodes, too.
+        check: whether other explanations are asked for what is doubtful of this one.
         targets: one for all samples, or one for each. each: several for every sample, or "all".
     """
 
@@ -48,6 +49,7 @@ class ExplainOptions:
     through: Sequence[str] = ()
     attention: str | None = None
     reasons: Path | None = None
+    check: bool = True
     pictures: bool = False
     page: bool = False
 

@@ -73,6 +73,13 @@ EXPLAIN = (
     ),
     click.option("--continuation", help="Language models: text whose every token is explained."),
     click.option(
+        "--check/--no-check",
+        default=True,
+        show_default=True,
+        help="Note where the runner-up has the same map, or another method ranks otherwise; this "
+        "takes two more explanations.",
+    ),
+    click.option(
         "--truncate", is_flag=True, help="Cut texts that are longer than the model reads."
     ),
     click.option(
