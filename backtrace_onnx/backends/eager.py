@@ -13,13 +13,14 @@ import numpy.typing as npt
 from backtrace_onnx.backends import cell_loops, damping
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
 from backtrace_onnx.backends.numpy_operators import DIRECT
+from backtrace_onnx.backends.products import Products
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
 from backtrace_onnx.backends.winner_kernels import WinnerKernels
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import scatter, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
 from backtrace_onnx.kernels.recurrence import recur
-from backtrace_onnx.kernels.threads import cut, run_all
+from backtrace_onnx.kernels.threads import GRAIN, cut, run_all
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import Policy, Reading
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Shared, Term, Value
@@ -27,6 +28,7 @@ from backtrace_onnx.structures.cell_steps import CellSteps
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
+_FIRST = np.zeros(1, np.int64)
 
 
 class EagerOps(WinnerKernels):
@@ -76,6 +78,8 @@ class EagerOps(WinnerKernels):
 
     def array(self, x: Value) -> Array:
         """The array of a value; numbers get the relevance's dtype."""
+        if isinstance(x, Products):
+            return x.array
         if isinstance(x, Constant):
             return x.array
         if isinstance(x, float | int) and not isinstance(x, bool):
@@ -111,8 +115,14 @@ class EagerOps(WinnerKernels):
     def sample_count(self) -> Value:
         return np.array([self.samples.count], np.int64)
 
+    def worth(self, x: Value, m: Value) -> Value:
+        alike = isinstance(x, np.ndarray) and isinstance(m, np.ndarray)
+        if alike and x.shape == m.shape and x.dtype == m.dtype:
+            return Products(x, m)
+        return self.Mul(x, m)
+
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
-        x = self.array(x)
+        x = x if isinstance(x, Products) else self.array(x)
         axis = sample_axis, getattr(sample_axis, "inner", 0)
         known, of, found = self._totals.get(id(x), (None, None, None))
         if known is None or known() is not x or of != axis:
@@ -120,10 +130,16 @@ class EagerOps(WinnerKernels):
             self._totals[id(x)] = ref(x), axis, found
         return found
 
-    def _total(self, x: Array, sample_axis: int | None) -> Array:
-        outer, sample = self.samples.rows(x.shape, sample_axis)
+    def _total(self, x: Array | Products, sample_axis: int | None) -> Array:
+        if isinstance(x, Products):
+            return x.total(self.samples, sample_axis)
         if not x.size:
             return np.zeros(self.samples.count)
+        if self.samples.count == 1 and x.size < 2 * GRAIN:  # as below, of one part
+            whole = np.zeros(1)
+            sharing.total(np.ascontiguousarray(x).reshape(1, 1, -1), _FIRST, whole)
+            return whole
+        outer, sample = self.samples.rows(x.shape, sample_axis)
         rows = np.ascontiguousarray(x).reshape(outer, 1, -1)
         units = Units(*rows.shape, rows[:1, :, :1], sample)
 

@@ -153,6 +153,11 @@ class Graph:
         return self.types.get(tensor, TensorType())
 
     @cached_property
+    def operators(self) -> frozenset[str]:
+        """Operators of the nodes."""
+        return frozenset(node.operator for node in self.nodes)
+
+    @cached_property
     def producers(self) -> dict[str, Node]:
         """Node that makes each tensor."""
         return {out: node for node in self.nodes for out in node.outputs if out}

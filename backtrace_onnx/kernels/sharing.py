@@ -102,3 +102,13 @@ def total(x, sample, out):  # type: ignore[no-untyped-def]
         for i in range(x.shape[2]):
             row += x[o, 0, i]
         out[sample[o]] += row
+
+
+@kernel
+def total_of_products(x, m, sample, out):  # type: ignore[no-untyped-def]
+    """Add the sum of every row x[o] m[o] to out[sample[o]], in float64."""
+    for o in range(x.shape[0]):
+        row = 0.0
+        for i in range(x.shape[1]):
+            row += x[o, i] * m[o, i]
+        out[sample[o]] += row

@@ -121,6 +121,10 @@ class Words:
         """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""
         raise NotImplementedError
 
+    def worth(self, x: Value, m: Value) -> Value:
+        """x m, the relevance of a tensor with slopes m, of which the total is asked mostly."""
+        return self.Mul(x, m)
+
     @property
     def keeps_ledger(self) -> bool:
         """Whether totals are wanted."""

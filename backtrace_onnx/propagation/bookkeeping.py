@@ -51,23 +51,24 @@ class Books:
             return
         with self._ops.scope(step.node.name):
             incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
-            for name, r in zip(step.node.outputs, step.handed(), strict=True):
+            handed = step.handed()
+            for name, r in zip(step.node.outputs, handed, strict=True):
                 if r is not None:
                     for channel, total in enumerate(self.totals(r, name)):
                         incoming[channel].append(total)
-            self._gauge(step)
+            self._gauge(step, handed)
         self.rows[step.node.name] = {"incoming": incoming, **step.books}
         self.sent[step.node.name] = step.sent
         self.operators[step.node.name] = step.node.operator
         if step.drops:
             self.dropping.add(step.node.name)
 
-    def _gauge(self, step: NodeStep) -> None:
+    def _gauge(self, step: NodeStep, handed: Sequence[Channels | None]) -> None:
         """Sizes where they are to be known."""
         if step.node.name in self.gauges.sharing:
             for sent, axis in step.given:
                 self._shared.append([self._ops.total(x, axis) for x in self._sizes(sent)])
-        for name, r in zip(step.node.outputs, step.handed(), strict=True):
+        for name, r in zip(step.node.outputs, handed, strict=True):
             if r is not None and name in self.gauges.entries:
                 self._entered.append(self.totals(self._sizes(r), name))
 

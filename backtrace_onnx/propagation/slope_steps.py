@@ -99,6 +99,9 @@ class SlopeStep(NodeStep):
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
+        return self._handed(self.worth)
+
+    def _handed(self, worth_of: Callable[[str, Channels], Channels]) -> list[Channels | None]:
         structure = self._plan.structures.get(self.node.name)
         if structure is not None and structure.bare and (r := self.outgoing[structure.scores]):
             scores = structure.compared_scores(self)
@@ -106,7 +109,11 @@ class SlopeStep(NodeStep):
             worth[structure.scores] = _times(scores, r, self.ops)
             return worth
         outputs = zip(self.node.outputs, self.outgoing, strict=True)
-        return [r and self.worth(name, r) for name, r in outputs]
+        return [r and worth_of(name, r) for name, r in outputs]
+
+    def _relevance(self, name: str, carried: Channels) -> Channels:
+        """The relevance of an output, that is handed on."""
+        return carried if name in self._related else self._worth_of_slopes(name, carried)
 
     def worth(self, name: str, carried: Channels) -> Channels:
         """The same as the walk's, weighed once for a tensor that this node alone reads."""
@@ -115,7 +122,7 @@ class SlopeStep(NodeStep):
         (m,), other = carried, self.counterpart(name)
         known = self._known.get(name)
         if known is None or known[0] != other or known[1] is not m:
-            known = (other, m, self._worth_of_slopes(name, carried)[0])
+            known = (other, m, self.ops.worth(self._weighed(other), m))
             self._known[name] = known
         return [known[2]]
 
@@ -124,9 +131,9 @@ class SlopeStep(NodeStep):
         taking = {n for n, r in zip(self.node.outputs, self.outgoing, strict=True) if r}
         if taking & self._related and (column := self._plan.column(self.node)) is not None:
             self._relate((column,))
-            return {column: self.handed()[0] or []}
+            return {column: self._handed(self._relevance)[0] or []}
         if structure.converts or taking & self._related:
-            self.outgoing = self.handed()
+            self.outgoing = self._handed(self._relevance)
             self._related |= taking
             pieces = structure.propagate(self)
             self._relate(pieces)

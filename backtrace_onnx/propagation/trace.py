@@ -74,6 +74,7 @@ class Trace:
         self._fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
         self._before = self._kept | asked.before
         self._others: dict[TracedTensors, Trace] = {}
+        self._asked: dict[tuple[Any, ...], tuple[Plan, TracedTensors, TracedTensors]] = {}
         self._lock = Lock()
 
     def of(
@@ -94,12 +95,16 @@ class Trace:
         """
         if method.carrier == "relevance":
             return self
-        asked, least = (
-            replace(found, values=found.values | extra, before=found.before | extra)
-            for found in (
-                find_traced(plan, method, start=start, booked=books) for books in (True, False)
+        key = (id(plan), method, extra, start)
+        if key not in self._asked:
+            asked, least = (
+                replace(found, values=found.values | extra, before=found.before | extra)
+                for found in (
+                    find_traced(plan, method, start=start, booked=books) for books in (True, False)
+                )
             )
-        )
+            self._asked[key] = plan, asked, least  # the plan, so that no other gets its id
+        _, asked, least = self._asked[key]
         with self._lock:
             if asked not in self._others:
                 self._others[asked] = Trace(*self._made_of, asked=asked, least=least)

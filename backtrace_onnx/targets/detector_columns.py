@@ -143,7 +143,7 @@ def _numbered(found: list[JoinedColumns], marks: list[int]) -> Columns | None:
 
 def keeps_boxes(graph: Graph, output: str) -> bool:
     """Whether the rows of an output are a choice of NonMaxSuppression: boxes, not samples."""
-    if graph.type(output).rank not in (1, 2, 3):
+    if "NonMaxSuppression" not in graph.operators or graph.type(output).rank not in (1, 2, 3):
         return False
     return any(node.operator == "NonMaxSuppression" for node in graph.ancestors(output))
 
