@@ -56,7 +56,7 @@ def newest() -> tuple[dict[str, str], set[str]]:
     """The newest versions that fit together on this machine, and which of them are compiled."""
     pins: dict[str, str] = {}
     compiled = set()
-    for item in resolved(f"{ROOT}[dev,all,oracles]", *HELD):
+    for item in resolved(f"{ROOT}[dev,all,oracles,engines]", *HELD):
         name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
         pins[name] = item["metadata"]["version"].partition("+")[0]
         if not item["download_info"]["url"].endswith("none-any.whl"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.data.remote_files import AnyPath
 from backtrace_onnx.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -20,7 +20,7 @@ _HEADERS = {
 }
 
 
-def stream_arrays(path: Path, rows: int) -> Iterator[Mapping[str, Array]]:
+def stream_arrays(path: AnyPath, rows: int) -> Iterator[Mapping[str, Array]]:
     """The arrays of a file by name, up to `rows` rows at a time, all of one length.
 
     Raises InputError where the file holds no such arrays.
@@ -80,7 +80,7 @@ class _Member:
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def _errors(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
@@ -88,10 +88,11 @@ def _errors(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
 
 
-def _members(path: Path, stack: ExitStack) -> dict[str, _Member]:
+def _members(path: AnyPath, stack: ExitStack) -> dict[str, _Member]:
     if path.suffix.lower() == ".npy":
         return {path.stem: _Member(stack.enter_context(path.open("rb")))}
-    archive = stack.enter_context(zipfile.ZipFile(path))
+    file = stack.enter_context(path.open("rb"))
+    archive = stack.enter_context(zipfile.ZipFile(file))
     names = [info.filename for info in archive.infolist()]
     if not names:
         raise ValueError("it holds no arrays")
@@ -101,7 +102,7 @@ def _members(path: Path, stack: ExitStack) -> dict[str, _Member]:
     }
 
 
-def count_rows(path: Path) -> int:
+def count_rows(path: AnyPath) -> int:
     """How many rows the arrays of a file have. Raises InputError."""
     with ExitStack() as stack, _errors(path):
         return max((member.length for member in _members(path, stack).values()), default=0)

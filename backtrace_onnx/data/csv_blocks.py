@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.data.remote_files import AnyPath
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock, chunks
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
 
 
-def csv_blocks(path: Path, rows: int) -> Iterator[RowBlock]:
+def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     """The rows of a file, up to `rows` at a time. Raises InputError where it is no table."""
     lines = stream_lines(path, errors="surrogateescape")
     first = next(lines, None)

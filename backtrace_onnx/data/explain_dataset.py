@@ -22,6 +22,7 @@ from backtrace_onnx.data.identity import (
 )
 from backtrace_onnx.data.locking import locked
 from backtrace_onnx.data.reading import Data, DataFile, find_files
+from backtrace_onnx.data.remote_files import is_url
 from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
 from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock
 from backtrace_onnx.data.workers import explained
@@ -218,7 +219,8 @@ def _run(
 
 def _made(out: Path, data: Data) -> Path:
     for given in [data] if isinstance(data, str | os.PathLike) else data:
-        if Path(given).is_dir() and out.resolve().is_relative_to(Path(given).resolve()):
+        local = not is_url(os.fspath(given))
+        if local and Path(given).is_dir() and out.resolve().is_relative_to(Path(given).resolve()):
             raise RequestError(
                 f"{out}: lies in the folder of the data ({given}), and would become data itself; "
                 "choose another folder"

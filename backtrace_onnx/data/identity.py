@@ -18,6 +18,7 @@ import onnx
 from backtrace_onnx.data.archives import count_rows
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.reading import DataFile
+from backtrace_onnx.data.remote_files import AnyPath
 from backtrace_onnx.errors import InputError, ModelError, RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
@@ -124,7 +125,7 @@ def _described(name: str, value: Any) -> Any:
     )
 
 
-def _hashed(path: Path) -> tuple[str, int]:
+def _hashed(path: AnyPath) -> tuple[str, int]:
     """The hash of a file, and how many lines it has."""
     digest, lines, last = hashlib.sha256(), 0, b"\n"
     try:
@@ -147,7 +148,8 @@ def _rows(file: DataFile, lines: int) -> int:
         import pyarrow.parquet as pq
 
         try:
-            return int(pq.read_metadata(file.paths[0]).num_rows)
+            with file.paths[0].open("rb") as opened:
+                return int(pq.read_metadata(opened).num_rows)
         except Exception:  # which reading the file tells
             return 0
     return len(file.paths) if file.kind == "files" else count_rows(file.paths[0])

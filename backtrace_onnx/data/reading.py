@@ -15,6 +15,7 @@ from backtrace_onnx.data.archives import stream_arrays
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.csv_blocks import csv_blocks
 from backtrace_onnx.data.given_batches import arrow_block
+from backtrace_onnx.data.remote_files import AnyPath, find_remote, is_url
 from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock, chunks
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.images import SUFFIXES
@@ -32,7 +33,7 @@ class DataFile:
         kind: the ending, without its dot; "files" of pictures and sound.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[AnyPath, ...]
     kind: str
 
     def blocks(self, rows: int) -> Iterator[RowBlock]:
@@ -65,22 +66,35 @@ def find_files(data: Data) -> list[DataFile]:
     return found
 
 
-def _expanded(text: str) -> list[Path]:
+def _expanded(text: str) -> list[AnyPath]:
+    if is_url(text):
+        return _remote(text)
     path = Path(text)
     if path.is_dir():
         inside = sorted(file for file in path.rglob("*") if file.is_file() and _known(file))
         if not inside:
             raise InputError(f"{path}: the folder holds no data; there may be {KINDS}")
-        return inside
+        return list(inside)
     if path.exists():
         return [path]
     if any(mark in text for mark in "*?["):
         root = Path(path.anchor or ".")
         files = sorted(f for f in root.glob(str(path.relative_to(path.anchor))) if f.is_file())
         if files:
-            return files
+            return list(files)
         raise InputError(f"{text}: no file is called so")
     raise InputError(f"{path}: no such file")
+
+
+def _remote(url: str) -> list[AnyPath]:
+    """Files by URL; of a folder those that are data. Raises InputError."""
+    found, folder = find_remote(url)
+    kept = [f for f in found if not folder or f.suffix.lower().removeprefix(".") in _READERS]
+    if not kept:
+        raise InputError(f"{url}: the folder holds no tables, arrays or texts")
+    if any(file.suffix.lower() in (*SUFFIXES, SOUND) for file in kept):
+        raise InputError(f"{url}: pictures and sound are read from this machine; copy them here")
+    return list(kept)
 
 
 def _known(path: Path) -> bool:
@@ -89,7 +103,7 @@ def _known(path: Path) -> bool:
     return not hidden and (suffix in (*SUFFIXES, SOUND) or suffix.removeprefix(".") in _READERS)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: AnyPath) -> str:
     suffix = path.suffix.lower()
     if suffix in (*SUFFIXES, SOUND):
         return "files"
@@ -98,13 +112,13 @@ def _kind(path: Path) -> str:
     return suffix.removeprefix(".")
 
 
-def _parquet(path: Path, rows: int) -> Iterator[RowBlock]:
+def _parquet(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     pa = need_arrow()
     import pyarrow.parquet as pq
 
     at = 1
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             for batch in file.iter_batches(rows):
                 block = arrow_block(batch, str(path))
                 yield RowBlock(
@@ -115,7 +129,7 @@ def _parquet(path: Path, rows: int) -> Iterator[RowBlock]:
         raise InputError(f"{path}: cannot be read ({error})") from None
 
 
-def _arrays(path: Path, rows: int) -> Iterator[RowBlock]:
+def _arrays(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     at = 1
     for arrays in stream_arrays(path, rows):
         count = len(next(iter(arrays.values())))
@@ -123,7 +137,7 @@ def _arrays(path: Path, rows: int) -> Iterator[RowBlock]:
         at += count
 
 
-def _json_lines(path: Path, rows: int) -> Iterator[RowBlock]:
+def _json_lines(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     keys: tuple[str, ...] | None = None
     shapes: dict[str, tuple[int, ...]] = {}
     for some in chunks(_lines(path), rows):
@@ -188,7 +202,7 @@ def _column(values: list[Any]) -> Any:
     return made
 
 
-def _texts(path: Path, rows: int) -> Iterator[RowBlock]:
+def _texts(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     for some in chunks(_lines(path), rows):
         good = [(number, line) for number, line in some if line is not None]
         bad = tuple(
@@ -202,7 +216,7 @@ def _texts(path: Path, rows: int) -> Iterator[RowBlock]:
         yield RowBlock(str(path), {TEXT: texts}, "texts", lines=lines, are_lines=True, bad=bad)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
+def _lines(path: AnyPath) -> Iterator[tuple[int, str | None]]:
     """The lines that are not blank, with their numbers; None for what is no UTF-8."""
     try:
         with path.open("rb") as file:
@@ -218,12 +232,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _pictures(paths: Sequence[Path], rows: int) -> Iterator[RowBlock]:
+def _pictures(paths: Sequence[AnyPath], rows: int) -> Iterator[RowBlock]:
     at = 1
     for some in chunks(paths, rows):
         files, folders = np.empty(len(some), object), np.empty(len(some), object)
         files[:] = [path.as_posix() for path in some]
-        folders[:] = [path.absolute().parent.name for path in some]
+        folders[:] = [Path(path).absolute().parent.name for path in some]
         columns = {FILE: files, FOLDER: folders}
         yield RowBlock("the files", columns, "files", lines=_numbers(at, len(some)))
         at += len(some)
@@ -233,7 +247,7 @@ def _numbers(first: int, count: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-_READERS: dict[str, Callable[[Path, int], Iterator[RowBlock]]] = {
+_READERS: dict[str, Callable[[Any, int], Iterator[RowBlock]]] = {
     "csv": csv_blocks,
     "parquet": _parquet,
     "jsonl": _json_lines,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,15 @@ def read_lines(path: Path) -> list[list[str]]:
     return lines
 
 
-def stream_lines(path: Path, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
+class Opens(Protocol):
+    """A path, or what opens a file as a path does."""
+
+    @property
+    def open(self) -> Callable[..., Any]:
+        """Open it, as `Path.open` does."""
+
+
+def stream_lines(path: Opens, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
     """The same, read as they are asked for, each with the number of its line, from 1.
 
     `errors`: what becomes of bytes that are no UTF-8, as `open` takes it. Raises InputError where

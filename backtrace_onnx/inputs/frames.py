@@ -64,6 +64,9 @@ def is_records(given: Any) -> bool:
     )
 
 
+_SEVERAL = (Mapping, list, tuple, set, np.ndarray)
+
+
 def is_columns(given: Any) -> bool:
     """Whether something holds columns by name: a list of single values, or one value, each."""
     return isinstance(given, Mapping) and bool(given) and all(map(_is_flat, given.values()))
@@ -161,8 +164,11 @@ def _checked(table: Table) -> Table:
     if not table.columns or not table.rows:
         raise InputError(f"{table.source}: has no {'rows' if table.columns else 'columns'}")
     for name, column in table.columns.items():
-        for row, value in enumerate(column if column.dtype.kind == "O" else (), 1):
-            if isinstance(value, Mapping | list | tuple | set | np.ndarray):
+        kinds = set(map(type, column)) if column.dtype.kind == "O" else set[type]()
+        if not any(issubclass(kind, _SEVERAL) for kind in kinds):
+            continue
+        for row, value in enumerate(column, 1):
+            if isinstance(value, _SEVERAL):
                 raise InputError(
                     f"{table.source}: row {row}, column {name!r}: holds {_kind(value)}; a cell is "
                     "one number or text"

@@ -18,7 +18,7 @@ from backtrace_onnx.messages.similar_names import find_alike
 
 Array = npt.NDArray[Any]
 Row = Mapping[str, Any]
-_KNOWN = 10_000  # texts of a column whose slots are remembered
+_KNOWN = 10_000  # values of a column whose slots are remembered
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Feature:
         return round(slot * self.std + self.mean, self._digits) + 0.0
 
     @cached_property
-    def read_texts(self) -> dict[str, list[float]]:
-        """Slots of texts that were read before; for who reads a column piece by piece."""
+    def read_before(self) -> dict[type, dict[Any, list[float]]]:
+        """Slots of values that were read before, by type, for who reads a column in blocks."""
         return {}
 
     @property
@@ -184,8 +184,8 @@ def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
     keys = values if len(set(kinds)) == 1 else list(zip(kinds, values, strict=True))
     try:
         known = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        if keys is values and kinds[:1] == [str] and not nan:
-            slots = [_read_text(feature, text) for text in known]
+        if keys is values and kinds[:1] in ([str], [int], [float]) and not nan:
+            slots = [_read(feature, kinds[0], value) for value in known]
         else:
             slots = [feature.encode(k if keys is values else k[1], nan=nan) for k in known]
         places = np.fromiter(map(known.__getitem__, keys), np.intp, len(keys))
@@ -194,14 +194,14 @@ def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
     return np.array(slots, np.float32).reshape(len(slots), feature.width)[places]
 
 
-def _read_text(feature: Feature, text: str) -> list[float]:
-    """The slots of a text, read once as long as there are not very many different ones."""
-    known = feature.read_texts
-    slots = known.get(text)
+def _read(feature: Feature, kind: type, value: Any) -> list[float]:
+    """The slots of a value, read once as long as there are not very many different ones."""
+    known = feature.read_before.setdefault(kind, {})
+    slots = known.get(value)
     if slots is None:
-        slots = feature.encode(text)
+        slots = feature.encode(value)
         if len(known) < _KNOWN:
-            known[text] = slots
+            known[value] = slots
     return slots
 
 

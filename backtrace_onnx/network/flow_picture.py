@@ -31,7 +31,7 @@ def draw(rows: int, parts: Sequence[PartNumbers], title: str) -> Figure:
     """Draw a row for each layer and input: its relevance by sign, what it takes, its spread."""
     compared = any(part.classes_alike is not None for part in parts)
     figure = sheet(10.4, 0.46 * len(parts) + 2.2)
-    heading = "\n".join(wrap(title, 88))
+    heading = "\n".join(wrap(title, 96))
     figure.suptitle(heading, x=0.01, ha="left", fontsize=13, fontweight="bold")
     widths = [1.5, 0.8, 0.5, 0.6] if compared else [1.5, 0.8, 0.5]
     axes = figure.subplots(1, len(widths), width_ratios=widths, sharey=True)
@@ -101,7 +101,7 @@ def _from_0_to_1(axis: Axes, values: Sequence[float | None], title: str) -> None
     style: Any = {"color": DATA, "marker": "o", "markersize": 4, "linewidth": 1}
     axis.plot([value for _, value in known], [y for y, _ in known], **style)
     axis.set_xlim(min(-0.05, *(value - 0.05 for _, value in known), 0), 1.05)
-    axis.set_xticks([0, 1])
+    axis.set_xticks([-1, 0, 1] if axis.get_xlim()[0] < -0.5 else [0, 1])
     axis.set_title(title, loc="left", fontsize=10, color=FAINT)
 
 

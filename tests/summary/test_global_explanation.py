@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+from onnx import numpy_helper
 
 import backtrace_onnx as bt
 from backtrace_onnx import Explainer, InputError, RequestError, explain_dataset, global_explanation
@@ -317,3 +318,16 @@ def test_the_table_holds_what_the_record_holds(here: Path) -> None:
     first = made.features[0]
     assert rows[0]["name"] == first.name and rows[0]["mean_abs"] == first.mean_abs
     assert (rows[0]["rank_best"], rows[0]["rank_worst"]) == first.rank
+
+
+def test_a_data_set_of_one_class_has_one_slice(here: Path) -> None:
+    net = mlp()
+    (bias,) = (tensor for tensor in net.graph.initializer if tensor.name == "v")
+    weights = np.zeros((5, 3), np.float32)
+    weights[:, 1] = 1
+    bias.CopyFrom(numpy_helper.from_array(weights, "v"))
+    onnx.save(net, here / "m.onnx")
+    made = explained(here, by="class", mode="default")
+    answers = {one.value: one.rows for one in made.slices}
+    assert answers.keys() <= {"0", "1"} and sum(answers.values()) == ROWS
+    assert made.slice("class", "1").features == made.slices[-1].features

@@ -1,0 +1,153 @@
+"""A data set explained: processor time for each row beside the engine's own, and peak memory.
+
+The engine's own is `Explainer.explain` of as many rows at once, inputs encoded. Every figure is of
+a process of its own. `python scripts/bench/dataset.py [rows of the large data set]` prints tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+ADULT, MNIST = MODELS / "adult_mlp.onnx", MODELS / "mnist_cnn.onnx"
+SMALL, LARGE, BLOCK = 32_768, 1_000_000, 10_000
+
+
+def write_census(path: Path, rows: int) -> None:
+    """Random rows with the columns and categories of the census model."""
+    told = json.loads((MODELS / "adult_mlp.sidecar.json").read_text())
+    features = next(iter(told["inputs"].values()))["features"]
+    rng = np.random.default_rng(0)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([feature["name"] for feature in features] + ["loan"])
+        for start in range(0, rows, BLOCK):
+            count = min(BLOCK, rows - start)
+            columns = [_column(feature, count, rng) for feature in features]
+            out.writerows(zip(*columns, rng.choice(["<=50K", ">50K"], count), strict=True))
+
+
+def _column(feature: dict[str, Any], count: int, rng: np.random.Generator) -> Any:
+    if "categories" in feature:
+        return rng.choice(feature["categories"], count)
+    return np.abs(rng.normal(feature["mean"], feature["std"], count)).round().astype(int)
+
+
+def prepare(folder: Path, large: int) -> None:
+    """The files that are measured."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    write_census(folder / "small.csv", SMALL)
+    write_census(folder / "large.csv", large)
+    table = pyarrow.csv.read_csv(folder / "small.csv")
+    pyarrow.parquet.write_table(table, folder / "small.parquet")
+    pixels = np.random.default_rng(0).random((2048, 1, 28, 28), np.float32)
+    np.savez(folder / "digits.npz", image=pixels)
+
+
+def engine(folder: Path, kind: str) -> dict[str, float]:
+    """Seconds of processor for a row, of the engine alone."""
+    explain, data = _opened(folder, kind)
+    from backtrace_onnx.data.feeds import stream_feeds
+
+    feeds, rows, _ = next(stream_feeds(explain, data))
+    return {"row": _least(lambda: explain.explanation(dict(feeds))) / rows, "batch": rows}
+
+
+def dataset(folder: Path, kind: str) -> dict[str, float]:
+    """Seconds of processor for a row of a data set that is written to a folder."""
+    from backtrace_onnx import explain_dataset
+
+    explain, data = _opened(folder, kind)
+    model, options = explain._model, explain_options(kind)
+    runs = (folder / f"out-{kind}-{i}" for i in range(10))
+    count = explain_dataset(model, data, next(runs), **options).rows
+
+    def run() -> None:
+        explain_dataset(model, data, next(runs), **options)
+
+    return {"row": _least(run, 3) / count}
+
+
+def memory(folder: Path, what: str) -> dict[str, float]:
+    """Peak memory in MB, and seconds of processor for a row."""
+    from backtrace_onnx import explain_dataset, global_explanation
+
+    options, started, rows = explain_options("csv"), time.process_time(), 1
+    if what == "global":
+        rows = global_explanation(ADULT, folder / "large.csv", by="class", **options).rows
+    elif what == "one batch":
+        engine(folder, "csv")
+    else:
+        rows = explain_dataset(ADULT, folder / f"{what}.csv", folder / f"m-{what}", **options).rows
+    spent = (time.process_time() - started) / rows
+    return {"MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "row": spent}
+
+
+def explain_options(kind: str) -> dict[str, Any]:
+    return {"mode": "lrp"} if kind == "digits" else {"mode": "lrp", "labels": "loan"}
+
+
+def _opened(folder: Path, kind: str) -> tuple[Any, Path]:
+    from backtrace_onnx import ExplainBatches
+
+    name = {"csv": "small.csv", "parquet": "small.parquet", "digits": "digits.npz"}[kind]
+    model = MNIST if kind == "digits" else ADULT
+    return ExplainBatches(model, **explain_options(kind)), folder / name
+
+
+def _least(run: Callable[[], object], times: int = 10) -> float:
+    """Seconds of processor of the fastest of several runs."""
+    run()
+    spent = []
+    for _ in range(times):
+        started = time.process_time()
+        run()
+        spent.append(time.process_time() - started)
+    return min(spent)
+
+
+def child(what: str, *arguments: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "child", what, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(large: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), large)
+        print("| data | rows at once | engine, a row | data set, a row | ratio |")
+        print("|---|---|---|---|---|")
+        for kind in ("csv", "parquet", "digits"):
+            own, whole = child("engine", name, kind), child("dataset", name, kind)
+            ratio, us = whole["row"] / own["row"], 1e6
+            print(f"| {kind} | {own['batch']:.0f} | {own['row'] * us:.1f} us ", end="")
+            print(f"| {whole['row'] * us:.1f} us | {ratio:.2f} |")
+        print("\n| run | peak memory | processor, a row |")
+        print("|---|---|---|")
+        for what in ("one batch", "small", "large", "global"):
+            found = child("memory", name, what)
+            rows = {"small": SMALL, "large": large, "global": large}.get(what)
+            spent = f"{found['row'] * 1e6:.1f} us" if rows else ""
+            named = f"{what}, {rows:,} rows" if rows else what
+            print(f"| {named} | {found['MB']:.0f} MB | {spent} |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["child"]:
+        told = {"engine": engine, "dataset": dataset, "memory": memory}[sys.argv[2]]
+        print(json.dumps(told(Path(sys.argv[3]), sys.argv[4])))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else LARGE)
