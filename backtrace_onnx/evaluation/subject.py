@@ -31,6 +31,8 @@ from backtrace_onnx.text.inputs import find_ids as find_text
 
 Array = npt.NDArray[Any]
 TASKS = ("classification", "regression", "segmentation", "generation")
+_TOKENS = ("input_ids", "ids", "tokens")
+"""What token ids are called beside ids of types and positions."""
 _AT_ONCE = 32
 _NUMBERS = 1 << 23
 """Of the copies that run at once: no more than 64 MB."""
@@ -158,15 +160,17 @@ class Subject:
 
     @cached_property
     def _carrying(self) -> tuple[str, ...]:
-        """Inputs that carry relevance; of a model that reads sequences of ids these alone."""
+        """Inputs that carry relevance; of a model that reads sequences of ids the tokens alone."""
         graph = self.explainer.graph
         carriers = self.explainer._model.plan.carriers
         found = tuple(name for name in graph.inputs if name in carriers)
         shapes = {name: graph.type(name).shape for name in found if name in self.ids}
-        tokens = tuple(
-            n for n, shape in shapes.items() if shape and len(shape) > 1 and shape[1] != 1
-        )
-        return tokens or found
+        rows = [n for n, shape in shapes.items() if shape and len(shape) > 1 and shape[1] != 1]
+        if len(rows) < 2:
+            return tuple(rows) or found
+        known = self.sidecar.inputs if self.sidecar else {}
+        texts = tuple(name for name in rows if isinstance(known.get(name), TextInput))
+        return texts or tuple(name for name in rows if name in _TOKENS) or tuple(rows)
 
     def _compared(self, mode: Any) -> dict[str, Any]:
         """The baseline and the background, if this mode takes them."""

@@ -16,6 +16,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Evaluation, Explainer, InputError, RequestError, evaluate, metrics
+from backtrace_onnx.evaluation.subject import Asked, Subject
 from tests.column_models import JOBS, people
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
@@ -299,3 +300,33 @@ def test_columns_of_every_kind_are_replaced_by_other_rows(tmp_path: Path) -> Non
     assert "noise is added to numbers" in made["lrp"].errors["sensitivity-max"][0]
     best, drawn = (made[m].estimates["abpc"] for m in ("lrp", "random"))
     assert best is not None and drawn is not None and best.low > drawn.high
+
+
+def test_types_of_tokens_are_no_parts(tmp_path: Path) -> None:
+    proto = model(
+        [
+            node("Gather", ["table", "input_ids"], ["e"], "embed"),
+            node("Gather", ["kinds", "token_type_ids"], ["t"], "types"),
+            node("Add", ["e", "t"], ["s"], "add"),
+            node("ReduceSum", ["s", "axis"], ["r"], "sum", keepdims=0),
+            node("MatMul", ["r", "w"], ["y"], "fc"),
+        ],
+        {"input_ids": (INT64, ["N", "T"]), "token_type_ids": (INT64, ["N", "T"])},
+        {"y": (FLOAT, ["N", 2])},
+        {
+            "table": normal(20, 6),
+            "kinds": normal(2, 6, seed=4),
+            "w": normal(6, 2, seed=2),
+            "axis": np.array([1]),
+        },
+    )
+    onnx.save(proto, tmp_path / "t.onnx")
+    ids = np.random.default_rng(1).integers(1, 20, (3, 7))
+    np.savez(tmp_path / "x.npz", input_ids=ids, token_type_ids=ids % 2)
+    subject = Subject(tmp_path / "t.onnx", None, Asked())
+    view = subject.view({"input_ids": ids[:1], "token_type_ids": ids[:1] % 2})
+    assert view.names == ("input_ids",)
+    fed = view.inputs(np.zeros((4, 7), np.int64))
+    np.testing.assert_array_equal(fed["token_type_ids"], np.repeat(ids[:1] % 2, 4, 0))
+    made = evaluate(tmp_path / "t.onnx", tmp_path / "x.npz", modes=("lrp",), **SMALL)
+    assert not made["lrp"].errors
