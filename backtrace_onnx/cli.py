@@ -53,7 +53,7 @@ def explain(
 
     \b
     Keys of --json:
-      model, mode, computes, conserved (score, difference or nothing), task, output, files
+      model, mode, computes, conserved (score, difference or nothing), task, output, files, origin
       samples[]: sample, source, mask {inside, of} or null
         prediction, target, other: {index, label, value, probability} or null
         same_as: number of an earlier sample with the same relevance bit for bit, or null

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -15,13 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-MOST = 10_000
-"""Numbers of an array that is kept among the options."""
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "numba")
 
 
 def origin_of(model: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The origin, as JSON values: `model`, `versions`, `machine`, `options` and `lost`.
+    """The origin: `model`, `versions`, `machine`, `options` and `lost`; JSON values but for arrays.
 
     Args:
         model: what the explainer says of the model and of itself.
@@ -63,6 +62,26 @@ def options_of(origin: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _read(value) for name, value in origin["options"].items()}
 
 
+def record(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """The origin as JSON values, with a hash and the shape of every array."""
+
+    def told(array: Array) -> dict[str, Any]:
+        found = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+        return {"array": found, "dtype": str(array.dtype), "shape": list(array.shape)}
+
+    made: dict[str, Any] = with_arrays(dict(origin), told)
+    return made
+
+
+def with_arrays(value: Any, change: Callable[[Array], Any]) -> Any:
+    """An origin, or a part of it, with something else in place of {"array": ...}."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("array"), np.ndarray):
+            return change(value["array"])
+        return {key: with_arrays(part, change) for key, part in value.items()}
+    return [with_arrays(part, change) for part in value] if isinstance(value, list) else value
+
+
 def _written(value: Any) -> Any:
     """A value as JSON. Raises TypeError for one that has no such form."""
     if isinstance(value, np.generic):
@@ -71,8 +90,8 @@ def _written(value: Any) -> Any:
         return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, np.ndarray) and value.size <= MOST and value.dtype.kind in "fiub":
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return {"array": value.copy()}
     if isinstance(value, tuple):
         return {"tuple": [_written(part) for part in value]}
     if isinstance(value, list):
@@ -90,11 +109,11 @@ def _read(value: Any) -> Any:
         return [_read(part) for part in value]
     if isinstance(value, Mapping):
         if "array" in value:
-            return np.array(value["array"], value["dtype"])
+            return value["array"]
         if "tuple" in value:
             return tuple(_read(part) for part in value["tuple"])
         return {key: _read(part) for key, part in value["by_name"].items()}
     return value
 
 
-__all__ = ["machine", "options_of", "origin_of", "versions"]
+__all__ = ["machine", "options_of", "origin_of", "record", "versions", "with_arrays"]

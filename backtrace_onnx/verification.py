@@ -56,7 +56,11 @@ def verify(file: File, *, model: File | None = None, data: Sequence[str] = ()) -
     """
     path = Path(file)
     if path.is_dir():
-        path = path / "explanation.npz"
+        found = sorted(path.glob("explanation*.npz"))
+        if len(found) != 1:
+            what = f"{len(found)} explanations; name one of them" if found else "no explanation.npz"
+            raise InputError(f"{path}: holds {what}")
+        (path,) = found
     if path.suffix.lower() == ".npz":
         return _explanation(path, model)
     try:

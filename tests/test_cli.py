@@ -67,6 +67,7 @@ def test_json(run: Any) -> None:
     assert (code, err) == (0, "")
     found = json.loads(out)
     keys = {"model", "mode", "computes", "conserved", "task", "output", "samples", "files"}
+    keys |= {"origin"}
     assert {*found} == keys
     (sample,) = found["samples"]
     assert sample["prediction"]["label"] == "2" and sample["target"]["index"] == 2

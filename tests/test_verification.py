@@ -12,7 +12,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx.model.digest import digest
 from backtrace_onnx.model.loading import load
-from backtrace_onnx.provenance import options_of, origin_of
+from backtrace_onnx.provenance import options_of, origin_of, record
 from backtrace_onnx.results import archive
 from backtrace_onnx.verification import verify
 from tests.audit.audited import linear, write_model, write_rows
@@ -115,10 +115,11 @@ def test_options_come_back_as_they_were() -> None:
         "sidecar": Path("a.json"),
         "task": None,
         "start": print,
-        "background": np.zeros(10_001),
     }
-    origin = json.loads(json.dumps(origin_of({}, told)))
-    assert origin["lost"] == ["start", "background"]
+    origin = origin_of({}, told)
+    assert origin["lost"] == ["start"]
+    kept = json.loads(json.dumps(record(origin)))["options"]["target"]
+    assert kept["shape"] == [2] and kept["dtype"] == "int64" and len(kept["array"]) == 64
     found = options_of(origin)
     np.testing.assert_array_equal(found.pop("target"), [1, 2])
     wanted = {"through": {"a": [1, 2]}, "columns": (1, 2), "steps": 3, "sidecar": "a.json"}
@@ -178,5 +179,7 @@ def test_the_command(run: Any, folder: Path) -> None:
     assert code == 1 and "not the same: " in out
     code, out, _ = run("verify", folder / "e.npz", "--json")
     assert code == 1 and json.loads(out)["same"] is False
-    for wrong in ("none.npz", "audit.toml", "rows.csv"):
+    (folder / "empty").mkdir()
+    (folder / "digit" / "explanation_2.npz").write_bytes(b"")
+    for wrong in ("none.npz", "audit.toml", "rows.csv", "empty", "digit"):
         assert run("verify", folder / wrong)[0] == 2

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.provenance import record as origin_record
 from backtrace_onnx.report.answers import Answer, explained_answer, predicted_answer, rival_answer
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.identical_maps import find_same_maps
@@ -36,6 +37,7 @@ def record(
             )
         ],
         "files": list(files),
+        "origin": origin_record(first.origin),
     }
 
 

@@ -49,7 +49,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         "method": [fields["computes"], fields["conserved"]],
         "notes": [[note.text, note.sample, note.warning, note.first] for note in fields["notes"]],
         "tokens": {name: _put_tokens(shelf, own) for name, own in fields["tokens"].items()},
-        "origin": dict(fields["origin"]),
+        "origin": _put_origin(shelf, fields["origin"]),
         "texts": shelf.texts,
     }
     shelf.arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -91,6 +91,25 @@ class _Shelf:
 def _put_entry(shelf: _Shelf, entry: Entry) -> dict[str, Any]:
     books = np.stack([*(getattr(entry, kind) for kind in KINDS), *entry.sent.values()])
     return {"operator": entry.operator, "books": shelf.put(books), "sent": list(entry.sent)}
+
+
+def _put_origin(shelf: _Shelf, value: Any) -> Any:
+    """JSON values, in which arrays are keys of the shelf."""
+    if isinstance(value, Mapping):
+        return {key: _put_origin(shelf, part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_put_origin(shelf, part) for part in value]
+    return {"shelf": shelf.put(value)} if isinstance(value, np.ndarray) else value
+
+
+def _origin(value: Any, get: Callable[[str], Array]) -> Any:
+    if isinstance(value, list):
+        return [_origin(part, get) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {"shelf"}:
+        return get(value["shelf"])
+    return {key: _origin(part, get) for key, part in value.items()}
 
 
 def _put_tokens(shelf: _Shelf, tokens: TextTokens) -> list[str]:
@@ -151,7 +170,7 @@ def _fields(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Fields:
         "computes": computes,
         "conserved": conserved,
         "notes": tuple(Note(*row) for row in about.get("notes", [])),
-        "origin": about.get("origin", {}),
+        "origin": _origin(about.get("origin", {}), get),
     }
 
 
