@@ -69,7 +69,8 @@ class ExplainArguments(OutputArguments, total=False):
         target: entry of the output: an index, one per sample, or a tuple index of the output's
             axes; for generation (position, token), where negative positions count from the end of
             each text, without its padding. Default: the largest, where there are tokens.
-        start: relevance to start from, shaped like the output; a pair in contrastive mode. Or a
+        start: relevance to start from, shaped like the output; a pair in contrastive mode; where
+            slopes travel (lrp and its relatives, gradients) slopes, 1 for a whole score. Or a
             function (output, channels) that returns it, or a `Contrast`. Or "probability": signed
             modes then start at the output also where it is a function of scores.
         baseline: what some modes compare with: an array, arrays by name, "zeros", "mean" (of the
@@ -116,8 +117,9 @@ class CompileArguments(OutputArguments, total=False):
             targets in relevance. None: no such input, what `explain` does without one. Or an
             index, or one per axis, that is explained always.
         start: True: in place of task and target, an input `start` takes the relevance to start
-            from, shaped like the output; in modes with two channels `start_negative` too. Or
-            "probability": signed modes start at the output, as in `explain`.
+            from, shaped like the output (slopes, where slopes travel); in modes with two channels
+            `start_negative` too. Or "probability": signed modes start at the output, as in
+            `explain`.
         baseline: of deeplift and integrated_gradients: a number, an array, or these by input,
             broadcast to the inputs; constants of the file. Default: an input `baseline/x` for each
             input x that holds floats, zeros where it is left out, of which onnxruntime warns as of

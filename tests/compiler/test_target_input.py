@@ -119,6 +119,24 @@ def test_a_start_can_be_an_input(mode: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["lrp", "lrp(0.5)", "attnlrp", "gradient_x_input"])
+def test_where_slopes_travel_a_start_holds_slopes_at_the_scores(mode: str, tmp_path: Path) -> None:
+    weights = {"v": normal(4, 6), "w": normal(6, 3, seed=1), "b": normal(3, seed=2) + 5}
+    nodes = [
+        node("MatMul", ["x", "v"], ["h"], "first"),
+        node("Relu", ["h"], ["a"], "relu"),
+        node("Gemm", ["a", "w", "b"], ["z"], "last"),
+        node("Softmax", ["z"], ["y"], "softmax"),
+    ]
+    made = model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 3])}, weights)
+    start = np.zeros((5, 3), np.float32)
+    start[:, 0], start[:, 1] = 1, -1
+    bt.compile(made, tmp_path / "m.onnx", mode=mode, output="z", start=True)
+    want = bt.explain(made, X, mode=mode, start=bt.Contrast(0, 1)).relevance["x"]
+    found = _run(tmp_path / "m.onnx", {"x": X, "start": start})
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
