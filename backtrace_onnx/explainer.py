@@ -115,7 +115,7 @@ class Explainer(OpenedModel):
         start, probability = read_start(told["start"], told["target"], told["task"], targets)
         given = read_inputs(inputs, self.graph, told["tokenizer"], told["sidecar"])
         model, feeds = self._model.read(given.filled.feeds)
-        how = (parameters, given.sidecar, start)
+        how = (parameters, given.sidecar, start, feeds)
         asked = read_question(model, told, *how, probability=probability)
         runner = Runner(self.engine, self._sessions, progress, asked.compared)
         if targets is None:

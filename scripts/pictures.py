@@ -39,7 +39,7 @@ def main() -> None:
         cat = Path(folder, "cat.png")
         Image.fromarray(data.chelsea()).save(cat)
         model = "models/fetched/efficientnet_lite0.onnx"
-        draw("cat", model, str(cat), "--rather-than", "Labrador retriever", "--mode", "cnn")
+        draw("cat", model, str(cat), "--rather-than", "Labrador retriever", "--mode", "auto")
     page = "models/samples/page_90.png"
     draw("page", "models/orientation.onnx", page, "--mode", "contrastive")
     draw("digit", "models/mnist_cnn.onnx", "models/samples/digit_2.png", "--mode", "cnn")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.compiler.file_question import question_of_file
 from backtrace_onnx.engines.tree_walks import of_one_walk
-from backtrace_onnx.inputs.baselines import Compared, compare
+from backtrace_onnx.inputs.baselines import Compared, are_pictures, compare
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
@@ -69,6 +69,7 @@ def read_question(
     parameters: Mapping[str, Any],
     sidecar: Sidecar | None,
     start: Any,
+    feeds: Mapping[str, npt.NDArray[Any]],
     *,
     probability: bool,
 ) -> AskedQuestion:
@@ -79,6 +80,7 @@ def read_question(
         parameters: those of the mode.
         sidecar: of the call or of its inputs.
         start: relevance to start from; None where it is as the task says.
+        feeds: the inputs.
         probability: whether a signed mode starts at the output, not at its scores.
 
     Raises:
@@ -87,9 +89,12 @@ def read_question(
     """
     output = find_output(told["output"], model.graph)
     given = [name for name in ("baseline", "background") if told[name] is not None]
-    mode, chosen = settle_mode(told["mode"], lambda: model.output(output).plan, output, given)
-    method = find_method(mode, **parameters)
-    compared = compare(method, told["baseline"], told["background"], sidecar)
+    pictures = not given and are_pictures(model.graph, feeds)
+    plan = lambda: model.output(output).plan  # noqa: E731
+    choice = settle_mode(told["mode"], plan, output, given, pictures=pictures)
+    method = find_method(choice.mode, **parameters)
+    baseline = told["baseline"] if choice.baseline is None else choice.baseline
+    compared = compare(method, baseline, told["background"], sidecar)
     apart = find_apart(model.graph, method, told["keep"], names_of(told["through"]))
     prepared = model.output(output, apart)
     graph = prepared.plan.graph
@@ -106,7 +111,7 @@ def read_question(
     asked = Question(method, output, "", *how, **more)
     boxes = asks_for_boxes(told["target"])
     question, assumed = settled(asked, said.task, graph, boxes=boxes)
-    notes = (*assumed, *chosen, *apart_note(apart, model.graph))
+    notes = (*assumed, *choice.notes, *apart_note(apart, model.graph))
     return AskedQuestion(question, prepared, compared, notes)
 
 
@@ -139,8 +144,8 @@ def read_file_question(
     prepared, labels = model.output(output), len(told["labels"])
     axes = GivenAxes(told["sample_axis"], told["class_axis"], told["columns"], labels)
     compared_with = ["background"] if told["background"] is not None else []
-    mode, _ = settle_mode(told["mode"], lambda: prepared.plan, output, compared_with)
-    method = with_bounds(find_method(mode), opened(told["sidecar"]), prepared.plan)
+    choice = settle_mode(told["mode"], lambda: prepared.plan, output, compared_with)
+    method = with_bounds(find_method(choice.mode), opened(told["sidecar"]), prepared.plan)
     apart = find_apart(model.graph, method, told["tensors"], names_of(told["through"]))
     apart = apart.difference(model.graph.hidden)  # these are refused: no note goes with a file
     graph = model.output(output, apart).plan.graph

@@ -107,6 +107,15 @@ def _uses_mean(baseline: Any) -> bool:
     return any(isinstance(part, str) and part == "mean" for part in parts)
 
 
+def are_pictures(graph: Graph, feeds: Mapping[str, Array]) -> bool:
+    """Whether all inputs that hold floats are pictures with an axis of channels: these can be
+    blurred."""
+    axes = SampleAxes(graph)
+    floats = [name for name, x in feeds.items() if x.dtype.kind == "f" and x.size]
+    samples = [feeds[n] if (a := axes(n)) is None else feeds[n].take(0, a) for n in floats]
+    return bool(samples) and all(x.ndim > 2 and picture_axes(x) is not None for x in samples)
+
+
 class ReferenceReader:
     """Reads baselines and backgrounds for one batch of inputs.
 

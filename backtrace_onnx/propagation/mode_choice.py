@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from backtrace_onnx.errors import UnsupportedError
@@ -16,22 +17,51 @@ from backtrace_onnx.propagation.tree_ways import check_tree_ways
 AUTO = "auto"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What explains.
+
+    Attributes:
+        mode: by name, or as it was given.
+        notes: which mode was picked, where one was.
+        baseline: what it compares with where nothing was given; None: what it says itself.
+    """
+
+    mode: Any
+    notes: tuple[Note, ...] = ()
+    baseline: str | None = None
+
+
 def settle_mode(
-    mode: Any, make_plan: Callable[[], Plan], output: str, references: Collection[str] = ()
-) -> tuple[Any, tuple[Note, ...]]:
+    mode: Any,
+    make_plan: Callable[[], Plan],
+    output: str,
+    references: Collection[str] = (),
+    *,
+    pictures: bool = False,
+) -> Choice:
     """The mode; in place of "auto" the one that is for such networks, and a note that names it.
 
-    Of what is signed, what explains such networks best (docs/methods.md): whatever compares where
-    there is something to compare with, attnlrp for attention, cnn for convolutions, lrp elsewhere.
+    Of what is signed, what explains such networks best (docs/benchmark.md): whatever compares where
+    there is something to compare with, attnlrp for attention, lrp elsewhere; for convolutions
+    deeplift, which compares pictures with themselves, blurred, and cnn where there is no picture.
 
     Args:
         make_plan: the plan of the output; it is asked for where it is needed.
         references: which of "baseline" and "background" are given.
+        pictures: whether the inputs are at hand, and are pictures.
     """
     if not isinstance(mode, str) or mode != AUTO:
-        return mode, ()
+        return Choice(mode)
     picked, why = _choice(make_plan(), output, references)
-    return picked, (Note(f"mode auto picked {picked}: {why}"),)
+    if picked == "cnn" and pictures:
+        more = "the network has convolutions, and its pictures are compared with blurred ones"
+        return Choice("deeplift", (_note("deeplift", more),), "blur")
+    return Choice(picked, (_note(picked, why),))
+
+
+def _note(picked: str, why: str) -> Note:
+    return Note(f"mode auto picked {picked}: {why}")
 
 
 def _choice(plan: Plan, output: str, references: Collection[str]) -> tuple[str, str]:

@@ -21,14 +21,14 @@ def test_a_table_and_a_folder(run: Any, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:5]] == [
         *("auto", "default", "gradient_x_input", "random")
     ]
-    assert "note: auto was cnn" in lines
+    assert "note: auto was deeplift" in lines
     assert "note: parts are 196 squares; what takes their place is a blur" in lines
     code, printed, _ = run(*given, "--json")
     record = json.loads(printed)
     assert record["resumed"] == 12 and record["rows"] == 3
     assert record["metrics"][0]["name"] == "faithfulness-correlation"
     own = {mode["mode"]: mode for mode in record["modes"]}
-    assert own["random"]["median_rank"] is None and own["auto"]["used"] == ["cnn"]
+    assert own["random"]["median_rank"] is None and own["auto"]["used"] == ["deeplift"]
     assert own["auto"]["metrics"]["abpc"]["low"] <= own["auto"]["metrics"]["abpc"]["mean"]
     assert len(own["auto"]["curves"]["morf"]) == 4
     kept = json.loads((out / "evaluation.json").read_text())

@@ -13,11 +13,13 @@ from backtrace_onnx import Explainer
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 
-def _convolution() -> onnx.ModelProto:
+def _convolution(side: int = 5) -> onnx.ModelProto:
     nodes = [node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"])]
     nodes += [node("GlobalAveragePool", ["r"], ["g"]), node("Flatten", ["g"], ["y"])]
-    weights = {"w": normal(3, 2, 3, 3)}
-    return model(nodes, {"x": (FLOAT, ["n", 2, 5, 5])}, {"y": (FLOAT, ["n", 3])}, weights)
+    channels = 2 if side < 8 else 3  # what is smaller is no picture
+    weights = {"w": normal(3, channels, 3, 3)}
+    inputs = {"x": (FLOAT, ["n", channels, side, side])}
+    return model(nodes, inputs, {"y": (FLOAT, ["n", 3])}, weights)
 
 
 def _attention(patches: bool = False) -> onnx.ModelProto:
@@ -82,6 +84,23 @@ def test_what_is_given_to_compare_with_is_compared_with(net: Any) -> None:
     wanted = explainer.explain(x, mode="deeplift", baseline=rows.mean(0))
     assert made.mode == "deeplift"
     np.testing.assert_allclose(made.relevance["x"], wanted.relevance["x"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_pictures_are_compared_with_blurred_ones(engine: Any) -> None:
+    explainer, x = Explainer(_convolution(8), engine=engine), normal(2, 3, 8, 8)
+    made = explainer.explain(x, mode="auto")
+    (note,) = (n for n in made.notes if n.text.startswith("mode auto picked deeplift: "))
+    assert "blurred" in note.text and not note.warning
+    wanted = explainer.explain(x, mode="deeplift", baseline="blur")
+    np.testing.assert_array_equal(made.relevance["x"], wanted.relevance["x"])
+
+
+def test_what_is_given_goes_before_a_blur() -> None:
+    explainer, x = Explainer(_convolution(8)), normal(2, 3, 8, 8)
+    made = explainer.explain(x, mode="auto", baseline="zeros")
+    wanted = explainer.explain(x, mode="deeplift", baseline="zeros")
+    np.testing.assert_array_equal(made.relevance["x"], wanted.relevance["x"])
 
 
 def test_auto_is_compiled(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""Parts that all three benchmarks share: where files lie, methods, cells, intervals, time.
+
+A method is a function from inputs and targets to relevance. A cell holds what was measured of one
+method on one data set; it is written as soon as it is there, so that a run that was stopped goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+RESULTS = HERE / "results"
+FETCHED = ROOT / "models" / "fetched"
+BOOTSTRAPS = 1000
+SEED = 0
+THREADS = 1
+
+Array: TypeAlias = npt.NDArray[Any]
+Explain: TypeAlias = Callable[[Array, Array], Array]
+"""(x[samples, ...], targets[samples]) -> relevance[samples, ...]."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What explains.
+
+    Attributes:
+        name: as tables call it.
+        family: "ours", "peer" or "floor".
+        explain: inputs and targets to relevance.
+        fast: the same, compiled into one file where that is possible; None elsewhere.
+    """
+
+    name: str
+    family: str
+    explain: Explain
+    fast: Explain | None = None
+
+
+def interval(values: Array, groups: Array | None = None) -> list[float]:
+    """Mean, and the ends of its 95 % interval by bootstrap; NaN is left out.
+
+    Args:
+        values: one for each sample.
+        groups: samples of one number are drawn together; default: each alone.
+    """
+    known = ~np.isnan(values)
+    values = values[known]
+    names = np.arange(len(values)) if groups is None else np.asarray(groups)[known]
+    _, groups = np.unique(names, return_inverse=True)
+    sums, sizes = np.bincount(groups, values), np.bincount(groups)
+    draws = np.random.default_rng(SEED).integers(len(sums), size=(BOOTSTRAPS, len(sums)))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    ends = np.percentile(means, [2.5, 97.5])
+    return [round(float(number), 4) for number in (values.mean(), *ends)]
+
+
+class Cells:
+    """Results of one benchmark: a JSON file of data set, method, numbers.
+
+    Args:
+        name: of the benchmark; its file is results/NAME.json.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._path = RESULTS / f"{name}.json"
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """What the file holds by now: data set, "methods", method, numbers."""
+        found = json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
+        return dict(found)
+
+    def has(self, data: str, method: str) -> bool:
+        """Whether that cell was measured."""
+        return method in self.read.get(data, {}).get("methods", {})
+
+    def describe(self, data: str, **about: Any) -> None:
+        """Keep what a data set and its model are."""
+        found = self.read
+        found.setdefault(data, {"methods": {}})["about"] = about
+        self._write(found)
+
+    def of(self, data: str, method: str) -> dict[str, Any]:
+        """The numbers of a cell."""
+        return dict(self.read[data]["methods"][method])
+
+    def put(self, data: str, method: Method, numbers: Mapping[str, Any]) -> None:
+        """Keep a cell."""
+        found = self.read
+        found[data]["methods"][method.name] = {**numbers, "family": method.family}
+        self._write(found)
+
+    def _write(self, found: Mapping[str, Any]) -> None:
+        RESULTS.mkdir(exist_ok=True)
+        part = self._path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(_spelled(found), "utf-8")
+        part.replace(self._path)
+
+
+def _spelled(read: Mapping[str, Any]) -> str:
+    """JSON with a line for each method."""
+    lines = []
+    for data, found in read.items():
+        methods = [f"   {json.dumps(k)}: {json.dumps(v)}" for k, v in found["methods"].items()]
+        about, body = json.dumps(found.get("about", {})), ",\n".join(methods)
+        inside = f'  "about": {about},\n  "methods": {{\n{body}\n  }}'
+        lines.append(f" {json.dumps(data)}: {{\n{inside}\n }}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds for one explanation, one sample at a time: medians."""
+
+    wall: float
+    cpu: float
+
+
+def cost(explain: Explain, x: Array, targets: Array, *, most: float = 20.0, times: int = 9) -> Cost:
+    """What one explanation takes, of samples in turn: at least three after the first.
+
+    Args:
+        most: seconds after which no further sample is begun.
+    """
+    explain(x[:1], targets[:1])
+    walls, cpus = [], []
+    begun = time.perf_counter()
+    for at in range(times):
+        if at >= 3 and time.perf_counter() - begun > most:
+            break
+        i = at % len(x)
+        wall, cpu = time.perf_counter(), time.process_time()
+        explain(x[i : i + 1], targets[i : i + 1])
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return Cost(*(float(f"{1000 * np.median(part):.3g}") for part in (walls, cpus)))
+
+
+def costs(method: Method, x: Array, targets: Array, **how: Any) -> dict[str, Any]:
+    """The time of a method as a cell holds it."""
+    usual = cost(method.explain, x, targets, **how)
+    made: dict[str, Any] = {"ms": usual.wall, "cpu_ms": usual.cpu}
+    if method.fast is not None:
+        fast = cost(method.fast, x, targets, **how)
+        made |= {"compiled_ms": fast.wall, "compiled_cpu_ms": fast.cpu}
+    return made
+
+
+def twin(
+    method: Method, others: Sequence[Method], samples: Sequence[tuple[Array, Array]]
+) -> str | None:
+    """Which of the others gives the same relevance, bit for bit: mode auto does what it picks.
+
+    Args:
+        samples: inputs and targets of a few samples, each by itself.
+    """
+    own = [method.explain(*sample) for sample in samples]
+    for other in others:
+        if all(np.array_equal(r, other.explain(*s)) for r, s in zip(own, samples, strict=True)):
+            return other.name
+    return None
+
+
+def in_parts(explain: Explain, x: Array, targets: Array, size: int) -> Array:
+    """Relevance of all samples, `size` of them at a time."""
+    parts = (slice(at, at + size) for at in range(0, len(x), size))
+    return np.concatenate([np.asarray(explain(x[p], targets[p]), np.float64) for p in parts])
+
+
+def random_relevance(x: Array, targets: Array) -> Array:
+    """A floor: relevance that knows nothing."""
+    return np.random.default_rng(SEED).standard_normal(x.shape)
+
+
+def say(text: str) -> None:
+    """Print what was done and when."""
+    print(f"{time.process_time():7.0f} s  {text}", flush=True)
