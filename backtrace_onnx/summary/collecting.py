@@ -120,7 +120,10 @@ class Collector:
         sums = self._slices.get(key)
         if sums is None:
             sums = self._slices[key] = self._new(key, columns.shape[1])
-        sums.shares.add(weights[:, at], columns[at])
+        if len(at) == rows.count:
+            sums.shares.add(weights, columns)
+        else:
+            sums.shares.add(np.take(weights, at, 1), columns[at])
         sums.idle += int((sizes[at] == 0).sum())
         for name, texts in words.items():
             own = sums.words.setdefault(name, WordSums())
