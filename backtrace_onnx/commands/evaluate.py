@@ -50,7 +50,7 @@ _OPTIONS = (
     click.option(
         "--square", type=click.IntRange(1), help="Pixels along the side of a picture's parts."
     ),
-    click.option("--sets", type=click.IntRange(2), default=80, show_default=True, help="Random."),
+    click.option("--sets", type=click.IntRange(2), default=64, show_default=True, help="Random."),
     click.option(
         "--steps", type=click.IntRange(1), default=8, show_default=True, help="Of each curve."
     ),

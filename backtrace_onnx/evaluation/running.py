@@ -54,7 +54,7 @@ def evaluate(
         progress: called with (rows and modes done, how many there are).
         options: replace (what takes the place of parts, as metrics take it, or "auto": by what
             inputs are); square (pixels along the side of the parts of a picture); sets, steps,
-            draws (random sets of parts, steps of a curve, noisy copies: 80, 8, 5); sidecar,
+            draws (random sets of parts, steps of a curve, noisy copies: 64, 8, 5); sidecar,
             tokenizer; labels, ids, groups (columns that are no inputs); others of `Explainer` and
             `Explainer.explain`, such as target, task, output, baseline.
 
