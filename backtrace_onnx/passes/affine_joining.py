@@ -14,11 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.channel_axes import MOVES, ChannelAxes
-from backtrace_onnx.graph.graph import Graph, Node
+from backtrace_onnx.graph.graph import Computed, Graph, Node
 from backtrace_onnx.graph.weight_layouts import LAYOUTS, Layout
 from backtrace_onnx.passes.rewriter import Draft
 
 Array = npt.NDArray[Any]
+
+
+@dataclass
+class MovedTensor:
+    """A tensor of a tail that is moved before it is scaled: what it stands for once all is joined.
+
+    Attributes:
+        name: the tensor, whose channels lie along `channel_axes`.
+        scale, shift: [channels]: what comes later, behind the move.
+    """
+
+    name: str
+    channel_axes: ChannelAxes
+    scale: Array
+    shift: Array
 
 
 @dataclass
@@ -30,6 +45,7 @@ class Tail:
         scale, shift: [channels]: what the nodes so far make of the product.
         sources: names of the model's nodes that these stand for.
         absorbed: nodes that scale or shift.
+        moved: the tensors that were moved on the way.
     """
 
     tensor: str
@@ -38,6 +54,22 @@ class Tail:
     shift: Array
     sources: list[str] = field(default_factory=list)
     absorbed: list[Node] = field(default_factory=list)
+    moved: list[MovedTensor] = field(default_factory=list)
+
+    def move(self, tensor: str, channel_axes: ChannelAxes) -> None:
+        """The tensor's elements move."""
+        one, zero = np.ones_like(self.scale), np.zeros_like(self.shift)
+        self.moved.append(MovedTensor(self.tensor, self.channel_axes, one, zero))
+        self.tensor, self.channel_axes = tensor, channel_axes
+
+    def absorb(self, node: Node, scale: Array, shift: Array) -> None:
+        """A node scales and shifts what there is."""
+        self.scale, self.shift = self.scale * scale, self.shift * scale + shift
+        for own in self.moved:
+            own.scale, own.shift = own.scale * scale, own.shift * scale + shift
+        self.absorbed.append(node)
+        self.sources += node.sources
+        self.tensor = node.outputs[0]
 
 
 def join(graph: Graph) -> Graph:
@@ -58,6 +90,7 @@ def join(graph: Graph) -> Graph:
             source = next(i for i in absorbed.inputs if i and i not in graph.constants)
             draft.put(absorbed)
             draft.rename(source, absorbed.outputs[0])
+        settle_moved(draft, tail)
     return draft.finished()
 
 
@@ -111,17 +144,38 @@ def walk(draft: Draft, node: Node, describe: Layout) -> Tail | None:
             MOVES[user.operator](graph, user, tail.channel_axes) if user.operator in MOVES else None
         )
         if moved is not None:
-            tail.channel_axes = moved
-            tail.tensor = user.outputs[0]
+            tail.move(user.outputs[0], moved)
             continue
         affine = _affine(graph, user, tail)
         if affine is None:
             break
-        tail.scale, tail.shift = tail.scale * affine[0], tail.shift * affine[0] + affine[1]
-        tail.absorbed.append(user)
-        tail.sources += user.sources
-        tail.tensor = user.outputs[0]
+        tail.absorb(user, *affine)
     return tail
+
+
+def settle_moved(draft: Draft, tail: Tail) -> None:
+    """Give tensors that are moved before they are scaled the values that they have once all is
+    joined: the model makes others."""
+    for tensor in tail.moved:
+        name = made = tensor.name
+        for op_type, amount, idle in (("Mul", tensor.scale, 1), ("Add", tensor.shift, 0)):
+            if (amount == idle).all():
+                continue
+            laid = f"{name}@{op_type}"
+            draft.constants[laid] = lay(amount, tensor.channel_axes)
+            draft.computed[f"{laid}@"] = Computed(op_type, (made, laid), name)
+            made = f"{laid}@"
+        if made != name:
+            draft.rename(name, made)
+
+
+def lay(amount: Array, where: ChannelAxes) -> Array:
+    """[channels] in a shape that broadcasts to a tensor whose channels lie along these axes."""
+    by_axis = amount.reshape(where.sizes).transpose(np.argsort(where.axes))
+    shape = [1] * where.rank
+    for axis, size in zip(where.axes, where.sizes, strict=True):
+        shape[axis] = size
+    return by_axis.reshape(shape)
 
 
 def _own_bias(graph: Graph, node: Node, describe: Layout, weight: Array | None) -> Array | None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Computed, Graph, Node
 from backtrace_onnx.graph.weight_layouts import LAYOUTS
-from backtrace_onnx.passes.affine_joining import Tail, joined, per_channel, walk
+from backtrace_onnx.passes.affine_joining import Tail, joined, per_channel, settle_moved, walk
 from backtrace_onnx.passes.rewriter import Draft
 
 _PASSING = {"Identity": 1, "Neg": -1}
@@ -97,6 +97,9 @@ def read_biases(graph: Graph) -> Graph:
         draft.put(total, _without(total, own))
         draft.rename(tail.tensor, made)
         draft.computed[made] = Computed("Add", (tail.tensor, f"{bias}/laid"), tail.tensor)
+        for moved in tail.moved:
+            moved.shift = moved.shift + shift[0]
+        settle_moved(draft, tail)
     return draft.finished()
 
 

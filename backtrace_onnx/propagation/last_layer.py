@@ -17,6 +17,7 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.structures.base import Structure
 
 
 def sharings_from(
@@ -49,10 +50,16 @@ def _last_layer(start: str, plan: Plan, method: Method) -> frozenset[str]:
         if structure is None or not structure.carries or not reached:
             continue
         planned = PlannedNode(node, plan, method)
-        affine = structure.affine and not structure.bends(planned) and not structure.leaves(planned)
-        if affine and reached.isdisjoint(bent):
+        if reached.isdisjoint(bent) and _is_affine(structure, planned):
             found.add(node.name)
             mapped.update(node.inputs)
         else:
             bent.update(node.inputs)
     return frozenset(found)
+
+
+def _is_affine(structure: Structure, node: PlannedNode) -> bool:
+    """Whether the node maps its data so, or selects among them, whatever is added to all."""
+    if structure.selects:
+        return not any(map(node.is_threshold, range(len(node.node.inputs))))
+    return structure.affine and not structure.bends(node) and not structure.leaves(node)

@@ -116,7 +116,8 @@ class Plan:
             if structure is None or not structure.carries or structure.converts:
                 continue
             why = structure.refuses(method)
-            if why is not None and any(self.graph.type(n).is_float for n in node.outputs):
+            met_floats = (*node.outputs, *node.inputs[:1])  # integers may stand for floats
+            if why is not None and any(self.graph.type(n).is_float for n in met_floats):
                 met.setdefault((node.operator, f"mode {method.name!r} {why}"), []).append(node.name)
         if met:
             rows = sorted(met.items())

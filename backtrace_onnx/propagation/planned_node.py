@@ -38,6 +38,11 @@ class PlannedNode:
         """Whether input `i` is a model constant."""
         return self.node.inputs[i] in self._plan.graph.constants
 
+    def is_threshold(self, i: int) -> bool:
+        """Whether input `i` is a number that is no data, of which others are larger or smaller."""
+        array = self.graph.constants.get(self.node.inputs[i])
+        return array is not None and array.dtype.kind == "f"
+
     def is_gate(self, i: int) -> bool:
         """Whether input `i` descends from integers and booleans only."""
         return self.node.inputs[i] in self._plan.integral

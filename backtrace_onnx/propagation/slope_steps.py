@@ -108,8 +108,12 @@ class SlopeStep(NodeStep):
             worth: list[Channels | None] = [None] * len(self.outgoing)
             worth[structure.scores] = _times(scores, r, self.ops)
             return worth
-        outputs = zip(self.node.outputs, self.outgoing, strict=True)
-        return [r and worth_of(name, r) for name, r in outputs]
+        unit = None if structure is None else structure.unit(self)
+        handed = []
+        for name, r in zip(self.node.outputs, self.outgoing, strict=True):
+            own = r and worth_of(name, r)
+            handed.append(own if unit is None or not own else _times(unit, own, self.ops))
+        return handed
 
     def _relevance(self, name: str, carried: Channels) -> Channels:
         """The relevance of an output, that is handed on."""

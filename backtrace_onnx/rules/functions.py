@@ -29,16 +29,8 @@ def stays(op: Op) -> Structure:
     return Passes()
 
 
-def quantised(op: Op) -> Structure:
-    """The same elements, in steps: relevance passes unchanged, as if nothing were rounded."""
-    return Passes(held=(1,))
-
-
 table(dict.fromkeys(["Cast", "CastLike"], passes))
 table(dict.fromkeys(["Dropout", "Identity"], stays))
-table(
-    dict.fromkeys(["DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"], quantised),
-)
 
 
 def _if(e: Ops, condition: Value, yes: float | Value, no: float | Value) -> Value:

@@ -59,6 +59,8 @@ class Structure:
             relevance starts at its units.
         affine: whether the output is a linear map of the inputs that are data, plus a constant,
             where nothing bends and nothing is left (`bends`, `leaves`).
+        selects: whether it is one of its inputs' entries, which others may be elsewhere: what is
+            added to all of them changes no choice.
         fills: whether relevance that does not reach the inputs lay on entries that the operator
             itself put there, such as padding. It is then booked as a constant's.
     """
@@ -81,6 +83,7 @@ class Structure:
     relates: bool = False
     bare: bool = False
     affine: bool = False
+    selects: bool = False
 
     def refuses(self, method: Method) -> str | None:
         """Why a method that carries slopes cannot pass here, in words; None where it can."""
@@ -137,6 +140,11 @@ class Structure:
     def slopes(self, step: Step) -> Pieces:
         """Slopes of the inputs; `step.r` is that of the first output."""
         raise NotImplementedError
+
+    def unit(self, step: Step) -> Value | None:
+        """How many units of what slopes of the output are of a unit of the float it stands for is;
+        None where these are the same."""
+        return None
 
     def leaves(self, step: PlannedNode) -> bool:
         """Whether a rest may be left where slopes travel.

@@ -24,6 +24,7 @@ class Winner(Movement):
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
     shapes: tuple[int, ...] = (0,)
+    selects: bool = True
 
     def bends(self, step: PlannedNode) -> int:
         return CURVED  # other elements may win on the way
@@ -42,6 +43,7 @@ class ElementwiseWinner(Movement):
 
     count: int
     results: tuple[int, ...] = (0,)
+    selects: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -70,6 +72,7 @@ class WindowWinner(Movement):
     window: Window
     values: tuple[int, ...] = (0,)
     results: tuple[int, ...] = (0,)
+    selects: bool = True
 
     def slope_reads(self, node: PlannedNode) -> Reads:
         own = super().slope_reads(node)

@@ -27,6 +27,20 @@ ENDS: dict[str, Sequence[onnx.NodeProto]] = {
         node("MatMul", ["x", "wide"], ["shallow"]),
         node("Add", ["deep", "shallow"], ["z"]),
     ],
+    "the best of two": [
+        node("Gemm", ["a", "v", "c"], ["one"]),
+        node("MatMul", ["x", "wide"], ["h"]),
+        node("Add", ["h", "c"], ["other"]),
+        node("Max", ["one", "other"], ["z"]),
+    ],
+    "the best place": [
+        node("Gemm", ["a", "v", "c"], ["one"]),
+        node("Gemm", ["x", "wide", "c"], ["other"]),
+        node("Unsqueeze", ["one", "last"], ["p"]),
+        node("Unsqueeze", ["other", "last"], ["q"]),
+        node("Concat", ["p", "q"], ["pq"], axis=2),
+        node("ReduceMax", ["pq", "last"], ["z"], keepdims=0),
+    ],
     "two layers": [
         node("MatMul", ["a", "v"], ["h"]),
         node("Gemm", ["h", "mix", "c"], ["z"]),

@@ -1,0 +1,65 @@
+"""Quantisation: relevance passes, as if nothing were rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.ops.op import Op
+from backtrace_onnx.rules.registry import rule
+from backtrace_onnx.structures.base import Passes, Structure
+from backtrace_onnx.structures.quantised import Requantised, SeveralSteps
+
+
+@rule("DequantizeLinear")
+def dequantised(op: Op) -> Structure:
+    """The same elements: relevance passes unchanged."""
+    return Passes(held=(1,))
+
+
+@rule("QuantizeLinear", "DynamicQuantizeLinear")
+def quantised(op: Op) -> Structure:
+    """The same elements, in steps: relevance passes unchanged."""
+    dynamic = op.node.op_type == "DynamicQuantizeLinear"
+    own = op.node.outputs[1] if dynamic else op.node.inputs[1]
+    others = [_step_of(own, name, op.graph) for name in _scales_read(op.node.outputs[0], op.graph)]
+    if set(others) <= {None}:
+        return Passes(held=(1,))
+    laid = () if dynamic else _laid(op)
+    if len(set(others)) > 1 or laid is None:
+        return SeveralSteps(held=(1,))
+    return Requantised(float(others[0] or 1), None if dynamic else 1, laid)
+
+
+def _scales_read(tensor: str, graph: Graph) -> Iterator[str]:
+    """The scale by which each who reads a tensor does; operators that move integers are passed."""
+    for node in graph.consumers.get(tensor, ()):
+        if node.inputs[0] != tensor:
+            continue
+        if node.operator == "DequantizeLinear":
+            yield node.inputs[1]
+        elif not graph.type(node.outputs[0]).is_float:
+            yield from _scales_read(node.outputs[0], graph)
+
+
+def _step_of(own: str, read: str, graph: Graph) -> float | None:
+    """The number that is read as a scale; None where it is the own one, or is not known."""
+    array, mine = graph.constants.get(read), graph.constants.get(own)
+    if read == own or array is None or len(np.unique(array)) != 1:
+        return None
+    if mine is not None and np.allclose(mine, array, rtol=1e-6, atol=0):
+        return None
+    return float(array.flat[0])
+
+
+def _laid(op: Op) -> tuple[int, ...] | None:
+    """Shape in which the scale is broadcast against the data; None where it does not so."""
+    shape, rank = op.type(1).shape, op.graph.type(op.node.inputs[0]).rank
+    if shape in ((), (1,)):
+        return ()
+    if shape is None or len(shape) != 1 or rank is None:
+        return None
+    axis = int(op.attribute("axis", 1)) % rank
+    return (-1, *(1,) * (rank - axis - 1))

@@ -1,0 +1,123 @@
+"""Slopes of numbers in steps: as if nothing were rounded, whatever the size of the steps read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtrace_onnx import Explainer, UnsupportedError
+from tests.graphs import FLOAT, Array, check_closed, model, node
+
+X = np.array([[2.0, 1.0], [-1.0, 0.5]], np.float32)
+W = np.array([[100], [50]], np.int8)
+TAIL = [node("Cast", ["i"], ["f"], to=FLOAT), node("Mul", ["f", "k"], ["y"])]
+WAYS: dict[str, list[Any]] = {
+    "an integer product": [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("MatMulInteger", ["q", "w", "z"], ["i"]),
+    ],
+    "moved on the way": [
+        node("QuantizeLinear", ["x", "s", "z"], ["q0"]),
+        node("Transpose", ["q0"], ["q1"], perm=[1, 0]),
+        node("Transpose", ["q1"], ["q"], perm=[1, 0]),
+        node("MatMulInteger", ["q", "w", "z"], ["i"]),
+    ],
+    "steps by column": [
+        node("QuantizeLinear", ["x", "s of two", "z of two"], ["q"], axis=1),
+        node("DequantizeLinear", ["q", "s of two", "z of two"], ["d"], axis=1),
+        node("QuantizeLinear", ["d", "s", "z"], ["q2"]),
+        node("MatMulInteger", ["q2", "w", "z"], ["i"]),
+    ],
+    "a bias of integers": [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("MatMulInteger", ["q", "w", "z"], ["n"]),
+        node("Add", ["n", "b"], ["i"]),
+    ],
+}
+
+
+def network(way: str) -> Any:
+    """y = x w k s, by integers."""
+    weights = {
+        "s": np.float32(0.02),
+        "z": np.uint8(128),
+        "s of two": np.array([0.02, 0.01], np.float32),
+        "z of two": np.array([128, 128], np.uint8),
+        "w": W,
+        "k": np.float32(0.0002),
+        "b": np.array([1000], np.int32),
+    }
+    inputs = {"x": (FLOAT, ["N", 2])}
+    return model([*WAYS[way], *TAIL], inputs, {"y": (FLOAT, ["N", 1])}, weights)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("way", WAYS)
+def test_slopes_are_of_the_numbers_that_integers_stand_for(way: str, engine: Any) -> None:
+    explainer = Explainer(network(way), engine=engine)
+    slope = np.array([[1.0, 0.5]], np.float32)
+    for mode in ("gradient", "gradient_x_input", "lrp(0.5)", "attnlrp", "zplus", "deeplift"):
+        x = np.abs(X) if mode == "zplus" else X
+        baseline = {"baseline": "zeros"} if mode == "deeplift" else {}
+        made = explainer.explain(x, mode=mode, task="regression", **baseline)
+        want: Array = slope + 0 * x if mode == "gradient" else slope * x
+        np.testing.assert_allclose(made.relevance["x"], want, rtol=1e-5)
+        if mode not in ("gradient",):
+            check_closed(made)
+            assert np.allclose(made.ledger.total().unassigned, 0, atol=1e-5)
+
+
+def test_steps_of_several_sizes_have_no_slope() -> None:
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("MatMulInteger", ["q", "w", "z"], ["i"]),
+        node("Cast", ["i"], ["f"], to=FLOAT),
+        node("DequantizeLinear", ["q", "s2", "z"], ["d"]),
+        node("ReduceSum", ["d", "last"], ["t"], keepdims=1),
+        node("Add", ["f", "t"], ["y"]),
+    ]
+    weights = {"s": np.float32(0.02), "s2": np.float32(0.5), "z": np.uint8(128), "w": W}
+    weights["last"] = np.array([1])
+    inputs = {"x": (FLOAT, ["N", 2])}
+    explainer = Explainer(model(nodes, inputs, {"y": (FLOAT, ["N", 1])}, weights))
+    with pytest.raises(UnsupportedError, match="steps of several sizes"):
+        explainer.explain(X, mode="lrp")
+    check_closed(explainer.explain(X, mode="default"))
+
+
+@pytest.mark.parametrize("mode", ["lrp(0.5)", "zplus", "gamma(1)", "deeplift"])
+def test_what_is_moved_before_it_is_scaled_has_the_joined_value(mode: str) -> None:
+    """A product, moved, scaled and shifted: one linear operator, whose sums are the scaled ones."""
+    moved = [
+        node("MatMul", ["x", "v"], ["i"]),
+        node("Transpose", ["i"], ["j"], perm=[1, 0]),
+        node("Mul", ["j", "scales"], ["l"]),
+        node("Add", ["l", "shifts"], ["n"]),
+        node("Transpose", ["n"], ["z"], perm=[1, 0]),
+    ]
+    plain = [
+        node("MatMul", ["x", "v"], ["i"]),
+        node("Mul", ["i", "row"], ["l"]),
+        node("Add", ["l", "shift row"], ["z"]),
+    ]
+    scales, shifts = np.float32([0.1, -20, 3]), np.float32([1, 2, -3])
+    weights = {
+        "v": np.float32([[1, -2, 3], [4, 5, -6]]),
+        "u": np.float32([[1], [-2], [0.5]]),
+        "scales": scales[:, None],
+        "shifts": shifts[:, None],
+        "row": scales,
+        "shift row": shifts,
+    }
+    found = []
+    for nodes in (moved, plain):
+        tail = [node("Relu", ["z"], ["a"]), node("MatMul", ["a", "u"], ["y"])]
+        inputs = {"x": (FLOAT, ["N", 2])}
+        proto = model([*nodes, *tail], inputs, {"y": (FLOAT, ["N", 1])}, weights)
+        baseline = {"baseline": "zeros"} if mode == "deeplift" else {}
+        made = Explainer(proto).explain(X, mode=mode, task="regression", **baseline)
+        check_closed(made)
+        found.append(made.relevance["x"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
