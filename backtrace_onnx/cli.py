@@ -45,8 +45,8 @@ def explain(
 
     \b
     Modes (auto picks by the network: attnlrp, cnn, deeplift, lrp):
-      what an answer is made of: default, contrastive, epsilon
-      the same with sign: lrp, attnlrp, cp-lrp, cnn, vit, paths
+      what an answer is made of: default, contrastive
+      the same with sign: epsilon, lrp, attnlrp, cp-lrp, cnn, vit, paths
       rules of single layers: alphabeta, box, flat, gamma, wsquare, zplus
       compared to a baseline: shap, deeplift, integrated_gradients, expected_gradients
       what would change it: gradient, gradient_x_input, smoothgrad, gradcam

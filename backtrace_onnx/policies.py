@@ -20,11 +20,10 @@ from backtrace_onnx.errors import RequestError, RuleError
 from backtrace_onnx.methods.named import NAMES, named_method
 from backtrace_onnx.methods.policy_checks import check_policy
 from backtrace_onnx.methods.several_walks import SEVERAL, find_several, no_parameter
+from backtrace_onnx.methods.sharings import absolute_epsilon
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Coefficients, Policy, Reading, divide, where
 from backtrace_onnx.ops.policy_text import identify
-
-EPSILON = 1e-6
 
 POLICIES: dict[str, Policy] = {}
 _OWN: set[str] = set()
@@ -99,13 +98,16 @@ def find_method(mode: Any, **parameters: Any) -> Method:
 
 
 def find_policy(mode: str) -> Policy:
-    """The policy registered as `mode`, with the identity of what its function computes now.
+    """The policy registered as `mode`, with the identity of what its function computes now; or the
+    one that `epsilon(absolute=1e-6)` writes out.
 
     Raises RequestError listing those that exist, RuleError where the function computes nothing.
     """
     try:
-        found = POLICIES[mode]
-    except (KeyError, TypeError):
+        found = POLICIES.get(mode) or absolute_epsilon(mode)
+    except TypeError:
+        found = None
+    if found is None:
         raise RequestError(
             f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *NAMES, *SEVERAL}))}"
         ) from None
@@ -147,11 +149,3 @@ def contrastive(p: Any, n: Any, b: Any, rp: Any, rn: Any) -> Any:
         (where(keep, divide(rp, p), 0), where(swap, divide(rp, n), 0), b * 0),
         (where(swap, divide(rn, p), 0), where(keep, divide(rn, n), 0), b * 0),
     )
-
-
-@_own("epsilon", reading="signed", signed=True)
-def epsilon(p: Any, n: Any, b: Any, r: Any) -> Any:
-    """Shares by signed contribution, R / (t + eps sign t): LRP-epsilon (Bach et al. 2015)."""
-    t = p - n + b
-    a = divide(r, where(t < 0, t - EPSILON, t + EPSILON))
-    return ((a, -a, a * b),)

@@ -30,7 +30,11 @@ from speed import session
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 Explain = Callable[..., bt.Explanation]
-ALIKE = {"default": 1e-5, "contrastive": 1e-5, "epsilon": 1e-3}  # epsilon divides by p - n
+ALIKE = {
+    "default": 1e-5,
+    "contrastive": 1e-5,
+    "epsilon(absolute=1e-6)": 1e-3,
+}  # epsilon divides by p - n
 
 
 def distance(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> float:

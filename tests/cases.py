@@ -17,7 +17,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from backtrace_onnx import Explainer, Explanation
-from backtrace_onnx.policies import POLICIES
+from backtrace_onnx.policies import find_policy
 from tests.versions import is_tested
 
 Array = npt.NDArray[Any]
@@ -229,7 +229,7 @@ def starts(case: Case, mode: str, seed: object = 0) -> tuple[Array, ...]:
     """Random relevance at the output: signed for one channel, two positive ones for a pair."""
     rng = generator("start", seed)
     y = case.y
-    channels = POLICIES[mode].channels
+    channels = find_policy(mode).channels
     made = [np.asarray(rng.standard_normal(y.shape), y.dtype) for _ in range(channels)]
     return tuple(np.asarray(np.abs(r)) for r in made) if channels > 1 else tuple(made)
 

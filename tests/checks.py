@@ -15,9 +15,9 @@ from tests.cases import Case, channels, starts
 from tests.dense_oracle import expected
 
 Array = npt.NDArray[Any]
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
-CANCELS = {"epsilon": 10.0}  # divides by p - n: in float32 a difference of near numbers
+CANCELS = {"epsilon(absolute=1e-6)": 10.0}  # divides by p - n: in float32 a difference of near numbers
 
 
 def gap(got: Array, want: Array) -> float:

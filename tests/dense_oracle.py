@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.policies import POLICIES
+from backtrace_onnx.policies import find_policy
 from tests.cases import Case
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ def share(
     mode: str, c: Array, b: Array, r: Sequence[Array], gate: Gate | None = None
 ) -> tuple[Array, ...]:
     """What contributions c[j, i] get of the relevance r[channel][j] under a policy."""
-    rule = {"default": _default, "contrastive": _contrastive, "epsilon": _epsilon}.get(mode)
+    rule = {"default": _default, "contrastive": _contrastive, "epsilon(absolute=1e-6)": _epsilon}.get(mode)
     flat = [np.asarray(x, np.float64).ravel() for x in r]
     if rule is not None:
         return rule(c, b, flat, gate)
@@ -88,7 +88,7 @@ def _epsilon(c: Array, b: Array, r: Sequence[Array], gate: Gate | None) -> tuple
 
 def _by_text(mode: str, c: Array, b: Array, r: Sequence[Array]) -> tuple[Array, ...]:
     """Any other policy: its own text, one unit at a time."""
-    policy = POLICIES[mode]
+    policy = find_policy(mode)
     to = [np.zeros(c.shape[1]) for _ in r]
     for j in range(len(c)):
         sides = {

@@ -8,7 +8,7 @@ from backtrace_onnx import Explanation
 from tests.graphs import Array
 
 SIZE = 20
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 IDS = np.array([[3, 1, 4, 1, 5, 9, 2]])
 
 

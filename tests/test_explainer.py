@@ -17,8 +17,8 @@ X = normal(3, 4, seed=5)
 
 
 def test_explain_once_is_an_explainer_used_once() -> None:
-    found = bt.explain(mlp(), X, mode="epsilon", keep="all")
-    wanted = bt.Explainer(mlp()).explain(X, mode="epsilon", keep="all")
+    found = bt.explain(mlp(), X, mode="epsilon(absolute=1e-6)", keep="all")
+    wanted = bt.Explainer(mlp()).explain(X, mode="epsilon(absolute=1e-6)", keep="all")
     for name, r in wanted.relevance.items():
         assert np.array_equal(found.relevance[name], r)
 

@@ -36,7 +36,7 @@ def _alike(a: Explanation, b: Explanation) -> None:
         assert np.array_equal(getattr(a.ledger.total(), kind), getattr(b.ledger.total(), kind))
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 @pytest.mark.parametrize("name", ["e.npz", "no suffix", "e.explanation"])
 def test_what_is_saved_is_loaded_exactly(tmp_path: Path, mode: str, name: str) -> None:
     found = Explainer(mlp()).explain(X, mode=mode, keep="all")

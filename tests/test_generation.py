@@ -32,7 +32,7 @@ def test_what_follows_carries_nothing(plain: Explainer, mode: str, place: int) -
     assert np.count_nonzero(made.positive["input_ids"][0, : last + 1]) > last / 2
 
 
-@pytest.mark.parametrize("mode", ["default", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "epsilon(absolute=1e-6)"])
 def test_a_contrast_is_the_difference_of_two_explanations(plain: Explainer, mode: str) -> None:
     both = [
         plain.explain(feeds(), mode=mode, task="generation", target=token).relevance["input_ids"]
@@ -41,7 +41,7 @@ def test_a_contrast_is_the_difference_of_two_explanations(plain: Explainer, mode
     made = plain.explain(feeds(), mode=mode, start=Contrast(7, 2))
     assert np.abs(made.relevance["input_ids"] - (both[0] - both[1])).max() < 1e-5
     y = made.outputs["logits"][0, -1]
-    difference = y[7] - y[2] if mode == "epsilon" else 0
+    difference = y[7] - y[2] if mode == "epsilon(absolute=1e-6)" else 0
     assert made.ledger.total().start == pytest.approx(difference, abs=1e-6)
 
 

@@ -25,7 +25,7 @@ from backtrace_onnx.errors import (
     UnsupportedError,
 )
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.policies import POLICIES
+from backtrace_onnx.policies import find_policy
 from backtrace_onnx.rules import registry
 from tests.cases import channels, generator
 from tests.onnx_cases import (
@@ -193,7 +193,7 @@ def by_engine(
 def random_start(case: Case, output: str, mode: str) -> tuple[Array, ...]:
     y = np.asarray(case.results[output])
     rng = generator(case.name, output, mode)
-    count = POLICIES[mode].channels
+    count = find_policy(mode).channels
     made = [rng.standard_normal(y.shape) for _ in range(count)]
     dtype = np.float64 if y.dtype == np.float64 else np.float32
     return tuple(np.asarray(r if count == 1 else np.abs(r), dtype) for r in made)

@@ -11,12 +11,10 @@ import pytest
 import backtrace_onnx
 from backtrace_onnx import Explainer, RequestError, RuleError
 from backtrace_onnx.policies import (
-    EPSILON,
     POLICIES,
     contrastive,
     default,
     divide,
-    epsilon,
     find_policy,
 )
 from tests.graphs import check_closed, mlp, normal
@@ -54,11 +52,13 @@ def test_contrastive_is_the_methods_table(
 
 
 def test_epsilon_shares_by_sign() -> None:
-    ((a, c, z),) = epsilon(3.0, 1.0, 2.0, 8.0)
-    assert a == 8 / (4 + EPSILON)
-    assert (c, z) == (-a, 2 * a)
-    ((a, _, _),) = epsilon(1.0, 3.0, 0.0, 8.0)
-    assert a == 8 / (-2 - EPSILON)
+    for text, size in (("epsilon(absolute=1e-6)", 1e-6), ("epsilon(absolute=0.5)", 0.5)):
+        epsilon = find_policy(text).coefficients
+        ((a, c, z),) = epsilon(3.0, 1.0, 2.0, 8.0)
+        assert a == 8 / (4 + size)
+        assert (c, z) == (-a, 2 * a)
+        ((a, _, _),) = epsilon(1.0, 3.0, 0.0, 8.0)
+        assert a == 8 / (-2 - size)
 
 
 def test_nothing_divided_by_nothing_is_nothing() -> None:

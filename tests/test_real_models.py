@@ -19,7 +19,7 @@ from tests.graphs import check_closed, check_samples
 Array = npt.NDArray[Any]
 MODELS = Path(__file__).parents[1] / "models"
 SAMPLES = MODELS / "samples"
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 NAMES = ("mnist_cnn", "adult_mlp", "digits_unet", "orientation")
 TASKS = {"digits_unet": "segmentation"}
 

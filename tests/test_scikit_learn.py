@@ -66,7 +66,7 @@ def check(proto: onnx.ModelProto, folder: Path, feeds: Array = FEW) -> None:
     name = running.get_inputs()[0].name
     outputs = [o.name for o in running.get_outputs()]
     told = dict(zip(outputs, running.run(outputs, {name: feeds}), strict=True))
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         got = explainer.explain(feeds, mode=mode)
         check_ledger(got, each=True)
         for output, value in told.items():
@@ -154,13 +154,17 @@ def test_probabilities_in_a_map_are_explained_as_without(name: str) -> None:
 
 def test_a_linear_model_shares_by_weight_times_input() -> None:
     fitted = linear_model.LinearRegression().fit(X, SCORE)
-    got = Explainer(exported(fitted, SCORE)).explain(FEW, mode="epsilon", task="regression")
+    got = Explainer(exported(fitted, SCORE)).explain(
+        FEW, mode="epsilon(absolute=1e-6)", task="regression"
+    )
     np.testing.assert_allclose(got.relevance["X"], FEW * fitted.coef_, rtol=1e-3, atol=1e-4)
 
 
 def test_changes_along_a_tree_add_up_to_its_answer() -> None:
     fitted = ensemble.RandomForestRegressor(5, random_state=0).fit(X, SCORE)
-    got = Explainer(exported(fitted, SCORE)).explain(FEW, mode="epsilon", task="regression")
+    got = Explainer(exported(fitted, SCORE)).explain(
+        FEW, mode="epsilon(absolute=1e-6)", task="regression"
+    )
     total = got.ledger.total()
     np.testing.assert_allclose(
         got.relevance["X"].sum(1) + total.constants[0], fitted.predict(FEW), rtol=1e-3

@@ -55,7 +55,7 @@ EXPLAIN = (
     click.option(
         "--start",
         type=click.Choice(["probability"]),
-        help="Signed modes (epsilon) start at the scores that a softmax or sigmoid makes "
+        help="Signed modes start at the scores that a softmax or sigmoid makes "
         "probabilities of; this asks for the probabilities themselves.",
     ),
     click.option(

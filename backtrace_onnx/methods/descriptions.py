@@ -7,8 +7,8 @@ from backtrace_onnx.methods.sharings import SHARINGS
 from backtrace_onnx.ops.method import Method
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "what an answer is made of": ("default", "contrastive", "epsilon"),
-    "the same with sign": ("lrp", "attnlrp", "cp-lrp", "cnn", "vit", "paths"),
+    "what an answer is made of": ("default", "contrastive"),
+    "the same with sign": ("epsilon", "lrp", "attnlrp", "cp-lrp", "cnn", "vit", "paths"),
     "rules of single layers": tuple(name for name in SHARINGS if name != "epsilon"),
     "compared to a baseline": ("shap", "deeplift", "integrated_gradients", "expected_gradients"),
     "what would change it": ("gradient", "gradient_x_input", "smoothgrad", "gradcam"),
@@ -19,7 +19,7 @@ _SHARES = "what each entry contributed to the score, with sign"
 _TEXTS = {
     "default": "what each entry contributed, by size and without sign; biases absorb their share",
     "contrastive": "what speaks for the answer and what speaks against it, apart",
-    "epsilon": f"{_SHARES} (LRP-epsilon, stabilised by 1e-6)",
+    "epsilon": f"{_SHARES} (LRP-epsilon, stabilised relative to each layer)",
     "gradient": "the slope of the score at each entry: how the score would change with it",
     "gradient_x_input": "each entry times the slope of the score there",
     "lrp": f"{_SHARES} (LRP-epsilon, stabilised relative to each layer)",
@@ -42,6 +42,8 @@ _TEXTS = {
 def describe(method: Method) -> str:
     """What a method computes, in one line; "" where its author does not say."""
     name = method.name.partition("(")[0].strip()
+    if method.carrier == "relevance" and name == "epsilon":
+        return f"{_SHARES} (LRP-epsilon, with the absolute stabiliser that is named)"
     if method.carrier == "relevance" and name not in _TEXTS:  # a policy of the caller's own
         lines = (method.policy.coefficients.__doc__ or "").strip().splitlines()
         return lines[0].strip().rstrip(".") if lines else ""

@@ -14,7 +14,7 @@ from typing import Any
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.methods.calls import read_numbers
 from backtrace_onnx.methods.rule_lists import BASES, RuleList, read_rules
-from backtrace_onnx.methods.sharings import SHARINGS, find_sharing
+from backtrace_onnx.methods.sharings import EPSILON, SHARINGS, absolute_epsilon, find_sharing
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy, divide
 from backtrace_onnx.ops.sharing import Sharing
@@ -38,7 +38,8 @@ METHODS: dict[str, Method] = {
     for method in (
         _signed("gradient", reported="slope"),
         _signed("gradient_x_input"),
-        _signed("lrp", epsilon=0.1, **_LRP),
+        _signed("epsilon", epsilon=EPSILON, **_LRP),
+        _signed("lrp", epsilon=EPSILON, **_LRP),
         _signed("attnlrp", **_LRP),
         _signed("cp-lrp", softmax="held", **_LRP),
         _signed("deeplift", functions="rescale", trees="pairs"),
@@ -54,7 +55,7 @@ def _composite(name: str, base: str, *rules: tuple[str, Sharing]) -> Method:
     return replace(METHODS[base], name=name, epsilon=0.0, composite=rules)
 
 
-_GAMMA, _EPSILON = find_sharing("gamma(0.25)"), find_sharing("epsilon(0.1)")
+_GAMMA, _EPSILON = find_sharing("gamma(0.25)"), find_sharing("epsilon")
 PRESETS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -85,6 +86,8 @@ def named_method(mode: object) -> Method | None:
     if mode in PRESETS:
         return PRESETS[mode]
     name = mode.partition("(")[0].strip()
+    if absolute_epsilon(mode) is not None:
+        return None
     if name in SHARINGS and name != "epsilon":
         sharing = find_sharing(mode)
         rules = ((what, sharing) for what in _LINEAR)
@@ -105,7 +108,7 @@ def _composed(listed: RuleList) -> Method:
 def _stabilised(mode: str, name: str) -> Method | None:
     if name not in METHODS or name == mode:
         return METHODS.get(mode)
-    if name not in BASES:
+    if name not in (*BASES, "epsilon"):
         raise RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
     call = read_numbers(mode)
     numbers = [] if call is None else [*call[1], *call[2].values()]
@@ -113,6 +116,6 @@ def _stabilised(mode: str, name: str) -> Method | None:
     if not is_one or not 0 <= numbers[0] < math.inf:
         raise RequestError(
             f"mode {mode!r}: the stabiliser is one number from 0 on, relative to a layer's scale, "
-            f"as in {name}(0.1)"
+            f"as in {name}(0.1); epsilon(absolute=1e-6) is one that is not"
         )
     return replace(METHODS[name], name=mode, epsilon=numbers[0])

@@ -15,6 +15,9 @@ from backtrace_onnx.methods.calls import read_numbers
 from backtrace_onnx.ops.policy import Policy, divide, where
 from backtrace_onnx.ops.sharing import Bounds, Sharing
 
+EPSILON = 0.1
+"""The stabiliser where none is named, relative to a layer's scale (scripts/tuning/epsilon.py)."""
+
 
 def _gamma(gamma: float = 0.25) -> Sharing:
     """Contributions of the unit's own sign count 1 + gamma times."""
@@ -55,9 +58,33 @@ def _alphabeta(alpha: float = 2.0, beta: float = 1.0) -> Sharing:
     return Sharing(Policy(f"alphabeta({alpha:g}, {beta:g})", coefficients, signed=True))
 
 
-def _epsilon(epsilon: float = 0.1) -> Sharing:
-    """By contribution, damped where the unit is next to 0."""
-    return Sharing(epsilon=epsilon)
+def _epsilon(epsilon: float | None = None, absolute: float | None = None) -> Sharing:
+    """By contribution, damped where the unit is next to 0, by the layer's scale or absolutely."""
+    if absolute is None:
+        return Sharing(epsilon=EPSILON if epsilon is None else epsilon)
+    if epsilon is not None:
+        raise RequestError(
+            "epsilon takes one number, relative to a layer's scale, or absolute=, not both"
+        )
+    return Sharing(epsilon=absolute, absolute=True)
+
+
+def absolute_epsilon(text: str) -> Policy | None:
+    """The policy of `epsilon(absolute=1e-6)`, R / (t + eps sign t); None where the text is another.
+
+    Raises RequestError for a parameter that is none.
+    """
+    call = read_numbers(text)
+    if call is None or call[0] != "epsilon" or "absolute" not in call[2]:
+        return None
+    size = find_sharing(text).epsilon
+
+    def coefficients(p: Any, n: Any, b: Any, r: Any) -> Any:
+        t = p - n + b
+        a = divide(r, where(t < 0, t - size, t + size))
+        return ((a, -a, a * b),)
+
+    return Policy(text, coefficients, reading="signed", signed=True)
 
 
 def _box(low: float = math.nan, high: float = math.nan) -> Sharing:

@@ -42,12 +42,14 @@ class Sharing:
     Attributes:
         policy: shares by contributions; None: the adjoint hands slopes on whole.
         epsilon: stabiliser of the adjoint, relative to the root mean square of a sample's units.
+        absolute: whether `epsilon` is a number of the units' own instead.
         weighed: what terms are weighed by, in place of the policy; the inputs are sent relevance.
         bounds: of a box; None: those of the picture that the node reads.
     """
 
     policy: Policy | None = None
     epsilon: float = 0.0
+    absolute: bool = False
     weighed: Weighed = "contributions"
     bounds: Bounds | None = None
 

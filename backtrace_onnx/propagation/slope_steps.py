@@ -192,14 +192,30 @@ class SlopeStep(NodeStep):
         self.book("constants" if fills else "unassigned", 0, left)
 
     def stabilised(self) -> Value:
-        """The slope m of the output t, made m |t| / (|t| + epsilon rms t) (LRP-epsilon)."""
-        (m,), epsilon = self.r, self.sharing.epsilon
+        """The slope m of the output t, made m |t| / (|t| + e) (LRP-epsilon), e = epsilon rms t; or
+        epsilon itself, where it is absolute."""
+        (m,), epsilon, absolute = self.r, self.sharing.epsilon, self.sharing.absolute
         if not epsilon:
             return m
         axis, known = self.sample_axis(), self._plan.graph.type(self.node.outputs[0]).shape
-        kept, lost = self.ops.damp(self.result(), m, epsilon, axis, known or ())
+        if absolute:
+            kept, lost = self._damped(m, epsilon)
+        else:
+            kept, lost = self.ops.damp(self.result(), m, epsilon, axis, known or ())
         self.book("unassigned", 0, lost)
         return kept
+
+    def _damped(self, m: Value, epsilon: float) -> tuple[Value, Value | None]:
+        """m |t| / (|t| + epsilon), and the total of what t is worth less."""
+
+        def text(e: Ops, t: Value, m: Value) -> tuple[Value, Value]:
+            size = e.Abs(t)
+            kept = e.Mul(m, e.Div(size, e.Add(size, e.scalar(epsilon))))
+            return kept, e.Mul(t, e.Sub(m, kept))
+
+        key = f"{self.node.name}/damped/{epsilon}"
+        kept, lost = self.ops.apply(key, text, self.result(), m)
+        return kept, self.ops.total(lost, self.sample_axis())
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total, unless it is one of what travels, not of what that is worth."""

@@ -99,10 +99,10 @@ class SlopeDirection(Direction):
             known = self.before._run(self.before._operands())
             found |= {name + REFERENCE: x for name, x in known.items()}
         for member in self.cell.equations.members:
-            epsilon = rule_within(self.method, self.rule, member).epsilon
+            rule = rule_within(self.method, self.rule, member)
             name = member.node.outputs[0]
-            if epsilon and isinstance(member.structure, StateProduct | Terms):
-                found[name + KEPT] = self._kept(found[name], epsilon, member.gates)
+            if rule.epsilon and isinstance(member.structure, StateProduct | Terms):
+                found[name + KEPT] = self._kept(found[name], rule, member.gates)
         return found
 
     def _run(self, o: Operands) -> dict[str, Value]:
@@ -113,15 +113,18 @@ class SlopeDirection(Direction):
         equations = self.cell.equations
         return equations.values(ops, f"{self.key}/values", given, equations.tensors)
 
-    def _kept(self, t: Value, epsilon: float, gates: int) -> Value:
-        """|t| / (|t| + epsilon rms t), of every sample and step."""
-        axis = self.axis
+    def _kept(self, t: Value, rule: Sharing, gates: int) -> Value:
+        """|t| / (|t| + epsilon rms t), of every sample and step; or, absolute, |t| + epsilon."""
+        axis, epsilon, absolute = self.axis, rule.epsilon, rule.absolute
 
         def text(e: Ops, t: Value, count: Value) -> Value:
-            size, mean = e.Abs(t), row_means(e, e.Mul(t, t), axis, count, gates)
-            return e.ratio(size, e.Add(size, e.Mul(e.Sqrt(mean), e.scalar(epsilon))))
+            size, least = e.Abs(t), e.scalar(epsilon)
+            if not absolute:
+                least = e.Mul(e.Sqrt(row_means(e, e.Mul(t, t), axis, count, gates)), least)
+            return e.ratio(size, e.Add(size, least))
 
-        key = f"{self.key}/kept/{epsilon}/{gates}/{axis}/{getattr(axis, 'inner', 0)}"
+        how = (epsilon, absolute, gates, axis, getattr(axis, "inner", 0))
+        key = f"{self.key}/kept/{how}"
         return self.ops.apply(key, text, t, self.ops.sample_count)
 
     def _steps(

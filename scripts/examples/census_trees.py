@@ -69,9 +69,8 @@ def spearman(a: Array, b: Array) -> float:
 
 def compare(title: str, proto: onnx.ModelProto, x: Array, shap: Array, slots: list[slice]) -> None:
     """Print how the changes along the paths agree with SHAP values, column by column."""
-    relevance = Explainer(proto).explain(x, mode="epsilon", target=1).relevance["features"]
+    relevance = Explainer(proto).explain(x, mode="paths", target=1).relevance["features"]
     ours, theirs = (np.stack([v[:, s].sum(1) for s in slots], 1) for v in (relevance, shap))
-    ours *= np.sign((ours * theirs).sum(1, keepdims=True))  # epsilon divides by the score's sign
     same = (np.abs(ours).argmax(1) == np.abs(theirs).argmax(1)).mean()
     sizes, signed = spearman(abs(ours), abs(theirs)), spearman(ours, theirs)
     print(f"{title}: rank correlation with SHAP values {signed:.2f}, of sizes alone {sizes:.2f};")
@@ -111,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         person = Path(folder, "person.csv")
         person.write_text(f"{header}\n{people[4]}\n", "utf-8")
-        draw("census_trees", str(MODEL.relative_to(ROOT)), str(person), "--mode", "epsilon")
+        draw("census_trees", str(MODEL.relative_to(ROOT)), str(person), "--mode", "paths")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main() -> None:
     explainer = bt.Explainer(MODEL)
     detection = {
         mode: explainer.explain(x, mode=mode, output=HEAT, task="detection")
-        for mode in ("default", "contrastive", "epsilon")
+        for mode in ("default", "contrastive", "epsilon(absolute=1e-6)", "epsilon")
     }
     made = detection["default"]
     assert made.target is not None

@@ -29,8 +29,8 @@ HEAD = """# The sweep
 
 {total} exports of small networks and estimators, made by `python scripts/matrix/sweep.py`: every
 family by every exporter that takes it, with random weights or fitted on random rows; nothing is
-downloaded. Each file is explained in default, contrastive and epsilon by the eager engine and by
-onnxruntime, and compiled, for the task that is named only where nothing else tells.
+downloaded. Each file is explained in default, contrastive and epsilon(absolute=1e-6) by the eager
+engine and by onnxruntime, and compiled, for the task that is named only where nothing else tells.
 
 {versions}
 
@@ -41,8 +41,8 @@ or onnxruntime does not load what it wrote.
 
 Files that compute in float16, whose step is 1e-3, may differ by 1e-2: onnxruntime's CPU computes
 them in float32 and rounds between nodes or not, depending on what else the graph holds. Where
-relevance grew in epsilon beyond what an explanation bears, which it says itself, both engines
-amplify their rounding and are not compared in that mode.
+relevance grew in epsilon(absolute=1e-6) beyond what an explanation bears, which it says itself,
+both engines amplify their rounding and are not compared in that mode.
 """
 Record = dict[str, Any]
 
@@ -109,7 +109,8 @@ def _reasons(title: str, told: Sequence[tuple[Record, str]]) -> Iterable[str]:
 def _explained(records: Sequence[Record]) -> Iterable[str]:
     """Every explained export on a line: what of the start reached the inputs, how far it closes."""
     yield "\n## Explained\n"
-    yield "Inputs: share of |start| that arrives there, in default, contrastive, epsilon.\n"
+    yield "Inputs: share of |start| that arrives there, in default, contrastive, "
+    yield "epsilon(absolute=1e-6).\n"
     yield "| family | network | exporter | residual | engines | compiled | inputs |"
     yield "|---|---|---|---|---|---|---|"
     for r in records:

@@ -33,7 +33,9 @@ def test_rows_become_parts(run: Any, tmp_path: Path) -> None:
     }
     code, _, error = run(*arguments, "--target", ">50K")
     assert code == 2 and "options target was None, now '>50K'" in error
-    code, _, _ = run(*arguments, "--target", ">50K", "--no-resume", "--mode", "epsilon")
+    code, _, _ = run(
+        *arguments, "--target", ">50K", "--no-resume", "--mode", "epsilon(absolute=1e-6)"
+    )
     assert code == 0 and set(pq.read_table(out)["target"].to_pylist()) == {1}
 
 

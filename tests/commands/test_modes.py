@@ -27,7 +27,7 @@ def test_the_help_lists_every_mode_in_its_group() -> None:
     text = commands.commands["explain"].help or ""
     for group, names in GROUPS.items():
         assert f"{group}: {', '.join(names)}" in text
-    own = {"default", "contrastive", "epsilon"}
+    own = {"default", "contrastive"}
     listed = {name for names in GROUPS.values() for name in names}
     assert listed == own | {*NAMES} | {*SEVERAL} and own <= {*POLICIES}
     assert all(describe(find_method(name)) for name in listed)

@@ -19,7 +19,7 @@ from backtrace_onnx.cli import commands
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 X = normal(5, 4, seed=3)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 LOADS = """
 import onnxruntime, sys
 for file in sys.argv[1:]:

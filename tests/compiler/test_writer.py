@@ -22,7 +22,7 @@ from tests import graphs
 from tests.graphs import FLOAT, mlp, model, normal
 
 X = normal(5, 4, seed=3)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -127,7 +127,11 @@ def check_alike(
         for engine in chosen:
             got.engine = engine
             found = got.explain(feeds, mode=mode, **options)
-            limit = tolerance if mode != "epsilon" and engine == "numba" else 10 * tolerance
+            limit = (
+                tolerance
+                if mode != "epsilon(absolute=1e-6)" and engine == "numba"
+                else 10 * tolerance
+            )
             for name in fed:
                 assert_close(channels(found, name), channels(wanted, name), limit, f"{mode} {name}")
             check_closed(found)

@@ -25,7 +25,7 @@ def check_pair(found: Explainer, wanted: Explainer, x: Array) -> None:
     for mode in MODES:
         ours, theirs = (explainer.explain(x, mode=mode) for explainer in (found, wanted))
         np.testing.assert_allclose(ours.outputs["y"], theirs.outputs["y"], 1e-5, 1e-6)
-        limit = 2e-5 if mode == "epsilon" else 1e-5
+        limit = 2e-5 if mode == "epsilon(absolute=1e-6)" else 1e-5
         assert_close(channels(ours, "x"), channels(theirs, "x"), limit, mode)
         check_closed(ours)
 

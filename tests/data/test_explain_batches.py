@@ -55,9 +55,9 @@ def test_every_kind_of_batch_gets_the_same_table(adults: pd.DataFrame) -> None:
 def test_the_columns_are_what_the_explainer_says(adults: pd.DataFrame) -> None:
     sidecar = Sidecar.beside(ADULT)
     assert sidecar is not None
-    table = ExplainBatches(ADULT, labels="loan", mode="epsilon")(adults)
+    table = ExplainBatches(ADULT, labels="loan", mode="epsilon(absolute=1e-6)")(adults)
     features = sidecar.encode("features", adults)
-    made = Explainer(ADULT).explain(features, mode="epsilon", sidecar=sidecar)
+    made = Explainer(ADULT).explain(features, mode="epsilon(absolute=1e-6)", sidecar=sidecar)
     for feature, slots in sidecar.inputs["features"].columns():  # type: ignore[union-attr]
         wanted = made.relevance["features"][:, slots].astype(np.float64).sum(1)
         np.testing.assert_allclose(table[f"relevance/{feature.name}"], wanted, rtol=1e-12)
@@ -101,10 +101,10 @@ def test_no_rows_have_the_same_columns(adults: pd.DataFrame) -> None:
 
 
 def test_arrays_become_lists() -> None:
-    explain = ExplainBatches(mlp(), ids="name", mode="epsilon")
+    explain = ExplainBatches(mlp(), ids="name", mode="epsilon(absolute=1e-6)")
     batch = {"name": list("abcdefg"), "x": X}
     table = explain(batch)
-    made = Explainer(mlp()).explain(X, mode="epsilon")
+    made = Explainer(mlp()).explain(X, mode="epsilon(absolute=1e-6)")
     np.testing.assert_array_equal(np.array(table["relevance/x"].to_pylist()), made.relevance["x"])
     assert table["id/name"].to_pylist() == list("abcdefg")
     lists = pa.table({"x": X.tolist(), "name": batch["name"]}).cast(
@@ -138,7 +138,9 @@ def test_columns_of_a_model_with_an_input_each() -> None:
     rows = pd.DataFrame(
         {"age": [30, 41.5], "hours": [40, 20], "job": ["pilot", "cook"], "n": [1, 2]}
     )
-    table = ExplainBatches(people(), ids="n", groups="job", target=0, mode="epsilon")(rows)
+    table = ExplainBatches(
+        people(), ids="n", groups="job", target=0, mode="epsilon(absolute=1e-6)"
+    )(rows)
     assert table["group/job"].to_pylist() == ["pilot", "cook"]  # a group, and an input as well
     np.testing.assert_allclose(table["relevance/job"], [0.3, 1.0], rtol=1e-3)
     np.testing.assert_allclose(table["relevance/age"], [15, 20.75], rtol=1e-3)
@@ -146,11 +148,13 @@ def test_columns_of_a_model_with_an_input_each() -> None:
 
 def test_texts_are_cut_to_their_own_tokens(tmp_path: Path) -> None:
     texts = ["a good film", "bad !", "films badly good good"]
-    explain = ExplainBatches(classifier(), tokenizer=word_pieces(tmp_path), ids="n", mode="epsilon")
+    explain = ExplainBatches(
+        classifier(), tokenizer=word_pieces(tmp_path), ids="n", mode="epsilon(absolute=1e-6)"
+    )
     table = explain({"text": texts, "n": [1, 2, 3]})
     assert table["tokens/input_ids"].to_pylist()[1] == ["[CLS]", "bad", " !", "[SEP]"]
     alone = Explainer(classifier()).explain(
-        texts[1], tokenizer=word_pieces(tmp_path), mode="epsilon"
+        texts[1], tokenizer=word_pieces(tmp_path), mode="epsilon(absolute=1e-6)"
     )
     found = table["relevance/input_ids"].to_pylist()
     assert [len(row) for row in found] == [5, 4, 8]
@@ -247,7 +251,7 @@ def test_rows_at_once_are_as_many_as_the_size_of_the_model_allows() -> None:
 
 
 def test_values_and_modules_are_kept_where_asked(adults: pd.DataFrame) -> None:
-    table = ExplainBatches(ADULT, labels="loan", mode="epsilon", values=True, modules=True)(adults)
+    table = ExplainBatches(ADULT, labels="loan", mode="epsilon(absolute=1e-6)", values=True, modules=True)(adults)
     assert table["value/age"].to_pylist() == adults["age"].tolist()
     assert table["value/occupation"].to_pylist() == [x.strip() for x in adults["occupation"]]
     received = table["module/fc3"].to_numpy()

@@ -33,12 +33,13 @@ from tests.graphs import mlp
 
 ROWS = 50
 NO_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
-OPTIONS: dict[str, Any] = {"ids": "n", "mode": "epsilon", "batch": 4, "part_rows": 9}
+OPTIONS: dict[str, Any] = {"ids": "n", "mode": "epsilon(absolute=1e-6)", "batch": 4, "part_rows": 9}
 RUN = """
 import sys, time
 from backtrace_onnx import explain_dataset
-explain_dataset(sys.argv[1], sys.argv[2], sys.argv[3], ids="n", mode="epsilon", batch=4,
-                part_rows=9, progress=lambda done, of: (print(done, flush=True), time.sleep(0.02)))
+explain_dataset(sys.argv[1], sys.argv[2], sys.argv[3], ids="n", batch=4, part_rows=9,
+                mode="epsilon(absolute=1e-6)",
+                progress=lambda done, of: (print(done, flush=True), time.sleep(0.02)))
 """
 
 
@@ -73,7 +74,7 @@ def test_results_are_those_of_single_rows_and_say_where_they_are_from(here: Path
     assert table["row/line"].to_pylist() == list(range(2, ROWS + 2))
     assert set(table["row/file"].to_pylist()) == {str(here / "x.csv")}
     assert table["id/n"].to_pylist() == [str(i) for i in range(ROWS)]
-    explain = ExplainBatches(here / "m.onnx", ids="n", mode="epsilon")
+    explain = ExplainBatches(here / "m.onnx", ids="n", mode="epsilon(absolute=1e-6)")
     lines = (here / "x.csv").read_text().splitlines()
     names = lines[0].split(",")
     for i in (0, 13, ROWS - 1):

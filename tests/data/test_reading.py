@@ -55,7 +55,7 @@ def write(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npz"])
 def test_every_kind_of_table_says_the_same(kind: str, tmp_path: Path) -> None:
-    explain = ExplainBatches(people(), ids="name", mode="epsilon", target=0)
+    explain = ExplainBatches(people(), ids="name", mode="epsilon(absolute=1e-6)", target=0)
     given = blocks(write(tmp_path, kind))
     assert [block.rows for block in given] == [3, 1]
     found = pa.concat_tables(explain.explain(block).table for block in given)
@@ -89,7 +89,7 @@ def test_bad_rows_are_named_by_line_and_skipped_only_where_asked(tmp_path: Path)
     path.write_text(
         'age,hours,job,name\n30,40,"pi\nlot",a\n41.5,cook,b\n64,many,cook,c\n25,8,cook,d\n'
     )
-    explain = ExplainBatches(people(), ids="name", mode="epsilon")
+    explain = ExplainBatches(people(), ids="name", mode="epsilon(absolute=1e-6)")
     (block,) = blocks(path, 10)
     assert block.lines == (2, 5, 6)
     with pytest.raises(RowError, match=r"people.csv: line 4 has 3 values, the header 4"):
@@ -174,7 +174,7 @@ def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
 def test_texts_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes(b"a good film\n\n\xff\nbad !\r\n")
-    explain = ExplainBatches(classifier(), tokenizer=word_pieces(tmp_path), mode="epsilon")
+    explain = ExplainBatches(classifier(), tokenizer=word_pieces(tmp_path), mode="epsilon(absolute=1e-6)")
     (block,) = blocks(path)
     with pytest.raises(RowError, match=r"reviews.txt: line 3: not a text in UTF-8"):
         explain.explain(block)

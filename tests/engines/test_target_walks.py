@@ -18,7 +18,7 @@ from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
 MODELS = Path(__file__).parents[2] / "models"
-MODES = ["default", "contrastive", "epsilon", "gradient", "lrp", "attnlrp", "cnn"]
+MODES = ["default", "contrastive", "epsilon(absolute=1e-6)", "gradient", "lrp", "attnlrp", "cnn"]
 COMPARING = ["deeplift", "integrated_gradients(steps=3)", "smoothgrad(samples=3)", "gradcam"]
 
 
@@ -117,7 +117,7 @@ def test_kept_tensors_labels_per_sample_and_targets_of_every_kind() -> None:
     explainer, x = Explainer(mlp()), normal(3, 4, seed=3)
     _check(explainer, x, [0, np.array([2, 1, 0]), (1,)], keep="all", mode="contrastive")
     _check(explainer, x, np.array([[0, 1, 2], [2, 2, 2]]), mode="gradient")
-    _check(explainer, x, "all", task="regression", mode="epsilon")
+    _check(explainer, x, "all", task="regression", mode="epsilon(absolute=1e-6)")
 
 
 def _shared_input() -> Any:

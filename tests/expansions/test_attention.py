@@ -165,7 +165,7 @@ def plain(mask: Array) -> Any:
     )
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_written_out_it_is_explained_alike(mode: str) -> None:
     mask = MASKS["by key"]
     case = one(

@@ -49,10 +49,10 @@ def check_answers(proto: onnx.ModelProto, x: Array, tolerance: float = 1e-5) -> 
 def check_engines(proto: onnx.ModelProto, x: Array, folder: Path, tolerance: float = 1e-5) -> None:
     """Ledger closed, and the compiled explanation equals the eager one."""
     explainer = Explainer(proto)
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         got = explainer.explain(x, mode=mode)
         check_ledger(got, each=True)
-        r = {"default": 1, "contrastive": 2, "epsilon": 1}[mode]
+        r = {"default": 1, "contrastive": 2, "epsilon(absolute=1e-6)": 1}[mode]
         y = got.outputs["y"]
         start = [np.abs(normal(*y.shape, seed=k)) for k in range(r)]
         eager = explainer.explain(x, mode=mode, start=tuple(start) if r > 1 else start[0])
@@ -87,7 +87,7 @@ def test_linear_regressor(targets: int, transform: str, tmp_path: Path) -> None:
 
 def test_a_linear_model_shares_by_weight_times_input() -> None:
     attributes = linear(1, targets=1)
-    got = Explainer(single("LinearRegressor", attributes)).explain(X, mode="epsilon")
+    got = Explainer(single("LinearRegressor", attributes)).explain(X, mode="epsilon(absolute=1e-6)")
     c = X * np.array(attributes["coefficients"], np.float32)
     np.testing.assert_allclose(got.relevance["x"], c, rtol=1e-3, atol=1e-4)
 
@@ -132,7 +132,7 @@ def test_a_linear_classifier_is_a_gemm_with_softmax() -> None:
         {"w": weights, "b": np.array(attributes["intercepts"], np.float32)},
     )
     proto = single("LinearClassifier", attributes, LABELED)
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         a, b = (Explainer(p).explain(X, mode=mode).relevance["x"] for p in (proto, plain))
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
@@ -291,7 +291,7 @@ def test_categories_are_summed_back_to_what_they_encode() -> None:
         domains={ML: 3},
     )
     x = np.array([["a", "b"], ["b", "other"]], object)
-    got = Explainer(proto).explain(x, mode="epsilon", target=0)
+    got = Explainer(proto).explain(x, mode="epsilon(absolute=1e-6)", target=0)
     np.testing.assert_allclose(got.relevance["x"], [[1, 7], [3, 0]], rtol=1e-4)
 
 
@@ -316,7 +316,7 @@ def test_words_are_numbered_and_then_looked_up() -> None:
         domains={ML: 3},
     )
     x = np.array([["a", "b"], ["b", "b"]], object)
-    got = Explainer(proto).explain(x, mode="epsilon", task="regression")
+    got = Explainer(proto).explain(x, mode="epsilon(absolute=1e-6)", task="regression")
     np.testing.assert_allclose(got.relevance["x"], [[1, 3], [3, 3]], rtol=1e-4)
 
 

@@ -61,7 +61,7 @@ def exported(model: Any, rows: Any, path: Path) -> list[Any]:
     x = x.astype(object) if x.dtype.kind == "U" else x
     feeds = {"features": x if x.ndim == 2 else x[:, None]}
     explainer = bt.Explainer(path)
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         check_ledger(explainer.explain(feeds, mode=mode), each=True)
     return list(session.run(None, feeds))
 
@@ -120,7 +120,7 @@ def test_both_of_two_classes_are_asked_for_by_their_own_scores(
     w = (last.estimators_[0] if hasattr(last, "estimators_") else last).coef_.ravel()
     scaled = model[:-1].transform(X[:6]) if hasattr(model, "steps") else X[:6]
     explainer = bt.Explainer(tmp_path / "m.onnx", engine=engine)
-    one, zero = (explainer.explain(X[:6], mode="epsilon", target=t) for t in (1, 0))
+    one, zero = (explainer.explain(X[:6], mode="epsilon(absolute=1e-6)", target=t) for t in (1, 0))
     np.testing.assert_allclose(one.relevance["features"], scaled * w, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(zero.relevance["features"], -one.relevance["features"])
     for sample, score in enumerate(model.decision_function(X[:6])):
@@ -231,7 +231,7 @@ def test_texts_are_read(kind: Any, tmp_path: Path) -> None:
     session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     found = session.run(["label"], {"features": np.array(TEXTS[:9], object)[:, None]})[0]
     assert found.tolist() == model.predict(TEXTS[:9]).tolist()
-    made_of = bt.explain(tmp_path / "m.onnx", TEXTS[:3], mode="epsilon", target=1)
+    made_of = bt.explain(tmp_path / "m.onnx", TEXTS[:3], mode="epsilon(absolute=1e-6)", target=1)
     vocabulary, weights = model[0].vocabulary_, model[1].coef_[0]
     for sample, row in enumerate(model[0].transform(TEXTS[:3]).toarray()):
         tokens = made_of.tokens["features"].row(sample)
@@ -270,7 +270,7 @@ def test_a_bins_relevance_belongs_to_its_column(encode: Any, engine: Any, tmp_pa
     model = make_pipeline(columns, linear_model.LogisticRegression()).fit(X, TWO)
     from_sklearn(model, X[:12], tmp_path / "m.onnx")
     explainer = bt.Explainer(tmp_path / "m.onnx", engine=engine)
-    found = explainer.explain(X[:6], mode="epsilon", target=1).relevance["features"]
+    found = explainer.explain(X[:6], mode="epsilon(absolute=1e-6)", target=1).relevance["features"]
     worth = columns.transform(X[:6])
     worth = (worth.toarray() if hasattr(worth, "toarray") else worth) * model[-1].coef_[0]
     size = (worth.shape[1] - 1) // 2
@@ -290,7 +290,7 @@ def test_trees_of_histograms_get_their_counts(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", bt.exporters.ExportWarning)
         from_sklearn(model, X[:12], tmp_path / "m.onnx")
-    explained = bt.explain(tmp_path / "m.onnx", X, mode="epsilon", task="regression")
+    explained = bt.explain(tmp_path / "m.onnx", X, mode="epsilon(absolute=1e-6)", task="regression")
     total = explained.ledger.total()
     expectation = sum(
         (tree.nodes["value"] * tree.nodes["count"])[tree.nodes["is_leaf"] == 1].sum() / len(X)

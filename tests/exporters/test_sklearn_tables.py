@@ -69,12 +69,12 @@ def test_a_pipeline_of_columns_from_rows_to_report(kind: str, tmp_path: Path) ->
     path = from_sklearn(fitted, rows[:9], tmp_path / "m.onnx").path
     explainers = {engine: bt.Explainer(path, engine=engine) for engine in ("numba", "onnxruntime")}
     assert explainers["numba"].graph.inputs == tuple(rows.columns)
-    found = {e: x.explain(rows[:9], mode="epsilon") for e, x in explainers.items()}
+    found = {e: x.explain(rows[:9], mode="epsilon(absolute=1e-6)") for e, x in explainers.items()}
     one, other = found["numba"], found["onnxruntime"]
     np.testing.assert_allclose(
         one.outputs["probabilities"], fitted.predict_proba(rows[:9]), atol=1e-4
     )
-    alone = explainers["numba"].explain(rows[3:4], mode="epsilon")
+    alone = explainers["numba"].explain(rows[3:4], mode="epsilon(absolute=1e-6)")
     scale = max(float(np.abs(one.relevance[name]).max()) for name in rows.columns)
     for name in rows.columns:
         assert one.names[name] == (name,)
@@ -85,7 +85,16 @@ def test_a_pipeline_of_columns_from_rows_to_report(kind: str, tmp_path: Path) ->
     assert sum("missing values of the frame: age 2 (given as NaN)" in n.text for n in one.notes)
     file = tmp_path / "rows.csv"
     rows[:9].assign(loan=label[:9]).to_csv(file, index=False)
-    arguments = ["explain", str(path), str(file), "--mode", "epsilon", "--json", "--top", "99"]
+    arguments = [
+        "explain",
+        str(path),
+        str(file),
+        "--mode",
+        "epsilon(absolute=1e-6)",
+        "--json",
+        "--top",
+        "99",
+    ]
     report = json.loads(CliRunner().invoke(commands, arguments, catch_exceptions=False).stdout)
     for i, sample in enumerate(report["samples"]):
         told = {part["name"]: part["relevance"] for part in sample["top"]}

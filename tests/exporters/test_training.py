@@ -41,7 +41,7 @@ Array = npt.NDArray[Any]
 
 def relevance(path: Path) -> Array:
     """Contributions to the number that is predicted, [rows, features]."""
-    found = bt.explain(path, X[:50], mode="epsilon", task="regression")
+    found = bt.explain(path, X[:50], mode="epsilon(absolute=1e-6)", task="regression")
     return found.relevance["features"]
 
 

@@ -13,7 +13,7 @@ from backtrace_onnx.graph.graph import SampleAxis
 from backtrace_onnx.graph.merged_axes import merge
 from tests.graphs import FLOAT, check_closed, check_samples, mlp, model, node, normal
 
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 W, B = normal(4, 3), normal(3, seed=1)
 WEIGHTS = {"w": W, "b": B}
 CORE = [

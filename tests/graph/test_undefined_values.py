@@ -11,7 +11,7 @@ import pytest
 import backtrace_onnx as bt
 from tests.graphs import FLOAT, model, node, normal
 
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 ENGINES = ("numba", "onnxruntime")
 X = np.array([[0.5, 2, 0.3, 1.5], [-0.5, -2, 1, -1]], np.float32)  # roots of the second are NaN
 WEIGHTS: dict[str, Any] = {

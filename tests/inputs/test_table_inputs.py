@@ -32,7 +32,7 @@ def test_a_table_is_explained_as_its_arrays(library: str, engine: Any) -> None:
         "columns": dict(reversed(ROWS.items())),
         "arrays by column": {"age": np.array(AGES), "hours": HOURS, "job": tuple(JOBS)},
     }.get(library)
-    options: dict[str, Any] = {"mode": "epsilon", "target": 1}
+    options: dict[str, Any] = {"mode": "epsilon(absolute=1e-6)", "target": 1}
     table = explainer.explain(made(library, ROWS) if given is None else given, **options)
     arrays = explainer.explain(ARRAYS, **options)
     same(table, arrays)
@@ -46,13 +46,13 @@ def test_a_column_gets_what_it_adds(engine: Any) -> None:
     explainer = Explainer(people(), engine=engine)
     y = explainer.explain(RECORDS).outputs["y"]
     start = np.where(np.arange(2) == 1, y, 0)
-    got = explainer.explain(RECORDS, mode="epsilon", start=start)
+    got = explainer.explain(RECORDS, mode="epsilon(absolute=1e-6)", start=start)
     want = contributions(np.array(AGES), np.array(HOURS), JOBS, 1)
     for i, name in enumerate(ROWS):
         np.testing.assert_allclose(got.relevance[name][:, 0], want[:, i], rtol=1e-4, atol=1e-5)
     assert {row.name for row in got.top(3, sample=1)} == set(ROWS)
     assert got.ledger.total().relative_residual < 1e-5
-    alone = explainer.explain(RECORDS[1:2], mode="epsilon", start=start[1:2])
+    alone = explainer.explain(RECORDS[1:2], mode="epsilon(absolute=1e-6)", start=start[1:2])
     for name in ROWS:
         np.testing.assert_array_equal(alone.relevance[name], got.relevance[name][1:2])
 

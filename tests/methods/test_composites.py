@@ -72,6 +72,15 @@ def _box(w: Array, b: Array, x: Array, r: Array) -> Array:
     return _shared(made, made.sum(1), r)
 
 
+def _absolute(w: Array, b: Array, x: Array, r: Array, size: float = 0.3) -> Array:
+    t = w @ x + b
+    return _shared(w * x, t + np.where(t < 0, -size, size), r)
+
+
+def _relative(w: Array, b: Array, x: Array, r: Array) -> Array:
+    return _absolute(w, b, x, r, 0.3 * float(np.sqrt(np.mean((w @ x + b) ** 2))))
+
+
 def _plain(w: Array, b: Array, x: Array, r: Array) -> Array:
     return _shared(w * x, w @ x + b, r)
 
@@ -80,6 +89,11 @@ CASES: list[tuple[Any, Back, Back]] = [
     ("gamma(0.25)", _gamma, _gamma),
     ("zplus", _zplus, _zplus),
     ("alphabeta(2, 1)", _alphabeta, _alphabeta),
+    ("epsilon(0.3)", _relative, _relative),
+    ("epsilon(epsilon=0.3)", _relative, _relative),
+    ("lrp(0.3)", _relative, _relative),
+    ("epsilon(absolute=0.3)", _absolute, _absolute),
+    ("first: epsilon(absolute=0.3), last: epsilon(0.3)", _absolute, _relative),
     ("first: flat", _flat, _plain),
     ("first: wsquare, last: zplus", _wsquare, _zplus),
     ("first: box(-4, 4), dense: gamma(0.25)", _box, _gamma),
@@ -113,6 +127,11 @@ def test_a_rule_is_what_was_published(mode: Any, first: Back, last: Back, engine
         ("box(1, 0)", "the lower bound first"),
         ("lrp(x)", "stabiliser is one number"),
         ("lrp(inf)", "stabiliser is one number"),
+        ("lrp(absolute=1)", "epsilon(absolute=1e-6) is one that is not"),
+        ("epsilon(0.1, absolute=1)", "or absolute=, not both"),
+        ("epsilon(absolute=-1)", "from 0 on"),
+        ("epsilon(absolute=some)", "stabiliser is one number"),
+        ("dense: epsilon(0.1, absolute=1)", "or absolute=, not both"),
         ("gradient(2)", "takes no parameter"),
         ("dense: nothing", "unknown rule 'nothing'"),
         ([("dense",)], "pairs (what, rule)"),
@@ -140,11 +159,29 @@ def test_a_list_of_rules_stands_on_a_mode() -> None:
     np.testing.assert_allclose(damped.relevance["x"], alone.relevance["x"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_epsilon_is_lrp(engine: Any) -> None:
+    """Two names of one method, with one stabiliser where none is named."""
+    explainer, x = Explainer(_net(), engine=engine), normal(2, 5, seed=5)
+    for one, other in (
+        ("epsilon", "lrp"),
+        ("epsilon(0.7)", "lrp(0.7)"),
+        ("epsilon", "all: epsilon"),
+    ):
+        found = [explainer.explain(x, mode=mode, target=1) for mode in (one, other)]
+        assert found[0].mode == one
+        assert np.array_equal(found[0].relevance["x"], found[1].relevance["x"])
+
+
 def test_rules_are_read_from_a_toml_file(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
-    path.write_text('base = "cp-lrp"\nrules = [["first", "box(-4, 4)"], ["Gemm", "zplus"]]\n')
+    path.write_text(
+        'base = "cp-lrp"\nrules = [["first", "box(-4, 4)"], ["Gemm", "epsilon(absolute=1e-3)"]]\n'
+    )
     explainer, x = Explainer(_net()), normal(2, 5, seed=5)
-    wanted = explainer.explain(x, mode="cp-lrp, first: box(-4, 4), Gemm: zplus", target=1)
+    wanted = explainer.explain(
+        x, mode="cp-lrp, first: box(-4, 4), Gemm: epsilon(absolute=1e-3)", target=1
+    )
     for mode in (path, str(path)):
         made = explainer.explain(x, mode=mode, target=1)
         assert made.mode == wanted.mode

@@ -53,7 +53,7 @@ def network(kind: int) -> onnx.ModelProto:
     return model(nodes, {"x": (kind, ["N", 4])}, {"y": (kind, ["N", 3])}, weights)
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_as_in_float32(mode: str) -> None:
     ours = Explainer(network(BFLOAT16)).explain(X, mode=mode)
     theirs = Explainer(network(FLOAT)).explain(np.float32(X), mode=mode)

@@ -13,7 +13,7 @@ import pytest
 import backtrace_onnx as bt
 from tests.graphs import FLOAT, model, node, normal
 
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 SHAPES = (["N", 5], ["N"], [None, 3, 2], [7, 3])
 X = normal(7, 5)
 

@@ -14,7 +14,7 @@ from backtrace_onnx import Explainer
 from tests.graphs import FLOAT, HALF, check_closed, model, node, normal
 from tests.growth import check_linear
 
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 W, B = normal(4, 3), normal(3, seed=1)
 X = normal(5, 4, seed=2)
 IMAGE = normal(2, 2, 6, 6, seed=3)

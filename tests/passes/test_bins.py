@@ -60,7 +60,7 @@ def test_a_step_that_is_written_out_has_the_relevance_of_what_it_makes(
     engine: Engine, target: int, written: str
 ) -> None:
     explainer = Explainer(network([*(STEP if written == "step" else SIGN), MIX]), engine=engine)
-    found = explainer.explain(X, mode="epsilon", target=target)
+    found = explainer.explain(X, mode="epsilon(absolute=1e-6)", target=target)
     made = np.where(X > 0, 1, 0 if written == "step" else -1)
     np.testing.assert_allclose(found.relevance["x"], made * W[:, target], rtol=1e-4, atol=1e-6)
     assert found.ledger.total().relative_residual < 1e-6
@@ -77,13 +77,13 @@ def test_a_one_hot_vector_belongs_to_the_column_it_was_made_of(engine: Engine) -
     ]
     explainer = Explainer(network(nodes, width=1), engine=engine)
     x = np.array([[0.2], [3.0], [-2.0]], np.float32)
-    found = explainer.explain(x, mode="epsilon", target=1)
+    found = explainer.explain(x, mode="epsilon(absolute=1e-6)", target=1)
     expected = ((x > EDGES) * W[:, 1]).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found.relevance["x"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("mode", ["epsilon", "lrp(0)"])
+@pytest.mark.parametrize("mode", ["epsilon(absolute=1e-6)", "lrp(0)"])
 def test_rows_looked_up_by_buckets_belong_to_what_fell_into_them(engine: Engine, mode: str) -> None:
     """torch.bucketize, and an embedding of it."""
     explainer = Explainer(network(BUCKETS), engine=engine)
@@ -147,7 +147,9 @@ def test_masks_that_are_inputs_stay_masks(engine: Engine) -> None:
     assert not bins(explainer) and not found.relevance["m"].any()
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon", "lrp", "gradient"])
+@pytest.mark.parametrize(
+    "mode", ["default", "contrastive", "epsilon(absolute=1e-6)", "lrp", "gradient"]
+)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_where_every_way_ends_the_note_names_the_node(engine: Engine, mode: str) -> None:
     """A softmax of truths is nobody's number: no mode reaches the inputs, and none is advised."""

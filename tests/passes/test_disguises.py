@@ -25,7 +25,7 @@ HEADS = {
 }
 QUESTIONS: list[dict[str, Any]] = [
     {"mode": mode, "target": target}
-    for mode in ("default", "contrastive", "epsilon", "lrp")
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)", "lrp")
     for target in (ENTRY, (0, 5))
 ]
 
@@ -136,7 +136,7 @@ def test_many_classes_in_little_time() -> None:
     assert region.attributes["native"] == Native("Softmax", axis=1)
 
 
-@pytest.mark.parametrize("mode", ["contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["contrastive", "epsilon(absolute=1e-6)"])
 def test_the_classes_lie_along_the_axis_of_the_sum(mode: str) -> None:
     def head(g: Writer, z: str) -> str:
         e = g("Exp", z)

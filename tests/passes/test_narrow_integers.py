@@ -133,7 +133,9 @@ def test_bytes_that_something_else_reads_stay() -> None:
 
 
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
-@pytest.mark.parametrize("mode", ["default", "epsilon", "contrastive", "lrp(0)", "gradient"])
+@pytest.mark.parametrize(
+    "mode", ["default", "epsilon(absolute=1e-6)", "contrastive", "lrp(0)", "gradient"]
+)
 def test_a_picture_of_bytes_is_explained_as_the_floats_it_stands_for(
     engine: Literal["numba", "onnxruntime"], mode: str
 ) -> None:

@@ -168,7 +168,7 @@ def reference(family: str, mode: str, tail: tuple[str, ...]) -> Explanation:
 def check(found: Explanation, wanted: Explanation) -> None:
     np.testing.assert_allclose(found.outputs["y"], wanted.outputs["y"], rtol=1e-4, atol=1e-5)
     check_closed(found)
-    limit = 1e-3 if found.mode == "epsilon" else 2e-5
+    limit = 1e-3 if found.mode == "epsilon(absolute=1e-6)" else 2e-5
     assert_close(channels(found, "x"), channels(wanted, "x"), limit, found.mode)
     totals = [e.ledger.total() for e in (found, wanted)]
     scale = np.abs(totals[1].start).max() + np.abs(totals[1].inputs).max()

@@ -87,7 +87,7 @@ def test_what_is_one_function_passes_relevance(how: str, shape: list[Any]) -> No
     (region,) = regions(explainer.graph)
     assert region.inputs == ("x",)
     x = normal(*(n if isinstance(n, int) else 2 for n in shape))
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         start = np.abs(normal(*x.shape, seed=1))
         pair = (start, start[::-1]) if mode == "contrastive" else start
         found = explainer.explain(x, mode=mode, start=pair)

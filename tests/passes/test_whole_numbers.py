@@ -16,7 +16,7 @@ from tests.expansions.checks import explained
 from tests.graphs import FLOAT, model, node, normal
 
 INT32 = onnx.TensorProto.INT32
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 SCALE = np.float32(0.02)
 X = normal(2, 6)
 WEIGHT = np.random.default_rng(1).integers(-127, 128, (6, 4)).astype(np.int8)

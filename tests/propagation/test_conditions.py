@@ -15,7 +15,7 @@ from tests.graphs import FLOAT, model, node, normal
 W1, B1, C2, F = normal(5, 3, 3, 3, seed=1), normal(5, seed=2), normal(6, 5, 3, 3), normal(6, 4)
 X = normal(2, 3, 6, 5, seed=5)
 MODES = (
-    *("default", "contrastive", "epsilon", "gradient", "gradient_x_input"),
+    *("default", "contrastive", "epsilon(absolute=1e-6)", "gradient", "gradient_x_input"),
     *("lrp", "attnlrp", "cnn", "gamma(0.25)", "deeplift"),
 )
 ENGINES = ("numba", "onnxruntime")

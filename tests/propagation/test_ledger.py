@@ -15,7 +15,7 @@ from tests.cases import channels
 from tests.graphs import FLOAT, Array, check_closed, mlp, model, node, normal
 
 X = normal(3, 4, seed=5)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 ENGINES: tuple[Literal["numba", "onnxruntime"], ...] = ("numba", "onnxruntime")
 
 

@@ -9,7 +9,7 @@ from backtrace_onnx import Explainer
 from tests.graphs import FLOAT, INT64, check_closed, mlp, model, node, normal
 
 X = normal(3, 4, seed=5)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -85,6 +85,6 @@ def test_factors_of_dequantised_weights_are_not_rounded(dtype: type, engine: Any
         opset=21,
     )
     x, real = normal(4, 8, seed=1), weights * scales
-    found = Explainer(proto, engine=engine).explain(x, target=2, mode="epsilon")
+    found = Explainer(proto, engine=engine).explain(x, target=2, mode="epsilon(absolute=1e-6)")
     np.testing.assert_allclose(found.outputs["y"], x @ real, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.relevance["x"], x * real[:, 2], rtol=1e-4, atol=1e-6)

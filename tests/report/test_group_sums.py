@@ -27,7 +27,7 @@ ROWS = [{"age": 30.0, "hours": 40, "job": "pilot"}, {"age": 41.5, "hours": 20, "
 
 
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon", "lrp"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)", "lrp"])
 def test_groups_and_rest_are_all_that_reached_the_inputs(mode: str, engine: Any) -> None:
     made = Explainer(people(), engine=engine).explain(ROWS, mode=mode)
     found = made.groups({"work": ["hours", "job"]})
@@ -47,7 +47,7 @@ def test_groups_and_rest_are_all_that_reached_the_inputs(mode: str, engine: Any)
 
 
 def test_groups_of_features_and_of_pixels() -> None:
-    made = Explainer(mlp()).explain(normal(3, 4, seed=2), mode="epsilon")
+    made = Explainer(mlp()).explain(normal(3, 4, seed=2), mode="epsilon(absolute=1e-6)")
     found = made.groups({"first": ["x[0:2]"], "last": ["x[3]"]})
     np.testing.assert_allclose(
         found["first"].relevance, made.relevance["x"][:, :2].sum(1), rtol=1e-5

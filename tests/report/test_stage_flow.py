@@ -90,7 +90,7 @@ def test_half_of_it_in_words() -> None:
     assert seat_of(values[0], 5).shape == (1, 5) and seat_of(values[0]).shape == (1, 4)
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_a_branch_that_carries_nothing_has_no_bar(mode: str, tmp_path: Path) -> None:
     onnx.save(detector("yolo8"), tmp_path / "d.onnx")
     np.save(tmp_path / "x.npy", PICTURES[:1])
@@ -125,7 +125,7 @@ def test_a_map_of_one_of_several_tensors_says_how_much_it_has() -> None:
     assert rows[2].detail == "hands it to 1" and "this has" not in rows[2].held
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_a_network_is_drawn_by_its_modules(mode: str) -> None:
     asked = ExplainOptions(
         MODELS / "mnist_cnn.onnx",
@@ -141,7 +141,9 @@ def test_a_network_is_drawn_by_its_modules(mode: str) -> None:
     total = subject.explanation.ledger.total()
     if mode == "default":
         assert rows[-1].left[0] == pytest.approx(float(total.inputs[0, 0] / total.start[0, 0]))
-    if mode == "epsilon":  # what is positive minus what is negative is all that is there
+    if (
+        mode == "epsilon(absolute=1e-6)"
+    ):  # what is positive minus what is negative is all that is there
         signed = rows[-1].left
         assert signed[0] - signed[1] == pytest.approx(float(total.inputs[0, 0] / total.start[0, 0]))
     with styled():

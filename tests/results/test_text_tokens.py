@@ -56,7 +56,7 @@ def words(*, split: bool = False, several: int = 0) -> onnx.ModelProto:
 def test_a_token_has_the_weight_of_its_word(engine: Engine, split: bool) -> None:
     texts = ["Good film good", "bad", "unknown words nice film here"]
     explainer = Explainer(words(split=split), engine=engine)
-    made = explainer.explain(texts, mode="epsilon", task="regression")
+    made = explainer.explain(texts, mode="epsilon(absolute=1e-6)", task="regression")
     tokens = made.tokens["text"]
     expected: list[list[float]] = [[2, 0.5, 2], [-3], [0, 0, 1, 0.5, 0]]
     for sample, (text, row) in enumerate(zip(texts, expected, strict=True)):
@@ -64,16 +64,18 @@ def test_a_token_has_the_weight_of_its_word(engine: Engine, split: bool) -> None
         assert [t.text for t in found] == text.lower().split()
         assert [t.relevance for t in found] == pytest.approx(row, rel=1e-5)
         assert made.relevance["text"][sample, 0] == pytest.approx(sum(row), rel=1e-5)
-        alone = explainer.explain(text, mode="epsilon", task="regression")
+        alone = explainer.explain(text, mode="epsilon(absolute=1e-6)", task="regression")
         assert [t.relevance for t in alone.tokens["text"].row(0)] == [t.relevance for t in found]
     assert abs(made.ledger.total().relative_residual) < 1e-6
     assert set(made.relevance) == {"text"}
-    kept = explainer.explain(texts, mode="epsilon", task="regression", keep=["tokens"])
+    kept = explainer.explain(
+        texts, mode="epsilon(absolute=1e-6)", task="regression", keep=["tokens"]
+    )
     assert kept.relevance["tokens"].shape == (3, 5)
 
 
 def test_every_mode_that_shares_reaches_the_words() -> None:
-    for mode in ("default", "contrastive", "epsilon", "attnlrp", "gradient"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)", "attnlrp", "gradient"):
         made = Explainer(words()).explain(["nice film"], mode=mode, task="regression")
         sums = made.tokens["text"].relevance.sum(axis=1)
         np.testing.assert_allclose(sums, made.relevance["text"][:, 0], rtol=1e-6)
@@ -91,12 +93,12 @@ def test_every_mode_that_shares_reaches_the_words() -> None:
     ],
 )
 def test_a_list_of_texts_is_a_batch(given: Any) -> None:
-    made = Explainer(words()).explain(given, mode="epsilon", task="regression")
+    made = Explainer(words()).explain(given, mode="epsilon(absolute=1e-6)", task="regression")
     np.testing.assert_allclose(made.relevance["text"], np.array([[-2.5], [1]]), rtol=1e-5)
 
 
 def test_texts_that_do_not_fit_are_told_what_does() -> None:
-    made = Explainer(words()).explain("bad", mode="epsilon", task="regression")
+    made = Explainer(words()).explain("bad", mode="epsilon(absolute=1e-6)", task="regression")
     np.testing.assert_allclose(made.relevance["text"], [[-3]], rtol=1e-5)
     with pytest.raises(InputError, match="takes string") as caught:
         Explainer(words(several=3)).explain(["a", "b"])
@@ -116,7 +118,14 @@ def test_tokens_are_kept_in_files(tmp_path: Path) -> None:
 
 def test_the_command_line_ranks_and_shades_words(tmp_path: Path) -> None:
     onnx.save(words(), tmp_path / "m.onnx")
-    asked = ["explain", str(tmp_path / "m.onnx"), "a good film", "bad", "--mode", "epsilon"]
+    asked = [
+        "explain",
+        str(tmp_path / "m.onnx"),
+        "a good film",
+        "bad",
+        "--mode",
+        "epsilon(absolute=1e-6)",
+    ]
     done = CliRunner().invoke(commands, [*asked, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.output.splitlines()]

@@ -21,7 +21,7 @@ IDS = np.array([[1, -2, 0], [7, -11, 4]], np.int64)
 
 PLACES = IDS % ROWS
 TABLE = normal(ROWS, WIDTH, seed=1)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 
 
 class Way(NamedTuple):

@@ -426,7 +426,7 @@ def test_a_sample_of_a_batch_gets_what_it_would_get_alone(
     check_batch(_batched(generator("batch"))[name], mode, tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_a_unit_without_mass_sends_nothing_and_is_unassigned(mode: str) -> None:
     case = one("MatMul", np.array([[1.0, 1.0]]), fixed(np.array([[1.0, 0.0], [2.0, 0.0]])))
     r = starts(case, mode)

@@ -50,7 +50,7 @@ def network(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx
 
 
 @pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_alike(mode: str, engine: Literal["numba", "onnxruntime"]) -> None:
     ours, theirs = (
         Explainer(m, engine=engine).explain(IDS, mode=mode) for m in (written_out(), looked_up())

@@ -96,6 +96,7 @@ STABILISED = [
     ("GRU", {"attributes": AFTER}, "alphabeta"),
     ("LSTM", {}, "attnlrp"),
     ("LSTM", {}, "dense: zplus, sum: epsilon(0)"),
+    ("GRU", {}, "dense: epsilon(absolute=0.1)"),
 ]
 
 

@@ -199,7 +199,7 @@ def test_membership_written_as_a_chain_is_one_split() -> None:
     c, bias = attribution([split], x, 1)
     assert bias == 3.0
     np.testing.assert_allclose(c.sum(2) + bias, case.y)
-    got = case.explain("epsilon", [case.y])
+    got = case.explain("epsilon(absolute=1e-6)", [case.y])
     np.testing.assert_allclose(got.relevance["x"], c[:, 0], rtol=1e-5)
 
 

@@ -36,7 +36,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def explained(here: Path, **options: Any) -> bt.GlobalExplanation:
-    options = {"mode": "epsilon", "labels": "right", "by": ["class", "who", "right"], **options}
+    options = {"mode": "epsilon(absolute=1e-6)", "labels": "right", "by": ["class", "who", "right"], **options}
     return global_explanation(here / "m.onnx", here / "x.csv", **options)
 
 
@@ -45,7 +45,7 @@ def sizes(rows: Any) -> Any:
     return np.where(rows > 0, rows, 1)[:, None]
 
 
-def plain(here: Path, mode: str = "epsilon") -> tuple[Any, Any, Any, Any]:
+def plain(here: Path, mode: str = "epsilon(absolute=1e-6)") -> tuple[Any, Any, Any, Any]:
     """Relevance, start, answers and who, row by row."""
     lines = [line.split(",") for line in (here / "x.csv").read_text().splitlines()[1:]]
     explainer, found = Explainer(here / "m.onnx"), []
@@ -58,7 +58,7 @@ def plain(here: Path, mode: str = "epsilon") -> tuple[Any, Any, Any, Any]:
     return relevance, start, answers, np.array([line[4] for line in lines])
 
 
-@pytest.mark.parametrize("mode", ["epsilon", "default", "contrastive"])
+@pytest.mark.parametrize("mode", ["epsilon(absolute=1e-6)", "default", "contrastive"])
 @pytest.mark.parametrize("share", ["inputs", "start"])
 def test_means_are_those_of_single_rows(share: str, mode: str, here: Path) -> None:
     made = explained(here, share=share, mode=mode)
@@ -91,7 +91,7 @@ def test_they_are_the_same_to_the_last_bit_in_every_batch_and_from_results(here:
     made = explained(here).record()
     for batch in (1, 7, ROWS):
         assert explained(here, batch=batch).record() == made
-    options: dict[str, Any] = {"mode": "epsilon", "labels": "right", "groups": "who"}
+    options: dict[str, Any] = {"mode": "epsilon(absolute=1e-6)", "labels": "right", "groups": "who"}
     done = explain_dataset(here / "m.onnx", here / "x.csv", here / "out", batch=9, **options)
     by = ["class", "who", "right"]
     for results in (done, here / "out", str(here / "out"), list(done.tables()), done.read()):
@@ -143,9 +143,9 @@ def test_modules_are_told_of_in_parts_of_the_start(tmp_path: Path) -> None:
     x = normal(20, 4, seed=9)
     np.save(tmp_path / "x.npy", x)
     made = global_explanation(
-        tmp_path / "net.onnx", tmp_path / "x.npy", modules=True, mode="epsilon"
+        tmp_path / "net.onnx", tmp_path / "x.npy", modules=True, mode="epsilon(absolute=1e-6)"
     )
-    explanation = Explainer(tmp_path / "net.onnx").explain(x, mode="epsilon")
+    explanation = Explainer(tmp_path / "net.onnx").explain(x, mode="epsilon(absolute=1e-6)")
     start = np.abs(explanation.ledger.total().start[0])
     found = {mean.name: mean for mean in made.whole.modules}
     assert found.keys() == explanation.modules().keys() - {""}
@@ -186,9 +186,9 @@ def test_pictures_have_squares_and_mean_maps(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).random((9, 3, 12, 10), np.float32)
     np.save(tmp_path / "x.npy", pixels)
     made = global_explanation(
-        tmp_path / "p.onnx", tmp_path / "x.npy", mode="epsilon", by="class", batch=4
+        tmp_path / "p.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)", by="class", batch=4
     )
-    relevance = Explainer(tmp_path / "p.onnx").explain(pixels, mode="epsilon").relevance["x"]
+    relevance = Explainer(tmp_path / "p.onnx").explain(pixels, mode="epsilon(absolute=1e-6)").relevance["x"]
     square = relevance.astype(float).sum(1).reshape(9, 6, 2, 5, 2).sum((2, 4))
     total = np.abs(square).sum((1, 2))
     by_name = {mean.name: mean.mean for mean in made.features}
@@ -207,7 +207,7 @@ def test_words_of_a_corpus(tmp_path: Path) -> None:
     onnx.save(classifier(), tmp_path / "t.onnx")
     texts = ["a good film", "bad !", "films badly good good", "good", "a bad film"] * 3
     (tmp_path / "x.txt").write_text("\n".join(texts))
-    explain = {"tokenizer": word_pieces(tmp_path), "mode": "epsilon"}
+    explain = {"tokenizer": word_pieces(tmp_path), "mode": "epsilon(absolute=1e-6)"}
     made = global_explanation(tmp_path / "t.onnx", tmp_path / "x.txt", **explain)  # type: ignore[arg-type]
     table = bt.ExplainBatches(tmp_path / "t.onnx", **explain)({"text": texts})  # type: ignore[arg-type]
     shares = []

@@ -13,7 +13,7 @@ from backtrace_onnx.targets.output_axes import OutputAxes
 from tests.graphs import FLOAT, Array, model, node, normal
 from tests.targets.axes_models import ENGINES, PAIRS, both, detector, linear
 
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 
 
 def started(row: Array, k: int) -> tuple[float, float]:
@@ -34,7 +34,11 @@ def test_detections_are_entries_of_one_sample(batch: Any, mode: str) -> None:
     assert made.target is not None and made.target.tolist() == [3 * 7 + 5]
     good, bad = started(y[3], 5)
     score = np.log(y[3, 5] / (1 - y[3, 5]))  # where signed modes start: before the sigmoid
-    want = {"contrastive": [good, bad], "default": [abs(y[3, 5])], "epsilon": [score]}[mode]
+    want = {
+        "contrastive": [good, bad],
+        "default": [abs(y[3, 5])],
+        "epsilon(absolute=1e-6)": [score],
+    }[mode]
     assert made.ledger.total().start[:, 0] == pytest.approx(want, abs=1e-5)
     assert made.axes == {"x": 0}
 
@@ -215,7 +219,7 @@ def test_one_place_along_axis_1_may_be_the_batch_of_steps(first: Any) -> None:
     ):
         Explainer(proto).explain(x, target=(2, 1))
     for told in ({"task": "ctc"}, {"sample_axis": 1}):
-        made = both(proto, x, target=(2, 1), mode="epsilon", **told)
+        made = both(proto, x, target=(2, 1), mode="epsilon(absolute=1e-6)", **told)
         assert made.layout.samples == 1 and made.target is not None
         assert made.target.tolist() == [2 * 3 + 1]
         assert not made.relevance["x"][[0, 1, 3, 4]].any()
@@ -255,11 +259,14 @@ def test_inputs_that_hold_different_numbers_of_samples_are_named(y: list[Any]) -
     feeds = {"a": normal(5, 3), "b": normal(2, 3, seed=5)}
     for engine in ENGINES:
         explainer = Explainer(_two_inputs(y), engine=engine)  # type: ignore[arg-type]
-        made = explainer.explain(feeds, mode="epsilon")
+        made = explainer.explain(feeds, mode="epsilon(absolute=1e-6)")
         assert made.layout.samples is None
         (note,) = (n.text for n in made.notes if "one sample" in n.text)
         assert "('a' 5, 'b' 2); sample_axis=0 takes its axis 0 for 2 samples" in note
-        said = explainer.explain(feeds, mode="epsilon", sample_axis=0)
+        said = explainer.explain(feeds, mode="epsilon(absolute=1e-6)", sample_axis=0)
         assert said.ledger.total().start.shape[1] == 2
-        for made in (said, explainer.explain(feeds, mode="epsilon", sample_axis="none")):
+        for made in (
+            said,
+            explainer.explain(feeds, mode="epsilon(absolute=1e-6)", sample_axis="none"),
+        ):
             assert not any("one sample" in n.text for n in made.notes)

@@ -62,7 +62,7 @@ def test_rows_that_were_chosen_are_boxes(form: str, engine: Any) -> None:
 def test_scores_times_objectness_have_no_one_score_and_that_is_said(form: str, engine: Any) -> None:
     """A signed mode starts at the product, which is what is used."""
     explainer = bt.Explainer(chosen(form), engine=engine)
-    for mode in ("epsilon", "gradient"):
+    for mode in ("epsilon(absolute=1e-6)", "gradient"):
         made = explainer.explain(PICTURES[:1], mode=mode)
         best = made.outputs[made.output][:, CHOSEN[form].first :].max()
         assert made.ledger.total().start[0] == pytest.approx([best], rel=1e-5)
@@ -97,14 +97,18 @@ def test_boxes_beside_one_score_each(form: str, engine: Any) -> None:
     """Every entry is a box and has one score, without an axis of classes."""
     explainer = bt.Explainer(one_score(form), engine=engine)
     x = PICTURES if form == "all" else PICTURES[:1]
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         made = explainer.explain(x, mode=mode)
         p = made.layout.rows(made.outputs["scores"])[..., 0]
         assert made.task == "detection" and made.output == "scores" and made.layout.are_single
         assert made.target is not None and made.target.tolist() == p.argmax(1).tolist()
         best = p.max(1)
         one = best if form == "kept" else np.log(best / (1 - best))  # a product has no one score
-        want = {"contrastive": [best, 1 - best], "default": [best], "epsilon": [one]}[mode]
+        want = {
+            "contrastive": [best, 1 - best],
+            "default": [best],
+            "epsilon(absolute=1e-6)": [one],
+        }[mode]
         assert np.allclose(made.ledger.total().start, want, rtol=1e-4)
         asked = [explainer.explain(x, mode=mode, target=t).relevance["x"] for t in (2, (2, 0))]
         np.testing.assert_array_equal(*asked)

@@ -123,7 +123,7 @@ def test_signs_are_those_of_the_scores(head: str) -> None:
     for bias in (-10, 10):
         proto = linear(nodes, bias)
         for target in (0, 1):
-            made = both(proto, X, mode="epsilon", target=target)
+            made = both(proto, X, mode="epsilon(absolute=1e-6)", target=target)
             assert np.allclose(made.relevance["x"][0], turn * OWN[target], rtol=1e-3), bias
             score = turn * (OWN[target].sum() + bias)
             assert made.ledger.total().start[0] == pytest.approx([score], rel=1e-4)
@@ -145,12 +145,12 @@ def test_the_best_of_several_is_the_score_of_its_class(head: str) -> None:
     }[head]
     columns = {"TopK": 2, "ReduceMax": None, "ArgMax": 1}[head]
     x = np.array([[2, 1], [1, 2]], np.float32)
-    made = both(linear(nodes, -10, columns), x, mode="epsilon", target=0)
+    made = both(linear(nodes, -10, columns), x, mode="epsilon(absolute=1e-6)", target=0)
     assert np.allclose(made.relevance["x"], [TWO_SIDED[0] * x[0], TWO_SIDED[1] * x[1]], rtol=1e-3)
     assert np.allclose(made.ledger.total().start[0], [-5, -5], rtol=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 @pytest.mark.parametrize("bias", [-10, 0, 10])
 def test_the_rest_is_the_same_function_however_written(mode: str, bias: float) -> None:
     written = [
@@ -172,7 +172,7 @@ def test_a_steep_cap_is_no_factor(last: str) -> None:
         node("Mul", ["t", "hundred"], ["c"]),
         node(last, ["c"], ["y"]),
     ]
-    made = both(linear(nodes, -6.5), X, mode="epsilon", target=0)
+    made = both(linear(nodes, -6.5), X, mode="epsilon(absolute=1e-6)", target=0)
     score = OWN[0].sum() - 6.5
     assert np.allclose(made.relevance["x"][0], OWN[0] / score * 100 * np.tanh(score), rtol=1e-3)
     assert f"relevance starts at 'c', the input of {last} 'y'" in text(made) or last in text(made)
@@ -180,7 +180,7 @@ def test_a_steep_cap_is_no_factor(last: str) -> None:
 
 def test_a_rate_starts_at_its_logarithm_in_a_regression() -> None:
     proto = linear([node("Exp", ["z"], ["y"])], -10)
-    made = both(proto, X, mode="epsilon", task="regression")
+    made = both(proto, X, mode="epsilon(absolute=1e-6)", task="regression")
     assert np.allclose(made.relevance["x"][0], OWN.sum(0), rtol=1e-3)
     made = both(proto, X, mode="contrastive", task="regression", target=0)
     assert made.relevance["x"][0] == pytest.approx([0, -np.exp(-5)], rel=1e-3)  # what made it small
@@ -189,7 +189,7 @@ def test_a_rate_starts_at_its_logarithm_in_a_regression() -> None:
 def test_columns_that_are_scores_beside_columns_that_are_probabilities() -> None:
     proto = linear([S, node("Concat", ["z", "p"], ["y"], axis=1)], -10, 4)
     for target in range(4):
-        made = both(proto, X, mode="epsilon", target=target)
+        made = both(proto, X, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance["x"][0], OWN[target % 2], rtol=1e-3)
     assert "the scores that 'y' is made of, column by column" in text(made)
 
@@ -198,26 +198,30 @@ def test_columns_that_are_scores_beside_columns_that_are_probabilities() -> None
 def test_what_several_probabilities_make_has_no_score_and_that_is_said(how: str) -> None:
     nodes = [S, node("Softmax", ["z"], ["q"]), node(how, ["p", "q"], ["y"])]
     proto = linear(nodes, -10)
-    (note,) = both(proto, X, mode="epsilon", target=0).notes
+    (note,) = both(proto, X, mode="epsilon(absolute=1e-6)", target=0).notes
     assert "made of probabilities" in note.text and "signs are turned" in note.text
     assert "several" not in text(both(proto, X, mode="contrastive", target=0))
     gated = [S, node("Mul", ["z", "p"], ["y"])]  # z itself is no probability
-    assert "several" not in text(both(linear(gated, -10), X, mode="epsilon", target=0))
+    assert "several" not in text(
+        both(linear(gated, -10), X, mode="epsilon(absolute=1e-6)", target=0)
+    )
 
 
 SQUARES = [node("Mul", ["z", "z"], ["s"]), node("ReduceSum", ["s", "last"], ["q"], keepdims=1)]
 SHARES = [*SQUARES, node("Div", ["s", "q"], ["p"])]
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon", "gradient"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)", "gradient"])
 def test_probabilities_of_no_known_head_are_told_by_their_sum(mode: str) -> None:
     for nodes in ([*SHARES, node("Identity", ["p"], ["y"])], [*SHARES, node("Log", ["p"], ["y"])]):
         made = both(linear(nodes, -2), X, mode=mode, target=0)
         assert "not known as a softmax" in text(made) and "output= (--output)" in text(made)
-        assert ("signs are turned" in text(made)) == (mode in ("epsilon", "gradient"))
+        assert ("signs are turned" in text(made)) == (
+            mode in ("epsilon(absolute=1e-6)", "gradient")
+        )
         assert "softmax" not in text(both(linear(nodes, -2), X, mode=mode, task="regression"))
     counts = [node("Hardmax", ["z"], ["y"])]
-    if mode not in ("epsilon", "gradient"):
+    if mode not in ("epsilon(absolute=1e-6)", "gradient"):
         assert "softmax" not in text(both(linear(counts, 0), X, mode=mode, target=0))
 
 
@@ -229,7 +233,7 @@ def test_probabilities_whose_powers_are_read_elsewhere_too_start_at_the_score() 
         node("Concat", ["p", "e"], ["y"], axis=1),
     ]
     for target in range(4):
-        made = both(linear(nodes, -10, 4), X, mode="epsilon", target=target)
+        made = both(linear(nodes, -10, 4), X, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance["x"][0], OWN[target % 2], rtol=1e-3)
 
 
@@ -242,7 +246,7 @@ RESCALED: dict[str, Sequence[onnx.NodeProto]] = {
 }
 
 
-@pytest.mark.parametrize("mode", ["epsilon", "gradient"])
+@pytest.mark.parametrize("mode", ["epsilon(absolute=1e-6)", "gradient"])
 @pytest.mark.parametrize("how", RESCALED)
 @pytest.mark.parametrize("head", [P, S], ids=["softmax", "sigmoid"])
 def test_a_probability_that_is_rescaled_starts_as_it_is_and_that_is_said(
@@ -262,7 +266,7 @@ def test_a_number_measured_in_a_function_is_the_number_written() -> None:
     nodes[1] = node("Neg", ["h"], ["n"])
     WEIGHTS["third"] = unlike
     try:
-        made_of = Explainer(linear(nodes, 0)).explain(X, mode="epsilon", target=0)
+        made_of = Explainer(linear(nodes, 0)).explain(X, mode="epsilon(absolute=1e-6)", target=0)
     finally:
         del WEIGHTS["third"]
     assert np.allclose(made_of.relevance["x"][0], OWN[0] / 3, rtol=1e-4)

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Contrast, Explainer, Explanation, RequestError
-from backtrace_onnx.policies import POLICIES, Policy, policy
+from backtrace_onnx.policies import POLICIES, Policy, find_policy, policy
 from tests.graphs import FLOAT, HALF, Array, check_closed, model, node, normal
 
 X = np.array([[2, 1]], np.float32)
@@ -110,7 +110,7 @@ def test_signs_are_right_for_every_head_bias_and_target(head: str, w: Any, targe
         proto = linear(head, bias, w)
         own = np.array(w)[target] * X[0] * SCALES.get(head, 1.0)
         score = own.sum() + bias * SCALES.get(head, 1.0)
-        signed = both(proto, X, mode="epsilon", target=target)
+        signed = both(proto, X, mode="epsilon(absolute=1e-6)", target=target)
         if score:
             assert np.allclose(signed.relevance["x"][0], own, rtol=1e-3, atol=1e-4), bias
             assert signed.ledger.total().start[0] == pytest.approx([score], rel=1e-5)
@@ -130,7 +130,9 @@ def test_scores_that_are_capped_before_the_head(last: str) -> None:
         node(last, ["c"], ["y"]),
     ]
     for bias in (0, -6.5, -10):
-        made = both(linear("capped", bias, nodes=capped), X, mode="epsilon", target=0)
+        made = both(
+            linear("capped", bias, nodes=capped), X, mode="epsilon(absolute=1e-6)", target=0
+        )
         own = np.array(ONE_SIDED)[0] * X[0]
         score = own.sum() + bias
         start = 2 * np.tanh(score / 2)
@@ -139,10 +141,10 @@ def test_scores_that_are_capped_before_the_head(last: str) -> None:
 
 
 def test_a_head_says_where_relevance_starts() -> None:
-    made = both(linear("softmax", 0), X, mode="epsilon", keep="all")
+    made = both(linear("softmax", 0), X, mode="epsilon(absolute=1e-6)", keep="all")
     assert text(made) == "relevance starts at 'z', the input of Softmax 'prob'"
     assert made.relevance["y"].tolist() == made.relevance["z"].tolist() == [[6, 0]]
-    assert not both(linear("none", 0), X, mode="epsilon").notes
+    assert not both(linear("none", 0), X, mode="epsilon(absolute=1e-6)").notes
     assert not both(linear("softmax", 0), X).notes
     assert "starts at the probabilities" in text(both(linear("log-softmax", 0), X))
 
@@ -160,7 +162,7 @@ def test_a_log_softmax_starts_at_its_softmax(mode: str) -> None:
 
 @pytest.mark.parametrize("head", ["softmax", "sigmoids", "log-softmax"])
 def test_the_probability_can_be_asked_for(head: str) -> None:
-    made = both(linear(head, 0), X, mode="epsilon", start="probability", target=1)
+    made = both(linear(head, 0), X, mode="epsilon(absolute=1e-6)", start="probability", target=1)
     y = made.outputs["y"][0, 1]
     assert made.ledger.total().start[0] == pytest.approx(np.exp(y) if head[0] == "l" else y)
     assert "relevance starts at 'z'" not in text(made)
@@ -168,7 +170,7 @@ def test_the_probability_can_be_asked_for(head: str) -> None:
         Explainer(linear(head, 0)).explain(X, start="logit")
 
 
-@pytest.mark.parametrize("mode", ["epsilon", "contrastive"])
+@pytest.mark.parametrize("mode", ["epsilon(absolute=1e-6)", "contrastive"])
 @pytest.mark.parametrize("head", ["none", "softmax", "log-softmax"])
 def test_a_constant_added_to_all_scores_turns_no_contrast(head: str, mode: str) -> None:
     w, x = normal(3, 2, seed=4), normal(5, 2, seed=5)
@@ -180,7 +182,7 @@ def test_a_constant_added_to_all_scores_turns_no_contrast(head: str, mode: str) 
         ]
         assert np.array_equal(found[0], -found[1])
         maps.append(found[0])
-    if mode == "epsilon":
+    if mode == "epsilon(absolute=1e-6)":
         want = x * (w[0] - w[1])
         assert all(np.allclose(found, want, atol=1e-4) for found in maps)
     for found in maps:
@@ -188,7 +190,7 @@ def test_a_constant_added_to_all_scores_turns_no_contrast(head: str, mode: str) 
 
 
 def test_a_policy_has_a_sign_or_not() -> None:
-    assert POLICIES["epsilon"].signed
+    assert find_policy("epsilon(absolute=1e-6)").signed
     assert not POLICIES["default"].signed and not POLICIES["contrastive"].signed
     try:
 
@@ -233,12 +235,12 @@ def test_two_columns_made_of_one_sigmoid() -> None:
     x = normal(6, 3, seed=8)
     own = x * normal(3, 1)[:, 0]
     for target in (0, 1):
-        made = both(proto, x, mode="epsilon", target=target)
+        made = both(proto, x, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance["x"], own if target else -own, rtol=1e-3, atol=1e-4)
     assert text(made) == "relevance starts at 'z', the input of Sigmoid 's'"
 
 
-@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon"])
+@pytest.mark.parametrize("mode", ["default", "contrastive", "epsilon(absolute=1e-6)"])
 def test_a_compiled_file_starts_alike(mode: str, tmp_path: Any) -> None:
     import onnxruntime as ort
 

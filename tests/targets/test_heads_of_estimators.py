@@ -46,7 +46,7 @@ def test_nobody_of_a_logistic_regression_is_explained_the_wrong_way_round(
     built = explainer(model, engine, **({} if zipmap else {"zipmap": False}))
     (name,) = built.graph.inputs
     for target, sign in ((1, 1), (0, -1)):
-        made = built.explain(X, mode="epsilon", target=target)
+        made = built.explain(X, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance[name], sign * X * model.coef_[0], atol=1e-4)
         assert made.relevance[name].any(1).all()
         assert any("the input of Sigmoid" in note.text for note in made.notes)
@@ -60,7 +60,7 @@ def test_the_one_column_of_two_classes_is_asked_for_both(engine: str, kind: Any)
     built = explainer(model, engine)
     (name,) = built.graph.inputs
     for target, sign in ((1, 1), (0, -1)):
-        made = built.explain(X, mode="epsilon", target=target)
+        made = built.explain(X, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance[name], sign * X * model.coef_.ravel(), 1e-2, 1e-3)
         assert any("read as the score of class 1" in note.text for note in made.notes)
     assert built.explain(X).target.tolist() == model.predict(X).tolist()  # type: ignore[union-attr]
@@ -78,7 +78,7 @@ def test_boosted_trees_start_at_their_decision(engine: str, classes: int) -> Non
         scores = np.stack([-scores, scores], 1)
     maps = []
     for target in range(classes):
-        made = built.explain(X[:40], mode="epsilon", target=target)
+        made = built.explain(X[:40], mode="epsilon(absolute=1e-6)", target=target)
         total = made.ledger.total()
         assert total.start[0] == pytest.approx(scores[:, target], abs=1e-4)
         assert total.inputs + total.constants == pytest.approx(total.start, abs=1e-4)
@@ -107,7 +107,7 @@ def test_sigmoids_divided_by_their_sum_start_at_the_score_of_the_class(
     built = explainer(model, engine, zipmap=False)
     (name,) = built.graph.inputs
     for target in range(3):
-        made = built.explain(FLOWERS, mode="epsilon", target=target)
+        made = built.explain(FLOWERS, mode="epsilon(absolute=1e-6)", target=target)
         assert np.allclose(made.relevance[name], FLOWERS * slopes[target], rtol=1e-3, atol=1e-3)
         (note,) = (note for note in made.notes if "relevance starts at" in note.text)
         assert not note.warning
@@ -128,7 +128,7 @@ def test_a_logarithmic_link_starts_at_the_linear_predictor(engine: str) -> None:
     model = PoissonRegressor().fit(X, Y / 4)
     built = explainer(model, engine)
     (name,) = built.graph.inputs
-    made = built.explain(X, mode="epsilon")
+    made = built.explain(X, mode="epsilon(absolute=1e-6)")
     assert (np.log(model.predict(X)) < 0).any()
     assert np.allclose(made.relevance[name], X * model.coef_, atol=1e-4)
     assert made.ledger.total().start[0] == pytest.approx(np.log(model.predict(X)), abs=1e-4)
@@ -139,7 +139,7 @@ def test_what_a_scaler_shifts_is_exact_and_no_explosion(scaler: Any) -> None:
     raw = load_breast_cancer().data.astype(np.float32)
     model = make_pipeline(scaler(), LogisticRegression(max_iter=500)).fit(raw, Y)
     built = Explainer(skl2onnx.to_onnx(model, raw[:1], target_opset=20))
-    made = built.explain(raw, mode="epsilon", target=1)
+    made = built.explain(raw, mode="epsilon(absolute=1e-6)", target=1)
     assert not any(note.warning for note in made.notes)
     scale, slopes = model[0].scale_, model[1].coef_[0]
     want = raw * (slopes / scale if scaler is StandardScaler else slopes * scale)
@@ -149,7 +149,7 @@ def test_what_a_scaler_shifts_is_exact_and_no_explosion(scaler: Any) -> None:
 
 def test_the_mean_of_several_models_says_that_it_has_no_score() -> None:
     model = BaggingClassifier(LogisticRegression(), n_estimators=3, random_state=0).fit(X, Y)
-    made = explainer(model, "numba", zipmap=False).explain(X[:3], mode="epsilon")
+    made = explainer(model, "numba", zipmap=False).explain(X[:3], mode="epsilon(absolute=1e-6)")
     assert any("made of probabilities" in note.text for note in made.notes)
 
 

@@ -71,7 +71,7 @@ def test_relevance_is_value_times_slope() -> None:
         for name in ("h", "a"):
             near = {"rtol": 1e-5, "atol": 1e-6}
             np.testing.assert_allclose(made.relevance[name], own[name] * made.slopes[name], **near)
-    for mode in ("default", "contrastive", "epsilon"):
+    for mode in ("default", "contrastive", "epsilon(absolute=1e-6)"):
         assert not explainer.explain(X, mode=mode, keep=["h", "a"]).slopes
 
 

@@ -19,7 +19,7 @@ from tests.text.made import byte_pairs, language_model
 
 SIZE = 20
 ENGINES = ("numba", "onnxruntime")
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 TEXTS = ([3, 1, 4, 1, 5], [9, 2], [6, 5, 3])
 LANGUAGE = language_model(size=SIZE)
 

@@ -41,13 +41,13 @@ def test_classification(engine: Any) -> None:
 
 def test_classification_by_one_number() -> None:
     assert _start(SINGLE, ONE, "default") == [np.abs(ONE).tolist()]
-    assert _start(SINGLE, ONE, "epsilon") == [ONE.tolist()]
+    assert _start(SINGLE, ONE, "epsilon(absolute=1e-6)") == [ONE.tolist()]
     assert _start(SINGLE, ONE, "contrastive") == [[[0.25], [2], [0]], [[0.75], [0], [3]]]
 
 
 def test_regression() -> None:
     assert _start(VECTOR, Y, "default", task="regression") == [np.abs(Y).tolist()]
-    assert _start(VECTOR, Y, "epsilon", task="regression") == [Y.tolist()]
+    assert _start(VECTOR, Y, "epsilon(absolute=1e-6)", task="regression") == [Y.tolist()]
     assert _start(VECTOR, Y, "default", task="regression", target=[1, 2]) == [
         [[0, 1, 0], [0, 0, 2]]
     ]
@@ -95,7 +95,7 @@ def test_a_scaler_is_the_total_of_every_channel_with_a_positive_sum() -> None:
     parts = _start(VECTOR, Y, "contrastive", task="regression", scaler=10)
     for part in parts:
         assert np.allclose(np.sum(part, 1), 10, atol=1e-5)
-    (signed,) = _start(VECTOR, -np.abs(Y), "epsilon", task="regression", scaler=10)
+    (signed,) = _start(VECTOR, -np.abs(Y), "epsilon(absolute=1e-6)", task="regression", scaler=10)
     assert np.allclose(np.sum(signed, 1), -10, atol=1e-5)
     assert _start(VECTOR, 0 * Y, "default", task="regression", scaler=10) == [(0 * Y).tolist()]
 

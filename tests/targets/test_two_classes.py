@@ -17,7 +17,7 @@ from tests.graphs import FLOAT, check_closed, model, node, normal
 
 W = normal(4, 1, seed=1)
 X = normal(6, 4, seed=2)
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 ENGINES = ("numba", "onnxruntime")
 NATIVE = [node("Sigmoid", ["z"], ["y"], "s")]
 WRITTEN = [
@@ -57,8 +57,8 @@ HEADS = {"native": (NATIVE, ("N", 1)), "written": (WRITTEN, ("N", 1)), "flat": (
 @pytest.mark.parametrize("head", HEADS)
 def test_both_classes_can_be_asked_for_in_every_mode(head: str) -> None:
     proto = net(*HEADS[head])
-    y = explained("epsilon", 1, proto).outputs["y"].ravel()
-    one, zero = (explained("epsilon", target, proto) for target in (1, 0))
+    y = explained("epsilon(absolute=1e-6)", 1, proto).outputs["y"].ravel()
+    one, zero = (explained("epsilon(absolute=1e-6)", target, proto) for target in (1, 0))
     assert np.allclose(one.relevance["x"], X * W[:, 0], rtol=1e-3, atol=1e-4)
     assert np.array_equal(zero.relevance["x"], -one.relevance["x"])
     one, zero = (explained("contrastive", target, proto) for target in (1, 0))
@@ -91,11 +91,11 @@ def test_targets_that_are_no_class() -> None:
 
 def test_a_number_that_is_no_probability_keeps_its_meaning() -> None:
     plain = net([node("Identity", ["z"], ["y"])])
-    made = explained("epsilon", 0, plain)
+    made = explained("epsilon(absolute=1e-6)", 0, plain)
     assert not made.binary and "explained as a number: no class 0" in made.notes[0].text
-    assert not explained("epsilon", None, plain).notes
+    assert not explained("epsilon(absolute=1e-6)", None, plain).notes
     with pytest.raises(RequestError, match=r"one entry per sample, a number.* name both"):
-        explained("epsilon", 1, plain)
+        explained("epsilon(absolute=1e-6)", 1, plain)
     assert np.allclose(made.relevance["x"], X * W[:, 0], rtol=1e-3, atol=1e-4)
     regression = explained("default", task="regression")
     assert not regression.binary
@@ -122,7 +122,7 @@ def test_a_decision_is_two_classes_where_the_graph_or_the_labels_say_so(shown: b
     proto, how = decision(shown=shown), {} if shown else {"labels": ["no", "yes"]}
     s = (X @ W - 0.3).ravel()
     assert 0 < (s >= 0).sum() < len(s)
-    one, zero, best = (explained("epsilon", t, proto, **how) for t in (1, 0, None))
+    one, zero, best = (explained("epsilon(absolute=1e-6)", t, proto, **how) for t in (1, 0, None))
     assert np.allclose(one.relevance["x"], X * W[:, 0], rtol=1e-3, atol=1e-4)
     assert np.array_equal(zero.relevance["x"], -one.relevance["x"])
     assert best.target is not None and best.target.tolist() == (s >= 0).astype(int).tolist()
@@ -134,9 +134,9 @@ def test_a_decision_is_two_classes_where_the_graph_or_the_labels_say_so(shown: b
     assert np.array_equal(one.relevance["x"], zero.relevance["x"])
     against = {n.sample for n in zero.notes if "is negative" in n.text}
     assert against == set(np.flatnonzero(s > 0).tolist())
-    rather = explained("epsilon", None, proto, start=Contrast(0, 1), **how)
+    rather = explained("epsilon(absolute=1e-6)", None, proto, start=Contrast(0, 1), **how)
     assert np.array_equal(
-        rather.relevance["x"], explained("epsilon", 0, proto, **how).relevance["x"]
+        rather.relevance["x"], explained("epsilon(absolute=1e-6)", 0, proto, **how).relevance["x"]
     )
 
 
@@ -145,11 +145,11 @@ def test_a_column_that_is_not_the_negative_of_the_other_is_no_decision() -> None
     proto = decision(shown=True)
     (place,) = (w for w in proto.graph.initializer if w.name == "one")
     place.CopyFrom(onnx.numpy_helper.from_array(np.array([0]), "one"))
-    assert not explained("epsilon", 0, proto).binary
+    assert not explained("epsilon(absolute=1e-6)", 0, proto).binary
     proto = decision(shown=True)
     (bias,) = (w for w in proto.graph.initializer if w.name == "b")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 2], np.float32), "b"))
-    assert not explained("epsilon", 0, proto).binary
+    assert not explained("epsilon(absolute=1e-6)", 0, proto).binary
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -226,7 +226,20 @@ def test_the_command_line_calls_the_classes_by_name(
         assert sample["target"]["label"] == meaning["labels"][place]
         assert sample["target"]["value"] == pytest.approx(y if place else 1 - y)
         assert sample["prediction"]["label"] == ("bad" if y >= 0.5 else "good")
-    assert main(["explain", str(path), str(x), "--mode", "epsilon", "--start", "probability"]) == 0
+    assert (
+        main(
+            [
+                "explain",
+                str(path),
+                str(x),
+                "--mode",
+                "epsilon(absolute=1e-6)",
+                "--start",
+                "probability",
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "read as the probability of class 1" in shown.replace("\n", " ")
     assert "relevance starts at" not in shown

@@ -18,7 +18,7 @@ from tests.text.made import SIZE, classifier, weights, word_pieces
 
 INT32 = onnx.TensorProto.INT32
 TEXTS = ["a good film", "bad !", "films badly good good"]
-MODES = ("default", "contrastive", "epsilon")
+MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 
 
 @pytest.fixture(scope="module")
