@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from backtrace_onnx.generation import entries_of
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.graph.tensor_channels import channel_axis
+from backtrace_onnx.patching_lines import mean_slopes
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.targets.language_models import find_tokens
 from backtrace_onnx.targets.spatial_tensors import spatial_tensors
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from backtrace_onnx.explanation import Explanation
 
 Array = npt.NDArray[Any]
-Side = Literal["corrupt", "clean", "both"]
+Side = Literal["corrupt", "clean", "both", "line"]
+STEPS = 8
 Axes = tuple[int | None, int | None, tuple[int, ...]]
 """Of a tensor: the axis of its samples, that of its channels, and those of its positions."""
 
@@ -46,8 +49,8 @@ class Weighted:
     ends: npt.NDArray[np.int64] | None = None
 
     def ending(self, ends: npt.NDArray[np.int64] | None) -> Weighted:
-        """The same where texts end at these places, int64[samples]."""
-        return replace(self, ends=ends)
+        """The same where texts end at these places, int64[samples]; None: nothing tells anew."""
+        return self if ends is None else replace(self, ends=ends)
 
     def __call__(self, y: Array, channels: int = 1) -> Array:
         """The weights, shaped like an output y[samples, ...]."""
@@ -65,8 +68,8 @@ class Patching:
         scores: by tensor, shaped like it: (clean - corrupt) times slope; their sum over any part of
             a tensor estimates what patching that part moves the metric by, from corrupt to clean.
         clean, corrupt: the metric of both runs, float64[samples].
-        at: the run whose slopes were taken, or both.
-        explanation: the explanation that holds these; of the corrupt run where both were.
+        at: the run whose slopes were taken, or both, or the line between them.
+        explanation: the explanation that holds these; else that of the corrupt run.
         axes: where samples, channels and positions of the tensors lie, where known.
     """
 
@@ -112,6 +115,7 @@ def patching(
     mode: Any = "gradient",
     tensors: Sequence[str] | None = None,
     at: Side = "corrupt",
+    steps: int = STEPS,
     **options: Any,
 ) -> Patching:
     """Estimate what each tensor's values of the clean run would do in the corrupt one.
@@ -121,7 +125,8 @@ def patching(
     With the slopes of the corrupt run (`at`) that is the first-order estimate of the corrupt run's
     metric where the tensor has its clean values, less that where it has its own; with those of the
     clean run, of the clean run's metric less that where the tensor has its corrupt values. The mean
-    of both ("both") is of second order in what all tensors differ by together.
+    of both ("both") is of second order in what all tensors differ by together; the mean over the
+    line between the two ("line") follows what bends, and costs an explanation for each point.
 
     Args:
         clean, corrupt: inputs of the same shapes, as `Explainer.explain` takes them.
@@ -130,26 +135,31 @@ def patching(
         mode: one of a single walk that carries slopes; "gradient" is attribution patching,
             "attnlrp" RelP.
         tensors: their names; default: all that have a slope.
-        at: the run whose slopes are taken, or "both": their mean.
+        at: the run whose slopes are taken, or "both": their mean, or "line".
+        steps: how many points the line has.
         options: others of `explain`: task, output, tokenizer ...
 
     Raises:
         RequestError: the mode has no slopes, or the two runs do not correspond entry by entry.
         InputError: an input does not fit the model.
     """
-    _check(mode, at)
+    _check(mode, at, steps)
     keep = "all" if tensors is None else list(tensors)
     asked = {**options, **_asked(metric), "mode": mode}
+    sides = {"clean": ["clean"], "both": ["corrupt", "clean"]}.get(at, ["corrupt"])
     made = {
-        side: explainer.explain(x, keep=keep if at in (side, "both") else "inputs", **asked)
+        side: explainer.explain(x, keep=keep if side in sides else "inputs", **asked)
         for side, x in (("clean", clean), ("corrupt", corrupt))
     }
-    sides = [side for side in ("corrupt", "clean") if at in (side, "both")]
     chosen = made[sides[0]]
     graph = explainer._model.read(dict(chosen.inputs))[0].graphs.nodes
     found = [name for name in chosen.slopes if tensors is None or name in tensors]
     names = [name for name in found if graph.type(name).is_float]
-    scores = _scores(_both(explainer, made, names), [made[side].slopes for side in sides])
+    slopes = [made[side].slopes for side in sides]
+    values = _both(explainer, made, names)
+    if at == "line":
+        slopes = [mean_slopes(explainer, made, names, steps, _placed(chosen, asked, graph))]
+    scores = _scores(values, slopes)
     first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
     axes = {name: _axes(graph, chosen.output, name) for name in names}
     return Patching(scores, first, last, at, chosen, axes)
@@ -167,7 +177,7 @@ def _scores(
     return {name: score(name, clean) for name, clean in found["clean"].items()}
 
 
-def _check(mode: Any, at: Any) -> None:
+def _check(mode: Any, at: Any, steps: Any) -> None:
     """Raises RequestError for a mode without slopes, and for what is none of both runs."""
     method = find_method(mode)
     if method.carrier != "slope" or method.walks is not None or method.compares:
@@ -175,10 +185,12 @@ def _check(mode: Any, at: Any) -> None:
             f"patching takes a mode of one walk that carries slopes (gradient, attnlrp, lrp); mode "
             f"{method.name!r} is none"
         )
-    if at not in ("corrupt", "clean", "both"):
+    if at not in get_args(Side):
         raise RequestError(
-            f"at is the run whose slopes are taken, corrupt, clean or both, not {at!r}"
+            f"at is the run whose slopes are taken, corrupt, clean or both, or line, not {at!r}"
         )
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise RequestError(f"steps is the number of points on the line, from 1 on, not {steps!r}")
 
 
 def patch(
@@ -223,6 +235,19 @@ def _asked(metric: Any) -> dict[str, Any]:
     if isinstance(metric, Mapping):
         return {"start": Weighted(tuple((entry, float(w)) for entry, w in metric.items()))}
     return {"start": metric} if callable(metric) else {"target": metric}
+
+
+def _placed(one: Explanation, asked: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    """What was asked, said so that it needs no ids: where texts end, and what the task is."""
+    tokens = find_tokens(graph, one.output)
+    ends = tokens.ends(one.inputs, one.outputs[one.output].shape[1]) if tokens else None
+    start = asked.get("start")
+    if "target" in asked and one.task == "generation":
+        start = Weighted(((asked["target"], 1.0),))
+    if start is None:
+        return {**asked, "task": one.task}
+    kept = {key: x for key, x in asked.items() if key not in ("target", "task")}
+    return {**kept, "start": start.ending(ends) if hasattr(start, "ending") else start}
 
 
 def _both(

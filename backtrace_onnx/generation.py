@@ -50,8 +50,8 @@ class Contrast:
     ends: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
 
     def ending(self, ends: npt.NDArray[np.int64] | None) -> Contrast:
-        """The same where texts end at these places, int64[samples]."""
-        return replace(self, ends=ends)
+        """The same where texts end at these places, int64[samples]; None: nothing tells anew."""
+        return self if ends is None else replace(self, ends=ends)
 
     def between(
         self, y: Array, policy: Policy, scores: Array | None, sides: Array | None

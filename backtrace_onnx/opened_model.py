@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Self
 
@@ -67,6 +68,12 @@ class OpenedModel:
         from backtrace_onnx.exporters.temporary import explainer
 
         return explainer(cls, from_keras, options, model)
+
+    def _behind(self, inputs: Any, tensors: Sequence[str]) -> Self:
+        """The model behind tensors inside, as it runs on `inputs`: the tensors are its inputs."""
+        made = copy(self)
+        made._model = self._model.read(inputs)[0].behind(tensors)
+        return made
 
     @property
     def graph(self) -> Graph:

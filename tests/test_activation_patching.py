@@ -138,7 +138,7 @@ def test_positions_and_channels_of_a_language_model() -> None:
         ({"metric": None}, "takes a metric, the same for both runs"),
         (
             {"at": "either"},
-            "at is the run whose slopes are taken, corrupt, clean or both, not 'either'",
+            "at is the run whose slopes are taken, corrupt, clean or both, or line, not 'either'",
         ),
         ({"corrupt": normal(3, 4)}, "must be of one shape: tensor 'h'"),
         ({"tensors": ["hh"]}, "did you mean 'h'"),

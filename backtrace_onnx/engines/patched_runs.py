@@ -37,7 +37,7 @@ class PatchedRuns:
         self._outputs = [name for name in nodes.outputs if name not in tensors]
         self._session: ort.InferenceSession | None = None
         if self._outputs:
-            cut = _cut(graphs.model, tensors, nodes)
+            cut = cut_at(graphs.model, tensors, nodes)
             self._session = load_unbroken(partial(cut.session, runtime))
         self._given = [name for name in tensors if name in nodes.outputs]
 
@@ -105,7 +105,7 @@ def check_made(tensors: Collection[str], nodes: Graph) -> None:
             raise RequestError(f"{name!r} {what} of the model, not one that it computes{hint}")
 
 
-def _cut(model: Model, tensors: Collection[str], nodes: Graph) -> Model:
+def cut_at(model: Model, tensors: Collection[str], nodes: Graph) -> Model:
     """The model with these tensors as inputs, and without what only they needed."""
     graph = model.proto.graph
     kept: list[onnx.NodeProto] = []
@@ -151,4 +151,4 @@ def _fitted(name: str, value: Any, kind: TensorType) -> Array:
     return array
 
 
-__all__ = ["PatchedRuns", "TensorReader", "check_made"]
+__all__ = ["PatchedRuns", "TensorReader", "check_made", "cut_at"]

@@ -15,7 +15,7 @@ from backtrace_onnx.control.run_questions import undecided
 from backtrace_onnx.control.specialise import Recent, Specialiser
 from backtrace_onnx.control.straightening import straightened
 from backtrace_onnx.control.survey import survey
-from backtrace_onnx.engines.patched_runs import PatchedRuns, TensorReader
+from backtrace_onnx.engines.patched_runs import PatchedRuns, TensorReader, cut_at
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import check_inputs
 from backtrace_onnx.graph.token_tensors import find_text_tokens
@@ -135,6 +135,11 @@ class PreparedModel:
         """What the model computes at these tensors, by name."""
         made = partial(TensorReader, self.graphs, tensors, self._runtime)
         return self._readers.get(tensors, made).read(feeds)
+
+    def behind(self, tensors: Sequence[str]) -> PreparedModel:
+        """What is left of the model where these tensors are inputs."""
+        cut = cut_at(self.graphs.model, tensors, self.graphs.nodes)
+        return PreparedModel(cut, self.on_unsupported, self._runtime, as_ran=self.as_ran)
 
     def _output(self, output: str) -> PreparedOutput:
         """The default one without the nodes behind `output`: no activation there is a gate."""

@@ -27,6 +27,7 @@ import backtrace_onnx as bt
 
 Array = npt.NDArray[Any]
 MODES = ("gradient", "attnlrp", "cp-lrp")
+STEPS = 5  # points on the line between two runs
 EVERY = 3  # layers: every third one is patched
 BEGIN = "<|endoftext|>"
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Russia": "Moscow"}
@@ -95,7 +96,7 @@ class Pair:
     def estimates(self, mode: str, at: Any, groups: dict[str, list[str]]) -> dict[str, Array]:
         """The same, estimated: [layers, positions] by group."""
         names = [name for own in groups.values() for name in own]
-        asked: dict[str, Any] = {"mode": mode, "tensors": names, "at": at}
+        asked: dict[str, Any] = {"mode": mode, "tensors": names, "at": at, "steps": STEPS}
         made = bt.patching(self.explainer, self.clean, self.corrupt, self.metric, **asked)
         totals = made.totals("position")
         return {group: np.stack([totals[n][0] for n in own]) for group, own in groups.items()}
@@ -122,7 +123,7 @@ def main() -> None:
     print(f"{len(every)} pairs of prompts, {len(groups['MLP output'])} layers", flush=True)
     print("| mode | slopes of | residual stream | MLP output |\n|---|---|---|---|")
     for mode in MODES:
-        for at in ("corrupt", "clean", "both"):
+        for at in ("corrupt", "clean", "both", *(("line",) if mode == "gradient" else ())):
             found = [pair.estimates(mode, at, groups) for pair in every]
             row = []
             for group in groups:
