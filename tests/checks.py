@@ -17,7 +17,9 @@ from tests.dense_oracle import expected
 Array = npt.NDArray[Any]
 MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
-CANCELS = {"epsilon(absolute=1e-6)": 10.0}  # divides by p - n: in float32 a difference of near numbers
+CANCELS = {
+    "epsilon(absolute=1e-6)": 10.0
+}  # divides by p - n: in float32 a difference of near numbers
 
 
 def gap(got: Array, want: Array) -> float:

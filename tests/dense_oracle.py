@@ -37,7 +37,11 @@ def share(
     mode: str, c: Array, b: Array, r: Sequence[Array], gate: Gate | None = None
 ) -> tuple[Array, ...]:
     """What contributions c[j, i] get of the relevance r[channel][j] under a policy."""
-    rule = {"default": _default, "contrastive": _contrastive, "epsilon(absolute=1e-6)": _epsilon}.get(mode)
+    rule = {
+        "default": _default,
+        "contrastive": _contrastive,
+        "epsilon(absolute=1e-6)": _epsilon,
+    }.get(mode)
     flat = [np.asarray(x, np.float64).ravel() for x in r]
     if rule is not None:
         return rule(c, b, flat, gate)

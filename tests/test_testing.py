@@ -21,7 +21,7 @@ X = np.array([[1.0, 0.5, -3.0, 0.0], [2.0, 0.0, 5.0, 0.0]], np.float32)
 @pytest.fixture
 def explanation(tmp_path: Path) -> bt.Explanation:
     model = write_model(tmp_path, linear([(1, -1), (1, -1), (1, -1), (0, 0)]))
-    return bt.explain(model, X, mode="epsilon")
+    return bt.explain(model, X, mode="epsilon(absolute=1e-6)")
 
 
 def test_what_holds(explanation: bt.Explanation, tmp_path: Path) -> None:

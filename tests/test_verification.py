@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 HOW: list[dict[str, Any]] = [
-    {"mode": "epsilon"},
+    {"mode": "epsilon(absolute=1e-6)"},
     {"mode": "contrastive", "target": 1},
     {"mode": "deeplift", "baseline": np.ones((1, 4), np.float32)},
     {"mode": "integrated_gradients", "steps": 8, "baseline": "zeros"},
@@ -50,7 +50,7 @@ def test_an_explanation_is_the_same(folder: Path, how: dict[str, Any]) -> None:
 
 
 def test_every_target_by_itself(folder: Path) -> None:
-    every = bt.Explainer("net.onnx").explain(X, targets="all", mode="epsilon")
+    every = bt.Explainer("net.onnx").explain(X, targets="all", mode="epsilon(absolute=1e-6)")
     for i, one in enumerate(every):
         one.save(f"{i}.npz")
         assert verify(f"{i}.npz").same
@@ -58,7 +58,7 @@ def test_every_target_by_itself(folder: Path) -> None:
 
 
 def test_a_bit_that_was_changed_is_found(folder: Path) -> None:
-    made = bt.Explainer("net.onnx").explain(X, mode="epsilon")
+    made = bt.Explainer("net.onnx").explain(X, mode="epsilon(absolute=1e-6)")
     made.relevance["x"][1, 2] = np.nextafter(made.relevance["x"][1, 2], np.float32(9))
     made.positive["x"][1, 2] = made.relevance["x"][1, 2]
     made.save("e.npz")
@@ -67,7 +67,7 @@ def test_a_bit_that_was_changed_is_found(folder: Path) -> None:
 
 
 def test_other_versions_are_noted(folder: Path) -> None:
-    made = bt.Explainer("net.onnx").explain(X, mode="epsilon")
+    made = bt.Explainer("net.onnx").explain(X, mode="epsilon(absolute=1e-6)")
     made.origin["versions"]["numpy"] = "1.0"
     made.outputs["y"][0] += 1
     made.save("e.npz")
@@ -76,7 +76,7 @@ def test_other_versions_are_noted(folder: Path) -> None:
 
 
 def test_another_model_is_refused(folder: Path) -> None:
-    bt.Explainer("net.onnx").explain(X, mode="epsilon").save("e.npz")
+    bt.Explainer("net.onnx").explain(X, mode="epsilon(absolute=1e-6)").save("e.npz")
     Path("net.onnx").rename("moved.onnx")
     with pytest.raises(bt.ModelError, match=r"net\.onnx"):
         verify("e.npz")
@@ -90,17 +90,17 @@ def test_what_no_file_keeps_is_named(folder: Path) -> None:
         return np.ones_like(y)
 
     explainer = bt.Explainer(Path("net.onnx").read_bytes())
-    explainer.explain(X, mode="epsilon", start=start).save("e.npz")
+    explainer.explain(X, mode="epsilon(absolute=1e-6)", start=start).save("e.npz")
     with pytest.raises(bt.RequestError, match="what no file keeps, and cannot be: start"):
         verify("e.npz")
-    explainer.explain(X, mode="epsilon").save("e.npz")
+    explainer.explain(X, mode="epsilon(absolute=1e-6)").save("e.npz")
     with pytest.raises(bt.InputError, match="was no file; name one with --model"):
         verify("e.npz")
     assert verify("e.npz", model="net.onnx").same
 
 
 def test_files_of_earlier_versions(folder: Path) -> None:
-    made = bt.Explainer("net.onnx").explain(X, mode="epsilon")
+    made = bt.Explainer("net.onnx").explain(X, mode="epsilon(absolute=1e-6)")
     archive.write("old.npz", {**vars(made), "origin": {}})
     with pytest.raises(bt.InputError, match="by an earlier version"):
         verify("old.npz")
@@ -166,7 +166,7 @@ def test_reports_and_baselines(run: Any, folder: Path) -> None:
 
 
 def test_the_command(run: Any, folder: Path) -> None:
-    code, out, _ = run("explain", MNIST, DIGIT, "--out", folder / "digit", "--mode", "epsilon")
+    code, out, _ = run("explain", MNIST, DIGIT, "--out", folder / "digit", "--mode", "epsilon(absolute=1e-6)")
     assert code == 0
     code, out, _ = run("verify", folder / "digit")
     assert code == 0 and "explanation: all" in out and "bit for bit" in out

@@ -38,6 +38,7 @@ from backtrace_onnx.passes.regions.fan_in import read_meetings
 from backtrace_onnx.passes.regions.native_activations import read_natives
 from backtrace_onnx.passes.regions.normalisations import read_scales
 from backtrace_onnx.passes.regions.scaling import read_multiples
+from backtrace_onnx.passes.single_operands import read_single
 
 MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
     inlined,  # local functions become their nodes; first, as all others look at nodes
@@ -49,6 +50,7 @@ MODEL_PASSES: tuple[Callable[[Model], Model], ...] = (
 )
 
 GRAPH_PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    read_single,  # joins of one tensor are that tensor, for all that come after
     read_bins,  # numbers made of comparisons of one tensor, which others would read in part
     read_meetings,  # functions of one tensor whose uses meet again; before others, that end there
     read_chains,  # functions one after another, of regions that have been found, too

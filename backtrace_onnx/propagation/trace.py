@@ -73,7 +73,7 @@ class Trace:
         self._fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
         self._fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
         self._before = self._kept | asked.before
-        self._others: dict[TracedTensors, Trace] = {}
+        self._others: dict[tuple[TracedTensors, frozenset[str]], Trace] = {}
         self._asked: dict[tuple[Any, ...], tuple[Plan, TracedTensors, TracedTensors]] = {}
         self._lock = Lock()
 
@@ -106,9 +106,10 @@ class Trace:
             self._asked[key] = plan, asked, least  # the plan, so that no other gets its id
         _, asked, least = self._asked[key]
         with self._lock:
-            if asked not in self._others:
-                self._others[asked] = Trace(*self._made_of, asked=asked, least=least)
-            made = self._others[asked]
+            run = (asked, asked.shapes - least.values)  # what differs in no more is one session
+            if run not in self._others:
+                self._others[run] = Trace(*self._made_of, asked=asked, least=least)
+            made = self._others[run]
         return made if booked else made.only(least)
 
     def only(self, asked: TracedTensors) -> Trace:

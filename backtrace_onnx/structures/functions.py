@@ -141,8 +141,9 @@ def secant(
 ) -> Callable[..., tuple[Value, Value]]:
     """Text `(ops, x, y, m, *parameters) -> (m s, m f(0))` of the secant s = (f(x) - f(0)) / x.
 
-    Near 0 it is the derivative half way. Where f(0) is infinite the derivative takes its place,
-    and f(0) counts as 0.
+    Near 0 it is the derivative half way; 0 where that is infinite, as the root's at 0, which
+    contributes nothing. Where f(0) is infinite the derivative takes its place, and f(0) counts
+    as 0.
     """
 
     def text(e: Ops, x: Value, y: Value, m: Value, *parameters: Value) -> tuple[Value, Value]:
@@ -152,6 +153,7 @@ def secant(
         half = e.Mul(x, e.scalar(0.5))
         near = e.Less(e.Abs(x), e.scalar(_NEAR))
         middle = derivative(e, half, forward(e, half, *parameters))
+        middle = e.Where(e.Less(e.Abs(middle), e.scalar(np.inf)), middle, e.zero())
         far = e.Div(e.Sub(y, at_zero), e.Where(near, e.scalar(1), x))
         slope = e.Where(finite, e.Where(near, middle, far), derivative(e, x, y))
         return e.Mul(m, slope), e.Mul(m, at_zero)

@@ -251,7 +251,9 @@ def test_rows_at_once_are_as_many_as_the_size_of_the_model_allows() -> None:
 
 
 def test_values_and_modules_are_kept_where_asked(adults: pd.DataFrame) -> None:
-    table = ExplainBatches(ADULT, labels="loan", mode="epsilon(absolute=1e-6)", values=True, modules=True)(adults)
+    table = ExplainBatches(
+        ADULT, labels="loan", mode="epsilon(absolute=1e-6)", values=True, modules=True
+    )(adults)
     assert table["value/age"].to_pylist() == adults["age"].tolist()
     assert table["value/occupation"].to_pylist() == [x.strip() for x in adults["occupation"]]
     received = table["module/fc3"].to_numpy()

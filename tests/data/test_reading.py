@@ -174,7 +174,9 @@ def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
 def test_texts_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes(b"a good film\n\n\xff\nbad !\r\n")
-    explain = ExplainBatches(classifier(), tokenizer=word_pieces(tmp_path), mode="epsilon(absolute=1e-6)")
+    explain = ExplainBatches(
+        classifier(), tokenizer=word_pieces(tmp_path), mode="epsilon(absolute=1e-6)"
+    )
     (block,) = blocks(path)
     with pytest.raises(RowError, match=r"reviews.txt: line 3: not a text in UTF-8"):
         explain.explain(block)

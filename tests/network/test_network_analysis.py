@@ -103,7 +103,9 @@ def test_the_same_to_the_last_bit_in_every_batch(tmp_path: Path) -> None:
     onnx.save(residual_net(), tmp_path / "m.onnx")
     np.save(tmp_path / "x.npy", ROWS)
     made = [
-        network_analysis(tmp_path / "m.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)", batch=batch)
+        network_analysis(
+            tmp_path / "m.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)", batch=batch
+        )
         for batch in (1, 4, len(ROWS))
     ]
     assert made[0] == made[1] == made[2]
@@ -127,7 +129,9 @@ def test_values_at_the_ends_of_their_range() -> None:
         assert own.saturated == pytest.approx(at_end.mean())
         assert own.dead == pytest.approx(at_end.all(0).mean())
     assert found["relu"] is not None and found["relu"].dead == pytest.approx(2 / 6)
-    watched = network_analysis(net, ROWS, start="probability", mode="epsilon(absolute=1e-6)").of("node")
+    watched = network_analysis(net, ROWS, start="probability", mode="epsilon(absolute=1e-6)").of(
+        "node"
+    )
     softmax = {part.name: part.saturation for part in watched}["softmax"]
     assert softmax is not None and softmax.dead is None
     assert softmax.saturated == pytest.approx((p.max(1) > 0.99).mean())
@@ -155,7 +159,8 @@ def test_where_maps_of_two_classes_become_equal() -> None:
     explainer = Explainer(mlp())
     y = explainer.explain(ROWS).outputs["y"]
     first, second = (
-        explainer.explain(ROWS, mode="epsilon(absolute=1e-6)", target=t) for t in y.argsort(1).T[:0:-1]
+        explainer.explain(ROWS, mode="epsilon(absolute=1e-6)", target=t)
+        for t in y.argsort(1).T[:0:-1]
     )
     a, b = first.relevance["x"].astype(float), second.relevance["x"].astype(float)
     known = (np.abs(a).sum(1) > 0) & (np.abs(b).sum(1) > 0)
@@ -163,7 +168,10 @@ def test_where_maps_of_two_classes_become_equal() -> None:
     assert apart.of("input")[0].classes_alike == pytest.approx(cosine.mean(), rel=1e-5)
     alone = network_analysis(mlp(), ROWS, classes=False)
     assert alone.equal_from is None and alone.of("input")[0].classes_alike is None
-    assert network_analysis(mlp(), ROWS, task="regression", mode="epsilon(absolute=1e-6)").equal_from is None
+    assert (
+        network_analysis(mlp(), ROWS, task="regression", mode="epsilon(absolute=1e-6)").equal_from
+        is None
+    )
 
 
 def test_a_single_number_that_decides_between_two_classes() -> None:
@@ -195,7 +203,9 @@ def test_a_model_of_fixed_samples_counts_every_row_once(tmp_path: Path) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = 4
     onnx.save(fixed, tmp_path / "fixed.onnx")
     np.save(tmp_path / "x.npy", ROWS)
-    made = network_analysis(tmp_path / "fixed.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)")
+    made = network_analysis(
+        tmp_path / "fixed.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)"
+    )
     wanted = network_analysis(free, ROWS, mode="epsilon(absolute=1e-6)")
     assert made.rows == len(ROWS)
     for one, other in zip(made.parts, wanted.parts, strict=True):

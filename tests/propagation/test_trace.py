@@ -32,6 +32,21 @@ def test_inputs_the_model_cannot_run_on_are_named() -> None:
         Explainer(proto).explain({"a": X, "b": X[:2]})
 
 
+def test_modes_that_ask_alike_but_for_books_do_not_meet() -> None:
+    """gamma weighs what lies between two convolutions, a gradient without books asks its shape."""
+    nodes = [
+        node("Conv", ["x", "w"], ["h"], kernel_shape=[3]),
+        node("Conv", ["h", "v"], ["y"], kernel_shape=[3]),
+    ]
+    kinds: Any = {"x": (FLOAT, ["n", 2, 9])}, {"y": (FLOAT, ["n", 3, 5])}
+    net = model(nodes, *kinds, {"w": normal(4, 2, 3), "v": normal(3, 4, 3, seed=1)})
+    x, asked = normal(2, 2, 9, seed=2), {"mode": "integrated_gradients(steps=2)", "target": 1}
+    explainer = Explainer(net)
+    explainer.explain(x, mode="gamma(0.25)", target=1)
+    found = explainer.explain(x, **asked).relevance["x"]
+    np.testing.assert_array_equal(found, Explainer(net).explain(x, **asked).relevance["x"])
+
+
 @pytest.mark.parametrize("op_type", ["Log", "Sqrt", "Reciprocal"])
 def test_an_answer_that_is_no_number_is_an_error(op_type: str) -> None:
     proto = model([node(op_type, ["x"], ["y"])], {"x": (FLOAT, ["N", 2])}, {"y": (FLOAT, ["N", 2])})

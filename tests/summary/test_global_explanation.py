@@ -36,7 +36,12 @@ def here(tmp_path: Path) -> Path:
 
 
 def explained(here: Path, **options: Any) -> bt.GlobalExplanation:
-    options = {"mode": "epsilon(absolute=1e-6)", "labels": "right", "by": ["class", "who", "right"], **options}
+    options = {
+        "mode": "epsilon(absolute=1e-6)",
+        "labels": "right",
+        "by": ["class", "who", "right"],
+        **options,
+    }
     return global_explanation(here / "m.onnx", here / "x.csv", **options)
 
 
@@ -188,7 +193,9 @@ def test_pictures_have_squares_and_mean_maps(tmp_path: Path) -> None:
     made = global_explanation(
         tmp_path / "p.onnx", tmp_path / "x.npy", mode="epsilon(absolute=1e-6)", by="class", batch=4
     )
-    relevance = Explainer(tmp_path / "p.onnx").explain(pixels, mode="epsilon(absolute=1e-6)").relevance["x"]
+    relevance = (
+        Explainer(tmp_path / "p.onnx").explain(pixels, mode="epsilon(absolute=1e-6)").relevance["x"]
+    )
     square = relevance.astype(float).sum(1).reshape(9, 6, 2, 5, 2).sum((2, 4))
     total = np.abs(square).sum((1, 2))
     by_name = {mean.name: mean.mean for mean in made.features}
