@@ -166,7 +166,9 @@ def test_reports_and_baselines(run: Any, folder: Path) -> None:
 
 
 def test_the_command(run: Any, folder: Path) -> None:
-    code, out, _ = run("explain", MNIST, DIGIT, "--out", folder / "digit", "--mode", "epsilon(absolute=1e-6)")
+    code, out, _ = run(
+        "explain", MNIST, DIGIT, "--out", folder / "digit", "--mode", "epsilon(absolute=1e-6)"
+    )
     assert code == 0
     code, out, _ = run("verify", folder / "digit")
     assert code == 0 and "explanation: all" in out and "bit for bit" in out

@@ -25,7 +25,7 @@ import backtrace_onnx as bt
 from backtrace_onnx import metrics
 
 MODES = (
-    *("default", "contrastive", "epsilon", "lrp", "attnlrp", "cnn", "deeplift"),
+    *("default", "contrastive", "epsilon(absolute=1e-6)", "lrp", "attnlrp", "cnn", "deeplift"),
     *("integrated_gradients", "gradient_x_input", "gradient"),
 )
 SIDE, SHAPE = 24, 5
