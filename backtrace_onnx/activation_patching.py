@@ -122,35 +122,29 @@ def patching(
 
     score = (value in the clean run - value in the corrupt run) * slope
 
-    With the slopes of the corrupt run (`at`) that is the first-order estimate of the corrupt run's
-    metric where the tensor has its clean values, less that where it has its own; with those of the
-    clean run, of the clean run's metric less that where the tensor has its corrupt values. The mean
-    of both ("both") is of second order in what all tensors differ by together; the mean over the
-    line between the two ("line") follows what bends, and costs an explanation for each point.
+    Slopes of the corrupt run (`at`) estimate what its metric gains where the tensor has clean
+    values; those of the clean run what that one loses with corrupt ones. The mean of both ("both")
+    is of second order; that over the line between ("line") follows what bends, at a walk a point.
 
     Args:
         clean, corrupt: inputs of the same shapes, as `Explainer.explain` takes them.
-        metric: what is explained: an entry of the output, as `target`; a `Contrast` of two; or
-            weights by entry, {entry: weight}, of the output's own values.
-        mode: one of a single walk that carries slopes; "gradient" is attribution patching,
-            "attnlrp" RelP.
+        metric: an entry of the output, as `target`; a `Contrast` of two; or weights by entry.
+        mode: one walk of slopes; "gradient" is attribution patching, "attnlrp" RelP.
         tensors: their names; default: all that have a slope.
-        at: the run whose slopes are taken, or "both": their mean, or "line".
-        steps: how many points the line has.
+        at: whose slopes are taken; steps: how many points a line has.
         options: others of `explain`: task, output, tokenizer ...
 
     Raises:
         RequestError: the mode has no slopes, or the two runs do not correspond entry by entry.
-        InputError: an input does not fit the model.
+        InputError: an input does not fit.
     """
     _check(mode, at, steps)
     keep = "all" if tensors is None else list(tensors)
     asked = {**options, **_asked(metric), "mode": mode}
     sides = {"clean": ["clean"], "both": ["corrupt", "clean"]}.get(at, ["corrupt"])
-    made = {
-        side: explainer.explain(x, keep=keep if side in sides else "inputs", **asked)
-        for side, x in (("clean", clean), ("corrupt", corrupt))
-    }
+    made = {}
+    for side, x in (("clean", clean), ("corrupt", corrupt)):
+        made[side] = explainer.explain(x, keep=keep if side in sides else "inputs", **asked)
     chosen = made[sides[0]]
     graph = explainer._model.read(dict(chosen.inputs))[0].graphs.nodes
     found = [name for name in chosen.slopes if tensors is None or name in tensors]
@@ -159,10 +153,9 @@ def patching(
     values = _both(explainer, made, names)
     if at == "line":
         slopes = [mean_slopes(explainer, made, names, steps, _placed(chosen, asked, graph))]
-    scores = _scores(values, slopes)
     first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
     axes = {name: _axes(graph, chosen.output, name) for name in names}
-    return Patching(scores, first, last, at, chosen, axes)
+    return Patching(_scores(values, slopes), first, last, at, chosen, axes)
 
 
 def _scores(

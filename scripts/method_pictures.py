@@ -1,17 +1,24 @@
-"""Makes the pictures of docs/methods.md: one digit, one page and one row in every mode.
+"""Makes the pictures of docs/methods.md: one digit, page, photo, row and sentence in every mode.
 
-`python scripts/method_pictures.py` needs the models of `models/` only.
+Digit, page and row need the models of `models/` only; photo and sentence those that
+`scripts/models/efficientnet_lite0.py` and `scripts/examples/movie_reviews.py` make in
+`models/fetched`, and scikit-image's picture of a cat. What is named is drawn, else all:
+
+    python scripts/method_pictures.py [digit] [page] [photo] [row] [sentence]
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
+from tokenizers import Tokenizer as Coder
 
 import backtrace_onnx as bt
 from backtrace_onnx.inputs.files import InputReader
@@ -20,23 +27,35 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "models" / "pictures"
 MODES = (
-    *("default", "contrastive", "epsilon", "gradient", "gradient_x_input"),
-    *("lrp", "attnlrp", "cp-lrp", "cnn", "deeplift"),
+    *("default", "contrastive", "epsilon(absolute=1e-6)", "epsilon", "gradient"),
+    *("gradient_x_input", "attnlrp", "cp-lrp", "cnn", "vit", "deeplift", "integrated_gradients"),
 )
+SENTENCE = "The plot is a tedious, unfunny mess, but the two leads are wonderful."
 Drawing = Callable[[Any, Any], None]
 
 
 def explained(model: str, sample: str, row: int = 0) -> dict[str, Any]:
-    """Relevance of a sample in every mode; of contrastive, for minus against."""
+    """Relevance of a sample in every mode."""
     path = ROOT / "models" / f"{model}.onnx"
     explainer = bt.Explainer(path)
     reader = InputReader(explainer.graph, Sidecar.beside(path))
     inputs = reader.read([str(ROOT / "models" / "samples" / sample)]).feeds
     feeds = {name: x[row : row + 1] for name, x in inputs.items()}
-    name = next(iter(feeds))
-    found = {}
+    return in_every_mode(explainer, feeds, next(iter(feeds)))
+
+
+def in_every_mode(
+    explainer: bt.Explainer, feeds: Any, name: str, baseline: Any = None
+) -> dict[str, Any]:
+    """By mode; of contrastive, for minus against; None where a mode refuses such inputs."""
+    found: dict[str, Any] = {}
     for mode in MODES:
-        made = explainer.explain(feeds, mode=mode)
+        try:
+            compared = {"baseline": baseline} if mode == "deeplift" else {}
+            made = explainer.explain(feeds, mode=mode, **compared)
+        except bt.RequestError:
+            found[mode] = None
+            continue
         found[mode] = made.relevance[name][0]
         if mode == "contrastive":
             found[mode] = made.positive[name][0] - made.negative[name][0]
@@ -45,14 +64,11 @@ def explained(model: str, sample: str, row: int = 0) -> dict[str, Any]:
 
 def sheet(name: str, found: Mapping[str, Any], draw: Drawing) -> None:
     """All modes side by side, as `name`.png."""
-    figure, axes = plt.subplots(2, 5, figsize=(10, 4.4), constrained_layout=True)
+    figure, axes = plt.subplots(2, 6, figsize=(12, 4.4), constrained_layout=True)
     for axis, (mode, r) in zip(axes.flat, found.items(), strict=True):
-        axis.set_title(mode, fontsize=10)
+        axis.set_title(mode, fontsize=9)
         draw(axis, r)
-    path = PICTURES / f"{name}.png"
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
-    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+    save(figure, name)
 
 
 def heat(axis: Any, r: Any) -> None:
@@ -71,11 +87,73 @@ def bars(axis: Any, r: Any) -> None:
     axis.tick_params(labelsize=7)
 
 
+def photo() -> dict[str, Any]:
+    """The cat of README.md in every mode."""
+    from skimage import data
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "cat.png"
+        Image.fromarray(data.chelsea()).save(file)
+        return explained("fetched/efficientnet_lite0", str(file))
+
+
+def sentence() -> tuple[list[str], dict[str, Any]]:
+    """The tokens of a sentence about a film, and their relevance in every mode."""
+    fetched = ROOT / "models" / "fetched"
+    explainer = bt.Explainer(fetched / "movie_reviews.onnx")
+    tokenizer = bt.Tokenizer(fetched / "movie_reviews.tokenizer.json")
+    feeds = tokenizer.feeds(SENTENCE, explainer)
+    coded = Coder.from_file(str(fetched / "movie_reviews.tokenizer.json"))
+    tokens = [coded.id_to_token(int(i)) for i in feeds["input_ids"][0]]
+    ids = np.array(feeds["input_ids"])
+    ids[:, 1:-1] = coded.token_to_id("[PAD]")
+    return tokens, in_every_mode(explainer, dict(feeds), "input_ids", {"input_ids": ids})
+
+
+def lines(name: str, tokens: list[str], found: Mapping[str, Any]) -> None:
+    """A line for each mode, tokens on their colours, as `name`.png; without [CLS] and [SEP]."""
+    figure, axis = plt.subplots(figsize=(12, 0.34 * len(found)), constrained_layout=True)
+    axis.set(xlim=(0, 128), ylim=(len(found), 0))
+    axis.set_axis_off()
+    for row, (mode, r) in enumerate(found.items()):
+        axis.text(0, row + 0.5, mode, fontsize=10, va="center")
+        if r is None:
+            axis.text(26, row + 0.5, "takes no ids", fontsize=9, va="center", color="0.5")
+            continue
+        most, place = float(np.abs(r[1:-1]).max()) or 1.0, 26.0
+        for token, value in zip(tokens[1:-1], r[1:-1], strict=True):
+            wide = 1.35 * len(token.removeprefix("##")) + 0.9
+            shade = plt.get_cmap("RdBu_r")(0.5 + 0.4 * value / most)
+            axis.add_patch(plt.Rectangle((place, row + 0.1), wide, 0.8, color=shade, lw=0))
+            word = token.removeprefix("##")
+            dark = "white" if abs(value) > 0.7 * most else "black"
+            middle = place + wide / 2
+            axis.text(middle, row + 0.5, word, fontsize=10, va="center", ha="center", color=dark)
+            place += wide + 0.2
+    save(figure, name)
+
+
+def save(figure: Any, name: str) -> None:
+    """As a small file."""
+    path = PICTURES / f"{name}.png"
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+
+
+DRAWN: dict[str, Callable[[], None]] = {
+    "digit": lambda: sheet("methods_digit", explained("mnist_cnn", "digit_2.png"), heat),
+    "page": lambda: sheet("methods_page", explained("orientation", "page_90.png"), heat),
+    "photo": lambda: sheet("methods_photo", photo(), heat),
+    "row": lambda: sheet("methods_person", explained("adult_mlp", "adult.csv", row=4), bars),
+    "sentence": lambda: lines("methods_sentence", *sentence()),
+}
+
+
 def main() -> None:
-    """All pictures."""
-    sheet("methods_digit", explained("mnist_cnn", "digit_2.png"), heat)
-    sheet("methods_page", explained("orientation", "page_90.png"), heat)
-    sheet("methods_person", explained("adult_mlp", "adult.csv", row=4), bars)
+    """Those that are named, or all."""
+    for name in sys.argv[1:] or DRAWN:
+        DRAWN[name]()
 
 
 if __name__ == "__main__":
