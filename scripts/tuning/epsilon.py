@@ -130,8 +130,8 @@ NETWORKS: dict[str, Callable[[slice], Samples]] = {
 }
 
 
-def probabilities(path: Path, others: dict[str, Array]) -> Callable[[Array], Array]:
-    """Probabilities of the first input's rows; token ids that are left out are masked."""
+def probabilities(path: Path, own: Array, others: dict[str, Array]) -> Callable[[Array], Array]:
+    """Probabilities of rows like `own`, of the first input; ids that are left out are masked."""
     session = common.session(path)
     first, *_ = (x.name for x in session.get_inputs())
 
@@ -139,7 +139,8 @@ def probabilities(path: Path, others: dict[str, Array]) -> Callable[[Array], Arr
         feeds = {first: x, **{n: np.repeat(v, len(x), 0) for n, v in others.items()}}
         if others:
             there = x != LEFT_OUT
-            feeds = {**feeds, first: np.where(there, x, 0)}
+            there[:, [0, -1]] = True  # [CLS] and [SEP] are in every text
+            feeds = {**feeds, first: np.where(x != LEFT_OUT, x, own)}
             feeds["attention_mask"] = feeds["attention_mask"] * there
         y = np.asarray(session.run(None, feeds)[0], np.float64)
         powers = np.exp(y - y.max(1, keepdims=True))
@@ -158,7 +159,7 @@ def areas(samples: Samples, modes: list[str]) -> Iterator[Array]:
             name, *others = row
             x, rest = row[name], {key: row[key] for key in others}
             r = explainer.explain(row, mode=mode).relevance[name]
-            predict = probabilities(samples.path, rest)
+            predict = probabilities(samples.path, x, rest)
             made.append(metrics.abpc(predict, x, r, steps=STEPS, **samples.how)[0])
         yield np.array(made)
 
