@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backtrace_onnx.audit.histograms import Histogram, histogram
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.provenance import versions
@@ -95,7 +95,7 @@ class Baseline(_Part):
     answers: AnswerFacts
 
     @classmethod
-    def of(cls, subject: Subject, like: Baseline | None = None) -> Baseline:
+    def of(cls, subject: AuditedModel, like: Baseline | None = None) -> Baseline:
         """The baseline of a model on its data, in the bins of another one of the same features."""
         names = subject.features.names
         was = like.features if like and tuple(f.name for f in like.features) == names else None
@@ -149,7 +149,7 @@ def load_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     return made
 
 
-def answers(subject: Subject) -> Array:
+def answers(subject: AuditedModel) -> Array:
     """What the model answers to each row: str of classes, float64 of a regression."""
     whole = subject.whole
     if not subject.classes:
@@ -160,7 +160,7 @@ def answers(subject: Subject) -> Array:
     return np.array([named[c] if named else str(c) for c in classes], object)
 
 
-def accuracy(subject: Subject) -> float | None:
+def accuracy(subject: AuditedModel) -> float | None:
     """Part of the rows that are answered as their label; None without labels, or classes.
 
     Raises InputError where no label is one of the classes.
@@ -169,7 +169,7 @@ def accuracy(subject: Subject) -> float | None:
     return None if right is None else float(np.mean(right))
 
 
-def accuracy_of(subject: Subject) -> Array | None:
+def accuracy_of(subject: AuditedModel) -> Array | None:
     """bool[rows]: whether a row is answered as its label, as `accuracy` says."""
     given = subject.data.labels
     if given is None or not subject.classes:
@@ -186,7 +186,7 @@ def accuracy_of(subject: Subject) -> Array | None:
     return np.array([places[n] == m for n, m in zip(names, meant, strict=True)])
 
 
-def model_facts(subject: Subject) -> ModelFacts:
+def model_facts(subject: AuditedModel) -> ModelFacts:
     """Which model it is."""
     loaded = load(subject.model)
     opset = {domain or "ai.onnx": number for domain, number in loaded.opsets.items()}
@@ -194,7 +194,7 @@ def model_facts(subject: Subject) -> ModelFacts:
     return ModelFacts(sha256=subject.sha256, opset=opset, producer=wrote)
 
 
-def answers_sha256(subject: Subject) -> str:
+def answers_sha256(subject: AuditedModel) -> str:
     """Of the classes in the rows' order; of a regression of numbers of six digits."""
     found = answers(subject)
     texts = found if subject.classes else [f"{value:.6g}" for value in found]
@@ -208,7 +208,7 @@ def _bins(baseline: Baseline) -> list[Any]:
     return [names, *((h.edges, h.values) for h in histograms)]
 
 
-def _answers(subject: Subject, like: AnswerFacts | None) -> AnswerFacts:
+def _answers(subject: AuditedModel, like: AnswerFacts | None) -> AnswerFacts:
     return AnswerFacts(
         predictions=_binned(answers(subject), like.predictions if like else None),
         sha256=answers_sha256(subject),
@@ -220,7 +220,7 @@ def _binned(values: Array, like: Histogram | None) -> Histogram:
     return histogram(values) if like is None else like.again(values)
 
 
-def _feature(subject: Subject, feature: int, like: FeatureFacts | None) -> FeatureFacts:
+def _feature(subject: AuditedModel, feature: int, like: FeatureFacts | None) -> FeatureFacts:
     shares = subject.whole.shares[:, feature]
     return FeatureFacts(
         name=subject.features.names[feature],

@@ -11,8 +11,8 @@ from typing import Any
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
 from backtrace_onnx.audit.catalogue import CHECKS, COMPARING, IDS
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
-from backtrace_onnx.audit.settings import Settings, read_settings, settings_file, settings_of
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
 
 File = str | os.PathLike[str]
@@ -28,9 +28,9 @@ class OpenedAudit:
             named. files: of the baselines.
     """
 
-    subject: Subject
+    subject: AuditedModel
     baselines: tuple[Baseline, ...]
-    models: tuple[Subject, ...]
+    models: tuple[AuditedModel, ...]
     names: tuple[str, tuple[str, ...]]
     config: str | None = None
     sidecar: str | None = None
@@ -41,7 +41,7 @@ def open_audit(
     model: File,
     data: str | Sequence[str],
     *,
-    settings: Settings | Mapping[str, Any] | File | None = None,
+    settings: AuditSettings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
     groups: Sequence[str] = (),
@@ -60,9 +60,9 @@ def open_audit(
     before = load_baselines([Path(path) for path in baselines])
     given = opened(sidecar)
 
-    def subject(path: File, how: Settings, other: Sidecar | None) -> Subject:
+    def subject(path: File, how: AuditSettings, other: Sidecar | None) -> AuditedModel:
         meaning = given or Sidecar.beside(path) or other
-        return Subject(Path(path), files, how, meaning, seed)
+        return AuditedModel(Path(path), files, how, meaning, seed)
 
     new = subject(model, wanted, None)
     same = wanted
@@ -78,7 +78,7 @@ def audit(
     model: File,
     data: str | Sequence[str],
     *,
-    settings: Settings | Mapping[str, Any] | File | None = None,
+    settings: AuditSettings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
     groups: Sequence[str] = (),
@@ -93,7 +93,7 @@ def audit(
     Args:
         model: path of an .onnx file.
         data: files of rows, each `file` or `input=file`.
-        settings: a .toml file, its content, or `Settings`; default: the pyproject.toml of this
+        settings: a .toml file, its content, or `AuditSettings`; default: the pyproject.toml of this
             folder, as the command reads it.
         baselines: files that `--write-baseline` wrote.
         baseline_models: earlier .onnx files, explained on the same data in the same mode.
@@ -124,7 +124,7 @@ def compare(
     new: File,
     data: str | Sequence[str],
     *,
-    settings: Settings | Mapping[str, Any] | File | None = None,
+    settings: AuditSettings | Mapping[str, Any] | File | None = None,
     sidecar: Sidecar | File | None = None,
     seed: int = 0,
     fail_on: FailOn = "error",
@@ -168,15 +168,15 @@ def run_opened(
 
 
 def _settings(
-    given: Settings | Mapping[str, Any] | File | None,
-) -> tuple[Settings, str | None]:
+    given: AuditSettings | Mapping[str, Any] | File | None,
+) -> tuple[AuditSettings, str | None]:
     """Settings, and the file that they were read from."""
-    if isinstance(given, Settings):
+    if isinstance(given, AuditSettings):
         return given, None
     if isinstance(given, Mapping):
         return settings_of(given, "settings", IDS), None
     file = settings_file(None if given is None else Path(given))
-    return (Settings(), None) if file is None else (read_settings(file, IDS), str(file))
+    return (AuditSettings(), None) if file is None else (read_settings(file, IDS), str(file))
 
 
 __all__ = ["OpenedAudit", "audit", "compare", "open_audit", "run_opened"]

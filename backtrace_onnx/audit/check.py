@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.settings import Severity
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 
 Status = Literal["passed", "failed", "skipped", "broken"]
 PROPOSAL = "proposal"
@@ -29,11 +29,11 @@ class Case:
         models: earlier models on the same rows, explained in the same mode.
     """
 
-    subject: Subject
+    subject: AuditedModel
     baselines: tuple[Baseline, ...]
     rows: int
     fixed: bool = False
-    models: tuple[Subject, ...] = ()
+    models: tuple[AuditedModel, ...] = ()
 
     @property
     def against(self) -> tuple[Baseline, ...]:
@@ -43,7 +43,7 @@ class Case:
         return self.baselines
 
     @property
-    def earlier(self) -> tuple[Subject, ...]:
+    def earlier(self) -> tuple[AuditedModel, ...]:
         """The baseline models. Raises SkipCheck where there is none, or its features are others."""
         if not self.models:
             raise SkipCheck("no --baseline-model is given")

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.audit.baseline import Baseline, accuracy, model_facts
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.provenance import versions
 
 
 def find_facts(
-    subject: Subject, baselines: Sequence[Baseline], models: Sequence[Subject]
+    subject: AuditedModel, baselines: Sequence[Baseline], models: Sequence[AuditedModel]
 ) -> dict[str, Any]:
     """The facts, as JSON values; keys are those of `ReportRecord`."""
     whole, graph = subject.whole, subject.explainer.graph
@@ -42,7 +42,7 @@ def find_facts(
     }
 
 
-def _features(subject: Subject) -> list[dict[str, Any]]:
+def _features(subject: AuditedModel) -> list[dict[str, Any]]:
     """Mean |share| and mean share of each feature, the largest first."""
     shares = subject.whole.shares
     sizes, signed = np.abs(shares).mean(0), shares.mean(0)

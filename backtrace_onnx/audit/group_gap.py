@@ -13,7 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.audit.baseline import accuracy_of, answers
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import MOVES, replace_features, score_spread
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 
 Array = npt.NDArray[Any]
 FEWEST = 30
@@ -56,7 +56,7 @@ def gaps(shares: Array, groups: Array, column: str) -> Iterator[tuple[str, int, 
             yield group, feature, float(a - b), float(error)
 
 
-def find_gaps(subject: Subject) -> list[Gap]:
+def find_gaps(subject: AuditedModel) -> list[Gap]:
     """All gaps, the largest that is beyond doubt first; intervals hold together (Bonferroni)."""
     shares, data = np.abs(subject.whole.shares), subject.data
     found = [
@@ -121,7 +121,7 @@ def _moved(case: Case, gap: Gap) -> tuple[dict[str, Any], bool | None]:
     return told, bool((sizes[0] - sizes[1]) * np.sign(gap.difference) >= MOVES)
 
 
-def _about(subject: Subject) -> dict[str, Any]:
+def _about(subject: AuditedModel) -> dict[str, Any]:
     """By column and group: rows, answers, accuracy where there are labels."""
     found, right = answers(subject), accuracy_of(subject)
     told: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 
 Array = npt.NDArray[Any]
 DRAWS = 10
@@ -47,14 +47,14 @@ class Moved:
         }
 
 
-def replace_features(subject: Subject, features: Sequence[int], rows: Array) -> Moved:
+def replace_features(subject: AuditedModel, features: Sequence[int], rows: Array) -> Moved:
     """Replace features of some rows, together, by what they are in others that are drawn."""
     chosen = np.zeros((len(rows), len(subject.features.names)), bool)
     chosen[:, list(features)] = True
     return _replaced(subject, chosen, rows, np.random.default_rng((subject.seed, *features)))
 
 
-def replace_chosen(subject: Subject, chosen: Array, rows: Array) -> Moved:
+def replace_chosen(subject: AuditedModel, chosen: Array, rows: Array) -> Moved:
     """Replace in each row its own features, chosen bool[rows, features], together.
 
     Two models of the same data and seed are given the same other rows.
@@ -62,7 +62,7 @@ def replace_chosen(subject: Subject, chosen: Array, rows: Array) -> Moved:
     return _replaced(subject, chosen, rows, np.random.default_rng(subject.seed))
 
 
-def _replaced(subject: Subject, chosen: Array, rows: Array, rng: np.random.Generator) -> Moved:
+def _replaced(subject: AuditedModel, chosen: Array, rows: Array, rng: np.random.Generator) -> Moved:
     values = {
         i: subject.features.values(int(i), subject.data) for i in np.flatnonzero(chosen.any(0))
     }
@@ -78,7 +78,7 @@ def _replaced(subject: Subject, chosen: Array, rows: Array, rng: np.random.Gener
     return moved(subject, scores, origin)
 
 
-def moved(subject: Subject, scores: Array, origin: Array) -> Moved:
+def moved(subject: AuditedModel, scores: Array, origin: Array) -> Moved:
     """What became of answers: scores[copies, classes] of changed copies of the rows origin."""
     whole = subject.whole
     target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target
@@ -91,7 +91,7 @@ def moved(subject: Subject, scores: Array, origin: Array) -> Moved:
     return Moved(float(by), changed, len(origin))
 
 
-def score_spread(subject: Subject, rows: Array | None = None) -> float:
+def score_spread(subject: AuditedModel, rows: Array | None = None) -> float:
     """The standard deviation of the explained score, of all rows or some; never 0."""
     whole = subject.whole
     target = np.zeros(len(whole.scores), np.int64) if whole.target is None else whole.target

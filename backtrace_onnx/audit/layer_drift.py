@@ -14,7 +14,7 @@ from backtrace_onnx.activation_patching import patch
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import MOVES, moved
 from backtrace_onnx.audit.row_drift import ALIKE, cosines
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
@@ -52,7 +52,7 @@ class Layer:
         }
 
 
-def compare_layers(old: Subject, new: Subject, rows: Array) -> list[Layer]:
+def compare_layers(old: AuditedModel, new: AuditedModel, rows: Array) -> list[Layer]:
     """The tensors that relevance of the same answers meets in both models, from the output back.
 
     Raises SkipCheck where there are none but inputs.
@@ -101,7 +101,7 @@ def match_tensors(old: Graph, new: Graph) -> list[tuple[str, str]]:
     return pairs[::-1] + [(name, name) for name in new.inputs if name in old.inputs]
 
 
-def _relevance(subject: Subject, rows: Array, target: Array | None) -> dict[str, Array]:
+def _relevance(subject: AuditedModel, rows: Array, target: Array | None) -> dict[str, Array]:
     """float64[rows, units] by tensor, of all that have samples."""
     settings = subject.settings
     found = subject.explainer.explain(
@@ -164,7 +164,7 @@ def _confirms(moved: Mapping[str, float]) -> bool | None:
     return moved["now"] - moved["before"] >= MOVES if moved else None
 
 
-def _replaced(old: Subject, new: Subject, layer: Layer, rows: Array) -> dict[str, float]:
+def _replaced(old: AuditedModel, new: AuditedModel, layer: Layer, rows: Array) -> dict[str, float]:
     """How far scores move, in standard deviations, as units of a layer take other rows' values.
 
     They are those whose share grew most. Empty where the tensor cannot be given to the model.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import DRAWS, moved
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.inputs.images import ImageInput, open_image
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 TOLD = 20
 
 
-def read_mask(path: Path, subject: Subject) -> tuple[str, Array]:
+def read_mask(path: Path, subject: AuditedModel) -> tuple[str, Array]:
     """The input that a mask is of, and bool[rows or 1, ...] shaped like its samples.
 
     A .npy or .npz file holds an array of one sample's shape, or of all rows' shapes; of pictures
@@ -57,7 +57,7 @@ def read_mask(path: Path, subject: Subject) -> tuple[str, Array]:
     return name, inside
 
 
-def _entry(subject: Subject, name: str) -> object:
+def _entry(subject: AuditedModel, name: str) -> object:
     return subject.sidecar.inputs.get(name) if subject.sidecar else None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.metrics import (
@@ -152,7 +152,7 @@ def _sensitivity(case: Case) -> Measured:
     return Measured(value, text, {"rows": len(told), "most": float(told.max())})
 
 
-def _numbers(subject: Subject) -> dict[str, Array]:
+def _numbers(subject: AuditedModel) -> dict[str, Array]:
     """By input bool[entries]: which are numbers, not categories."""
     made = {}
     for name, owner in subject.features.owner.items():

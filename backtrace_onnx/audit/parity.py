@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.model.loading import load
@@ -42,7 +42,7 @@ def _parity(case: Case) -> Measured:
     return Measured(told[worst], text, {"rows": len(rows), **told})
 
 
-def _as_explained(subject: Subject, rows: Array, name: str) -> float | None:
+def _as_explained(subject: AuditedModel, rows: Array, name: str) -> float | None:
     feeds = subject.data.rows(rows)
     if name not in _outputs(subject):
         return None
@@ -50,7 +50,7 @@ def _as_explained(subject: Subject, rows: Array, name: str) -> float | None:
     return _difference(ours, _run(subject, feeds)[name])
 
 
-def _against(path: str, subject: Subject) -> float:
+def _against(path: str, subject: AuditedModel) -> float:
     """The largest difference to a file of outputs of the first rows, arrays by output's name."""
     content = read_file(Path(path))
     if not isinstance(content, Mapping):
@@ -71,11 +71,11 @@ def _against(path: str, subject: Subject) -> float:
     return max(_difference(made[name], array) for name, array in arrays.items())
 
 
-def _outputs(subject: Subject) -> list[str]:
+def _outputs(subject: AuditedModel) -> list[str]:
     return [value.name for value in load(subject.model).proto.graph.output]
 
 
-def _run(subject: Subject, feeds: Mapping[str, Array]) -> dict[str, Any]:
+def _run(subject: AuditedModel, feeds: Mapping[str, Array]) -> dict[str, Any]:
     """The outputs of the file as it is, by name."""
     session = load(subject.model).session()
     names = [output.name for output in session.get_outputs()]

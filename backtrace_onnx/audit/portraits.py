@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.audit.baseline import Baseline, answers
 from backtrace_onnx.audit.histograms import Histogram, histogram, jensen_shannon
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.summary.resampling import BLOCK, ResampledMeans, Resamples
 
@@ -73,7 +73,7 @@ class Portraits:
     answers: Distribution
 
 
-def find_portraits(subject: Subject, baselines: Sequence[Baseline]) -> Portraits:
+def find_portraits(subject: AuditedModel, baselines: Sequence[Baseline]) -> Portraits:
     """The portraits of a model's features on its data, beside those of the first baseline."""
     names, shares = subject.features.names, subject.whole.shares
     like = baselines[0] if baselines and _alike(subject, baselines[0]) else None
@@ -102,13 +102,13 @@ def find_portraits(subject: Subject, baselines: Sequence[Baseline]) -> Portraits
     return Portraits(features, len(names), Distribution.of(answers(subject), told))
 
 
-def _alike(subject: Subject, baseline: Baseline) -> bool:
+def _alike(subject: AuditedModel, baseline: Baseline) -> bool:
     """Whether features and mode of a baseline are the same."""
     names = tuple(feature.name for feature in baseline.features)
     return names == subject.features.names and baseline.mode == subject.whole.first.mode
 
 
-def _scales(subject: Subject) -> dict[str, tuple[float, float]]:
+def _scales(subject: AuditedModel) -> dict[str, tuple[float, float]]:
     """What numbers of columns were divided by, and what was taken off them before, by column."""
     entries = subject.sidecar.inputs.values() if subject.sidecar else ()
     tables = [entry for entry in entries if isinstance(entry, TableInput)]

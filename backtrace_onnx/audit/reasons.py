@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.audit.intervention import DRAWS, MOVES
 from backtrace_onnx.audit.reason_texts import ReasonText, ReasonTexts
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.similar_names import find_alike
@@ -42,7 +42,7 @@ class _Towards:
 
 
 def find_reasons(
-    subject: Subject, texts: ReasonTexts, rows: Array | None = None
+    subject: AuditedModel, texts: ReasonTexts, rows: Array | None = None
 ) -> list[GivenReasons]:
     """The reasons of some rows or all, at most `texts.count` each, the strongest first.
 
@@ -61,7 +61,7 @@ def find_reasons(
     return _tried(subject, towards, rows, made)
 
 
-def _towards(subject: Subject, outcome: str) -> _Towards:
+def _towards(subject: AuditedModel, outcome: str) -> _Towards:
     whole = subject.whole
     if not subject.classes:
         if outcome not in ("higher", "lower"):
@@ -82,7 +82,7 @@ def _towards(subject: Subject, outcome: str) -> _Towards:
     return _Towards(found.features, whole.scores[:, place], place, 1, denied)
 
 
-def _owners(subject: Subject, reasons: Sequence[ReasonText]) -> Array:
+def _owners(subject: AuditedModel, reasons: Sequence[ReasonText]) -> Array:
     """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
     features, data = subject.features, subject.data
     owners = np.full((data.count, len(features.names)), -1, np.int64)
@@ -92,7 +92,7 @@ def _owners(subject: Subject, reasons: Sequence[ReasonText]) -> Array:
     return owners
 
 
-def _fits(subject: Subject, feature: int, reason: ReasonText) -> Array:
+def _fits(subject: AuditedModel, feature: int, reason: ReasonText) -> Array:
     """bool[rows]: whether the feature's value is one that the sentence is about.
 
     Raises InputError for categories that are none, and a direction of what has none.
@@ -115,7 +115,7 @@ def _fits(subject: Subject, feature: int, reason: ReasonText) -> Array:
     return made
 
 
-def _usual(subject: Subject, feature: int, values: Array) -> float:
+def _usual(subject: AuditedModel, feature: int, values: Array) -> float:
     """What is neither low nor high: the sidecar's mean of a column, or else the rows' median."""
     for name, owner in subject.features.owner.items():
         entry = subject.sidecar.inputs.get(name) if subject.sidecar else None
@@ -127,7 +127,7 @@ def _usual(subject: Subject, feature: int, values: Array) -> float:
 
 
 def _of_row(
-    subject: Subject, texts: ReasonTexts, one: GivenReasons, relevance: Array, owners: Array
+    subject: AuditedModel, texts: ReasonTexts, one: GivenReasons, relevance: Array, owners: Array
 ) -> GivenReasons:
     """The strongest sentences; of equal ones the first in the file."""
     size = float(np.abs(relevance).sum()) or 1.0
@@ -152,7 +152,7 @@ def _of_row(
 
 
 def _tried(
-    subject: Subject, towards: _Towards, rows: Array, given: list[GivenReasons]
+    subject: AuditedModel, towards: _Towards, rows: Array, given: list[GivenReasons]
 ) -> list[GivenReasons]:
     """The same, with what became of the outcome's score as features took other rows' values."""
     places = {name: i for i, name in enumerate(subject.features.names)}

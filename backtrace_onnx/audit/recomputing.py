@@ -15,7 +15,7 @@ from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.calls import open_audit, run_opened
 from backtrace_onnx.audit.outputs import as_json
 from backtrace_onnx.audit.record import ReportRecord
-from backtrace_onnx.audit.settings import Settings
+from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.errors import InputError
 
 File = str | os.PathLike[str]
@@ -37,7 +37,7 @@ def recompute_report(
     found = open_audit(
         model or was.name,
         list(data) or was.files,
-        settings=Settings.model_validate(was.settings),
+        settings=AuditSettings.model_validate(was.settings),
         baselines=[one.name for one in was.baselines if one.name is not None],
         baseline_models=[one.name for one in was.baseline_models if one.name is not None],
         sidecar=was.sidecar,
@@ -61,7 +61,7 @@ def recompute_baseline(
     """A baseline, and the one of today in its bins, as JSON values. Raises InputError."""
     was = Baseline.load(path)
     how = {"mode": was.mode, "label": was.label, "output": was.output, "task": was.task}
-    settings = Settings.model_validate(how)
+    settings = AuditSettings.model_validate(how)
     found = open_audit(model, data, settings=settings, seed=was.seed)
     for what, now, then in (
         (str(model), found.subject.sha256, was.model.sha256),

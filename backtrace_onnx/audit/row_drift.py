@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import MOVES, replace_chosen
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 
 Array = npt.NDArray[Any]
 ALIKE = 0.9
@@ -48,7 +48,7 @@ class RowPairs:
         return made
 
 
-def pair_rows(old: Subject, new: Subject) -> RowPairs:
+def pair_rows(old: AuditedModel, new: AuditedModel) -> RowPairs:
     """The rows of two models that are explained in the same mode and have the same features."""
     was, now = old.whole, new.whole
     if was.target is None or now.target is None:
@@ -116,7 +116,7 @@ def _maps(case: Case) -> Measured:
 
 
 def _confirmed(
-    case: Case, old: Subject, pair: RowPairs, moved: Array
+    case: Case, old: AuditedModel, pair: RowPairs, moved: Array
 ) -> tuple[dict[str, Any], bool | None]:
     """Whether what only the new reasons name moves the new model more than the old one."""
     if not len(moved):
@@ -149,7 +149,7 @@ def _tops(case: Case) -> Measured:
     )
 
 
-def _among(models: Sequence[Subject], get: Callable[[RowPairs], float]) -> list[float]:
+def _among(models: Sequence[AuditedModel], get: Callable[[RowPairs], float]) -> list[float]:
     """What baseline models are apart, each pair both ways."""
     return [get(pair_rows(a, b)) for a, b in permutations(models, 2)]
 

@@ -14,7 +14,7 @@ from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
 from backtrace_onnx.audit.facts import find_facts
 from backtrace_onnx.audit.portraits import Portraits, find_portraits
 from backtrace_onnx.audit.settings import ModelCard
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import BacktraceError, InputError, RequestError
 
 FailOn = Literal["warning", "error", "never"]
@@ -85,9 +85,9 @@ class Report:
 
 
 def run_audit(
-    subject: Subject,
+    subject: AuditedModel,
     baselines: Sequence[Baseline] = (),
-    models: Sequence[Subject] = (),
+    models: Sequence[AuditedModel] = (),
     *,
     checks: Sequence[Check] = CHECKS,
     fail_on: FailOn = "error",
@@ -131,7 +131,10 @@ def run_audit(
 
 
 def _found(
-    check: Check, subject: Subject, baselines: tuple[Baseline, ...], models: tuple[Subject, ...]
+    check: Check,
+    subject: AuditedModel,
+    baselines: tuple[Baseline, ...],
+    models: tuple[AuditedModel, ...],
 ) -> Finding:
     own = subject.settings.of(check.id)
     threshold = check.threshold if own.threshold is None else own.threshold

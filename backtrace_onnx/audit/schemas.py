@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.record import ReportRecord
-from backtrace_onnx.audit.settings import Settings
+from backtrace_onnx.audit.settings import AuditSettings
 
 _MODELS: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"settings": Settings, "report": ReportRecord, "baseline": Baseline}
+    {"settings": AuditSettings, "report": ReportRecord, "baseline": Baseline}
 )
 NAMES = tuple(_MODELS)
 

@@ -69,7 +69,7 @@ class ModelCard(_Section):
     training_data: tuple[str, ...] = ()
 
 
-class Settings(_Section):
+class AuditSettings(_Section):
     """All of an audit's settings; every one has a default.
 
     Attributes:
@@ -103,7 +103,7 @@ class Settings(_Section):
         return self.checks.get(check, CheckSettings())
 
 
-def read_settings(path: Path | None, known: Sequence[str]) -> Settings:
+def read_settings(path: Path | None, known: Sequence[str]) -> AuditSettings:
     """The settings of a file, or of the pyproject.toml of this folder, or the defaults.
 
     Args:
@@ -114,7 +114,7 @@ def read_settings(path: Path | None, known: Sequence[str]) -> Settings:
     """
     file = settings_file(path)
     if file is None:
-        return Settings()
+        return AuditSettings()
     return settings_of(_table(file, asked=path is not None), str(file), known)
 
 
@@ -140,10 +140,10 @@ def _table(file: Path, *, asked: bool) -> dict[str, Any]:
     return table or {}
 
 
-def settings_of(content: Any, source: str, known: Sequence[str]) -> Settings:
+def settings_of(content: Any, source: str, known: Sequence[str]) -> AuditSettings:
     """Settings of what a file holds. Raises InputError naming every key that is wrong."""
     try:
-        made = Settings.model_validate(content)
+        made = AuditSettings.model_validate(content)
     except ValidationError as error:
         wrong = [f"{source}: {_told(one)}" for one in error.errors(include_url=False)]
         raise _of_lines(wrong) from None
@@ -172,7 +172,7 @@ def _told(error: Any) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    section: Any = Settings
+    section: Any = AuditSettings
     if parents:
         section = {"top_features": TopFeatures, "model_card": ModelCard}.get(
             parents[0], CheckSettings

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.audit.data import Data, read_data
 from backtrace_onnx.audit.features import Features, find_features
-from backtrace_onnx.audit.settings import Settings
+from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -57,7 +57,7 @@ class Explained:
         return made
 
 
-class Subject:
+class AuditedModel:
     """A model and its rows of data.
 
     Args:
@@ -71,7 +71,7 @@ class Subject:
         self,
         model: Path,
         files: tuple[str, ...],
-        settings: Settings,
+        settings: AuditSettings,
         sidecar: Sidecar | None = None,
         seed: int = 0,
     ) -> None:
@@ -219,4 +219,4 @@ def _joined(parts: list[Explained]) -> Explained:
     )
 
 
-__all__ = ["Explained", "Subject"]
+__all__ = ["AuditedModel", "Explained"]

@@ -27,8 +27,8 @@ def with_reasons(
         raise RequestError("--reasons needs pydantic: pip install 'backtrace-onnx[audit]'")
     from backtrace_onnx.audit.reason_texts import read_reasons
     from backtrace_onnx.audit.reasons import find_reasons
-    from backtrace_onnx.audit.settings import Settings
-    from backtrace_onnx.audit.subject import Subject
+    from backtrace_onnx.audit.settings import AuditSettings
+    from backtrace_onnx.audit.subject import AuditedModel
 
     texts = read_reasons(asked.reasons)
     task = subjects[0].explanation.task
@@ -36,9 +36,9 @@ def with_reasons(
         raise RequestError(f"--reasons takes classifications and regressions, and this is a {task}")
     waiting.say("Finding reasons")
     how = {"mode": asked.mode, "output": asked.output, "task": task}
-    settings = Settings.model_validate(how)
+    settings = AuditSettings.model_validate(how)
     files = tuple(map(str, asked.inputs))
-    subject = Subject(asked.model, files, settings, sidecar)
+    subject = AuditedModel(asked.model, files, settings, sidecar)
     subject.compared = references(asked, subject.explainer.graph, sidecar)
     given = find_reasons(subject, texts)
     if len(given) != len(subjects):

@@ -21,7 +21,7 @@ _TOLD = 20  # bad rows that a part names
 
 
 @dataclass(frozen=True)
-class Part:
+class ResultPart:
     """One file of results.
 
     Attributes:
@@ -55,7 +55,7 @@ class ResultsFolder:
     def __init__(self, path: Path, run: Mapping[str, Any], *, resume: bool = True) -> None:
         self.path, self._run = path, run
         self.columns: dict[str, str] = {}
-        self.parts: list[Part] = []
+        self.parts: list[ResultPart] = []
         self.complete = False
         earlier = read_manifest(path)
         begun = earlier is not None and (earlier["parts"] or earlier["complete"])
@@ -178,10 +178,10 @@ class PartWriter:
             os.fsync(file.fileno())
         return self.path.stat().st_size
 
-    def told(self, size: int) -> Part:
+    def told(self, size: int) -> ResultPart:
         """What the manifest says of this part."""
         bad, notes = tuple(self._bad), tuple(self._notes)
-        return Part(self._name, self._rows, self._read, self._skipped, size, bad, notes)
+        return ResultPart(self._name, self._rows, self._read, self._skipped, size, bad, notes)
 
     def drop(self) -> None:
         """Leave nothing of it."""
@@ -235,14 +235,14 @@ def _texts(schema: Any) -> list[str]:
     return found
 
 
-def _whole(path: Path, manifest: Mapping[str, Any]) -> Iterator[Part]:
+def _whole(path: Path, manifest: Mapping[str, Any]) -> Iterator[ResultPart]:
     """The parts up to the first that is not there as it was written."""
     for told in manifest["parts"]:
         file = path / told["file"]
         if not file.is_file() or file.stat().st_size != told["bytes"]:
             return
         bad = tuple(BadRow(**row) for row in told["bad"])
-        yield Part(**{**told, "bad": bad, "notes": tuple(told["notes"])})
+        yield ResultPart(**{**told, "bad": bad, "notes": tuple(told["notes"])})
 
 
 def difference(key: str, was: Any, now: Any) -> str:

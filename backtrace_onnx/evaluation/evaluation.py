@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backtrace_onnx.evaluation.catalogue import Metric, number
-from backtrace_onnx.evaluation.intervals import Estimate, Rank
+from backtrace_onnx.evaluation.intervals import Estimate, MetricRank
 from backtrace_onnx.evaluation.summary import ModeSummary
 
 
@@ -73,7 +73,7 @@ def _mode(mode: ModeSummary) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate, place: Rank | None) -> dict[str, Any]:
+def _estimate(found: Estimate, place: MetricRank | None) -> dict[str, Any]:
     return {
         "mean": number(found.mean),
         "low": number(found.low),

@@ -60,7 +60,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Rank:
+class MetricRank:
     """A place, from 1; `tied` where another one has intervals that overlap with this one's."""
 
     place: int
@@ -70,9 +70,9 @@ class Rank:
         return f"{self.place}{'=' if self.tied else ''}"
 
 
-def rank(estimates: Sequence[Estimate | None], better: Better) -> list[Rank | None]:
+def rank(estimates: Sequence[Estimate | None], better: Better) -> list[MetricRank | None]:
     """The rank of each: 1 more than there are that beat it. None has none."""
-    made: list[Rank | None] = []
+    made: list[MetricRank | None] = []
     for own in estimates:
         if own is None or not own.count:
             made.append(None)
@@ -80,7 +80,7 @@ def rank(estimates: Sequence[Estimate | None], better: Better) -> list[Rank | No
         others = [e for e in estimates if e is not None and e.count and e is not own]
         before = [e for e in others if e.beats(own, better)]
         tied = any(not e.beats(own, better) and not own.beats(e, better) for e in others)
-        made.append(Rank(1 + len(before), tied))
+        made.append(MetricRank(1 + len(before), tied))
     return made
 
 
@@ -96,4 +96,4 @@ def need_scipy() -> Any:
     return stats
 
 
-__all__ = ["Estimate", "Rank", "need_scipy", "rank"]
+__all__ = ["Estimate", "MetricRank", "need_scipy", "rank"]

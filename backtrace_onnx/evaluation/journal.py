@@ -18,7 +18,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What was measured of one row and mode.
 
     Attributes:
@@ -47,7 +47,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None, run: Mapping[str, Any], *, resume: bool = True) -> None:
-        self.entries: dict[tuple[int, str], Entry] = {}
+        self.entries: dict[tuple[int, str], JournalEntry] = {}
         self._file = None if folder is None else folder / FILE
         if folder is None or self._file is None:
             return
@@ -60,7 +60,7 @@ class Journal:
                 self._file.write_text("", encoding="utf-8")
             _replace(folder / HEAD, json.dumps({"format": FORMAT, "run": run}, indent=1) + "\n")
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Keep an entry; it is on the disk when this returns. Raises RequestError."""
         self.entries[entry.row, entry.mode] = entry
         if self._file is None:
@@ -82,7 +82,7 @@ class Journal:
                 file.truncate(len(whole))
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                entry = Entry(**json.loads(line))
+                entry = JournalEntry(**json.loads(line))
             except (ValueError, TypeError):
                 raise RequestError(
                     f"{path}: line {number} is no entry of an evaluation; begin anew "
@@ -129,4 +129,4 @@ def _writing(folder: Path) -> Iterator[None]:
         raise RequestError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Journal", "JournalEntry"]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.evaluation.catalogue import Metric, find_metrics, number
 from backtrace_onnx.evaluation.data_rows import DataRow, DataRows
-from backtrace_onnx.evaluation.journal import Entry
+from backtrace_onnx.evaluation.journal import JournalEntry
 from backtrace_onnx.evaluation.parts import PartsChooser
 from backtrace_onnx.evaluation.reading import MeasuredRow, Reading
-from backtrace_onnx.evaluation.settings import Settings
-from backtrace_onnx.evaluation.subject import Subject
+from backtrace_onnx.evaluation.settings import EvaluationSettings
+from backtrace_onnx.evaluation.subject import EvaluatedModel
 from backtrace_onnx.evaluation.summary import RANDOM
 from backtrace_onnx.explanation import Explanation
 
@@ -29,10 +29,10 @@ _BACKGROUND = 100
 class Measurer:
     """An opened model and the rows that are drawn. Raises BacktraceError."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EvaluationSettings) -> None:
         self.settings = settings
         self.metrics: list[Metric] = find_metrics(settings.metrics)
-        self.subject = Subject(settings.model, asked=settings.asked, **settings.opening)
+        self.subject = EvaluatedModel(settings.model, asked=settings.asked, **settings.opening)
         self.rows = DataRows(
             settings.data,
             self.subject.encoder,
@@ -47,7 +47,7 @@ class Measurer:
             self.subject.sidecar, settings.replace, settings.square, views, self.subject.ids
         )
 
-    def measure(self, number: int, modes: Sequence[str]) -> Iterator[Entry]:
+    def measure(self, number: int, modes: Sequence[str]) -> Iterator[JournalEntry]:
         """What is measured of one row, mode by mode; nothing of a row that cannot be read."""
         row = self.rows.row(number)
         if row is None:
@@ -60,7 +60,7 @@ class Measurer:
         if answer is None:
             why = next(str(error) for error in made.values())
             told = {m: str(made[m]) if m in made else f"no mode explains it: {why}" for m in modes}
-            yield from (Entry(number, mode, errors={"": told[mode]}) for mode in modes)
+            yield from (JournalEntry(number, mode, errors={"": told[mode]}) for mode in modes)
             return
         measured = self._row(row, answer)
         for mode in modes:
@@ -90,9 +90,9 @@ class Measurer:
         mode: str,
         row: MeasuredRow,
         made: tuple[Explanation, float] | BacktraceError | None,
-    ) -> Entry:
+    ) -> JournalEntry:
         if isinstance(made, BacktraceError):
-            return Entry(number, mode, errors={"": str(made)})
+            return JournalEntry(number, mode, errors={"": str(made)})
         if made is None:
             rng = np.random.default_rng((self.settings.effort.seed, number))
             return self._measured(
@@ -109,7 +109,7 @@ class Measurer:
 
     def _measured(
         self, row: int, mode: str, reading: Reading, seconds: float = 0.0, used: str = ""
-    ) -> Entry:
+    ) -> JournalEntry:
         values: dict[str, float | None] = {}
         errors: dict[str, str] = {}
         for metric in self.metrics:
@@ -118,7 +118,7 @@ class Measurer:
             except BacktraceError as error:
                 if mode != RANDOM:  # what is drawn is not explained, and has fewer numbers
                     errors[metric.name] = str(error)
-        return Entry(row, mode, seconds, values, reading.curves(), errors, used)
+        return JournalEntry(row, mode, seconds, values, reading.curves(), errors, used)
 
 
 def _some(made: Mapping[str, Any]) -> Explanation | None:

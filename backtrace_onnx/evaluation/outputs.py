@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.evaluation import Evaluation
-from backtrace_onnx.evaluation.intervals import Estimate, Rank
+from backtrace_onnx.evaluation.intervals import Estimate, MetricRank
 from backtrace_onnx.messages.terminal_text import visible
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def lines(made: Evaluation) -> list[str]:
     return [visible(line) for line in told]
 
 
-def _cell(found: Estimate | None, place: Rank | None) -> str:
+def _cell(found: Estimate | None, place: MetricRank | None) -> str:
     if found is None:
         return "-"
     half = (found.high - found.low) / 2

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.parts import Parts
 from backtrace_onnx.evaluation.sample_view import SampleView
-from backtrace_onnx.evaluation.subject import TASKS, Subject
+from backtrace_onnx.evaluation.subject import TASKS, EvaluatedModel
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import entries_of
 from backtrace_onnx.metrics.flipping import Flipping, Order, flip
@@ -49,7 +49,7 @@ class MeasuredRow:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: EvaluatedModel,
         view: SampleView,
         parts: Parts,
         answer: Explanation,

@@ -16,7 +16,7 @@ from backtrace_onnx.evaluation.intervals import need_scipy
 from backtrace_onnx.evaluation.journal import Journal
 from backtrace_onnx.evaluation.measuring import Measurer
 from backtrace_onnx.evaluation.outputs import write
-from backtrace_onnx.evaluation.settings import Settings, check_number
+from backtrace_onnx.evaluation.settings import EvaluationSettings, check_number
 from backtrace_onnx.evaluation.summary import RANDOM, summarise
 from backtrace_onnx.evaluation.workers import measured
 from backtrace_onnx.model.file_reading import ModelLike
@@ -66,7 +66,7 @@ def evaluate(
     need_scipy()
     check_number("workers", workers)
     how: Any = {"rows": rows, "skip_bad": skip_bad, "seed": seed}
-    settings = Settings.read(model, data, modes, metrics, options=options, **how)
+    settings = EvaluationSettings.read(model, data, modes, metrics, options=options, **how)
     if out is None:
         return _evaluated(settings, None, {}, resume, workers, progress)
     told = {**how, **options, "sidecar": settings.opening["sidecar"]}
@@ -75,7 +75,7 @@ def evaluate(
 
 
 def _evaluated(
-    settings: Settings,
+    settings: EvaluationSettings,
     folder: Path | None,
     told: Mapping[str, Any],
     resume: bool,

@@ -12,7 +12,7 @@ import onnx
 from backtrace_onnx.data.reading import Data
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.reading import Effort
-from backtrace_onnx.evaluation.subject import Asked
+from backtrace_onnx.evaluation.subject import EvaluatedQuestion
 from backtrace_onnx.evaluation.summary import RANDOM
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
@@ -27,11 +27,11 @@ _REFUSED = ("targets", "keep", "start", "through", "mode")
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What an evaluation is told.
 
     Attributes:
-        rows: how many are drawn; None: all. opening: options of `Subject`.
+        rows: how many are drawn; None: all. opening: options of `EvaluatedModel`.
     """
 
     model: ModelLike
@@ -41,7 +41,7 @@ class Settings:
     rows: int | None
     skip_bad: bool
     effort: Effort
-    asked: Asked
+    asked: EvaluatedQuestion
     replace: Any = "auto"
     square: int | None = None
     opening: Mapping[str, Any] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Settings:
         skip_bad: bool,
         seed: int,
         options: Mapping[str, Any],
-    ) -> Settings:
+    ) -> EvaluationSettings:
         """The settings of a call of `evaluate`. Raises RequestError for what does not fit."""
         for name in _REFUSED:
             if options.get(name) is not None:
@@ -70,7 +70,7 @@ class Settings:
         kept = KeptColumns.named(**_taken(rest, _KEPT))
         meaning = _meaning(model, rest.pop("sidecar", None))
         opening = {**_taken(rest, _OPENING), "sidecar": meaning, "kept": kept}
-        asked = Asked(**_taken(rest, _ASKED), explaining=rest)
+        asked = EvaluatedQuestion(**_taken(rest, _ASKED), explaining=rest)
         sent = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         listed = data if isinstance(data, str | os.PathLike) else tuple(data)
         how = (rows, skip_bad, Effort(**effort, seed=seed), asked, replace, square, opening)
@@ -114,4 +114,4 @@ def _meaning(model: ModelLike, sidecar: Any) -> Sidecar | None:
     return found
 
 
-__all__ = ["Settings", "check_modes", "check_number"]
+__all__ = ["EvaluationSettings", "check_modes", "check_number"]

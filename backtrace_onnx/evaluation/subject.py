@@ -39,7 +39,7 @@ _NUMBERS = 1 << 23
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluatedQuestion:
     """What of the model is explained, the same for all rows and modes.
 
     Attributes:
@@ -54,7 +54,7 @@ class Asked:
     background: Any = None
 
 
-class Subject:
+class EvaluatedModel:
     """A model, opened to be evaluated.
 
     Args:
@@ -69,7 +69,7 @@ class Subject:
         self,
         model: ModelLike,
         sidecar: Sidecar | None,
-        asked: Asked,
+        asked: EvaluatedQuestion,
         *,
         tokenizer: Path | None = None,
         kept: KeptColumns | None = None,
@@ -208,4 +208,4 @@ def _with_tokenizer(
     return replace(known, inputs={**known.inputs, name: TextInput(tokenizer, name=name)})
 
 
-__all__ = ["TASKS", "Asked", "Subject"]
+__all__ = ["TASKS", "EvaluatedModel", "EvaluatedQuestion"]

@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 
 from backtrace_onnx.evaluation.catalogue import Metric
-from backtrace_onnx.evaluation.intervals import Estimate, Rank, rank
-from backtrace_onnx.evaluation.journal import Entry
+from backtrace_onnx.evaluation.intervals import Estimate, MetricRank, rank
+from backtrace_onnx.evaluation.journal import JournalEntry
 
 RANDOM = "random"
 """No mode: relevance that is drawn, which every mode should beat. It has no rank."""
@@ -31,7 +31,7 @@ class ModeSummary:
     mode: str
     used: tuple[str, ...]
     estimates: dict[str, Estimate | None]
-    ranks: dict[str, Rank | None]
+    ranks: dict[str, MetricRank | None]
     errors: dict[str, tuple[str, int]]
     seconds: float | None
     curves: dict[str, list[float]]
@@ -44,15 +44,15 @@ class ModeSummary:
 
 
 def summarise(
-    entries: Iterable[Entry], modes: Sequence[str], metrics: Sequence[Metric], seed: int = 0
+    entries: Iterable[JournalEntry], modes: Sequence[str], metrics: Sequence[Metric], seed: int = 0
 ) -> tuple[ModeSummary, ...]:
     """The summary of every mode, in their order. Raises RequestError without scipy."""
-    by_mode: dict[str, list[Entry]] = {mode: [] for mode in modes}
+    by_mode: dict[str, list[JournalEntry]] = {mode: [] for mode in modes}
     for entry in sorted(entries, key=lambda entry: entry.row):
         by_mode[entry.mode].append(entry)
     estimates = {mode: _estimates(found, metrics, seed) for mode, found in by_mode.items()}
     ranked = [mode for mode in modes if mode != RANDOM]
-    ranks: dict[str, dict[str, Rank | None]] = {mode: {} for mode in modes}
+    ranks: dict[str, dict[str, MetricRank | None]] = {mode: {} for mode in modes}
     for metric in metrics:
         places = rank([estimates[mode][metric.name] for mode in ranked], metric.better)
         for mode, place in zip(ranked, places, strict=True):
@@ -72,7 +72,7 @@ def summarise(
 
 
 def _estimates(
-    entries: Sequence[Entry], metrics: Sequence[Metric], seed: int
+    entries: Sequence[JournalEntry], metrics: Sequence[Metric], seed: int
 ) -> dict[str, Estimate | None]:
     made: dict[str, Estimate | None] = {}
     for metric in metrics:
@@ -81,7 +81,7 @@ def _estimates(
     return made
 
 
-def _errors(entries: Sequence[Entry]) -> dict[str, tuple[str, int]]:
+def _errors(entries: Sequence[JournalEntry]) -> dict[str, tuple[str, int]]:
     made: dict[str, tuple[str, int]] = {}
     for entry in entries:
         for name, text in entry.errors.items():
@@ -90,12 +90,12 @@ def _errors(entries: Sequence[Entry]) -> dict[str, tuple[str, int]]:
     return made
 
 
-def _seconds(entries: Sequence[Entry]) -> float | None:
+def _seconds(entries: Sequence[JournalEntry]) -> float | None:
     times = [entry.seconds for entry in entries if "" not in entry.errors]
     return median(times[1:] or times) if times else None
 
 
-def _curves(entries: Sequence[Entry]) -> dict[str, list[float]]:
+def _curves(entries: Sequence[JournalEntry]) -> dict[str, list[float]]:
     names = dict.fromkeys(name for entry in entries for name in entry.curves)
     rows = {name: [e.curves[name] for e in entries if name in e.curves] for name in names}
     return {name: np.mean(found, axis=0).tolist() for name, found in rows.items()}

@@ -10,15 +10,15 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.evaluation.journal import Entry
+from backtrace_onnx.evaluation.journal import JournalEntry
 from backtrace_onnx.evaluation.measuring import Measurer
-from backtrace_onnx.evaluation.settings import Settings
+from backtrace_onnx.evaluation.settings import EvaluationSettings
 
 Todo = Sequence[tuple[int, tuple[str, ...]]]
 """Rows, and the modes that are still to be measured of each."""
 
 
-def measured(measurer: Measurer, todo: Todo, workers: int) -> Iterator[Entry]:
+def measured(measurer: Measurer, todo: Todo, workers: int) -> Iterator[JournalEntry]:
     """The entries of rows as they are measured. Raises RequestError where a worker was killed."""
     if workers == 1 or len(todo) < 2:
         for row, modes in todo:
@@ -44,7 +44,7 @@ def measured(measurer: Measurer, todo: Todo, workers: int) -> Iterator[Entry]:
 _own: Measurer | None = None  # of a worker process
 
 
-def _start(settings: Settings) -> None:
+def _start(settings: EvaluationSettings) -> None:
     global _own
     _own = Measurer(settings)
     Thread(target=_end_with_parent, daemon=True).start()
@@ -58,7 +58,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _measure(row: int, modes: tuple[str, ...]) -> tuple[list[Entry], list[str]]:
+def _measure(row: int, modes: tuple[str, ...]) -> tuple[list[JournalEntry], list[str]]:
     assert _own is not None
     _own.rows.bad.clear()
     return list(_own.measure(row, modes)), list(_own.rows.bad)

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Columns:
+class RelevanceColumns:
     """Relevance and inputs side by side.
 
     Attributes:
@@ -33,7 +33,7 @@ def as_columns(
     inputs: Mapping[str, Array],
     axes: Mapping[str, int | None],
     label: Callable[[str, tuple[int, ...]], str],
-) -> Columns:
+) -> RelevanceColumns:
     """The entries of all inputs that are one for each sample.
 
     Args:
@@ -49,7 +49,7 @@ def as_columns(
     called = [label(n, at) for n in names for at in np.ndindex(*rows[n].shape[1:])]
     kind: Any = object if any(d.dtype.kind not in "fiub" for d in data) else None
     values = np.concatenate([_flat(rows[n]) for n in names], 1).astype(np.float64)
-    return Columns(
+    return RelevanceColumns(
         _once(called), values, np.concatenate([d.astype(kind or d.dtype) for d in data], 1)
     )
 
@@ -68,4 +68,4 @@ def _once(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
-__all__ = ["Columns", "as_columns"]
+__all__ = ["RelevanceColumns", "as_columns"]

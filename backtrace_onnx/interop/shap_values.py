@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.interop.columns import Columns
+from backtrace_onnx.interop.columns import RelevanceColumns
 from backtrace_onnx.interop.optional import need
 
 Array = npt.NDArray[Any]
 _COLOURS = (1, 3, 4)
 
 
-def shap_explanation(columns: Columns, picture: tuple[Array, Array] | None, total: Array) -> Any:
+def shap_explanation(
+    columns: RelevanceColumns, picture: tuple[Array, Array] | None, total: Array
+) -> Any:
     """A shap Explanation whose base values and values add up to `total`, sample by sample.
 
     Args:

@@ -13,7 +13,7 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.network.numbers import PartNumbers
 from backtrace_onnx.network.part_rows import COLUMNS, part_rows
-from backtrace_onnx.network.parts import Part, find_parts
+from backtrace_onnx.network.parts import NetworkPart, find_parts
 from backtrace_onnx.network.saturation import SaturationCounts, watched
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ class NetworkSums:
         graph = prepared.plan.graph
         there = frozenset(t for node in prepared.model.proto.graph.node for t in node.output)
         self._explainer, self._graph, self.mode = explainer, graph, first.mode
-        self._parts: list[Part] = find_parts(explainer, first, graph)
+        self._parts: list[NetworkPart] = find_parts(explainer, first, graph)
         shape = (len(self._parts), len(COLUMNS))
         self._sums, self._counts = np.zeros(shape), np.zeros(shape, np.int64)
         self._totals = np.zeros(4)

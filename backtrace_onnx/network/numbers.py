@@ -17,7 +17,7 @@ class PartNumbers:
     """One part of a network, and means over rows in parts of what each row started with.
 
     Attributes:
-        kind, name, operator: as of `Part`. nodes: how many it has.
+        kind, name, operator: as of `NetworkPart`. nodes: how many it has.
         received: relevance from outside of it. absorbed: what its biases and constants took.
             unassigned: what got to nobody in it. None of an input.
         positive, negative: relevance of what it hands on forwards, by sign, as sizes; None where

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.network.parts import Part
+from backtrace_onnx.network.parts import NetworkPart
 
 if TYPE_CHECKING:
     from backtrace_onnx.explanation import Explanation
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def part_rows(
-    parts: Sequence[Part],
+    parts: Sequence[NetworkPart],
     made: Explanation,
     other: Explanation | None,
     graph: Graph,
@@ -88,7 +88,7 @@ def cosines(a: Array, b: Array) -> Array:
     return made
 
 
-def _books(part: Part, made: Explanation, makers: Mapping[str, str]) -> Array:
+def _books(part: NetworkPart, made: Explanation, makers: Mapping[str, str]) -> Array:
     """float64[samples, 3]: received from outside, absorbed, unassigned; of two channels net."""
     entries = [made.ledger[name] for name in part.nodes]
     received = sum(entry.incoming for entry in entries)

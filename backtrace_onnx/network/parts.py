@@ -18,7 +18,7 @@ Kind = Literal["node", "layer", "module", "input"]
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """Nodes that are told of together.
 
     Attributes:
@@ -35,7 +35,7 @@ class Part:
     tensors: tuple[str, ...]
 
 
-def find_parts(explainer: Explainer, made: Explanation, graph: Graph) -> list[Part]:
+def find_parts(explainer: Explainer, made: Explanation, graph: Graph) -> list[NetworkPart]:
     """All parts on the way from what is explained to the inputs, each kind in walk order."""
     outputs = {node.name: node.outputs for node in graph.nodes}
     readers = {tensor: {node.name for node in nodes} for tensor, nodes in graph.consumers.items()}
@@ -51,14 +51,14 @@ def find_parts(explainer: Explainer, made: Explanation, graph: Graph) -> list[Pa
             and (tensor == made.output or readers.get(tensor, set()) - own.keys())
         )
 
-    parts = [Part("node", n, made.ledger[n].operator, (n,), handed([n])) for n in booked]
+    parts = [NetworkPart("node", n, made.ledger[n].operator, (n,), handed([n])) for n in booked]
     for stage in stages_of(explainer, made.output):
         nodes = tuple(name for name in stage.nodes if name in made.ledger)
         if nodes:
-            parts.append(Part("layer", stage.name, "", nodes, handed(nodes)))
+            parts.append(NetworkPart("layer", stage.name, "", nodes, handed(nodes)))
     for path, (kind, members) in _modules(made.places, booked).items():
-        parts.append(Part("module", path, kind, members, handed(members)))
-    return [*parts, *(Part("input", name, "", (), (name,)) for name in _inputs(made))]
+        parts.append(NetworkPart("module", path, kind, members, handed(members)))
+    return [*parts, *(NetworkPart("input", name, "", (), (name,)) for name in _inputs(made))]
 
 
 def _inputs(made: Explanation) -> Iterator[str]:

@@ -26,7 +26,7 @@ _ROLES = ("group", "label", "id")
 
 
 @dataclass(frozen=True)
-class Asked:
+class GlobalSettings:
     """What is asked of the rows; see `global_explanation`."""
 
     by: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Sums:
 class Collector:
     """Takes rows in blocks; tells at the end what they are like."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: GlobalSettings) -> None:
         self._asked = asked
         self._resamples = Resamples(asked.resamples, asked.seed)
         self._slices: dict[tuple[str, str | None], _Sums] = {}

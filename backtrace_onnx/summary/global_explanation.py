@@ -12,7 +12,7 @@ from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.explain_dataset import Progress
 from backtrace_onnx.data.reading import Data
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.summary.collecting import Asked, Collector, Share
+from backtrace_onnx.summary.collecting import Collector, GlobalSettings, Share
 from backtrace_onnx.summary.feature_groups import membership
 from backtrace_onnx.summary.means import ShareMean, Slice
 from backtrace_onnx.summary.over_rows import OverRows
@@ -104,7 +104,7 @@ def global_explanation(
     """
     _check(share, resamples, confidence, drawn)
     named = (by,) if isinstance(by, str) else tuple(by)
-    asked = Asked(named, groups or {}, share, resamples, confidence, seed, drawn)
+    asked = GlobalSettings(named, groups or {}, share, resamples, confidence, seed, drawn)
     if data is None:
         results = Results.there(source, options)
     else:
@@ -118,7 +118,7 @@ def global_explanation(
     return GlobalExplanation(whole, tuple(slices), whole.rows, results.skipped, *about)
 
 
-def _collected(results: Results, asked: Asked, wanted: Mapping[str, Any]) -> Collector:
+def _collected(results: Results, asked: GlobalSettings, wanted: Mapping[str, Any]) -> Collector:
     """All results, added up; the groups that are wanted are those that the first rows know."""
     collector: Collector | None = None
     for rows in in_blocks(results.tables, BLOCK):
@@ -142,8 +142,11 @@ def _check(share: Share, resamples: int, confidence: float, drawn: int) -> None:
 
 
 def _with_groups(
-    asked: Asked, groups: Mapping[str, Sequence[str]], features: Sequence[str], results: Results
-) -> Asked:
+    asked: GlobalSettings,
+    groups: Mapping[str, Sequence[str]],
+    features: Sequence[str],
+    results: Results,
+) -> GlobalSettings:
     """With a sidecar's groups, where these are lists of features."""
     if not groups:
         return asked

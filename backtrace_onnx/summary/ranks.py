@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rank:
+class FeatureRank:
     """Where a feature stands.
 
     Attributes:
@@ -26,7 +26,7 @@ class Rank:
     tied: tuple[int, ...]
 
 
-def find_ranks(replicates: Array | None, count: int, confidence: float) -> list[Rank]:
+def find_ranks(replicates: Array | None, count: int, confidence: float) -> list[FeatureRank]:
     """The ranks of `count` features by resampled means float64[resamples, count].
 
     A pair is settled where the interval of its difference, resample by resample, leaves out 0.
@@ -34,7 +34,7 @@ def find_ranks(replicates: Array | None, count: int, confidence: float) -> list[
     """
     if replicates is None:
         every = range(count)
-        return [Rank(1, count, tuple(k for k in every if k != i)) for i in every]
+        return [FeatureRank(1, count, tuple(k for k in every if k != i)) for i in every]
     most = (1 - confidence) / 2 * len(replicates)
     above = np.zeros((count, count), bool)
     for i in range(count):
@@ -43,7 +43,7 @@ def find_ranks(replicates: Array | None, count: int, confidence: float) -> list[
     open_ = ~(above | below)
     np.fill_diagonal(open_, False)
     return [
-        Rank(
+        FeatureRank(
             1 + int(below[i].sum()),
             count - int(above[i].sum()),
             tuple(np.flatnonzero(open_[i]).tolist()),

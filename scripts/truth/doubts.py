@@ -22,7 +22,7 @@ import numpy as np
 from backtrace_onnx import check_explanation
 from backtrace_onnx.evaluation.measuring import Measurer
 from backtrace_onnx.evaluation.reading import MeasuredRow, Reading
-from backtrace_onnx.evaluation.settings import Settings
+from backtrace_onnx.evaluation.settings import EvaluationSettings
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.metrics import abpc
 
@@ -74,7 +74,7 @@ def doubts_of(measured: MeasuredRow, made: dict[str, Explanation]) -> list[Case]
 def measure(model: Path, data: str, rows: int) -> list[Case]:
     """The doubts of all modes on rows of data."""
     how = {"rows": rows, "skip_bad": False, "seed": 0, "options": {"steps": 6}}
-    measurer = Measurer(Settings.read(model, data, MODES, (), **how))
+    measurer = Measurer(EvaluationSettings.read(model, data, MODES, (), **how))
     subject, found = measurer.subject, []
     for number in range(len(measurer.rows)):
         row = measurer.rows.row(number)

@@ -16,7 +16,7 @@ from backtrace_onnx.audit.catalogue import IDS
 from backtrace_onnx.audit.check import Finding
 from backtrace_onnx.audit.running import Report, run_audit
 from backtrace_onnx.audit.settings import settings_of
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.inputs.sidecar import Sidecar
 
 COLUMNS = ("a", "b", "c", "leak")
@@ -57,18 +57,18 @@ def write_rows(folder: Path, count: int = 200, seed: int = 0, name: str = "rows.
     return path
 
 
-def subject(model: Path, rows: Path, seed: int = 0, **settings: Any) -> Subject:
+def subject(model: Path, rows: Path, seed: int = 0, **settings: Any) -> AuditedModel:
     """A model with its rows; `mode` is lrp if no other."""
     settings = {"mode": "lrp", **settings}
     made = settings_of(settings, "settings", IDS)
-    return Subject(model, (str(rows),), made, Sidecar.beside(model), seed)
+    return AuditedModel(model, (str(rows),), made, Sidecar.beside(model), seed)
 
 
 def audit(
     model: Path,
     rows: Path,
     before: Baseline | Sequence[Baseline] = (),
-    models: Sequence[Subject] = (),
+    models: Sequence[AuditedModel] = (),
     **settings: Any,
 ) -> Report:
     """The report of a model on its rows."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from backtrace_onnx.audit.catalogue import CHECKS
-from backtrace_onnx.audit.settings import CheckSettings, ModelCard, Settings, TopFeatures
+from backtrace_onnx.audit.settings import AuditSettings, CheckSettings, ModelCard, TopFeatures
 
 TEXT = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
 
@@ -29,6 +29,6 @@ def test_every_setting_stands_in_the_table() -> None:
     section = TEXT.partition("\n## Settings\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"`\.?((?:\w+\.)*(\w+))`", section.partition("|---|")[2]))
     last = {name for _, name in named}
-    sections = (Settings, TopFeatures, ModelCard, CheckSettings)
+    sections = (AuditSettings, TopFeatures, ModelCard, CheckSettings)
     keys = {key for section in sections for key in section.model_fields}
     assert keys - {"checks", "top_features", "model_card"} <= last

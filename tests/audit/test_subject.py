@@ -14,7 +14,7 @@ from onnx import parser
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.running import Report, run_audit
 from backtrace_onnx.audit.settings import settings_of
-from backtrace_onnx.audit.subject import Subject
+from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from tests.audit.audited import linear, write_model, write_rows
@@ -32,9 +32,9 @@ def write(folder: Path, text: str, rows: int) -> tuple[Path, Path]:
     return folder / "m.onnx", folder / "x.npy"
 
 
-def opened(model: Path, *files: Path, **settings: Any) -> Subject:
+def opened(model: Path, *files: Path, **settings: Any) -> AuditedModel:
     made = settings_of(settings, "settings", ())
-    return Subject(model, tuple(map(str, files)), made, Sidecar.beside(model))
+    return AuditedModel(model, tuple(map(str, files)), made, Sidecar.beside(model))
 
 
 def statuses(report: Report) -> dict[str, str]:

@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Evaluation, Explainer, InputError, RequestError, evaluate, metrics
-from backtrace_onnx.evaluation.subject import Asked, Subject
+from backtrace_onnx.evaluation.subject import EvaluatedModel, EvaluatedQuestion
 from tests.column_models import JOBS, people
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
@@ -323,7 +323,7 @@ def test_types_of_tokens_are_no_parts(tmp_path: Path) -> None:
     onnx.save(proto, tmp_path / "t.onnx")
     ids = np.random.default_rng(1).integers(1, 20, (3, 7))
     np.savez(tmp_path / "x.npz", input_ids=ids, token_type_ids=ids % 2)
-    subject = Subject(tmp_path / "t.onnx", None, Asked())
+    subject = EvaluatedModel(tmp_path / "t.onnx", None, EvaluatedQuestion())
     view = subject.view({"input_ids": ids[:1], "token_type_ids": ids[:1] % 2})
     assert view.names == ("input_ids",)
     fed = view.inputs(np.zeros((4, 7), np.int64))
