@@ -63,6 +63,11 @@ def histogram(values: Array) -> Histogram:
         above = ranked[ranked > below]
         if len(above):
             edges.add(round(float(below / 2 + above[0] / 2), _DECIMALS + 1))
+    if (
+        not edges and len(ranked) and np.isfinite(ranked[0])
+    ):  # one value: what differs from it is another bin
+        near = 0.5 * 10**-_DECIMALS
+        edges = {round(float(ranked[0]) + side, _DECIMALS + 1) for side in (-near, near)}
     return Histogram(edges=tuple(sorted(edges)), counts=(len(ranked),)).again(values)
 
 

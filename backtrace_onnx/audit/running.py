@@ -79,6 +79,8 @@ class Report:
     def _only_reasons(self) -> str:
         status = {finding.check.id: finding.status for finding in self.findings}
         moved = any(status.get(name) == "failed" for name in DRIFT)
+        if status.get("answers-kept") == "failed":
+            return ""
         if moved and all(status.get(name) == "passed" for name in BESIDE):
             return "Same inputs, same answers, other reasons"
         return ""

@@ -45,7 +45,10 @@ def test_bins_hold_as_many_each_and_atoms_lie_inside() -> None:
 
 
 def test_one_value_missing_ones_and_texts() -> None:
-    assert histogram(np.zeros(5)).counts == (5,)
+    constant = histogram(np.zeros(5))
+    assert constant.counts == (0, 5, 0) == constant.again(np.full(5, 1e-9)).counts
+    assert constant.again(np.array([0.1, -0.1, 0, 0, 3])).counts == (1, 2, 2)
+    assert jensen_shannon(constant, constant.again(np.ones(5))) == pytest.approx(np.log(2) ** 0.5)
     assert histogram(np.array([1.0, np.nan, np.nan, np.nan])).rows == 4
     made = histogram(np.array(["x", "y", "x"], object))
     assert (made.values, made.counts) == (("x", "y", OTHER), (2, 1, 0))
