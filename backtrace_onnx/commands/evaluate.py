@@ -11,8 +11,11 @@ import click
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    ID_COLUMN,
+    LABEL_COLUMN,
     MODEL,
     SIDECAR,
+    TOKENIZER,
     output_options,
     with_options,
 )
@@ -65,11 +68,11 @@ _OPTIONS = (
     click.option("--target", help="Label or index to explain; default: each row's largest entry."),
     output_options,
     SIDECAR,
-    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
+    TOKENIZER,
     click.option("--baseline", help="zeros, mean, blur or a file, for the modes that compare."),
     click.option("--background", help="File or folder of samples, for the modes that compare."),
-    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
-    click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input."),
+    LABEL_COLUMN,
+    ID_COLUMN,
     click.option("--group-column", "groups", multiple=True, help="Who a row is about."),
     click.option(
         "--workers", type=click.IntRange(1), default=1, show_default=True, help="Parallel."

@@ -10,9 +10,12 @@ import click
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    ID_COLUMN,
+    LABEL_COLUMN,
     MODE,
     MODEL,
     SIDECAR,
+    TOKENIZER,
     output_options,
     with_options,
 )
@@ -37,11 +40,9 @@ _OPTIONS = (
     ),
     output_options,
     SIDECAR,
-    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
-    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
-    click.option(
-        "--id-column", "ids", multiple=True, help="By which a row is found again; no input."
-    ),
+    TOKENIZER,
+    LABEL_COLUMN,
+    ID_COLUMN,
     click.option(
         "--group-column",
         "groups",

@@ -12,9 +12,12 @@ from backtrace_onnx.commands.explain_dataset import read_options
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    ID_COLUMN,
+    LABEL_COLUMN,
     MODE,
     MODEL,
     SIDECAR,
+    TOKENIZER,
     output_options,
     with_options,
 )
@@ -45,9 +48,9 @@ _OPTIONS = (
     click.option("--target", help="Label or index to explain; default: each row's largest entry."),
     output_options,
     SIDECAR,
-    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."),
-    click.option("--label-column", "labels", multiple=True, help="The right answer; no input."),
-    click.option("--id-column", "ids", multiple=True, help="By which a row is found; no input."),
+    TOKENIZER,
+    LABEL_COLUMN,
+    ID_COLUMN,
     click.option("--no-classes", is_flag=True, help="Do not compare the two likeliest classes."),
     click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Rows."),
     click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read."),

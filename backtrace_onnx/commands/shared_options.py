@@ -43,6 +43,15 @@ SIDECAR = click.option(
     type=click.Path(path_type=Path),
     help="How files become inputs; default: MODEL's name with .sidecar.json.",
 )
+TOKENIZER = click.option(
+    "--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json for texts."
+)
+LABEL_COLUMN = click.option(
+    "--label-column", "labels", multiple=True, help="The right answer; no input."
+)
+ID_COLUMN = click.option(
+    "--id-column", "ids", multiple=True, help="By which a row is found again; no input."
+)
 GROUP = click.option(
     "--group",
     "groups",

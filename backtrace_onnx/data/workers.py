@@ -57,10 +57,10 @@ _own: tuple[ExplainBatches, bool] | None = None  # of a worker process
 def _start(explain: ExplainBatches, skip_bad: bool) -> None:
     global _own
     _own = explain, skip_bad
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End where the process that started this one is gone, killed perhaps."""
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 
+from backtrace_onnx.data.workers import end_with_parent
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.journal import JournalEntry
 from backtrace_onnx.evaluation.measuring import Measurer
@@ -47,15 +47,7 @@ _own: Measurer | None = None  # of a worker process
 def _start(settings: EvaluationSettings) -> None:
     global _own
     _own = Measurer(settings)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End where the process that started this one is gone, killed perhaps."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    Thread(target=end_with_parent, daemon=True).start()
 
 
 def _measure(row: int, modes: tuple[str, ...]) -> tuple[list[JournalEntry], list[str]]:
