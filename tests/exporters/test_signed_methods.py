@@ -87,7 +87,7 @@ class Convolutional(nn.Module):
         h = go.function(torch.relu, go.linear(self.conv1, x))
         h = F.max_pool2d(go.function(torch.relu, go.linear(self.conv2, h)), 2)
         h = go.function(torch.tanh, go.linear(self.hidden, h.flatten(1)))
-        return go.linear(self.head, h)
+        return self.head(h)  # the last layer has no stabiliser
 
 
 def split(x: Any) -> Any:
@@ -116,7 +116,7 @@ class Transformer(nn.Module):
         x = x + go.linear(self.o, go.product(a, v).transpose(1, 2).reshape(-1, TOKENS, SIZE))
         h = go.function(F.gelu, go.linear(self.up, go.norm(self.norm2, x)))
         x = x + go.linear(self.down, h)
-        return go.linear(self.head, x.mean(1))
+        return self.head(x.mean(1))
 
     @property
     def qkv(self) -> tuple[Any, ...]:

@@ -47,7 +47,7 @@ def test_twins_are_told_and_not_drawn_again(
 ) -> None:
     digit = str(MODELS / "samples" / "digit_2.png")
     asked = ["explain", str(MODELS / "mnist_cnn.onnx"), digit, digit]
-    assert main([*asked, "--out", str(tmp_path / "out")]) == 0
+    assert main([*asked, "--mode", "lrp", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("where relevance went") == 1
     assert "the same relevance as sample 1, bit for bit" in printed
