@@ -24,13 +24,14 @@ def quantised(op: Op) -> Structure:
     """The same elements, in steps: relevance passes unchanged."""
     dynamic = op.node.op_type == "DynamicQuantizeLinear"
     own = op.node.outputs[1] if dynamic else op.node.inputs[1]
-    others = [_step_of(own, name, op.graph) for name in _scales_read(op.node.outputs[0], op.graph)]
-    if set(others) <= {None}:
+    steps = {_step_of(own, name, op.graph) for name in _scales_read(op.node.outputs[0], op.graph)}
+    if steps <= {None}:
         return Passes(held=(1,))
+    step, *more = steps
     laid = () if dynamic else _laid(op)
-    if len(set(others)) > 1 or laid is None:
+    if more or step is None or laid is None:
         return SeveralSteps(held=(1,))
-    return Requantised(float(others[0] or 1), None if dynamic else 1, laid)
+    return Requantised(step, None if dynamic else 1, laid)
 
 
 def _scales_read(tensor: str, graph: Graph) -> Iterator[str]:

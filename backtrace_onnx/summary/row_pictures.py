@@ -164,8 +164,8 @@ def _ranked(value: Array) -> Array:
     """Numbers from 0 to 1 by rank; equal values have one colour."""
     _, places, counts = np.unique(value.astype(np.float64), return_inverse=True, return_counts=True)
     middles = np.cumsum(counts) - counts / 2
-    low, high = middles[0], middles[-1]
-    ranks: Array = (middles[places] - low) / max(high - low, 1e-9)
+    span = middles[-1] - middles[0] or 1.0
+    ranks: Array = (middles[places] - middles[0]) / span
     return ranks
 
 
