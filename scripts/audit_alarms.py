@@ -40,7 +40,7 @@ from sklearn.neural_network import MLPClassifier
 
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.calls import open_audit, run_opened
-from backtrace_onnx.audit.catalogue import COMPARING, IDS
+from backtrace_onnx.audit.checks.catalogue import COMPARING, IDS
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.tables import TableInput
 

@@ -17,7 +17,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", GUIDE, re.MULTILINE | re.DOTALL))
 KINDS = (
     *("An operator", "An expansion", "A policy", "A nonlinearity"),
-    *("A pass", "A picture", "An exporter", "A kernel"),
+    *("A pass", "A check of an audit", "A picture", "An exporter", "A kernel"),
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
-from backtrace_onnx.audit.catalogue import CHECKS, COMPARING, IDS
+from backtrace_onnx.audit.checks.catalogue import CHECKS, COMPARING, IDS
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.calls import open_audit, run_opened
-from backtrace_onnx.audit.outputs import as_json
-from backtrace_onnx.audit.record import ReportRecord
+from backtrace_onnx.audit.outputs.record import ReportRecord
+from backtrace_onnx.audit.outputs.tables import as_json
 from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.errors import InputError
 

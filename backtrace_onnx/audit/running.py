@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from backtrace_onnx.audit.baseline import Baseline
-from backtrace_onnx.audit.catalogue import CHECKS
 from backtrace_onnx.audit.check import Case, Check, Finding, SkipCheck
+from backtrace_onnx.audit.checks.catalogue import CHECKS
 from backtrace_onnx.audit.facts import find_facts
 from backtrace_onnx.audit.portraits import Portraits, find_portraits
 from backtrace_onnx.audit.settings import ModelCard
@@ -49,6 +49,20 @@ class Report:
         return finding.status == "failed" and (
             self.fail_on == "warning" or (self.fail_on == "error" and finding.severity == "error")
         )
+
+    @property
+    def ran(self) -> tuple[Finding, ...]:
+        """What could be checked."""
+        return tuple(f for f in self.findings if f.status != "skipped")
+
+    @property
+    def skipped(self) -> dict[str, list[str]]:
+        """What could not: a reason, and the checks that it keeps from running."""
+        found: dict[str, list[str]] = {}
+        for f in self.findings:
+            if f.status == "skipped":
+                found.setdefault(f.text, []).append(f.check.id)
+        return found
 
     @property
     def broken(self) -> tuple[Finding, ...]:

@@ -26,7 +26,7 @@ def _print_schema(context: click.Context, _: click.Parameter, name: str | None) 
     if name is None or context.resilient_parsing:
         return
     check_installed()
-    from backtrace_onnx.audit.schemas import schema_text
+    from backtrace_onnx.audit.outputs.schemas import schema_text
 
     click.echo(schema_text(name), nl=False)
     context.exit()
@@ -97,7 +97,7 @@ def _audited(
     """Run the audit and write its files."""
     from backtrace_onnx.audit.baseline import Baseline
     from backtrace_onnx.audit.calls import open_audit, run_opened
-    from backtrace_onnx.audit.outputs import write_text
+    from backtrace_onnx.audit.outputs.tables import write_text
 
     found = open_audit(
         model,

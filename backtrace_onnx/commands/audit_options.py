@@ -76,8 +76,8 @@ def finish(make: Callable[[Waiting], Report]) -> None:
     try:
         with Waiting("Loading the model") as waiting:
             report = make(waiting)
-        from backtrace_onnx.audit.annotations import annotation_lines
-        from backtrace_onnx.audit.outputs import print_report
+        from backtrace_onnx.audit.outputs.annotations import annotation_lines
+        from backtrace_onnx.audit.outputs.tables import print_report
 
         print_report(console(), report)
         for line in annotation_lines(report):
@@ -92,14 +92,14 @@ def finish(make: Callable[[Waiting], Report]) -> None:
 
 def write_reports(report: Report, files: dict[str, Path | None]) -> None:
     """Write the report to every file that was named. Raises RequestError."""
-    from backtrace_onnx.audit import model_card, outputs
-    from backtrace_onnx.audit.page import as_html
-    from backtrace_onnx.audit.sarif import as_sarif
+    from backtrace_onnx.audit.outputs import model_card, tables
+    from backtrace_onnx.audit.outputs.page import as_html
+    from backtrace_onnx.audit.outputs.sarif import as_sarif
 
     makers: dict[str, Callable[[Any], str]] = {
-        "as_json": outputs.as_json,
-        "junit": outputs.as_junit,
-        "markdown": outputs.as_markdown,
+        "as_json": tables.as_json,
+        "junit": tables.as_junit,
+        "markdown": tables.as_markdown,
         "sarif": as_sarif,
         "html": as_html,
         "model_card": model_card.as_model_card,
@@ -108,4 +108,4 @@ def write_reports(report: Report, files: dict[str, Path | None]) -> None:
         if path is not None:
             bom = name == "model_card" and path.suffix.lower() == ".json"
             make = model_card.as_cyclonedx if bom else makers[name]
-            outputs.write_text(path, make(report))
+            tables.write_text(path, make(report))

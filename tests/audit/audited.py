@@ -12,8 +12,8 @@ import onnx
 from onnx import parser
 
 from backtrace_onnx.audit.baseline import Baseline
-from backtrace_onnx.audit.catalogue import IDS
 from backtrace_onnx.audit.check import Finding
+from backtrace_onnx.audit.checks.catalogue import IDS
 from backtrace_onnx.audit.running import Report, run_audit
 from backtrace_onnx.audit.settings import settings_of
 from backtrace_onnx.audit.subject import AuditedModel

@@ -11,7 +11,7 @@ from scipy import stats
 
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.calibration import ALARMS, reach, sampling
-from backtrace_onnx.audit.share_drift import MOST
+from backtrace_onnx.audit.checks.share_drift import MOST
 from tests.audit.audited import linear, one, subject, write_model, write_rows
 
 

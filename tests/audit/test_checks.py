@@ -13,10 +13,10 @@ import pytest
 from onnx import parser
 
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
-from backtrace_onnx.audit.catalogue import CHECKS, IDS
 from backtrace_onnx.audit.check import Case
+from backtrace_onnx.audit.checks.catalogue import CHECKS, IDS
+from backtrace_onnx.audit.checks.soundness import CHECKS as SOUNDNESS
 from backtrace_onnx.audit.histograms import jensen_shannon
-from backtrace_onnx.audit.soundness import CHECKS as SOUNDNESS
 from backtrace_onnx.errors import InputError
 from tests.audit.audited import COLUMNS, audit, linear, one, subject, write_model, write_rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from backtrace_onnx.audit.catalogue import CHECKS
+from backtrace_onnx.audit.checks.catalogue import CHECKS
 from backtrace_onnx.audit.settings import AuditSettings, CheckSettings, ModelCard, TopFeatures
 
 TEXT = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")

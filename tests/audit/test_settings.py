@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backtrace_onnx.audit.catalogue import IDS
+from backtrace_onnx.audit.checks.catalogue import IDS
 from backtrace_onnx.audit.settings import read_settings
 from backtrace_onnx.errors import InputError
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from backtrace_onnx.audit.catalogue import CHECKS
+from backtrace_onnx.audit.checks.catalogue import CHECKS
 from backtrace_onnx.report.page import writer
 from tests.audit.audited import linear, write_model, write_rows
 from tests.command_line import ADULT, ROWS
@@ -112,7 +112,7 @@ def test_a_check_that_breaks_exits_3(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("backtrace_onnx.audit.feature_rules.replace_features", fail)
+    monkeypatch.setattr("backtrace_onnx.audit.checks.feature_rules.replace_features", fail)
     code, out, _ = audited(run, "leaked.onnx", "--junit", "r.xml", "--fail-on", "never")
     assert code == 3 and "unexpected ZeroDivisionError: oops" in out and "not completed" in out
     (suite,) = JUnitXml.fromfile(str(folder / "r.xml"))

@@ -9,9 +9,9 @@ from math import isfinite
 from typing import Any
 
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.evidence_view import EvidenceView, evidence_view
 from backtrace_onnx.audit.histograms import OTHER, Histogram
-from backtrace_onnx.audit.outputs import bound_text, number_text, result_text
+from backtrace_onnx.audit.outputs.evidence_view import EvidenceView, evidence_view
+from backtrace_onnx.audit.outputs.tables import bound_text, number_text, result_text
 from backtrace_onnx.audit.portraits import Distribution, Portrait
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.report.page.bar_charts import Axis, Piece
@@ -19,7 +19,7 @@ from backtrace_onnx.report.page.writer import make_page
 
 DRAWN = 12
 """Features whose distributions are drawn."""
-_MARKS = {"stops": "✕", "failed": "!", "broken": "✕", "passed": "✓", "skipped": "-"}
+_MARKS = {"stops": "✕", "failed": "!", "broken": "✕", "passed": "✓"}
 _HIGH = 50.0
 _TOLD = 12  # bins that are told in words
 
@@ -94,7 +94,7 @@ class HistogramView:
 
 def as_html(report: Report) -> str:
     """The report as a page. Raises RequestError where jinja2 is not installed."""
-    checks = [check_view(report, finding) for finding in report.findings]
+    checks = [check_view(report, finding) for finding in report.ran]
     shown = report.portraits
     features = shown.features if shown else ()
     apart = sorted(features, key=lambda p: -max(p.shares.moved or 0, p.inputs.moved or 0))
@@ -110,6 +110,7 @@ def as_html(report: Report) -> str:
         outcome={0: "passed", 1: "stopped", 3: "incomplete"}[report.exit_code],
         words={0: "Passed", 1: "Stopped", 3: "Not completed"}[report.exit_code],
         checks=checks,
+        skipped=[(reason, ", ".join(ids)) for reason, ids in report.skipped.items()],
         shares=[share_row(portrait, axis) for portrait in features],
         zero=axis.zero,
         left=shown.count - len(features) if shown else 0,

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from backtrace_onnx.audit.baseline import Baseline
-from backtrace_onnx.audit.outputs import as_json
-from backtrace_onnx.audit.record import SCHEMA, ReportRecord
-from backtrace_onnx.audit.schemas import NAMES, schema_of, schema_text
+from backtrace_onnx.audit.outputs.record import SCHEMA, ReportRecord
+from backtrace_onnx.audit.outputs.schemas import NAMES, schema_of, schema_text
+from backtrace_onnx.audit.outputs.tables import as_json
 from tests.audit.audited import audit, linear, subject, write_model, write_rows
 
-FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
+FOLDER = Path(__file__).parents[3] / "docs" / "schemas"
 
 
 @pytest.mark.parametrize("name", NAMES)

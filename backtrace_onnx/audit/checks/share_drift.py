@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.audit.baseline import Baseline
 from backtrace_onnx.audit.calibration import ENOUGH, reach, sampling
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured
-from backtrace_onnx.audit.drift import SMALLEST, comparable
+from backtrace_onnx.audit.checks.drift import SMALLEST, comparable
 from backtrace_onnx.audit.intervention import replace_features
 
 Array = npt.NDArray[Any]

@@ -10,7 +10,7 @@ import pytest
 
 from backtrace_onnx.audit import compare
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.row_drift import RowPairs, cosines, pair_rows, top_features
+from backtrace_onnx.audit.checks.row_drift import RowPairs, cosines, pair_rows, top_features
 from tests.audit.audited import COLUMNS, linear, subject, write_model, write_rows
 
 A = ((3.0, -3.0), (0.0, 0.0), (0.5, -0.5), (0.0, 0.0))

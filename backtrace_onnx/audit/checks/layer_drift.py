@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.activation_patching import patch
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
+from backtrace_onnx.audit.checks.row_drift import ALIKE, cosines
 from backtrace_onnx.audit.intervention import MOVES, moved
-from backtrace_onnx.audit.row_drift import ALIKE, cosines
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.graph.graph import Graph

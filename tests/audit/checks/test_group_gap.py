@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtrace_onnx.audit.group_gap import find_gaps
+from backtrace_onnx.audit.checks.group_gap import find_gaps
 from backtrace_onnx.errors import InputError
 from tests.audit.audited import COLUMNS, linear, one, subject, write_model, write_rows
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.record import record
+from backtrace_onnx.audit.outputs.record import record
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.messages.terminal_text import visible, visible_json
 from backtrace_onnx.report.console import show, table
@@ -24,7 +24,7 @@ def print_report(to: Console, report: Report) -> None:
     facts = report.facts
     to.print(f"{report.model}: {facts['data']['rows']} row(s), mode {facts['mode']}")
     rows = table(to, "check", "result", "value", "bound", "confirmed", "finding", right=(2,))
-    for finding in report.findings:
+    for finding in report.ran:
         rows.add_row(
             finding.check.id,
             result_text(finding),
@@ -34,6 +34,8 @@ def print_report(to: Console, report: Report) -> None:
             finding.text,
         )
     show(to, rows)
+    for reason, checks in report.skipped.items():
+        to.print(f"not checked, as {reason}: {', '.join(checks)}")
     to.print(report.verdict)
 
 
@@ -80,7 +82,7 @@ def as_markdown(report: Report) -> str:
         "| check | result | value | bound | source | confirmed | finding |",
         "|---|---|---:|---|---|---|---|",
     ]
-    for f in report.findings:
+    for f in report.ran:
         cells = (
             f.check.id,
             result_text(f),
@@ -91,7 +93,8 @@ def as_markdown(report: Report) -> str:
             f.text,
         )
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
-    return "\n".join([*lines, ""])
+    skipped = [f"- {_cell(reason)}: {', '.join(ids)}" for reason, ids in report.skipped.items()]
+    return "\n".join([*lines, "", *(["Not checked:", "", *skipped, ""] if skipped else [])])
 
 
 def write_text(path: Path, text: str) -> None:

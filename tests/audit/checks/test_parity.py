@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from backtrace_onnx.audit import parity
+from backtrace_onnx.audit.checks import parity
 from backtrace_onnx.errors import InputError
 from tests.audit.audited import linear, one, subject, write_model, write_rows
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from backtrace_onnx.audit.baseline import Baseline
-from backtrace_onnx.audit.record import ReportRecord
+from backtrace_onnx.audit.outputs.record import ReportRecord
 from backtrace_onnx.audit.settings import AuditSettings
 
 _MODELS: Mapping[str, type[BaseModel]] = MappingProxyType(

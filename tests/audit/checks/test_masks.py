@@ -12,7 +12,7 @@ import pytest
 from onnx import parser
 from PIL import Image
 
-from backtrace_onnx.audit.masks import read_mask
+from backtrace_onnx.audit.checks.masks import read_mask
 from backtrace_onnx.errors import InputError
 from tests.audit.audited import linear, one, subject, write_model, write_rows
 

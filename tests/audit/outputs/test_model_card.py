@@ -12,7 +12,7 @@ import pytest
 from referencing import Registry, Resource
 
 from backtrace_onnx.audit import audit
-from backtrace_onnx.audit.model_card import SPEC, UNTOLD, as_cyclonedx, as_model_card
+from backtrace_onnx.audit.outputs.model_card import SPEC, UNTOLD, as_cyclonedx, as_model_card
 from backtrace_onnx.audit.running import Report
 from tests.audit.audited import linear, write_model, write_rows
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backtrace_onnx.audit import (
+from backtrace_onnx.audit.check import Check
+from backtrace_onnx.audit.checks import (
     drift,
     feature_rules,
     group_gap,
@@ -15,7 +16,6 @@ from backtrace_onnx.audit import (
     share_drift,
     soundness,
 )
-from backtrace_onnx.audit.check import Check
 
 CHECKS: tuple[Check, ...] = (
     *soundness.CHECKS,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from backtrace_onnx import __version__
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.locations import find_location, relative
+from backtrace_onnx.audit.outputs.locations import find_location, relative
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.messages.terminal_text import visible_json
 

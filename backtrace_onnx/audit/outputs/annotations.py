@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.locations import find_location, relative
+from backtrace_onnx.audit.outputs.locations import find_location, relative
 from backtrace_onnx.audit.running import Report
 
 

@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from backtrace_onnx.audit import audit
-from backtrace_onnx.audit.annotations import annotation_lines
+from backtrace_onnx.audit.outputs.annotations import annotation_lines
+from backtrace_onnx.audit.outputs.sarif import as_sarif
 from backtrace_onnx.audit.running import Report
-from backtrace_onnx.audit.sarif import as_sarif
 from tests.audit.audited import linear, write_model, write_rows
 
 LEAKED = ((0.5, -0.5), (0.0, 0.0), (0.0, 0.0), (3.0, -3.0))
@@ -99,7 +99,7 @@ def test_a_broken_check_is_no_successful_execution(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("backtrace_onnx.audit.feature_rules.replace_features", fail)
+    monkeypatch.setattr("backtrace_onnx.audit.checks.feature_rules.replace_features", fail)
     run = validated(reported())["runs"][0]
     assert run["invocations"][0]["executionSuccessful"] is False
     told = [note["message"]["text"] for note in run["invocations"][0]["toolExecutionNotifications"]]
