@@ -48,7 +48,6 @@ def test_a_model_that_is_stopped(stopped: Report) -> None:
     assert texts(page, "h1") == ["Stopped net"]
     first = page.all("details", class_="check")[0]
     assert "open" in first.attributes and "stops" in first.attributes["class"].split()
-    found = {f.check.id: f for f in stopped.findings}
     for finding in stopped.ran:
         assert any(finding.text in text for text in texts(page, "span", class_="found"))
     assert set(stopped.skipped) <= set(texts(page, "dt"))
