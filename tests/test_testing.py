@@ -12,7 +12,7 @@ import pytest
 import backtrace_onnx as bt
 from backtrace_onnx.testing import assert_audit, assert_explanation, assert_same_reasons
 from tests.audit.audited import linear, write_model, write_rows
-from tests.audit.test_row_drift import A, B
+from tests.audit.checks.test_row_drift import A, B
 from tests.command_line import ADULT, ROWS
 
 X = np.array([[1.0, 0.5, -3.0, 0.0], [2.0, 0.0, 5.0, 0.0]], np.float32)

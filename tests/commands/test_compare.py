@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.audit.audited import linear, write_model, write_rows
-from tests.audit.test_row_drift import A, B
+from tests.audit.checks.test_row_drift import A, B
 
 DATA = ("--data", "rows.csv")
 
