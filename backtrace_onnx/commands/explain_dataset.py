@@ -54,9 +54,7 @@ _OPTIONS = (
     click.option(
         "--part-rows",
         type=click.IntRange(1),
-        default=4096,
-        show_default=True,
-        help="Rows of a part.",
+        help="Rows of a part; default: 16 batches, at least 4096.",
     ),
     click.option(
         "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."

@@ -70,6 +70,16 @@ def ragged(rows: Array, kept: npt.NDArray[np.bool_]) -> Any:
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat)
 
 
+def holds_lists(column: Any) -> bool:
+    """Whether the cells of an Arrow column are arrays rather than single values."""
+    pa = need_arrow()
+    kind = column.type
+    if isinstance(kind, pa.ExtensionType | pa.FixedShapeTensorType):
+        return True
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in lists)
+
+
 def as_array(column: Any) -> Array | None:
     """Lists of an Arrow column as one array [rows, ...]; None where its cells are single values.
 

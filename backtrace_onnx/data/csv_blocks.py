@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.data.arrow_columns import ArrowColumns
+from backtrace_onnx.data.plain_lines import PlainLines
 from backtrace_onnx.data.remote_files import AnyPath
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock, chunks
 from backtrace_onnx.errors import InputError
@@ -15,8 +17,23 @@ from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
 
 
 def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
-    """The rows of a file, up to `rows` at a time. Raises InputError where it is no table."""
-    lines = stream_lines(path, errors="surrogateescape")
+    """The rows of a file, up to `rows` at a time. Raises InputError where it is no table.
+
+    Plain lines are read by Arrow; from the first on that are not, lines are read one by one.
+    """
+    try:
+        with path.open("rb") as file:
+            plain = PlainLines(file)
+            if plain.header is not None:
+                yield from _plain_blocks(path, plain, rows)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if plain.header is not None:
+        yield from _blocks(
+            path, plain.header, stream_lines(path, "surrogateescape", plain.place), rows
+        )
+        return
+    lines = stream_lines(path, "surrogateescape")
     first = next(lines, None)
     if first is None:
         raise InputError(f"{path}: the table is empty")
@@ -28,6 +45,24 @@ def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f"{path}: the header names column {twice!r} twice")
+    yield from _blocks(path, header, lines, rows)
+
+
+def _plain_blocks(path: AnyPath, plain: PlainLines, rows: int) -> Iterator[RowBlock]:
+    """The rows up to the first block of lines that are not all plain."""
+    at = plain.place.line if plain.place else 0
+    while (table := plain.read(rows)) is not None:
+        arrow = dict(zip(table.column_names, table.columns, strict=True))
+        lines = tuple(range(at + 1, at + 1 + table.num_rows))
+        columns = ArrowColumns(arrow, str(path))
+        yield RowBlock(str(path), columns, lines=lines, are_lines=True, arrow=arrow)
+        at += table.num_rows
+
+
+def _blocks(
+    path: AnyPath, header: Sequence[str], lines: Iterable[tuple[int, list[str]]], rows: int
+) -> Iterator[RowBlock]:
+    """The rows of lines that were taken apart."""
     for some in chunks(lines, rows):
         wrong = _unfit_lines(some, len(header))
         good = [(n, cells) for n, cells in some if n not in wrong] if wrong else some

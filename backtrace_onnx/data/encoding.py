@@ -113,25 +113,25 @@ class RowEncoder:
             return self._opened(block), {}, ()
         if block.kind == "texts":
             return self._read_texts(block, TEXT), {}, ()
-        columns = self._inputs(block)
-        arrays = {n: c for n, c in columns.items() if block.kind == "arrays" or c.ndim > 1}
+        inputs = self._inputs(block)
+        arrays = {name: block.columns[name] for name in inputs if block.holds_arrays(name)}
         feeds = self._arrays(block, arrays) if arrays else {}
-        cells = {name: column for name, column in columns.items() if name not in arrays}
+        cells = block.picked(name for name in inputs if name not in arrays)
         if cells and (said := self._text_column(cells)) is not None:
             return {**self._read_texts(block, said), **feeds}, {}, ()
         if not cells or feeds.keys() == set(self._graph.inputs):
             return feeds, {}, ()
         lines = block.lines if block.are_lines else ()
-        table = Table(block.source, cells, lines=lines)
+        table = Table(block.source, cells, lines=lines, arrow=block.arrow)
         filled = fill(table, self._graph, self._sidecar, given=feeds)
         return {**filled.feeds, **feeds}, filled.names, filled.notes
 
-    def _inputs(self, block: RowBlock) -> dict[str, Array]:
+    def _inputs(self, block: RowBlock) -> list[str]:
         """The columns that inputs may be made of."""
         needed = named_columns(tuple(block.columns), self._graph, self._sidecar)
         both = set(self._kept.groups) & (needed | set(self._graph.inputs))
         out = set(self._kept.names) - both
-        return {name: column for name, column in block.columns.items() if name not in out}
+        return [name for name in block.columns if name not in out]
 
     def _arrays(self, block: RowBlock, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of rows by input, each with its rows where the input has its samples."""

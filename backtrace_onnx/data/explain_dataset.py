@@ -30,7 +30,6 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
 
-PART_ROWS = 4096
 Progress = Callable[[int, int], None]
 
 
@@ -76,7 +75,7 @@ def explain_dataset(
     *,
     mode: Any = "default",
     batch: int | None = None,
-    part_rows: int = PART_ROWS,
+    part_rows: int | None = None,
     resume: bool = True,
     skip_bad: bool = False,
     workers: int = 1,
@@ -85,38 +84,38 @@ def explain_dataset(
 ) -> DatasetResults:
     """Explain every row of a data set into a folder of .parquet parts.
 
-    A row of the results has the columns that `ExplainBatches` returns, and `row/file` and
-    `row/line`, where the row lies. What a run that was killed has finished is kept: the same call
-    goes on behind it, and its parts are the same bit for bit as those of one run.
+    A row has the columns that `ExplainBatches` returns, and `row/file` and `row/line`, where it
+    lies. What a run that was killed has finished is kept: the same call goes on behind it, and
+    its parts are the same bit for bit as those of one run.
 
     Args:
         model: path, bytes or ModelProto. out: the folder of results: parts and _manifest.json.
-        data: a file, folder or pattern, or several: .csv, .parquet, .jsonl, .npz, .npy, .txt (a
-            text a line), pictures, .wav.
+        data: a file, folder or pattern, or several, of what docs/datasets.md names.
         batch: rows that are read and explained at once; default: by the size of the model.
-        part_rows: rows of the data for each part, rounded down to whole batches.
+        part_rows: rows of a part, rounded down to whole batches; default: 16 batches, or 4096.
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out rows that cannot be read, and count them.
         workers: processes that explain. progress: called with (rows done, about how many of all).
-        mode, options: those of `ExplainBatches`: labels, ids, groups, sidecar, target, ...
+        mode, options: those of `ExplainBatches`.
 
     Raises:
         InputError: data cannot be read, or do not fit the model; names file and line.
         RequestError: the folder holds results of another run, another run writes there, it cannot
             be written, or an option does not fit.
     """
-    _check(part_rows=part_rows, workers=workers)
+    _check(part_rows=1 if part_rows is None else part_rows, workers=workers)
     explain = ExplainBatches(model, mode=mode, batch=batch, **options)
     files = find_files(data)
     hashed, batch = hash_data(files), explain.batch
+    part_rows = part_rows or max(4096, 16 * batch)
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
     run = _run(model, hashed, asked, part_rows)
     with locked(_made(Path(out), data)) as folder:
         results = ResultsFolder(folder, run, resume=resume)
         resumed, some = len(results.parts), max(part_rows // batch, 1)
         if not results.complete:
-            blocks = islice(_blocks(files, batch), resumed * some, None)
-            made = explained(explain, blocks, skip_bad=skip_bad, workers=workers)
+            left = islice(_blocks(files, batch), resumed * some, None)
+            made = explained(explain, left, skip_bad=skip_bad, workers=workers)
             _write(results, made, some, hashed.rows, progress)
         return _results(results, resumed)
 

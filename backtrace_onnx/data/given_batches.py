@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.data.arrow import as_array, stacked
+from backtrace_onnx.data.arrow import stacked
+from backtrace_onnx.data.arrow_columns import ArrowColumns
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.frames import Table, from_columns, from_frame, is_frame
@@ -40,11 +41,7 @@ def arrow_block(batch: Any, source: str) -> RowBlock:
     given = dict(zip(batch.schema.names, batch.columns, strict=True))
     if len(given) < len(batch.schema.names):
         raise InputError(f"{source} names a column twice")
-    arrays = {name: _told(source, name, as_array, column) for name, column in given.items()}
-    flat = [name for name in given if arrays[name] is None]
-    cells = _cells(batch.select(flat), source) if flat and batch.num_rows else {}
-    columns = {name: _either(arrays[name], cells.get(name)) for name in given}
-    return RowBlock(source, columns, arrow=given)
+    return RowBlock(source, ArrowColumns(given, source), arrow=given)
 
 
 def _of_frame(frame: Any, source: str) -> RowBlock:

@@ -95,32 +95,27 @@ def _answer(
     labels: Sequence[str],
 ) -> dict[str, Any]:
     pa = need_arrow()
-    index: list[Any] = [None] * rows
-    value, label = list(index), list(index)
     pairs = chosen is not None and chosen.ndim == 2
+    kind = pa.list_(pa.int64()) if pairs or made.task == "generation" else pa.int64()
+    index, value, label = (pa.nulls(rows, one) for one in (kind, pa.float64(), pa.string()))
     if chosen is not None:
-        index = chosen.tolist()
+        index = pa.array(chosen.tolist() if pairs else chosen, kind)
     if (
         y is not None
         and chosen is None
         and y[0].size == 1
         and made.task in (*_ANSWERS, "regression")
     ):
-        value = y.reshape(rows).astype(np.float64).tolist()
+        value = pa.array(y.reshape(rows).astype(np.float64))
     elif y is not None and chosen is not None:
-        value = _values(made, y, chosen)
+        value = pa.array(_values(made, y, chosen))
         classes = 2 if made.binary else y[0].size
         if not pairs and len(labels) == classes:
-            label = list(map(labels.__getitem__, chosen.tolist()))
-    kind = pa.list_(pa.int64()) if pairs or made.task == "generation" else pa.int64()
-    return {
-        word: pa.array(index, kind),
-        f"{word}_label": pa.array(label, pa.string()),
-        f"{word}_value": pa.array(value, pa.float64()),
-    }
+            label = pa.array(list(labels), pa.string()).take(pa.array(chosen))
+    return {word: index, f"{word}_label": label, f"{word}_value": value}
 
 
-def _values(made: Explanation, y: Array, entries: Array) -> list[float]:
+def _values(made: Explanation, y: Array, entries: Array) -> Array:
     """The values of y [rows, ...] at the entries: indices of a row's own or of its flat values."""
     if entries.ndim > 1:
         found = y[(np.arange(len(y)), *entries.T)]
@@ -129,8 +124,8 @@ def _values(made: Explanation, y: Array, entries: Array) -> list[float]:
         found = np.where(entries == 1, one, of_class(made.binary, one, 0))
     else:
         found = y.reshape(len(y), -1)[np.arange(len(y)), entries]
-    listed: list[float] = found.astype(np.float64).tolist()
-    return listed
+    numbers: Array = found.astype(np.float64)
+    return numbers
 
 
 def _notes(notes: Sequence[Note], rows: int) -> Any:
@@ -138,6 +133,8 @@ def _notes(notes: Sequence[Note], rows: int) -> Any:
     pa = need_arrow()
     own = {note.sample for note in notes if note.sample is not None}
     general = about((note for note in notes if note.sample is None), 0)
+    if not own:
+        return pa.repeat(pa.scalar(general, pa.list_(pa.string())), rows)
     told = [about(notes, row) if row in own else general for row in range(rows)]
     return pa.array(told, pa.list_(pa.string()))
 
@@ -188,6 +185,7 @@ def _input(
     entry = sidecar.inputs.get(name) if sidecar else None
     names = made.names.get(name, ())
     if isinstance(entry, TableInput) and own.ndim == 2:
+        own = np.asfortranarray(own)  # columns are read one after the other
         for feature, slots in entry.columns():
             yield feature.name, as_column(column(feature, own[:, slots]))
     elif own[0].size == 1 and len(names) < 2:

@@ -145,6 +145,7 @@ class PartWriter:
         self.path, self._folder, self._name = path, folder, name
         self._writer: Any = None
         self._waiting: list[Any] = []
+        self._bytes = 0
         self._rows = self._read = self._skipped = 0
         self._bad: list[BadRow] = []
         self._notes: dict[str, None] = {}
@@ -166,7 +167,8 @@ class PartWriter:
         self._bad += bad[: _TOLD - len(self._bad)]
         self._notes |= dict.fromkeys(notes)
         self._waiting.append(table)
-        if sum(each.nbytes for each in self._waiting) >= _GROUP:
+        self._bytes += table.nbytes
+        if self._bytes >= _GROUP:
             with self._folder._writing():
                 self._flush()
 
@@ -205,7 +207,7 @@ class PartWriter:
                 self.path, table.schema, compression="zstd", use_dictionary=texts
             )
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
-        self._waiting = []
+        self._waiting, self._bytes = [], 0
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.data.arrow import need_arrow
+from backtrace_onnx.data.arrow_columns import ArrowColumns
+
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 Kind = Literal["table", "arrays", "files", "texts"]
@@ -51,7 +54,23 @@ class RowBlock:
     @property
     def rows(self) -> int:
         """How many rows can be read as far as is known."""
+        if isinstance(self.columns, ArrowColumns):
+            return self.columns.rows
         return len(next(iter(self.columns.values()), ()))
+
+    def holds_arrays(self, name: str) -> bool:
+        """Whether a column is one of arrays rather than of cells."""
+        if self.kind == "arrays":
+            return True
+        if isinstance(self.columns, ArrowColumns):
+            return self.columns.holds_lists(name)
+        return self.columns[name].ndim > 1
+
+    def picked(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Some of the columns, which are converted only where they are asked for."""
+        if isinstance(self.columns, ArrowColumns):
+            return self.columns.picked(names)
+        return {name: self.columns[name] for name in names}
 
     def place(self, row: int) -> str:
         """What messages call a row, counted from 0."""
@@ -65,9 +84,14 @@ class RowBlock:
         arrow = {}
         if self.arrow:
             arrow = {name: column.take(_indices(rows)) for name, column in self.arrow.items()}
+        columns: Mapping[str, Array]
+        if isinstance(self.columns, ArrowColumns):
+            columns = ArrowColumns(arrow, self.source)
+        else:
+            columns = {name: column[rows] for name, column in self.columns.items()}
         return replace(
             self,
-            columns={name: column[rows] for name, column in self.columns.items()},
+            columns=columns,
             lines=tuple(self.lines[i] for i in rows) if self.lines else (),
             arrow=arrow,
             bad=(),
@@ -75,8 +99,6 @@ class RowBlock:
 
 
 def _indices(rows: npt.NDArray[np.intp]) -> Any:
-    from backtrace_onnx.data.arrow import need_arrow
-
     return need_arrow().array(rows)
 
 

@@ -6,14 +6,16 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
+from typing import TypeVar
 
 from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RequestError
 
+T = TypeVar("T")
 _AHEAD = 2  # blocks for each worker that are read before their results are written
 Results = Iterator[tuple[RowBlock, ExplainedRows]]
 
@@ -21,10 +23,12 @@ Results = Iterator[tuple[RowBlock, ExplainedRows]]
 def explained(
     explain: ExplainBatches, blocks: Iterable[RowBlock], *, skip_bad: bool, workers: int
 ) -> Results:
-    """Every block with its results. Raises RequestError where a worker was killed."""
+    """Every block with its results. Raises RequestError where a worker was killed.
+
+    A single worker is a thread: one more reads the next blocks, and results are used meanwhile.
+    """
     if workers == 1:
-        for block in blocks:
-            yield block, explain.explain(block, skip_bad=skip_bad)
+        yield from ahead((b, explain.explain(b, skip_bad=skip_bad)) for b in ahead(blocks))
         return
     context = multiprocessing.get_context("spawn")  # forks would share locks of running threads
     pool = ProcessPoolExecutor(workers, context, _start, (explain, skip_bad))
@@ -38,6 +42,19 @@ def explained(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items in their order, each made by a thread while earlier ones are used."""
+    left, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, left, end) for _ in range(_AHEAD))
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, left, end))
+                yield item  # type: ignore[misc]
+        finally:
+            thread.shutdown(cancel_futures=True)
 
 
 def _in_order(pool: ProcessPoolExecutor, blocks: Iterable[RowBlock], ahead: int) -> Results:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -82,16 +84,27 @@ class Opens(Protocol):
         """Open it, as `Path.open` does."""
 
 
-def stream_lines(path: Opens, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
+@dataclass(frozen=True)
+class Place:
+    """A line of a file: `offset` bytes and `line` lines behind its start, and what separates."""
+
+    offset: int
+    line: int
+    separator: str
+
+
+def stream_lines(
+    path: Opens, errors: str = "strict", start: Place | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """The same, read as they are asked for, each with the number of its line, from 1.
 
-    `errors`: what becomes of bytes that are no UTF-8, as `open` takes it. Raises InputError where
-    the file cannot be read.
+    `errors`: what becomes of bytes that are no UTF-8, as `open` takes it. `start`: the line to
+    begin with, if it is not the first. Raises InputError where the file cannot be read.
     """
     waiting: list[tuple[int, list[str]]] = []  # perhaps what spreadsheets leave behind the last row
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
-            for number, cells in _cells(file):
+        with _opened(path, errors, start) as file:
+            for number, cells in _cells(file, start):
                 if (cells and cells[0].strip()) or any(cell.strip() for cell in cells):
                     yield from waiting
                     yield number, cells
@@ -116,8 +129,32 @@ def has_numbers_only(cells: Sequence[str]) -> bool:
     return all(map(_is_float, cells))
 
 
-def _cells(file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def separator_of(line: str) -> str:
+    """What separates the cells of a first line; quoted parts do not count."""
+    bare = "".join(line.split('"')[::2])
+    return max(_SEPARATORS, key=bare.count)
+
+
+def says_separator(line: str) -> bool:
+    """Whether a first line only tells what separates cells, as Excel writes it."""
+    return _SAID.fullmatch(line) is not None
+
+
+def _opened(path: Opens, errors: str, start: Place | None) -> IO[str]:
+    """The text of a file from its start, or from a later line on."""
+    if start is None:
+        opened: IO[str] = path.open(newline="", encoding="utf-8-sig", errors=errors)
+        return opened
+    data = path.open("rb")
+    data.seek(start.offset)
+    return io.TextIOWrapper(data, encoding="utf-8", errors=errors, newline="")
+
+
+def _cells(file: Iterable[str], start: Place | None) -> Iterator[tuple[int, list[str]]]:
     """The cells of every line, and the number of the first line that they lie on."""
+    if start is not None:
+        yield from _numbered(file, start.separator, start.line)
+        return
     lines = iter(file)
     first, before = "", 0
     for first in lines:
@@ -127,17 +164,16 @@ def _cells(file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     said = _SAID.fullmatch(first)
     if said is None:
         lines, before = chain([first], lines), max(before - 1, 0)
-    reader = csv.reader(lines, delimiter=said[1] if said else _separator(first))
+    yield from _numbered(lines, said[1] if said else separator_of(first), before)
+
+
+def _numbered(lines: Iterable[str], separator: str, before: int) -> Iterator[tuple[int, list[str]]]:
+    """The same, behind the lines that lie before."""
+    reader = csv.reader(lines, delimiter=separator)
     ended = 0
     for cells in reader:
         yield before + ended + 1, cells
         ended = reader.line_num
-
-
-def _separator(line: str) -> str:
-    """What separates the cells of a first line; quoted parts do not count."""
-    bare = "".join(line.split('"')[::2])
-    return max(_SEPARATORS, key=bare.count)
 
 
 def _numbers(path: Path, column: int, cells: Array, missing: bool) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ class Table:
         columns: [rows] by name: numbers, or objects, of which None and NaN are missing.
         hint: what a user may have meant if a column is not there.
         lines: where each row lies in the file, its lines counted from 1, if that is known.
+        arrow: the columns as Arrow has them, where it does: these are read without a look at
+            every cell.
     """
 
     source: str
     columns: Mapping[str, Array]
     hint: str = ""
     lines: Sequence[int] = ()
+    arrow: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

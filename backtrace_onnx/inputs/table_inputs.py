@@ -17,6 +17,7 @@ from backtrace_onnx.errors import InputError, InputWarning, RowError
 from backtrace_onnx.graph.graph import NO_TENSOR, Graph, TensorType
 from backtrace_onnx.graph.input_checking import describe
 from backtrace_onnx.graph.missing_values import takes_missing
+from backtrace_onnx.inputs.arrow_cells import column_elements
 from backtrace_onnx.inputs.columns import CellError, Missing, count_missing, encode
 from backtrace_onnx.inputs.frames import (
     Table,
@@ -167,13 +168,16 @@ class _Filling:
         column = self._columns[name]
         self.used.add(column)
         self.names[name] = (column,)
-        kind, values = self._graph.type(name), self._table.columns[column]
+        kind, arrow = self._graph.type(name), self._table.arrow.get(column)
         missing = Missing(entry.missing if isinstance(entry, ColumnInput) else None, nan)
-        try:
-            made = encode(values, kind.dtype or TensorProto.FLOAT, missing)
-        except CellError as error:
-            raise self._wrong(name, column, error) from None
-        self._note_missing(column, kind, values, missing)
+        made = column_elements(arrow, kind.dtype or TensorProto.FLOAT)
+        if made is None:
+            values = self._table.columns[column]
+            try:
+                made = encode(values, kind.dtype or TensorProto.FLOAT, missing)
+            except CellError as error:
+                raise self._wrong(name, column, error) from None
+            self._note_missing(column, kind, values, missing)
         return made if kind.rank == 1 else made[:, None]
 
     def notes(self, unused: Sequence[str]) -> tuple[Note, ...]:
@@ -266,8 +270,9 @@ def _in_order(table: Table, graph: Graph, name: str) -> FilledInputs:
 
 
 def _ordered(table: Table, column: str, element: int, missing: Missing) -> Array:
+    quick = column_elements(table.arrow.get(column), element)
     try:
-        return encode(table.columns[column], element, missing)
+        return encode(table.columns[column], element, missing) if quick is None else quick
     except CellError as error:
         raise RowError(f"{table.place(error.row)}, column {column!r}: {error}") from None
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RowError
+from backtrace_onnx.inputs.arrow_cells import plain_numbers, text_places
 from backtrace_onnx.inputs.columns import is_missing, number
 from backtrace_onnx.inputs.frames import Table
 from backtrace_onnx.messages.similar_names import find_alike
@@ -179,6 +180,10 @@ def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
     """
     if feature.name not in table.columns:
         return None
+    if feature.name in table.arrow:
+        found = _arrow_slots(feature, table.arrow[feature.name])
+        if found is not None:
+            return found
     values = table.columns[feature.name].tolist()
     kinds = list(map(type, values))
     keys = values if len(set(kinds)) == 1 else list(zip(kinds, values, strict=True))
@@ -191,7 +196,27 @@ def _slots(feature: Feature, table: Table, nan: bool) -> Array | None:
         places = np.fromiter(map(known.__getitem__, keys), np.intp, len(keys))
     except (ValueError, TypeError):
         return None
-    return np.array(slots, np.float32).reshape(len(slots), feature.width)[places]
+    with np.errstate(over="ignore"):  # infinity, which the model's check of its inputs names
+        return np.array(slots, np.float32).reshape(len(slots), feature.width)[places]
+
+
+def _arrow_slots(feature: Feature, column: Any) -> Array | None:
+    """The same of a column that Arrow holds; None where cells must be looked at."""
+    if not feature.categories:
+        numbers = plain_numbers(column)
+        if numbers is None:
+            return None
+        with np.errstate(over="ignore"):
+            slots = ((numbers - feature.mean) / feature.std).astype(np.float32)
+        return slots[:, None] if np.isfinite(slots).all() else None
+    found = text_places(column)
+    if found is None:
+        return None
+    try:
+        known = [_read(feature, str, text) for text in found[0]]
+    except ValueError:
+        return None
+    return np.array(known, np.float32).reshape(len(known), feature.width)[found[1]]
 
 
 def _read(feature: Feature, kind: type, value: Any) -> list[float]:
