@@ -73,8 +73,8 @@ class ExplainArguments(OutputArguments, total=False):
             slopes travel (lrp and its relatives, gradients) slopes, 1 for a whole score. Or a
             function (output, channels) that returns it, or a `Contrast`. Or "probability": signed
             modes then start at the output also where it is a function of scores.
-        baseline: what some modes compare with: an array, arrays by name, "zeros", "mean" (of the
-            background), "blur" (pictures), a file, or a list of several, to be averaged.
+        baseline: what some modes compare with: an array, arrays by name, "zeros", "mean" or "rows"
+            (of the background), "blur" (pictures), a file, or a list of several, to be averaged.
         background: samples to compare with: an array, a table, a file or a folder.
         keep: tensors whose relevance, and slopes, are kept: "inputs", "all", "attention" (the
             weights of every attention, see `Explanation.attention`) or names.

@@ -62,14 +62,14 @@ EXPLAIN = (
         "--baseline",
         "baselines",
         multiple=True,
-        metavar="zeros|mean|blur|FILE",
+        metavar="zeros|mean|rows|blur|FILE",
         help="What modes that compare compare with; repeat it for several, which are averaged. A "
-        "FILE's rows are one each; mean is that of --background.",
+        "FILE's rows are one each; mean and rows are those of --background.",
     ),
     click.option(
         "--background",
         type=click.Path(path_type=Path),
-        help="File or folder of samples that expected_gradients, or the mean, compare with.",
+        help="File or folder of samples to compare with: each row, or their mean.",
     ),
     click.option("--continuation", help="Language models: text whose every token is explained."),
     click.option(

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from backtrace_onnx.compiler.file_question import question_of_file
 from backtrace_onnx.engines.tree_walks import of_one_walk
-from backtrace_onnx.inputs.baselines import Compared, are_pictures, compare
+from backtrace_onnx.inputs.baselines import Compared, compare
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
+from backtrace_onnx.inputs.pictures_or_columns import are_columns, are_pictures
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.policies import find_method
@@ -89,9 +90,8 @@ def read_question(
     """
     output = find_output(told["output"], model.graph)
     given = [name for name in ("baseline", "background") if told[name] is not None]
-    pictures = not given and are_pictures(model.graph, feeds)
     plan = lambda: model.output(output).plan  # noqa: E731
-    choice = settle_mode(told["mode"], plan, output, given, pictures=pictures)
+    choice = settle_mode(told["mode"], plan, output, given, **_shown(model, given, feeds))
     method = find_method(choice.mode, **parameters)
     baseline = told["baseline"] if choice.baseline is None else choice.baseline
     compared = compare(method, baseline, told["background"], sidecar)
@@ -113,6 +113,14 @@ def read_question(
     question, assumed = settled(asked, said.task, graph, boxes=boxes)
     notes = (*assumed, *choice.notes, *apart_note(apart, model.graph))
     return AskedQuestion(question, prepared, compared, notes)
+
+
+def _shown(
+    model: PreparedModel, given: list[str], feeds: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, bool]:
+    """What there is to see of inputs, where that decides what they are compared with."""
+    pictures = not given and are_pictures(model.graph, feeds)
+    return {"pictures": pictures, "columns": bool(given) and are_columns(model.graph, feeds)}
 
 
 def _said(told: ExplainArguments) -> OutputMeaning:

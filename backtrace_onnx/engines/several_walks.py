@@ -46,7 +46,7 @@ def walk_several(
     reader = ReferenceReader(graph, compared.sidecar, feeds)
     if how is None:
         references = reader.baselines(compared.baseline, compared.background)
-        return rescaled(ask, question, feeds, references)
+        return rescaled(ask, question, feeds, references, prepared)
     if isinstance(how, TreeShap):
         return tree_shap(ask, question, feeds, prepared, how, reader, compared.background)
     if question.through:

@@ -54,7 +54,7 @@ def tree_shap(
                 f"mode {question.method.name!r}: the probability itself is explained against a "
                 "background's rows only: give background=, or leave out start"
             )
-        return _of_probability(ask, question, feeds, rows)
+        return _of_probability(ask, question, feeds, rows, prepared)
     rule = _rule(kind, bool(rows))
     nodes = _trees(prepared, question, rule)
     background = _background(prepared, rows, feeds, [n.inputs[0] for n in nodes]) if rows else None
@@ -128,11 +128,15 @@ def _note(found: Outcome, absent: str) -> Note:
 
 
 def _of_probability(
-    ask: Ask, question: Question, feeds: Mapping[str, Array], rows: tuple[Reference, ...]
+    ask: Ask,
+    question: Question,
+    feeds: Mapping[str, Array],
+    rows: tuple[Reference, ...],
+    prepared: PreparedOutput,
 ) -> Outcome:
     """Against each of the rows, by the margin's part of the probability's difference."""
     method = replace(METHODS["deeplift"], name=question.method.name)
-    found = rescaled(ask, replace(question, method=method), feeds, rows)
+    found = rescaled(ask, replace(question, method=method), feeds, rows, prepared)
     itself = replace(question, method=replace(SHAP, trees="pairs"), reference=feeds)
     score, books = ask(itself, feeds).ledger.total().start, found.ledger.total()
     balance = Balance(score, books.inputs, score - books.start, books.unassigned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
 
 Array = npt.NDArray[Any]
-KEYWORDS = ("zeros", "mean", "blur")
-_KINDS = (
-    "baseline is an array, 'zeros', 'mean' (of background=), 'blur', a file, or a list of these"
-)
+KEYWORDS = ("zeros", "mean", "rows", "blur")
+MOST = 100  # rows of a background that are compared with one by one
+_KINDS = "baseline is an array, 'zeros', 'mean', 'rows' (of background=), 'blur', a file, or a list"
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,21 @@ class Reference:
     Attributes:
         words: what they are.
         arrays: by input, each shaped like the batch's.
+        group: what they are one of; "": of baselines.
     """
 
     words: str
     arrays: Mapping[str, Array]
+    group: str = ""
 
 
 def in_words(references: Sequence[Reference]) -> str:
     """What inputs are compared with."""
-    one = len(references) == 1
-    return references[0].words if one else f"{len(references)} baselines, in the mean"
+    if len(references) == 1:
+        return references[0].words
+    groups = {reference.group for reference in references}
+    group = groups.pop() if len(groups) == 1 else ""
+    return f"{group or f'{len(references)} baselines'}, in the mean"
 
 
 @dataclass(frozen=True)
@@ -97,23 +101,16 @@ def compare(method: Method, baseline: Any, background: Any, sidecar: Sidecar | N
                 f"mode {method.name!r} takes no {name}; deeplift and integrated_gradients take a "
                 "baseline, expected_gradients takes a background"
             )
-    if background is not None and baseline is not None and not _uses_mean(baseline):
-        raise RequestError("the background is read for baseline='mean', and another one is given")
+    if background is not None and baseline is not None and not _uses_background(baseline):
+        raise RequestError(
+            "the background is read for baseline='mean' or 'rows', and another one is given"
+        )
     return Compared(baseline, background, sidecar)
 
 
-def _uses_mean(baseline: Any) -> bool:
+def _uses_background(baseline: Any) -> bool:
     parts = baseline if isinstance(baseline, list | tuple) else [baseline]
-    return any(isinstance(part, str) and part == "mean" for part in parts)
-
-
-def are_pictures(graph: Graph, feeds: Mapping[str, Array]) -> bool:
-    """Whether all inputs that hold floats are pictures with an axis of channels: these can be
-    blurred."""
-    axes = SampleAxes(graph)
-    floats = [name for name, x in feeds.items() if x.dtype.kind == "f" and x.size]
-    samples = [feeds[n] if (a := axes(n)) is None else feeds[n].take(0, a) for n in floats]
-    return bool(samples) and all(x.ndim > 2 and picture_axes(x) is not None for x in samples)
+    return any(isinstance(part, str) and part in ("mean", "rows") for part in parts)
 
 
 class ReferenceReader:
@@ -140,6 +137,8 @@ class ReferenceReader:
         if isinstance(given, list | tuple) and not all(map(_is_number, given)):
             return tuple(one for part in given for one in self.baselines(part, background))
         given = ("zeros" if background is None else "mean") if given is None else given
+        if isinstance(given, str) and given == "rows":
+            return self._some_rows(background)
         if isinstance(given, str) and given in KEYWORDS:
             return (self._by_name(given, background),)
         if isinstance(given, str | os.PathLike) and not Path(given).exists():
@@ -158,7 +157,8 @@ class ReferenceReader:
                 "padding's id, or use mode attnlrp, which compares to none"
             )
         if given == "zeros":
-            return Reference("zeros", {**self._feeds, **_each(np.zeros_like, floats)})
+            empty = {name: np.zeros_like(x) for name, x in floats.items()}
+            return Reference("zeros", {**self._feeds, **empty})
         made = {name: self._blurred(name, x) for name, x in floats.items()}
         return Reference("the blurred input", {**self._feeds, **made})
 
@@ -170,6 +170,14 @@ class ReferenceReader:
                 "file, such as some of the rows that the model was trained on"
             )
         return self._rows(given, "background")
+
+    def _some_rows(self, given: Any) -> tuple[Reference, ...]:
+        """The rows of a background; where there are many, some at even distances."""
+        rows = self.background(given)
+        chosen = sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(len(rows), MOST))})
+        more = "" if len(chosen) == len(rows) else f", of {len(rows)}"
+        group = f"{len(chosen)} rows of the background{more}"
+        return tuple(replace(rows[at], group=group) for at in chosen)
 
     def _mean(self, background: Any) -> Reference:
         rows = self.background(background)
@@ -265,10 +273,6 @@ class ReferenceReader:
                 "take zeros, mean or an array"
             )
         return blurred(x, [at if axis is None or at < axis else at + 1 for at in axes])
-
-
-def _each(make: Any, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: make(x) for name, x in arrays.items()}
 
 
 def _is_number(given: Any) -> bool:

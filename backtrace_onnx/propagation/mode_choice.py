@@ -39,17 +39,19 @@ def settle_mode(
     references: Collection[str] = (),
     *,
     pictures: bool = False,
+    columns: bool = False,
 ) -> Choice:
     """The mode; in place of "auto" the one that is for such networks, and a note that names it.
 
     Of what is signed, what explains such networks best (docs/benchmark.md): whatever compares where
-    there is something to compare with, attnlrp for attention, lrp elsewhere; for convolutions
-    deeplift, which compares pictures with themselves, blurred, and cnn where there is no picture.
+    there is something to compare with, rows of columns with each row of a background; attnlrp for
+    attention, lrp elsewhere; for convolutions deeplift, which compares pictures with themselves,
+    blurred, and cnn where there is no picture.
 
     Args:
         make_plan: the plan of the output; it is asked for where it is needed.
         references: which of "baseline" and "background" are given.
-        pictures: whether the inputs are at hand, and are pictures.
+        pictures, columns: whether the inputs are at hand, and are pictures, or rows of columns.
     """
     if not isinstance(mode, str) or mode != AUTO:
         return Choice(mode)
@@ -57,7 +59,8 @@ def settle_mode(
     if picked == "cnn" and pictures:
         more = "the network has convolutions, and its pictures are compared with blurred ones"
         return Choice("deeplift", (_note("deeplift", more),), "blur")
-    return Choice(picked, (_note(picked, why),))
+    each = picked == "deeplift" and columns and set(references) == {"background"}
+    return Choice(picked, (_note(picked, why),), "rows" if each else None)
 
 
 def _note(picked: str, why: str) -> Note:

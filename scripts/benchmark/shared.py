@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,10 +26,13 @@ FETCHED = ROOT / "models" / "fetched"
 BOOTSTRAPS = 1000
 SEED = 0
 THREADS = 1
+FAILED = "failed"
 
 Array: TypeAlias = npt.NDArray[Any]
 Explain: TypeAlias = Callable[[Array, Array], Array]
 """(x[samples, ...], targets[samples]) -> relevance[samples, ...]."""
+Samples: TypeAlias = Sequence[tuple[Array, Array]]
+"""Inputs and targets of a few samples, each by itself."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,9 @@ class Cells:
         return dict(found)
 
     def has(self, data: str, method: str) -> bool:
-        """Whether that cell was measured."""
-        return method in self.read.get(data, {}).get("methods", {})
+        """Whether that cell was measured; one that failed is tried again."""
+        cell = self.read.get(data, {}).get("methods", {}).get(method)
+        return cell is not None and FAILED not in cell
 
     def describe(self, data: str, **about: Any) -> None:
         """Keep what a data set and its model are."""
@@ -101,6 +106,32 @@ class Cells:
         found = self.read
         found[data]["methods"][method.name] = {**numbers, "family": method.family}
         self._write(found)
+
+    def fill(
+        self, data: str, method: Method, measure: Callable[[], Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """Measure and keep a cell that is not there yet; what it raises is kept in its place."""
+        if not self.has(data, method.name):
+            try:
+                numbers = measure()
+            except Exception as error:  # of any library
+                traceback.print_exc()
+                numbers = {FAILED: f"{type(error).__name__}: {error}".partition("\n")[0]}
+            self.put(data, method, numbers)
+            say(f"{data}: {method.name}: {numbers}")
+        return self.of(data, method.name)
+
+    def told(self) -> int:
+        """Name the cells that could not be measured; the exit status of a benchmark."""
+        lines = [
+            f"{data}: {name}: {cell[FAILED]}"
+            for data, found in self.read.items()
+            for name, cell in found["methods"].items()
+            if FAILED in cell
+        ]
+        for line in lines:
+            say(f"not measured: {line}")
+        return int(bool(lines))
 
     def _write(self, found: Mapping[str, Any]) -> None:
         RESULTS.mkdir(exist_ok=True)
@@ -158,19 +189,31 @@ def costs(method: Method, x: Array, targets: Array, **how: Any) -> dict[str, Any
     return made
 
 
-def twin(
-    method: Method, others: Sequence[Method], samples: Sequence[tuple[Array, Array]]
-) -> str | None:
-    """Which of the others gives the same relevance, bit for bit: mode auto does what it picks.
-
-    Args:
-        samples: inputs and targets of a few samples, each by itself.
-    """
+def twin(method: Method, others: Sequence[Method], samples: Samples) -> str | None:
+    """Which of the others gives the same relevance, bit for bit: mode auto does what it picks."""
     own = [method.explain(*sample) for sample in samples]
     for other in others:
         if all(np.array_equal(r, other.explain(*s)) for r, s in zip(own, samples, strict=True)):
             return other.name
     return None
+
+
+def chained(*families: Iterable[Method]) -> Iterator[Method]:
+    """The methods of several families; one that cannot be made ends its family, and is told."""
+    for family in families:
+        try:
+            yield from family
+        except ImportError as error:
+            traceback.print_exc()
+            name = f"what needs {error.name or error}"
+            yield Method(name, "peer", _raising(error))
+
+
+def _raising(error: Exception) -> Explain:
+    def explain(x: Array, targets: Array) -> Array:
+        raise error
+
+    return explain
 
 
 def in_parts(explain: Explain, x: Array, targets: Array, size: int) -> Array:

@@ -1,14 +1,14 @@
 """The tabular benchmark: networks of four layers on German Credit and Adult census.
 
-Usage: python scripts/benchmark/tabular.py, with the packages of requirements.txt installed. Every
-method explains the score (the logit) of the predicted class of 200 held-out rows that no tuning
-has seen, a number for each column. Writes results/tabular.json cell by cell, and goes on where it
-was stopped.
+Usage: python scripts/benchmark/tabular.py [german] [adult], with the packages of requirements.txt
+installed. Every method explains the score (the logit) of the predicted class of 200 held-out rows
+that no tuning has seen, a number for each column. Writes results/tabular.json cell by cell, and
+goes on where it was stopped.
 """
 
 from __future__ import annotations
 
-import tempfile
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import ours
 import torch
 from credit_data import BACKGROUND, MLP, TITLES, Table, network, read_table
-from shared import SEED, THREADS, Array, Cells, Explain, Method, costs, interval, say
+from shared import SEED, THREADS, Array, Cells, Explain, Method, chained, costs, interval
 
 import backtrace_onnx as bt
 from backtrace_onnx import metrics
@@ -31,6 +31,7 @@ SLOW, FEW = ("KernelSHAP (shap)", "LIME (lime)"), 25
 INPUT = "features"
 MODES = ("lrp", "default", "contrastive", "gradient_x_input")
 EACH = "deeplift, each row"
+NO_BACKGROUND = "auto, no background"
 COMPARED = (EACH, "deeplift", "integrated_gradients", "expected_gradients")
 
 
@@ -38,7 +39,7 @@ def our_methods(file: Any, table: Table, background: Array) -> Iterator[Method]:
     """Our modes; those that compare have the background that peers have."""
     explainer = bt.Explainer(file)
     mean = background.mean(0)
-    for name in (*MODES, *COMPARED, "auto", "auto, no background"):
+    for name in (*MODES, *COMPARED, "auto", NO_BACKGROUND):
         how: dict[str, Any] = {}
         if name in COMPARED or name == "auto":
             how["background"] = background
@@ -53,13 +54,12 @@ def our_methods(file: Any, table: Table, background: Array) -> Iterator[Method]:
 
 def _compiled(explainer: bt.Explainer, name: str, background: Array) -> Explain | None:
     """The file of a mode; None where there is none, or it is that of another one."""
-    if name in ("auto", "integrated_gradients", "expected_gradients"):
+    if name in (NO_BACKGROUND, "auto", "integrated_gradients", "expected_gradients"):
         return None
-    rows = {EACH: background, "deeplift": background.mean(0, keepdims=True)}.get(name)
-    compared = None if rows is None else lambda x: rows
-    with tempfile.TemporaryDirectory() as folder:
-        called = name.partition(",")[0]
-        return ours.compiled(explainer, called, INPUT, Path(folder), compared)
+    if name in (EACH, "deeplift"):
+        rows = background if name == EACH else background.mean(0, keepdims=True)
+        return ours.compiled(explainer, "deeplift", INPUT, lambda x: rows)
+    return ours.compiled(explainer, name, INPUT)
 
 
 def _by_column(explain: Explain, table: Table) -> Explain:
@@ -242,24 +242,26 @@ def run(name: str, cells: Cells, *, tuning: bool = False) -> None:
         (floors(table), floors(table)),
     ]
     for own, changed in pairs:
-        for method, twin in zip(own, changed, strict=True):
-            if cells.has(name, method.name):
-                continue
-            few = FEW if method.name in SLOW else len(codes)
-            relevance = method.explain(codes, measured.targets)
-            anew = twin.explain(codes[:few], measured.targets[:few])
-            numbers: dict[str, Any] = measured(relevance, anew)
-            numbers |= costs(method, codes, measured.targets)
-            cells.put(name, method, numbers)
-            say(f"{name}: {method.name}: {numbers}")
+        for method, twin in zip(chained(own), chained(changed), strict=True):
+            cells.fill(name, method, lambda m=method, t=twin: _cell(m, t, codes, measured))
 
 
-def main() -> None:
+def _cell(method: Method, twin: Method, codes: Array, measured: Measured) -> dict[str, Any]:
+    """The numbers of a method; its twin explains the randomised network."""
+    few = FEW if method.name in SLOW else len(codes)
+    relevance = method.explain(codes, measured.targets)
+    anew = twin.explain(codes[:few], measured.targets[:few])
+    numbers = {"samples": len(codes), **measured(relevance, anew)}
+    return numbers if method.family == "floor" else numbers | costs(method, codes, measured.targets)
+
+
+def main() -> int:
     torch.set_num_threads(THREADS)
     cells = Cells("tabular")
-    for name in TITLES:
+    for name in sys.argv[1:] or TITLES:
         run(name, cells)
+    return cells.told()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

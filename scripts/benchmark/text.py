@@ -8,16 +8,26 @@ the mean at the end. Writes results/text.json cell by cell, and goes on where it
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import ours
 import torch
-from shared import THREADS, Array, Cells, Explain, Method, cost, interval, say, twin
+from shared import (
+    FAILED,
+    THREADS,
+    Array,
+    Cells,
+    Explain,
+    Method,
+    Samples,
+    chained,
+    cost,
+    interval,
+    twin,
+)
 from text_models import MODEL, feeds, reader, sentences
 from text_peers import floors, peers
 
@@ -25,40 +35,16 @@ import backtrace_onnx as bt
 from backtrace_onnx import metrics
 
 SENTENCES, STEPS, INPUT = 200, 5, "input_ids"
-SLOW, EVERY = ("IG, 50 steps (captum)", "SmoothGrad, 20 samples (captum)"), 4
-"""What takes seconds for a sentence is measured on every fourth."""
 MODES = ("default", "contrastive", "lrp", "attnlrp", "cp-lrp", "vit", "gradient_x_input")
 
 
 def our_methods() -> Iterator[Method]:
     """Our modes."""
     explainer = bt.Explainer(MODEL)
-
-    def mode(name: str) -> Explain:
-        def explain(ids: Array, targets: Array) -> Array:
-            found = explainer.explain(feeds(ids), mode=name, target=targets)
-            return ours.signed(found, INPUT)
-
-        return explain
-
     for name in (*MODES, "auto"):
-        fast = None if name in ("auto", "contrastive") else _compiled(explainer, name)
-        yield Method(name, "ours", mode(name), fast)
-
-
-def _compiled(explainer: bt.Explainer, name: str) -> Explain:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "explained.onnx"
-        explainer.compile(path, mode=name, target="required", tensors=[INPUT])
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def explain(ids: Array, targets: Array) -> Array:
-        asked = {**feeds(ids), "target": np.asarray(targets, np.int64)}
-        return np.asarray(session.run([f"relevance/{INPUT}"], asked)[0])
-
-    return explain
+        explain = ours.mode(explainer, name, INPUT, feeds)
+        fast = None if name == "auto" else ours.compiled(explainer, name, INPUT, feeds=feeds)
+        yield Method(name, "ours", explain, fast)
 
 
 class Measured:
@@ -85,9 +71,9 @@ class Measured:
 
         return predict
 
-    def __call__(self, explain: Explain, every: int = 1) -> dict[str, Any]:
+    def __call__(self, explain: Explain) -> dict[str, Any]:
         found: dict[str, list[float]] = {"morf": [], "lerf": []}
-        for ids, target in zip(self.texts[::every], self.targets[::every], strict=True):
+        for ids, target in zip(self.texts, self.targets, strict=True):
             relevance = np.asarray(explain(ids, np.array([target])), np.float64)[:, 1:-1]
             seen = np.ones(relevance.shape, np.float32)
             for order, areas in found.items():
@@ -123,29 +109,34 @@ def run(cells: Cells, *, tuning: bool = False) -> None:
     right = round(float(np.mean(measured.targets == truth)), 4)
     about = {"samples": len(texts), "accuracy": right, "held_out": len(texts)}
     cells.describe("reviews", title="MiniLM on reviews of films", **about)
-    found = (our_methods(), peers(reader()), floors())
     few = [(texts[i], measured.targets[i : i + 1]) for i in range(3)]
     earlier: list[Method] = []
-    for method in (method for methods in found for method in methods):
-        if not cells.has("reviews", method.name):
-            same = twin(method, earlier, few) if method.name == "auto" else None
-            made = cells.of("reviews", same) if same else _cell(method, measured)
-            cells.put("reviews", method, made)
-            say(f"reviews: {method.name}: {same or made}")
-        earlier.append(method)
+    for method in chained(our_methods(), peers(reader()), floors()):
+        made = cells.fill(
+            "reviews", method, lambda m=method: _cell(m, measured, cells, earlier, few)
+        )
+        if FAILED not in made:
+            earlier.append(method)
 
 
-def _cell(method: Method, measured: Measured) -> dict[str, Any]:
-    numbers = measured(method.explain, EVERY if method.name in SLOW else 1)
+def _cell(
+    method: Method, measured: Measured, cells: Cells, earlier: Sequence[Method], few: Samples
+) -> Mapping[str, Any]:
+    same = twin(method, earlier, few) if method.name == "auto" else None
+    if same is not None and cells.has("reviews", same):
+        return cells.of("reviews", same)
+    numbers = measured(method.explain)
     if method.family != "floor":
         numbers |= _cost(method, measured.texts, measured.targets)
     return numbers
 
 
-def main() -> None:
+def main() -> int:
     torch.set_num_threads(THREADS)
-    run(Cells("text"))
+    cells = Cells("text")
+    run(cells)
+    return cells.told()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -41,12 +41,12 @@ def peers(model: Reader) -> Iterator[Method]:
         found = InputXGradient(model).attribute(model.embed(ids), target=int(targets[0]))
         return _by_token(found)
 
-    yield Method("IG, 50 steps (captum)", "peer", integrated)
-    yield Method("SmoothGrad, 20 samples (captum)", "peer", smooth)
     yield Method("input x gradient (captum)", "peer", by_input)
     yield Method("attention rollout", "peer", _rollout(model))
     yield Method("Grad-CAM, last layer", "peer", _grad_cam(model))
     yield Method("AttnLRP (lxt)", "peer", _attnlrp(model))
+    yield Method("IG, 50 steps (captum)", "peer", integrated)
+    yield Method("SmoothGrad, 20 samples (captum)", "peer", smooth)
 
 
 def _by_token(found: torch.Tensor) -> Array:

@@ -12,6 +12,7 @@ from onnx import helper
 
 import backtrace_onnx as bt
 from backtrace_onnx import Explainer, Explanation, RequestError
+from backtrace_onnx.engines import copies
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
@@ -258,6 +259,62 @@ def test_deeplift_with_several_baselines_is_their_mean() -> None:
     start = np.mean([made.ledger.total().start for made in each], 0)
     np.testing.assert_allclose(both.ledger.total().start, start)
     assert both.ledger.total().relative_residual < 1e-4
+
+
+HOW: dict[str, dict[str, Any]] = {
+    "the largest": {},
+    "one": {"target": 2},
+    "one each": {"target": [2, 0, 1]},
+    "all of them": {"task": "regression"},
+    "rather than": {"start": bt.Contrast(1, 2)},
+    "the probability": {"start": "probability"},
+    "own start": {"start": np.eye(3, dtype=np.float32)},
+    "more tensors": {"keep": "all"},
+}
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("how", list(HOW.values()), ids=list(HOW))
+def test_references_side_by_side_are_those_one_by_one(
+    engine: Any, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer, x, rows = Explainer(mlp(), engine=engine), normal(3, 4, seed=7), normal(5, 4, seed=8)
+    asked = {"mode": "deeplift", "background": rows, "baseline": "rows", **how}
+    made = []
+    for most in (100, 2, 0):  # all at once, two, each alone
+        monkeypatch.setattr(copies.Copies, "most", property(lambda _, most=most: most))
+        made.append(explainer.explain(x, **asked))
+    for one in made[:2]:
+        assert one.relevance.keys() == made[2].relevance.keys() and one.notes == made[2].notes
+        for name, r in made[2].relevance.items():
+            np.testing.assert_allclose(one.relevance[name], r, rtol=1e-5, atol=1e-6)
+        assert list(one.ledger) == list(made[2].ledger)
+        for book, wanted in zip(one.ledger.values(), made[2].ledger.values(), strict=True):
+            np.testing.assert_allclose(book.incoming, wanted.incoming, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(book.unassigned, wanted.unassigned, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(one.outputs["y"], made[2].outputs["y"])
+        if made[2].target is not None:
+            np.testing.assert_array_equal(one.target, made[2].target)
+
+
+def test_a_sample_has_what_it_has_alone_against_many_rows() -> None:
+    explainer, x, rows = Explainer(mlp()), normal(3, 4, seed=7), normal(250, 4, seed=8)
+    asked: dict[str, Any] = {"mode": "deeplift", "background": rows, "baseline": "rows"}
+    whole = explainer.explain(x, **asked)
+    assert any("100 rows of the background, of 250" in note.text for note in whole.notes)
+    chosen = rows[np.linspace(0, 249, 100).round().astype(int)]
+    each = [explainer.explain(x, mode="deeplift", baseline=row).relevance["x"] for row in chosen]
+    np.testing.assert_allclose(whole.relevance["x"], np.mean(each, 0), rtol=1e-5, atol=1e-6)
+    alone = [explainer.explain(x[[i]], **asked).relevance["x"] for i in range(3)]
+    np.testing.assert_array_equal(whole.relevance["x"], np.concatenate(alone))
+
+
+def test_rows_are_those_of_a_background() -> None:
+    explainer = Explainer(mlp())
+    with pytest.raises(RequestError, match="a background is needed"):
+        explainer.explain(X, mode="deeplift", baseline="rows")
+    with pytest.raises(RequestError, match="'mean' or 'rows'"):
+        explainer.explain(X, mode="deeplift", baseline="zeros", background=ROWS)
 
 
 def test_expected_gradients_are_what_their_seed_makes_them() -> None:

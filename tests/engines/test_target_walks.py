@@ -11,7 +11,7 @@ import pytest
 
 import backtrace_onnx as bt
 from backtrace_onnx import Explainer, Explanation, Explanations, RequestError
-from backtrace_onnx.engines import remembered_runs, target_walks
+from backtrace_onnx.engines import copies, remembered_runs
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.trace import Trace
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
@@ -81,7 +81,7 @@ def test_parts_of_any_size_answer_alike(mode: str, monkeypatch: pytest.MonkeyPat
     trace = explainer._model.main.trace_of(find_method(mode))
     held = sum(a.nbytes for a in trace.run({"x": x}).values())
     for room in (2 * held, 0):
-        monkeypatch.setattr(target_walks, "TOGETHER", room)
+        monkeypatch.setattr(copies, "TOGETHER", room)
         for one, other in zip(
             explainer.explain(x, targets=[2, 1, 0, 1, 2], mode=mode), whole, strict=True
         ):
@@ -97,7 +97,7 @@ def test_the_model_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return run(self, feeds, fetched)
 
     monkeypatch.setattr(Trace, "_run", counted)
-    monkeypatch.setattr(target_walks, "TOGETHER", 0)
+    monkeypatch.setattr(copies, "TOGETHER", 0)
     explainer, x = Explainer(mlp()), normal(2, 4, seed=3)
     explainer.explain(x, targets="all", mode="gradient")
     assert runs == [2]

@@ -75,9 +75,21 @@ def test_auto_is_the_mode_that_it_names(net: Any, inputs: Any, picked: str, why:
     assert all(np.array_equal(r, wanted.relevance[name]) for name, r in made.relevance.items())
 
 
-@pytest.mark.parametrize("net", [mlp(), _convolution()])
-def test_what_is_given_to_compare_with_is_compared_with(net: Any) -> None:
-    explainer = Explainer(net)
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_rows_of_columns_are_compared_with_each_row(engine: Any) -> None:
+    explainer, x, rows = Explainer(mlp(), engine=engine), normal(3, 4), normal(5, 4, seed=1)
+    made = explainer.explain(x, mode="auto", background=rows)
+    wanted = explainer.explain(x, mode="deeplift", baseline=list(rows))
+    assert made.mode == "deeplift"
+    assert any("5 rows of the background" in note.text for note in made.notes)
+    np.testing.assert_array_equal(made.relevance["x"], wanted.relevance["x"])
+    given = explainer.explain(x, mode="auto", background=rows, baseline="mean")
+    mean = explainer.explain(x, mode="deeplift", background=rows)
+    np.testing.assert_array_equal(given.relevance["x"], mean.relevance["x"])
+
+
+def test_pictures_that_are_given_are_compared_with_in_the_mean() -> None:
+    explainer = Explainer(_convolution())
     shape = [n if isinstance(n, int) else 3 for n in explainer.graph.type("x").shape or ()]
     x, rows = normal(*shape), normal(*shape, seed=1)
     made = explainer.explain(x, mode="auto", background=rows)
