@@ -17,6 +17,7 @@ import sys
 from environment import FOLDERS, ROOT, ensure
 
 WORKERS = min(4, os.cpu_count() or 1)
+WHOLE = "dev,all,oracles,engines"
 SPREAD = ("-n", str(WORKERS), "--dist", "loadfile")
 
 
@@ -26,9 +27,7 @@ def main() -> int:
     parser.add_argument("--frameworks", action="store_true")
     parser.add_argument("--versions", choices=sorted(FOLDERS), default="tested")
     chosen, rest = parser.parse_known_args()
-    python = (
-        ensure("[dev,all,oracles]" if chosen.frameworks else "[dev]", chosen.versions) / "python"
-    )
+    python = ensure(f"[{WHOLE}]" if chosen.frameworks else "[dev]", chosen.versions) / "python"
     return subprocess.run([str(python), "-m", "pytest", *SPREAD, *rest], cwd=ROOT).returncode
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 
 from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
@@ -66,6 +67,7 @@ def test_units_without_a_scale_are_sent_nothing() -> None:
     assert not kept[0].any() and np.isfinite(kept).all()
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="a minute without Numba's JIT")
 def test_large_units_are_damped_alike_beside_others() -> None:
     t, m = (normal(3, 1 << 20, seed=seed) for seed in (1, 2))
     whole = EagerOps(np.float32, Samples(3), Sessions(), {"": 18})
