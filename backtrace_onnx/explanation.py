@@ -246,8 +246,8 @@ class Explanation(Convertible):
         """Write a page of HTML that needs no other file, of all samples (extra `html`).
 
         Args:
-            options: `model`, its file, whose hash the page tells and whose sidecar it reads;
-                `sidecar`, another one; `picture` and `groups` as `plot` takes them.
+            options: `model`, its file: the page tells its hash, stages and rules, and reads its
+                sidecar; `sidecar`, another one; `picture` and `groups` as `plot` takes them.
 
         Raises RequestError where it cannot be written.
         """
