@@ -42,15 +42,19 @@ class _Towards:
 
 
 def find_reasons(
-    subject: AuditedModel, texts: ReasonTexts, rows: Array | None = None
+    subject: AuditedModel,
+    texts: ReasonTexts,
+    rows: Array | None = None,
+    others: int | None = None,
 ) -> list[GivenReasons]:
     """The reasons of some rows or all, at most `texts.count` each, the strongest first.
 
-    A feature belongs to the first sentence that fits it and its value. Raises InputError where the
+    A feature belongs to the first sentence that fits it and its value. `others`: how many of the
+    first rows say what is usual and are drawn from; default: all. Raises InputError where the
     outcome is none, RequestError for a feature that is none.
     """
     towards = _towards(subject, texts.outcome)
-    owners = _owners(subject, texts.reasons)
+    owners = _owners(subject, texts.reasons, others)
     rows = np.arange(subject.data.count) if rows is None else rows
     made = []
     for row in rows:
@@ -58,7 +62,7 @@ def find_reasons(
         if found.denied or texts.everyone:
             found = _of_row(subject, texts, found, towards.relevance[row], owners[row])
         made.append(found)
-    return _tried(subject, towards, rows, made)
+    return _tried(subject, towards, rows, made, others or subject.data.count)
 
 
 def _towards(subject: AuditedModel, outcome: str) -> _Towards:
@@ -82,17 +86,17 @@ def _towards(subject: AuditedModel, outcome: str) -> _Towards:
     return _Towards(found.features, whole.scores[:, place], place, 1, denied)
 
 
-def _owners(subject: AuditedModel, reasons: Sequence[ReasonText]) -> Array:
+def _owners(subject: AuditedModel, reasons: Sequence[ReasonText], others: int | None) -> Array:
     """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
     features, data = subject.features, subject.data
     owners = np.full((data.count, len(features.names)), -1, np.int64)
     for number, reason in reversed([*enumerate(reasons)]):
         for feature in features.named(reason.features):
-            owners[_fits(subject, feature, reason), feature] = number
+            owners[_fits(subject, feature, reason, others), feature] = number
     return owners
 
 
-def _fits(subject: AuditedModel, feature: int, reason: ReasonText) -> Array:
+def _fits(subject: AuditedModel, feature: int, reason: ReasonText, others: int | None) -> Array:
     """bool[rows]: whether the feature's value is one that the sentence is about.
 
     Raises InputError for categories that are none, and a direction of what has none.
@@ -110,7 +114,7 @@ def _fits(subject: AuditedModel, feature: int, reason: ReasonText) -> Array:
         return np.ones(len(values), bool)
     if values.dtype.kind not in "fiub":
         raise InputError(f"reason {reason.code}: {name} holds no numbers; name its values")
-    usual = _usual(subject, feature, values)
+    usual = _usual(subject, feature, values[:others])
     made: Array = values < usual if reason.direction == "low" else values > usual
     return made
 
@@ -152,14 +156,18 @@ def _of_row(
 
 
 def _tried(
-    subject: AuditedModel, towards: _Towards, rows: Array, given: list[GivenReasons]
+    subject: AuditedModel, towards: _Towards, rows: Array, given: list[GivenReasons], others: int
 ) -> list[GivenReasons]:
-    """The same, with what became of the outcome's score as features took other rows' values."""
+    """The same, with what became of the outcome's score as features took other rows' values.
+
+    These are the same few rows for every one, so that a row's answer depends on no other's.
+    """
     places = {name: i for i, name in enumerate(subject.features.names)}
-    spread = float(towards.scores.std()) or float(np.abs(towards.scores).max()) or 1.0
+    usual = towards.scores[:others]
+    spread = float(usual.std()) or float(np.abs(usual).max()) or 1.0
     values = [subject.features.values(i, subject.data) for i in range(len(places))]
     tried: list[list[bool | None]] = [[] for _ in given]
-    rng, count = np.random.default_rng(subject.seed), subject.data.count
+    drawn = np.random.default_rng(subject.seed).permutation(others)[:DRAWS]
     tasks = [
         (at, [places[name] for name in reason.features])
         for at, one in enumerate(given)
@@ -167,10 +175,10 @@ def _tried(
     ]
     for first in range(0, len(tasks), AT_ONCE):
         part = tasks[first : first + AT_ONCE]
-        own = np.repeat([rows[at] for at, _ in part], DRAWS)
-        donors = rng.integers(count, size=len(own))
+        own = np.repeat([rows[at] for at, _ in part], len(drawn))
+        donors = np.tile(drawn, len(part))
         origin, other = np.tile(own[:, None], (1, len(places))), np.zeros(len(own), bool)
-        spans = [slice(i * DRAWS, (i + 1) * DRAWS) for i in range(len(part))]
+        spans = [slice(i * len(drawn), (i + 1) * len(drawn)) for i in range(len(part))]
         for span, (at, features) in zip(spans, part, strict=True):
             origin[span, features] = donors[span, None]
             for i in features:

@@ -127,7 +127,7 @@ class AuditedModel:
             own = {n: x if n in self.data.shared else x[rows] for n, x in feeds.items()}
             asked = None if target is None else target[rows]
             made.append(self._explained(explainer, own, asked, min(size, count - at)))
-        return _joined(made)
+        return join_explained(made)
 
     def scores(self, feeds: Mapping[str, Array]) -> Array:
         """float64[rows, classes]: what the model answers; of a regression one column."""
@@ -202,7 +202,8 @@ def _scores(found: Explanation, y: Any) -> Array:
     return flat
 
 
-def _joined(parts: list[Explained]) -> Explained:
+def join_explained(parts: list[Explained]) -> Explained:
+    """The explanations of rows that lie behind one another."""
     if len(parts) == 1:
         return parts[0]
     names = parts[0].relevance
@@ -219,4 +220,4 @@ def _joined(parts: list[Explained]) -> Explained:
     )
 
 
-__all__ = ["AuditedModel", "Explained"]
+__all__ = ["AuditedModel", "Explained", "join_explained"]

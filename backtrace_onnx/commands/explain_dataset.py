@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backtrace_onnx.commands.reason_options import reason_columns
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
@@ -14,6 +15,7 @@ from backtrace_onnx.commands.shared_options import (
     LABEL_COLUMN,
     MODE,
     MODEL,
+    REASONS,
     SIDECAR,
     TOKENIZER,
     output_options,
@@ -41,6 +43,7 @@ _OPTIONS = (
     output_options,
     SIDECAR,
     TOKENIZER,
+    REASONS,
     LABEL_COLUMN,
     ID_COLUMN,
     click.option(
@@ -84,7 +87,8 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
     Columns of the results: row/file, row/line, label/, id/ and group/<column>,
       prediction and target (each also _label, _value),
       relevance/<feature>, or lists relevance/<input> (contrastive also positive/, negative/),
-      ledger/<start, inputs, constants, unassigned, cut>, notes
+      ledger/<start, inputs, constants, unassigned, cut>, notes,
+      with --reasons reason/1 (a code; also _text, _features, _share, _confirmed), /denied, /untold
 
     \b
     Keys of --json:
@@ -99,6 +103,8 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
             waiting.doing(f"Explaining: {done} of about {about} rows", done, about)
 
         options = {k: v for k, v in asked.items() if v is not None and v != ()}
+        if "reasons" in options:
+            options["more"] = reason_columns(options.pop("reasons"))
         made = explained(model, data, **read_options(options), progress=progress)
     if as_json:
         return print_json(_record(made))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.commands.reference_options import references
@@ -12,6 +14,9 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
+
+if TYPE_CHECKING:
+    from backtrace_onnx.audit.reason_columns import ReasonColumns
 
 
 def with_reasons(
@@ -23,8 +28,7 @@ def with_reasons(
     """The samples, each with its reasons where they are asked for. Raises BacktraceError."""
     if asked.reasons is None:
         return list(subjects)
-    if find_spec("pydantic") is None:
-        raise RequestError("--reasons needs pydantic: pip install 'backtrace-onnx[audit]'")
+    _need_pydantic()
     from backtrace_onnx.audit.reason_texts import read_reasons
     from backtrace_onnx.audit.reasons import find_reasons
     from backtrace_onnx.audit.settings import AuditSettings
@@ -46,4 +50,17 @@ def with_reasons(
     return [replace(s, reasons=one) for s, one in zip(subjects, given, strict=True)]
 
 
-__all__ = ["with_reasons"]
+def reason_columns(path: Path) -> ReasonColumns:
+    """Reasons as columns of a data set's results. Raises BacktraceError."""
+    _need_pydantic()
+    from backtrace_onnx.audit.reason_columns import ReasonColumns
+
+    return ReasonColumns(path)
+
+
+def _need_pydantic() -> None:
+    if find_spec("pydantic") is None:
+        raise RequestError("--reasons needs pydantic: pip install 'backtrace-onnx[audit]'")
+
+
+__all__ = ["reason_columns", "with_reasons"]

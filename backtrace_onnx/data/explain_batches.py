@@ -14,6 +14,7 @@ import onnx
 from backtrace_onnx.data.arrow import as_column, as_texts, need_arrow, plain
 from backtrace_onnx.data.encoding import EncodedRows
 from backtrace_onnx.data.given_batches import as_block
+from backtrace_onnx.data.more_columns import MoreColumns
 from backtrace_onnx.data.opened_rows import OpenedRows
 from backtrace_onnx.data.result_columns import result_columns
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock
@@ -67,6 +68,7 @@ class ExplainBatches:
         class_labels: names of the classes; default: the sidecar's.
         values: keep also what features hold, as `value/<feature>`.
         modules: keep also what the model's modules received, as `module/<path>`.
+        more: columns of somebody else's, such as `audit.ReasonColumns`.
         options: those of `Explainer` and of `Explainer.explain`; `target` may be a label.
 
     Raises:
@@ -87,6 +89,7 @@ class ExplainBatches:
         class_labels: Sequence[str] = (),
         values: bool = False,
         modules: bool = False,
+        more: MoreColumns | None = None,
         **options: Any,
     ) -> None:
         for name in _REFUSED:
@@ -104,7 +107,7 @@ class ExplainBatches:
         self._sidecar, self._tokenizer = sidecar, tokenizer
         self._batch, self._returns = batch, returns
         self._class_labels, self._options = tuple(class_labels), options
-        self._more = {"values": values, "modules": modules}
+        self._kinds, self._more = {"values": values, "modules": modules}, more
         self._opened: OpenedRows | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -153,6 +156,17 @@ class ExplainBatches:
         return self._model_opened().explainer
 
     @property
+    def sidecar(self) -> Sidecar | None:
+        """What says how raw data become inputs; opens the model."""
+        return self._model_opened().sidecar
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Options of `Explainer.explain`, without the target."""
+        left = (*_OPENING, "target")
+        return {name: value for name, value in self._options.items() if name not in left}
+
+    @property
     def batch(self) -> int:
         """Most rows that are explained at once; opens the model where none were named."""
         return self._batch or self._model_opened().batch
@@ -169,6 +183,11 @@ class ExplainBatches:
     def encode(self, block: RowBlock, *, skip_bad: bool = False) -> EncodedRows:
         """The model's inputs of some rows. Raises InputError where they do not fit."""
         return self._model_opened().encoder.encode(block, skip_bad=skip_bad)
+
+    def start(self, blocks: Iterator[RowBlock], *, skip_bad: bool = False) -> None:
+        """Show the first rows of a data set to whoever adds columns."""
+        if self._more is not None:
+            self._more.start(self, (self.encode(block, skip_bad=skip_bad) for block in blocks))
 
     def explanation(self, feeds: Any, **more: Any) -> Explanation:
         """The explanation of a model's inputs, as asked, and with `more` options."""
@@ -225,7 +244,10 @@ class ExplainBatches:
         made = self.explanation(dict(feeds))
         names = {**made.names, **encoded.names}
         named = replace(made, names=names)
-        return result_columns(named, model.sidecar, self._class_labels, **self._more)
+        columns = result_columns(named, model.sidecar, self._class_labels, **self._kinds)
+        if self._more is not None:
+            columns |= self._more.columns(self, feeds, names)
+        return columns
 
     def _kept_columns(self, block: RowBlock, model: OpenedRows) -> dict[str, Any]:
         kept: dict[str, Any] = {}

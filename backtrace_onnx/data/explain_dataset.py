@@ -94,14 +94,13 @@ def explain_dataset(
         batch: rows that are read and explained at once; default: by the size of the model.
         part_rows: rows of a part, rounded down to whole batches; default: 16 batches, or 4096.
         resume: whether to go on where an earlier run stopped; else its results are removed.
-        skip_bad: leave out rows that cannot be read, and count them.
+        skip_bad: leave out and count rows that cannot be read.
         workers: processes that explain. progress: called with (rows done, about how many of all).
         mode, options: those of `ExplainBatches`.
 
     Raises:
         InputError: data cannot be read, or do not fit the model; names file and line.
-        RequestError: the folder holds results of another run, another run writes there, it cannot
-            be written, or an option does not fit.
+        RequestError: the folder is another run's, cannot be written, or an option does not fit.
     """
     _check(part_rows=1 if part_rows is None else part_rows, workers=workers)
     explain = ExplainBatches(model, mode=mode, batch=batch, **options)
@@ -114,6 +113,7 @@ def explain_dataset(
         results = ResultsFolder(folder, run, resume=resume)
         resumed, some = len(results.parts), max(part_rows // batch, 1)
         if not results.complete:
+            explain.start(_blocks(files, batch), skip_bad=skip_bad)
             left = islice(_blocks(files, batch), resumed * some, None)
             made = explained(explain, left, skip_bad=skip_bad, workers=workers)
             _write(results, made, some, hashed.rows, progress)

@@ -107,6 +107,8 @@ def _described(name: str, value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
+    if hasattr(value, "describe"):
+        return _described(name, value.describe())
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":

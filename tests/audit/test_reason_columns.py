@@ -1,0 +1,107 @@
+"""Reasons as columns of a data set's results: those of `explain --reasons`, in any batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from backtrace_onnx import ExplainBatches, InputError, RequestError, explain_dataset
+from backtrace_onnx.audit import reason_columns
+from backtrace_onnx.audit.reason_columns import ReasonColumns
+from tests.command_line import ADULT, ROWS
+
+REASONS = """
+outcome = ">50K"
+count = 2
+[[reasons]]
+code = "R1"
+text = "Few hours"
+features = ["hours-per-week"]
+direction = "low"
+[[reasons]]
+code = "R2"
+text = "Capital"
+features = ["capital-*"]
+[[reasons]]
+code = "R4"
+text = "Not married"
+features = ["marital-status", "relationship"]
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "reasons.toml").write_text(REASONS)
+    header, *rows = ROWS.read_text().splitlines()
+    (tmp_path / "rows.csv").write_text("\n".join([header, *rows * 4]))
+    return tmp_path
+
+
+def columns(here: Path, out: str, **options: Any) -> pa.Table:
+    more = ReasonColumns(here / "reasons.toml")
+    how = {"mode": "lrp", "more": more, **options}
+    table = explain_dataset(ADULT, here / "rows.csv", here / out, **how).read()
+    return table.select([name for name in table.column_names if name.startswith("reason/")])
+
+
+def test_they_are_the_reasons_of_explain(run: Any, here: Path) -> None:
+    code, out, _ = run(
+        *("explain", ADULT, here / "rows.csv", "--mode", "lrp", "--no-check", "--json"),
+        *("--reasons", here / "reasons.toml"),
+    )
+    assert code == 0
+    told = [sample["reasons"] for sample in json.loads(out)["samples"]]
+    rows = columns(here, "out").to_pylist()
+    assert len(rows) == len(told) == 20
+    assert any(one["given"] for one in told) and not all(one["denied"] for one in told)
+    for row, one in zip(rows, told, strict=True):
+        assert (row["reason/denied"], row["reason/untold"]) == (one["denied"], one["untold"])
+        for i in range(2):
+            own = one["given"][i] if i < len(one["given"]) else {}
+            assert row[f"reason/{i + 1}"] == own.get("code")
+            for key in ("text", "features", "share", "confirmed"):
+                assert row[f"reason/{i + 1}_{key}"] == own.get(key)
+
+
+def test_they_are_the_same_in_any_batch_and_by_workers(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = columns(here, "whole")
+    assert columns(here, "some", batch=3, part_rows=7).equals(whole)
+    assert columns(here, "two", batch=4, workers=2).equals(whole)
+    monkeypatch.setattr(reason_columns, "OTHERS", 6)
+    few = columns(here, "few")
+    assert columns(here, "few3", batch=3).equals(few)
+
+
+def test_the_command_has_them_and_resumes_with_the_same_sentences_only(
+    run: Any, here: Path
+) -> None:
+    def typed() -> tuple[int, str]:
+        code, out, err = run(
+            *("explain-dataset", ADULT, here / "rows.csv", "--mode", "lrp"),
+            *("--out", here / "out", "--reasons", here / "reasons.toml"),
+        )
+        return code, out + err
+
+    assert typed()[0] == 0
+    assert "1 of them kept" in typed()[1]
+    (here / "reasons.toml").write_text(REASONS.replace("Few hours", "Too few hours"))
+    code, said = typed()
+    assert code == 2 and "results of another run: options more" in said
+
+
+def test_without_rows_and_without_a_data_set(here: Path) -> None:
+    (here / "rows.csv").write_text(ROWS.read_text().splitlines()[0] + "\n")
+    assert columns(here, "none").num_rows == 0
+    explain = ExplainBatches(ADULT, more=ReasonColumns(here / "reasons.toml"))
+    with pytest.raises(RequestError, match="reasons go with explain_dataset"):
+        explain(pa.csv.read_csv(ROWS))
+    (here / "reasons.toml").write_text("outcome = 1")
+    with pytest.raises(InputError, match=r"reasons\.toml"):
+        ReasonColumns(here / "reasons.toml")
