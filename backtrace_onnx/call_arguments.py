@@ -124,7 +124,8 @@ class CompileArguments(OutputArguments, total=False):
             broadcast to the inputs; constants of the file. Default: an input `baseline/x` for each
             input x that holds floats, zeros where it is left out, of which onnxruntime warns as of
             `target`. "required", also by input: one that must be given.
-        background: samples for mode "shap", an array or a table; constants of the file.
+        background: samples for modes "shap" and "expected_gradients", an array or a table;
+            constants of the file.
     """
 
     tensors: Sequence[str] | None

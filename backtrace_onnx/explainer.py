@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
@@ -270,8 +271,8 @@ class Explainer(OpenedModel):
         from backtrace_onnx.compiler.target_input import TargetInput
 
         told, model = told_to_compile(arguments), self._model.straight()
-        target, background = TargetInput.of(told["target"]), told["background"]
-        rows = None if background is None else self._rows(background, model, told["sidecar"])
+        target = TargetInput.of(told["target"])
+        rows = partial(self._rows, told["background"], model, told["sidecar"])
         question = read_file_question(model, told, rows, target)
         compared = compiled_baselines(question.method, told["baseline"], model.graph)
         write(model.graphs, path, question, target, told["tensors"], compared)

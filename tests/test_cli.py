@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from backtrace_onnx import Explanation
+from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.report import console
 from tests.command_line import ADULT, DIGIT, MNIST, MODELS, ROWS, saved
 
@@ -282,3 +283,18 @@ def test_compile_what_compares(run: Any, tmp_path: Path) -> None:
         assert code == 0 and "baseline" not in out.replace("target is an", "")
     code, _, err = run(*asked, "--baseline", "blur")
     assert code == 2 and "it is zeros, required, a number, or" in err
+
+
+def test_compile_holds_a_background(run: Any, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    mode, file = "expected_gradients(samples=4)", tmp_path / "e.onnx"
+    asked = ("compile", MNIST, "-o", file, "--mode", mode, "--target", "7")
+    code, _, err = run(*asked)
+    assert code == 2 and "a background is needed" in err
+    code, _, err = run(*asked, "--background", tmp_path / "rows.npy")
+    assert code == 0, err
+    found = ort.InferenceSession(file).run(["relevance/image"], {"image": rows[:1]})[0]
+    told = {"mode": mode, "target": 7, "background": rows}
+    wanted = Explainer(MNIST).explain(rows[:1], **told).relevance["image"]
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * float(np.abs(wanted).max()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.inputs.array_files import read_file
+from backtrace_onnx.inputs.baselines import read_rows
+from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.targets.through_choice import read_through
 
@@ -41,38 +44,44 @@ def compiled(
     class_axis: int | None = None,
     through: Sequence[str] = (),
     baseline: str | None = None,
+    background: Path | None = None,
 ) -> list[str]:
     """Compile a model into `file`, and return the lines that tell what is in it.
 
     Arguments are the options of the command line; None where the sidecar or the default decides.
     Raises BacktraceError.
     """
-    if start and probability:
-        raise RequestError("give either --start or --probability")
+    begun = _start(start, probability)
     explainer = Explainer(model)
     found = find_sidecar(model, sidecar)
     meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
-    limit = threshold if threshold is not None else meaning.threshold
     with labels_named(found, name):
         explainer.compile(
             file,
             mode=mode,
             output=output,
             task=task or (None if start else meaning.task),
-            tensors=list(tensors) or None,
+            tensors=tensors or None,
             scaler=scaler,
-            threshold=0.5 if limit is None else limit,
+            threshold=next(x for x in (threshold, meaning.threshold, 0.5) if x is not None),
             target=_target(target, meaning.labels),
-            start="probability" if probability else start,
+            start=begun,
             columns=None if start else meaning.columns,
             labels=meaning.labels,
             sidecar=found,
             through=dict(read_through(text) for text in through),
             baseline=_baseline(baseline),
+            background=_rows(background, explainer, found),
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
-    return [f"wrote {file}", *_interface(file)]
+    return _interface(file)
+
+
+def _start(given: bool, probability: bool) -> Any:
+    if given and probability:
+        raise RequestError("give either --start or --probability")
+    return "probability" if probability else given
 
 
 def _baseline(given: str | None) -> Any:
@@ -90,6 +99,15 @@ def _baseline(given: str | None) -> Any:
     return read
 
 
+def _rows(
+    given: Path | None, explainer: Explainer, sidecar: Sidecar | None
+) -> Mapping[str, Any] | None:
+    """The samples of a file or a folder, by input. Raises InputError."""
+    if given is None:
+        return None
+    return read_rows(given, InputReader(explainer.graph, sidecar)).arrays
+
+
 def _target(given: str, labels: Sequence[str]) -> Any:
     """`optional`, `required`, `several`, `none`, or the entry that the file explains always."""
     if given in ("optional", "required", "several"):
@@ -103,7 +121,8 @@ def _interface(file: Path) -> list[str]:
     graph = proto.graph
     task = next(p.value for p in proto.metadata_props if p.key == "backtrace.task")
     optional = {tensor.name for tensor in graph.initializer} & {v.name for v in graph.input}
-    lines = [f"  input {_spelled(v)}{_told(v.name, task, optional)}" for v in graph.input]
+    inputs = [f"  input {_spelled(v)}{_told(v.name, task, optional)}" for v in graph.input]
+    lines = [f"wrote {file}", *inputs]
     lines += [f"  output {_spelled(value)}" for value in graph.output]
     ways = ["--target required or none"] if TARGET in optional else []
     if any(name.startswith(BASELINE) for name in optional):

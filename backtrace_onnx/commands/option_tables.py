@@ -142,6 +142,11 @@ COMPILE = (
         "the file that must be given; default: one that is zeros where it is left out, of which "
         "onnxruntime warns once as it loads the file.",
     ),
+    click.option(
+        "--background",
+        type=click.Path(path_type=Path),
+        help="File or folder of samples that expected_gradients and shap compare with, always.",
+    ),
     click.option("--start", is_flag=True, help="It takes relevance to start from, not a target."),
     click.option(
         "--probability",

@@ -12,13 +12,6 @@ from onnx import helper
 from backtrace_onnx.compiler.target_input import TargetInput, takes_start
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.ops.walks import (
-    ExpectedGradients,
-    GradCam,
-    IntegratedGradients,
-    SmoothGrad,
-    Walks,
-)
 from backtrace_onnx.targets.detectors import (
     asks_for_boxes,
     declared,
@@ -30,12 +23,6 @@ from backtrace_onnx.targets.language_models import default_task
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import OWN_START, Question
 
-_REMEDIES: dict[type[Walks], str] = {
-    SmoothGrad: "compile mode gradient, and take the mean of what it returns for noisy inputs",
-    ExpectedGradients: "compile mode integrated_gradients, and take the mean over baselines",
-    GradCam: "compile mode gradient with tensors=[the one it lies at]; the map is relu of the sum "
-    "over channels of mean slope times activation",
-}
 _SIDE = 256  # of a picture whose size is known only when the file runs
 
 
@@ -59,16 +46,7 @@ def question_of_file(
     Raises:
         RequestError: the arguments do not go together, or the output may hold a detector's boxes
             and nothing tells before it runs.
-        UnsupportedError: a mode of several walks, of slopes that an operator has not.
     """
-    walks = question.method.walks
-    if walks is not None and not isinstance(walks, IntegratedGradients):
-        if question.method.carrier == "slope":  # else the remedy would be refused, too
-            prepared.plan.check_slopes(question.output, question.method)
-        raise RequestError(
-            f"mode {question.method.name!r} is made of several walks that no file makes: "
-            f"{_REMEDIES[type(walks)]}"
-        )
     own = takes_start(start, target, task, question.scaler)
     if task is None and not own:
         task = _likely_task(prepared, question, pinned=not asks_for_boxes(target.fixed or None))

@@ -13,10 +13,9 @@ from onnx import helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
-from backtrace_onnx.compiler.forward_values import RenamedSymbols
-from backtrace_onnx.errors import CompileError, RequestError
+from backtrace_onnx.compiler.model_copy import copy_model
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, TensorType
-from backtrace_onnx.model.topology import captured, renamed
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Value
 from backtrace_onnx.ops.walks import IntegratedGradients
@@ -78,9 +77,14 @@ class Baselines:
         return cls(fixed, told, told)
 
 
+def has_baselines(method: Method) -> bool:
+    """Whether a file of a method compares its inputs with a baseline."""
+    return method.compares or isinstance(method.walks, IntegratedGradients)
+
+
 def compiled_baselines(method: Method, given: Any, graph: Graph) -> Baselines | None:
     """What a file of a method compares with. Raises RequestError where it compares with nothing."""
-    if method.compares or isinstance(method.walks, IntegratedGradients):
+    if has_baselines(method):
         return Baselines.of(given, graph)
     if given is not None:
         raise RequestError(
@@ -123,7 +127,7 @@ class ReferenceRun:
     Args:
         ops: appends nodes to the file.
         proto: the model. graph: the same, as rules read it.
-        taken: whether the model has a tensor of a name.
+        free: returns a name. Raises where the model has a tensor of it.
 
     Attributes:
         values: the tensors of the run.
@@ -136,23 +140,16 @@ class ReferenceRun:
         proto: onnx.ModelProto,
         graph: Graph,
         baselines: Baselines,
-        taken: Callable[[str], bool],
+        free: Callable[[str], str],
     ) -> None:
         self.inputs: list[onnx.ValueInfoProto] = []
-        self._ops, self._graph, self._taken = ops, graph, taken
+        self._ops, self._graph, self._free = ops, graph, free
         names = {
             name: self._compared(name, baselines)
             for name in graph.inputs
             if name in baselines.told or name in baselines.fixed
         }
-        for node in proto.graph.node:
-            if names.keys().isdisjoint((*node.input, *captured(node))):
-                continue
-            names.update({name: self._free(_RUN + name) for name in node.output if name})
-            copy = renamed(node, names)
-            copy.name = _RUN + node.name
-            ops.nodes.append(copy)
-        self.values = RenamedSymbols(ops, graph, names)
+        self.values = copy_model(ops, proto, graph, names, _RUN, self._free)
 
     def _compared(self, name: str, baselines: Baselines) -> str:
         """The baseline of an input, spread over the batch; returns its name."""
@@ -167,10 +164,5 @@ class ReferenceRun:
         shape = self._ops.Shape(Symbol(self._ops, name))
         return self._ops.output(self._ops.Expand(given, shape), self._free(_RUN + name))
 
-    def _free(self, name: str) -> str:
-        if self._taken(name):
-            raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
-        return name
 
-
-__all__ = ["BASELINE", "Baselines", "ReferenceRun", "compiled_baselines"]
+__all__ = ["BASELINE", "Baselines", "ReferenceRun", "compiled_baselines", "has_baselines"]

@@ -147,11 +147,11 @@ class StartWriter:
             return given.constant(task, kind.shape, self.axes.samples, binary=binary)
         dims = target_dims(task)
         if given.several:
-            self._free(TARGETS)
+            self.free(TARGETS)
             self.axis = TargetAxis(tuple(dims))
             self.inputs.append(self.axis.input())
             return Symbol(self.ops, ROW)
-        name = self._free(TARGET)
+        name = self.free(TARGET)
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, dims))
         if given.optional:
             self.ops.constants[name] = largest(task)
@@ -210,12 +210,13 @@ class StartWriter:
         return e.Where(outside, count, found)
 
     def _input(self, name: str, shape: Any) -> Symbol:
-        name = self._free(name)
+        name = self.free(name)
         element = self.ops.float_type
         self.inputs.append(helper.make_tensor_value_info(name, element, shape))
         return Symbol(self.ops, name)
 
-    def _free(self, name: str) -> str:
+    def free(self, name: str) -> str:
+        """The name. Raises CompileError where the model has a tensor of it."""
         if self.taken(name):
             raise CompileError(f"the model has a tensor named {name!r} already; rename it first")
         return name

@@ -14,10 +14,11 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.forward_values import Symbols
-from backtrace_onnx.compiler.line_writer import LineWriter
-from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun
+from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun, has_baselines
+from backtrace_onnx.compiler.several_walks import several_walks
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
+from backtrace_onnx.compiler.walk_writers import WalkWriter
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.model.loading import Model, strip
@@ -35,7 +36,7 @@ from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import find_axes
 from backtrace_onnx.targets.head_search import find_head
 from backtrace_onnx.targets.output_axes import OutputAxes
-from backtrace_onnx.targets.question import Background, Question, relevance_dtype
+from backtrace_onnx.targets.question import Question, relevance_dtype
 from backtrace_onnx.targets.start_site import CONTRAST
 from backtrace_onnx.targets.tensor_choice import find_reached
 
@@ -94,10 +95,11 @@ def build(
     found = find_reached("tensors", wanted, whole, question.output)
     axes = axes or find_axes(plan.graph, question.output, question.axes)
     writer = _Writer(writable.model, plan, question, target, axes, single, ledger)
-    if question.method.compares or question.method.walks is not None:
+    if has_baselines(question.method):
         writer.compare(baselines or Baselines.of(None, plan.graph))
-    if question.background is not None:
-        writer.set_background(question.background)
+    if question.background is not None and question.method.walks is None:
+        rows = TracedValues(dict(question.background.values), writer.dtype)
+        writer.walked = PairedValues(writer.values, rows)
     return writer.compile(found)
 
 
@@ -153,14 +155,9 @@ class _Writer:
 
     def compare(self, baselines: Baselines) -> None:
         """Write the run of the reference; what it takes as inputs the file does."""
-        run = ReferenceRun(self.ops, self.model.proto, self.plan.graph, baselines, self.start.taken)
+        run = ReferenceRun(self.ops, self.model.proto, self.plan.graph, baselines, self.start.free)
         self.start.inputs += run.inputs
         self.walked = PairedValues(self.values, run.values)
-
-    def set_background(self, background: Background) -> None:
-        """Rows that trees are explained with; what they say is constants of the file."""
-        rows = TracedValues(dict(background.values), self.dtype)
-        self.walked = PairedValues(self.values, rows)
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Write start, walk back and outputs, in this order, and return the finished model."""
@@ -171,26 +168,27 @@ class _Writer:
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self.start.write()
-        method, site = question.method, self.start.site
-        runs = (self.model.proto, graph, self.values, self.walked)
-        line = LineWriter.of(method, self.ops, *runs, tensors)
+        site = self.start.site
         with self.ops.scope("start"):
-            begun = site.begun(self.ops, self.walked, self.samples, start)
+            begun = site.begun(self.ops, self.walked, self.samples, start) if self.ledger else start
+        walk = WalkWriter(question.method, self.walked)
+        if question.method.walks is not None:
+            walk = several_walks(self.start, self.model.proto, self.walked, tensors)
         self.books = Books(self.ops, self.samples, site.gauges(self.start.plan))
         walked = propagate(
             self.start.plan,
             {question.output: start},
             ops=self.ops,
-            method=method,
-            values=self.walked if line is None else line.values,
-            keep=frozenset(representative.values()),
+            method=walk.method,
+            values=walk.values,
+            keep=frozenset(representative.values()) | walk.keep,
             sample_axes=self.samples,
             enter=self._enter,
-            steps=steps_of(method, question.output, contrasted=question.task == CONTRAST),
+            steps=steps_of(walk.method, question.output, contrasted=question.task == CONTRAST),
             through=question.through,
             enter_cut=self.books.enter_cut,
         )
-        reported = walked.reported(method) if line is None else line.close(walked.carried)
+        reported = walk.close(walked)
         for tensor, source in representative.items():
             self._return(tensor, reported.get(source))
             if self.ledger and tensor == source and source in walked.slopes:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from backtrace_onnx.engines.outcome import Outcome
 from backtrace_onnx.engines.walker import Walker
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.inputs.picture_shapes import picture_axes
+from backtrace_onnx.inputs.picture_shapes import place_axes
 from backtrace_onnx.messages.notes import Note
 
 Array = npt.NDArray[Any]
@@ -47,15 +47,10 @@ def gradcam(walker: Walker, tensor: str, slopes: Array, activations: Array) -> O
 
 def _places(walker: Walker, name: str, x: Array, count: int) -> tuple[int, ...] | None:
     """The axes of an input [samples, ...] that hold places; None where there are none."""
-    sample = x[0] if x.ndim else x
     if x.dtype.kind == "O" or walker.sample_axis(name) != 0 or not walker.matters(name):
         return None
-    seen = picture_axes(sample) if count == 2 else None
-    if seen is not None:
-        return tuple(axis + 1 for axis in seen)
-    if sample.ndim not in (count, count + 1):
-        return None
-    return tuple(range(x.ndim - count, x.ndim))
+    axes = place_axes(x.shape[1:], count)
+    return None if axes is None else tuple(axis + 1 for axis in axes)
 
 
 def _spread(small: Array, x: Array, axes: tuple[int, ...]) -> Array:

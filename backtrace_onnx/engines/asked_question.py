@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,20 @@ import numpy.typing as npt
 
 from backtrace_onnx.compiler.file_question import question_of_file
 from backtrace_onnx.engines.tree_walks import of_one_walk
+from backtrace_onnx.inputs.background_rows import background_rows
 from backtrace_onnx.inputs.baselines import Compared, compare
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
 from backtrace_onnx.inputs.pictures_or_columns import are_columns, are_pictures
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.ops.walks import ExpectedGradients
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.mode_choice import settle_mode
 from backtrace_onnx.targets.attention_tensors import attention_kept
 from backtrace_onnx.targets.axis_search import GivenAxes
 from backtrace_onnx.targets.detectors import asks_for_boxes
-from backtrace_onnx.targets.question import Question, settled
+from backtrace_onnx.targets.question import Background, Question, settled
 from backtrace_onnx.targets.tensor_choice import (
     apart_note,
     check_amounts,
@@ -132,7 +134,7 @@ def _said(told: ExplainArguments) -> OutputMeaning:
 def read_file_question(
     model: PreparedModel,
     told: CompileArguments,
-    rows: Mapping[str, npt.NDArray[Any]] | None,
+    rows: Callable[[], Mapping[str, npt.NDArray[Any]]],
     target: TargetInput,
 ) -> Question:
     """What a file is asked to explain, whenever it runs.
@@ -140,7 +142,7 @@ def read_file_question(
     Args:
         model: without control flow that depends on the inputs.
         told: every argument of `compile`.
-        rows: the background, by input.
+        rows: reads the background of trees, by input.
         target: how the file is told what to explain.
 
     Raises:
@@ -160,5 +162,11 @@ def read_file_question(
     passed = find_conditions(told["through"], graph, output)
     how: Any = {"scaler": told["scaler"], "threshold": threshold, "axes": axes, "apart": apart}
     asked = Question(method, output, **how, through=passed)
-    asked = of_one_walk(prepared, asked, rows, told["start"])
+    if isinstance(method.walks, ExpectedGradients):
+        prepared.plan.check_slopes(output, method)  # else the remedy would be refused, too
+        known = background_rows(told["background"], model.graph, opened(told["sidecar"]))
+        asked = replace(asked, background=Background(known))
+    else:
+        given = rows() if told["background"] is not None else None
+        asked = of_one_walk(prepared, asked, given, told["start"])
     return question_of_file(prepared, asked, model.graph, told["task"], told["start"], target)

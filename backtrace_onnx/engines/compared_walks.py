@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.engines.copies import Copies, joined
 from backtrace_onnx.engines.outcome import Outcome
-from backtrace_onnx.engines.walker import Ask
+from backtrace_onnx.engines.walked_model import Ask
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.inputs.baselines import Reference, in_words
 from backtrace_onnx.messages.notes import Note

@@ -20,7 +20,7 @@ from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import Trace, TracedValues
-from backtrace_onnx.propagation.values import PairedValues, Values
+from backtrace_onnx.propagation.values import PairedValues, SpannedValues, Values
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.checking import given_start
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
@@ -93,6 +93,11 @@ def _values(
     if question.background is not None:
         behind: Values = PairedValues(values, TracedValues(dict(question.background.values), dtype))
         return behind
+    if question.span is not None:
+        ends = (question.span.after, question.span.before)
+        after, before = (TracedValues(trace.run_reference(end), dtype) for end in ends)
+        spanned: Values = SpannedValues(values, after, before, question.span.changes)
+        return spanned
     if question.reference is None:
         return values
     made: Values = PairedValues(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.engines.outcome import Outcome
-from backtrace_onnx.engines.walker import Point, Walker
+from backtrace_onnx.engines.tensors_inside import told_inside
+from backtrace_onnx.engines.walk_points import Point
+from backtrace_onnx.engines.walker import Walker
 from backtrace_onnx.inputs.baselines import Reference, in_words
 from backtrace_onnx.messages.notes import Note
+from backtrace_onnx.methods.line_parts import drawn_parts, even_parts
 from backtrace_onnx.ops.walks import ExpectedGradients, IntegratedGradients
+from backtrace_onnx.targets.question import Span
 
 Array = npt.NDArray[Any]
 Told = Callable[[int, int], None]
@@ -43,11 +47,23 @@ class _Line:
 
     def at(self, place: float) -> Point:
         """The inputs at a place from 0, the reference, to 1."""
+        return Point(self.row, self._moved(place))
+
+    def part(self, place: float, low: float, high: float) -> Point:
+        """The same, weighed by what changes along the part of the line from low to high."""
+        dtype = self.walker.dtype
+        changes = {
+            name: ((high - low) * far).astype(dtype) for name, far in _far(self.x, self.x0).items()
+        }
+        ends = (self._moved(high), self._moved(low), changes)
+        return Point(self.row, self._moved(place), Span(*ends), high - low)
+
+    def _moved(self, place: float) -> dict[str, Array]:
         moved = {}
         for name, x in self.x.items():
             x0 = self.x0[name]
             moved[name] = (x0 + place * (x - x0)).astype(x.dtype)
-        return Point(self.row, moved)
+        return moved
 
     def settle(self, mean: Mapping[str, Array], steps: int) -> None:
         """Take the mean slope on the line."""
@@ -61,12 +77,18 @@ class _Line:
 
 
 def integrated_gradients(
-    walker: Walker, how: IntegratedGradients, references: Sequence[Reference], told: Told
+    walker: Walker,
+    how: IntegratedGradients,
+    references: Sequence[Reference],
+    told: Told,
+    keep: Collection[str] = (),
 ) -> Outcome:
-    """(x - x0) times the mean slope on the line, for the mean of the references."""
-    lines = [
-        _line(walker, row, reference) for row in range(len(walker.rows)) for reference in references
-    ]
+    """(x - x0) times the mean slope on the line, for the mean of the references.
+
+    `keep`: tensors inside that are told of, too.
+    """
+    ends = [walker.moved.feeds(reference.arrays) for reference in references]
+    lines = [_line(walker, row, x0) for row in range(len(walker.rows)) for x0 in ends]
     for line, found in zip(lines, walker.walk(line.at(0.0) for line in lines), strict=True):
         line.y0 = found.score
     left = lines
@@ -82,14 +104,23 @@ def integrated_gradients(
     some = f"{LADDER[0]} to {most}" if how.steps is None and most > LADDER[0] else f"{most}"
     what = in_words(references)
     note = Note(f"the score is compared with that of {what}: {some} points on the line to it")
-    return _made(walker, rows, y0, note, "more points on the line (steps=) leave less")
+    made = _made(walker, rows, y0, note, "more points on the line (steps=) leave less")
+
+    def parts(wide: Walker, row: int) -> Iterator[Point]:
+        own = groups[row] if len(wide.rows) == len(groups) else [line for g in groups for line in g]
+        for i, x0 in enumerate(ends):
+            steps = max(line.steps for line in own[i :: len(ends)])
+            line = _line(wide, row, x0)
+            yield from (line.part(*part) for part in even_parts(steps))
+
+    return told_inside(walker, made, keep, parts, 1 / len(ends)) if keep else made
 
 
 def _integrate(walker: Walker, lines: Sequence[_Line], steps: int, told: Told) -> None:
     """Gauss-Legendre sums of the slopes on some lines."""
-    places, weights = np.polynomial.legendre.leggauss(steps)
-    places, weights = (places + 1) / 2, weights / 2
-    walked = walker.walk(line.at(float(place)) for line in lines for place in places)
+    parts = even_parts(steps)
+    weights = parts.highs - parts.lows
+    walked = walker.walk(line.at(float(place)) for line in lines for place in parts.places)
     for done, line in enumerate(lines, 1):
         mean = {name: np.zeros(x.shape) for name, x in line.x.items()}
         for weight in weights:
@@ -100,17 +131,25 @@ def _integrate(walker: Walker, lines: Sequence[_Line], steps: int, told: Told) -
 
 
 def expected_gradients(
-    walker: Walker, how: ExpectedGradients, references: Sequence[Reference], told: Told
+    walker: Walker,
+    how: ExpectedGradients,
+    references: Sequence[Reference],
+    told: Told,
+    keep: Collection[str] = (),
 ) -> Outcome:
-    """The mean of (x - b) times the slope, over drawn rows b of a background and places."""
-    drawn, places = _draws(how, len(references))
+    """The mean of (x - b) times the slope, over drawn rows b of a background and places.
+
+    `keep`: tensors inside that are told of, too.
+    """
+    drawn, parts = drawn_parts(how, len(references))
+    ends = {b: walker.moved.feeds(references[b].arrays) for b in sorted(set(drawn))}
     rows, y0 = [], []
     for row in range(len(walker.rows)):
-        lines = {b: _line(walker, row, references[b]) for b in sorted(set(drawn))}
+        lines = {b: _line(walker, row, x0) for b, x0 in ends.items()}
         answers = walker.walk(line.at(0.0) for line in lines.values())
         scores = {b: found.score for b, found in zip(lines, answers, strict=True)}
         mean: dict[str, Array] = {}
-        found = walker.walk(lines[b].at(a) for b, a in zip(drawn, places, strict=True))
+        found = walker.walk(lines[b].at(a) for b, a in zip(drawn, parts.places, strict=True))
         for b, walked in zip(drawn, found, strict=True):
             for name, r in _times(lines[b].x, lines[b].x0, walked.slopes).items():
                 mean[name] = mean.get(name, 0.0) + r / len(drawn)
@@ -121,20 +160,18 @@ def expected_gradients(
         f"the score is compared with its mean over {len(set(drawn))} of the background's "
         f"{len(references)} row(s): {len(drawn)} draws, seed {how.seed}"
     )
-    return _made(walker, rows, np.concatenate(y0), note, "more draws (samples=) leave less")
+    made = _made(walker, rows, np.concatenate(y0), note, "more draws (samples=) leave less")
+
+    def points(wide: Walker, row: int) -> Iterator[Point]:
+        lines = {b: _line(wide, row, x0) for b, x0 in ends.items()}
+        return (lines[b].part(*part) for b, part in zip(drawn, parts, strict=True))
+
+    return told_inside(walker, made, keep, points) if keep else made
 
 
-def _draws(how: ExpectedGradients, rows: int) -> tuple[list[int], list[float]]:
-    """BackgroundRows, each as often as the others, and places, one in each part of the line."""
-    rng, count = np.random.default_rng(how.seed), how.samples
-    order = [rng.permutation(rows) for _ in range(-(-count // rows))]
-    places = (rng.permutation(count) + rng.random(count)) / count
-    return [int(b) for b in np.concatenate(order)[:count]], [float(a) for a in places]
-
-
-def _line(walker: Walker, row: int, reference: Reference) -> _Line:
+def _line(walker: Walker, row: int, reference: Mapping[str, Array]) -> _Line:
     x = {name: walker.rows[row][name] for name in walker.names}
-    x0 = {name: walker.row(name, reference.arrays[name], row) for name in walker.names}
+    x0 = {name: walker.row(name, reference[name], row) for name in walker.names}
     return _Line(walker, row, x, x0, walker.own(row, walker.score))
 
 
@@ -142,8 +179,12 @@ def _times(
     x: Mapping[str, Array], x0: Mapping[str, Array], m: Mapping[str, Array]
 ) -> dict[str, Array]:
     """(x - x0) m; nothing where a value is missing."""
+    return {name: d * m[name] for name, d in _far(x, x0).items()}
+
+
+def _far(x: Mapping[str, Array], x0: Mapping[str, Array]) -> dict[str, Array]:
     far = {name: np.subtract(x[name], x0[name], dtype=np.float64) for name in x}
-    return {name: np.where(np.isnan(d), 0.0, d) * m[name] for name, d in far.items()}
+    return {name: np.where(np.isnan(d), 0.0, d) for name, d in far.items()}
 
 
 def _mean(every: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

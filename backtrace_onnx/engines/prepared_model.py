@@ -84,6 +84,7 @@ class PreparedModel:
         self._apart: Recent[PreparedOutput] = Recent()
         self._patched: Recent[PatchedRuns] = Recent(_SESSIONS)
         self._readers: Recent[TensorReader] = Recent(_SESSIONS)
+        self._behind: Recent[PreparedModel] = Recent(1)
         self._lock = Lock()
 
     @property
@@ -138,8 +139,12 @@ class PreparedModel:
 
     def behind(self, tensors: Sequence[str]) -> PreparedModel:
         """What is left of the model where these tensors are inputs."""
-        cut = cut_at(self.graphs.model, tensors, self.graphs.nodes)
-        return PreparedModel(cut, self.on_unsupported, self._runtime, as_ran=self.as_ran)
+
+        def made() -> PreparedModel:
+            cut = cut_at(self.graphs.model, tensors, self.graphs.nodes)
+            return PreparedModel(cut, self.on_unsupported, self._runtime, as_ran=self.as_ran)
+
+        return self._behind.get(tuple(tensors), made)
 
     def _output(self, output: str) -> PreparedOutput:
         """The default one without the nodes behind `output`: no activation there is a gate."""

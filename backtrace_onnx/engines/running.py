@@ -15,6 +15,7 @@ from backtrace_onnx.engines.prepared_model import PreparedModel
 from backtrace_onnx.engines.remembered_runs import RememberingModel
 from backtrace_onnx.engines.several_walks import walk_several
 from backtrace_onnx.engines.target_walks import explain_targets
+from backtrace_onnx.engines.walked_model import WalkedModel
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.baselines import NOTHING, Compared
 from backtrace_onnx.messages.notes import Note
@@ -64,11 +65,11 @@ class Runner:
             if question.method.walks is None and not question.method.compares:
                 return self._one_walk(model, question, feeds, self.progress)
 
-            def ask(asked: Question, at: Mapping[str, Array]) -> Outcome:
-                return self._one_walk(model, asked, at, None)
+            def run(own: PreparedModel, asked: Question, at: Mapping[str, Array]) -> Outcome:
+                return self._one_walk(own, asked, at, None)
 
-            prepared = model.output(question.output, question.apart)
-            found = walk_several(ask, question, feeds, prepared, self.compared, self.progress)
+            walked = WalkedModel(model, run)
+            found = walk_several(walked, question, feeds, self.compared, self.progress)
             return replace(found, notes=(*found.notes, _AS_RAN)) if model.as_ran else found
 
     def run_targets(
@@ -97,7 +98,8 @@ class Runner:
         progress: Progress | None,
     ) -> Outcome:
         prepared = model.output(question.output, question.apart)
-        if self.engine == "onnxruntime" and question.background is None:  # a file holds one always
+        eager = question.background is not None or question.span is not None  # of no file that runs
+        if self.engine == "onnxruntime" and not eager:
             return model.compiled.run(prepared, question, feeds)
         from backtrace_onnx.engines.eager_run import run_eager  # Numba, which takes its time
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from backtrace_onnx.engines.copies import Copies
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes
+from backtrace_onnx.propagation.ledger import of_samples
 from backtrace_onnx.targets.every_target import check_targets
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
@@ -111,7 +111,7 @@ class _Walks:
             }
             for group in (made.relevance, made.slopes)
         )
-        ledger = _of_samples(made.ledger, own)
+        ledger = of_samples(made.ledger, own)
         asked = replace(explained.question, target=question.target)
         target = None if made.target is None else made.target[own]
         notes = replace(explained, question=asked).notes(target, ledger.total().start, made.binary)
@@ -121,25 +121,3 @@ class _Walks:
 
 def _part(x: Any, axis: int, own: slice) -> Any:
     return x[(slice(None),) * axis + (own,)]
-
-
-def _of_samples(ledger: Ledger, own: slice) -> Ledger:
-    """The books of some samples."""
-    entries = {
-        name: Entry(
-            entry.node,
-            entry.operator,
-            entry.incoming[:, own],
-            entry.data[:, own],
-            entry.constants[:, own],
-            entry.unassigned[:, own],
-            {tensor: totals[:, own] for tensor, totals in entry.sent.items()},
-        )
-        for name, entry in ledger.items()
-    }
-    balance = Balance(*_columns(ledger.total(), own))
-    return Ledger(entries, balance, mixed=ledger.mixed, sizes=Sizes(*_columns(ledger.sizes, own)))
-
-
-def _columns(books: Any, own: slice) -> Iterator[Array]:
-    return (getattr(books, field.name)[:, own] for field in fields(books))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.engines.compared_walks import rescaled
 from backtrace_onnx.engines.outcome import Outcome
-from backtrace_onnx.engines.walker import Ask
+from backtrace_onnx.engines.walked_model import Ask
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.sample_axes import SampleAxes
@@ -82,7 +82,9 @@ def of_one_walk(
     how, mode = question.method.walks, question.method.name
     if not isinstance(how, TreeShap):
         if rows is not None:
-            raise RequestError(f"mode {mode!r} compiles without a background; shap takes one")
+            raise RequestError(
+                f"mode {mode!r} compiles without a background; shap and expected_gradients take one"
+            )
         return question
     kind = how.perturbation or ("path" if rows is None else "background")
     if kind == "background" and rows is None:

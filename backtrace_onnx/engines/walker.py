@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from backtrace_onnx.engines.explanation_maker import input_axes
-from backtrace_onnx.engines.outcome import Outcome, Progress
+from backtrace_onnx.engines.outcome import Outcome
+from backtrace_onnx.engines.walk_points import Point, Slopes, is_finite
+from backtrace_onnx.engines.walked_model import Array, Arrays, MovingModel, WalkedModel
 from backtrace_onnx.errors import InputError, RequestError
-from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.graph.ids import find_ids
+from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.named import METHODS
-from backtrace_onnx.propagation.ledger import Balance, Ledger
+from backtrace_onnx.propagation.ledger import Balance, Ledger, of_samples
 from backtrace_onnx.results.reach import check_finite
+from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.axis_search import GivenAxes
-from backtrace_onnx.targets.question import OWN_START, Question
+from backtrace_onnx.targets.question import OWN_START, Question, Span
 from backtrace_onnx.targets.start_site import CHOSEN
 
-Array = npt.NDArray[Any]
-Arrays = Mapping[str, Array]
-Ask = Callable[[Question, Arrays], Outcome]
 PART = 1 << 28  # bytes of the model's tensors that are held at once
-
-
-@dataclass(frozen=True)
-class Point:
-    """Inputs at which a row of the batch is to be explained.
-
-    Attributes:
-        row: number of the row.
-        moved: the inputs that differ from those of the row.
-    """
-
-    row: int
-    moved: Arrays
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """What one walk found.
-
-    Attributes:
-        slopes: of the inputs that move, float64, shaped like them.
-        score: what is explained, float64[samples].
-    """
-
-    slopes: dict[str, Array]
-    score: Array
 
 
 class Walker:
@@ -62,26 +35,29 @@ class Walker:
     the whole batch.
 
     Args:
-        ask: explains a question at inputs by one walk.
-        question: what is asked, by a method of several walks.
-        feeds: the batch, by input. graph: the model's.
+        model: what is asked.
+        question: by a method of several walks.
+        feeds: the batch, by input.
         keep: tensors whose slopes the first walk keeps.
 
     Attributes:
         method: that of the walks.
-        first: the walk at the batch itself. names: the inputs that move.
+        first: the walk at the batch itself.
+        moved: the model that is walked elsewhere, behind what ids look up; and its inputs.
+        names: those of them that move.
         rows: the inputs of every row.
     """
 
     def __init__(
-        self, ask: Ask, question: Question, feeds: Arrays, graph: Graph, keep: Iterable[str] = ()
+        self, model: WalkedModel, question: Question, feeds: Arrays, keep: Iterable[str] = ()
     ) -> None:
-        self._ask, self._mode = ask, question.method.name
+        self._mode, self._inputs = question.method.name, dict(feeds)
+        graph = model.prepared(question).plan.graph
         output = graph.aliases.get(question.output, question.output)
         method = replace(METHODS["gradient"], name=self._mode.partition("(")[0])
         self.method = method
         plain = replace(question, method=method, keep=frozenset({output, *keep}))
-        self.first = self._found(plain, feeds)
+        self.first = self._found(model, plain, feeds)
         self._start = np.asarray(self.first.relevance[output][0])
         samples = self.first.axes.samples
         self._question = replace(
@@ -96,15 +72,43 @@ class Walker:
             open=False,
             booked=self.first.ledger.mixed or bool(question.through),
         )
-        self._axes = input_axes(feeds, graph, self.first)
-        self._samples, self._feeds = samples, dict(feeds)
-        self.names = self._moving(graph) if _walks_elsewhere(question) else ()
-        self._batched = bool(self.names) and self._takes_batches(graph)
-        count = self.count if self._batched else 1
+        walks = question.method.walks
+        moves = walks is not None and walks.moves
+        reached = {name: self.first.relevance[name][0] for name in feeds}
+        self.moved = MovingModel(model, question, reached if moves else None)
+        self.feeds = self.moved.feeds(feeds)
+        self.graph = self.moved.prepared(question).plan.graph
+        self._axes = input_axes(self.feeds, self.graph, self.first)
+        self.names, self._samples = self.moved.names, samples
+        kept = {graph.aliases.get(name, name) for name in question.keep}
+        self._before, self._keeps = kept - self.graph.tensors, bool(kept)
+        self._lay_out(batched=bool(self.names) and self._takes_batches())
+
+    def _lay_out(self, *, batched: bool, runs: int = 1) -> None:
+        """Cut the batch into rows. `runs`: how many forward runs a walk makes."""
+        self._batched = batched
+        count = self.count if batched else 1
         self.rows = [
-            {name: self.row(name, x, i) for name, x in feeds.items()} for i in range(count)
+            {name: self.row(name, x, i) for name, x in self.feeds.items()} for i in range(count)
         ]
-        self._most = max(1, PART * count // max(1, self.first.held))
+        self._most = max(1, PART * count // max(1, runs * self.first.held))
+
+    def keeping(self, keep: Iterable[str], *, span: bool = False) -> Walker:
+        """Walks that keep tensors inside, too; rows are the whole batch where one of these does
+        not hold the samples apart.
+
+        `span`: whether they are weighed by what changes along parts of a line.
+        """
+        made, axes = copy(self), SampleAxes(self.graph)
+        own = self._question
+        known = {name: self.graph.aliases.get(name, name) for name in keep}
+        kept = {name for name in known.values() if name in self.graph.tensors}
+        method = replace(self.method, spans=span, reported="relevance" if span else "slope")
+        made._question = replace(own, keep=frozenset(kept), booked=True, method=method)
+        made._axes = {**self._axes, **{name: axes(name) for name in kept - self.feeds.keys()}}
+        apart = all((axis := axes(name)) is not None and axis.alone for name in kept)
+        made._lay_out(batched=self._batched and apart, runs=3 if span else 1)
+        return made
 
     @property
     def count(self) -> int:
@@ -116,13 +120,18 @@ class Walker:
         """What is explained, float64[samples]."""
         return np.asarray(self.first.ledger.total().start[0])
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of relevance."""
+        return self._start.dtype
+
     def sample_axis(self, name: str) -> int | None:
         """Where the samples of an input lie; None where it is one for all."""
         return self._axes[name]
 
     def matters(self, name: str) -> bool:
         """Whether the score depends on an input, as far as slopes tell."""
-        reached = {n for n in self._feeds if np.any(self.first.relevance[n][0])}
+        reached = {n for n in self.feeds if np.any(self.first.relevance[n][0])}
         return name in reached or not reached
 
     def row(self, name: str, x: Array, row: int) -> Array:
@@ -166,65 +175,63 @@ class Walker:
         while part := list(islice(left, self._most if self._batched else 1)):
             yield from self._together(part)
 
+    def spanned(self, points: Iterable[Point]) -> Iterator[tuple[float, Slopes]]:
+        """The width of the part of a line, and what the walk finds, of every point."""
+        every = list(points)
+        return zip((point.width for point in every), self.walk(every), strict=True)
+
     def outcome(
         self,
         rows: Sequence[Arrays],
         start: Array,
         inputs: Array,
         notes: Iterable[Note] = (),
+        told: Sequence[Arrays] | None = None,
     ) -> Outcome:
-        """The relevance of all rows as one outcome; what `inputs` lack of `start` is unassigned."""
+        """The relevance of all rows as one outcome; what `inputs` lack of `start` is unassigned.
+
+        `told`: what is told of inputs that are inputs of the model, where that is another thing.
+        """
         totals = [
             np.asarray(x, np.float64)[None] for x in (start, inputs, start * 0, start - inputs)
         ]
-        relevance = {name: [self._joined(name, rows)] for name in self._feeds}
-        notes = (*self.first.notes, *notes)
+        joined = {name: self.joined(name, rows) for name in self.feeds}
+        found, books = self.moved.handed_on(joined, self._inputs, self._before)
+        if told is not None:
+            own = self._inputs.keys() & set(self.names)
+            found |= {name: self.joined(name, told) for name in own}
         return replace(
             self.first,
-            relevance=relevance,
+            relevance={name: [x] for name, x in found.items()},
             slopes={},
-            ledger=Ledger({}, Balance(*totals)),
-            notes=notes,
+            ledger=Ledger(books if self._keeps else {}, Balance(*totals)),
+            notes=(*self.first.notes, *notes),
         )
 
-    def _joined(self, name: str, rows: Sequence[Arrays]) -> Array:
-        """The relevance of an input; 0 where it does not move."""
+    def joined(self, name: str, rows: Sequence[Arrays]) -> Array:
+        """An array of every row as one of the batch; 0 where an input does not move."""
         if name not in rows[0]:
-            return np.zeros(self._feeds[name].shape, self._start.dtype)
-        axis = self._axes[name]
+            return np.zeros(self.feeds[name].shape, self._start.dtype)
+        axis = self._axes[name] if self._batched else None
         parts = [row[name] for row in rows]
         whole = parts[0] if axis is None else np.concatenate(parts, axis)
         return whole.astype(self._start.dtype)
 
-    def _moving(self, graph: Graph) -> tuple[str, ...]:
-        """The inputs that are numbers of any size. Raises RequestError where others matter."""
-        ids = find_ids(graph)
-        moving = [n for n, x in self._feeds.items() if x.dtype.kind == "f" and n not in ids]
-        for name in self._feeds.keys() - set(moving):
-            if name in ids or np.any(self.first.relevance[name][0]):
-                what = "ids" if name in ids else f"{self._feeds[name].dtype} values"
-                raise RequestError(
-                    f"mode {self._mode!r}: input {name!r} holds {what}, between which there is "
-                    "nothing that a slope could be taken of; take mode attnlrp, lrp or "
-                    "gradient_x_input, which stay at the input"
-                )
-        return tuple(moving)
-
-    def _takes_batches(self, graph: Graph) -> bool:
+    def _takes_batches(self) -> bool:
         """Whether samples may be put beside each other, as many as we like."""
         if self._samples is None or self.first.ledger.mixed:
             return False
-        for name in self._feeds:
-            axis, shape = self._axes[name], graph.type(name).shape
+        for name in self.feeds:
+            axis, shape = self._axes[name], self.graph.type(name).shape
             fixed = axis is None or shape is None or isinstance(shape[axis], int)
             if fixed and (name in self.names or axis is not None):
                 return False
         return True
 
-    def _found(self, question: Question, feeds: Arrays) -> Outcome:
-        found = self._ask(question, feeds)
-        if not question.booked and not _is_finite(found):
-            found = self._ask(replace(question, booked=True), feeds)  # whose books tell the node
+    def _found(self, model: WalkedModel, question: Question, feeds: Arrays) -> Outcome:
+        found = model.ask(question, feeds)
+        if not question.booked and not is_finite(found):
+            found = model.ask(replace(question, booked=True), feeds)  # whose books tell the node
         check_finite(found.ledger, self._mode, {name: found.relevance[name] for name in feeds})
         return found
 
@@ -249,35 +256,44 @@ class Walker:
             yield self._split(found, None)
 
     def _at(self, part: Sequence[Point]) -> Outcome:
-        feeds = {name: self._laid(name, part) for name in self._feeds}
-        axis = self._samples
-        start = self._start
+        feeds = self._laid(part, [point.moved for point in part])
+        axis, start = self._samples, self._start
         if self._batched and axis is not None:
             start = start.take([point.row for point in part], axis)
-        return self._found(replace(self._question, start=start), feeds)
+        question = replace(self._question, start=start)
+        if spans := [point.span for point in part if point.span is not None]:
+            ends = (self._laid(part, [getattr(span, end) for span in spans]) for end in Span.ENDS)
+            question = replace(question, span=Span(*ends))
+        return self._found(self.moved, question, feeds)
 
-    def _laid(self, name: str, part: Sequence[Point]) -> Array:
-        axis = self._axes[name]
-        own = [point.moved.get(name, self.rows[point.row][name]) for point in part]
-        return own[0] if axis is None or len(own) == 1 else np.concatenate(own, axis)
+    def _laid(self, part: Sequence[Point], moved: Sequence[Arrays]) -> dict[str, Array]:
+        """Inputs of several points beside each other."""
+        found = {}
+        for name, axis in self._axes.items():
+            if name not in self.feeds:
+                continue
+            own = [x.get(name, self.rows[p.row][name]) for p, x in zip(part, moved, strict=True)]
+            found[name] = own[0] if axis is None or len(own) == 1 else np.concatenate(own, axis)
+        return found
 
     def _split(self, found: Outcome, i: int | None) -> Slopes:
         """The part of one of several points; None: there is no other."""
-        slopes, score = {}, found.ledger.total().start[0]
-        for name in self.names:
-            whole, axis = np.asarray(found.relevance[name][0]), self._axes[name]
+        ledger = found.ledger if i is None else of_samples(found.ledger, slice(i, i + 1))
+
+        def own(name: str, group: Mapping[str, Channels]) -> Array:
+            whole, axis = np.asarray(group[name][0]), self._axes[name]
             one = whole if i is None or axis is None else whole.take([i], axis)
-            slopes[name] = one.astype(np.float64)
-        return Slopes(slopes, score if i is None else score[i : i + 1])
+            return one.astype(np.float64)
+
+        kept = self._question.keep & found.relevance.keys()
+        sloped = kept & found.slopes.keys()
+        return Slopes(
+            {name: own(name, found.relevance) for name in self.names},
+            ledger.total().start[0],
+            {name: own(name, found.relevance) for name in kept},
+            {name: own(name, found.slopes) for name in sloped},
+            ledger,
+        )
 
 
-def _is_finite(found: Outcome) -> bool:
-    every = (r for channels in found.relevance.values() for r in channels)
-    return all(bool(np.isfinite(r).all()) for r in (found.ledger.total().start, *every))
-
-
-def _walks_elsewhere(question: Question) -> bool:
-    return question.method.walks is not None and question.method.walks.moves
-
-
-__all__ = ["Arrays", "Ask", "Point", "Progress", "Slopes", "Walker"]
+__all__ = ["Walker"]

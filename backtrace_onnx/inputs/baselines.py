@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.inputs.background_rows import (
+    BackgroundRows,
+    by_name,
+    read_rows,
+    read_samples,
+)
 from backtrace_onnx.inputs.blurring import blurred
-from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.picture_shapes import picture_axes
-from backtrace_onnx.inputs.table_inputs import read_given
 from backtrace_onnx.ops.method import Method
 
 if TYPE_CHECKING:
@@ -51,28 +55,6 @@ def in_words(references: Sequence[Reference]) -> str:
     groups = {reference.group for reference in references}
     group = groups.pop() if len(groups) == 1 else ""
     return f"{group or f'{len(references)} baselines'}, in the mean"
-
-
-@dataclass(frozen=True)
-class BackgroundRows:
-    """Samples to compare with, each by itself.
-
-    Attributes:
-        arrays: by input. source: where they came from, for people.
-    """
-
-    arrays: Mapping[str, Array]
-    source: str
-
-
-def read_rows(path: Path, reader: InputReader) -> BackgroundRows:
-    """The samples of a file, or of all files of a folder. Raises InputError."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path}: the folder is empty")
-    return BackgroundRows(reader.read([str(file) for file in files]).feeds, path.name)
 
 
 @dataclass(frozen=True)
@@ -201,14 +183,7 @@ class ReferenceReader:
         }
 
     def _named(self, given: Any, what: str) -> Mapping[str, Any]:
-        if isinstance(given, Mapping):
-            if unknown := sorted(map(str, given.keys() - self._feeds.keys())):
-                raise RequestError(f"the {what} has no input of the model: {', '.join(unknown)}")
-            return given
-        if len(self._feeds) > 1:
-            names = ", ".join(self._feeds)
-            raise RequestError(f"the model has several inputs ({names}): give a {what} by name")
-        return dict.fromkeys(self._feeds, given)
+        return by_name(given, tuple(self._feeds), what)
 
     def _fitted(self, name: str, given: Any) -> Array:
         x = self._feeds[name]
@@ -223,7 +198,7 @@ class ReferenceReader:
 
     def _rows(self, given: Any, what: str) -> tuple[Reference, ...]:
         """Every sample of arrays, a table or files, spread over the batch."""
-        read = self._read(given, what)
+        read = read_samples(given, self._graph, self._sidecar, what)
         rows, source = self._named(read.arrays, what), read.source
         for name, x in self._feeds.items():
             if name not in rows and x.dtype.kind == "f":
@@ -239,13 +214,6 @@ class ReferenceReader:
             )
             for i in range(next(iter(counts.values())))
         )
-
-    def _read(self, given: Any, what: str) -> BackgroundRows:
-        if isinstance(given, BackgroundRows):
-            return given
-        if isinstance(given, str | os.PathLike):
-            return read_rows(Path(given), InputReader(self._graph, self._sidecar))
-        return BackgroundRows(read_given(given, self._graph, self._sidecar).feeds, f"the {what}")
 
     def _split(self, name: str, given: Any, what: str) -> Iterator[Array]:
         x, axis = self._feeds[name], self._axes(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import prod
 from typing import Any
 
@@ -41,6 +41,15 @@ def picture_axes(sample: Array) -> tuple[int, int] | None:
     first = first and min(sample.shape[axis] for axis in wide[1:]) >= SMALLEST
     rows, columns = wide[1:] if first else wide[:2]
     return rows, columns
+
+
+def place_axes(shape: Sequence[int], count: int) -> tuple[int, ...] | None:
+    """The axes of a sample that hold places, of which there are `count`; None where none do."""
+    seen = picture_axes(np.broadcast_to(0, shape)) if count == 2 else None
+    if seen is not None:
+        return seen
+    rank = len(shape)
+    return tuple(range(rank - count, rank)) if rank in (count, count + 1) else None
 
 
 def is_matrix(sample: Array) -> bool:

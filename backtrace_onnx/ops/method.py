@@ -49,6 +49,8 @@ class Method:
             ("pairs").
         composite: which rule holds at which linear node: what is meant, and how it shares.
         walks: what is made of several walks of this method, where it is not one.
+        spans: whether this is one of several walks whose slopes are taken at one place, and
+            weighed by what values change along the part of a line around it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Method:
     trees: TreeRule = "refused"
     composite: tuple[tuple[str, Sharing], ...] = ()
     walks: Walks | None = None
+    spans: bool = False
 
     @property
     def compares(self) -> bool:
@@ -70,9 +73,15 @@ class Method:
         return self.functions == "rescale"
 
     @property
+    def differs(self) -> bool:
+        """Whether what is handed on is worth differences, to which constants add nothing."""
+        return self.compares or self.spans
+
+    @property
     def flows(self) -> bool:
-        """Whether what travels in one walk is divided up at every node."""
-        return self.walks is None and self.conserved != "nothing"
+        """Whether what travels is divided up at every node, or at every node of several walks."""
+        parted = self.walks is None or self.walks.moves
+        return parted and self.conserved != "nothing"
 
     @property
     def conserved(self) -> Conserved:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -172,6 +173,29 @@ def settled(
     evened = {name: entry.evened() for name, entry in entries.items()}
     cut = {name: _even(totals) for name, totals in (cut or {}).items()}
     return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None, cut=cut)
+
+
+def of_samples(ledger: Ledger, own: slice) -> Ledger:
+    """The books of some samples."""
+    entries = {
+        name: Entry(
+            entry.node,
+            entry.operator,
+            entry.incoming[:, own],
+            entry.data[:, own],
+            entry.constants[:, own],
+            entry.unassigned[:, own],
+            {tensor: totals[:, own] for tensor, totals in entry.sent.items()},
+        )
+        for name, entry in ledger.items()
+    }
+    balance = Balance(*_columns(ledger.total(), own))
+    return Ledger(entries, balance, mixed=ledger.mixed, sizes=Sizes(*_columns(ledger.sizes, own)))
+
+
+def _columns(books: Any, own: slice) -> Iterator[Totals]:
+    every = (getattr(books, field.name) for field in fields(books))
+    return (np.broadcast_to(x, books.start.shape)[:, own] for x in every)
 
 
 def _told(entry: Entry, rounding: float) -> Entry:

@@ -49,7 +49,8 @@ class _OnLine:
         if not step.moves(i):
             return x
         before = step.before(i)
-        return ops.Add(before, ops.Mul(ops.Sub(x, before), ops.scalar(self._place)))
+        moved = ops.Add(before, ops.Mul(ops.Sub(x, before), ops.scalar(self._place)))
+        return ops.Where(ops.IsInf(x), x, moved) if step.infinite(i) else moved
 
     value = condition
 

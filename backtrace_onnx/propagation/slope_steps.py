@@ -15,7 +15,7 @@ from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.mean_slopes import mean_slopes
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed
+from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed, weigh
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 
@@ -62,10 +62,8 @@ class _SlopeSteps:
         """The relevance of a tensor where this is what travels."""
         if name in self.related:
             return carried
-        number = _real(name, plan, ops, values)
-        if self._method.compares:
-            number = ops.Sub(number, _real(name, plan, ops, before(values)))
-        return _times(number, carried, ops)
+        real = partial(_real, name, plan, ops)
+        return _times(weigh(name, plan, ops, values, self._method, real), carried, ops)
 
     def slopes(self, name: str) -> bool:
         """Whether what travels at a tensor is its slope."""
@@ -173,9 +171,9 @@ class SlopeStep(NodeStep):
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""
-        fills = structure.fills and not self.method.compares
+        fills = structure.fills and not self.method.differs
         leaves = fills or structure.leaves(self)
-        if self.method.compares:  # the reference may have gone another way than the sample
+        if self.method.differs:  # the reference may have gone another way than the sample
             leaves = bool(structure.bends(self) or structure.values) or leaves
         if not self.ops.keeps_ledger or not leaves:
             return
@@ -198,14 +196,17 @@ class SlopeStep(NodeStep):
         if not epsilon:
             return m
         axis, known = self.sample_axis(), self._plan.graph.type(self.node.outputs[0]).shape
+        t = self.result()
+        if self.node.outputs[0] in self._plan.infinite:
+            t = self.ops.Where(self.ops.IsInf(t), self.ops.zero(), t)
         if absolute:
-            kept, lost = self._damped(m, epsilon)
+            kept, lost = self._damped(t, m, epsilon)
         else:
-            kept, lost = self.ops.damp(self.result(), m, epsilon, axis, known or ())
+            kept, lost = self.ops.damp(t, m, epsilon, axis, known or ())
         self.book("unassigned", 0, lost)
         return kept
 
-    def _damped(self, m: Value, epsilon: float) -> tuple[Value, Value | None]:
+    def _damped(self, t: Value, m: Value, epsilon: float) -> tuple[Value, Value | None]:
         """m |t| / (|t| + epsilon), and the total of what t is worth less."""
 
         def text(e: Ops, t: Value, m: Value) -> tuple[Value, Value]:
@@ -214,12 +215,12 @@ class SlopeStep(NodeStep):
             return kept, e.Mul(t, e.Sub(m, kept))
 
         key = f"{self.node.name}/damped/{epsilon}"
-        kept, lost = self.ops.apply(key, text, self.result(), m)
+        kept, lost = self.ops.apply(key, text, t, m)
         return kept, self.ops.total(lost, self.sample_axis())
 
     def book(self, kind: str, channel: int, total: Value | None) -> None:
         """Enter a total, unless it is one of what travels, not of what that is worth."""
-        if not self._silent and not (kind == "constants" and self.method.compares):
+        if not self._silent and not (kind == "constants" and self.method.differs):
             super().book(kind, channel, total)
 
     def weighed(self, i: int) -> Value:

@@ -51,7 +51,7 @@ def find_traced(
         if method.carrier == "slope" and (related or structure.converts):
             weighed |= set(map(node.counterpart, node.carrying_outputs))  # slopes become relevance
         values |= weighed
-        before |= weighed if method.compares else set()
+        before |= weighed if method.differs else set()
     return _run(plan.graph, values, shapes, before)
 
 

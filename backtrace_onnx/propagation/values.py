@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -43,6 +44,34 @@ class PairedValues:
         self.before.release(names)
 
 
+class SpannedValues:
+    """Values at a place of a line, where slopes are taken, with those at the ends of a part of it.
+
+    Attributes:
+        after, before: values at the ends; without the latter nothing is subtracted.
+        changes: by tensor what it is weighed by, where that is known without rounding.
+    """
+
+    def __init__(
+        self,
+        values: Any,
+        after: Any,
+        before: Any | None,
+        changes: Mapping[str, Value] | None = None,
+    ) -> None:
+        self._values, self.after, self.before = values, after, before
+        self.changes = changes or {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._values, name)
+
+    def release(self, names: Any) -> None:
+        """Forget what no earlier node reads."""
+        for own in (self._values, self.after, self.before):
+            if own is not None:
+                own.release(names)
+
+
 def before(values: Any) -> Any:
     """Values of the run of the reference."""
     return cast(PairedValues, values).before
@@ -67,7 +96,18 @@ def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
 
 def read_weighed(name: str, plan: Plan, ops: Ops, values: Values, method: Method) -> Value:
     """What a tensor contributes by: its value, or its difference to that for the reference."""
-    value = read_tensor(name, plan, ops, values)
-    if not method.compares:
-        return value
-    return ops.Sub(value, read_tensor(name, plan, ops, before(values)))
+    return weigh(name, plan, ops, values, method, partial(read_tensor, name, plan, ops))
+
+
+def weigh(
+    name: str, plan: Plan, ops: Ops, values: Any, method: Method, read: Callable[[Any], Value]
+) -> Value:
+    """The same of a number that is read of the tensor; 0 where it is infinite, as masks are."""
+    if method.spans and name in (spanned := cast(SpannedValues, values)).changes:
+        return spanned.changes[name]
+    after = read(spanned.after if method.spans else values)
+    compared = before(values) if method.differs else None
+    number = after if compared is None else ops.Sub(after, read(compared))
+    if name not in plan.infinite:
+        return number
+    return ops.Where(ops.IsInf(after), ops.zero(), number)

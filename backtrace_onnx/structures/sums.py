@@ -139,7 +139,7 @@ class Terms(Structure):
         m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
         sides = {1: m, -1: ops.Neg(m)}
         for i in self.values if ops.keeps_ledger else ():
-            if not step.carries(i) and not step.method.compares:
+            if not step.carries(i) and not step.method.differs:
                 absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
                 step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
@@ -147,7 +147,7 @@ class Terms(Structure):
     def slope_reads(self, node: PlannedNode) -> Reads:
         if node.sharing.policy is not None:
             return Reads(self.values, (0,), self.shapes)
-        bias = () if node.method.compares else self.values
+        bias = () if node.method.differs else self.values
         absorbing = tuple(i for i in bias if not node.carries(i))
         return Reads(absorbing, (0,) if node.sharing.epsilon else (), self.shapes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,21 @@ class Background:
     values: Mapping[str, Array]
 
 
+@dataclass(frozen=True, eq=False)
+class Span:
+    """A part of the line between two inputs, around a place where slopes are taken.
+
+    Attributes:
+        after, before: the inputs at its ends, by name.
+        changes: what those that move change by, where that is known without rounding.
+    """
+
+    ENDS: ClassVar[tuple[str, ...]] = ("after", "before", "changes")
+    after: Mapping[str, Array]
+    before: Mapping[str, Array]
+    changes: Mapping[str, Array]
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of one explanation, checked as far as it can be without running the model.
@@ -62,6 +77,7 @@ class Question:
         reference: inputs by name that a method compares the sample to; None where it does not.
         through: which parts of tensors relevance passes; the rest is cut.
         apart: tensors inside of what is read as one that are read apart for this question.
+        span: along what values are weighed, by a method that does so.
         booked: whether the books of every node are asked for; else the ledger may be of the whole.
     """
 
@@ -80,6 +96,7 @@ class Question:
     through: tuple[Condition, ...] = ()
     apart: frozenset[str] = frozenset()
     background: Background | None = None
+    span: Span | None = None
     booked: bool = True
 
     @property

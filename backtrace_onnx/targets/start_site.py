@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.sample_axes import SampleAxes
@@ -20,7 +20,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.propagation.gauges import Gauges, find_gauges
 from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan
-from backtrace_onnx.propagation.values import Values, before
+from backtrace_onnx.propagation.values import SpannedValues, Values, before
 from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
 from backtrace_onnx.targets.output_axes import OutputAxes
@@ -156,8 +156,9 @@ class StartSite:
         those of the reference where there is one."""
         if not self.carries_slopes:
             return start
-        worth = self._numbers(ops, values, axes)
-        if self.method.compares:
+        after = cast(SpannedValues, values).after if self.method.spans else values
+        worth = self._numbers(ops, after, axes)
+        if self.method.differs:
             worth = ops.Sub(worth, self._numbers(ops, before(values), axes))
         return [ops.Mul(m, worth) for m in start]
 

@@ -59,7 +59,7 @@ def test_what_a_mode_computes_is_told_and_kept(
     kept = Explanation.load(out / "explanation.npz")
     assert (kept.mode, kept.computes) == (mode, record["computes"])
     assert kept.conserved == conserved
-    flows = conserved == "score" or mode == "deeplift"
+    flows = conserved != "nothing"
     assert (out / "relevance.png").is_file() and (out / "layers.png").is_file() == flows
     assert not any("reached the inputs" in note.text for note in kept.notes)
     assert "reached the inputs" not in text

@@ -342,22 +342,6 @@ def test_the_blurred_picture_and_files_as_baselines(tmp_path: Path) -> None:
     assert np.array_equal(file, wanted) and np.array_equal(folder, wanted)
 
 
-def _lookup() -> Any:
-    nodes = [
-        node("Gather", ["table", "ids"], ["e"]),
-        node("ReduceSum", ["e", "axis"], ["s"], keepdims=0),
-        node("MatMul", ["s", "W"], ["y"]),
-    ]
-    weights = {"table": normal(9, 4, seed=3), "W": W, "axis": np.array([1])}
-    return model(nodes, {"ids": (INT64, ["n", "t"])}, {"y": (FLOAT, ["n", 3])}, weights)
-
-
-@pytest.mark.parametrize("mode", ["integrated_gradients", "smoothgrad"])
-def test_there_is_no_line_between_ids(mode: str) -> None:
-    with pytest.raises(RequestError, match=r"input 'ids' holds ids, .* mode attnlrp"):
-        Explainer(_lookup()).explain(np.array([[1, 2]]), mode=mode)
-
-
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -374,7 +358,6 @@ def test_there_is_no_line_between_ids(mode: str) -> None:
         ({"mode": "integrated_gradients", "baseline": "grey"}, "unknown baseline 'grey'"),
         ({"mode": "integrated_gradients", "baseline": np.zeros(3)}, "does not fit"),
         ({"mode": "integrated_gradients", "baseline": []}, "the list is empty"),
-        ({"mode": "integrated_gradients", "keep": "all"}, "tells of the inputs only"),
         ({"mode": "expected_gradients", "background": np.zeros((2, 3))}, "samples are"),
         ({"mode": "gradcam"}, "the model does not convolve"),
     ],
@@ -387,19 +370,6 @@ def test_what_does_not_fit_is_said(asked: dict[str, Any], said: str) -> None:
 def test_gradcam_names_the_tensors_it_can_be_asked_at() -> None:
     with pytest.raises(RequestError, match=r"tensor 'g' is none; there are: .*'c2', 'a2'"):
         Explainer(_convnet()).explain(PICTURES, mode="gradcam(tensor=g)")
-
-
-@pytest.mark.parametrize(
-    ("mode", "instead"),
-    [
-        ("smoothgrad", "compile mode gradient"),
-        ("expected_gradients", "compile mode integrated_gradients"),
-        ("gradcam", "the map is relu"),
-    ],
-)
-def test_walks_that_no_file_makes_and_what_does(mode: str, instead: str, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=f"several walks.*{instead}"):
-        Explainer(mlp()).compile(tmp_path / "made.onnx", mode=mode)
 
 
 def test_what_stays_unassigned_is_told() -> None:

@@ -7,9 +7,11 @@ arXiv 2402.05602) are written as gradients of the same network with its constant
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 import backtrace_onnx as bt
@@ -192,6 +194,63 @@ def test_captum(name: str) -> None:
     for mode, other in others.items():
         found = explainer.explain(x.numpy(), target=1, mode=mode)
         check(next(iter(found.relevance.values())), other().detach())
+
+
+class Reader(nn.Module):
+    """Rows of tokens and of places, a block of attention, the mean over the tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(11, SIZE), nn.Embedding(TOKENS, SIZE)
+        self.block = Transformer()
+
+    def forward(self, ids: Any) -> Any:
+        places = self.places(torch.arange(ids.shape[1]))
+        return self.block(self.tokens(ids) + places)
+
+
+IDS, PAD = torch.tensor([[1, 2, 3, 4, 5], [10, 9, 0, 0, 7]]), torch.zeros(2, TOKENS).long()
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime", "file"])
+def test_integrated_gradients_of_tokens_are_captums(engine: Any, tmp_path: Path) -> None:
+    attr = pytest.importorskip("captum.attr")
+    torch.manual_seed(4)
+    net = Reader().eval()
+    explainer = bt.Explainer.from_torch(net, IDS)
+    wanted = attr.LayerIntegratedGradients(net, net.tokens).attribute(
+        IDS, PAD, target=1, n_steps=20, method="gausslegendre"
+    )
+    (name,), asked = explainer.graph.inputs, {"mode": "integrated_gradients(steps=20)"}
+    if engine == "file":
+        explainer.compile(tmp_path / "f.onnx", baseline={name: "required"}, target=1, **asked)
+        session = ort.InferenceSession(tmp_path / "f.onnx")
+        fed = {name: IDS.numpy(), f"baseline/{name}": PAD.numpy()}
+        found = session.run([f"relevance/{name}"], fed)[0]
+    else:
+        explainer.engine = engine
+        made = explainer.explain(IDS.numpy(), target=1, baseline=PAD.numpy(), **asked)
+        found = made.relevance[name]
+        logits = net(IDS) - net(PAD)
+        np.testing.assert_allclose(found.sum(1), logits[:, 1].detach(), rtol=0.01, atol=1e-3)
+    np.testing.assert_allclose(found, wanted.sum(-1).detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_tensors_inside_have_captums_conductance() -> None:
+    attr = pytest.importorskip("captum.attr")
+    net, x = made("convolutional")
+    explainer = bt.Explainer.from_torch(net, x)
+    convolved = [n.outputs[0] for n in explainer.graph.nodes if n.op_type == "Conv"]
+    found = explainer.explain(
+        x.numpy(), mode="integrated_gradients(steps=200)", target=1, keep=convolved
+    )
+    for tensor, layer in zip(convolved, (net.conv1, net.conv2), strict=True):
+        wanted = attr.LayerConductance(net, layer).attribute(
+            x, torch.zeros_like(x), target=1, n_steps=2000, method="riemann_middle"
+        )
+        check(found.relevance[tensor], wanted)
+        whole = np.asarray(found.relevance[tensor]).reshape(2, -1).sum(1)
+        np.testing.assert_allclose(whole, found.ledger.total().start[0], rtol=0.01)
 
 
 def test_lxt() -> None:

@@ -53,7 +53,10 @@ def single(net: onnx.ModelProto, mode: str, **options: Any) -> list[Any]:
     return [explainer.explain(row[None], mode=mode, keep="all", **options) for row in ROWS]
 
 
-@pytest.mark.parametrize("mode", ["epsilon(absolute=1e-6)", "default", "contrastive"])
+MODES = ["epsilon(absolute=1e-6)", "default", "contrastive", "integrated_gradients(steps=4)"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_books_and_signs_are_those_of_single_rows(mode: str) -> None:
     net = residual_net()
     found = network_analysis(net, ROWS, mode=mode)
@@ -215,7 +218,7 @@ def test_a_model_of_fixed_samples_counts_every_row_once(tmp_path: Path) -> None:
 
 def test_what_is_refused_and_what_is_written(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="tells of the inputs only"):
-        network_analysis(mlp(), ROWS, mode="integrated_gradients(steps=4)")
+        network_analysis(mlp(), ROWS, mode="gradcam")
     onnx.save(mlp(), tmp_path / "m.onnx")
     (tmp_path / "x.csv").write_text("a,b,c,d\n")
     with pytest.raises(RequestError, match="there is no row"):
