@@ -34,23 +34,30 @@ def damp(
     least = np.maximum(epsilon * scale, SMALLEST_MASS).astype(t.dtype)
     kept = np.empty_like(laid)
     along = 0 if outer > 1 else 1
-    calls = [
-        partial(
-            damping.damp, *(_part(x, part, along) for x in (laid, slopes)),
-            of_scale[part] if along == 0 else of_scale, least, _part(kept, part, along),
-        )
-        for part in cut(laid.shape[along], laid.size)
-    ]  # fmt: skip
+    parts = cut(laid.shape[along], laid.size)
+    lost = np.zeros((len(parts), samples.count))
+    calls = []
+    for part, of_part in zip(parts, lost, strict=True):
+        laid_in, slopes_in, kept_in = (_part(x, part, along) for x in (laid, slopes, kept))
+        scales, of = (x[part] if along == 0 else x for x in (of_scale, sample))
+        calls.append(partial(damping.damp, laid_in, slopes_in, scales, least, of, kept_in, of_part))
     run_all(calls)
     if not ledger:
         return kept.reshape(t.shape), None
-    lost = np.zeros(samples.count)
-    damping.add_lost(laid, slopes, kept, sample, lost)
-    return kept.reshape(t.shape), samples.spread(lost, t.shape, axis)
+    return kept.reshape(t.shape), samples.spread(lost.sum(0), t.shape, axis)
+
+
+def switch(y: Array, m: Array) -> Array:
+    """Slopes m where y is positive, 0 elsewhere; both are alike in shape, without gaps."""
+    made = np.empty_like(m)
+    flat = [x.reshape(-1) for x in (y, m, made)]
+    parts = cut(m.size, m.size)
+    run_all([partial(damping.switch, *(x[part] for x in flat)) for part in parts])
+    return made
 
 
 def _part(x: Array, part: slice, along: int) -> Array:
     return x[part] if along == 0 else x[:, part]
 
 
-__all__ = ["damp"]
+__all__ = ["damp", "switch"]

@@ -10,12 +10,12 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends import cell_loops, damping
+from backtrace_onnx.backends import cell_loops
 from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
 from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.products import Products
+from backtrace_onnx.backends.slope_kernels import SlopeKernels
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
-from backtrace_onnx.backends.winner_kernels import WinnerKernels
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.kernels import scatter, sharing, summing
 from backtrace_onnx.kernels.jit import specialise
@@ -31,7 +31,7 @@ READINGS = get_args(Reading)
 _FIRST = np.zeros(1, np.int64)
 
 
-class EagerOps(WinnerKernels):
+class EagerOps(SlopeKernels):
     """The eager backend: every call computes at once.
 
     Values are arrays, or `Constant`s, whose name tells texts that they are the same again.
@@ -114,12 +114,6 @@ class EagerOps(WinnerKernels):
     @property
     def sample_count(self) -> Value:
         return np.array([self.samples.count], np.int64)
-
-    def worth(self, x: Value, m: Value) -> Value:
-        alike = isinstance(x, np.ndarray) and isinstance(m, np.ndarray)
-        if alike and x.shape == m.shape and x.dtype == m.dtype:
-            return Products(x, m)
-        return self.Mul(x, m)
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
         x = x if isinstance(x, Products) else self.array(x)
@@ -209,17 +203,6 @@ class EagerOps(WinnerKernels):
         booked = self.samples.spread(booked, shape, sample_axis)
         pieces = [[out[k].reshape(shape) for out in outs] for k in range(len(xs))]
         return pieces, Shared([], *map(list, booked))
-
-    def damp(
-        self,
-        t: Value,
-        m: Value,
-        epsilon: float,
-        sample_axis: int | None,
-        known: Sequence[int | str | None],
-    ) -> tuple[Value, Value | None]:
-        how = (epsilon, self.samples, sample_axis)
-        return damping.damp(self.dense(t), self.dense(m), *how, ledger=self._ledger)
 
     def _booked(self, units: Units, call: Callable[..., None], *kinds: int) -> Array:
         """Call on all parts of the units; the sums of what they book, [*kinds, sample]."""

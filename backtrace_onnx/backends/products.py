@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.layout import Samples
+from backtrace_onnx.backends.layout import Samples, lay_out
 from backtrace_onnx.kernels import sharing
 
 Array = npt.NDArray[Any]
@@ -16,28 +16,38 @@ Array = npt.NDArray[Any]
 
 @dataclass(eq=False)
 class Products:
-    """Arrays of one shape and dtype, to be multiplied entry by entry.
+    """Values times slopes, entry by entry.
 
     Attributes:
-        x: values. m: slopes.
+        x: values: of the slopes' shape, or a bias that is broadcast to it.
+        m: slopes. before: what is taken off the values, shaped like them; None: nothing.
     """
 
     x: Array
     m: Array
+    before: Array | None = None
 
     @property
     def array(self) -> Array:
         """The products."""
-        return self.x * self.m
+        made: Array = (self.x if self.before is None else self.x - self.before) * self.m
+        return made
 
     def total(self, samples: Samples, axis: int | None) -> Array:
         """Their sum for each sample, float64[samples]."""
-        out = np.zeros(samples.count)
-        if self.x.size:
-            outer, sample = samples.rows(self.x.shape, axis)
-            laid = (np.ascontiguousarray(a).reshape(outer, -1) for a in (self.x, self.m))
-            sharing.total_of_products(*laid, sample, out)
-        return samples.spread(out, self.x.shape, axis)
+        out, (x, m) = np.zeros(samples.count), (self.x, self.m)
+        if x.shape != m.shape:
+            units = lay_out(m.shape, x, m.dtype, samples, axis)
+            laid = np.ascontiguousarray(m).reshape(units.outer, units.middle, units.inner)
+            sharing.total_of_bias(units.bias, laid, units.sample, out)
+        elif m.size:
+            outer, sample = samples.rows(m.shape, axis)
+            rows = (
+                None if a is None else np.ascontiguousarray(a).reshape(outer, -1)
+                for a in (x, self.before, m)
+            )  # fmt: skip
+            sharing.total_of_products(*rows, sample, out)
+        return samples.spread(out, m.shape, axis)
 
 
 __all__ = ["Products"]

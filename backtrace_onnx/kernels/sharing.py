@@ -105,10 +105,27 @@ def total(x, sample, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def total_of_products(x, m, sample, out):  # type: ignore[no-untyped-def]
-    """Add the sum of every row x[o] m[o] to out[sample[o]], in float64."""
+def total_of_products(x, x0, m, sample, out):  # type: ignore[no-untyped-def]
+    """Add the sum of every row (x[o] - x0[o]) m[o] to out[sample[o]], float64; x0 may be None."""
     for o in range(x.shape[0]):
         row = 0.0
         for i in range(x.shape[1]):
-            row += x[o, i] * m[o, i]
+            if x0 is None:
+                row += x[o, i] * m[o, i]
+            else:
+                row += (x[o, i] - x0[o, i]) * m[o, i]
+        out[sample[o]] += row
+
+
+@kernel
+def total_of_bias(b, m, sample, out):  # type: ignore[no-untyped-def]
+    """Add the sum of b m[o] to out[sample[o]], in float64, for every outer index o."""
+    for o in range(m.shape[0]):
+        row = 0.0
+        for j in range(m.shape[1]):
+            biases = b[o * (b.shape[0] > 1), j * (b.shape[1] > 1)]
+            of_bias = 0.0
+            for i in range(m.shape[2]):
+                of_bias += m[o, j, i] * (biases[i] if biases.size > 1 else 1)
+            row += of_bias * (biases[0] if biases.size == 1 else 1)
         out[sample[o]] += row

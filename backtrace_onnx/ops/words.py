@@ -121,9 +121,19 @@ class Words:
         """Sum of `x` per sample, float64[samples]; None where no ledger is kept."""
         raise NotImplementedError
 
-    def worth(self, x: Value, m: Value) -> Value:
-        """x m, the relevance of a tensor with slopes m, of which the total is asked mostly."""
-        return self.Mul(x, m)
+    def worth(self, x: Value, m: Value, before: Value | None = None) -> Value:
+        """x m, or (x - before) m: the relevance of a tensor with slopes m, of which the total is
+        asked mostly."""
+        return self.Mul(x if before is None else self.Sub(x, before), m)
+
+    def switch(self, y: Value, m: Value, *, bounded: bool) -> Value:
+        """Slopes m where y, which has no negative entry, is no 0, and 0 where it is one.
+
+        An infinite slope ends there, too; `bounded`: there is none.
+        """
+        if bounded:
+            return self.Mul(m, self.positive(y))
+        return self.Where(self.Greater(y, self.zero()), m, self.zero())
 
     @property
     def keeps_ledger(self) -> bool:

@@ -80,6 +80,17 @@ class Plan:
             steep.update([] if ends and structure.bounded else node.inputs)
         return frozenset(found)
 
+    @cached_property
+    def opened(self) -> Mapping[str, str]:
+        """By tensor that max(0, x) alone reads: what that makes of it. Where slopes have passed
+        there, both are worth the same."""
+        kept, found = {*self.graph.outputs, *self.graph.kept}, {}
+        for name, readers in self.graph.consumers.items():
+            structure = self.structures.get(readers[0].name)
+            if len(readers) == 1 and structure is not None and structure.switches:
+                found.update({} if name in kept else {name: readers[0].outputs[0]})
+        return found
+
     def unsupported(self, output: str) -> tuple[Unsupported, ...]:
         """A row for every operator without a rule that relevance from `output` would meet."""
         reached = {output}

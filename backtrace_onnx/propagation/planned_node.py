@@ -66,9 +66,10 @@ class PlannedNode:
         return self.node.name in self._plan.bounded and not self.method.composite
 
     def counterpart(self, tensor: str) -> str:
-        """The tensor; of a quantised one that which it stands for, on the node's other side."""
+        """The tensor whose values slopes are weighed by: of a quantised one that which it stands
+        for, on the node's other side; of one that is cut at 0 next what is left of it."""
         if self.graph.type(tensor).is_float:
-            return tensor
+            return tensor if self.method.compares else self._plan.opened.get(tensor, tensor)
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [x for x in others if x != tensor and self.graph.type(x).is_float]
         return stands[0] if stands else tensor

@@ -88,7 +88,7 @@ def propagate(
             step = steps(node, plan, ops, method, values, outgoing, sample_axes)
             _leave(step, carried, plan)
             enter(step)
-        values.release([*node.outputs, *_beneath(node, plan)])
+        values.release(_last_read(node, plan))
     for name, r in carried.items():
         arrivals.pass_on(name, r)
     return arrivals.kept
@@ -137,11 +137,15 @@ def _leave(step: NodeStep, carried: dict[str, Channels], plan: Plan) -> None:
         step.settle(structure)
 
 
-def _beneath(node: Node, plan: Plan) -> list[str]:
-    """Tensors of the model that a node's computed ones stand for, and that go with them."""
+def _last_read(node: Node, plan: Plan) -> list[str]:
+    """Tensors that no node before this one reads, if it has been walked: its outputs, those of the
+    model that computed ones stand for, and what is left of outputs cut at 0, which weighs them."""
     graph = plan.graph
     like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
-    return [under for name, under in like.items() if graph.aliases.get(under) == name]
+    beneath = [under for name, under in like.items() if graph.aliases.get(under) == name]
+    cut = [plan.opened[name] for name in node.outputs if name in plan.opened]
+    weighs = any(plan.opened.get(name) in node.outputs for name in node.inputs)
+    return [*(() if weighs else node.outputs), *beneath, *cut]
 
 
 def _send(

@@ -124,9 +124,16 @@ class SlopeStep(NodeStep):
         (m,), other = carried, self.counterpart(name)
         known = self._known.get(name)
         if known is None or known[0] != other or known[1] is not m:
-            known = (other, m, self.ops.worth(self._weighed(other), m))
+            known = (other, m, self._products(name, other, m))
             self._known[name] = known
         return [known[2]]
+
+    def _products(self, name: str, other: str, m: Value) -> Value:
+        """Slopes of a tensor times the values of what stands for it."""
+        if other != name and self._plan.opened.get(name) == other == self.node.outputs[0]:
+            return self.worth(other, self.r)[0]  # max(0, x): x m there is y m here
+        before = self._before(other) if self.method.compares else None
+        return self.ops.worth(self.tensor(other), m, before)
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""

@@ -98,7 +98,9 @@ def _weighed(node: PlannedNode) -> Iterator[str]:
     floats = any(graph.type(name).is_float for name in node.node.outputs if name)
     for i, name in enumerate(node.node.inputs):
         if name and (node.carries(i) or not floats or graph.type(name).is_float):
-            yield from (name, node.counterpart(name))
+            yield node.counterpart(name)
+            if not node.graph.type(name).is_float:
+                yield name
     yield from map(node.counterpart, node.carrying_outputs)
 
 

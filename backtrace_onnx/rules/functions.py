@@ -6,6 +6,7 @@ A new activation is one line of the table: its name, and its derivative in ONNX'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import pi, sqrt
 from typing import Any
 
@@ -13,7 +14,13 @@ from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Structure
-from backtrace_onnx.structures.functions import AlongAxis, Derivative, Function, PiecewiseConstant
+from backtrace_onnx.structures.functions import (
+    AlongAxis,
+    Derivative,
+    Function,
+    PiecewiseConstant,
+    Ratio,
+)
 from backtrace_onnx.structures.moves import Negated
 
 _GELU = {"alpha": sqrt(2 / pi), "beta": 0.044715}  # of the approximation by tanh
@@ -56,29 +63,42 @@ def _one_plus(e: Ops, x: Value, sign: float = 1.0) -> Value:
 
 def _swish(e: Ops, x: Value, alpha: float) -> Value:
     """The derivative of x * sigmoid(alpha x)."""
-    s = e.Sigmoid(e.Mul(x, e.scalar(alpha)))
+    s = _swish_ratio(e, x, alpha)
     return e.Add(s, e.Mul(e.Mul(x, e.scalar(alpha)), e.Mul(s, e.Sub(e.scalar(1), s))))
+
+
+def _swish_ratio(e: Ops, x: Value, alpha: float) -> Value:
+    """sigmoid(alpha x)."""
+    return e.Sigmoid(e.Mul(x, e.scalar(alpha)) if alpha != 1 else x)
 
 
 def _mish(e: Ops, x: Value) -> Value:
     """The derivative of x * tanh(softplus(x))."""
-    t = e.Tanh(e.Softplus(x))
+    t = _RATIOS["Mish"](e, x)
     return e.Add(t, e.Mul(x, e.Mul(e.Sigmoid(x), _one_plus(e, t, -1.0))))
 
 
 def _gelu(e: Ops, x: Value, approximate: str) -> Value:
     """The derivative of Gelu, exact or by its tanh approximation."""
-    half = e.scalar(0.5)
     if approximate == "tanh":
-        a, b = e.scalar(_GELU["alpha"]), e.scalar(_GELU["beta"])
+        a, b, half = e.scalar(_GELU["alpha"]), e.scalar(_GELU["beta"]), e.scalar(0.5)
         square = e.Mul(x, x)
         t = e.Tanh(e.Mul(a, e.Add(x, e.Mul(b, e.Mul(x, square)))))
         inner = e.Mul(a, e.Add(e.scalar(1), e.Mul(e.scalar(3), e.Mul(b, square))))
         slope = e.Mul(e.Mul(half, x), e.Mul(_one_plus(e, t, -1.0), inner))
         return e.Add(e.Mul(half, e.Add(e.scalar(1), t)), slope)
     density = e.Mul(e.Exp(e.Mul(e.Mul(x, x), e.scalar(-0.5))), e.scalar(1 / sqrt(2 * pi)))
-    below = e.Mul(half, e.Add(e.scalar(1), e.Erf(e.Mul(x, e.scalar(sqrt(0.5))))))
-    return e.Add(below, e.Mul(x, density))
+    return e.Add(_gelu_ratio(e, x, approximate), e.Mul(x, density))
+
+
+def _gelu_ratio(e: Ops, x: Value, approximate: str) -> Value:
+    """Gelu over x."""
+    if approximate == "tanh":
+        cube = e.Mul(e.Mul(x, e.Mul(x, x)), e.scalar(_GELU["beta"]))
+        part = e.Tanh(e.Mul(e.Add(x, cube), e.scalar(_GELU["alpha"])))
+    else:
+        part = e.Erf(e.Mul(x, e.scalar(sqrt(0.5))))
+    return e.Mul(e.Add(part, e.scalar(1)), e.scalar(0.5))
 
 
 def _hard_swish(e: Ops, x: Value) -> Value:
@@ -118,6 +138,12 @@ _PLAIN: dict[str, Derivative] = {
     "Tanh": lambda e, x, y: _one_plus(e, y, -1.0),
 }
 
+_RATIOS: dict[str, Ratio] = {
+    "HardSwish": lambda e, x: e.HardSigmoid(x, alpha=1 / 6, beta=0.5),
+    "Mish": lambda e, x: e.Tanh(e.Softplus(x)),
+}
+"""Of functions that are x times something: that."""
+
 _BOUNDED = frozenset(
     (
         "Atan",
@@ -140,19 +166,23 @@ def _square(e: Ops, x: Value) -> Value:
 
 
 def _with(
-    derivative: Callable[..., Value], homogeneous: bool = False, **defaults: Any
+    derivative: Callable[..., Value], ratio: Callable[..., Value] | None = None, **defaults: Any
 ) -> Callable[[Op], Structure]:
-    """A function with attributes, which its derivative is given by name."""
+    """A function with attributes, which its derivative, and its ratio, are given by name."""
 
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
         given = {name: op.attribute(name, default) for name, default in defaults.items()}
-        return Function(lambda e, x, y: derivative(e, x, y, **given), homogeneous, bounded=True)
+        return Function(
+            lambda e, x, y: derivative(e, x, y, **given),
+            ratio=partial(ratio, **given) if ratio else None,
+            bounded=True,
+        )
 
     return build
 
 
-gelu = _with(lambda e, x, y, approximate: _gelu(e, x, approximate), approximate="none")
+gelu = _with(lambda e, x, y, approximate: _gelu(e, x, approximate), _gelu_ratio, approximate="none")
 
 _PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
     "Celu": _with(
@@ -175,22 +205,24 @@ _PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
         gamma=1.05070102214813232421875,
     ),
     "Shrink": _with(lambda e, x, y, lambd: _if(e, _above(e, e.Abs(x), lambd), 1.0, 0.0), lambd=0.5),
-    "Swish": _with(lambda e, x, y, alpha: _swish(e, x, alpha), alpha=1.0),
+    "Swish": _with(lambda e, x, y, alpha: _swish(e, x, alpha), _swish_ratio, alpha=1.0),
     "ThresholdedRelu": _with(
         lambda e, x, y, alpha: _if(e, _above(e, x, alpha), 1.0, 0.0), alpha=1.0
     ),
 }
 
 
-def function(derivative: Derivative, *, bounded: bool = False) -> Callable[[Op], Structure]:
+def function(
+    derivative: Derivative, *, bounded: bool = False, ratio: Ratio | None = None
+) -> Callable[[Op], Structure]:
     """The rule of a function of one input, element by element, with this derivative.
 
-    `bounded`: that is nowhere infinite.
+    `bounded`: that is nowhere infinite. `ratio`: as of `Function`.
     """
 
     def build(op: Op) -> Structure:
         """Relevance passes unchanged."""
-        return Function(derivative, bounded=bounded)
+        return Function(derivative, ratio=ratio, bounded=bounded)
 
     return build
 
@@ -215,7 +247,10 @@ def absolute(op: Op) -> Structure:
 
 
 table(
-    {name: function(known, bounded=name in _BOUNDED) for name, known in _PLAIN.items()},
+    {
+        name: function(known, bounded=name in _BOUNDED, ratio=_RATIOS.get(name))
+        for name, known in _PLAIN.items()
+    },
 )
 table(_PARAMETRIC)
 table(dict.fromkeys(["Ceil", "Floor", "Hardmax", "Round", "Sign"], _flat))

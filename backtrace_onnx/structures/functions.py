@@ -15,6 +15,9 @@ from backtrace_onnx.structures.base import CURVED, Pieces, PlannedNode, Reads, S
 Derivative = Callable[[Ops, Value, Value], Value]
 """`(ops, x, y) -> f'(x)`, where y = f(x); as the frameworks take it where there is none."""
 
+Ratio = Callable[[Ops, Value], Value]
+"""`(ops, x) -> f(x) / x`, where f(0) = 0 and that has a limit there."""
+
 _MEET = 1e-3  # closer than that a difference of values is rounding
 _NEAR = 1e-2  # below it the secant from 0 is the derivative half way: to x^2, and without rounding
 
@@ -27,6 +30,7 @@ class Function(Structure):
         derivative: its slope at a point.
         homogeneous: whether f(a x) = a f(x) for a > 0, so that the secant from 0 is the derivative.
         switches: whether it is max(0, x): its derivative is 1 where y is positive, else 0.
+        ratio: of a function that is x times something, such as Gelu: that, the secant from 0.
         parameters: `(ops, x, y, p) -> ` the slope in parameter p, by the input that it is; where
             a method holds what is no main operand, it is held.
     """
@@ -34,6 +38,7 @@ class Function(Structure):
     derivative: Derivative
     homogeneous: bool = False
     switches: bool = False
+    ratio: Ratio | None = None
     bounded: bool = False
     parameters: Mapping[int, Callable[[Ops, Value, Value, Value], Value]] = field(
         default_factory=dict
@@ -48,13 +53,18 @@ class Function(Structure):
         return {0: step.r}
 
     def slopes(self, step: Step) -> Pieces:
-        ops, y, (m,) = step.ops, step.result(), step.r
+        ops, (m,) = step.ops, step.r
         functions = step.method.functions
+        if functions == "secant" and self.ratio is not None:
+            text = times_ratio(self.ratio)
+            return {0: [ops.apply(f"{step.node.name}/ratio", text, step.condition(0), m)]}
+        y = step.result()
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
-            key = f"{step.node.name}/derivative/{step.bounded}"
-            times = self._switched if self.switches and step.bounded else self._times
-            x = None if self.switches else step.condition(0)
-            return {0: [ops.apply(key, times, x, y, m)], **self._of_parameters(step)}
+            if self.switches:
+                return {0: [ops.switch(y, m, bounded=step.bounded)]}
+            key = f"{step.node.name}/derivative"
+            slope = ops.apply(key, self._times, step.condition(0), y, m)
+            return {0: [slope], **self._of_parameters(step)}
         x = step.condition(0)
         parameters = [
             step.condition(i) if step.node.inputs[i] else None
@@ -73,12 +83,7 @@ class Function(Structure):
         return {0: [slope]}
 
     def _times(self, e: Ops, x: Value, y: Value, m: Value) -> Value:
-        if self.switches:  # an infinite slope goes no further where it is 0
-            return e.Where(e.Greater(y, e.zero()), m, e.zero())
         return e.Mul(m, self.derivative(e, x, y))
-
-    def _switched(self, e: Ops, x: Value, y: Value, m: Value) -> Value:
-        return e.Mul(m, e.positive(y))
 
     def _forward(self, step: Step) -> Callable[..., Value]:
         return lambda e, x, *parameters: e.rerun(step.node, [x, *parameters])[0]
@@ -102,7 +107,7 @@ class Function(Structure):
         if functions == "rescale":
             return Reads((0, *others), (0,), (), (0,), (0,))
         if functions == "secant" and not self.homogeneous:
-            return Reads((0, *others), (0,))
+            return Reads((0, *others), () if self.ratio else (0,))
         given = (i for i in self.parameters if i - 1 in range(len(others)))
         own = () if node.holds else tuple(filter(node.carries, given))
         first = () if self.switches and not own else (0,)
@@ -110,6 +115,11 @@ class Function(Structure):
 
     def leaves(self, step: PlannedNode) -> bool:
         return True
+
+
+def times_ratio(ratio: Ratio) -> Callable[[Ops, Value, Value], Value]:
+    """Text `(ops, x, m) -> m f(x) / x`."""
+    return lambda e, x, m: e.Mul(m, ratio(e, x))
 
 
 def switched_between(e: Ops, x: Value, y: Value, x0: Value, y0: Value, m: Value) -> Value:

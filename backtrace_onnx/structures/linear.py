@@ -114,7 +114,7 @@ class Linear(Structure):
         factors = self._multipliers(step, readings, steering)
         m = step.stabilised()
         if self.bias is not None and ops.keeps_ledger:
-            absorbed = ops.Mul(m, self._bias(ops))
+            absorbed = ops.worth(self._bias(ops), m)
             step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         part = 1 / len(readings) if shared else 1.0
         if shared and self.degree:

@@ -77,7 +77,8 @@ class Normalisation(Structure):
         if self.shift is not None and step.carries(SHIFT):
             pieces[SHIFT] = [_laid_back(step, SHIFT, m, self.shift(step))]
         elif self.shift is not None:
-            step.book("constants", 0, ops.total(ops.Mul(m, self.shift(step)), step.sample_axis()))
+            absorbed = ops.worth(self.shift(step), m)
+            step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         if self.scale is not None and step.carries(SCALE) and not step.is_gate(SCALE):
 
             def text(e: Ops, x: Value, m: Value, part: Value) -> Value:

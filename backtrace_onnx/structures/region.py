@@ -26,7 +26,8 @@ from backtrace_onnx.structures.base import (
     Step,
     Structure,
 )
-from backtrace_onnx.structures.functions import secant, secant_between
+from backtrace_onnx.structures.factors import factors_of
+from backtrace_onnx.structures.functions import secant, secant_between, times_ratio
 from backtrace_onnx.structures.inner_step import InnerStep
 from backtrace_onnx.structures.linear import Linear
 from backtrace_onnx.structures.sums import Terms
@@ -112,6 +113,8 @@ class Region(Structure):
             return Reads()
         if self.kind != "pointwise" or node.method.functions == "derivative":
             return Reads((0,))
+        if self._factors and not node.method.compares:
+            return Reads((0,))
         return Reads((0,), (0,), (), *(((0,), (0,)) if node.method.compares else ()))
 
     def bends(self, step: PlannedNode) -> int:
@@ -121,6 +124,10 @@ class Region(Structure):
         return self.kind != "linear"
 
     def _secant(self, step: Step, m: Value) -> Value:
+        if self._factors and not step.method.compares:
+            text = times_ratio(self._ratio)
+            made: Value = step.ops.apply(f"{step.node.name}/ratio", text, step.condition(0), m)
+            return made
         whole = replace(
             step.method, functions="derivative", products="whole", statistics="derivative"
         )
@@ -139,6 +146,20 @@ class Region(Structure):
         slope, at_zero = step.ops.apply(key, text, x, y, m)
         step.book("constants", 0, step.ops.total(at_zero, step.sample_axis()))
         return slope
+
+    @cached_property
+    def _factors(self) -> tuple[str, ...]:
+        """Tensors that the region is input 0 times; () where it is no such product."""
+        is_shifted = self.multiple[1] != 0
+        return () if is_shifted else factors_of(self._entry, self.members, self.constants)
+
+    def _ratio(self, e: Ops, x: Value) -> Value:
+        """The region over input 0."""
+        values = self._run(e, x)
+        made = values[self._factors[0]]
+        for name in self._factors[1:]:
+            made = e.Mul(made, values[name])
+        return e.Div(made, e.scalar(self.multiple[0])) if self.multiple[0] != 1 else made
 
     @cached_property
     def _entry(self) -> str:

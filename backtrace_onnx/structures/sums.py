@@ -137,10 +137,10 @@ class Terms(Structure):
             return self._shared_slopes(step, step.sharing.policy)
         ops, m = step.ops, step.stabilised()
         m = ops.Mul(m, ops.scalar(self.scale)) if self.scale != 1 else m
-        sides = {1: m, -1: ops.Neg(m)}
+        sides = {sign: m if sign > 0 else ops.Neg(m) for sign in self.signs}
         for i in self.values if ops.keeps_ledger else ():
             if not step.carries(i) and not step.method.differs:
-                absorbed = ops.Mul(sides[self.signs[i]], self._finite(step, i))
+                absorbed = ops.worth(self._finite(step, i), sides[self.signs[i]])
                 step.book("constants", 0, ops.total(absorbed, step.sample_axis()))
         return {i: [sides[self.signs[i]]] for i in self.values if step.carries(i)}
 

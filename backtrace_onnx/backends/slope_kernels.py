@@ -1,0 +1,45 @@
+"""The words for slopes, computed by kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backtrace_onnx.backends import damping
+from backtrace_onnx.backends.layout import Samples
+from backtrace_onnx.backends.products import Products
+from backtrace_onnx.backends.winner_kernels import WinnerKernels
+from backtrace_onnx.ops.vocabulary import Value
+
+
+class SlopeKernels(WinnerKernels):
+    """What the eager backend has where slopes travel."""
+
+    samples: Samples
+
+    def worth(self, x: Value, m: Value, before: Value | None = None) -> Value:
+        x, m, before = (a if a is None else self.array(a) for a in (x, m, before))
+        alike = before is None or before.shape == x.shape
+        broadcasts = np.broadcast_shapes(x.shape, m.shape) == m.shape
+        one_type = all(a is None or a.dtype == self.dtype for a in (x, m, before))
+        if alike and one_type and (x.shape == m.shape or (before is None and broadcasts)):
+            return Products(x, m, before)
+        return super().worth(x, m, before)
+
+    def switch(self, y: Value, m: Value, *, bounded: bool) -> Value:
+        return damping.switch(self.dense(y), self.dense(m))
+
+    def damp(
+        self,
+        t: Value,
+        m: Value,
+        epsilon: float,
+        sample_axis: int | None,
+        known: Sequence[int | str | None],
+    ) -> tuple[Value, Value | None]:
+        how = (epsilon, self.samples, sample_axis)
+        return damping.damp(self.dense(t), self.dense(m), *how, ledger=self.keeps_ledger)
+
+
+__all__ = ["SlopeKernels"]
