@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, get_args
 from weakref import ref
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends import cell_loops
-from backtrace_onnx.backends.layout import Samples, Units, lay_out, spread_out
+from backtrace_onnx.backends.layout import FIRST, Samples, Units, lay_out, spread_out
 from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.products import Products
 from backtrace_onnx.backends.slope_kernels import SlopeKernels
@@ -28,7 +29,7 @@ from backtrace_onnx.structures.cell_steps import CellSteps
 
 Array = npt.NDArray[Any]
 READINGS = get_args(Reading)
-_FIRST = np.zeros(1, np.int64)
+_ANYWHERE = nullcontext()
 
 
 class EagerOps(SlopeKernels):
@@ -53,6 +54,9 @@ class EagerOps(SlopeKernels):
     @property
     def keeps_ledger(self) -> bool:
         return self._ledger
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        return _ANYWHERE
 
     def op(
         self,
@@ -131,7 +135,7 @@ class EagerOps(SlopeKernels):
             return np.zeros(self.samples.count)
         if self.samples.count == 1 and x.size < 2 * GRAIN:  # as below, of one part
             whole = np.zeros(1)
-            sharing.total(np.ascontiguousarray(x).reshape(1, 1, -1), _FIRST, whole)
+            sharing.total(np.ascontiguousarray(x).reshape(1, 1, -1), FIRST, whole)
             return whole
         outer, sample = self.samples.rows(x.shape, sample_axis)
         rows = np.ascontiguousarray(x).reshape(outer, 1, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -15,6 +15,8 @@ from backtrace_onnx.kernels.threads import cut
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
+FIRST = np.zeros(1, np.int64)
+"""Of rows of the one sample: that."""
 
 
 class Samples:
@@ -149,13 +151,14 @@ def _units(
     return Units(outer, middle, inner, bias.reshape(1, -1, 1), sample)
 
 
+@lru_cache
 def reach(
-    sizes: Sequence[int],
-    counts: Sequence[int],
-    kernel: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    first: Sequence[int],
+    sizes: tuple[int, ...],
+    counts: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    first: tuple[int, ...],
 ) -> tuple[Rows, Rows]:
     """Where the elements of windows are in a flat [depth, height, width] array of `sizes`.
 

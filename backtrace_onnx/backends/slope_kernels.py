@@ -19,12 +19,13 @@ class SlopeKernels(WinnerKernels):
     samples: Samples
 
     def worth(self, x: Value, m: Value, before: Value | None = None) -> Value:
-        x, m, before = (a if a is None else self.array(a) for a in (x, m, before))
-        alike = before is None or before.shape == x.shape
-        broadcasts = np.broadcast_shapes(x.shape, m.shape) == m.shape
-        one_type = all(a is None or a.dtype == self.dtype for a in (x, m, before))
-        if alike and one_type and (x.shape == m.shape or (before is None and broadcasts)):
-            return Products(x, m, before)
+        x, m = self.array(x), self.array(m)
+        others = () if before is None else (before := self.array(before),)
+        if x.dtype == m.dtype == self.dtype and all(a.dtype == m.dtype for a in others):
+            if x.shape == m.shape and all(a.shape == m.shape for a in others):
+                return Products(x, m, before)
+            if not others and np.broadcast_shapes(x.shape, m.shape) == m.shape:
+                return Products(x, m)
         return super().worth(x, m, before)
 
     def switch(self, y: Value, m: Value, *, bounded: bool) -> Value:

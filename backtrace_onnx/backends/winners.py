@@ -68,7 +68,7 @@ def _by_channel(
         lead + tuple(window.kernel),
         lead + tuple(window.strides),
         lead + tuple(window.dilations),
-        (0,) * len(lead) + tuple(first),
+        (0,) * len(lead) + tuple(first.tolist()),
     )
     parts = cut(channels, r.size * prod(window.kernel))
     run_all([partial(kernel, *(a[part] for a in (*flat, *units)), *reached) for part in parts])

@@ -148,9 +148,11 @@ class Graph:
 
     def type(self, tensor: str) -> TensorType:
         """What is known of a tensor; constants are known exactly."""
-        if tensor in self.constants and tensor not in self.types:
-            return TensorType(TensorProto.UNDEFINED, self.constants[tensor].shape)
-        return self.types.get(tensor, TensorType())
+        found = self.types.get(tensor)
+        if found is not None:
+            return found
+        constant = self.constants.get(tensor)
+        return TensorType(shape=None if constant is None else constant.shape)
 
     @cached_property
     def operators(self) -> frozenset[str]:

@@ -33,15 +33,15 @@ class SampleAxes:
         if not all(_followed(graph, name, axis) for name, axis in known.items()):
             # the output may count other samples than those that were followed
             followed = {n: SampleAxis(a, a.inner, mixed=a.mixed) for n, a in followed.items()}
-        self._known = {**followed, **known}
+        self._known: dict[str, SampleAxis | None] = {**followed, **known}
 
     def __call__(self, tensor: str) -> SampleAxis | None:
         """Sample axis of a tensor, None if it has none."""
-        found = self._known.get(tensor)
-        if found is not None:
-            return found
-        shape = self._graph.type(tensor).shape
-        return SampleAxis(0) if shape is None or len(shape) > 1 else None
+        if tensor not in self._known:
+            shape = self._graph.type(tensor).shape
+            first = shape is None or len(shape) > 1
+            self._known[tensor] = SampleAxis(0) if first else None
+        return self._known[tensor]
 
 
 def _followed(graph: Graph, output: str, axis: SampleAxis) -> bool:

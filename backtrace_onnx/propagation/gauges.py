@@ -47,6 +47,11 @@ def find_gauges(plan: Plan, output: str, over: Collection[str] = ()) -> Gauges:
     Args:
         over: the nodes between the output and scores that relevance starts with.
     """
+    names = tuple(over)
+    return plan.remember(("gauges", output, names), lambda: _found(plan, output, names))
+
+
+def _found(plan: Plan, output: str, over: Collection[str]) -> Gauges:
     reached, sharing = {output}, set()
     for node in reversed(plan.graph.nodes):
         structure = plan.structures.get(node.name)

@@ -29,6 +29,13 @@ def sharings_from(
         start: the tensor where the walk starts.
         contrasted: whether it starts at one unit against another.
     """
+    key = ("sharings", start, method, contrasted)
+    return plan.remember(key, lambda: _found_from(start, plan, method, contrasted=contrasted))
+
+
+def _found_from(
+    start: str, plan: Plan, method: Method, *, contrasted: bool
+) -> Callable[[Node], Sharing]:
     sharing_of = find_sharings(method, plan.graph, plan.carriers)
     last = _last_layer(start, plan, method)
 

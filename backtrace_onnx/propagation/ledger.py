@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -163,13 +163,13 @@ def settled(
     Where samples hand relevance to each other, books close for the whole batch only: of a node, or
     of the model. Every sample then has an even part of them, rather than numbers that mean nothing.
     """
-    even = balance.evened()
     closes = not balance.relative_residual > CLOSED  # NaN is no reason to mix
-    if closes or even.relative_residual > CLOSED:
+    if closes or (even := balance.evened()).relative_residual > CLOSED:
         ends = (balance.start, balance.inputs)
-        moved = max(float(np.abs(end).max(initial=0)) for end in ends)
-        booked = {name: _told(entry, CLOSED * moved) for name, entry in entries.items()}
-        return Ledger(booked, balance, sizes=sizes, cut=cut)
+        moved = CLOSED * max(float(np.abs(end).max(initial=0)) for end in ends)
+        if not all_within(entries.values(), moved):
+            entries = {name: _told(entry, moved) for name, entry in entries.items()}
+        return Ledger(entries, balance, sizes=sizes, cut=cut)
     evened = {name: entry.evened() for name, entry in entries.items()}
     cut = {name: _even(totals) for name, totals in (cut or {}).items()}
     return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None, cut=cut)
@@ -196,6 +196,15 @@ def of_samples(ledger: Ledger, own: slice) -> Ledger:
 def _columns(books: Any, own: slice) -> Iterator[Totals]:
     every = (getattr(books, field.name) for field in fields(books))
     return (np.broadcast_to(x, books.start.shape)[:, own] for x in every)
+
+
+def all_within(entries: Iterable[Entry], rounding: float) -> bool:
+    """Whether the books of all entries close up to this; NaN does not close."""
+    books = [(e.incoming, e.data, e.constants, e.unassigned) for e in entries]
+    if not books:
+        return True
+    incoming, *parts = np.moveaxis(np.array(books), 1, 0)
+    return bool((np.abs(incoming - sum(parts)) <= rounding).all())
 
 
 def _told(entry: Entry, rounding: float) -> Entry:

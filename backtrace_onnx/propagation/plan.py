@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import onnx
 
@@ -26,6 +26,7 @@ from backtrace_onnx.structures.base import Structure
 from backtrace_onnx.structures.fallback import PassesWhereAlike, Stops
 
 OnUnsupported = Literal["error", "pass", "stop"]
+Found = TypeVar("Found")
 _LISTS = (
     "it reads a sequence that holds no tensors, but sequences or maps, or one that no operator of "
     "ai.onnx makes; only tensors carry relevance: give the model these, or lists of them"
@@ -66,6 +67,17 @@ class Plan:
     missing: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, tuple[Unsupported, ...]] = field(default_factory=dict)
     undefined: frozenset[str] = frozenset()
+
+    @cached_property
+    def _remembered(self) -> dict[Hashable, Any]:
+        return {}
+
+    def remember(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What `find` tells of the plan, known by `key`; it is asked once."""
+        if key not in self._remembered:
+            self._remembered[key] = find()
+        found: Found = self._remembered[key]
+        return found
 
     @cached_property
     def bounded(self) -> frozenset[str]:
@@ -121,6 +133,9 @@ class Plan:
     def check_slopes(self, output: str, method: Method) -> None:
         """Raises UnsupportedError listing every operator behind `output` that has no slope by a
         method."""
+        self.remember(("slopes", output, method), lambda: self._check_slopes(output, method))
+
+    def _check_slopes(self, output: str, method: Method) -> None:
         met: dict[tuple[str, str], list[str]] = {}
         for node in tuple(self.graph.ancestors(output))[::-1]:
             structure = self.structures.get(node.name)

@@ -88,7 +88,7 @@ def propagate(
             step = steps(node, plan, ops, method, values, outgoing, sample_axes)
             _leave(step, carried, plan)
             enter(step)
-        values.release(_last_read(node, plan))
+        values.release(plan.remember(("last read", node.name), partial(_last_read, node, plan)))
     for name, r in carried.items():
         arrivals.pass_on(name, r)
     return arrivals.kept

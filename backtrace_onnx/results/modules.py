@@ -53,7 +53,8 @@ def find_scopes(
     """
     if not written.by_name:
         return {}
-    found = places(written, prepared.model.proto, prepared.plan.graph)
+    model, plan = prepared.model.proto, prepared.plan
+    found = plan.remember("places", lambda: places(written, model, plan.graph))
     return {name: found[name] for name in nodes if name in found}
 
 

@@ -141,7 +141,7 @@ def network() -> onnx.ModelProto:
     [
         ("default", True, {"x", "a"}),  # what shares: the inputs of both products
         ("gradient", False, {"a"}),  # where the activation is flat; no input of a product
-        ("gradient", True, {"x", "z", "a", "y"}),  # books weigh every tensor
+        ("gradient", True, {"x", "a", "y"}),  # books weigh every tensor: z by what is left of it
         ("zplus", False, {"x", "z", "a", "y"}),  # shares by contribution
     ],
 )
