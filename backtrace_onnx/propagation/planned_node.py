@@ -69,7 +69,7 @@ class PlannedNode:
         """The tensor whose values slopes are weighed by: of a quantised one that which it stands
         for, on the node's other side; of one that is cut at 0 next what is left of it."""
         if self.graph.type(tensor).is_float:
-            return tensor if self.method.compares else self._plan.opened.get(tensor, tensor)
+            return tensor if self.method.differs else self._plan.opened.get(tensor, tensor)
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [x for x in others if x != tensor and self.graph.type(x).is_float]
         return stands[0] if stands else tensor

@@ -62,6 +62,7 @@ class _SlopeSteps:
         """The relevance of a tensor where this is what travels."""
         if name in self.related:
             return carried
+        name = name if self._method.differs else plan.opened.get(name, name)
         real = partial(_real, name, plan, ops)
         return _times(weigh(name, plan, ops, values, self._method, real), carried, ops)
 
@@ -132,8 +133,9 @@ class SlopeStep(NodeStep):
         """Slopes of a tensor times the values of what stands for it."""
         if other != name and self._plan.opened.get(name) == other == self.node.outputs[0]:
             return self.worth(other, self.r)[0]  # max(0, x): x m there is y m here
-        before = self._before(other) if self.method.compares else None
-        return self.ops.worth(self.tensor(other), m, before)
+        if not self.method.compares or self.method.spans or other in self._plan.infinite:
+            return self.ops.worth(self._weighed(other), m)
+        return self.ops.worth(self.tensor(other), m, self._before(other))
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""

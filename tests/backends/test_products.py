@@ -25,7 +25,27 @@ def test_totals_are_those_of_the_products(axis: Any) -> None:
     np.testing.assert_array_equal(ops.Abs(worth), abs(x * m))
 
 
-def test_what_is_broadcast_is_multiplied() -> None:
+@pytest.mark.parametrize("axis", [SampleAxis(0, alone=True), None])
+@pytest.mark.parametrize("shape", [(6, 1), (50,), (1, 6, 50), (3, 1, 1), (1,), ()])
+def test_a_bias_is_not_laid_out(axis: Any, shape: tuple[int, ...]) -> None:
+    b, m = normal(*shape, seed=1), normal(3, 6, 50, seed=2)
+    ops = EagerOps(np.float32, Samples(3), Sessions(), {"": 18})
+    worth = ops.worth(b, m)
+    assert isinstance(worth, Products)
+    np.testing.assert_allclose(ops.total(worth, axis), ops.total(b * m, axis), rtol=1e-5, atol=1e-5)
+
+
+def test_differences_are_taken_on_the_way() -> None:
+    x, x0, m = (normal(3, 6, 50, seed=seed) for seed in (1, 2, 3))
+    ops, axis = EagerOps(np.float32, Samples(3), Sessions(), {"": 18}), SampleAxis(0, alone=True)
+    worth = ops.worth(x, m, x0)
+    assert isinstance(worth, Products)
+    np.testing.assert_allclose(ops.total(worth, axis), ops.total((x - x0) * m, axis), rtol=1e-5)
+    np.testing.assert_array_equal(ops.Abs(worth), abs((x - x0) * m))
+    np.testing.assert_array_equal(ops.worth(x, m, x0[:1]), (x - x0[:1]) * m)
+
+
+def test_slopes_that_are_broadcast_are_multiplied() -> None:
     ops = EagerOps(np.float32, Samples(1), Sessions(), {"": 18})
     x, m = normal(4, 5, seed=1), normal(5, seed=2)
     np.testing.assert_array_equal(ops.worth(x, m), x * m)

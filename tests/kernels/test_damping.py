@@ -77,3 +77,11 @@ def test_large_units_are_damped_alike_beside_others() -> None:
     for k in range(3):
         alone, _ = one.damp(t[k : k + 1], m[k : k + 1], 0.3, axis, (1, 1 << 20))
         np.testing.assert_array_equal(kept[k : k + 1], alone)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 1 << 20)])
+def test_slopes_end_where_nothing_is_left(shape: tuple[int, ...]) -> None:
+    y, m = np.maximum(normal(*shape, seed=1), 0), normal(*shape, seed=2)
+    m[0, y[0].argmin()] = np.inf
+    ops = EagerOps(np.float32, Samples(1), Sessions(), {"": 18})
+    np.testing.assert_array_equal(ops.switch(y, m, bounded=False), np.where(y > 0, m, 0))

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+import backtrace_onnx as bt
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.eager_run import run_eager
 from backtrace_onnx.engines.outcome import Outcome
@@ -182,3 +183,18 @@ def test_slopes_are_the_same_without_books(mode: str) -> None:
     np.testing.assert_array_equal(whole.start, ends.start)
     np.testing.assert_array_equal(whole.inputs, ends.inputs)
     np.testing.assert_array_equal(ends.residual, 0)
+
+
+@pytest.mark.parametrize("mode", ["gradient_x_input", "lrp", "deeplift"])
+def test_a_tensor_that_only_a_relu_reads_may_be_kept(mode: str) -> None:
+    """It is worth what is left of it, and need not be fetched for that; its slope is its own."""
+    compared = {"baseline": "zeros"} if mode == "deeplift" else {}
+    made = bt.Explainer(network())
+    found = made.explain(normal(3, 4), mode=mode, target=1, keep=["z", "a"], **compared)
+    np.testing.assert_allclose(found.relevance["z"], found.relevance["a"], rtol=1e-5, atol=1e-6)
+    assert (found.relevance["z"] == 0).any() and (found.relevance["z"] != 0).any()
+    through = {"z": np.arange(5) > 1}
+    part = made.explain(normal(3, 4), mode=mode, target=1, keep=["z"], through=through, **compared)
+    expected = found.relevance["z"] * through["z"]
+    np.testing.assert_allclose(part.relevance["z"], expected, rtol=1e-5, atol=1e-6)
+    assert part.ledger.total().relative_residual < 1e-5
