@@ -82,9 +82,9 @@ class EagerOps(SlopeKernels):
 
     def array(self, x: Value) -> Array:
         """The array of a value; numbers get the relevance's dtype."""
-        if isinstance(x, Products):
-            return x.array
-        if isinstance(x, Constant):
+        if type(x) is np.ndarray:
+            return x
+        if isinstance(x, Products | Constant):
             return x.array
         if isinstance(x, float | int) and not isinstance(x, bool):
             return np.asarray(x, self.dtype)

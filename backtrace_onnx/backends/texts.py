@@ -53,7 +53,7 @@ class Sessions:
     ) -> list[Array]:
         """Outputs of the session known by `key`; `write()` makes its model and weights if new."""
         small = _bytes(feeds) <= _SMALL
-        key = (*key, small, tuple((name, x.dtype.str, x.ndim) for name, x in feeds.items()))
+        key = (*key, small, *((name, x.dtype.char, x.ndim) for name, x in feeds.items()))
         session = self._by_key.get(key)
         if session is None:
             model, weights = write()

@@ -65,7 +65,7 @@ def run_eager(
     begun = explained.site.begun(ops, values, samples, start.channels)
     walked = propagate(
         start.plan,
-        {name: start.channels},
+        {name: start.channels} if question.walked else {},
         ops=ops,
         method=method,
         values=values,

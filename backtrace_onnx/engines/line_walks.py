@@ -89,7 +89,8 @@ def integrated_gradients(
     """
     ends = [walker.moved.feeds(reference.arrays) for reference in references]
     lines = [_line(walker, row, x0) for row in range(len(walker.rows)) for x0 in ends]
-    for line, found in zip(lines, walker.walk(line.at(0.0) for line in lines), strict=True):
+    begins = walker.walk((line.at(0.0) for line in lines), back=False)
+    for line, found in zip(lines, begins, strict=True):
         line.y0 = found.score
     left = lines
     for steps in LADDER if how.steps is None else (how.steps,):
@@ -146,7 +147,7 @@ def expected_gradients(
     rows, y0 = [], []
     for row in range(len(walker.rows)):
         lines = {b: _line(walker, row, x0) for b, x0 in ends.items()}
-        answers = walker.walk(line.at(0.0) for line in lines.values())
+        answers = walker.walk((line.at(0.0) for line in lines.values()), back=False)
         scores = {b: found.score for b, found in zip(lines, answers, strict=True)}
         mean: dict[str, Array] = {}
         found = walker.walk(lines[b].at(a) for b, a in zip(drawn, parts.places, strict=True))

@@ -166,14 +166,15 @@ class Walker:
         made: Array = spans * rng.standard_normal(shape)
         return made
 
-    def walk(self, points: Iterable[Point]) -> Iterator[Slopes]:
+    def walk(self, points: Iterable[Point], *, back: bool = True) -> Iterator[Slopes]:
         """What the walks at these points find, in their order; as many at once as fit.
 
+        `back`: whether slopes are asked for, not the score alone.
         Raises InputError where the model has no finite answer at one of them.
         """
         left = iter(points)
         while part := list(islice(left, self._most if self._batched else 1)):
-            yield from self._together(part)
+            yield from self._together(part, back=back)
 
     def spanned(self, points: Iterable[Point]) -> Iterator[tuple[float, Slopes]]:
         """The width of the part of a line, and what the walk finds, of every point."""
@@ -235,11 +236,11 @@ class Walker:
         check_finite(found.ledger, self._mode, {name: found.relevance[name] for name in feeds})
         return found
 
-    def _together(self, part: Sequence[Point]) -> Iterator[Slopes]:
+    def _together(self, part: Sequence[Point], *, back: bool) -> Iterator[Slopes]:
         """One walk for several points; one for each where the model does not take them so."""
         if len(part) > 1:
             try:
-                found = self._at(part)
+                found = self._at(part, back=back)
             except (InputError, RequestError):
                 found = None
             if found is not None and found.ledger.total().start.shape[1] == len(part):
@@ -248,19 +249,20 @@ class Walker:
             self._most = 1
         for point in part:
             try:
-                found = self._at([point])
+                found = self._at([point], back=back)
             except (InputError, RequestError) as error:
                 raise type(error)(
                     f"at inputs that mode {self._mode!r} makes of those given: {error}"
                 ) from None
             yield self._split(found, None)
 
-    def _at(self, part: Sequence[Point]) -> Outcome:
+    def _at(self, part: Sequence[Point], *, back: bool) -> Outcome:
         feeds = self._laid(part, [point.moved for point in part])
         axis, start = self._samples, self._start
         if self._batched and axis is not None:
             start = start.take([point.row for point in part], axis)
-        question = replace(self._question, start=start)
+        walked = back or self._question.booked  # or books would not close
+        question = replace(self._question, start=start, walked=walked)
         if spans := [point.span for point in part if point.span is not None]:
             ends = (self._laid(part, [getattr(span, end) for span in spans]) for end in Span.ENDS)
             question = replace(question, span=Span(*ends))

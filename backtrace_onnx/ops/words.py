@@ -51,10 +51,12 @@ class Words:
         if not op_type[:1].isupper():
             raise AttributeError(op_type)
 
-        def call(*inputs: Value, outputs: int = 1, **attributes: Any) -> Value:
+        def call(self: Words, *inputs: Value, outputs: int = 1, **attributes: Any) -> Value:
             return self.op(op_type, inputs, attributes, outputs)
 
-        return call
+        setattr(Words, op_type, call)  # not to be made again
+        found: Callable[..., Value] = getattr(self, op_type)
+        return found
 
     def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
         """`text(ops, *args)`: a piece of ONNX text with tensor arguments, known by `key`.

@@ -167,7 +167,8 @@ def settled(
     if closes or (even := balance.evened()).relative_residual > CLOSED:
         ends = (balance.start, balance.inputs)
         moved = CLOSED * max(float(np.abs(end).max(initial=0)) for end in ends)
-        if not all_within(entries.values(), moved):
+        incoming, *parts = stacked(entries.values())
+        if not (np.abs(incoming - sum(parts)) <= moved).all():
             entries = {name: _told(entry, moved) for name, entry in entries.items()}
         return Ledger(entries, balance, sizes=sizes, cut=cut)
     evened = {name: entry.evened() for name, entry in entries.items()}
@@ -198,13 +199,10 @@ def _columns(books: Any, own: slice) -> Iterator[Totals]:
     return (np.broadcast_to(x, books.start.shape)[:, own] for x in every)
 
 
-def all_within(entries: Iterable[Entry], rounding: float) -> bool:
-    """Whether the books of all entries close up to this; NaN does not close."""
+def stacked(entries: Iterable[Entry]) -> Totals:
+    """The books of entries together: float64[kind, node, channel, sample]."""
     books = [(e.incoming, e.data, e.constants, e.unassigned) for e in entries]
-    if not books:
-        return True
-    incoming, *parts = np.moveaxis(np.array(books), 1, 0)
-    return bool((np.abs(incoming - sum(parts)) <= rounding).all())
+    return np.array(books).swapaxes(0, 1) if books else np.zeros((len(KINDS), 0, 1, 1))
 
 
 def _told(entry: Entry, rounding: float) -> Entry:

@@ -156,6 +156,8 @@ class SlopeStep(NodeStep):
         if structure.relates or self.sharing.weighed != "contributions":
             self._relate(pieces)
             return pieces
+        if self._related.isdisjoint(self.node.inputs):
+            return pieces
         names = {i: self.node.inputs[i] for i in pieces}
         return {
             i: self._worth_of_slopes(names[i], own) if names[i] in self._related else own

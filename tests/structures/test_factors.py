@@ -16,7 +16,8 @@ from backtrace_onnx.structures.factors import factors_of
 X = np.array([[-2, -0.3, 0, 1e-4, 0.5, 3]], np.float32)
 SIGMOID = "s = Sigmoid(x) y = Mul(x, s)"
 ERF = """c = Constant<value_float=1.4142135>() d = Div(x, c) e = Erf(d)
-o = Constant<value_float=1.0>() f = Add(e, o) g = Mul(f, x) h = Constant<value_float=0.5>() y = Mul(h, g)"""
+o = Constant<value_float=1.0>() f = Add(e, o) g = Mul(f, x)
+h = Constant<value_float=0.5>() y = Mul(h, g)"""
 TANH = """t = Constant<value_float=3.0>() z = Pow(x, t) c = Constant<value_float=0.044715>()
 d = Mul(c, z) e = Add(x, d) k = Constant<value_float=0.7978845>() u = Mul(e, k) v = Tanh(u)
 o = Constant<value_float=1.0>() w = Add(v, o) h = Constant<value_float=0.5>() b = Mul(h, x)
