@@ -167,9 +167,9 @@ class Walker:
         return made
 
     def walk(self, points: Iterable[Point], *, back: bool = True) -> Iterator[Slopes]:
-        """What the walks at these points find, in their order; as many at once as fit.
+        """What the walks at these points find, in their order; as many at once as fit. Without
+        `back` it is the score alone.
 
-        `back`: whether slopes are asked for, not the score alone.
         Raises InputError where the model has no finite answer at one of them.
         """
         left = iter(points)
@@ -261,8 +261,7 @@ class Walker:
         axis, start = self._samples, self._start
         if self._batched and axis is not None:
             start = start.take([point.row for point in part], axis)
-        walked = back or self._question.booked  # or books would not close
-        question = replace(self._question, start=start, walked=walked)
+        question = replace(self._question, start=start, walked=back or self._question.booked)
         if spans := [point.span for point in part if point.span is not None]:
             ends = (self._laid(part, [getattr(span, end) for span in spans]) for end in Span.ENDS)
             question = replace(question, span=Span(*ends))

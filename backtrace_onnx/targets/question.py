@@ -79,7 +79,7 @@ class Question:
         apart: tensors inside of what is read as one that are read apart for this question.
         span: along what values are weighed, by a method that does so.
         booked: whether the books of every node are asked for; else the ledger may be of the whole.
-        walked: whether relevance is asked for; else what it starts with is enough.
+        walked: whether relevance is asked for; else what it starts with is enough, without books.
     """
 
     method: Method
