@@ -42,10 +42,10 @@ class ReasonColumns:
         self._texts = read_reasons(Path(path))
         self._sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         self._others: Mapping[str, Array] | None = None
-        self._known: dict[int | None, Explained] = {}  # explanations of the others, by target
+        self._known: list[Explained] = []  # explanations of the others
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_known": {}}
+        return self.__dict__ | {"_known": []}
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of these columns."""
@@ -84,7 +84,7 @@ class _Rows(AuditedModel):
         others: Mapping[str, Array],
         feeds: Mapping[str, Array],
         names: Mapping[str, tuple[str, ...]],
-        known: dict[int | None, Explained],
+        known: list[Explained],
     ) -> None:
         self._known = known
         self.settings, self.sidecar, self.seed = AuditSettings(), explain.sidecar, 0
@@ -105,18 +105,21 @@ class _Rows(AuditedModel):
         self.features = find_features(self.data, self.sidecar)
 
     def explain(
-        self, feeds: Mapping[str, Array], target: Array | None = None, of: Any = None
+        self,
+        feeds: Mapping[str, Array],
+        target: Array | None = None,
+        of: Any = None,
+        *,
+        entries: bool = False,
     ) -> Explained:
-        """The explanations of all rows; those of the others are made once."""
-        if not self.others:
-            return super().explain(feeds, target, of)
-        key = None if target is None else int(target[0])
-        if key not in self._known:
-            asked = None if target is None else target[: self.others]
-            self._known[key] = super().explain(self._part(feeds, 0, self.others), asked)
-        asked = None if target is None else target[self.others :]
-        rest = super().explain(self._part(feeds, self.others, None), asked)
-        return join_explained([self._known[key], rest])
+        """The explanations of some rows; of all of them those of the others are made once."""
+        if not self.others or feeds is not self.data.feeds:
+            return super().explain(feeds, target, of, entries=entries)
+        if not self._known:
+            first = self._part(feeds, 0, self.others)
+            self._known.append(super().explain(first, entries=entries))
+        left = self._part(feeds, self.others, None)
+        return join_explained([*self._known, super().explain(left, entries=entries)])
 
     def _part(self, feeds: Mapping[str, Array], first: int, end: int | None) -> dict[str, Array]:
         return {n: x if n in self.data.shared else x[first:end] for n, x in feeds.items()}

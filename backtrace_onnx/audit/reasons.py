@@ -29,7 +29,7 @@ class _Towards:
     """Relevance towards the outcome.
 
     Attributes:
-        relevance: float64[rows, features]; what is negative speaks against the outcome.
+        relevance: float64[asked rows, features]; what is negative speaks against the outcome.
         scores: float64[rows] of the outcome, higher is nearer to it. column: of all scores.
         sign: 1, or -1 where lower numbers are hoped for. denied: bool[rows].
     """
@@ -53,19 +53,19 @@ def find_reasons(
     first rows say what is usual and are drawn from; default: all. Raises InputError where the
     outcome is none, RequestError for a feature that is none.
     """
-    towards = _towards(subject, texts.outcome)
-    owners = _owners(subject, texts.reasons, others)
     rows = np.arange(subject.data.count) if rows is None else rows
+    towards = _towards(subject, texts.outcome, rows)
+    owners = _owners(subject, texts.reasons, rows, others)
     made = []
-    for row in rows:
+    for at, row in enumerate(rows):
         found = GivenReasons(texts.outcome, bool(towards.denied[row]), ())
         if found.denied or texts.everyone:
-            found = _of_row(subject, texts, found, towards.relevance[row], owners[row])
+            found = _of_row(subject, texts, found, towards.relevance[at], owners[at])
         made.append(found)
     return _tried(subject, towards, rows, made, others or subject.data.count)
 
 
-def _towards(subject: AuditedModel, outcome: str) -> _Towards:
+def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
     whole = subject.whole
     if not subject.classes:
         if outcome not in ("higher", "lower"):
@@ -73,7 +73,7 @@ def _towards(subject: AuditedModel, outcome: str) -> _Towards:
         sign = 1 if outcome == "higher" else -1
         scores = sign * whole.scores[:, 0]
         denied = np.ones(len(scores), bool)  # nobody decides: all are given what speaks against it
-        return _Towards(sign * whole.features, scores, 0, sign, denied)
+        return _Towards(sign * whole.features[rows], scores, 0, sign, denied)
     count = whole.scores.shape[1]
     known = subject.labels if len(subject.labels) == count else tuple(map(str, range(count)))
     if outcome not in known and not (outcome.isdecimal() and int(outcome) < count):
@@ -81,18 +81,21 @@ def _towards(subject: AuditedModel, outcome: str) -> _Towards:
         meant = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known[:10])}"
         raise InputError(f"outcome {outcome!r} is none of the model's classes; {meant}")
     place = known.index(outcome) if outcome in known else int(outcome)
-    found = subject.explain(subject.data.feeds, np.full(len(whole.scores), place, np.int64))
+    asked = np.full(len(rows), place, np.int64)
+    found = subject.explain(subject.data.rows(rows), asked, entries=False)
     denied = whole.scores.argmax(1) != place
     return _Towards(found.features, whole.scores[:, place], place, 1, denied)
 
 
-def _owners(subject: AuditedModel, reasons: Sequence[ReasonText], others: int | None) -> Array:
+def _owners(
+    subject: AuditedModel, reasons: Sequence[ReasonText], rows: Array, others: int | None
+) -> Array:
     """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
-    features, data = subject.features, subject.data
-    owners = np.full((data.count, len(features.names)), -1, np.int64)
+    features = subject.features
+    owners = np.full((len(rows), len(features.names)), -1, np.int64)
     for number, reason in reversed([*enumerate(reasons)]):
         for feature in features.named(reason.features):
-            owners[_fits(subject, feature, reason, others), feature] = number
+            owners[_fits(subject, feature, reason, others)[rows], feature] = number
     return owners
 
 

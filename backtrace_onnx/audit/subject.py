@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.audit.data import Data, read_data
 from backtrace_onnx.audit.features import Features, find_features
 from backtrace_onnx.audit.settings import AuditSettings
+from backtrace_onnx.data.opened_rows import rows_at_once
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -23,8 +24,6 @@ from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.propagation.ledger import Balance
 
 Array = npt.NDArray[Any]
-AT_ONCE = 256
-"""Rows that are explained in one run."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,11 @@ class AuditedModel:
 
     @cached_property
     def whole(self) -> Explained:
-        """The explanations of all rows, of what the model answers to each."""
-        return self.explain(self.data.feeds)
+        """The explanations of all rows, of what the model answers to each.
+
+        The relevance of inputs' entries is kept where a mask is held against it.
+        """
+        return self.explain(self.data.feeds, entries=self.settings.mask is not None)
 
     @cached_property
     def sha256(self) -> str:
@@ -111,22 +113,30 @@ class AuditedModel:
         return self.whole.target is not None
 
     def explain(
-        self, feeds: Mapping[str, Array], target: Array | None = None, of: Any = None
+        self,
+        feeds: Mapping[str, Array],
+        target: Array | None = None,
+        of: Any = None,
+        *,
+        entries: bool = True,
     ) -> Explained:
         """The explanations of some rows, by this explainer or that `of` another model.
 
+        `entries`: whether the relevance of inputs' entries is kept beside that of features.
         Raises RequestError where the model's answers are neither classes nor numbers.
         """
         explainer = of or self.explainer
         count = len(next(feeds[name] for name in self.features.owner))
-        size = self.fixed or AT_ONCE
-        made = []
+        size = self.fixed or rows_at_once(self.explainer.graph)
+        made: list[Explained] = []
         for at in range(0, count, size):
             rows = np.minimum(np.arange(at, at + size), count - 1)
             rows = rows if self.fixed else np.unique(rows)
             own = {n: x if n in self.data.shared else x[rows] for n, x in feeds.items()}
             asked = None if target is None else target[rows]
-            made.append(self._explained(explainer, own, asked, min(size, count - at)))
+            found = self._explained(explainer, own, asked, min(size, count - at))
+            found = found if entries else replace(found, relevance={})
+            made.append(replace(found, first=made[0].first) if made else found)
         return join_explained(made)
 
     def scores(self, feeds: Mapping[str, Array]) -> Array:

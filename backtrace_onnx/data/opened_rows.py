@@ -14,6 +14,7 @@ from backtrace_onnx.data.encoding import RowEncoder
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
+from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.messages.similar_names import find_alike
@@ -46,18 +47,8 @@ class OpenedRows:
 
     @property
     def batch(self) -> int:
-        """Rows that a small machine explains at once without haste or want: 8 to 4096.
-
-        As many as make the model compute about as many numbers, whatever its size; axes of which
-        nothing is known count as 64.
-        """
-        graph = self.explainer.graph
-        made = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
-        numbers = 0
-        for name in dict.fromkeys(made):
-            shape = graph.type(name).shape or (None, None)
-            numbers += prod(n if isinstance(n, int) else _UNKNOWN for n in shape[1:])
-        return max(_LEAST, min(_MOST, _NUMBERS // max(numbers, 1)))
+        """Rows that a small machine explains at once without haste or want."""
+        return rows_at_once(self.explainer.graph)
 
     @property
     def fixed_rows(self) -> int | None:
@@ -81,3 +72,17 @@ class OpenedRows:
                 dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.dtype)
                 feeds[name] = np.zeros(shape, dtype)
         return feeds
+
+
+def rows_at_once(graph: Graph) -> int:
+    """Rows that a small machine explains at once without haste or want: 8 to 4096.
+
+    As many as make the model compute about as many numbers, whatever its size; axes of which
+    nothing is known count as 64.
+    """
+    made = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
+    numbers = 0
+    for name in dict.fromkeys(made):
+        shape = graph.type(name).shape or (None, None)
+        numbers += prod(n if isinstance(n, int) else _UNKNOWN for n in shape[1:])
+    return max(_LEAST, min(_MOST, _NUMBERS // max(numbers, 1)))

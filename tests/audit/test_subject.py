@@ -89,7 +89,8 @@ def test_no_rows_and_too_many_entries_are_refused(tmp_path: Path) -> None:
 def test_pictures_have_squares(tmp_path: Path) -> None:
     found = opened(MNIST, DIGIT, MODELS / "samples" / "digit_5.png")
     assert len(found.features.names) == 49 and found.features.names[1] == "image[0:4, 4:8]"
-    relevance = found.whole.relevance["image"]
+    assert not found.whole.relevance, "no mask is held against the entries"
+    relevance = found.explain(found.data.feeds).relevance["image"]
     wanted = relevance.reshape(2, 7, 4, 7, 4).sum((2, 4)).reshape(2, 49)
     np.testing.assert_allclose(found.whole.features, wanted, rtol=1e-5, atol=1e-6)
     own = Baseline.of(found)

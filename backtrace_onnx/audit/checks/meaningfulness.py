@@ -124,7 +124,7 @@ def _sensitivity(case: Case) -> Measured:
     rows = subject.drawn(case.rows)
     feeds = subject.data.rows(rows)
     places = _numbers(subject)
-    spread = {n: subject.data.feeds[n].astype(np.float64).std(0) for n in places}
+    spread = {n: _spread(subject.data.feeds[n]) for n in places}
     if not any((places[n] & (spread[n] > 0)).any() for n in places):
         raise SkipCheck("no input holds numbers that vary")
     places = {n: mask & (spread[n] > 0) for n, mask in places.items()}
@@ -160,6 +160,15 @@ def _numbers(subject: AuditedModel) -> dict[str, Array]:
         if x.dtype.kind == "f":
             free = ~np.isin(owner, list(subject.features.categories))
             made[name] = free.reshape(x.shape[1:])
+    return made
+
+
+def _spread(x: Array) -> Array:
+    """float64[...]: standard deviations over the rows of x[rows, ...], few entries at a time."""
+    flat = x.reshape(len(x), -1)
+    step = max(2, (1 << 22) // max(len(x), 1))
+    parts = [flat[:, i : i + step].astype(np.float64).std(0) for i in range(0, flat.shape[1], step)]
+    made: Array = np.concatenate(parts).reshape(x.shape[1:])
     return made
 
 
