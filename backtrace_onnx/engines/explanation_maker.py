@@ -15,7 +15,13 @@ from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.graph.token_tensors import find_text_tokens
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.descriptions import describe
-from backtrace_onnx.results.reach import check_finite, closed_notes, flat_notes, reach_notes
+from backtrace_onnx.results.reach import (
+    check_finite,
+    closed_notes,
+    flat_notes,
+    jump_notes,
+    reach_notes,
+)
 from backtrace_onnx.results.text_tokens import read_text_tokens
 from backtrace_onnx.targets.attention_tensors import find_attention
 from backtrace_onnx.targets.prepared_output import PreparedOutput
@@ -77,7 +83,9 @@ def _doubts(
         return closed_notes(ledger, ends)
     if method.conserved == "score":
         return reach_notes(ledger, feeds, method.name, slopes=method.carrier == "slope")
-    return flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
+    flat = flat_notes(ledger, [outcome.relevance[name][0] for name in feeds])
+    jumps = jump_notes(ledger, prepared.plan) if method.conserved == "difference" else ()
+    return (*flat, *jumps)
 
 
 def _told(

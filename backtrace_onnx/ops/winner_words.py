@@ -70,6 +70,43 @@ class WinnerWords(TreeWords):
 
         return self.Reshape(self.either(alike, one, several), shape)
 
+    def split_operands(
+        self, ends: Sequence[tuple[Value, Value]], r: Value, *, lowest: bool
+    ) -> list[Value]:
+        """Share r, entry by entry, among operands that go from x0 to x, `ends` being (x, x0) of
+        each, by the part of the way on which it is the largest, or the smallest, of them."""
+        shape, flat = self.shape(r), ints(1, 1, -1)
+        start, end = (
+            self.Concat(*(self.Reshape(self.Expand(own[i], shape), flat) for own in ends), axis=1)
+            for i in (1, 0)
+        )
+        wins = self._parts(start, end, len(ends), lowest=lowest)
+        parts = self.split(wins, [ints(1)] * len(ends), 1)
+        return [self.Mul(self.Reshape(part, shape), r) for part in parts]
+
+    def split_reduced(
+        self,
+        x: Value,
+        x0: Value,
+        r: Value,
+        axes: Sequence[int],
+        rank: int,
+        places: int,
+        *,
+        lowest: bool,
+    ) -> Value:
+        """The same among the elements of x[rank axes] along some axes, which are `places` together;
+        r has size 1 there."""
+        perm = [*(i for i in range(rank) if i not in axes), *axes]
+        end, start = (self.Transpose(own, perm=perm) for own in (x, x0))
+        a, b = (self.Reshape(own, ints(-1, places)) for own in (start, end))
+        wins = self.Reshape(self._parts(a, b, places, lowest=lowest), self.shape(end))
+        return self.Mul(self.Transpose(wins, perm=[perm.index(i) for i in range(rank)]), r)
+
+    def _parts(self, a: Value, b: Value, places: int, *, lowest: bool) -> Value:
+        ends = (self.Neg(a), self.Neg(b)) if lowest else (a, b)
+        return self._parts_of_lines(*ends, places)
+
     def _parts_of_lines(self, a: Value, b: Value, places: int) -> Value:
         """For elements [., places, *windows] that go from a to b: on which part of the way each is
         the largest of its window. Elements that are alike all the way share that.

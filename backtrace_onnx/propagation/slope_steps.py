@@ -185,7 +185,7 @@ class SlopeStep(NodeStep):
         fills = structure.fills and not self.method.differs
         leaves = fills or structure.leaves(self)
         if self.method.differs:  # the reference may have gone another way than the sample
-            leaves = bool(structure.bends(self) or structure.values) or leaves
+            leaves = bool(structure.bends(self) or structure.values or structure.results) or leaves
         if not self.ops.keeps_ledger or not leaves:
             return
         axes = {name: self.sample_axis(name) for name in self.node.outputs}

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from backtrace_onnx.errors import NumericalError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.propagation.ledger import Entry, Ledger, stacked
+from backtrace_onnx.propagation.ledger import CLOSED, Entry, Ledger, stacked
+from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.structures.functions import PiecewiseConstant
 
 Array = npt.NDArray[Any]
 LITTLE = 0.01  # part of the start: a map of less shows what is left by chance
@@ -118,6 +120,25 @@ def _alike(texts: Sequence[str | None], *, warning: bool, first: bool = False) -
         return (Note(texts[0], None, warning, first),)
     told = ((sample, text) for sample, text in enumerate(texts) if text)
     return tuple(Note(text, sample, warning, first) for sample, text in told)
+
+
+def jump_notes(ledger: Ledger, plan: Plan) -> tuple[Note, ...]:
+    """A note where the sample and what it is compared with are on other steps of a function of
+    steps: there is no slope between these."""
+    start, named = np.abs(ledger.total().start), []
+    for name, entry in ledger.items():
+        stepped = isinstance(plan.structures.get(name), PiecewiseConstant)
+        if stepped and np.any(np.abs(entry.unassigned) > CLOSED * start):
+            named.append(f"{name!r} ({entry.operator})")
+    if not named:
+        return ()
+    more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
+    return (
+        Note(
+            f"{', '.join(named[:MOST])}{more}: between the steps of this function there is no "
+            "slope, and what it makes of the difference to the baseline is unassigned"
+        ),
+    )
 
 
 def flat_notes(ledger: Ledger, relevance: Iterable[Array]) -> tuple[Note, ...]:

@@ -123,7 +123,7 @@ def extreme(op: Op) -> Structure:
     count = len(op.node.inputs)
     if op.makes_ids and sum(op.carries(i) for i in range(count)) == 1:
         return _of_ids(op)
-    return ElementwiseWinner(count)
+    return ElementwiseWinner(count, lowest=op.node.op_type == "Min")
 
 
 def bits(op: Op) -> Structure:

@@ -106,7 +106,7 @@ def top_k(op: Op) -> Structure:
         zeros = step.ops.Expand(step.ops.zero(), step.shape(0))
         return step.ops.ScatterElements(zeros, step.result(1), r, axis=axis)
 
-    return Adjoint(back, shapes=(0,), results=(1,))
+    return Adjoint(back, shapes=(0,), results=(1,), bent=True)
 
 
 @rule("Unique")

@@ -219,7 +219,9 @@ def reduce_extreme(op: Op) -> Structure:
         return over.kept_shape(step.ops, step.shape(0), *axes)
 
     values = (0, *over.inputs)
-    return _unreduced(op) or Winner(over.axes, None if over.keepdims else kept, values)
+    known, lowest = op.type(0).shape or (), op.node.op_type == "ReduceMin"
+    how = (over.axes, None if over.keepdims else kept, values)
+    return _unreduced(op) or Winner(*how, shape=known, lowest=lowest)
 
 
 @rule("CumSum")
@@ -263,7 +265,7 @@ def cumulated_product(op: Op) -> Structure:
 @rule("GlobalMaxPool")
 def global_max_pool(op: Op) -> Structure:
     """The largest element of each channel takes all; ties share equally."""
-    return Winner(tuple(range(2, op.rank(0))))
+    return Winner(tuple(range(2, op.rank(0))), shape=op.type(0).shape or ())
 
 
 @rule("GlobalAveragePool")

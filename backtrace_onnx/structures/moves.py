@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
-from backtrace_onnx.structures.base import Channels, Movement, Pieces, Step, Structure
+from backtrace_onnx.structures.base import (
+    CURVED,
+    Channels,
+    Movement,
+    Pieces,
+    PlannedNode,
+    Step,
+    Structure,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Adjoint(Movement):
         fills: whether the operator also fills places of its own (padding). Relevance that `back`
             leaves out lay there, and is booked as a constant's.
         converts: whether the input is words or categories, which have no slope.
+        bent: whether the elements that move may be others between a reference and the sample.
     """
 
     back: Callable[[Step, Value], Value]
@@ -55,6 +64,10 @@ class Adjoint(Movement):
     fills: bool = False
     converts: bool = False
     held: tuple[int, ...] = ()
+    bent: bool = False
+
+    def bends(self, step: PlannedNode) -> int:
+        return CURVED if self.bent else 0
 
     def propagate(self, step: Step) -> Pieces:
         sent = [self.back(step, r) for r in step.r]

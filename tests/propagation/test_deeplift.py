@@ -92,13 +92,65 @@ def test_a_baseline_that_does_not_fit_is_said(baseline: Any, said: str) -> None:
 
 
 def test_what_changing_winners_leave_is_unassigned() -> None:
-    """Which entry wins jumps on the way, so that points of the line miss a part."""
-    nodes = [node("ReduceMax", ["x", "axis"], ["y"], keepdims=0)]
-    kinds = {"x": (FLOAT, ["n", 3, 4])}, {"y": (FLOAT, ["n", 4])}
-    made = Explainer(model(nodes, *kinds, {"axis": np.array([1])})).explain(
-        normal(2, 3, 4, seed=1), mode="deeplift", target=2, baseline=normal(3, 4, seed=2)
+    """Which entries are among the largest jumps on the way, so that points miss a part."""
+    nodes = [node("TopK", ["x", "k"], ["t", "i"], axis=1), node("MatMul", ["t", "V"], ["y"])]
+    weights = {"k": np.array([3]), "V": normal(3, 2, seed=3)}
+    proto = model(nodes, {"x": (FLOAT, ["n", 6])}, {"y": (FLOAT, ["n", 2])}, weights)
+    for engine in ("numba", "onnxruntime"):
+        made = Explainer(proto, engine=engine).explain(
+            normal(4, 6, seed=1), mode="deeplift", target=1, baseline=normal(6, seed=2)
+        )
+        total = made.ledger.total()
+        assert total.relative_residual < 1e-5 and total.unassigned.any()
+        scale = np.abs(total.start).max()
+        np.testing.assert_allclose(total.inputs, total.start, atol=0.1 * scale)
+
+
+WINNERS = {
+    "Max": (np.max, [node("Split", ["x"], ["a", "b", "c"], axis=1, num_outputs=3)]),
+    "Min": (np.min, [node("Split", ["x"], ["a", "b", "c"], axis=1, num_outputs=3)]),
+    "ReduceMax": (np.max, []),
+    "ReduceMin": (np.min, []),
+    "GlobalMaxPool": (np.max, []),
+}
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("op", sorted(WINNERS))
+def test_winners_have_exactly_the_part_of_the_line_on_which_they_win(op: str, engine: Any) -> None:
+    """Against the winners at 4,000 places; entries 0 and 1 are alike all the way."""
+    best, first = WINNERS[op]
+    names = ["a", "b", "c"] if first else ["x", "axes"] if op.startswith("Reduce") else ["x"]
+    options = {"keepdims": 0} if op.startswith("Reduce") else {}
+    nodes = [*first, node(op, names, ["w"], **options), node("Flatten", ["w"], ["y"])]
+    weights = {"axes": np.array([1, 2])} if op.startswith("Reduce") else {}
+    shape = ["n", 1, 3] if op == "GlobalMaxPool" else ["n", 3, 1]
+    proto = model(nodes, {"x": (FLOAT, shape)}, {"y": (FLOAT, ["n", 1])}, weights)
+    x0, x = normal(30, 3, seed=6), normal(30, 3, seed=7)
+    x0[:, 1], x[:, 1] = x0[:, 0], x[:, 0]
+    places = (np.arange(4000) + 0.5)[:, None, None] / 4000
+    line = x0 + places * (x - x0)
+    wins = line == best(line, -1, keepdims=True)
+    mean = (wins / wins.sum(-1, keepdims=True)).mean(0)
+    own = (30, *shape[1:])
+    made = Explainer(proto, engine=engine).explain(
+        x.reshape(own), mode="deeplift", target=0, baseline=x0.reshape(own), keep=["x"]
     )
-    _closes(made, rtol=0.1)
+    np.testing.assert_allclose(made.slopes["x"].reshape(30, 3), mean, atol=1e-3)
+    _closes(made, rtol=1e-4)
+
+
+def test_steps_that_differ_from_the_baselines_are_named() -> None:
+    nodes = [node("Round", ["x"], ["r"], "steps"), node("MatMul", ["r", "v"], ["y"], "sum")]
+    weights = {"v": np.ones((3, 1), np.float32)}
+    proto = model(nodes, {"x": (FLOAT, ["n", 3])}, {"y": (FLOAT, ["n", 1])}, weights)
+    x, near = np.float32([[1.2, 2.1, -4.0]]), np.float32([[0.8, 2.4, -4.4]])
+    made = Explainer(proto).explain(x, mode="deeplift", baseline=0.0, task="regression")
+    assert sum("'steps' (Round): between the steps" in note.text for note in made.notes) == 1
+    assert not made.relevance["x"].any()
+    np.testing.assert_allclose(made.ledger["steps"].unassigned, [[np.rint(x).sum()]])
+    same = Explainer(proto).explain(x, mode="deeplift", baseline=near, task="regression")
+    assert not any("between the steps" in note.text for note in same.notes)
 
 
 def test_modes_do_not_share_texts() -> None:
