@@ -9,15 +9,19 @@ from __future__ import annotations
 import csv
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ADULT, MNIST = MODELS / "adult_mlp.onnx", MODELS / "mnist_cnn.onnx"
@@ -44,11 +48,35 @@ def _column(feature: dict[str, Any], count: int, rng: np.random.Generator) -> An
     return np.abs(rng.normal(feature["mean"], feature["std"], count)).round().astype(int)
 
 
+def write_wide(path: Path) -> None:
+    """A model of the census table with three layers of 256 random units, and its sidecar."""
+    given = onnx.load(ADULT).graph
+    width = given.input[0].type.tensor_type.shape.dim[1].dim_value
+    name, answer = given.input[0].name, given.output[0].name
+    rng, h, nodes, weights = np.random.default_rng(0), name, [], []
+    for i, (a, b) in enumerate(pairwise((width, 256, 256, 256, 2))):
+        w = (rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype(np.float32)
+        weights.append(numpy_helper.from_array(w, f"w{i}"))
+        y = f"y{i}" if b == 256 else answer
+        nodes.append(helper.make_node("MatMul", [h, f"w{i}"], [y], f"fc{i}"))
+        if b == 256:
+            h = f"h{i}"
+            nodes.append(helper.make_node("Relu", [y], [h], f"relu{i}"))
+    float32 = TensorProto.FLOAT
+    x = helper.make_tensor_value_info(name, float32, ["batch", width])
+    y = helper.make_tensor_value_info(answer, float32, ["batch", 2])
+    graph = helper.make_graph(nodes, "wide", [x], [y], weights)
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    shutil.copy(MODELS / "adult_mlp.sidecar.json", path.with_suffix(".sidecar.json"))
+
+
 def prepare(folder: Path, large: int) -> None:
     """The files that are measured."""
     import pyarrow.csv
     import pyarrow.parquet
 
+    write_wide(folder / "wide.onnx")
     write_census(folder / "small.csv", SMALL)
     write_census(folder / "large.csv", large)
     table = pyarrow.csv.read_csv(folder / "small.csv")
@@ -103,8 +131,8 @@ def explain_options(kind: str) -> dict[str, Any]:
 def _opened(folder: Path, kind: str) -> tuple[Any, Path]:
     from backtrace_onnx import ExplainBatches
 
-    name = {"csv": "small.csv", "parquet": "small.parquet", "digits": "digits.npz"}[kind]
-    model = MNIST if kind == "digits" else ADULT
+    name = {"csv": "small.csv", "digits": "digits.npz"}.get(kind, "small.parquet")
+    model = {"digits": MNIST, "wide": folder / "wide.onnx"}.get(kind, ADULT)
     return ExplainBatches(model, **explain_options(kind)), folder / name
 
 
@@ -130,7 +158,7 @@ def main(large: int) -> None:
         prepare(Path(name), large)
         print("| data | rows at once | engine, a row | data set, a row | ratio |")
         print("|---|---|---|---|---|")
-        for kind in ("csv", "parquet", "digits"):
+        for kind in ("csv", "parquet", "wide", "digits"):
             own, whole = child("engine", name, kind), child("dataset", name, kind)
             ratio, us = whole["row"] / own["row"], 1e6
             print(f"| {kind} | {own['batch']:.0f} | {own['row'] * us:.1f} us ", end="")
