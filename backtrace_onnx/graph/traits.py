@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.graph.operator_families import MOVING, NEUTRAL
 from backtrace_onnx.graph.regions import body
@@ -84,8 +85,9 @@ _SIZES = frozenset({"Shape", "Size"})  # integers whatever they are the size of
 def integral(graph: Graph) -> frozenset[str]:
     """Tensors whose every dependence on the inputs goes through integers or booleans.
 
-    A float table looked up by integers, an embedding, is data of its own. A table of cosines and
-    sines is not: it says where something stands, like the position that it is looked up by.
+    A table of floats, or of integers that stand for such, looked up by integers, an embedding, is
+    data of its own. A table of cosines and sines is not: it says where something stands, like the
+    position that it is looked up by.
     """
     found = {name for name in graph.inputs if not graph.type(name).is_float}
     for node in _written(graph):
@@ -166,8 +168,10 @@ def one_hot_ids(node: Node, graph: Graph) -> int | None:
 
 def _looks_up(node: Node, graph: Graph) -> bool:
     table = graph.constants.get(node.inputs[0]) if node.inputs else None
-    if node.operator not in _TABLES or table is None or table.dtype.kind != "f":
+    if node.operator not in _TABLES or table is None:
         return False
+    if table.dtype.kind != "f":  # integers may stand for floats
+        return dequantiser(graph, node.outputs[0]) is not None
     axis = int(node.attributes.get("axis", 0))
     return node.operator != "Gather" or not is_rotation_table(table, axis)
 

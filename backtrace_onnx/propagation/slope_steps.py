@@ -63,8 +63,7 @@ class _SlopeSteps:
         if name in self.related:
             return carried
         name = name if self._method.differs else plan.opened.get(name, name)
-        real = partial(_real, name, plan, ops)
-        return _times(weigh(name, plan, ops, values, self._method, real), carried, ops)
+        return _times(_real_weighed(name, plan, ops, values, self._method), carried, ops)
 
     def slopes(self, name: str) -> bool:
         """Whether what travels at a tensor is its slope."""
@@ -74,6 +73,11 @@ class _SlopeSteps:
 def _times(number: Value, slopes: Channels, ops: Ops) -> Channels:
     """What slopes are worth where a tensor contributes by these numbers."""
     return [ops.Mul(number, m) for m in slopes]
+
+
+def _real_weighed(name: str, plan: Plan, ops: Ops, values: Values, method: Method) -> Value:
+    """What a tensor contributes by; integers by what their reader takes them for."""
+    return weigh(name, plan, ops, values, method, partial(_real, name, plan, ops))
 
 
 def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
@@ -255,4 +259,5 @@ class SlopeStep(NodeStep):
         return read_tensor(name, self._plan, self.ops, before(self._values))
 
     def _weighed(self, name: str) -> Value:
-        return read_weighed(name, self._plan, self.ops, self._values, self.method)
+        read = read_weighed if dequantiser(self._plan.graph, name) is None else _real_weighed
+        return read(name, self._plan, self.ops, self._values, self.method)

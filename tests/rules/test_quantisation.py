@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, UnsupportedError
-from tests.graphs import FLOAT, Array, check_closed, model, node
+from tests.graphs import FLOAT, INT64, Array, check_closed, model, node
 
 X = np.array([[2.0, 1.0], [-1.0, 0.5]], np.float32)
 W = np.array([[100], [50]], np.int8)
@@ -121,3 +121,48 @@ def test_what_is_moved_before_it_is_scaled_has_the_joined_value(mode: str) -> No
         check_closed(made)
         found.append(made.relevance["x"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["lrp", "attnlrp", "gradient_x_input", "deeplift", "default"])
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_words_of_a_table_of_integers_have_what_those_of_its_floats_have(
+    mode: str, engine: Any
+) -> None:
+    """The mean word that is no padding: ids have all of it, the mask beside them none."""
+    rng = np.random.default_rng(0)
+    table, scale, zero = rng.integers(0, 256, (9, 4)).astype(np.uint8), np.float32(0.01), 120
+    weights = {
+        "table": (table.astype(np.float32) - zero) * scale,
+        "q": table,
+        "s": scale,
+        "z": np.uint8(zero),
+        "w": rng.normal(size=(4, 2)).astype(np.float32),
+        "last": np.array([-1]),
+        "words": np.array([1]),
+    }
+    ways = (
+        [node("Gather", ["table", "ids"], ["h"])],
+        [node("Gather", ["q", "ids"], ["g"]), node("DequantizeLinear", ["g", "s", "z"], ["h"])],
+    )
+    tail = [
+        node("Cast", ["mask"], ["f"], to=FLOAT),
+        node("Unsqueeze", ["f", "last"], ["m"]),
+        node("Mul", ["h", "m"], ["seen"]),
+        node("ReduceSum", ["seen", "words"], ["sum"], keepdims=0),
+        node("ReduceSum", ["f", "words"], ["count"], keepdims=1),
+        node("Div", ["sum", "count"], ["mean"]),
+        node("Relu", ["mean"], ["a"]),
+        node("MatMul", ["a", "w"], ["y"]),
+    ]
+    ids, mask = np.array([[1, 4, 8], [3, 2, 0]]), np.array([[1, 1, 1], [1, 1, 0]])
+    feeds, found = {"ids": ids, "mask": mask}, []
+    for way in ways:
+        inputs = {name: (INT64, ["N", "T"]) for name in feeds}
+        proto = model([*way, *tail], inputs, {"y": (FLOAT, ["N", 2])}, weights)
+        baseline = {"baseline": {"ids": ids * 0, "mask": mask}} if mode == "deeplift" else {}
+        made = Explainer(proto, engine=engine).explain(feeds, mode=mode, target=1, **baseline)
+        check_closed(made)
+        assert not made.relevance["mask"].any()
+        found.append(made.relevance["ids"])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-6)
+    assert np.abs(found[0]).sum() > 0.01
