@@ -156,12 +156,13 @@ class AuditedModel:
         """float64[rows, classes] of what the model returned at its explained output."""
         return _scores(self.whole.first, output)
 
-    def drawn(self, most: int) -> Array:
-        """int64[at most that many]: rows drawn from all, in their order."""
-        if self.data.count <= most:
-            return np.arange(self.data.count)
+    def drawn(self, most: int, among: Array | None = None) -> Array:
+        """int64[at most that many]: rows drawn from all or some, in their order."""
+        rows = np.arange(self.data.count) if among is None else among
+        if len(rows) <= most:
+            return rows
         rng = np.random.default_rng(self.seed)
-        return np.sort(rng.choice(self.data.count, most, replace=False))
+        return np.sort(rng.choice(rows, most, replace=False))
 
     def mixed(self, origin: Array) -> dict[str, Array]:
         """Inputs whose features come from several rows: origin int64[copies, features] says which.

@@ -111,3 +111,20 @@ def test_other_rows_of_one_population_are_no_drift(folder: Path) -> None:
     for seed in range(2, 12):
         rows = write_rows(folder, 60, seed, "after.csv")
         assert one("share-drift", same, rows, before).status == "passed"
+
+
+def test_the_feature_that_gained_is_named_beside_one_that_lost_more(tmp_path: Path) -> None:
+    rows, shares = write_rows(tmp_path), []
+    x = np.loadtxt(rows, delimiter=",", skiprows=1, usecols=range(4))
+    for name, weights in (("old", [2.0, 1.0, 0.5, 0.0]), ("new", [0.1, 1.4, 0.6, 0.9])):
+        write_model(tmp_path, linear([(w, -w) for w in weights]), name)
+        sizes = np.abs(x * weights)
+        shares.append((sizes / sizes.sum(1, keepdims=True)).mean(0))
+    gained = shares[1] - shares[0]
+    assert gained.argmax() == 3 and np.abs(gained).argmax() == 0 and gained[0] < 0  # a lost most
+    before = Baseline.of(subject(tmp_path / "old.onnx", rows))
+    found = one("share-drift", tmp_path / "new.onnx", rows, before)
+    assert (found.status, found.confirmed) == ("failed", True)
+    assert f"leak gained most, {gained[3]:.3f}" in found.text and " of a is " in found.text
+    assert found.evidence["intervention"]["feature"] == "leak"
+    assert found.evidence["features"]["a"]["bound"] == MOST

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.audit.answer_parts import AnswerPart, answer_parts
 from backtrace_onnx.audit.association import association
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import replace_features
+from backtrace_onnx.audit.subject import AuditedModel
 
 
 def _sensitive(case: Case) -> Measured:
@@ -17,15 +19,32 @@ def _sensitive(case: Case) -> Measured:
     wanted = subject.settings.sensitive
     if not wanted:
         raise SkipCheck("the settings name no sensitive features")
-    places = subject.features.named(wanted)
-    shares = np.abs(subject.whole.shares).mean(0)
-    told, confirmed = _tried(case, places)
-    for feature in places:
-        told[subject.features.names[feature]]["share"] = round(float(shares[feature]), 6)
-    worst = max(places, key=lambda i: shares[i])
-    value = float(shares[worst])
-    text = f"most of them has {subject.features.names[worst]}: {value:.1%} of |relevance|"
-    return Measured(value, text, told, confirmed.get(worst))
+    names = subject.features.names
+    told: dict[str, Any] = {}
+    found: list[tuple[float, str, AnswerPart, bool | None]] = []
+    for feature in subject.features.named(wanted):
+        share, part, by_answer = _largest(subject, [feature])
+        moved = replace_features(subject, [feature], subject.drawn(case.rows, part.rows))
+        told[names[feature]] = {**moved.record(), **by_answer}
+        found.append((share, names[feature], part, moved.confirms))
+    value, name, part, confirmed = max(found, key=lambda one: one[0])
+    text = f"most of them has {name}: {value:.1%} of |relevance|{part.where}"
+    return Measured(value, text, told, confirmed)
+
+
+def _largest(
+    subject: AuditedModel, features: Sequence[int]
+) -> tuple[float, AnswerPart, dict[str, Any]]:
+    """The mean share of features together, of all rows or of the answer where it is largest.
+
+    Which rows these are, and the same of all and by answer as JSON values.
+    """
+    sizes = np.abs(subject.whole.shares[:, list(features)]).sum(1)
+    means = [(float(sizes[part.rows].mean()), part) for part in answer_parts(subject)]
+    share, part = max(means, key=lambda one: one[0])
+    (every, _), *others = means
+    told = {str(own.answer): round(mean, 6) for mean, own in others}
+    return share, part, {"share": round(every, 6), "by_answer": told}
 
 
 def _proxies(case: Case) -> Measured:
@@ -37,25 +56,25 @@ def _proxies(case: Case) -> Measured:
         raise SkipCheck(f"{subject.data.count} row(s) are too few to find proxies in; {ENOUGH} do")
     places, names = subject.features.named(wanted), subject.features.names
     values = [subject.features.values(i, subject.data) for i in range(len(names))]
-    shares, rows = np.abs(subject.whole.shares).mean(0), subject.drawn(case.rows)
     told: dict[str, Any] = {}
-    found: list[tuple[float, str, bool | None]] = []
+    found: list[tuple[float, str, AnswerPart, bool | None]] = []
     for feature in places:
         strengths = {
             i: association(values[feature], values[i]) for i in range(len(names)) if i not in places
         }
         group = [i for i, strength in strengths.items() if strength >= CLOSELY]
+        share, part, by_answer = _largest(subject, group)
+        rows = subject.drawn(case.rows, part.rows)
         moved = replace_features(subject, [feature, *group], rows)
-        share = float(shares[group].sum())
         told[names[feature]] = {
             "proxies": {names[i]: round(strengths[i], 4) for i in group},
-            "share": round(share, 6),
+            **by_answer,
             **moved.record(),
         }
-        found.append((share, names[feature], moved.confirms if group else None))
-    value, name, confirmed = max(found, key=lambda one: one[0])
+        found.append((share, names[feature], part, moved.confirms if group else None))
+    value, name, part, confirmed = max(found, key=lambda one: one[0])
     proxies = ", ".join(told[name]["proxies"]) or "none"
-    text = f"what stands for {name} ({proxies}) has {value:.1%} of |relevance|"
+    text = f"what stands for {name} ({proxies}) has {value:.1%} of |relevance|{part.where}"
     return Measured(value, text, told, confirmed)
 
 

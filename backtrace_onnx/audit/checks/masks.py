@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.audit.answer_parts import AnswerPart, answer_parts
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import DRAWS, moved
 from backtrace_onnx.audit.subject import AuditedModel
@@ -71,22 +72,34 @@ def _outside(case: Case) -> Measured:
     told = np.isfinite(found)
     if not told.any():
         raise SkipCheck("the maps of all rows are empty")
-    value = float(found[told].mean())
+    means = [(float(found[p.rows][told[p.rows]].mean()), p) for p in _told_parts(subject, told)]
+    value, part = max(means, key=lambda one: one[0])
     worst = np.argsort(-np.where(told, found, -1.0), kind="stable")[:TOLD]
-    confirmed, record = _moves(case, name, inside)
+    confirmed, record = _moves(case, name, inside, part.rows)
     evidence = {
         "input": name,
         "area_outside": round(float(1 - inside.mean()), 6),
+        "by_answer": {p.answer or "(all)": round(mean, 6) for mean, p in means},
         "rows": [{"row": int(i), "outside": round(float(found[i]), 6)} for i in worst if told[i]],
         "intervention": record,
     }
-    text = f"{value:.1%} of |relevance| lies outside the mask, which is {1 - inside.mean():.1%}"
+    text = (
+        f"{value:.1%} of |relevance| lies outside the mask{part.where}, which is "
+        f"{1 - inside.mean():.1%} of the area"
+    )
     return Measured(value, text, evidence, confirmed)
 
 
-def _moves(case: Case, name: str, inside: Array) -> tuple[bool | None, dict[str, Any]]:
-    """Whether answers move as what lies outside is that of other rows."""
-    subject, rows = case.subject, case.subject.drawn(case.rows)
+def _told_parts(subject: AuditedModel, told: Array) -> list[AnswerPart]:
+    """All rows, and those of each answer, where any map is not empty."""
+    return [part for part in answer_parts(subject) if told[part.rows].any()]
+
+
+def _moves(
+    case: Case, name: str, inside: Array, among: Array
+) -> tuple[bool | None, dict[str, Any]]:
+    """Whether answers of some rows move as what lies outside is that of other rows."""
+    subject, rows = case.subject, case.subject.drawn(case.rows, among)
     x = subject.data.feeds[name]
     origin = np.repeat(rows, DRAWS)
     donors = np.random.default_rng(subject.seed).integers(subject.data.count, size=len(origin))

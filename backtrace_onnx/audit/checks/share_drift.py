@@ -32,27 +32,42 @@ def _shares(case: Case) -> Measured:
     over = moved if case.fixed else moved / bounds
     kind, worst = np.unravel_index(int(over.argmax()), over.shape)
     order = np.argsort(-over.max(0), kind="stable")[:TOLD]
-    evidence: dict[str, Any] = {
+    told = {
         names[i]: {
             "was": round(float(was[:, 0, i].mean()), 6),
             "is": round(float(now[0, i]), 6),
+            "bound": round(float(bounds[0, i]), 6),
             "signed_was": round(float(was[:, 1, i].mean()), 6),
             "signed_is": round(float(now[1, i]), 6),
-            "bounds": [round(float(b), 6) for b in bounds[:, i]],
+            "signed_bound": round(float(bounds[1, i]), 6),
         }
         for i in order.tolist()
     }
     before, after = float(was[:, kind, worst].mean()), float(now[kind, worst])
     what = ("mean share", "mean signed share")[int(kind)]
     text = f"the {what} of {names[worst]} is {after:.3f}, it was {before:.3f}"
-    found = replace_features(subject, [int(worst)], subject.drawn(case.rows))
-    evidence["intervention"] = {"feature": names[worst], **found.record()}
-    confirmed = found.confirms if after > before else None
+    grown = (now - was.mean(0))[0]
+    gained = _gained(grown, bounds[0], int(worst), fixed=case.fixed)
+    if gained != worst:
+        text += f"; {names[gained]} gained most, {grown[gained]:.3f}"
+    found = replace_features(subject, [gained], subject.drawn(case.rows))
+    evidence = {"features": told, "intervention": {"feature": names[gained], **found.record()}}
+    confirmed = found.confirms if grown[gained] > 0 else None
     source = f"{PROPOSAL}"
     if len(baselines) >= ENOUGH:
         source = f"a 99 % prediction interval of {len(baselines)} baselines"
     bound = (round(float(bounds[kind, worst]), 6), source)
     return Measured(float(moved[kind, worst]), text, evidence, confirmed, bound=bound)
+
+
+def _gained(grown: Array, bounds: Array, worst: int, *, fixed: bool) -> int:
+    """The feature whose share grew most for its bound; where none is beyond it, the one that moved.
+
+    Args:
+        grown, bounds: float64[features]. worst: the one that moved most.
+    """
+    most = int((grown if fixed else grown / bounds).argmax())
+    return most if grown[most] > bounds[most] else worst
 
 
 def _bounds(case: Case, baselines: Sequence[Baseline], was: Array) -> Array:
