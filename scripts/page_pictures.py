@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +82,12 @@ def write_model(path: Path, weights: tuple[float, ...]) -> None:
     )
 
 
-def shoot(folder: Path) -> None:
-    """The first screen of every page, as a small picture."""
+def shoot(files: Iterable[Path]) -> None:
+    """The first screen of every page, as a small picture of its name."""
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        for file in sorted(folder.glob("page_*.html")):
+        for file in files:
             size = {"width": SIZE[0], "height": SIZE[1]}
             page = browser.new_page(viewport=size, device_scale_factor=SCALE)
             page.goto(file.as_uri())
@@ -93,8 +95,7 @@ def shoot(folder: Path) -> None:
             box = sample.bounding_box() if sample else None
             end = min(SIZE[1], box["y"] + box["height"] + 10) if box else SIZE[1]
             clip = {"x": 0, "y": 0, "width": SIZE[0], "height": end}
-            page.screenshot(path=folder / f"{file.stem}.png", clip=clip)
-            picture = Image.open(folder / f"{file.stem}.png").convert("RGB")
+            picture = Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
             picture.thumbnail((WIDE, WIDE), Image.Resampling.LANCZOS)
             picture.quantize(200).save(PICTURES / f"{file.stem}.png", optimize=True)
         browser.close()
@@ -106,7 +107,7 @@ def main() -> None:
         folder = Path(name)
         explained(folder)
         audited(folder)
-        shoot(folder)
+        shoot(sorted(folder.glob("page_*.html")))
 
 
 if __name__ == "__main__":
