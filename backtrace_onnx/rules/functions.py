@@ -102,10 +102,15 @@ def _gelu_ratio(e: Ops, x: Value, approximate: str) -> Value:
 
 
 def _hard_swish(e: Ops, x: Value) -> Value:
-    """The derivative of HardSwish: 0 up to -3, 1 from 3 on, a line between."""
-    line = e.Div(e.Add(e.Mul(x, e.scalar(2)), e.scalar(3)), e.scalar(6))
-    inside = _if(e, e.Less(x, e.scalar(3)), line, 1.0)
-    return _if(e, _above(e, x, -3.0), inside, 0.0)
+    """The derivative of HardSwish: 0 up to -3, 1 from 3 on, x / 3 + 1 / 2 between."""
+    ratio = _hard_swish_ratio(e, x)
+    inside = e.Cast(e.Less(e.Abs(x), e.scalar(3)), to=e.float_type)
+    return e.Add(ratio, e.Mul(e.Sub(ratio, e.scalar(0.5)), inside))
+
+
+def _hard_swish_ratio(e: Ops, x: Value) -> Value:
+    """x / 6 + 1 / 2 between 0 and 1."""
+    return e.Clip(e.Add(e.Mul(x, e.scalar(1 / 6)), e.scalar(0.5)), e.zero(), e.scalar(1))
 
 
 def _inside(e: Ops, y: Value) -> Value:
@@ -139,25 +144,14 @@ _PLAIN: dict[str, Derivative] = {
 }
 
 _RATIOS: dict[str, Ratio] = {
-    "HardSwish": lambda e, x: e.HardSigmoid(x, alpha=1 / 6, beta=0.5),
+    "HardSwish": _hard_swish_ratio,
     "Mish": lambda e, x: e.Tanh(e.Softplus(x)),
 }
 """Of functions that are x times something: that."""
 
-_BOUNDED = frozenset(
-    (
-        "Atan",
-        "Cos",
-        "Erf",
-        "HardSwish",
-        "Mish",
-        "Sigmoid",
-        "Sin",
-        "Softplus",
-        "Softsign",
-        "Tanh",
-    )
-)
+_BOUNDED = {
+    "Atan", "Cos", "Erf", "HardSwish", "Mish", "Sigmoid", "Sin", "Softplus", "Softsign", "Tanh"
+}  # fmt: skip
 
 
 def _square(e: Ops, x: Value) -> Value:
