@@ -16,20 +16,40 @@ from backtrace_onnx.ops.policy import SMALLEST_MASS
 Array = npt.NDArray[Any]
 
 
+def add_squares(t: Array, samples: Samples, axis: int | None) -> Array:
+    """Sums of squares of units, and how many there are, float64[2, samples]."""
+    outer, of_scale = _rows(t, samples, axis)
+    sums = np.zeros(samples.count)
+    laid = np.ascontiguousarray(t).reshape(outer, -1)
+    damping.add_squares(laid, of_scale, sums)
+    return np.stack([sums, np.bincount(of_scale, minlength=samples.count) * laid.shape[1]])
+
+
+def _rows(t: Array, samples: Samples, axis: int | None) -> tuple[int, Array]:
+    """How many rows units are laid in, and whose scale is that of each."""
+    outer, sample = samples.rows(t.shape, axis)
+    return outer, np.zeros_like(sample) if getattr(axis, "mixed", False) else sample
+
+
 def damp(
-    t: Array, m: Array, epsilon: float, samples: Samples, axis: int | None, *, ledger: bool
+    t: Array,
+    m: Array,
+    epsilon: float,
+    samples: Samples,
+    axis: int | None,
+    squares: Array | None = None,
+    *,
+    ledger: bool,
 ) -> tuple[Array, Array | None]:
     """m |t| / (|t| + epsilon rms t), and by sample what t is worth less by it, float64[samples].
 
     Units t and slopes m are alike in shape, without gaps. None in place of totals where no ledger
-    is kept.
+    is kept. `squares`: those of the sample's units, if there are more of them than these.
     """
-    outer, sample = samples.rows(t.shape, axis)
+    _, sample = samples.rows(t.shape, axis)
+    outer, of_scale = _rows(t, samples, axis)
     laid, slopes = t.reshape(outer, -1), m.reshape(outer, -1)
-    of_scale = np.zeros_like(sample) if getattr(axis, "mixed", False) else sample
-    sums = np.zeros(samples.count)
-    damping.add_squares(laid, of_scale, sums)
-    sizes = np.bincount(of_scale, minlength=samples.count) * laid.shape[1]
+    sums, sizes = add_squares(t, samples, axis) if squares is None else squares
     scale = np.sqrt(sums / np.maximum(sizes, 1))
     least = np.maximum(epsilon * scale, SMALLEST_MASS).astype(t.dtype)
     kept = np.empty_like(laid)
@@ -60,4 +80,4 @@ def _part(x: Array, part: slice, along: int) -> Array:
     return x[part] if along == 0 else x[:, part]
 
 
-__all__ = ["damp", "switch"]
+__all__ = ["add_squares", "damp", "switch"]

@@ -184,6 +184,7 @@ class NodeWriter(SymbolicOps):
         epsilon: float,
         sample_axis: int | None,
         known: Sequence[int | str | None],
+        squares: Value | None = None,
     ) -> tuple[Value, Value | None]:
         kept = damped(self, t, m, epsilon, sample_axis, self.sample_count, known)
         if not self._ledger:

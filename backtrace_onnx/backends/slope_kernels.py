@@ -38,9 +38,13 @@ class SlopeKernels(WinnerKernels):
         epsilon: float,
         sample_axis: int | None,
         known: Sequence[int | str | None],
+        squares: Value | None = None,
     ) -> tuple[Value, Value | None]:
-        how = (epsilon, self.samples, sample_axis)
+        how = (epsilon, self.samples, sample_axis, squares)
         return damping.damp(self.dense(t), self.dense(m), *how, ledger=self.keeps_ledger)
+
+    def squares(self, t: Value, sample_axis: int | None) -> Value:
+        return damping.add_squares(self.dense(t), self.samples, sample_axis)
 
 
 __all__ = ["SlopeKernels"]

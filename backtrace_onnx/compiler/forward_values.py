@@ -41,6 +41,10 @@ class Symbols:
             return np.array(shape, np.int64)
         return self._ops.Shape(self.symbol(name))
 
+    def squares(self, name: str) -> Value | None:
+        """None: tensors are whole."""
+        return None
+
     def release(self, names: Sequence[str]) -> None:
         """Does nothing: a file's tensors take no memory while it is written."""
 

@@ -162,9 +162,8 @@ class _Writer:
     def compile(self, tensors: Sequence[str]) -> Compiled:
         """Write start, walk back and outputs, in this order, and return the finished model."""
         graph, question = self.plan.graph, self.question
-        axis = self.axes.samples
-        if axis is not None:
-            self.ops.samples = self._samples(question.output, axis)
+        if self.axes.samples is not None:
+            self.ops.samples = self._samples(question.output, self.axes.samples)
         representative = {t: graph.aliases.get(t, t) for t in tensors}
         with self.ops.scope("start"):
             start = self.start.write()
@@ -196,7 +195,8 @@ class _Writer:
                 self._output(f"slope/{tensor}", walked.slopes[source][0], tensor)
         if self.ledger:
             fed = {n: walked.relevance[n] for n in graph.inputs if n in walked.relevance}
-            self.books.finish(question.output, begun, fed)
+            self.books.begin(question.output, begun)
+            self.books.finish(fed)
             names = dict.fromkeys(total.name for total in self.books.every())
             self.outputs += [ValueInfoProto(name=name) for name in names]
         return self._assembled()

@@ -16,6 +16,7 @@ from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.node_step import NodeStep
+from backtrace_onnx.propagation.part_runs import PartRuns
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import propagate
 from backtrace_onnx.propagation.slope_steps import steps_of
@@ -51,18 +52,17 @@ def run_eager(
     graph, name, method = prepared.plan.graph, question.output, question.method
     if method.carrier == "slope":
         prepared.plan.check_slopes(name, method)
-    trace = prepared.trace_of(method, booked=question.booked)
+    trace = prepared.trace_for(question, feeds)
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
-    texts = {t: arrays[t] for t in prepared.tokens if t in arrays}
     explained = read_output(prepared, question, arrays, feeds)
-    dtype, count = explained.dtype, explained.count
     samples, opsets = SampleAxes(graph, explained.axes.known(name)), dict(graph.opsets)
-    ops = EagerOps(dtype, Samples(count), sessions, opsets, ledger=question.booked)
-    values = _values(trace, arrays, question, dtype)
+    how = (Samples(explained.count), sessions, opsets)
+    ops = EagerOps(explained.dtype, *how, ledger=question.booked)
+    values = _values(trace, arrays, question, ops.dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
-    begun = explained.site.begun(ops, values, samples, start.channels)
+    books.begin(name, explained.site.begun(ops, values, samples, start.channels))
     walked = propagate(
         start.plan,
         {name: start.channels} if question.walked else {},
@@ -76,23 +76,31 @@ def run_eager(
         through=question.through,
         enter_cut=books.enter_cut,
         advance=_counting(progress, len(graph.nodes)),
+        runs=trace if isinstance(trace, PartRuns) else None,
     )
-    walked.fill({n: np.zeros(x.shape, dtype) for n, x in feeds.items()}, method.policy.channels)
-    books.finish(name, begun, {n: walked.relevance[n] for n in feeds})
-    ledger = books.ledger(count)
+    walked.fill({n: np.zeros(x.shape, ops.dtype) for n, x in feeds.items()}, method.policy.channels)
+    books.finish({n: walked.relevance[n] for n in feeds})
+    ledger = books.ledger(explained.count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
-    ends = (explained.axes, notes, start.binary, held, texts, walked.slopes)
+    ends = (explained.axes, notes, start.binary, held, _texts(prepared, arrays), walked.slopes)
     return Outcome(walked.reported(method), ledger, outputs, start.target, *ends)
 
 
+def _texts(prepared: PreparedOutput, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The tokens that the model cuts texts into, by tensor."""
+    return {name: arrays[name] for name in prepared.tokens if name in arrays}
+
+
 def _values(
-    trace: Trace, arrays: dict[str, Array], question: Question, dtype: npt.DTypeLike
+    trace: Trace | PartRuns, arrays: dict[str, Array], question: Question, dtype: npt.DTypeLike
 ) -> Values:
     """Values of the run, beside those of the reference where the method compares it to one."""
     values = TracedValues(arrays, dtype)
     if question.background is not None:
         behind: Values = PairedValues(values, TracedValues(dict(question.background.values), dtype))
         return behind
+    if isinstance(trace, PartRuns):  # what is compared is not walked so
+        return values
     if question.span is not None:
         ends = (question.span.after, question.span.before)
         after, before = (TracedValues(trace.run_reference(end), dtype) for end in ends)

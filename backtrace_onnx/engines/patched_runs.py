@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime as ort
 from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.cutting import cut_at
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.messages.similar_names import find_alike
-from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import Runtime, first_line, load_unbroken
-from backtrace_onnx.model.topology import captured
 from backtrace_onnx.passes.pipeline import ModelGraphs
 
 Array = npt.NDArray[Any]
@@ -103,34 +101,6 @@ def check_made(tensors: Collection[str], nodes: Graph) -> None:
             hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
             what = "is an input or a constant" if name in nodes.types else "is no tensor"
             raise RequestError(f"{name!r} {what} of the model, not one that it computes{hint}")
-
-
-def cut_at(model: Model, tensors: Collection[str], nodes: Graph) -> Model:
-    """The model with these tensors as inputs, and without what only they needed."""
-    graph = model.proto.graph
-    kept: list[onnx.NodeProto] = []
-    wanted = {output.name for output in graph.output}
-    for node in reversed(graph.node):
-        made = set(node.output) - {""}
-        if not (made - set(tensors)) & wanted:
-            continue
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        for i, name in enumerate(copy.output):
-            if name in tensors:  # its other outputs are still read
-                copy.output[i] = f"{name}@replaced"
-        kept.append(copy)
-        wanted.update(node.input)
-        wanted.update(captured(node))
-    inputs = [x for x in graph.input if x.name in wanted]
-    inputs += [_declared(name, nodes) for name in tensors if name in wanted]
-    outputs = [x for x in graph.output if x.name not in tensors]
-    return model.with_nodes(kept[::-1], inputs=inputs, outputs=outputs)
-
-
-def _declared(name: str, nodes: Graph) -> ValueInfoProto:
-    kind = nodes.type(name)
-    return helper.make_tensor_value_info(name, kind.dtype, kind.shape)
 
 
 def _fitted(name: str, value: Any, kind: TensorType) -> Array:

@@ -13,6 +13,7 @@ from backtrace_onnx.engines.copies import Copies
 from backtrace_onnx.engines.outcome import Outcome, Progress
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.propagation.ledger import of_samples
+from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.targets.every_target import check_targets
 from backtrace_onnx.targets.prepared_output import PreparedOutput
 from backtrace_onnx.targets.question import Question
@@ -43,7 +44,8 @@ def explain_targets(
 
     Raises RequestError where there are no such targets.
     """
-    trace = prepared.trace_of(question.method) if together else prepared.trace
+    trace = prepared.trace_for(question, feeds) if together else prepared.trace
+    together = together and isinstance(trace, Trace)  # what is walked in parts is large
     copies = Copies.of(prepared, question, feeds, trace)
     asked = [replace(question, target=t) for t in check_targets(targets, copies.explained)]
     walks = _Walks(ask, copies, len(asked), progress)

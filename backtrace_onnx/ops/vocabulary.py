@@ -192,12 +192,17 @@ class Ops(WinnerWords):
         epsilon: float,
         sample_axis: int | None,
         known: Sequence[int | str | None],
+        squares: Value | None = None,
     ) -> tuple[Value, Value | None]:
         """Slopes m of units t, damped where these are next to 0 (`statistics.damped`).
 
         Also returns the total per sample of what t is worth less. `known`: the shape of t as far
-        as it is known.
+        as it is known. `squares`: of all units, if t is only some of them.
         """
+        raise NotImplementedError
+
+    def squares(self, t: Value, sample_axis: int | None) -> Value:
+        """Sums of squares of units t, and how many there are, float64[2, samples]; eager only."""
         raise NotImplementedError
 
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:

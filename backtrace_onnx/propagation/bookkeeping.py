@@ -46,7 +46,10 @@ class Books:
         self.cut[tensor] = [[total] for total in self.totals(r, tensor)]
 
     def enter(self, step: NodeStep) -> None:
-        """Enter a node that is done: what it received, and what it booked of that."""
+        """Enter a node that is done: what it received, and what it booked of that.
+
+        A node that is walked some rows at a time is entered for each of them.
+        """
         if not self._ops.keeps_ledger:
             return
         with self._ops.scope(step.node.name):
@@ -57,8 +60,8 @@ class Books:
                     for channel, total in enumerate(self.totals(r, name)):
                         incoming[channel].append(total)
             self._gauge(step, handed)
-        self.rows[step.node.name] = {"incoming": incoming, **step.books}
-        self.sent[step.node.name] = step.sent
+        _add_to(self.rows.setdefault(step.node.name, {}), {"incoming": incoming, **step.books})
+        _add_to(self.sent.setdefault(step.node.name, {}), step.sent)
         self.operators[step.node.name] = step.node.operator
         if step.drops:
             self.dropping.add(step.node.name)
@@ -72,16 +75,22 @@ class Books:
             if r is not None and name in self.gauges.entries:
                 self._entered.append(self.totals(self._sizes(r), name))
 
-    def finish(self, output: str, start: Channels, inputs: Mapping[str, Channels]) -> None:
-        """Enter both ends of the walk: the start at `output`, and what reached the inputs."""
+    def begin(self, output: str, start: Channels) -> None:
+        """Enter the start of the walk, at `output`."""
+        self.ends["start"] = [[total] for total in self.totals(start, output)]
+        sizes = self.totals(self._sizes(start), output)
+        self.ends["size of start"] = [[total] for total in sizes]
+
+    def finish(self, inputs: Mapping[str, Channels]) -> None:
+        """Enter the end of the walk: what reached the inputs."""
         reached = [self.totals(r, tensor) for tensor, r in inputs.items()]
         sizes = {tensor: self.totals(self._sizes(r), tensor) for tensor, r in inputs.items()}
         entered = [totals for tensor, totals in sizes.items() if tensor in self.gauges.entries]
-        channels = range(len(start))
+        channels = range(len(self.ends["start"]))
         self.ends = {
-            "start": [[total] for total in self.totals(start, output)],
+            "start": self.ends["start"],
             "inputs": _by_channel(reached, channels),
-            "size of start": [[total] for total in self.totals(self._sizes(start), output)],
+            "size of start": self.ends["size of start"],
             "size of inputs": _by_channel(list(sizes.values()), channels),
             "size of what is shared": _by_channel(self._shared, channels),
             "size of what entered": _by_channel([*self._entered, *entered], channels),
@@ -117,6 +126,15 @@ class Books:
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
         return [self._ops.total(x, self._axes(tensor)) for x in r]
+
+
+def _add_to(books: dict[str, list[list[Any]]], more: Mapping[str, list[list[Any]]]) -> None:
+    """Add totals per channel, by kind or tensor, to those that are there."""
+    for kind, channels in more.items():
+        for known, totals in zip(
+            books.setdefault(kind, [[] for _ in channels]), channels, strict=True
+        ):
+            known.extend(totals)
 
 
 def _by_channel(rows: Sequence[Sequence[Any]], channels: Iterable[int]) -> list[list[Any]]:

@@ -7,14 +7,18 @@ sent by all its readers are summed back where it was broadcast, added, and booke
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+
+import numpy as np
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.conditions import Condition
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
+from backtrace_onnx.propagation.part_runs import PartRuns
+from backtrace_onnx.propagation.parts import Member, Part
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.values import Values
 from backtrace_onnx.structures.base import Channels
@@ -59,6 +63,7 @@ def propagate(
     advance: Callable[[], None] = lambda: None,
     through: Sequence[Condition] = (),
     enter_cut: Callable[[str, Channels], None] = lambda name, r: None,
+    runs: PartRuns | None = None,
 ) -> Walked:
     """Hand what travels back from `start` (by tensor) to the inputs.
 
@@ -73,25 +78,89 @@ def propagate(
         advance: called once per node, for progress.
         through: which parts of tensors are passed; the rest is cut.
         enter_cut: called with a tensor's name and the relevance that is cut there.
+        runs: runs of the parts that are walked in place of the plan's nodes.
     """
     steps = steps or RelevanceSteps()
     carried: dict[str, Channels] = dict(start)
-    worth = partial(steps.worth, plan=plan, ops=ops, values=values)
+    worth = partial(steps.worth, plan=plan, ops=ops)
     arrivals = _Arrivals(keep, {c.tensor: c for c in through}, steps.slopes, worth, ops, enter_cut)
-    for node in reversed(plan.graph.nodes):
-        advance()
+    how = (plan, ops, method, sample_axes, steps, enter, advance, arrivals, runs)
+    members = plan.graph.nodes if runs is None else runs.parts.members
+    _Walk(*how).over(members, carried, values)
+    for name, r in carried.items():
+        arrivals.pass_on(name, r, values)
+    return arrivals.kept
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What a walk is made with; arguments as of `propagate`."""
+
+    plan: Plan
+    ops: Ops
+    method: Method
+    sample_axes: Callable[[str], int | None]
+    steps: Steps
+    enter: Callable[[NodeStep], None]
+    advance: Callable[[], None]
+    arrivals: _Arrivals
+    runs: PartRuns | None
+
+    def over(self, members: Sequence[Member], carried: dict[str, Channels], values: Values) -> None:
+        """Hand on what is carried, from the last member to the first."""
+        for member in reversed(members):
+            if isinstance(member, Node):
+                self._node(member, carried, values)
+            elif self.runs is not None:
+                self._part(member, self.runs, carried, values)
+
+    def _node(self, node: Node, carried: dict[str, Channels], values: Values) -> None:
+        self.advance()
         outgoing = [
-            arrivals.pass_on(name, carried.pop(name, None)) if name else None
+            self.arrivals.pass_on(name, carried.pop(name, None), values) if name else None
             for name in node.outputs
         ]
         if any(r is not None for r in outgoing):
-            step = steps(node, plan, ops, method, values, outgoing, sample_axes)
-            _leave(step, carried, plan)
-            enter(step)
-        values.release(plan.remember(("last read", node.name), partial(_last_read, node, plan)))
-    for name, r in carried.items():
-        arrivals.pass_on(name, r)
-    return arrivals.kept
+            given = (self.plan, self.ops, self.method, values, outgoing, self.sample_axes)
+            step = self.steps(node, *given)
+            _leave(step, carried, self.plan)
+            self.enter(step)
+        last = partial(_last_read, node, self.plan)
+        values.release(self.plan.remember(("last read", node.name), last))
+
+    def _part(
+        self, part: Part, runs: PartRuns, carried: dict[str, Channels], values: Values
+    ) -> None:
+        """A part whose values are computed again."""
+        if not part.rows:
+            self.over(part.members, carried, runs.whole(part, values, self.ops.dtype))
+            return
+        r = self.arrivals.pass_on(part.output, carried.pop(part.output, None), values)
+        for name, sent in self._by_rows(part, runs, r, values).items() if r else ():
+            present = carried.get(name)
+            both = zip(present or (), sent, strict=False)
+            carried[name] = [self.ops.Add(a, b) for a, b in both] if present else sent
+        values.release([part.output])
+        for _ in part.members:
+            self.advance()
+
+    def _by_rows(
+        self, part: Part, runs: PartRuns, r: Channels, values: Values
+    ) -> dict[str, Channels]:
+        """What a part sends, some rows after the other."""
+        arrivals = replace(self.arrivals, keep=(), conditions={})
+        inner = replace(self, arrivals=arrivals, advance=lambda: None)
+        sums: dict[str, Channels] = {}
+        for block, own in runs.blocks(part, values, self.ops, self.sample_axes):
+            carried = {part.output: [block.take(part.output, x) for x in r]}
+            inner.over(part.members, carried, own)
+            for name, sent in carried.items():
+                if name not in sums:
+                    shape = tuple(int(n) for n in values.shape(name))
+                    sums[name] = [np.zeros(shape, self.ops.dtype) for _ in sent]
+                for whole, x in zip(sums[name], sent, strict=True):
+                    block.put(name, x, whole)
+        return sums
 
 
 @dataclass(frozen=True)
@@ -107,19 +176,19 @@ class _Arrivals:
     keep: Collection[str]
     conditions: Mapping[str, Condition]
     slopes: Callable[[str], bool]
-    worth: Callable[[str, Channels], Channels]
+    worth: Callable[..., Channels]
     ops: Ops
     enter_cut: Callable[[str, Channels], None]
     kept: Walked = field(default_factory=Walked)
 
-    def pass_on(self, name: str, r: Channels | None) -> Channels | None:
+    def pass_on(self, name: str, r: Channels | None, values: Values) -> Channels | None:
         """What goes on from a tensor; None where nothing arrived."""
         if r and name in self.conditions:
             r, cut = self.conditions[name].parted(r, self.ops)
-            self.enter_cut(name, self.worth(name, cut))
+            self.enter_cut(name, self.worth(name, cut, values=values))
         if r and name in self.keep:
             self.kept.carried[name] = r
-            self.kept.relevance[name] = self.worth(name, r)
+            self.kept.relevance[name] = self.worth(name, r, values=values)
             if self.slopes(name):
                 self.kept.slopes[name] = r
         return r

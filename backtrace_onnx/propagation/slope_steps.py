@@ -87,8 +87,8 @@ def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
         return number
     reader = dequantiser(graph, name)
     if reader is not None:
-        scales = [graph.constants[scale] for scale in reader.inputs[1:]]
-        number = ops.op(reader.op_type, [number, *scales], dict(reader.attributes))
+        squares = [graph.constants[scale] for scale in reader.inputs[1:]]
+        number = ops.op(reader.op_type, [number, *squares], dict(reader.attributes))
     return ops.Cast(number, to=ops.float_type)
 
 
@@ -217,7 +217,8 @@ class SlopeStep(NodeStep):
         if absolute:
             kept, lost = self._damped(t, m, epsilon)
         else:
-            kept, lost = self.ops.damp(t, m, epsilon, axis, known or ())
+            squares = self._values.squares(self.node.outputs[0])
+            kept, lost = self.ops.damp(t, m, epsilon, axis, known or (), squares)
         self.book("unassigned", 0, lost)
         return kept
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.token_limit import token_limit
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.sessions import CPU, Runtime, first_line, load_unbroken
@@ -25,7 +27,7 @@ from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.traced_tensors import TracedTensors, find_traced
 
 Array = npt.NDArray[Any]
-_SHAPE_SUFFIX = "@shape"
+SHAPE_SUFFIX = "@shape"
 _WIDE_SUFFIX = "@wide"
 _OUTSIDE = re.compile(
     r"Name:'(?P<node>[^']*)'.*indices element out of data bounds, "
@@ -60,7 +62,7 @@ class Trace:
         """
         asked = asked or find_traced(plan, find_method("default"))
         least = least or asked
-        self._made_of = (model, plan, extra, runtime)
+        self._made_of, self.runtime = (model, plan, extra, runtime), runtime
         self._fed = set(plan.graph.inputs)
         self._graph = plan.graph
         self._kept = {*plan.graph.outputs, *extra}
@@ -68,10 +70,10 @@ class Trace:
         self.shapes = sorted(asked.shapes - least.values - self._fed)
         self.outputs = tuple(plan.graph.outputs)
         half = [v for v in self.values if plan.graph.type(v).dtype == TensorProto.FLOAT16]
-        self._session = _session(model, self.values, self.shapes, half, runtime)
-        self._fetched = {v: v for v in (*self.outputs, *self.values)}
-        self._fetched |= {s + _SHAPE_SUFFIX: s + _SHAPE_SUFFIX for s in self.shapes}
-        self._fetched |= {v: v + _WIDE_SUFFIX for v in half if v not in self.outputs}
+        self._open = partial(asking_session, model, self.values, self.shapes, half, runtime)
+        self._session: Any = self._open()
+        inner = [v for v in half if v not in self.outputs]
+        self._fetched = fetched_names((*self.outputs, *self.values), self.shapes, inner)
         self._before = self._kept | asked.before
         self._others: dict[tuple[TracedTensors, frozenset[str]], Trace] = {}
         self._asked: dict[tuple[Any, ...], tuple[Plan, TracedTensors, TracedTensors]] = {}
@@ -112,10 +114,14 @@ class Trace:
             made = self._others[run]
         return made if booked else made.only(least)
 
+    def close(self) -> None:
+        """Give back what the session takes, until it is asked to run again."""
+        self._session = None
+
     def only(self, asked: TracedTensors) -> Trace:
         """The same session, returning no more than this."""
         fewer, kept = copy(self), self._kept | asked.values
-        shapes = {name + _SHAPE_SUFFIX for name in asked.shapes}
+        shapes = {name + SHAPE_SUFFIX for name in asked.shapes}
         fewer.values = sorted(kept.intersection(self.values))
         fewer._fetched = {n: x for n, x in self._fetched.items() if n in kept or n in shapes}
         return fewer
@@ -136,17 +142,21 @@ class Trace:
         return self._run(feeds, self._fetched)
 
     def _run(self, feeds: Mapping[str, Array], fetched: Mapping[str, str]) -> dict[str, Array]:
-        try:
-            results = self._session.run(list(fetched.values()), dict(feeds))
-        except Exception as error:  # onnxruntime raises many types
-            given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
-            why = (
-                _too_long(feeds, token_limit(self._graph))
-                or _outside(str(error))
-                or first_line(error)
-            )
-            raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
+        with refusing(feeds, self._graph):
+            session = self._session = self._session or self._open()
+            results = session.run(list(fetched.values()), dict(feeds))
         return {**dict(zip(fetched, results, strict=True)), **feeds}
+
+
+@contextmanager
+def refusing(feeds: Mapping[str, Array], graph: Graph) -> Iterator[None]:
+    """Raises InputError where a model of this graph does not run on these inputs."""
+    try:
+        yield
+    except Exception as error:  # onnxruntime raises many types
+        given = ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in feeds.items())
+        why = _too_long(feeds, token_limit(graph)) or _outside(str(error)) or first_line(error)
+        raise InputError(f"the model cannot run on the inputs {given}: {why}") from None
 
 
 def _too_long(feeds: Mapping[str, Array], limit: int | None) -> str | None:
@@ -191,23 +201,36 @@ class TracedValues:
 
     def shape(self, name: str) -> Value:
         """A tensor's shape, int64[rank]."""
-        if name + _SHAPE_SUFFIX in self._arrays:
-            return self._arrays[name + _SHAPE_SUFFIX]
+        if name + SHAPE_SUFFIX in self._arrays:
+            return self._arrays[name + SHAPE_SUFFIX]
         return np.array(self._arrays[name].shape, np.int64)
+
+    def squares(self, name: str) -> Value | None:
+        """None: tensors are whole."""
+        return None
 
     def release(self, names: Sequence[str]) -> None:
         """Forget what no earlier node reads."""
         for name in names:
             self._arrays.pop(name, None)
             self._wide.pop(name, None)
-            self._arrays.pop(name + _SHAPE_SUFFIX, None)
+            self._arrays.pop(name + SHAPE_SUFFIX, None)
 
 
-def _session(
+def fetched_names(
+    values: Iterable[str], shapes: Iterable[str], half: Iterable[str]
+) -> dict[str, str]:
+    """By the name under which values and shapes are kept, what a session calls them."""
+    named = {name: name for name in values}
+    named |= {name + SHAPE_SUFFIX: name + SHAPE_SUFFIX for name in shapes}
+    return named | {name: name + _WIDE_SUFFIX for name in half}
+
+
+def asking_session(
     model: Model,
-    values: Sequence[str],
-    shapes: Sequence[str],
-    half: Sequence[str],
+    values: Collection[str],
+    shapes: Collection[str],
+    half: Collection[str],
     runtime: Runtime,
 ) -> Any:
     """A session that returns values, shapes, and float16 values as they were computed.
@@ -219,7 +242,7 @@ def _session(
     present = {o.name for o in graph.output}
     plain = [name for name in values if name not in present and name not in half]
     added = [
-        *(helper.make_node("Shape", [x], [x + _SHAPE_SUFFIX], x + _SHAPE_SUFFIX) for x in shapes),
+        *(helper.make_node("Shape", [x], [x + SHAPE_SUFFIX], x + SHAPE_SUFFIX) for x in shapes),
         *(
             helper.make_node("Cast", [x], [x + _WIDE_SUFFIX], x + _WIDE_SUFFIX, to=single)
             for x in half

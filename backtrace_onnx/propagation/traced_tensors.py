@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.graph import Graph, Node
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.plan import Plan
@@ -27,6 +27,29 @@ class TracedTensors:
     shapes: frozenset[str]
     before: frozenset[str] = frozenset()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all tensors."""
+        return self.values | self.shapes | self.before
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Tensors that a walk asks for at one node: names, which may be constants.
+
+    Attributes:
+        values, shapes, before: as in `TracedTensors`.
+        plain: whether what reaches the node and what it sends is no relevance among slopes.
+        stabilised: whether its units are weighed against all others of their sample.
+    """
+
+    node: Node
+    values: frozenset[str]
+    shapes: frozenset[str]
+    before: frozenset[str]
+    plain: bool
+    stabilised: bool
+
 
 def find_traced(
     plan: Plan, method: Method, *, start: str = "", booked: bool = True
@@ -37,11 +60,26 @@ def find_traced(
         start: the tensor that it starts at, if that is known.
         booked: whether books are kept: where slopes travel, they weigh every tensor on the way.
     """
-    values: set[str] = set()
-    shapes: set[str] = set()
-    before: set[str] = set()
+    return made_by_run(plan.graph, asked_by_nodes(plan, method, start=start, booked=booked))
+
+
+def made_by_run(graph: Graph, asked: Iterable[Asked]) -> TracedTensors:
+    """What these nodes ask for together, as far as the run makes it."""
+    values, shapes, before = set[str](), set[str](), set[str]()
+    for one in asked:
+        values |= one.values
+        shapes |= one.shapes
+        before |= one.before
+    return _run(graph, values, shapes, before)
+
+
+def asked_by_nodes(
+    plan: Plan, method: Method, *, start: str = "", booked: bool = True
+) -> Iterator[Asked]:
+    """What the walk asks for, from the last node to the first; arguments as of `find_traced`."""
     weighs = booked and method.carrier == "slope"
     for node, structure, related in _walked(plan, method, start):
+        values, shapes, before = set[str](), set[str](), set[str]()
         inputs, outputs = node.node.inputs, node.node.outputs
         for reads in _reads(structure, node, related=related):
             values.update(_named(inputs, reads.values), _named(outputs, reads.results))
@@ -52,7 +90,12 @@ def find_traced(
             weighed |= set(map(node.counterpart, node.carrying_outputs))  # slopes become relevance
         values |= weighed
         before |= weighed if method.differs else set()
-    return _run(plan.graph, values, shapes, before)
+        sharing = node.sharing
+        plain = sharing.weighed == "contributions" and not structure.relates
+        plain = plain and not related and not structure.converts
+        names = (frozenset(values), frozenset(shapes), frozenset(before))
+        stabilised = bool(sharing.epsilon) and not sharing.absolute
+        yield Asked(node.node, *names, plain or method.carrier != "slope", stabilised)
 
 
 def _walked(

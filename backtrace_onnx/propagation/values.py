@@ -25,6 +25,9 @@ class Values(Protocol):
     def shape(self, name: str) -> Value:
         """A tensor's shape, int64[rank]."""
 
+    def squares(self, name: str) -> Value | None:
+        """`Ops.squares` of a tensor, where `value` has only some rows of it."""
+
     def release(self, names: Sequence[str]) -> None:
         """Forget these tensors: no node that is still to come reads them."""
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
 
 from backtrace_onnx.graph.token_tensors import find_text_tokens
 from backtrace_onnx.model.loading import Model
 from backtrace_onnx.ops.method import Method
+from backtrace_onnx.propagation.part_runs import PartRuns
+from backtrace_onnx.propagation.parts import WalkParts, find_parts
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.tensor_sizes import TensorSizes
 from backtrace_onnx.propagation.trace import Trace
+from backtrace_onnx.propagation.traced_tensors import Asked, asked_by_nodes
 from backtrace_onnx.targets.heads import Head
+from backtrace_onnx.targets.question import Question
+
+Array = npt.NDArray[Any]
 
 
 @dataclass
@@ -27,15 +38,49 @@ class PreparedOutput:
     plan: Plan
     trace: Trace
     head: Head
+    _parts: dict[tuple[Any, ...], WalkParts | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _asked: dict[tuple[Method, bool], tuple[Asked, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def trace_of(self, method: Method, *, booked: bool = True) -> Trace:
         """The run that keeps what a walk of the method asks for.
 
         `booked`: whether the walk keeps books.
         """
-        extra = self.head.needs(self.plan.graph) | set(self.tokens)
         start = self.head.output
-        return self.trace.of(self.plan, method, frozenset(extra), start=start, booked=booked)
+        return self.trace.of(self.plan, method, self._extra, start=start, booked=booked)
+
+    def trace_for(self, question: Question, feeds: Mapping[str, Array]) -> Trace | PartRuns:
+        """The run for a walk of one question at these inputs: in parts, where they are long."""
+        graph, method, booked = self.plan.graph, question.method, question.booked
+        whole = {graph.aliases.get(name, name) for name in question.keep}
+        whole.update(condition.tensor for condition in question.through)
+        key = (method, booked, frozenset(whole), *((name, x.shape) for name, x in feeds.items()))
+        if key not in self._parts:
+            self._parts[key] = self._parts_of(method, feeds, frozenset(whole), booked=booked)
+        parts = self._parts[key]
+        if parts is None:
+            return self.trace_of(method, booked=booked)
+        self.trace.close()  # it holds all weights, and is not asked here
+        return PartRuns(parts, self.model, graph, self._extra, self.trace.runtime)
+
+    def _parts_of(
+        self, method: Method, feeds: Mapping[str, Array], whole: frozenset[str], *, booked: bool
+    ) -> WalkParts | None:
+        if (method, booked) not in self._asked:
+            start = self.head.output
+            found = tuple(asked_by_nodes(self.plan, method, start=start, booked=booked))
+            self._asked[method, booked] = found
+        sizes = TensorSizes(self.plan.graph, feeds)
+        return find_parts(self.plan, method, sizes, self._asked[method, booked], whole)
+
+    @property
+    def _extra(self) -> frozenset[str]:
+        """What is read of the run beside what the walk asks for."""
+        return frozenset(self.head.needs(self.plan.graph) | set(self.tokens))
 
     @property
     def tokens(self) -> tuple[str, ...]:
