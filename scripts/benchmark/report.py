@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
@@ -84,26 +85,35 @@ def leaders(methods: Methods, column: Column) -> set[str]:
     return {n for n, v in known.items() if column.best * v[0] >= column.best * edge}
 
 
-def table(benchmark: str, data: str, found: Mapping[str, Any]) -> str:
+def measured(found: Mapping[str, Any]) -> Methods:
+    """The methods of a data set without those that failed."""
+    return {name: cell for name, cell in found["methods"].items() if "failed" not in cell}
+
+
+def table(benchmark: str, found: Mapping[str, Any]) -> str:
     """A data set's methods, the better ones first, those that lead a column in bold."""
-    methods, columns = found["methods"], COLUMNS[benchmark]
+    methods, columns = measured(found), COLUMNS[benchmark]
     leading = {c.key: leaders(methods, c) if c.faithful else set() for c in columns}
-    order = sorted(methods, key=lambda name: mean_rank(methods, columns)[name])
-    head = ["method", *(c.title for c in columns), "CPU ms", "compiled"]
+    ranks = rank(methods, columns)
+    order = sorted(methods, key=lambda name: ranks[name])
+    head = ["method", "n", *(c.title for c in columns), "CPU ms", "compiled"]
     lines = [head, ["---"] * len(head)]
     for name in order:
         cell = methods[name]
-        row = [f"`{name}`" if cell["family"] == "ours" else name]
+        row = [f"`{name}`" if cell["family"] == "ours" else name, str(cell["samples"])]
         for c in columns:
-            shown = _number(cell[c.key])
+            shown = _number(cell[c.key]) if c.key in cell else ""
             row.append(f"**{shown}**" if name in leading[c.key] else shown)
         row += [_time(cell.get("cpu_ms")), _time(cell.get("compiled_cpu_ms"))]
         lines.append(row)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lost = [f"{n} ({c['failed']})" for n, c in found["methods"].items() if "failed" in c]
+    return f"{shown}\n\nFailed: {', '.join(lost)}." if lost else shown
 
 
-def mean_rank(methods: Methods, columns: tuple[Column, ...]) -> dict[str, float]:
-    """The mean place of every method over the columns of faithfulness; ties share theirs."""
+def rank(methods: Methods, columns: tuple[Column, ...]) -> dict[str, tuple[float, float]]:
+    """The median place of every method over the columns of faithfulness, and the mean one; ties
+    share theirs."""
     places: dict[str, list[float]] = {name: [] for name in methods}
     faithful = [c for c in columns if c.faithful]
     for c in faithful:
@@ -112,7 +122,31 @@ def mean_rank(methods: Methods, columns: tuple[Column, ...]) -> dict[str, float]
             above = sum(other > value for other in values.values())
             same = sum(other == value for other in values.values())
             places[name].append(above + (same + 1) / 2)
-    return {name: sum(found) / len(found) for name, found in places.items()}
+    return {name: (median(found), fmean(found)) for name, found in places.items()}
+
+
+def clear_rank(methods: Methods, columns: tuple[Column, ...]) -> dict[str, float]:
+    """The median, over the columns of faithfulness, of one more than there are methods whose
+    interval is better and does not overlap."""
+    ranks: dict[str, list[int]] = {name: [] for name in methods}
+    for c in (c for c in columns if c.faithful):
+        ends = {n: sorted(c.best * edge for edge in cell[c.key][1:]) for n, cell in methods.items()}
+        for name, (_, high) in ends.items():
+            ranks[name].append(1 + sum(low > high for low, _ in ends.values()))
+    return {name: median(found) for name, found in ranks.items()}
+
+
+def best(names: list[str], methods: Methods, columns: tuple[Column, ...], auto: str = "") -> str:
+    """Of some methods the one of the best clear rank; of several the one that mode `auto` is, else
+    the one of the best place."""
+    clear, places = clear_rank(methods, columns), rank(methods, columns)
+    faithful = [c.key for c in columns if c.faithful]
+
+    def order(name: str) -> tuple[float, bool, tuple[float, float]]:
+        own, picked = methods[name], methods.get(auto, {})
+        return clear[name], any(own[k] != picked.get(k) for k in faithful), places[name]
+
+    return min(names, key=order)
 
 
 def _number(numbers: list[float]) -> str:
@@ -135,9 +169,8 @@ def which_mode(results: Mapping[str, Any]) -> str:
     for benchmark, data, what, given in LINES:
         if data not in results.get(benchmark, {}):
             continue
-        methods, columns = results[benchmark][data]["methods"], COLUMNS[benchmark]
+        methods, columns = measured(results[benchmark][data]), COLUMNS[benchmark]
         key = "auc" if benchmark == "text" else "abpc"
-        ranks = mean_rank(methods, columns)
         free = benchmark != "tabular"
         ours = [
             name
@@ -149,7 +182,8 @@ def which_mode(results: Mapping[str, Any]) -> str:
         peers = [name for name, cell in methods.items() if cell["family"] == "peer"]
         if not ours or not peers:
             continue
-        own, other = (min(group, key=lambda name: ranks[name]) for group in (ours, peers))
+        auto = "auto" if free or given else "auto, no background"
+        own, other = best(ours, methods, columns, auto), best(peers, methods, columns)
         a, b = methods[own], methods[other]
         lines.append(
             f"| {what} | `{own}` | {a[key][0]:.2f} | {other}: {b[key][0]:.2f} | "
@@ -166,7 +200,7 @@ def summary(results: Mapping[str, Any]) -> str:
     ]
     for benchmark, columns in COLUMNS.items():
         for found in results.get(benchmark, {}).values():
-            methods = found["methods"]
+            methods = measured(found)
             if not any(cell["family"] == "ours" for cell in methods.values()):
                 continue
             for c in (c for c in columns if c.faithful):
@@ -199,7 +233,7 @@ def blocks() -> dict[str, str]:
     made = {"which mode": which_mode(results), "summary": summary(results)}
     for benchmark, data in results.items():
         for name, found in data.items():
-            made[f"{benchmark} {name}"] = table(benchmark, name, found)
+            made[f"{benchmark} {name}"] = table(benchmark, found)
     return made
 
 

@@ -125,7 +125,7 @@ def _cell(
     same = twin(method, earlier, few) if method.name == "auto" else None
     if same is not None and cells.has("reviews", same):
         return cells.of("reviews", same)
-    numbers = measured(method.explain)
+    numbers = measured(method.fast or method.explain)
     if method.family != "floor":
         numbers |= _cost(method, measured.texts, measured.targets)
     return numbers

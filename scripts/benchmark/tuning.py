@@ -1,8 +1,9 @@
 """Tries modes out on the samples that the tables do not use.
 
-Usage: python scripts/benchmark/tuning.py digits|photos|reviews COUNT MODE [MODE ...]. A mode may
-end in "@blur" or "@zeros", its baseline. Pictures are judged by replacing with a blur and with
-their mean: what wins by one only has been fitted to it.
+Usage: python scripts/benchmark/tuning.py german|adult|digits|photos|reviews COUNT MODE [MODE ...].
+A mode may end in "@blur" or "@zeros", its baseline; of tables in "@mean", or "@25": each of so many
+rows. Pictures are judged by replacing with a blur and with their mean: what wins by one only has
+been fitted to it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import sys
 from collections.abc import Sequence
 
 import images
+import numpy as np
 import ours
+import tabular
 import text
 import torch
-from shared import THREADS, Array, in_parts, interval, say
+from credit_data import BACKGROUND, TITLES, network, read_table
+from shared import SEED, THREADS, Array, in_parts, interval, say
 
 import backtrace_onnx as bt
 from backtrace_onnx import metrics
@@ -40,8 +44,30 @@ def try_pictures(name: str, count: int, modes: Sequence[str]) -> None:
             moves = metrics.faithfulness_correlation(
                 measured.logits, pictures.x, relevance, runs=pictures.sets, **asked
             )
-            found += [replace, "ABPC", interval(areas), "correlation", interval(moves)]
+            own = pictures.photo[: len(pictures.x)]
+            found += [replace, "ABPC", interval(areas, own), "correlation", interval(moves, own)]
         say(f"{mode}: {' '.join(map(str, found))}")
+
+
+def try_table(name: str, count: int, modes: Sequence[str]) -> None:
+    """Correlation and ABPC of each mode on German Credit or Adult census."""
+    table = read_table(name)
+    _, path, _ = network(table)
+    codes = table.codes[list(table.held_out(tuning=True))[:count]]
+    around = np.random.default_rng(SEED).choice(table.train, BACKGROUND, replace=False)
+    rows = table.encode(table.codes[around])
+    measured = tabular.Measured(path, table, rows, codes)
+    explainer = bt.Explainer(path)
+    for mode in modes:
+        called, _, baseline = mode.partition("@")
+        each = {"baseline": list(rows[: int(baseline)])} if baseline.isdigit() else {}
+        how = {"background": rows} if baseline == "mean" else each
+        relevance = ours.mode(explainer, called, tabular.INPUT, **how)(
+            table.encode(codes), measured.targets
+        )
+        by_column = table.in_columns(relevance)
+        found = measured(by_column, by_column)
+        say(f"{mode}: correlation {found['correlation']} ABPC {found['abpc']}")
 
 
 def try_reviews(count: int, modes: Sequence[str]) -> None:
@@ -61,7 +87,9 @@ def try_reviews(count: int, modes: Sequence[str]) -> None:
 def main() -> None:
     torch.set_num_threads(THREADS)
     name, count, *modes = sys.argv[1:]
-    if name == "reviews":
+    if name in TITLES:
+        try_table(name, int(count), modes)
+    elif name == "reviews":
         try_reviews(int(count), modes)
     else:
         try_pictures(name, int(count), modes)
