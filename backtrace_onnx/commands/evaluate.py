@@ -53,6 +53,13 @@ _OPTIONS = (
     click.option(
         "--square", type=click.IntRange(1), help="Pixels along the side of a picture's parts."
     ),
+    click.option(
+        "--masks",
+        type=click.Path(path_type=Path),
+        help="What should matter, for mass-inside and rank-inside: a folder of a mask for each "
+        "picture, or a file for all rows: a picture (inside is what is not black), .npy, or .json "
+        "with names of columns. Default: PICTURE_mask.png beside each.",
+    ),
     click.option("--sets", type=click.IntRange(2), default=64, show_default=True, help="Random."),
     click.option(
         "--steps", type=click.IntRange(1), default=8, show_default=True, help="Of each curve."
@@ -104,10 +111,12 @@ def evaluate(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) ->
       morf -, lerf +, abpc +       the score while parts go, most or least relevant first
       insertion +                  while they come back
       fidelity +                   with few parts gone at a time
-      completeness -               what relevance lacks of the score
+      completeness -, conservation -   what relevance lacks of the score, or of its start
       sensitivity-max -, sensitivity-mean -   how far noise moves it
       complexity -, sparseness +   on how few parts it lies
       class-sensitivity +          whether the runner-up has another map
+      randomisation -              whether random weights have the same one
+      mass-inside +, rank-inside + what lies in a mask of what should matter (--masks)
 
     \b
     Keys of --json:

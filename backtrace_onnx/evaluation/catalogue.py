@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,10 +11,12 @@ import numpy as np
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.reading import Reading
+from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.metrics import axioms, faithfulness, robustness
 from backtrace_onnx.metrics.complexity import complexity, sparseness
-from backtrace_onnx.metrics.randomisation import class_sensitivity
+from backtrace_onnx.metrics.localisation import mass_inside, rank_inside
+from backtrace_onnx.metrics.randomisation import class_sensitivity, similarity
 from backtrace_onnx.metrics.scores import correlation
 from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
@@ -37,8 +40,12 @@ class Metric:
 
 
 def _units(reading: Reading) -> Any:
+    return _by_units(reading, reading.relevance)
+
+
+def _by_units(reading: Reading, values: Any) -> Any:
     row = reading.row
-    return relevance_of_units(reading.relevance, row.x, *units_of(row.x, row.parts.units))[0]
+    return relevance_of_units(values, row.x, *units_of(row.x, row.parts.units))[0]
 
 
 def _correlation(reading: Reading) -> float:
@@ -108,6 +115,40 @@ def _of_class(reading: Reading) -> float:
     return float(class_sensitivity(reading.relevance, other)[0])
 
 
+def _conservation(reading: Reading) -> float:
+    books = reading.balance
+    start, reached = books.start[:, 0], books.inputs[:, 0]
+    size = float(np.abs(start).sum())
+    return float(np.abs(start - reached).sum()) / size if size else math.nan
+
+
+def _randomisation(reading: Reading) -> float:
+    own, other = _units(reading), _by_units(reading, reading.randomised)
+    if len(own) < 2:
+        raise RequestError("one part has no ranks to compare")
+    return abs(float(similarity(own[None], other[None])[0])) if own.any() else math.nan
+
+
+def _mass(reading: Reading) -> float:
+    return float(mass_inside(*_places(reading))[0])
+
+
+def _rank(reading: Reading) -> float:
+    return float(rank_inside(*_places(reading))[0])
+
+
+def _places(reading: Reading) -> tuple[Any, Any]:
+    """[1, places]: relevance of pixels, their channels summed, of columns or of entries; and
+    whether each should matter."""
+    row, r, inside = reading.row, reading.relevance, reading.row.mask
+    if row.parts.kind == "picture":
+        axes = picture_axes(row.x[0])
+        assert axes is not None
+        others = tuple(1 + axis for axis in range(row.x.ndim - 1) if axis not in axes)
+        return r.sum(others).reshape(1, -1), inside.any(others).reshape(1, -1)
+    return _by_units(reading, r)[None], _by_units(reading, inside)[None] > 0
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -129,11 +170,25 @@ METRICS = {
         Metric("insertion", "larger", "how soon is it back, the most relevant first?", _insertion),
         Metric("fidelity", "larger", "the same, with few units gone at a time", _fidelity),
         Metric("completeness", "smaller", "what is missing of the score?", _completeness),
+        Metric(
+            "conservation",
+            "smaller",
+            "what part of what a mode hands back is missing at the inputs?",
+            _conservation,
+        ),
         Metric("sensitivity-max", "smaller", "how far does noise move it, at most?", _most),
         Metric("sensitivity-mean", "smaller", "and in the mean?", _mean),
         Metric("complexity", "smaller", "over how many units is it spread?", _complexity),
         Metric("sparseness", "larger", "on how few units does it lie?", _sparseness),
         Metric("class-sensitivity", "larger", "does the runner-up have another map?", _of_class),
+        Metric(
+            "randomisation",
+            "smaller",
+            "is it ranked alike where the model's weights are random?",
+            _randomisation,
+        ),
+        Metric("mass-inside", "larger", "what part of it lies inside the mask?", _mass),
+        Metric("rank-inside", "larger", "what part of its top ranks lies there?", _rank),
     )
 }
 DEFAULT = (
@@ -143,6 +198,8 @@ DEFAULT = (
     "class-sensitivity",
     "complexity",
 )
+LOCALISATION = ("mass-inside", "rank-inside")
+"""Those that need a mask."""
 
 
 def find_metrics(names: Sequence[str]) -> list[Metric]:
@@ -160,4 +217,4 @@ def number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-__all__ = ["DEFAULT", "METRICS", "Metric", "find_metrics", "number"]
+__all__ = ["DEFAULT", "LOCALISATION", "METRICS", "Metric", "find_metrics", "number"]

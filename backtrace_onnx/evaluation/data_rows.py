@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from backtrace_onnx.data.encoding import RowEncoder
 from backtrace_onnx.data.reading import Data, DataFile, find_files
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError, RowError
+from backtrace_onnx.evaluation.mask_files import without_masks
 
 Array = npt.NDArray[Any]
 _AT_ONCE = 256
@@ -20,10 +22,18 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class DataRow:
-    """One row of the data: where it lies, and what the model takes for it."""
+    """One row of the data: where it lies, and what the model takes for it.
+
+    Attributes:
+        number: in the data, from 0. names: of the entries of inputs, where known.
+        picture: the file that it is, of pictures and sound.
+    """
 
     place: str
     feeds: dict[str, Array]
+    number: int = 0
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    picture: Path | None = None
 
 
 class DataRows:
@@ -36,6 +46,7 @@ class DataRows:
 
     Attributes:
         files: what was read. there: how many rows there are. bad: why some were left out.
+        masks: pictures that are masks of others, and no rows.
 
     Raises InputError where data cannot be read; names file and line.
     """
@@ -49,7 +60,8 @@ class DataRows:
         seed: int = 0,
         skip_bad: bool = False,
     ) -> None:
-        self.files: list[DataFile] = find_files(data)
+        self.masks: list[Path] = []
+        self.files: list[DataFile] = [self._without_masks(file) for file in find_files(data)]
         self._encoder, self._skip = encoder, skip_bad
         self.bad: list[str] = []
         self.there = sum(block.rows for block in self._blocks())
@@ -60,6 +72,7 @@ class DataRows:
         else:
             drawn = np.random.default_rng(seed).choice(self.there, most, replace=False)
             chosen = np.sort(drawn)
+        self._numbers = chosen
         self._chosen = list(self._taken(chosen))
 
     def __len__(self) -> int:
@@ -74,13 +87,28 @@ class DataRows:
         """One of them, None where it cannot be read. Raises RowError unless such are left out."""
         block = self._chosen[number]
         try:
-            feeds = dict(self._encoder.encode(block).feeds)
+            made = self._encoder.encode(block)
         except RowError as error:
             if not self._skip:
                 raise
             self.bad.append(str(error))
             return None
-        return DataRow(_place(block), feeds)
+        place, at = _place(block), int(self._numbers[number])
+        picture = Path(place) if block.kind == "files" else None
+        return DataRow(place, dict(made.feeds), at, made.names, picture)
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The files of all rows that are pictures or sound."""
+        files = [file for file in self.files if file.kind == "files"]
+        return [Path(str(path)) for file in files for path in file.paths]
+
+    def _without_masks(self, file: DataFile) -> DataFile:
+        if file.kind != "files":
+            return file
+        rows, masks = without_masks(Path(str(path)) for path in file.paths)
+        self.masks += masks
+        return replace(file, paths=tuple(rows))
 
     def _blocks(self) -> Iterator[RowBlock]:
         for file in self.files:

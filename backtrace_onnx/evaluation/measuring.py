@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import BacktraceError
-from backtrace_onnx.evaluation.catalogue import Metric, find_metrics, number
+from backtrace_onnx.errors import BacktraceError, RequestError
+from backtrace_onnx.evaluation.catalogue import LOCALISATION, Metric, find_metrics, number
 from backtrace_onnx.evaluation.data_rows import DataRow, DataRows
 from backtrace_onnx.evaluation.journal import JournalEntry
+from backtrace_onnx.evaluation.mask_files import MaskFiles
+from backtrace_onnx.evaluation.masks import Masks
 from backtrace_onnx.evaluation.parts import PartsChooser
+from backtrace_onnx.evaluation.randomised import RandomisedModel
 from backtrace_onnx.evaluation.reading import MeasuredRow, Reading
+from backtrace_onnx.evaluation.sample_view import SampleView
 from backtrace_onnx.evaluation.settings import EvaluationSettings
 from backtrace_onnx.evaluation.subject import EvaluatedModel
 from backtrace_onnx.evaluation.summary import RANDOM
@@ -46,6 +50,10 @@ class Measurer:
         self.parts = PartsChooser(
             self.subject.sidecar, settings.replace, settings.square, views, self.subject.ids
         )
+        self.localises = any(metric.name in LOCALISATION for metric in self.metrics)
+        self.mask_files = MaskFiles(settings.masks, self.rows.pictures)
+        self._masks = Masks(self.mask_files, self.subject.sidecar, self.rows.there)
+        self._randomised = RandomisedModel(settings)
 
     def measure(self, number: int, modes: Sequence[str]) -> Iterator[JournalEntry]:
         """What is measured of one row, mode by mode; nothing of a row that cannot be read."""
@@ -74,7 +82,17 @@ class Measurer:
     def _row(self, row: DataRow, answer: Explanation) -> MeasuredRow:
         view = self.subject.view(row.feeds)
         parts = self.parts(view)
-        return MeasuredRow(self.subject, view, parts, answer, self.settings.effort)
+        effort, mask = self.settings.effort, self._mask(row, view)
+        return MeasuredRow(self.subject, view, parts, answer, effort, mask)
+
+    def _mask(self, row: DataRow, view: SampleView) -> Array | RequestError | None:
+        """What should matter, or why nobody knows. Raises InputError where it does not fit."""
+        if not self.localises:
+            return None
+        try:
+            return self._masks(row, view)
+        except RequestError as error:
+            return error
 
     def _explained(self, row: DataRow, mode: str) -> tuple[Explanation, float] | BacktraceError:
         start = time.perf_counter()
@@ -95,14 +113,14 @@ class Measurer:
             return JournalEntry(number, mode, errors={"": str(made)})
         if made is None:
             rng = np.random.default_rng((self.settings.effort.seed, number))
-            return self._measured(
-                number, mode, Reading(row, rng.standard_normal(row.x.shape), None)
-            )
+            return self._measured(number, mode, Reading(row, rng.standard_normal(row.x.shape)))
         found, seconds = made
         relevance = row.view.packed(found.relevance)[:1]
         explain = partial(self._again, row, mode)
         used = found.mode if mode == "auto" else ""
-        return self._measured(number, mode, Reading(row, relevance, explain), seconds, used)
+        other = partial(self._randomised.relevance, row.view, mode, row.answer)
+        reading = Reading(row, relevance, explain, other, found.ledger)
+        return self._measured(number, mode, reading, seconds, used)
 
     def _again(self, row: MeasuredRow, mode: str, x: Array, target: Any = None) -> Array:
         return self.subject.relevance(row.view, x, mode, row.answer, target)

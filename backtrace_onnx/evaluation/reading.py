@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import BacktraceError, RequestError
 from backtrace_onnx.evaluation.parts import Parts
 from backtrace_onnx.evaluation.sample_view import SampleView
 from backtrace_onnx.evaluation.subject import TASKS, EvaluatedModel
@@ -18,8 +18,10 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import entries_of
 from backtrace_onnx.metrics.flipping import Flipping, Order, flip
 from backtrace_onnx.metrics.removal import Removed, remove_sets, remove_units
+from backtrace_onnx.propagation.ledger import Balance, Ledger
 
 Array = npt.NDArray[Any]
+_DRAWN = "relevance that is drawn has no reasons that could change"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class MeasuredRow:
 
     Args:
         answer: an explanation of the sample alone, by any mode: it says what is explained.
+        mask: bool shaped like x, what should matter; or why nobody knows.
 
     Raises RequestError for a task that no metric is made for.
     """
@@ -54,11 +57,15 @@ class MeasuredRow:
         parts: Parts,
         answer: Explanation,
         effort: Effort,
+        mask: Array | BacktraceError | None = None,
     ) -> None:
         if answer.task not in TASKS:
             raise RequestError(
-                f"the task is {answer.task}; what is evaluated are {', '.join(TASKS)}"
+                f"the task is {answer.task}; what is evaluated are {', '.join(TASKS)}. One entry "
+                "of the output can be: task regression and its place as the target "
+                "(--task regression --target N)"
             )
+        self._mask = mask
         self.subject, self.view, self.parts, self.effort = subject, view, parts, effort
         self.answer, self.x = answer, view.x
         self._own = self.outputs(self.x)
@@ -74,6 +81,15 @@ class MeasuredRow:
         y = (self._own if own else self.outputs(x)).astype(np.float64).reshape(len(x), -1)
         made: Array = (y @ self._weights + self._rest)[:, None]
         return made
+
+    @property
+    def mask(self) -> Array:
+        """bool shaped like x: what should matter. Raises RequestError where nobody knows."""
+        if isinstance(self._mask, BacktraceError):
+            raise self._mask
+        if self._mask is None:
+            raise RequestError("there is no mask")
+        return self._mask
 
     @property
     def how(self) -> dict[str, Any]:
@@ -113,19 +129,41 @@ class Reading:
     Args:
         relevance: shaped like the row's x.
         explain: relevance of copies x[copies, ...], and a target if it is another one.
+        randomised: relevance for the model of random weights, shaped like x.
+        ledger: where relevance went. None of the three where relevance was drawn.
     """
 
     def __init__(
-        self, row: MeasuredRow, relevance: Array, explain: Callable[..., Array] | None
+        self,
+        row: MeasuredRow,
+        relevance: Array,
+        explain: Callable[..., Array] | None = None,
+        randomised: Callable[[], Array] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.row, self.relevance, self._explain = row, relevance, explain
+        self._randomised, self._ledger = randomised, ledger
         self._curves: dict[tuple[Order, bool], Flipping] = {}
 
     def explain(self, x: Array, target: Any = None) -> Array:
         """Relevance of copies of the row. Raises RequestError where it was drawn."""
         if self._explain is None:
-            raise RequestError("relevance that is drawn has no reasons that could change")
+            raise RequestError(_DRAWN)
         return self._explain(x, target)
+
+    @cached_property
+    def randomised(self) -> Array:
+        """Relevance for the model of random weights. Raises RequestError where it was drawn."""
+        if self._randomised is None:
+            raise RequestError(_DRAWN)
+        return self._randomised()
+
+    @property
+    def balance(self) -> Balance:
+        """The books of the whole model. Raises RequestError where relevance was drawn."""
+        if self._ledger is None:
+            raise RequestError(_DRAWN)
+        return self._ledger.total()
 
     def curve(self, order: Order, insertion: bool = False) -> Flipping:
         """The score while units are replaced, or put back."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from backtrace_onnx.data.identity import describe_options, find_versions, hash_data, hash_model
 from backtrace_onnx.data.locking import locked
-from backtrace_onnx.data.reading import Data
+from backtrace_onnx.data.reading import Data, DataFile
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.evaluation import Evaluation
 from backtrace_onnx.evaluation.intervals import need_scipy
@@ -54,7 +54,8 @@ def evaluate(
         progress: called with (rows and modes done, how many there are).
         options: replace (what takes the place of parts, as metrics take it, or "auto": by what
             inputs are); square (pixels along the side of the parts of a picture); sets, steps,
-            draws (random sets of parts, steps of a curve, noisy copies: 64, 8, 5); sidecar,
+            draws (random sets of parts, steps of a curve, noisy copies: 64, 8, 5); masks (a file
+            or folder of what should matter in rows, docs/metrics.md); sidecar,
             tokenizer; labels, ids, groups (columns that are no inputs); others of `Explainer` and
             `Explainer.explain`, such as target, task, output, baseline.
 
@@ -101,12 +102,16 @@ def _evaluated(
 def _run(measurer: Measurer, told: Mapping[str, Any]) -> dict[str, Any]:
     """What the folder says that it is an evaluation of."""
     metrics = [metric.name for metric in measurer.metrics]
-    return {
+    made = {
         "model": hash_model(measurer.settings.model),
         "data": hash_data(measurer.rows.files).files,
         "options": describe_options({**told, "metrics": metrics}),
         "versions": find_versions(),
     }
+    if measurer.localises:
+        paths = tuple(measurer.mask_files.all())
+        made["masks"] = hash_data([DataFile(paths, "files")]).files[0] if paths else "none"
+    return made
 
 
 def _fill(journal: Journal, measurer: Measurer, workers: int, progress: Progress | None) -> int:
@@ -137,6 +142,11 @@ def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ..
     if rows < there:
         seed = measurer.settings.effort.seed
         notes.append(f"{rows} of {there} rows, drawn with seed {seed}")
+    if rows == 1:
+        notes.append("one row has no interval, and ranks of it say nothing")
+    if measurer.rows.masks:
+        names = [path.name for path in measurer.rows.masks]
+        notes.append(f"{len(names)} picture(s) are masks of others, and no rows: {names[0]}")
     if bad:
         notes.append(f"{len(bad)} row(s) could not be read and were left out: {bad[0]}")
     for mode in found:

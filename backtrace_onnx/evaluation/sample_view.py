@@ -65,6 +65,10 @@ class SampleView:
         kind: Any = object if any(r.dtype.kind in "OUS" for r in rows) else np.float64
         return np.concatenate([r.reshape(len(r), -1).astype(kind) for r in rows], axis=1)
 
+    def packed_size(self, name: str) -> int:
+        """How many entries of `x` are those of an input."""
+        return int(self._rows(name, self.feeds[name])[0].size)
+
     def inputs(self, x: Array) -> dict[str, Array]:
         """What the model is fed for copies x[copies, ...] of the sample."""
         made = {n: self._repeated(n, len(x)) for n in self.feeds if n not in self.names}

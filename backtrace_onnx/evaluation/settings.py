@@ -11,6 +11,7 @@ import onnx
 
 from backtrace_onnx.data.reading import Data
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.evaluation.catalogue import DEFAULT, LOCALISATION
 from backtrace_onnx.evaluation.reading import Effort
 from backtrace_onnx.evaluation.subject import EvaluatedQuestion
 from backtrace_onnx.evaluation.summary import RANDOM
@@ -31,7 +32,8 @@ class EvaluationSettings:
     """What an evaluation is told.
 
     Attributes:
-        rows: how many are drawn; None: all. opening: options of `EvaluatedModel`.
+        rows: how many are drawn; None: all. masks: a file or folder of what should matter.
+        opening: options of `EvaluatedModel`.
     """
 
     model: ModelLike
@@ -44,6 +46,7 @@ class EvaluationSettings:
     asked: EvaluatedQuestion
     replace: Any = "auto"
     square: int | None = None
+    masks: str | None = None
     opening: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -66,6 +69,8 @@ class EvaluationSettings:
         rest = {name: value for name, value in options.items() if value is not None}
         effort = _taken(rest, _EFFORT)
         square, replace = rest.pop("square", None), rest.pop("replace", "auto")
+        masks = rest.pop("masks", None)
+        masks = None if masks is None else os.fspath(masks)
         _check_numbers({"rows": rows, "square": square}, {**effort})
         kept = KeptColumns.named(**_taken(rest, _KEPT))
         meaning = _meaning(model, rest.pop("sidecar", None))
@@ -73,8 +78,21 @@ class EvaluationSettings:
         asked = EvaluatedQuestion(**_taken(rest, _ASKED), explaining=rest)
         sent = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         listed = data if isinstance(data, str | os.PathLike) else tuple(data)
-        how = (rows, skip_bad, Effort(**effort, seed=seed), asked, replace, square, opening)
-        return cls(sent, listed, check_modes(modes), tuple(metrics), *how)
+        asked_for = with_localisation(metrics, masks)
+        how = (rows, skip_bad, Effort(**effort, seed=seed), asked, replace, square, masks, opening)
+        return cls(sent, listed, check_modes(modes), asked_for, *how)
+
+
+def with_localisation(metrics: Sequence[str], masks: str | None) -> tuple[str, ...]:
+    """The metrics asked for; where masks are given and no metric, those of masks besides.
+
+    Raises RequestError for masks that no metric needs.
+    """
+    if masks is None:
+        return tuple(metrics)
+    if metrics and not set(metrics) & set(LOCALISATION):
+        raise RequestError(f"masks are for the metrics {' and '.join(LOCALISATION)}; name one")
+    return tuple(metrics) or (*DEFAULT, *LOCALISATION)
 
 
 def check_modes(modes: Sequence[str]) -> tuple[str, ...]:

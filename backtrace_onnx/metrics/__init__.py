@@ -16,6 +16,7 @@ from backtrace_onnx.metrics.localisation import mass_inside, pointing_game, rank
 from backtrace_onnx.metrics.randomisation import (
     class_sensitivity,
     model_randomisation,
+    randomised_model,
     randomised_models,
     similarity,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "mass_inside",
     "model_randomisation",
     "pointing_game",
+    "randomised_model",
     "randomised_models",
     "rank_inside",
     "remove_sets",

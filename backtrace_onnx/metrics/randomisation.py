@@ -18,7 +18,8 @@ from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.complexity import complexity
 from backtrace_onnx.metrics.scores import correlation
 from backtrace_onnx.model.file_reading import ModelLike
-from backtrace_onnx.model.loading import load
+from backtrace_onnx.model.loading import Model, load
+from backtrace_onnx.model.weights import Weights
 
 Array = npt.NDArray[Any]
 Order = Literal["top_down", "bottom_up", "independent"]
@@ -58,6 +59,25 @@ def randomised_models(
     """
     if order not in get_args(Order):
         raise RequestError(f"order is {', '.join(get_args(Order))}, not {order!r}")
+    loaded, layers, drawn = _drawn(model, seed)
+    changed: dict[str, Array] = {}
+    for node, names in layers if order == "bottom_up" else layers[::-1]:
+        changed = {} if order == "independent" else changed
+        changed |= {name: drawn[name] for name in names}
+        yield node, _with_weights(loaded.proto, {**loaded.weights, **changed})
+
+
+def randomised_model(model: ModelLike, *, seed: int = 0) -> onnx.ModelProto:
+    """The model with the weights of all nodes drawn anew: the last of `randomised_models`.
+
+    Raises what that raises.
+    """
+    loaded, _, drawn = _drawn(model, seed)
+    return _with_weights(loaded.proto, {**loaded.weights, **drawn})
+
+
+def _drawn(model: ModelLike, seed: int) -> tuple[Model, list[tuple[str, list[str]]], Weights]:
+    """The model, the names of every node's weights, and new ones for all of them."""
     loaded = load(model)
     layers = _layers(loaded.proto, loaded.weights)
     if not layers:
@@ -67,11 +87,7 @@ def randomised_models(
         name: rng.normal(w.mean(), w.std(), w.shape).astype(w.dtype)
         for name, w in ((n, loaded.weights[n]) for _, names in layers for n in names)
     }
-    changed: dict[str, Array] = {}
-    for node, names in layers if order == "bottom_up" else layers[::-1]:
-        changed = {} if order == "independent" else changed
-        changed |= {name: drawn[name] for name in names}
-        yield node, _with_weights(loaded.proto, {**loaded.weights, **changed})
+    return loaded, layers, drawn
 
 
 def _layers(proto: onnx.ModelProto, weights: Any) -> list[tuple[str, list[str]]]:
@@ -167,6 +183,7 @@ __all__ = [
     "Randomisation",
     "class_sensitivity",
     "model_randomisation",
+    "randomised_model",
     "randomised_models",
     "similarity",
 ]

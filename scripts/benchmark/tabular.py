@@ -178,7 +178,7 @@ def floors(table: Table) -> Iterator[Method]:
 
 def randomised(model: MLP, path: Path) -> tuple[Any, MLP]:
     """The network with all its weights drawn anew, as ONNX and in torch."""
-    *_, (_, proto) = metrics.randomised_models(path, seed=SEED)
+    proto = metrics.randomised_model(path, seed=SEED)
     from onnx import numpy_helper
 
     arrays = {i.name: numpy_helper.to_array(i) for i in proto.graph.initializer}

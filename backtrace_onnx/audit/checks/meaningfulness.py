@@ -15,7 +15,7 @@ from backtrace_onnx.metrics import (
     abpc,
     class_sensitivity,
     model_randomisation,
-    randomised_models,
+    randomised_model,
     sensitivity,
     similarity,
 )
@@ -110,7 +110,7 @@ def _randomisation(case: Case) -> Measured:
     by_node = found.similarity.mean(1)
     draws, own = [float(by_node[-1])], explain(subject.model, places)
     for more in range(1, DRAWS):  # of few features, one draw of weights may rank them alike
-        *_, (_, last) = randomised_models(subject.model, seed=subject.seed + more)
+        last = randomised_model(subject.model, seed=subject.seed + more)
         draws.append(float(similarity(own, explain(last, places)).mean()))
     value = abs(float(np.mean(draws)))
     text = f"rank correlation with the maps of models of random weights is {value:.2f}"
