@@ -48,8 +48,10 @@ class Masks:
         path = self._files.of(row.picture)
         entry = self._entries.get(view.names[0]) if len(view.names) == 1 else None
         content = read_file(path) if self._shared is None else self._shared
-        if isinstance(content, Mapping):
-            content = content.get(view.names[0]) if len(view.names) == 1 else None
+        if isinstance(content, Mapping) and len(view.names) == 1:
+            if view.names[0] not in content:
+                raise InputError(f"{path}: holds no array called {view.names[0]!r}")
+            content = content[view.names[0]]
         if isinstance(content, Path):
             content = _pixels(path, row, entry)
         if isinstance(content, list) and all(isinstance(one, str) for one in content):
@@ -62,7 +64,7 @@ class Masks:
 
     def _fitted(self, path: Path, content: Any, row: DataRow, view: SampleView) -> Array:
         """The mask of a row from an array of a sample's shape, of its places', or of all rows."""
-        if len(view.names) > 1 or content is None:
+        if len(view.names) > 1:
             raise InputError(
                 f"{path}: an array is the mask of one input, and there are "
                 f"{', '.join(view.names)}; a .json file may name columns"

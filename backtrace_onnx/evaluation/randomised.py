@@ -32,7 +32,7 @@ class RandomisedModel:
         if self._opened is None:
             self._opened = self._open()
         if isinstance(self._opened, BacktraceError):
-            raise self._opened
+            raise self._opened.with_traceback(None)
         found = self._opened.relevance(view, view.x, mode, answer)
         if not np.any(found):
             raise RequestError("the model of random weights has no relevance to compare with")

@@ -170,6 +170,9 @@ def test_masks_that_do_not_fit(here: Path) -> None:
     np.save(here / "m.npy", np.ones((4, 10, 10)))
     with pytest.raises(InputError, match=r"shape \(4, 10, 10\) does not fit 'x'; it is \(3, 10"):
         run(here, "x.npy", masks=here / "m.npy")
+    np.savez(here / "m.npz", z=np.ones((4, 10, 10)))
+    with pytest.raises(InputError, match=r"m.npz: holds no array called 'x'"):
+        run(here, "x.npy", masks=here / "m.npz")
     (here / "m.json").write_text('["age"]')
     with pytest.raises(InputError, match="entries of 'x' have no names"):
         run(here, "x.npy", masks=here / "m.json")
