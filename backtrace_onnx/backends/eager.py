@@ -267,6 +267,9 @@ class EagerOps(SlopeKernels):
         out[tuple(where)] = x
         return out
 
+    def ones(self, shape: Value) -> Value:
+        return np.broadcast_to(np.ones((), self.dtype), tuple(shape))
+
     def ids(self, shape: Value, start: Value) -> Value:
         size = int(np.prod(shape))
         return np.arange(int(start), int(start) + size).reshape(tuple(shape))

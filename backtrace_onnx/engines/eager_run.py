@@ -23,6 +23,7 @@ from backtrace_onnx.propagation.slope_steps import steps_of
 from backtrace_onnx.propagation.trace import Trace, TracedValues
 from backtrace_onnx.propagation.values import PairedValues, SpannedValues, Values
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.targets.asked_positions import AskedPositions, find_asked
 from backtrace_onnx.targets.checking import given_start
 from backtrace_onnx.targets.explained_output import ExplainedOutput, read_output
 from backtrace_onnx.targets.prepared_output import PreparedOutput
@@ -62,7 +63,7 @@ def run_eager(
     values = _values(trace, arrays, question, ops.dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
-    books.begin(name, explained.site.begun(ops, values, samples, start.channels))
+    books.begin(name, explained.site.begun(ops, values, samples, start.channels, start.part))
     walked = propagate(
         start.plan,
         {name: start.channels} if question.walked else {},
@@ -123,12 +124,18 @@ class _Start:
         plan: of the walk.
         target: the entries that are explained; None where relevance was given, or all are.
         binary: whether targets are classes 0 and 1, for which the output's one entry stands.
+        asked: the positions where it is not 0; None: that is not known.
     """
 
     channels: Channels
     plan: Plan
     target: Array | None = None
     binary: TwoClasses = ""
+    asked: AskedPositions | None = None
+
+    def part(self, x: Array) -> Array:
+        """What an array shaped like the output holds where the start is not 0."""
+        return self.asked.of(x) if self.asked else x
 
 
 @dataclass(frozen=True)
@@ -149,8 +156,7 @@ class _Starter:
                 question.start, y, question.policy, self.ops.dtype, explained.ends, *read
             )
             return _Start(given, self._plan(None))
-        rows, scores, sides = (None if x is None else self._rows(x) for x in (y, *read))
-        assert rows is not None
+        rows = self._rows(y)
         raises = explained.site.raises(self.samples, axes)
         single = axes.single(y.shape)
         how = StartSettings(
@@ -160,24 +166,37 @@ class _Starter:
         target = explained.find_target(rows, options.binary)
         text = start_text(question.task, question.policy.channels, options)
         key = f"start/{question.task}/{question.policy.channels}/{options}"
-        made = self.ops.apply(key, text, rows, target, scores, sides)
+        asked = self._asked(target, rows, options)
+        given = [None if x is None else self._rows(x, asked) for x in (y, *read)]
+        made = self.ops.apply(key, text, given[0], asked.target if asked else target, *given[1:])
         parts = made if isinstance(made, tuple) else (made,)
-        constant = self._constant(options, rows, target, scores) if raises else None
-        channels = [axes.back(part, y.shape) for part in parts]
-        return _Start(channels, self._plan(constant), target, options.binary)
+        constant = self._constant(options, rows, target, read.scores) if raises else None
+        channels = [axes.back(asked.back(x) if asked else x, y.shape) for x in parts]
+        return _Start(channels, self._plan(constant), target, options.binary, asked)
 
-    def _rows(self, y: Array) -> Array:
-        return np.ascontiguousarray(self.explained.axes.rows(y))
+    def _asked(
+        self, target: Array | None, rows: Array, how: StartSettings
+    ) -> AskedPositions | None:
+        """The positions where the start is not 0, where these are known and it is not scaled."""
+        generates = self.explained.question.task == "generation" and how.scaler is None
+        if not generates or target is None or self.explained.axes.samples != 0:
+            return None
+        return find_asked(target, rows.shape[1])
+
+    def _rows(self, y: Array, asked: AskedPositions | None = None) -> Array:
+        rows = self.explained.axes.rows(y)
+        return np.ascontiguousarray(asked.of(rows) if asked else rows)
 
     def _plan(self, constant: Array | None) -> Plan:
         return self.explained.site.plan(self.ops, constant, self.samples, self.explained.axes)
 
     def _constant(
-        self, options: StartSettings, rows: Array, target: Array | None, scores: Array | None
+        self, options: StartSettings, rows: Array, target: Array | None, read: Array | None
     ) -> Array:
         """What is added to the scores of each sample so that none is negative: [samples]."""
         task = self.explained.question.task
         text, key = raising(task, options), f"raising/{task}/{options}"
+        scores = None if read is None else self._rows(read)
         made: Array = self.ops.apply(key, text, rows, target, scores)
         return made
 

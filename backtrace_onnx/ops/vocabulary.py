@@ -205,6 +205,10 @@ class Ops(WinnerWords):
         """Sums of squares of units t, and how many there are, float64[2, samples]; eager only."""
         raise NotImplementedError
 
+    def ones(self, shape: Value) -> Value:
+        """1 everywhere, to be read only."""
+        return self.Expand(self.scalar(1), shape)
+
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
         """x, whose shape is `known` as far as it can be, for convolutions and sums with what they
         make: where a file is written, in the layout of onnxruntime's convolutions."""

@@ -29,7 +29,7 @@ def explainable(name: str, y: Any) -> Array:
         raise RequestError(f"output {name!r} is {kind}, not floating point; choose another output")
     if not y.size:
         raise InputError(f"output {name!r} is empty for these inputs; there is nothing to explain")
-    finite = np.isfinite(y.astype(np.float64, copy=False))
+    finite = np.isfinite(y if y.dtype.kind == "f" else y.astype(np.float32))
     if not finite.all():
         raise RowError(
             f"output {name!r} holds NaN or Inf for these inputs, first at {_first(~finite)}; "

@@ -51,7 +51,8 @@ def start_notes(
     scores = _scores_alone(y, axes)
     if _is_unread(site, scores, axes.class_axis or 1):
         found.append(Note(_unread(site)))
-    most = np.abs(scores.reshape(len(y), -1)).max(1).astype(np.float64)
+    flat = scores.reshape(len(y), -1)  # as large as all logits: no copy of it is made
+    most = np.maximum(flat.max(1), -flat.min(1)).astype(np.float64)
     return (*found, *_empty(start), *_doubtful(site, y, target, start, binary, most))
 
 
@@ -99,6 +100,8 @@ def _is_unread(site: StartSite, y: Array, classes: int) -> bool:
         head.maker is not None and head.maker.domain == _ESTIMATORS
     )  # trees vote, neighbours count
     if known or learnt or y.dtype.kind != "f" or y.shape[classes] < 2 or not y.size:
+        return False
+    if y.min() < 0 < y.max() or y.max() > 1 + _HALF:
         return False
     values = y.astype(np.float64)
     p = np.exp(values) if (values <= 0).all() else values

@@ -151,16 +151,17 @@ class StartSite:
         values: Values,
         axes: Callable[[str], int | None],
         start: Channels,
+        part: Callable[[Value], Value] = lambda x: x,
     ) -> Channels:
         """The relevance of a start: where that is a slope times the scores, or the output, less
-        those of the reference where there is one."""
+        those of the reference where there is one. `part`: where a start of slopes is not 0."""
         if not self.carries_slopes:
             return start
         after = cast(SpannedValues, values).after if self.method.spans else values
         worth = self._numbers(ops, after, axes)
         if self.method.differs:
             worth = ops.Sub(worth, self._numbers(ops, before(values), axes))
-        return [ops.Mul(m, worth) for m in start]
+        return [ops.Mul(part(m), part(worth)) for m in start]
 
     def _numbers(self, ops: Ops, values: Values, axes: Callable[[str], int | None]) -> Value:
         """The scores, or the output where it holds them."""
@@ -176,7 +177,7 @@ class StartSite:
         if self.carries_slopes:
             step = partial(_step, self.whole, ops, self.method, values, axes)
             signs = self.head.signs(ops, step, self.whole) if self.at_scores else None
-            one = ops.Expand(ops.scalar(1), values.shape(self.head.output))
+            one = ops.ones(values.shape(self.head.output))
             return StartReadings(one if signs is None else signs, None)
         apart = self.policy.channels > 1 and self.task != "start"
         step = partial(_step, self.whole, ops, self.method, values, axes)
