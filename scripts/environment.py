@@ -46,7 +46,8 @@ def ensure(extras: str = "", versions: str = "tested") -> Path:
         _create(folder)
         target = ["--python", str(folder / BIN / PYTHON)]
         bounds = _bounds(folder, versions)
-        _pip(*target, "install", "--editable", f"{ROOT}{extras}", *bounds)
+        # Bytecode is made of what is imported, when it is: of all there is it takes minutes.
+        _pip(*target, "install", "--no-compile", "--editable", f"{ROOT}{extras}", *bounds)
         stamp.write_text(wanted)
     return folder / BIN
 
