@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backtrace_onnx.commands.explain_options import ExplainOptions
-from backtrace_onnx.commands.reference_options import references
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 
 if TYPE_CHECKING:
+    from backtrace_onnx.commands.explain_options import ExplainOptions
     from backtrace_onnx.audit.reason_columns import ReasonColumns
 
 
@@ -33,6 +32,7 @@ def with_reasons(
     from backtrace_onnx.audit.reasons import find_reasons
     from backtrace_onnx.audit.settings import AuditSettings
     from backtrace_onnx.audit.subject import AuditedModel
+    from backtrace_onnx.commands.reference_options import references
 
     texts = read_reasons(asked.reasons)
     task = subjects[0].explanation.task

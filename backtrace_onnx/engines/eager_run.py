@@ -60,6 +60,7 @@ def run_eager(
     samples, opsets = SampleAxes(graph, explained.axes.known(name)), dict(graph.opsets)
     how = (Samples(explained.count), sessions, opsets)
     ops = EagerOps(explained.dtype, *how, ledger=question.booked)
+    texts = {name: arrays[name] for name in prepared.tokens if name in arrays}
     values = _values(trace, arrays, question, ops.dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
@@ -83,13 +84,8 @@ def run_eager(
     books.finish({n: walked.relevance[n] for n in feeds})
     ledger = books.ledger(explained.count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
-    ends = (explained.axes, notes, start.binary, held, _texts(prepared, arrays), walked.slopes)
+    ends = (explained.axes, notes, start.binary, held, texts, walked.slopes)
     return Outcome(walked.reported(method), ledger, outputs, start.target, *ends)
-
-
-def _texts(prepared: PreparedOutput, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The tokens that the model cuts texts into, by tensor."""
-    return {name: arrays[name] for name in prepared.tokens if name in arrays}
 
 
 def _values(
