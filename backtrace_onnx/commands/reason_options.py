@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.inputs.sidecar import Sidecar
-from backtrace_onnx.report.console import Waiting
-from backtrace_onnx.report.explained_sample import ExplainedSample
 
 if TYPE_CHECKING:
-    from backtrace_onnx.commands.explain_options import ExplainOptions
     from backtrace_onnx.audit.reason_columns import ReasonColumns
+    from backtrace_onnx.commands.explain_options import ExplainOptions
+    from backtrace_onnx.inputs.sidecar import Sidecar
+    from backtrace_onnx.report.console import Waiting
+    from backtrace_onnx.report.explained_sample import ExplainedSample
 
 
 def with_reasons(
