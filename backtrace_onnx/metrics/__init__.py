@@ -5,7 +5,7 @@ It never knows how an explanation was made.
 """
 
 from backtrace_onnx.metrics.axioms import completeness, conservation
-from backtrace_onnx.metrics.complexity import complexity, sparseness
+from backtrace_onnx.metrics.complexity import complexity, histogram_complexity, sparseness
 from backtrace_onnx.metrics.faithfulness import (
     faithfulness_correlation,
     faithfulness_estimate,
@@ -40,6 +40,7 @@ __all__ = [
     "fidelity",
     "flip",
     "grid",
+    "histogram_complexity",
     "mass_inside",
     "model_randomisation",
     "pointing_game",

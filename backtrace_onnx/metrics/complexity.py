@@ -1,7 +1,7 @@
 """Complexity: on how few entries relevance lies.
 
 Sources: complexity (Bhatt et al. 2020, arXiv 2005.00631), sparseness (Chalasani et al. 2020, arXiv
-1810.06583).
+1810.06583), that of a histogram (Hedström et al. 2024, arXiv 2401.06465).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from backtrace_onnx.errors import RequestError
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +25,22 @@ def complexity(relevance: Any) -> Array:
     shares = _shares(relevance)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
     made: Array = -(shares * logs).sum(1)
+    return made
+
+
+def histogram_complexity(relevance: Any, *, bins: int = 100) -> Array:
+    """float64[samples]: the entropy of a histogram of relevance, in nats.
+
+    It is 0 where relevance is the same everywhere, log(bins) where its values lie evenly between
+    the smallest and the largest; NaN where one is not finite. Raises RequestError for no bins.
+    """
+    if bins < 1:
+        raise RequestError(f"bins are 1 or more, not {bins}")
+    rows = np.asarray(relevance, np.float64)
+    made = np.full(len(rows), np.nan)
+    for sample, row in enumerate(rows.reshape(len(rows), -1)):
+        if np.isfinite(row).all():
+            made[sample] = complexity(np.histogram(row, bins)[0][None])[0]
     return made
 
 
@@ -46,4 +64,4 @@ def _shares(relevance: Any) -> Array:
     return made
 
 
-__all__ = ["complexity", "sparseness"]
+__all__ = ["complexity", "histogram_complexity", "sparseness"]

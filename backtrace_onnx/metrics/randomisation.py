@@ -117,7 +117,7 @@ class Randomisation:
         similarity: float64[nodes, samples]: the rank correlation with the explanation of the model
             as it is; near 0 is right.
         rise: float64[samples]: how much more complex the explanation of the last model is, in parts
-            of what it was (the efficient form); above 0 is right.
+            of what it was (the efficient form); above 0 is right, NaN where it was 0.
     """
 
     nodes: tuple[str, ...]
@@ -133,28 +133,32 @@ def model_randomisation(
     order: Order = "top_down",
     noisy: int = 1,
     noise: float = 0.0,
+    rise_of: Callable[[Array], Array] = complexity,
     seed: int = 0,
 ) -> Randomisation:
     """How an explanation changes as the model's weights are drawn anew, node by node.
 
     Args:
         explain: (model, x[samples, ...]) -> relevance [samples, ...].
-        noisy, noise: the smooth form: every explanation is the mean of as many, of inputs to which
-            normal noise of that deviation is added, in parts of x's range.
+        noisy, noise: the smooth form: every explanation is the mean of as many, of the inputs as
+            they are and of others with normal noise, whose deviation is in parts of each
+            sample's own range.
+        rise_of: how complex explanations are: `complexity`, or the efficient form's own measure,
+            `histogram_complexity`.
 
     Other arguments, and what is raised, are those of `randomised_models`.
     """
     x = np.asarray(x)
     if noisy < 1 or noise < 0:
         raise RequestError("noisy is 1 or more, noise is no negative number")
-    spread = noise * float(x.max() - x.min())
+    spread = noise * np.ptp(x, tuple(range(1, x.ndim)), keepdims=True) if noise else 0
 
     def explained(of: Any) -> Array:
         rng = np.random.default_rng(seed)
-        total = np.zeros(x.shape)
-        for _ in range(noisy):
-            at = (x + rng.normal(0, spread, x.shape[1:])).astype(x.dtype) if spread else x
-            total += np.asarray(explain(of, at), np.float64)
+        total = np.asarray(explain(of, x), np.float64)
+        for _ in range(noisy - 1):
+            at = (x + spread * rng.standard_normal(x.shape[1:])).astype(x.dtype)
+            total = total + np.asarray(explain(of, at), np.float64)
         return total / noisy
 
     own = last = explained(model)
@@ -163,10 +167,8 @@ def model_randomisation(
         last = explained(changed)
         nodes.append(node)
         found.append(similarity(own, last))
-    before = complexity(own)
-    rise = np.divide(
-        complexity(last) - before, before, out=np.full(len(x), np.nan), where=before > 0
-    )
+    before = rise_of(own)
+    rise = np.divide(rise_of(last) - before, before, out=np.full(len(x), np.nan), where=before > 0)
     return Randomisation(tuple(nodes), np.stack(found), rise)
 
 

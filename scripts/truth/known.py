@@ -1,7 +1,6 @@
 """Modes against models of which the right relevance is known: `python scripts/truth/known.py`.
 
-No trained network: every model is written down, so that the truth is exact. Prints the table of
-docs/metrics.md.
+Models are written down, so that the truth is exact. Prints the tables of docs/metrics.md.
 
 - heads: linear classifiers, plain and behind a softmax, a sigmoid, or with an offset: what each
   entry adds to the explained score is w x. Targets are drawn: many scores are negative.
@@ -11,14 +10,16 @@ docs/metrics.md.
 - shortcut: the same picture with a bright corner that decides alone in half of them; relevance must
   lie there in these, and not in the others.
 
-Trees are held to exact SHAP values in tests/trees, language models to activation patching in
-tests/test_activation_patching.py.
+Trees against Shapley's formula are in tree_truth.py (it takes scikit-learn and skl2onnx), language
+models against activation patching in patching_truth.py.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+import patching_truth
+import tree_truth
 from onnx import TensorProto, helper, numpy_helper
 
 import backtrace_onnx as bt
@@ -194,14 +195,28 @@ CASES = {
 }
 
 
+def trees() -> dict[str, list[tuple[float, float]]]:
+    """By mode: agreement with exact SHAP values, by visits and by a background."""
+    made, right = tree_truth.found()
+    return {mode: [agreement(r, exact) for exact in right.values()] for mode, r in made.items()}
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     print(f"| mode | {' | '.join(CASES)} |")
     print("|" + "---|" * (1 + len(CASES)))
     for mode in MODES:
         found = {case: case(mode) for case in dict.fromkeys(case for case, _ in CASES.values())}
         cells = [f"{found[case][side]:.2f}" for case, side in CASES.values()]
         print(f"| {mode} | {' | '.join(cells)} |", flush=True)
+    means = ("visits", "background")
+    print("\n| mode | " + " | ".join(f"{m}: sign | {m}: shares off" for m in means) + " |")
+    print("|" + "---|" * 5)
+    for mode, sides in trees().items():
+        print(f"| {mode} | {' | '.join(f'{x:.2f}' for side in sides for x in side)} |")
+    print(f"\n| mode | slopes of | {' | '.join(patching_truth.GROUPS)} |\n|---|---|---|---|")
+    for asked, correlations in patching_truth.correlations().items():
+        print(f"| {' | '.join(asked)} | {' | '.join(f'{x:.3f}' for x in correlations)} |")
 
 
 if __name__ == "__main__":

@@ -95,6 +95,15 @@ def test_completeness_is_what_is_missing() -> None:
     np.testing.assert_allclose(found, 0, atol=1e-12)
 
 
+def test_a_histogram_is_complex_where_values_are_spread() -> None:
+    r = [[0.0, 1, 2, 3], [5, 5, 5, 5], [-1, -1, -1, 1], [0, 1, 2, np.nan]]
+    some = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    found = metrics.histogram_complexity(r, bins=4)
+    np.testing.assert_allclose(found, [np.log(4), 0, some, np.nan])
+    with pytest.raises(RequestError, match="bins are 1 or more, not 0"):
+        metrics.histogram_complexity(r, bins=0)
+
+
 @pytest.mark.parametrize(
     ("metric", "none", "whole"),
     [(metrics.complexity, 0, np.log(8)), (metrics.sparseness, 1 - 1 / 8, 0)],

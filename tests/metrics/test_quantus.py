@@ -9,7 +9,7 @@ import pytest
 
 from backtrace_onnx import metrics
 from backtrace_onnx.metrics.scores import correlation
-from tests.graphs import mlp, normal
+from tests.graphs import normal
 from tests.metrics.quantus_oracle import Array, load_quantus, network, predict
 
 W = normal(36, 4, seed=1, dtype=np.float64) * 0.2
@@ -84,6 +84,34 @@ def test_pixel_flipping_and_its_area(quantus: Any, monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(np.trapezoid(found.scores[:, 1:], axis=1), area, **NEAR)
 
 
+def test_curves_of_squares(quantus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    squares = metrics.grid(X.shape[1:], 2)
+    how: Any = {"steps": 9, "replace": DARK, "units": squares}
+    curves = {
+        order: metrics.flip(predict(W), X, R, TARGET, order=order, **how).scores
+        for order in ("morf", "lerf")
+    }
+    for order, own in curves.items():
+        wanted = measured(quantus.RegionPerturbation(patch_size=2, order=order, **QUIET))
+        np.testing.assert_allclose(own[:, :1] - own[:, 1:], wanted, **NEAR)
+    wanted = measured(quantus.Selectivity(patch_size=2, **QUIET))
+    np.testing.assert_allclose(curves["morf"][:, 1:], wanted, **NEAR)
+
+
+def test_irof_of_segments_of_one_size(quantus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ranks segments by their mean, ours by their sum; black is that of the whole batch."""
+    segments = metrics.grid(X.shape[1:], 2)
+    utils = "quantus.helpers.utils."
+    monkeypatch.setattr(utils + "get_superpixel_segments", lambda **how: segments.reshape(6, 6))
+    monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)
+    asked: Any = {"steps": 9, "replace": X.min(), "units": segments}
+    curve = metrics.flip(predict(W), X, R, TARGET, **asked).scores
+    how = {"perturb_baseline": "black", "return_aggregate": False, "abs": False}
+    wanted = measured(quantus.IROF(**how, **QUIET))
+    area = np.trapezoid(curve[:, 1:] / curve[:, :1], axis=1)
+    np.testing.assert_allclose(9 - area, wanted, **NEAR)
+
+
 def reason(x: Array) -> Array:
     """Relevance that bends with its input."""
     made: Array = np.tanh(x.reshape(len(x), -1)) * np.linspace(0.5, 2, 36)
@@ -124,16 +152,29 @@ def test_localisation(quantus: Any) -> None:
     np.testing.assert_allclose(
         metrics.rank_inside(R, mask), measured(quantus.RelevanceRankAccuracy(**QUIET), **signed)
     )
+    # Where every mask holds k entries, and, of mosaics, where it is two of four quarters.
+    two = np.zeros(X.shape)
+    two[..., :3, :3] = two[..., 3:, 3:] = 1
+    given = {"a_batch": R, "s_batch": two}
+    clipped = {"positive_attributions": True, "abs": False}
+    alike = ((quantus.AttributionLocalisation(**clipped, **QUIET), metrics.mass_inside),)
+    for metric, own in (
+        *alike,
+        (quantus.TopKIntersection(k=18, abs=False, **QUIET), metrics.rank_inside),
+    ):
+        np.testing.assert_allclose(own(R, two), measured(metric, **given), **NEAR)
+    wanted = measured(quantus.Focus(abs=False, **QUIET), custom_batch=[(1, 0, 0, 1)] * 3)
+    np.testing.assert_allclose(metrics.mass_inside(R, two), wanted, **NEAR)
 
 
 def test_completeness(quantus: Any) -> None:
-    own = X * W[:, TARGET].T.reshape(X.shape)
+    x, w = (4 * X).round(), (20 * W).round()  # sums of these are exact, and so is its comparison
+    own = x * w[:, TARGET].T.reshape(X.shape)
     metric = quantus.Completeness(normalise=False, perturb_baseline=0.0, **QUIET)
-    gaps = metrics.completeness(predict(W, bend=False), X, own, TARGET)
-    np.testing.assert_allclose(gaps, 0, atol=1e-12)
-    off = metrics.completeness(predict(W, bend=False), X, own + 1, TARGET)
-    assert (np.abs(off) > 1).all()
-    assert not measured(metric, model=network(W, bend=False), a_batch=own + 1).any()
+    for added, adds_up in ((0, True), (1, False)):
+        found = metrics.completeness(predict(w, bend=False), x, own + added, TARGET)
+        given = {"model": network(w, bend=False), "x_batch": x, "a_batch": own + added}
+        assert measured(metric, **given).tolist() == (found == 0).tolist() == [adds_up] * 3
 
 
 def test_similarity_is_spearmans_correlation(quantus: Any) -> None:
@@ -161,31 +202,3 @@ def test_a_random_logit_is_the_cosine_of_two_classes(quantus: Any) -> None:
     wanted = measured(metric, explain_func=explain, **one)
     found = metrics.class_sensitivity(R[:1], explain(None, X[:1], np.array([1])))
     np.testing.assert_allclose(found, wanted, rtol=1e-6)  # its cosine is a distance
-
-
-class Given:
-    """Explanations that are given, one after the other, whatever the model."""
-
-    def __init__(self, maps: list[Array]) -> None:
-        self.maps, self.at = maps, 0
-
-    def __call__(self, *asked: Any, **how: Any) -> Array:
-        self.at += 1
-        return self.maps[(self.at - 1) % len(self.maps)]
-
-
-def test_parameter_randomisation_compares_as_quantus_does(quantus: Any) -> None:
-    """Both draw weights in their own way; what they do with the maps that follow is the same."""
-    import torch
-
-    layers = (torch.nn.Flatten(), torch.nn.Linear(4, 5), torch.nn.Linear(5, 3))
-    net = torch.nn.Sequential(*layers).eval()
-    maps = [np.abs(normal(3, 4, seed=k, dtype=np.float64)) for k in range(3)]
-    x = normal(3, 4, seed=20)
-    given = {"model": net, "x_batch": x.reshape(3, 1, 4), "a_batch": None}
-    own = metrics.model_randomisation(Given(maps), mlp(), x)
-    metric = quantus.MPRT(abs=False, normalise=False, return_average_correlation=True, **QUIET)
-    shaped = [m.reshape(3, 1, 4) for m in maps]
-    wanted = measured(metric, explain_func=Given(shaped), **given)
-    # The mean over what Quantus counts among the layers as well: the model as it is.
-    np.testing.assert_allclose((own.similarity.sum(0) + 1) / 3, wanted, rtol=1e-6)

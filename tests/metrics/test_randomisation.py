@@ -51,6 +51,19 @@ def test_an_explanation_of_learned_weights_changes_and_a_constant_one_does_not()
     assert not np.array_equal(smooth.similarity, made.similarity)
 
 
+def test_noise_is_in_parts_of_a_samples_own_range() -> None:
+    x = X * np.array([[1], [100], [0.01]], np.float32)
+    asked: Any = {"noisy": 3, "noise": 0.1}
+    together = metrics.model_randomisation(_explain, mlp(), x, **asked)
+    for k in range(3):
+        alone = metrics.model_randomisation(_explain, mlp(), x[k : k + 1], **asked)
+        np.testing.assert_allclose(together.similarity[:, k], alone.similarity[:, 0])
+        np.testing.assert_allclose(together.rise[k], alone.rise[0], rtol=1e-4)
+    single = metrics.model_randomisation(_explain, mlp(), x, noise=0.1)  # is the sample as it is
+    plain = metrics.model_randomisation(_explain, mlp(), x)
+    np.testing.assert_array_equal(single.similarity, plain.similarity)
+
+
 def test_similarity_is_a_rank_correlation_with_ties() -> None:
     a = [[1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]]
     b = [[10.0, 20.0, 30.0, 99.0], [4.0, 4.0, 1.0, 0.0], [1.0, 2.0, 3.0, 4.0]]
