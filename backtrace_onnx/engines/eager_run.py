@@ -57,10 +57,9 @@ def run_eager(
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
     explained = read_output(prepared, question, arrays, feeds)
-    samples, opsets = SampleAxes(graph, explained.axes.known(name)), dict(graph.opsets)
-    how = (Samples(explained.count), sessions, opsets)
-    ops = EagerOps(explained.dtype, *how, ledger=question.booked)
-    texts = {name: arrays[name] for name in prepared.tokens if name in arrays}
+    samples, texts = SampleAxes(graph, explained.axes.known(name)), _texts(prepared, arrays)
+    how = (explained.dtype, Samples(explained.count), sessions, dict(graph.opsets))
+    ops = EagerOps(*how, ledger=question.booked)
     values = _values(trace, arrays, question, ops.dtype)
     start = _Starter(ops, samples, explained).start(values)
     books = Books(ops, samples, explained.site.gauges(start.plan))
@@ -84,8 +83,13 @@ def run_eager(
     books.finish({n: walked.relevance[n] for n in feeds})
     ledger = books.ledger(explained.count)
     notes = explained.notes(start.target, ledger.total().start, start.binary)
-    ends = (explained.axes, notes, start.binary, held, texts, walked.slopes)
-    return Outcome(walked.reported(method), ledger, outputs, start.target, *ends)
+    ends = (start.target, explained.axes, notes, start.binary, held, texts, walked.slopes)
+    return Outcome(walked.reported(method), ledger, outputs, *ends)
+
+
+def _texts(prepared: PreparedOutput, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The tokens that the model cuts texts into, by tensor; the walk lets go of them."""
+    return {name: arrays[name] for name in prepared.tokens if name in arrays}
 
 
 def _values(
