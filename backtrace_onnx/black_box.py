@@ -14,6 +14,7 @@ from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers, first_line
 
 Array = npt.NDArray[Any]
+FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 
 
 class BlackBox:
@@ -23,7 +24,7 @@ class BlackBox:
 
     Args:
         model: path, bytes or ModelProto of an .onnx model.
-        output: name of the output that is returned; default: the first.
+        output: name of the output that is returned; default: the first of floats, else the first.
         others: values of further inputs, by name, the same at every call.
         providers: onnxruntime execution providers; default the CPU's.
         batch: how many samples run at once; a model whose batch is fixed says so itself.
@@ -45,10 +46,11 @@ class BlackBox:
         loaded = load(model)
         self._session = loaded.session(Runtime(find_providers(providers)))
         self._others = dict(others or {})
-        names = [tensor.name for tensor in self._session.get_outputs()]
+        kinds = {tensor.name: tensor.type for tensor in self._session.get_outputs()}
+        names, floats = list(kinds), [name for name, kind in kinds.items() if kind in FLOATS]
         if output is not None and output not in names:
             raise RequestError(f"the model has no output {output!r}; it has: {', '.join(names)}")
-        self._output = names[0] if output is None else output
+        self._output = (floats or names)[0] if output is None else output
         free = [i for i in self._session.get_inputs() if i.name not in self._others]
         if len(free) != 1:
             raise RequestError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnx import parser
 
 from backtrace_onnx import BlackBox, InputError, RequestError
 from tests.graphs import FLOAT, mlp, model, node, normal
@@ -38,3 +39,17 @@ def test_one_input_and_one_output_are_meant() -> None:
         BlackBox(proto, others={"b": one})(normal(3, 5))
     with pytest.raises(InputError, match="a batch of samples is needed"):
         BlackBox(proto, others={"b": one})(np.zeros((0, 2), np.float32))
+
+
+def test_labels_before_probabilities_are_not_what_is_asked() -> None:
+    """As skl2onnx writes classifiers."""
+    proto = parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 18]>
+        g (float[n, 3] x) => (int64[n] label, float[n, 3] p) {
+            p = Softmax(x)
+            label = ArgMax <axis = 1, keepdims = 0> (p)
+        }"""
+    )
+    x = np.array([[1, 2, 3], [3, 1, 2]], np.float32)
+    np.testing.assert_allclose(BlackBox(proto)(x).sum(1), 1, rtol=1e-6)
+    assert BlackBox(proto, output="label")(x).tolist() == [2, 0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Array = npt.NDArray[Any]
 MOST_BINS = 10
@@ -29,6 +30,19 @@ class Histogram(BaseModel):
     edges: tuple[float, ...] | None = None
     values: tuple[str, ...] | None = None
     counts: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.edges is not None and self.values is not None:
+            raise ValueError("a histogram has either edges or values")
+        bins = len(self.values or ()) if self.edges is None else len(self.edges) + 1
+        if len(self.counts) != bins:
+            raise ValueError(f"{len(self.counts)} counts for {bins} bins")
+        if min(self.counts) < 0 or not sum(self.counts):
+            raise ValueError("counts are 0 or more, and of one row at least")
+        if any(a >= b for a, b in pairwise(self.edges or ())):
+            raise ValueError("edges ascend")
+        return self
 
     @property
     def rows(self) -> int:
@@ -68,7 +82,7 @@ def histogram(values: Array) -> Histogram:
     ):  # one value: what differs from it is another bin
         near = 0.5 * 10**-_DECIMALS
         edges = {round(float(ranked[0]) + side, _DECIMALS + 1) for side in (-near, near)}
-    return Histogram(edges=tuple(sorted(edges)), counts=(len(ranked),)).again(values)
+    return Histogram(edges=tuple(sorted(edges)), counts=(1,) * (len(edges) + 1)).again(values)
 
 
 def jensen_shannon(a: Histogram, b: Histogram) -> float:

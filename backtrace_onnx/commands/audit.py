@@ -11,6 +11,7 @@ from backtrace_onnx.commands.audit_options import (
     FILE,
     REPORTS,
     audit_options,
+    check_apart,
     check_installed,
     finish,
     write_reports,
@@ -99,6 +100,8 @@ def _audited(
     from backtrace_onnx.audit.calls import open_audit, run_opened
     from backtrace_onnx.audit.outputs.tables import write_text
 
+    read = (model, *data, config, *baselines, *baseline_models, reasons, sidecar)
+    check_apart((write_baseline, *files.values()), read)
     found = open_audit(
         model,
         data,

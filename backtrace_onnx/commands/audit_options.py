@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,17 @@ def check_installed() -> None:
         raise RequestError(
             f"an audit needs {' and '.join(absent)}: pip install 'backtrace-onnx[audit]'"
         )
+
+
+def check_apart(written: Iterable[Path | None], read: Iterable[Path | str | None]) -> None:
+    """Raise RequestError where a file to write is one that is read, or is named twice."""
+    taken = {Path(path).resolve() for path in read if path is not None}
+    for path in written:
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise RequestError(f"{path}: is read here, or written twice; name another file")
+        taken.add(path.resolve())
 
 
 def finish(make: Callable[[Waiting], Report]) -> None:

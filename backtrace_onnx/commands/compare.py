@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtrace_onnx.commands.audit_options import REPORTS, audit_options, finish, write_reports
+from backtrace_onnx.commands.audit_options import (
+    REPORTS,
+    audit_options,
+    check_apart,
+    finish,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from backtrace_onnx.audit.running import Report
@@ -42,6 +48,7 @@ def _compared(
     """Run the comparison and write its files."""
     from backtrace_onnx.audit.calls import compare as compared
 
+    check_apart(files.values(), (old, new, *data, config, sidecar))
     how: dict[str, Any] = {"settings": config, "sidecar": sidecar, "seed": seed, "fail_on": fail_on}
     report = compared(old, new, data, **how, say=waiting.say)
     write_reports(report, {name: files[name] for name in REPORTS})

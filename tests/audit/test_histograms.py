@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from backtrace_onnx.audit.histograms import (
     OTHER,
@@ -20,7 +21,8 @@ def test_the_distance_is_scipys() -> None:
     rng = np.random.default_rng(0)
     for _ in range(5):
         a, b = rng.integers(0, 50, (2, 8))
-        ours = jensen_shannon(Histogram(counts=tuple(a)), Histogram(counts=tuple(b)))
+        first, second = (Histogram(values=tuple("abcdefgh"), counts=tuple(x)) for x in (a, b))
+        ours = jensen_shannon(first, second)
         assert ours == pytest.approx(float(distance.jensenshannon(a, b)), abs=1e-9)
 
 
@@ -62,3 +64,19 @@ def test_noise_is_what_chance_makes() -> None:
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(
         noise(first, first.again(rng.normal(size=500))), rel=0.15
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"edges": [0, 1], "counts": [1, -500, 3]}',
+        '{"edges": [1, 0], "counts": [1, 2, 3]}',
+        '{"edges": [0, 1], "counts": [1, 2]}',
+        '{"edges": [0], "counts": [0, 0]}',
+        '{"counts": [1]}',
+        '{"edges": [0], "values": ["a"], "counts": [1]}',
+    ],
+)
+def test_what_is_no_histogram_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Histogram.model_validate_json(text)

@@ -157,3 +157,20 @@ def test_a_page_for_those_who_sign_off(
     monkeypatch.setattr(writer, "find_spec", lambda name: None)
     code, _, err = audited(run, "absent.onnx", "--html", "new.html")
     assert code == 2 and "backtrace-onnx[html]" in err and not (folder / "new.html").exists()
+
+
+@pytest.mark.parametrize("option", ["--write-baseline", "--json", "--html"])
+@pytest.mark.parametrize("read", ["net.onnx", "rows.csv", "./audit.toml"])
+def test_nothing_that_is_read_is_written_over(
+    run: Any, folder: Path, option: str, read: str
+) -> None:
+    before = (folder / read).read_bytes()
+    code, _, err = audited(run, "net.onnx", option, read)
+    assert code == 2 and "is read here" in err
+    assert (folder / read).read_bytes() == before
+
+
+def test_a_file_is_written_once(run: Any, folder: Path) -> None:
+    code, _, err = audited(run, "net.onnx", "--json", "r", "--markdown", "r")
+    assert code == 2 and "written twice" in err
+    assert not (folder / "r").exists()
