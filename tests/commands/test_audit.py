@@ -174,3 +174,18 @@ def test_a_file_is_written_once(run: Any, folder: Path) -> None:
     code, _, err = audited(run, "net.onnx", "--json", "r", "--markdown", "r")
     assert code == 2 and "written twice" in err
     assert not (folder / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [('"mode": "lrp"', '"mode": "default"', "is of mode default"), ('"c"', '"d"', "others: c, d")],
+)
+def test_a_baseline_that_says_nothing_of_this_model_lets_none_through(
+    run: Any, folder: Path, old: str, new: str, said: str
+) -> None:
+    assert audited(run, "net.onnx", "--write-baseline", "base.json")[0] == 0
+    text = (folder / "base.json").read_text()
+    assert old in text
+    (folder / "base.json").write_text(text.replace(old, new))
+    code, _, err = audited(run, "net.onnx", "--baseline", "base.json")
+    assert code == 2 and said in err

@@ -12,6 +12,7 @@ from backtrace_onnx.audit.baseline import Baseline, accuracy, answers, answers_s
 from backtrace_onnx.audit.calibration import ENOUGH, reach
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.histograms import Histogram, jensen_shannon, ndcg, noise
+from backtrace_onnx.errors import InputError
 
 CLARIFY = "default of Amazon SageMaker Clarify"
 EVIDENTLY = "default of evidently for this distance"
@@ -22,16 +23,26 @@ FEWEST = 14
 
 
 def comparable(case: Case) -> tuple[Baseline, ...]:
-    """The baselines. Raises SkipCheck where their features or their mode are others."""
+    """The baselines.
+
+    Raises InputError where their features or their mode are others, SkipCheck where there are none.
+    """
     baselines, subject = case.against, case.subject
     first = baselines[0]
     names = tuple(feature.name for feature in first.features)
     if names != subject.features.names:
         differ = sorted(set(names) ^ set(subject.features.names))
         told = f": {', '.join(differ[:5])}" if differ else ", or their order"
-        raise SkipCheck(f"the baseline's features are others{told}")
-    if first.mode != subject.whole.first.mode:
-        raise SkipCheck(f"the baseline is of mode {first.mode}, this of {subject.whole.first.mode}")
+        raise InputError(
+            f"{subject.model}: the baseline's features are others{told}; "
+            "leave it out, or write a new one"
+        )
+    mode = subject.whole.first.mode
+    if first.mode != mode:
+        raise InputError(
+            f"{subject.model}: the baseline is of mode {first.mode}, and this is {mode}; "
+            "name one mode in the settings, or write a new baseline"
+        )
     return baselines
 
 
