@@ -162,12 +162,14 @@ class PartRuns:
     ) -> Iterator[tuple[Block, InnerValues]]:
         """Rows of a part that is cut, and their values."""
         squares: dict[str, Array] = {}
-        only = TracedTensors(part.stabilised - {part.output}, frozenset())
-        for _, found in self._rows(part, only, around.exact) if part.stabilised else ():
-            values = InnerValues(found, ops.dtype, around)
-            for name in part.stabilised:
-                more = ops.squares(values.value(name), axes(name))
-                squares[name] = squares[name] + more if name in squares else more
+        if part.output in part.stabilised:
+            squares[part.output] = ops.squares(around.value(part.output), axes(part.output))
+        if inner := part.stabilised - {part.output}:
+            for _, found in self._rows(part, TracedTensors(inner, frozenset()), around.exact):
+                values = InnerValues(found, ops.dtype, around)
+                for name in inner:
+                    more = ops.squares(values.value(name), axes(name))
+                    squares[name] = squares[name] + more if name in squares else more
         for block, found in self._rows(part, part.asked, around.exact, part.output):
             yield block, InnerValues(found, ops.dtype, around, squares)
 
