@@ -78,18 +78,17 @@ class Line(PointList):
 
     Args:
         parts: of the line.
-        before: tensors at the baseline; None: at a row of a background, of which there is one for
-            each part.
+        before: makes the tensors at the baseline.
     """
 
-    def __init__(self, *given: Any, parts: LineParts, before: Symbols | None) -> None:
+    def __init__(self, *given: Any, parts: LineParts, before: Callable[[], Symbols]) -> None:
         super().__init__(*given)
-        self._parts, self._before = parts, before
+        self._before = before
         self.stacked = {PLACE: parts.places, LOW: parts.lows, HIGH: parts.highs}
 
     def values(self) -> SpannedValues:
         """At the place, weighed by what changes from the low end of its part to the high one."""
-        ops, own, before = self._ops, self._own, self._before or self._drawn()
+        ops, own, before = self._ops, self._own, self._before()
         far = {n: ops.Sub(own.exact(n), before.exact(n)) for n in self._moving.every}
         place, low, high = (Symbol(ops, name) for name in (PLACE, LOW, HIGH))
 
@@ -105,10 +104,6 @@ class Line(PointList):
         }
         return SpannedValues(at("point/", place), at("high/", high), at("low/", low), changes)
 
-    def _drawn(self) -> RenamedSymbols:
-        """The tensors for a row of the background."""
-        raise NotImplementedError
-
 
 class BackgroundLines(Line):
     """The same on lines from the rows of a background, which are constants of the file.
@@ -121,11 +116,12 @@ class BackgroundLines(Line):
     def __init__(
         self, *given: Any, parts: LineParts, rows: Mapping[str, Array], drawn: Sequence[int]
     ) -> None:
-        super().__init__(*given, parts=parts, before=None)
+        super().__init__(*given, parts=parts, before=self._drawn)
         self._rows = rows
         self.stacked[_ROW] = np.array(drawn, np.int64)
 
     def _drawn(self) -> RenamedSymbols:
+        """The tensors at the row."""
         ops, row = self._ops, Symbol(self._ops, _ROW)
         found: dict[str, Value] = {}
         for name, rows in self._rows.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import onnx
 
@@ -54,7 +55,8 @@ def several_walks(
         points = BackgroundLines(*given, parts=parts, rows=rows, drawn=drawn)
     else:
         assert isinstance(how, IntegratedGradients)
-        points = Line(*given, parts=even_parts(how.steps or STEPS), before=before(values))
+        parts = even_parts(how.steps or STEPS)
+        points = Line(*given, parts=parts, before=partial(before, values))
     return PointWriter(method, ops, plan.graph, own, points, moving)
 
 
