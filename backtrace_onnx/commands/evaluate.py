@@ -122,7 +122,7 @@ def evaluate(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) ->
     Keys of --json:
       model, rows, there (in the data), metrics[] {name, better, question}, notes[], folder, resumed
       modes[]: mode, used[] (of auto), median_rank, seconds (of one explanation), curves {name: []}
-        metrics {name: {mean, low, high, rows, rank, tied} or null}
+        metrics {name: {mean, low, high, rows, rank, tied, beats_random} or null}
         errors[] {metric (null: of the mode), error, rows}
     """
     from backtrace_onnx.report.console import Waiting, console

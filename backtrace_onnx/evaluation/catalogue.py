@@ -31,12 +31,14 @@ class Metric:
         better: which numbers are.
         question: what it answers, in words.
         measure: the number of one reading; raises RequestError where it cannot be told.
+        has_floor: whether what tells anything has a better number than relevance that is drawn.
     """
 
     name: str
     better: Better
     question: str
     measure: Callable[[Reading], float]
+    has_floor: bool = False
 
 
 def _units(reading: Reading) -> Any:
@@ -157,18 +159,24 @@ METRICS = {
             "larger",
             "does relevance of sets of units go with what the score loses without them?",
             _correlation,
+            has_floor=True,
         ),
         Metric(
             "faithfulness-estimate",
             "larger",
             "does that of every unit go with what the score loses without it?",
             _estimate,
+            has_floor=True,
         ),
-        Metric("abpc", "larger", "does the order of relevance tell what matters?", _abpc),
-        Metric("morf", "smaller", "how soon does the score fall, the most relevant first?", _morf),
-        Metric("lerf", "larger", "how long does it stay, the least relevant first?", _lerf),
-        Metric("insertion", "larger", "how soon is it back, the most relevant first?", _insertion),
-        Metric("fidelity", "larger", "the same, with few units gone at a time", _fidelity),
+        Metric("abpc", "larger", "does the order of relevance tell what matters?", _abpc, True),
+        Metric(
+            "morf", "smaller", "how soon does the score fall, the most relevant first?", _morf, True
+        ),
+        Metric("lerf", "larger", "how long does it stay, the least relevant first?", _lerf, True),
+        Metric(
+            "insertion", "larger", "how soon is it back, the most relevant first?", _insertion, True
+        ),
+        Metric("fidelity", "larger", "the same, with few units gone at a time", _fidelity, True),
         Metric("completeness", "smaller", "what is missing of the score?", _completeness),
         Metric(
             "conservation",
@@ -187,8 +195,8 @@ METRICS = {
             "is it ranked alike where the model's weights are random?",
             _randomisation,
         ),
-        Metric("mass-inside", "larger", "what part of it lies inside the mask?", _mass),
-        Metric("rank-inside", "larger", "what part of its top ranks lies there?", _rank),
+        Metric("mass-inside", "larger", "what part of it lies inside the mask?", _mass, True),
+        Metric("rank-inside", "larger", "what part of its top ranks lies there?", _rank, True),
     )
 }
 DEFAULT = (

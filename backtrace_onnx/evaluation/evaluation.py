@@ -60,7 +60,9 @@ def _mode(mode: ModeSummary) -> dict[str, Any]:
         "mode": mode.mode,
         "used": list(mode.used),
         "metrics": {
-            name: None if found is None else _estimate(found, mode.ranks.get(name))
+            name: None
+            if found is None
+            else _estimate(found, mode.ranks.get(name), mode.beats_random.get(name))
             for name, found in mode.estimates.items()
         },
         "median_rank": mode.median_rank,
@@ -73,7 +75,7 @@ def _mode(mode: ModeSummary) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Estimate, place: MetricRank | None) -> dict[str, Any]:
+def _estimate(found: Estimate, place: MetricRank | None, beats: bool | None) -> dict[str, Any]:
     return {
         "mean": number(found.mean),
         "low": number(found.low),
@@ -81,6 +83,7 @@ def _estimate(found: Estimate, place: MetricRank | None) -> dict[str, Any]:
         "rows": found.count,
         "rank": None if place is None else place.place,
         "tied": None if place is None else place.tied,
+        "beats_random": beats,
     }
 
 

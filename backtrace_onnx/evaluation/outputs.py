@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.evaluation import Evaluation
-from backtrace_onnx.evaluation.intervals import Estimate, MetricRank
+from backtrace_onnx.evaluation.summary import ModeSummary
 from backtrace_onnx.messages.terminal_text import visible
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def print_table(to: Console, made: Evaluation) -> None:
     columns = ("mode", *names, "ms", "median rank")
     rows = table(to, *columns, right=tuple(range(1, len(columns))))
     for mode in made.modes:
-        cells = [_cell(mode.estimates[m.name], mode.ranks.get(m.name)) for m in made.metrics]
+        cells = [_cell(mode, metric.name) for metric in made.metrics]
         middle = mode.median_rank
         rows.add_row(
             mode.mode,
@@ -58,6 +58,8 @@ def lines(made: Evaluation) -> list[str]:
         "mean +- half of the 95 % interval of it (bootstrap over rows), rank in brackets, = where "
         "intervals overlap; + larger is better, - smaller; ms of one explanation"
     ]
+    if any(beats is False for mode in made.modes for beats in mode.beats_random.values()):
+        told.append("! no better than relevance that is drawn (random), row by row: says nothing")
     for mode in made.modes:
         for name, (text, count) in mode.errors.items():
             what = f"{mode.mode}, {name}" if name else mode.mode
@@ -68,12 +70,14 @@ def lines(made: Evaluation) -> list[str]:
     return [visible(line) for line in told]
 
 
-def _cell(found: Estimate | None, place: MetricRank | None) -> str:
+def _cell(mode: ModeSummary, name: str) -> str:
+    found, place = mode.estimates[name], mode.ranks.get(name)
     if found is None:
         return "-"
+    floor = " !" if mode.beats_random.get(name) is False else ""
     half = (found.high - found.low) / 2
     spread = "" if math.isnan(half) else f" +- {_short(half)}"
-    return f"{_short(found.mean)}{spread}" + ("" if place is None else f" ({place})")
+    return f"{_short(found.mean)}{spread}" + ("" if place is None else f" ({place})") + floor
 
 
 def _short(value: float) -> str:

@@ -23,6 +23,8 @@ class ModeSummary:
     Attributes:
         used: the modes that were used, where "auto" was asked for.
         estimates, ranks: by metric; None where there is no number.
+        beats_random: by metric, whether it is better than relevance that is drawn, row by row
+            (the difference's 95 % interval); None where that is no question, or was not asked.
         errors: by metric, or by "" for the mode itself: what was wrong, and in how many rows.
         seconds: median of one explanation, the first row's left out where there are several.
         curves: by name, the mean over rows: [steps + 1].
@@ -32,6 +34,7 @@ class ModeSummary:
     used: tuple[str, ...]
     estimates: dict[str, Estimate | None]
     ranks: dict[str, MetricRank | None]
+    beats_random: dict[str, bool | None]
     errors: dict[str, tuple[str, int]]
     seconds: float | None
     curves: dict[str, list[float]]
@@ -63,6 +66,7 @@ def summarise(
             tuple(dict.fromkeys(e.used for e in found if e.used)),
             estimates[mode],
             ranks[mode],
+            _beats(found, by_mode.get(RANDOM, ()), metrics, seed) if mode != RANDOM else {},
             _errors(found),
             _seconds(found),
             _curves(found),
@@ -78,6 +82,27 @@ def _estimates(
     for metric in metrics:
         found = Estimate.of([entry.values.get(metric.name) for entry in entries], seed)
         made[metric.name] = found if found.count else None
+    return made
+
+
+def _beats(
+    entries: Sequence[JournalEntry],
+    drawn: Sequence[JournalEntry],
+    metrics: Sequence[Metric],
+    seed: int,
+) -> dict[str, bool | None]:
+    """By metric, whether numbers are better than those of drawn relevance of the same rows."""
+    floors = {entry.row: entry.values for entry in drawn}
+    made: dict[str, bool | None] = {}
+    for metric in metrics:
+        pairs = [
+            (entry.values.get(metric.name), floors.get(entry.row, {}).get(metric.name))
+            for entry in entries
+            if metric.has_floor
+        ]
+        ahead = [own - floor for own, floor in pairs if own is not None and floor is not None]
+        found = Estimate.of(ahead if metric.better == "larger" else [-a for a in ahead], seed)
+        made[metric.name] = found.low > 0 if found.count > 1 else None
     return made
 
 
