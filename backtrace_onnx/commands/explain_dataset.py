@@ -79,9 +79,9 @@ _OPTIONS = (
 def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Explain every row of DATA into a folder of .parquet parts.
 
-    DATA are .csv, .parquet, .jsonl, .npz or .npy files, .txt (a text a line), pictures or .wav;
-    folders and patterns in quotes ("photos/*.png") too. Memory stays that of some batches. A run
-    that is stopped, or killed, goes on where it was with the same command.
+    DATA are .csv, .parquet, .json, .jsonl, .npz or .npy files, .txt (a text a line), pictures or
+    .wav; folders and patterns in quotes ("photos/*.png"), and INPUT=FILE, too. Memory stays that of
+    some batches. A run that is stopped, or killed, goes on where it was with the same command.
 
     \b
     Columns of the results: row/file, row/line, label/, id/ and group/<column>,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -20,13 +20,16 @@ _HEADERS = {
 }
 
 
-def stream_arrays(path: AnyPath, rows: int) -> Iterator[Mapping[str, Array]]:
+def stream_arrays(
+    path: AnyPath, rows: int, left: Collection[str] = ()
+) -> Iterator[Mapping[str, Array]]:
     """The arrays of a file by name, up to `rows` rows at a time, all of one length.
 
-    Raises InputError where the file holds no such arrays.
+    `left`: names of those in a .npz file that are left out. Raises InputError where the file holds
+    no such arrays.
     """
     with ExitStack() as stack, _errors(path):
-        members = _members(path, stack)
+        members = _members(path, stack, left)
         lengths = {name: member.length for name, member in members.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -35,6 +38,14 @@ def stream_arrays(path: AnyPath, rows: int) -> Iterator[Mapping[str, Array]]:
         for start in range(0, length, rows):
             count = min(rows, length - start)
             yield {name: member.read(count) for name, member in members.items()}
+
+
+def whole_arrays(path: AnyPath, names: Collection[str]) -> dict[str, Array]:
+    """Those arrays of a .npz file, as far as they are there, whole. Raises InputError."""
+    if path.suffix.lower() != ".npz" or not names:
+        return {}
+    with _errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files if name in names}
 
 
 class _Member:
@@ -88,21 +99,23 @@ def _errors(path: AnyPath) -> Iterator[None]:
         raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
 
 
-def _members(path: AnyPath, stack: ExitStack) -> dict[str, _Member]:
+def _members(path: AnyPath, stack: ExitStack, left: Collection[str] = ()) -> dict[str, _Member]:
     if path.suffix.lower() == ".npy":
         return {path.stem: _Member(stack.enter_context(path.open("rb")))}
     file = stack.enter_context(path.open("rb"))
     archive = stack.enter_context(zipfile.ZipFile(file))
-    names = [info.filename for info in archive.infolist()]
-    if not names:
-        raise ValueError("it holds no arrays")
+    files = [info.filename for info in archive.infolist()]
+    names = {file.removesuffix(".npy"): file for file in files}
+    if not {*names} - {*left}:
+        raise ValueError("it holds no arrays of rows" if names else "it holds no arrays")
     return {
-        name.removesuffix(".npy"): _Member(stack.enter_context(archive.open(name)))
-        for name in names
+        name: _Member(stack.enter_context(archive.open(file)))
+        for name, file in names.items()
+        if name not in left
     }
 
 
-def count_rows(path: AnyPath) -> int:
-    """How many rows the arrays of a file have. Raises InputError."""
+def count_rows(path: AnyPath, left: Collection[str] = ()) -> int:
+    """How many rows the arrays of a file have, but those `left` out. Raises InputError."""
     with ExitStack() as stack, _errors(path):
-        return max((member.length for member in _members(path, stack).values()), default=0)
+        return max((member.length for member in _members(path, stack, left).values()), default=0)

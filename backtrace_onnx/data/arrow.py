@@ -26,6 +26,15 @@ def need_arrow() -> Any:
     return pyarrow
 
 
+def has_arrow() -> bool:
+    """Whether pyarrow is installed."""
+    try:
+        need_arrow()
+    except InputError:
+        return False
+    return True
+
+
 def as_column(rows: Array) -> Any:
     """Arrays of rows [rows, ...] as one Arrow column: numbers or texts, or lists of them."""
     pa = need_arrow()

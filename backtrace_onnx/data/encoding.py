@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from backtrace_onnx.text.inputs import TextInput
 
 Array = npt.NDArray[Any]
 _OPENED = ImageInput | SeriesInput | SpectrogramInput
+_Encoded = tuple[dict[str, Array], Mapping[str, tuple[str, ...]], tuple[Note, ...]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class EncodedRows:
         rows: of which rows of the block they are.
         feeds: arrays by input name; empty where no row is left.
         names: what the entries of inputs are called, by input.
+        shared: the inputs that are one for all rows.
     """
 
     rows: npt.NDArray[np.intp]
@@ -46,11 +48,15 @@ class EncodedRows:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     bad: tuple[BadRow, ...] = ()
+    shared: frozenset[str] = frozenset()
 
     def take(self, samples: Sequence[int], axes: Mapping[str, int]) -> EncodedRows:
         """Some of the samples; `axes`: where those of each input lie."""
         at = np.array(samples, np.intp)
-        feeds = {name: x.take(at, axes[name]) for name, x in self.feeds.items()}
+        feeds = {
+            name: x if name in self.shared else x.take(at, axes[name])
+            for name, x in self.feeds.items()
+        }
         return replace(self, rows=self.rows[at], feeds=feeds)
 
 
@@ -64,7 +70,8 @@ class RowEncoder:
     """
 
     def __init__(self, graph: Graph, sidecar: Sidecar | None, kept: KeptColumns) -> None:
-        self._graph, self._sidecar, self._kept = graph, sidecar, kept
+        self.graph = self._graph = graph
+        self._sidecar, self._kept = sidecar, kept
         self._reader = InputReader(graph, sidecar)
 
     def encode(self, block: RowBlock, *, skip_bad: bool = False) -> EncodedRows:
@@ -96,7 +103,9 @@ class RowEncoder:
         self, block: RowBlock, rows: npt.NDArray[np.intp], bad: tuple[BadRow, ...]
     ) -> EncodedRows:
         feeds, names, notes = self._encoded(block)
-        return EncodedRows(rows, feeds, {**column_names(self._graph), **names}, notes, bad)
+        names = {**column_names(self._graph), **names}
+        feeds = {**feeds, **block.shared}
+        return EncodedRows(rows, feeds, names, notes, bad, frozenset(block.shared))
 
     def _wrong(self, block: RowBlock, row: int) -> str | None:
         """Why a row alone does not fit; None where it does."""
@@ -106,24 +115,40 @@ class RowEncoder:
             return str(error)
         return None
 
-    def _encoded(
-        self, block: RowBlock
-    ) -> tuple[dict[str, Array], Mapping[str, tuple[str, ...]], tuple[Note, ...]]:
+    def _encoded(self, block: RowBlock) -> _Encoded:
+        """Inputs, names of their entries, notes."""
+        if not block.parts:
+            return self._part(block, {*block.shared})
+        feeds: dict[str, Array] = {}
+        names: dict[str, tuple[str, ...]] = {}
+        notes: tuple[Note, ...] = ()
+        given = {*block.shared, *block.parts} - {""}
+        for name, part in block.parts.items():
+            made = self._part(part, given - {name}, name or None)
+            feeds |= made[0]
+            names |= made[1]
+            notes += made[2]
+        return feeds, names, notes
+
+    def _part(self, block: RowBlock, given: Collection[str], only: str | None = None) -> _Encoded:
+        """What rows make up: the input `only`, or those that are not `given` otherwise."""
         if block.kind == "files":
-            return self._opened(block), {}, ()
+            return self._opened(block, FILE, only), {}, ()
         if block.kind == "texts":
-            return self._read_texts(block, TEXT), {}, ()
-        inputs = self._inputs(block)
-        arrays = {name: block.columns[name] for name in inputs if block.holds_arrays(name)}
-        feeds = self._arrays(block, arrays) if arrays else {}
-        cells = block.picked(name for name in inputs if name not in arrays)
-        if cells and (said := self._text_column(cells)) is not None:
-            return {**self._read_texts(block, said), **feeds}, {}, ()
-        if not cells or feeds.keys() == set(self._graph.inputs):
+            return self._read_texts(block, TEXT, only), {}, ()
+        columns = self._inputs(block)
+        arrays = {name: block.columns[name] for name in columns if block.holds_arrays(name)}
+        feeds = self._arrays(block, arrays, given, only) if arrays else {}
+        cells = block.picked(name for name in columns if name not in arrays)
+        if cells and (said := self._text_column(cells, only)) is not None:
+            return {**self._read_texts(block, said, only), **feeds}, {}, ()
+        if cells and (said := self._file_column(cells, given, only)) is not None:
+            return {**self._opened(block, said, only), **feeds}, {}, ()
+        if not cells or only in feeds or {*feeds, *given} >= {*self._graph.inputs}:
             return feeds, {}, ()
         lines = block.lines if block.are_lines else ()
         table = Table(block.source, cells, lines=lines, arrow=block.arrow)
-        filled = fill(table, self._graph, self._sidecar, given=feeds)
+        filled = fill(table, self._graph, self._sidecar, given={*feeds, *given}, only=only)
         return {**filled.feeds, **feeds}, filled.names, filled.notes
 
     def _inputs(self, block: RowBlock) -> list[str]:
@@ -133,10 +158,16 @@ class RowEncoder:
         out = set(self._kept.names) - both
         return [name for name in block.columns if name not in out]
 
-    def _arrays(self, block: RowBlock, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _arrays(
+        self,
+        block: RowBlock,
+        arrays: Mapping[str, Array],
+        given: Collection[str],
+        only: str | None,
+    ) -> dict[str, Array]:
         """Arrays of rows by input, each with its rows where the input has its samples."""
         feeds: dict[str, Array] = {}
-        for name, content in self._named(block, arrays).items():
+        for name, content in self._by_input(block, arrays, given, only).items():
             kind = self._graph.type(name)
             if kind.dtype == TensorProto.STRING:
                 array = content.astype(object)
@@ -147,8 +178,15 @@ class RowEncoder:
             feeds[name] = np.moveaxis(array, 0, axis) if axis < array.ndim else array
         return feeds
 
-    def _named(self, block: RowBlock, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
-        inputs = self._graph.inputs
+    def _by_input(
+        self,
+        block: RowBlock,
+        arrays: Mapping[str, Array],
+        given: Collection[str],
+        only: str | None,
+    ) -> Mapping[str, Array]:
+        """The arrays by the input that each is for; a single one may have any name."""
+        inputs = [only] if only else [n for n in self._graph.inputs if n not in given]
         if len(arrays) == len(inputs) == 1:
             return {inputs[0]: next(iter(arrays.values()))}
         for name in arrays:
@@ -160,11 +198,11 @@ class RowEncoder:
                 )
         return arrays
 
-    def _opened(self, block: RowBlock) -> dict[str, Array]:
-        """Pictures or sound, a file a row."""
-        entries = self._sidecar.inputs if self._sidecar else {}
-        names = [name for name in self._graph.inputs if isinstance(entries.get(name), _OPENED)]
-        files = [str(path) for path in block.columns[FILE]]
+    def _opened(self, block: RowBlock, column: str, only: str | None) -> dict[str, Array]:
+        """Pictures or sound, a file a row; those that a table names lie where it says."""
+        names = [only] if only else self._opening()
+        folder = Path() if block.kind == "files" else Path(block.source).parent
+        files = [str(folder / str(path)) for path in block.columns[column]]
         if len(names) != 1:
             return dict(self._reader.read(files).feeds)  # which says what is missing
         try:
@@ -172,23 +210,39 @@ class RowEncoder:
         except InputError as error:
             raise RowError(str(error)) from None
 
-    def _text_column(self, cells: Mapping[str, Array]) -> str | None:
+    def _opening(self, given: Collection[str] = ()) -> list[str]:
+        """The inputs that are made of pictures or sound, but those that are given otherwise."""
+        entries = self._sidecar.inputs if self._sidecar else {}
+        every = (name for name in self._graph.inputs if name not in given)
+        return [name for name in every if isinstance(entries.get(name), _OPENED)]
+
+    def _file_column(
+        self, cells: Mapping[str, Array], given: Collection[str], only: str | None
+    ) -> str | None:
+        """The column that names the files of a model that takes pictures or sound."""
+        inputs = self._opening(given)
+        if len(inputs) != 1 or only not in (None, inputs[0]):
+            return None
+        return next((name for name in (inputs[0], FILE) if name in cells), None)
+
+    def _text_column(self, cells: Mapping[str, Array], only: str | None) -> str | None:
         """The column that holds the texts of a model that reads them."""
         inputs = list(self._reader.texts)
-        if len(inputs) != 1:
+        if len(inputs) != 1 or only not in (None, inputs[0]):
             return None
         names = (inputs[0], TEXT)
         found = next((name for name in names if name in cells), None)
         return found or (next(iter(cells)) if len(cells) == 1 else None)
 
-    def _read_texts(self, block: RowBlock, column: str) -> dict[str, Array]:
+    def _read_texts(self, block: RowBlock, column: str, only: str | None) -> dict[str, Array]:
         texts = block.columns[column].tolist()
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise RowError(f"{block.place(row)}: {text!r} is no text")
-        entry = next(iter(self._reader.texts.values()), None)
+        entries = self._reader.texts
+        entry = entries.get(only) if only else next(iter(entries.values()), None)
         if entry is None:
-            return self._plain_texts(block, texts)
+            return self._plain_texts(block, texts, only)
         try:
             return entry.encode(texts, self._graph)
         except InputError as error:
@@ -204,10 +258,11 @@ class RowEncoder:
         except InputError as error:
             raise RowError(f"{block.place(row)}: {error}") from None
 
-    def _plain_texts(self, block: RowBlock, texts: list[str]) -> dict[str, Array]:
+    def _plain_texts(self, block: RowBlock, texts: list[str], only: str | None) -> dict[str, Array]:
         """Texts as they are, for an input of texts."""
-        strings = [n for n in self._graph.inputs if self._graph.type(n).dtype == TensorProto.STRING]
-        if len(strings) != 1 or len(self._graph.inputs) != 1:
+        inputs = (only,) if only else self._graph.inputs
+        strings = [n for n in inputs if self._graph.type(n).dtype == TensorProto.STRING]
+        if len(strings) != 1 or len(inputs) != 1:
             raise InputError(
                 f"{block.source}: how texts become inputs is not known: give a tokenizer, or a "
                 f"sidecar with one; the model has: {describe(self._graph)}"

@@ -234,8 +234,9 @@ class ExplainBatches:
         for start in range(0, block.rows, size):
             count = min(size, block.rows - start)
             at = np.minimum(np.arange(start, start + size), block.rows - 1)
-            feeds = {n: x.take(at, model.axis(n)) for n, x in encoded.feeds.items()}
-            parts.append(pa.table(self._columns(feeds, encoded)).slice(0, count))
+            axes = {n: model.axis(n) for n in encoded.feeds}
+            some = encoded.take(at.tolist(), axes)
+            parts.append(pa.table(self._columns(some.feeds, encoded)).slice(0, count))
         whole = pa.concat_tables(parts)
         return dict(zip(whole.column_names, whole.columns, strict=True))
 

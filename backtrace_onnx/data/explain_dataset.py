@@ -104,7 +104,7 @@ def explain_dataset(
     """
     _check(part_rows=1 if part_rows is None else part_rows, workers=workers)
     explain = ExplainBatches(model, mode=mode, batch=batch, **options)
-    files = find_files(data)
+    files = find_files(data, explain.graph)
     hashed, batch = hash_data(files), explain.batch
     part_rows = part_rows or max(4096, 16 * batch)
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
@@ -135,7 +135,7 @@ def explain_rows(
     """
     need_arrow()
     explain = ExplainBatches(model, batch=batch, **options)
-    files = find_files(data)
+    files = find_files(data, explain.graph)
     about, batch = hash_data(files).rows, explain.batch
     for _, rows in explained(explain, _blocks(files, batch), skip_bad=skip_bad, workers=workers):
         yield rows, about

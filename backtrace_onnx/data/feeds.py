@@ -20,7 +20,7 @@ def stream_feeds(
     A model that takes a fixed number of samples gets the last row again, as often as it lacks some.
     Raises InputError where rows cannot be read, unless these may be skipped.
     """
-    files = find_files(data)
+    files = find_files(data, explain.graph)
     about = hash_data(files).rows
     for file in files:
         for block in file.blocks(explain.batch):

@@ -44,18 +44,23 @@ def hash_data(files: Sequence[DataFile]) -> HashedData:
     """Read the files of a data set once, and hash them. Raises InputError."""
     hashed, rows = [], 0
     for file in files:
-        digest, lines = hashlib.sha256(), 0
-        for path in file.paths:
-            own, count = _hashed(path)
-            lines += count
-            digest.update(f"{path.as_posix()}\0{own}\n".encode())
-        name = file.paths[0].as_posix()
-        whole = own if len(file.paths) == 1 else digest.hexdigest()
-        count = len(file.paths)
-        hashed.append({"file": name if count == 1 else f"{name} and {count - 1} more"})
-        hashed[-1]["sha256"] = whole
+        whole, lines = _hashed_file(file)
+        hashed.append({"file": file.called, "sha256": whole})
         rows += _rows(file, lines)
     return HashedData(hashed, rows)
+
+
+def _hashed_file(file: DataFile) -> tuple[str, int]:
+    """The hash of a file, or of all that are read in one go, and how many lines there are."""
+    digest, lines = hashlib.sha256(), 0
+    for path in file.paths:
+        own, count = _hashed(path)
+        lines += count
+        digest.update(f"{path.as_posix()}\0{own}\n".encode())
+    for name, array in file.beside.items():
+        digest.update(f"{name}\0{array.dtype}{array.shape}\n".encode() + array.tobytes())
+    alone = len(file.paths) == 1 and not file.beside
+    return own if alone else digest.hexdigest(), lines
 
 
 def hash_model(model: ModelLike) -> dict[str, str]:
@@ -143,6 +148,9 @@ def _hashed(path: AnyPath) -> tuple[str, int]:
 
 def _rows(file: DataFile, lines: int) -> int:
     """About how many rows a file has: cells may have several lines, and lines may be blank."""
+    if file.parts:
+        first = next(iter(file.parts.values()))
+        return sum(_rows(one, _hashed_file(one)[1]) for one in first)
     if file.kind in _LINES:
         return max(lines - (file.kind == "csv"), 0)
     if file.kind == "parquet":
@@ -154,4 +162,6 @@ def _rows(file: DataFile, lines: int) -> int:
                 return int(pq.read_metadata(opened).num_rows)
         except Exception:  # which reading the file tells
             return 0
-    return len(file.paths) if file.kind == "files" else count_rows(file.paths[0])
+    if file.kind == "json":
+        return 0
+    return len(file.paths) if file.kind == "files" else count_rows(file.paths[0], file.shared)

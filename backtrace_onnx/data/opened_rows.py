@@ -15,6 +15,7 @@ from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.shared_inputs import shared_inputs
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.messages.similar_names import find_alike
@@ -54,7 +55,8 @@ class OpenedRows:
     def fixed_rows(self) -> int | None:
         """The number of rows that the model takes at once, where that is fixed."""
         graph = self.explainer.graph
-        for name in graph.inputs:
+        shared = shared_inputs(graph)
+        for name in (name for name in graph.inputs if name not in shared):
             shape, axis = graph.type(name).shape, self.axis(name)
             if shape is not None and len(shape) > axis and isinstance(shape[axis], int):
                 return int(shape[axis])  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from backtrace_onnx.data.arrow import need_arrow
+from backtrace_onnx.data.arrow import has_arrow, need_arrow
 from backtrace_onnx.inputs.csv_files import Place, has_numbers_only, says_separator, separator_of
 
 _MARK, _FEED, _RETURN = b'"\n\r'
@@ -28,7 +28,7 @@ class PlainLines:
         file: open for bytes, at its start.
 
     Attributes:
-        header: names of the columns; None where the first line is not plain.
+        header: names of the columns; None where the first line is not plain, or Arrow is not there.
         place: where the lines lie that were not read yet; None where the header is not plain.
     """
 
@@ -38,7 +38,7 @@ class PlainLines:
         self.place: Place | None = None
         first = file.readline()
         text = _header_text(first.removeprefix(_BOM))
-        if text is None:
+        if text is None or not has_arrow():
             return
         separator = separator_of(text)
         header = [name.strip() for name in next(csv.reader([text], delimiter=separator))]

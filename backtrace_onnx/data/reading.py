@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backtrace_onnx.data.archives import stream_arrays
+from backtrace_onnx.data.archives import stream_arrays, whole_arrays
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.csv_blocks import csv_blocks
 from backtrace_onnx.data.given_batches import arrow_block
+from backtrace_onnx.data.json_blocks import json_file, json_lines
 from backtrace_onnx.data.remote_files import AnyPath, find_remote, is_url
 from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock, chunks
+from backtrace_onnx.data.side_by_side import side_by_side
+from backtrace_onnx.data.text_lines import text_lines
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.input_checking import describe
+from backtrace_onnx.graph.shared_inputs import shared_inputs
+from backtrace_onnx.inputs.array_files import numeric, read_file
 from backtrace_onnx.inputs.images import SUFFIXES
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-KINDS = ".csv, .parquet, .jsonl, .npz, .npy, .txt (a text a line), pictures or sound (.wav)"
+KINDS = ".csv, .parquet, .json, .jsonl, .npz, .npy, .txt (a text a line), pictures or sound (.wav)"
 
 
 @dataclass(frozen=True)
@@ -30,40 +37,112 @@ class DataFile:
     """One file of a data set, or all of its pictures: what is read in one go.
 
     Attributes:
-        kind: the ending, without its dot; "files" of pictures and sound.
+        kind: the ending, without its dot; "files" of pictures and sound, "inputs" of `parts`.
+        parts: files by the input that they are for, where rows lie side by side.
+        shared: names of arrays that are one for all rows. beside: such arrays, of other files.
     """
 
     paths: tuple[AnyPath, ...]
     kind: str
+    parts: Mapping[str, Sequence[DataFile]] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        if self.parts:
+            each = (f"{n}={own[0].called}" if n else own[0].called for n, own in self.parts.items())
+            return ", ".join(each)
+        more = len(self.paths) - 1
+        return self.paths[0].as_posix() + (f" and {more} more" if more else "")
 
     def blocks(self, rows: int) -> Iterator[RowBlock]:
         """Its rows, up to `rows` at a time; those that cannot be read count among them.
 
         Raises InputError where the file cannot be read.
         """
-        if self.kind == "files":
+        for block in self._blocks(rows):
+            yield replace(block, shared={**block.shared, **self.beside}) if self.beside else block
+
+    def _blocks(self, rows: int) -> Iterator[RowBlock]:
+        if self.parts:
+            streams = {
+                name: chain.from_iterable(file.blocks(rows) for file in own)
+                for name, own in self.parts.items()
+            }
+            yield from side_by_side(streams, self.called)
+        elif self.kind == "files":
             yield from _pictures(self.paths, rows)
-            return
-        yield from _READERS[self.kind](self.paths[0], rows)
+        elif self.kind in ("npz", "npy"):
+            yield from _arrays(self.paths[0], rows, self.shared)
+        else:
+            yield from _READERS[self.kind](self.paths[0], rows)
 
 
-def find_files(data: Data) -> list[DataFile]:
+def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
     """The files that are meant: paths, folders and patterns such as `photos/*.png`, in order.
 
-    Raises InputError for what is not there, or no data.
+    Of a model, whose `graph` it is, arguments may be `input=file` as well; all of them are then
+    read together, a row of each, and so are the others. Raises InputError for what is not there,
+    or no data.
     """
     given = [data] if isinstance(data, str | os.PathLike) else list(data)
-    paths = [path for one in given for path in _expanded(os.fspath(one))]
+    shared = shared_inputs(graph) if graph else frozenset()
+    named: dict[str, list[str]] = {}
+    for one in given:
+        name, file = _named(os.fspath(one), graph)
+        named.setdefault(name, []).append(file)
+    beside = {name: _whole(name, named.pop(name)) for name in [*named] if name in shared}
+    files = {name: _files(texts, shared) for name, texts in named.items()}
+    if not files:
+        raise InputError("no data is given")
+    found = files.get("", [])
+    if [*files] != [""]:
+        paths = tuple(path for own in files.values() for file in own for path in file.paths)
+        found = [DataFile(paths, "inputs", files)]
+    return [replace(file, beside=beside) for file in found] if beside else found
+
+
+def _files(texts: Iterable[str], shared: frozenset[str]) -> list[DataFile]:
+    """Files, folders and patterns; pictures behind one another are one."""
     found: list[DataFile] = []
-    for path in paths:
+    for path in (path for text in texts for path in _expanded(text)):
         kind = _kind(path)
         if kind == "files" and found and found[-1].kind == "files":
             found[-1] = DataFile((*found[-1].paths, path), "files")
         else:
-            found.append(DataFile((path,), kind))
-    if not found:
-        raise InputError("no data is given")
+            found.append(DataFile((path,), kind, shared=shared))
     return found
+
+
+def _named(text: str, graph: Graph | None) -> tuple[str, str]:
+    """The input that an argument is for, "" where it names none, and the file."""
+    name, mark, file = text.partition("=")
+    if not mark or graph is None or is_url(text) or Path(text).exists():
+        return "", text
+    if name in graph.inputs:
+        if not file:
+            raise InputError(f"{text}: names no file for the input")
+        return name, file
+    if Path(file).exists():
+        raise InputError(f"{text}: the model has no input {name!r}; it has: {describe(graph)}")
+    return "", text
+
+
+def _whole(name: str, files: Sequence[str]) -> Any:
+    """The array of an input that is one for all rows. Raises InputError."""
+    if len(files) > 1:
+        raise InputError(f"{files[1]}: input {name!r} is one for all rows, and has a file already")
+    path = Path(files[0])
+    content = read_file(path) if path.suffix.lower() in (".npy", ".npz", ".json") else path
+    if isinstance(content, Mapping) and len(content) == 1:
+        content = next(iter(content.values()))
+    if isinstance(content, Path | Mapping):
+        raise InputError(
+            f"{path}: input {name!r} is one for all rows: give one array, as .npy, .npz or .json"
+        )
+    return numeric(path, content)
 
 
 def _expanded(text: str) -> list[AnyPath]:
@@ -89,7 +168,7 @@ def _expanded(text: str) -> list[AnyPath]:
 def _remote(url: str) -> list[AnyPath]:
     """Files by URL; of a folder those that are data. Raises InputError."""
     found, folder = find_remote(url)
-    kept = [f for f in found if not folder or f.suffix.lower().removeprefix(".") in _READERS]
+    kept = [f for f in found if not folder or f.suffix.lower().removeprefix(".") in _IN_FOLDERS]
     if not kept:
         raise InputError(f"{url}: the folder holds no tables, arrays or texts")
     if any(file.suffix.lower() in (*SUFFIXES, SOUND) for file in kept):
@@ -100,14 +179,15 @@ def _remote(url: str) -> list[AnyPath]:
 def _known(path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.parts if part not in (".", ".."))
     suffix = path.suffix.lower()
-    return not hidden and (suffix in (*SUFFIXES, SOUND) or suffix.removeprefix(".") in _READERS)
+    own = suffix in (*SUFFIXES, SOUND) or suffix.removeprefix(".") in _IN_FOLDERS
+    return own and not hidden
 
 
 def _kind(path: AnyPath) -> str:
     suffix = path.suffix.lower()
     if suffix in (*SUFFIXES, SOUND):
         return "files"
-    if suffix.removeprefix(".") not in _READERS:
+    if suffix.removeprefix(".") not in _ENDINGS:
         raise InputError(f"{path}: data are {KINDS}, not {suffix or 'a file without ending'}")
     return suffix.removeprefix(".")
 
@@ -129,81 +209,16 @@ def _parquet(path: AnyPath, rows: int) -> Iterator[RowBlock]:
         raise InputError(f"{path}: cannot be read ({error})") from None
 
 
-def _arrays(path: AnyPath, rows: int) -> Iterator[RowBlock]:
-    at = 1
-    for arrays in stream_arrays(path, rows):
+def _arrays(path: AnyPath, rows: int, shared: frozenset[str]) -> Iterator[RowBlock]:
+    at, whole = 1, whole_arrays(path, shared)
+    for arrays in stream_arrays(path, rows, shared):
         count = len(next(iter(arrays.values())))
-        yield RowBlock(str(path), arrays, "arrays", lines=_numbers(at, count))
+        yield RowBlock(str(path), arrays, "arrays", lines=_numbers(at, count), shared=whole)
         at += count
 
 
-def _json_lines(path: AnyPath, rows: int) -> Iterator[RowBlock]:
-    keys: tuple[str, ...] | None = None
-    shapes: dict[str, tuple[int, ...]] = {}
-    for some in chunks(_lines(path), rows):
-        good: list[tuple[int, dict[str, Any]]] = []
-        bad: list[BadRow] = []
-        for number, line in some:
-            row, reason = _parsed(line)
-            if row is not None and keys is None:
-                keys = tuple(row)
-                shapes = {key: np.shape(v) for key, v in row.items() if isinstance(v, list)}
-            if row is not None:
-                reason = _unlike(row, keys or (), shapes)
-            if row is not None and not reason:
-                good.append((number, row))
-            else:
-                bad.append(BadRow(str(path), number, f"{path}: line {number}: {reason}"))
-        columns = {key: _column([row.get(key) for _, row in good]) for key in keys or ()}
-        lines = tuple(number for number, _ in good)
-        yield RowBlock(str(path), columns, lines=lines, are_lines=True, bad=tuple(bad))
-
-
-def _parsed(line: str | None) -> tuple[dict[str, Any] | None, str]:
-    """A row, or what is wrong with it."""
-    if line is None:
-        return None, "not a text in UTF-8"
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return None, f"not valid JSON ({error})"
-    return (row, "") if isinstance(row, dict) else (None, "is no object in braces")
-
-
-def _unlike(row: dict[str, Any], keys: Sequence[str], shapes: dict[str, tuple[int, ...]]) -> str:
-    """In what a row differs from the first one; "" where it is alike."""
-    more = [key for key in row if key not in keys]
-    if more:
-        return f"has {more[0]!r}, which the first row has not"
-    for key in keys:
-        value, wanted = row.get(key), shapes.get(key)
-        try:
-            shape = np.shape(value) if isinstance(value, list) else None
-        except ValueError:
-            shape = (-1,)
-        if shape != wanted:
-            return f"{key!r} is {_told(shape)}, in the first row {_told(wanted)}"
-        if isinstance(value, dict):
-            return f"{key!r} holds an object; a cell is one number, text or list of numbers"
-    return ""
-
-
-def _told(shape: tuple[int, ...] | None) -> str:
-    if shape is None:
-        return "one value"
-    return "lists of unequal lengths" if shape == (-1,) else f"a list of shape {list(shape)}"
-
-
-def _column(values: list[Any]) -> Any:
-    if values and isinstance(values[0], list):
-        return np.array(values)
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
-
-
 def _texts(path: AnyPath, rows: int) -> Iterator[RowBlock]:
-    for some in chunks(_lines(path), rows):
+    for some in chunks(text_lines(path), rows):
         good = [(number, line) for number, line in some if line is not None]
         bad = tuple(
             BadRow(str(path), number, f"{path}: line {number}: not a text in UTF-8")
@@ -214,22 +229,6 @@ def _texts(path: AnyPath, rows: int) -> Iterator[RowBlock]:
         texts[:] = [line for _, line in good]
         lines = tuple(number for number, _ in good)
         yield RowBlock(str(path), {TEXT: texts}, "texts", lines=lines, are_lines=True, bad=bad)
-
-
-def _lines(path: AnyPath) -> Iterator[tuple[int, str | None]]:
-    """The lines that are not blank, with their numbers; None for what is no UTF-8."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError:
-                    yield number, None
-                    continue
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _pictures(paths: Sequence[AnyPath], rows: int) -> Iterator[RowBlock]:
@@ -250,9 +249,11 @@ def _numbers(first: int, count: int) -> tuple[int, ...]:
 _READERS: dict[str, Callable[[Any, int], Iterator[RowBlock]]] = {
     "csv": csv_blocks,
     "parquet": _parquet,
-    "jsonl": _json_lines,
-    "ndjson": _json_lines,
-    "npz": _arrays,
-    "npy": _arrays,
+    "json": json_file,
+    "jsonl": json_lines,
+    "ndjson": json_lines,
     "txt": _texts,
 }
+_ENDINGS = (*_READERS, "npz", "npy")
+_IN_FOLDERS = tuple(ending for ending in _ENDINGS if ending != "json")
+"""What of a folder are data: .json files beside them are sidecars and manifests."""

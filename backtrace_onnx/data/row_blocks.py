@@ -15,7 +15,7 @@ from backtrace_onnx.data.arrow_columns import ArrowColumns
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
-Kind = Literal["table", "arrays", "files", "texts"]
+Kind = Literal["table", "arrays", "files", "texts", "inputs"]
 FILE, FOLDER, TEXT = "file", "folder", "text"
 
 
@@ -36,11 +36,13 @@ class RowBlock:
         source: the file they lie in, or what messages call them.
         columns: [rows, ...] by name: cells, or arrays.
         kind: what the columns are: those of a "table"; "arrays" by input; "files" to be opened,
-            or "texts", in one column of that name.
+            or "texts", in one column of that name; "inputs": those of all `parts`.
         lines: the line of every row in a file of lines, else its number, from 1.
         are_lines: whether they are lines.
         arrow: the columns as Arrow has them, where it does.
         bad: rows that lie among these and cannot be read.
+        parts: the same rows, by the input that each part is for; "": for those that no other is.
+        shared: arrays by input that are one for all rows.
     """
 
     source: str
@@ -50,6 +52,8 @@ class RowBlock:
     are_lines: bool = False
     arrow: Mapping[str, Any] = field(default_factory=dict)
     bad: tuple[BadRow, ...] = ()
+    parts: Mapping[str, RowBlock] = field(default_factory=dict)
+    shared: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -95,6 +99,7 @@ class RowBlock:
             lines=tuple(self.lines[i] for i in rows) if self.lines else (),
             arrow=arrow,
             bad=(),
+            parts={name: part.take(rows) for name, part in self.parts.items()},
         )
 
 

@@ -61,12 +61,13 @@ class DataRows:
         skip_bad: bool = False,
     ) -> None:
         self.masks: list[Path] = []
-        self.files: list[DataFile] = [self._without_masks(file) for file in find_files(data)]
+        found = find_files(data, encoder.graph)
+        self.files: list[DataFile] = [self._without_masks(file) for file in found]
         self._encoder, self._skip = encoder, skip_bad
         self.bad: list[str] = []
         self.there = sum(block.rows for block in self._blocks())
         if not self.there:
-            raise InputError(f"{', '.join(str(f.paths[0]) for f in self.files)}: no rows")
+            raise InputError(f"{', '.join(f.called for f in self.files)}: no rows")
         if most is None or most >= self.there:
             chosen = np.arange(self.there)
         else:

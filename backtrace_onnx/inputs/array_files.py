@@ -76,13 +76,19 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path}: not a NumPy file of plain arrays ({reason})") from None
 
 
+def parsed_json(content: bytes, source: str) -> Any:
+    """The values of a JSON file. Raises InputError, also where an object names a key twice."""
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source}: not valid JSON ({error})") from None
+
+
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_once)
+        return parsed_json(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,15 @@ def test_first_lines_that_are_not_plain_are_left_to_python(first: str, tmp_path:
     (tmp_path / "t.csv").write_bytes(first.encode())
     with (tmp_path / "t.csv").open("rb") as file:
         assert PlainLines(file).header is None
+
+
+def test_without_arrow_all_lines_are_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    (plain,) = csv_blocks(path, 9)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (alone,) = csv_blocks(path, 9)
+    assert plain.arrow and not alone.arrow and alone.lines == plain.lines == (2, 3)
+    assert {n: c.tolist() for n, c in alone.columns.items()} == {"a": ["1", "2"], "b": ["x", "y"]}
