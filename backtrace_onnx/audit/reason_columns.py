@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.audit.comparison import OTHERS, Comparison, find_comparison
 from backtrace_onnx.audit.data import Data
 from backtrace_onnx.audit.features import find_features
 from backtrace_onnx.audit.reason_texts import read_reasons
@@ -21,11 +22,10 @@ from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.encoding import EncodedRows
 from backtrace_onnx.data.explain_batches import ExplainBatches
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.propagation.mode_choice import AUTO
 from backtrace_onnx.report.given_reasons import GivenReasons
 
 Array = npt.NDArray[Any]
-OTHERS = 1000
-"""First rows of the data, which say what is usual, and of which others take their values."""
 
 
 class ReasonColumns:
@@ -43,27 +43,47 @@ class ReasonColumns:
         self._sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         self._others: Mapping[str, Array] | None = None
         self._known: list[Explained] = []  # explanations of the others
+        self._comparison: Comparison | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_known": []}
+
+    @property
+    def mode(self) -> str:
+        """The mode of a run for which none is named: what compares."""
+        return AUTO
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reasons compare with."""
+        return () if self._comparison is None else (self._comparison.told,)
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of these columns."""
         return {"reasons": {"sha256": self._sha256}}
 
     def start(self, explain: ExplainBatches, encoded: Iterable[EncodedRows]) -> None:
-        """Keep the first rows. Raises RequestError for models whose samples lie otherwise."""
+        """Keep the first rows, and have all rows explained beside what reasons compare with.
+
+        Raises RequestError for models whose samples lie otherwise, and where a row alone has
+        nothing to be compared with.
+        """
         if any(explain.axis(name) != 0 for name in explain.graph.inputs):
             raise RequestError("reasons take models whose samples lie along the first axis")
         parts, count = [], 0
         for some in encoded:
             if len(some.rows):
-                parts.append(some.feeds)
+                parts.append(some)
                 count += len(some.rows)
             if count >= OTHERS:
                 break
-        names = parts[0] if parts else ()
-        self._others = {n: np.concatenate([part[n] for part in parts])[:OTHERS] for n in names}
+        names = parts[0].feeds if parts else ()
+        feeds = [part.feeds for part in parts]
+        self._others = {n: np.concatenate([part[n] for part in feeds])[:OTHERS] for n in names}
+        if parts:
+            subject = _Rows(explain, {}, self._others, parts[0].names, [])
+            self._comparison = find_comparison(subject)
+            explain.ask(**self._comparison.options)
 
     def columns(self, explain: ExplainBatches, feeds: Mapping[str, Array], names: Any) -> Any:
         """Arrow columns by name, a row for each of the feeds."""
@@ -71,7 +91,9 @@ class ReasonColumns:
             raise RequestError("reasons go with explain_dataset, which knows the other rows")
         subject = _Rows(explain, self._others, feeds, names, self._known)
         rows = np.arange(subject.others, subject.data.count)
-        given = find_reasons(subject, self._texts, rows, others=subject.others or None)
+        unknown = np.full(len(subject.features.names), np.nan)  # of a data set without rows
+        comparison = self._comparison or Comparison({"mode": AUTO}, unknown, "")
+        given = find_reasons(subject, self._texts, rows, subject.others or None, comparison)
         return _columns(given, self._texts.count)
 
 

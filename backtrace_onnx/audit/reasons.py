@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.audit.comparison import OTHERS, Comparison, find_comparison
 from backtrace_onnx.audit.intervention import DRAWS, MOVES
 from backtrace_onnx.audit.reason_texts import ReasonText, ReasonTexts
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.report.given_reasons import GivenReason, GivenReasons
 
 Array = npt.NDArray[Any]
 EQUAL = 1e-5
 """Of a row's largest relevance: reasons closer than that are equal, and stand as in the file."""
+NEGLIGIBLE = 0.05
+"""Of a row's |relevance|: a feature with less is not told where it has no sentence. A proposal."""
 AT_ONCE = 200
 """Rows whose reasons are tried in one run."""
 
@@ -46,23 +48,30 @@ def find_reasons(
     texts: ReasonTexts,
     rows: Array | None = None,
     others: int | None = None,
+    comparison: Comparison | None = None,
 ) -> list[GivenReasons]:
     """The reasons of some rows or all, at most `texts.count` each, the strongest first.
 
-    A feature belongs to the first sentence that fits it and its value. `others`: how many of the
-    first rows say what is usual and are drawn from; default: all. Raises InputError where the
+    A feature belongs to the first sentence that fits it and its value. Raises InputError where the
     outcome is none, RequestError for a feature that is none.
+
+    Args:
+        others: from how many of the first rows values are taken; default: all, at most OTHERS.
+        comparison: what they compare with; default: what `find_comparison` finds.
     """
     rows = np.arange(subject.data.count) if rows is None else rows
+    others = others or min(subject.data.count, OTHERS)
+    comparison = comparison or find_comparison(subject)
+    subject = comparison.asked(subject)
     towards = _towards(subject, texts.outcome, rows)
-    owners = _owners(subject, texts.reasons, rows, others)
+    owners = _owners(subject, texts.reasons, rows, comparison.usual)
     made = []
     for at, row in enumerate(rows):
         found = GivenReasons(texts.outcome, bool(towards.denied[row]), ())
         if found.denied or texts.everyone:
             found = _of_row(subject, texts, found, towards.relevance[at], owners[at])
         made.append(found)
-    return _tried(subject, towards, rows, made, others or subject.data.count)
+    return _tried(subject, towards, rows, made, others)
 
 
 def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
@@ -73,7 +82,8 @@ def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
         sign = 1 if outcome == "higher" else -1
         scores = sign * whole.scores[:, 0]
         denied = np.ones(len(scores), bool)  # nobody decides: all are given what speaks against it
-        return _Towards(sign * whole.features[rows], scores, 0, sign, denied)
+        found = subject.explain(subject.data.rows(rows), entries=False)
+        return _Towards(sign * found.features, scores, 0, sign, denied)
     count = whole.scores.shape[1]
     known = subject.labels if len(subject.labels) == count else tuple(map(str, range(count)))
     if outcome not in known and not (outcome.isdecimal() and int(outcome) < count):
@@ -88,18 +98,19 @@ def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
 
 
 def _owners(
-    subject: AuditedModel, reasons: Sequence[ReasonText], rows: Array, others: int | None
+    subject: AuditedModel, reasons: Sequence[ReasonText], rows: Array, usual: Array
 ) -> Array:
     """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
     features = subject.features
     owners = np.full((len(rows), len(features.names)), -1, np.int64)
     for number, reason in reversed([*enumerate(reasons)]):
         for feature in features.named(reason.features):
-            owners[_fits(subject, feature, reason, others)[rows], feature] = number
+            fits = _fits(subject, feature, reason, float(usual[feature]))
+            owners[fits[rows], feature] = number
     return owners
 
 
-def _fits(subject: AuditedModel, feature: int, reason: ReasonText, others: int | None) -> Array:
+def _fits(subject: AuditedModel, feature: int, reason: ReasonText, usual: float) -> Array:
     """bool[rows]: whether the feature's value is one that the sentence is about.
 
     Raises InputError for categories that are none, and a direction of what has none.
@@ -117,20 +128,8 @@ def _fits(subject: AuditedModel, feature: int, reason: ReasonText, others: int |
         return np.ones(len(values), bool)
     if values.dtype.kind not in "fiub":
         raise InputError(f"reason {reason.code}: {name} holds no numbers; name its values")
-    usual = _usual(subject, feature, values[:others])
     made: Array = values < usual if reason.direction == "low" else values > usual
     return made
-
-
-def _usual(subject: AuditedModel, feature: int, values: Array) -> float:
-    """What is neither low nor high: the sidecar's mean of a column, or else the rows' median."""
-    for name, owner in subject.features.owner.items():
-        entry = subject.sidecar.inputs.get(name) if subject.sidecar else None
-        if isinstance(entry, TableInput) and (owner == feature).any():
-            column = entry.features[feature - int(owner[0])]
-            if (column.mean, column.std) != (0.0, 1.0):
-                return 0.0
-    return float(np.nanmedian(values))
 
 
 def _of_row(
@@ -149,13 +148,14 @@ def _of_row(
             told = tuple(names[i] for i in order)
             made = GivenReason(reason.code, reason.text, told, total, -total / size, None)
             found.append((int(np.rint(total / step)), number, made))
-    chosen = [made for *_, made in sorted(found, key=lambda one: one[:2])[: texts.count]]
-    weakest = chosen[-1].relevance if len(chosen) == texts.count else 0.0
-    left = np.flatnonzero(against & (owners < 0) & (relevance < weakest))
-    order = sorted(left.tolist(), key=lambda i: (int(np.rint(relevance[i] / step)), i))[
-        : texts.count
-    ]
-    return replace(one, reasons=tuple(chosen), untold=tuple(names[i] for i in order))
+    ranked = sorted(found, key=lambda one: one[:2])
+    chosen = [made for *_, made in ranked[: texts.count]]
+    left = np.flatnonzero(against & (owners < 0) & (-relevance >= NEGLIGIBLE * size))
+    alone = sorted((int(np.rint(relevance[i] / step)), i) for i in left.tolist())
+    # a feature that is as strong as a sentence stands behind it
+    stronger = [sum(one[0] <= place for one in ranked) for place, _ in alone]
+    untold = [names[i] for at, (_, i) in enumerate(alone) if at + stronger[at] < texts.count]
+    return replace(one, reasons=tuple(chosen), untold=tuple(untold))
 
 
 def _tried(

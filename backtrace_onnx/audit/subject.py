@@ -185,7 +185,8 @@ class AuditedModel:
         found = explainer.explain(feeds, target=target, sidecar=self.sidecar, **how)
         if found.task not in ("classification", "regression"):
             raise RequestError(
-                f"an audit takes classifications and regressions, and this is a {found.task}"
+                "audits and reasons take classifications and regressions, and this is a "
+                f"{found.task}"
             )
         relevance = {n: np.asarray(found.relevance[n])[:count] for n in self.features.owner}
         y = found.outputs.get(found.output)

@@ -9,7 +9,7 @@ from typing import Any
 from backtrace_onnx.commands.batch_parts import parts_of_batch
 from backtrace_onnx.commands.entry_parts import PickedEntry, entry_parts, labels_named
 from backtrace_onnx.commands.explain_options import ExplainOptions
-from backtrace_onnx.commands.reason_options import with_reasons
+from backtrace_onnx.commands.reason_options import asked_reasons
 from backtrace_onnx.commands.reference_options import references
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
 from backtrace_onnx.commands.target_options import (
@@ -53,7 +53,6 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
         raise nothing
     waiting.say("Reading the inputs")
     batch = reader.read(asked.inputs)
-    waiting.say(f"Explaining {len(batch.sources)} sample(s)")
     if asked.start and asked.tokens.rather_than is not None:
         raise RequestError("--start says where one entry starts; --rather-than takes two")
     if asked.each and (asked.targets or asked.tokens.any()):
@@ -61,10 +60,13 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
             "--targets explains several for every sample; it goes without --target, --token, "
             "--rather-than and --continuation"
         )
-    subjects = _all_subjects(asked, explainer, reader, batch, sidecar, waiting)
+    reasons = asked_reasons(asked, sidecar, waiting)
+    waiting.say(f"Explaining {len(batch.sources)} sample(s)")
+    compared = references(asked, explainer.graph, sidecar) if reasons is None else reasons.options
+    subjects = _all_subjects(asked, explainer, reader, batch, sidecar, compared, waiting)
     subjects = [replace(subject, groups=groups) for subject in subjects]
     check_groups(subjects)
-    return with_reasons(asked, subjects, sidecar, waiting)
+    return subjects if reasons is None else reasons.given(subjects)
 
 
 def _all_subjects(
@@ -73,15 +75,18 @@ def _all_subjects(
     reader: InputReader,
     batch: Batch,
     sidecar: Sidecar | None,
+    compared: Mapping[str, Any],
     waiting: Waiting,
 ) -> list[ExplainedSample]:
-    """The explanations of all parts of the batch, sample by sample."""
+    """The explanations of all parts of the batch, sample by sample.
+
+    `compared`: what inputs are compared with, and the mode where that decides it.
+    """
     graph = explainer.graph
     meaning = output_meaning(sidecar, graph, asked.output)
     shape = graph.type(asked.output or default_output(graph) or "").shape
     axes = output_axes(asked.sample_axis, asked.class_axis, meaning, shape)
     stages = _stages(asked, explainer)
-    compared = references(asked, graph, sidecar)
     with labels_named(sidecar, asked.output or default_output(graph)):
         read = _entries(asked, meaning, batch, explainer, axes)
     how: dict[str, Any] = {

@@ -11,6 +11,8 @@ from backtrace_onnx.commands.reason_options import reason_columns
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    BACKGROUND,
+    BASELINE,
     ID_COLUMN,
     LABEL_COLUMN,
     MODE,
@@ -43,6 +45,8 @@ _OPTIONS = (
     output_options,
     SIDECAR,
     TOKENIZER,
+    BASELINE,
+    BACKGROUND,
     REASONS,
     LABEL_COLUMN,
     ID_COLUMN,
@@ -103,6 +107,8 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
             waiting.doing(f"Explaining: {done} of about {about} rows", done, about)
 
         options = {k: v for k, v in asked.items() if v is not None and v != ()}
+        if "baselines" in options:
+            options["baseline"] = list(options.pop("baselines"))
         if "reasons" in options:
             options["more"] = reason_columns(options.pop("reasons"))
         made = explained(model, data, **read_options(options), progress=progress)

@@ -8,6 +8,8 @@ import click
 
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    BACKGROUND,
+    BASELINE,
     GROUP,
     HTML,
     MODE,
@@ -58,19 +60,8 @@ EXPLAIN = (
         help="Signed modes start at the scores that a softmax or sigmoid makes "
         "probabilities of; this asks for the probabilities themselves.",
     ),
-    click.option(
-        "--baseline",
-        "baselines",
-        multiple=True,
-        metavar="zeros|mean|rows|blur|FILE",
-        help="What modes that compare compare with; repeat it for several, which are averaged. A "
-        "FILE's rows are one each; mean and rows are those of --background.",
-    ),
-    click.option(
-        "--background",
-        type=click.Path(path_type=Path),
-        help="File or folder of samples to compare with: each row, or their mean.",
-    ),
+    BASELINE,
+    BACKGROUND,
     click.option("--continuation", help="Language models: text whose every token is explained."),
     click.option(
         "--check/--no-check",

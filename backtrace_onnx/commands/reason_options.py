@@ -2,52 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.sidecar import meaning_of
+from backtrace_onnx.messages.notes import Note
 
 if TYPE_CHECKING:
+    from backtrace_onnx.audit.comparison import Comparison
     from backtrace_onnx.audit.reason_columns import ReasonColumns
+    from backtrace_onnx.audit.reason_texts import ReasonTexts
+    from backtrace_onnx.audit.subject import AuditedModel
     from backtrace_onnx.commands.explain_options import ExplainOptions
     from backtrace_onnx.inputs.sidecar import Sidecar
     from backtrace_onnx.report.console import Waiting
     from backtrace_onnx.report.explained_sample import ExplainedSample
 
 
-def with_reasons(
-    asked: ExplainOptions,
-    subjects: Sequence[ExplainedSample],
-    sidecar: Sidecar | None,
-    waiting: Waiting,
-) -> list[ExplainedSample]:
-    """The samples, each with its reasons where they are asked for. Raises BacktraceError."""
+@dataclass(frozen=True)
+class AskedReasons:
+    """Sentences, the model and its rows, and what these are compared with."""
+
+    texts: ReasonTexts
+    subject: AuditedModel
+    comparison: Comparison
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What of `Explainer.explain`'s arguments the comparison decides."""
+        return self.comparison.options
+
+    def given(self, subjects: Sequence[ExplainedSample]) -> list[ExplainedSample]:
+        """The samples, each with its reasons. Raises BacktraceError."""
+        from backtrace_onnx.audit.reasons import find_reasons
+
+        given = find_reasons(self.subject, self.texts, comparison=self.comparison)
+        if len(given) != len(subjects):
+            raise RequestError("--reasons goes without several targets for each sample")
+        note = Note(self.comparison.told, warning=self.comparison.warning)
+        return [
+            replace(
+                sample,
+                reasons=one,
+                explanation=replace(sample.explanation, notes=(*sample.explanation.notes, note)),
+            )
+            for sample, one in zip(subjects, given, strict=True)
+        ]
+
+
+def asked_reasons(
+    asked: ExplainOptions, sidecar: Sidecar | None, waiting: Waiting
+) -> AskedReasons | None:
+    """What --reasons asks for; None where it is not there. Raises BacktraceError."""
     if asked.reasons is None:
-        return list(subjects)
+        return None
     _need_pydantic()
+    from backtrace_onnx.audit.comparison import find_comparison
     from backtrace_onnx.audit.reason_texts import read_reasons
-    from backtrace_onnx.audit.reasons import find_reasons
     from backtrace_onnx.audit.settings import AuditSettings
     from backtrace_onnx.audit.subject import AuditedModel
     from backtrace_onnx.commands.reference_options import references
 
     texts = read_reasons(asked.reasons)
-    task = subjects[0].explanation.task
-    if task not in ("classification", "regression"):
+    task = asked.task or meaning_of(sidecar, asked.output or "").task
+    if task not in (None, "classification", "regression"):
         raise RequestError(f"--reasons takes classifications and regressions, and this is a {task}")
-    waiting.say("Finding reasons")
+    waiting.say("Finding what reasons compare with")
     how = {"mode": asked.mode, "output": asked.output, "task": task}
     settings = AuditSettings.model_validate(how)
-    files = tuple(map(str, asked.inputs))
-    subject = AuditedModel(asked.model, files, settings, sidecar)
+    subject = AuditedModel(asked.model, tuple(map(str, asked.inputs)), settings, sidecar)
     subject.compared = references(asked, subject.explainer.graph, sidecar)
-    given = find_reasons(subject, texts)
-    if len(given) != len(subjects):
-        raise RequestError("--reasons goes without several targets for each sample")
-    return [replace(s, reasons=one) for s, one in zip(subjects, given, strict=True)]
+    return AskedReasons(texts, subject, find_comparison(subject))
 
 
 def reason_columns(path: Path) -> ReasonColumns:
@@ -63,4 +92,4 @@ def _need_pydantic() -> None:
         raise RequestError("--reasons needs pydantic: pip install 'backtrace-onnx[audit]'")
 
 
-__all__ = ["reason_columns", "with_reasons"]
+__all__ = ["AskedReasons", "asked_reasons", "reason_columns"]

@@ -59,6 +59,19 @@ GROUP = click.option(
     help="NAME=MEMBER,...: inputs, columns (one*), places (x[3:7], image[0:9,4:8]) or words that "
     "are shown as one; repeatable. Default: the sidecar's.",
 )
+BASELINE = click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="zeros|mean|rows|blur|FILE",
+    help="What modes that compare compare with; repeat it for several, which are averaged. A "
+    "FILE's rows are one each; mean and rows are those of --background.",
+)
+BACKGROUND = click.option(
+    "--background",
+    type=click.Path(path_type=Path),
+    help="File or folder of samples to compare with: each row, or their mean.",
+)
 REASONS = click.option(
     "--reasons",
     type=click.Path(path_type=Path),

@@ -143,6 +143,7 @@ class ExplainBatches:
             notes |= dict.fromkeys(note.text for note in encoded.notes)
             kept = self._kept_columns(part.take(encoded.rows), model)
             tables.append(pa.table(kept | columns))
+        notes |= dict.fromkeys(self._more.notes if self._more is not None else ())
         return ExplainedRows(pa.concat_tables(tables), tuple(rows), tuple(bad), tuple(notes))
 
     @property
@@ -165,6 +166,10 @@ class ExplainBatches:
         """Options of `Explainer.explain`, without the target."""
         left = (*_OPENING, "target")
         return {name: value for name, value in self._options.items() if name not in left}
+
+    def ask(self, **options: Any) -> None:
+        """Explain with other options of `Explainer.explain` from now on."""
+        self._options = {**self._options, **options}
 
     @property
     def batch(self) -> int:

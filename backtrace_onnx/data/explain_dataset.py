@@ -73,7 +73,7 @@ def explain_dataset(
     data: Data,
     out: str | os.PathLike[str],
     *,
-    mode: Any = "default",
+    mode: Any = None,
     batch: int | None = None,
     part_rows: int | None = None,
     resume: bool = True,
@@ -96,14 +96,14 @@ def explain_dataset(
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out and count rows that cannot be read.
         workers: processes that explain. progress: called with (rows done, about how many of all).
-        mode, options: those of `ExplainBatches`.
+        mode, options: those of `ExplainBatches`; default: "default", of `ReasonColumns` "auto".
 
     Raises:
         InputError: data cannot be read, or do not fit the model; names file and line.
         RequestError: the folder is another run's, cannot be written, or an option does not fit.
     """
     _check(part_rows=1 if part_rows is None else part_rows, workers=workers)
-    explain = ExplainBatches(model, mode=mode, batch=batch, **options)
+    explain = ExplainBatches(model, mode=(mode := _mode(mode, options)), batch=batch, **options)
     files = find_files(data, explain.graph)
     hashed, batch = hash_data(files), explain.batch
     part_rows = part_rows or max(4096, 16 * batch)
@@ -139,6 +139,12 @@ def explain_rows(
     about, batch = hash_data(files).rows, explain.batch
     for _, rows in explained(explain, _blocks(files, batch), skip_bad=skip_bad, workers=workers):
         yield rows, about
+
+
+def _mode(mode: Any, options: dict[str, Any]) -> Any:
+    """The mode that is named, or that of what adds columns."""
+    more = options.get("more")
+    return mode or ("default" if more is None else more.mode)
 
 
 def _check(**counts: Any) -> None:

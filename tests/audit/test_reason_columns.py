@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from backtrace_onnx import ExplainBatches, InputError, RequestError, explain_dataset
@@ -105,3 +106,25 @@ def test_without_rows_and_without_a_data_set(here: Path) -> None:
     (here / "reasons.toml").write_text("outcome = 1")
     with pytest.raises(InputError, match=r"reasons\.toml"):
         ReasonColumns(here / "reasons.toml")
+
+
+def test_the_command_takes_what_they_are_compared_with(run: Any, here: Path) -> None:
+    """As `explain` does, row by row; and a background that changed is another run's."""
+    header, *rows = ROWS.read_text().splitlines()
+    back = here / "back.csv"
+    back.write_text("\n".join([header, *rows[3:]]))
+    reasons = ("--reasons", here / "reasons.toml")
+    _, out, _ = run("explain", ADULT, ROWS, *reasons, "--background", back, "--no-check", "--json")
+    told = [
+        [reason["code"] for reason in sample["reasons"]["given"]]
+        for sample in json.loads(out)["samples"]
+    ]
+    typed = ("explain-dataset", ADULT, ROWS, "--out", here / "out", *reasons, "--background", back)
+    code, out, _ = run(*typed)
+    assert code == 0 and "compare with 2 rows of the background" in out
+    made = pa.parquet.read_table(here / "out" / "part-00000.parquet").to_pylist()
+    assert [[row[f"reason/{i}"] for i in (1, 2) if row[f"reason/{i}"]] for row in made] == told
+    assert any(told)
+    back.write_text("\n".join([header, rows[0]]))
+    code, _, err = run(*typed)
+    assert code == 2 and "another run: options background" in err

@@ -110,6 +110,25 @@ def test_features_without_a_sentence_are_told(folder: Path) -> None:
     assert any(found.reasons and not found.denied for found in everyone)
 
 
+def test_what_is_negligible_or_weaker_than_the_count_is_not_told(folder: Path) -> None:
+    """By hand: shares of a, b, c and leak, of which a alone has a sentence."""
+    model = write_model(folder, linear([(0, 1), (0, 1), (0, 1), (0, 1)]), "sum")
+    rows = [(-10, -8, -0.5, 3), (-10, -8, -4, 3), (-1, -30, -20, -2)]
+    (folder / "few.csv").write_text(
+        "a,b,c,leak\n" + "".join(f"{','.join(map(str, row))}\n" for row in rows)
+    )
+    own = subject(model, folder / "few.csv")
+    untold = [
+        [found.untold for found in find_reasons(own, texts(("A", ["a"], {}), count=count))]
+        for count in (1, 2, 4)
+    ]
+    assert untold == [
+        [(), (), ("b",)],  # a is the strongest of the first two rows
+        [("b",), ("b",), ("b", "c")],
+        [("b",), ("b", "c"), ("b", "c")],  # 2 % of the first row, and 4 % of the third are too few
+    ]
+
+
 def test_one_row_is_not_tried(folder: Path) -> None:
     x = np.array([[-1.0, -1.0, -1.0, 0.0]], np.float32)
     np.save(folder / "one.npy", x)
@@ -157,12 +176,12 @@ def test_wrong_files_are_named(folder: Path, line: str, words: str) -> None:
 def test_the_audit_counts_who_cannot_be_told(folder: Path) -> None:
     how = {"reasons": str(folder / "reasons.toml")}
     model, rows = folder / "net.onnx", folder / "rows.csv"
+    (folder / "reasons.toml").write_text(REASONS.replace('["b", "c"]', '["c"]'))
     found = one("reason-codes", model, rows, **how)
     assert found.confirmed is True and found.evidence["codes"]["A"] > 0
-    assert found.value is not None and 0 < found.value < 0.5
-    (folder / "reasons.toml").write_text(
-        REASONS.replace('direction = "low"', "").replace("count = 2", "count = 3")
-    )
+    assert found.value is not None and found.value > 0
+    assert "count from zero" in found.text and found.evidence["compared"] in found.text
+    (folder / "reasons.toml").write_text(REASONS)
     better = one("reason-codes", model, rows, **how)
     assert better.value is not None and better.value < found.value
     (folder / "reasons.toml").write_text(REASONS.replace('["b", "c"]', '["leak"]'))

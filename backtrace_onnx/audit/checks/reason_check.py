@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
+from backtrace_onnx.audit.comparison import find_comparison
 from backtrace_onnx.audit.reason_texts import read_reasons
 from backtrace_onnx.audit.reasons import find_reasons
 
@@ -18,11 +19,9 @@ def _reasons(case: Case) -> Measured:
         raise SkipCheck("no --reasons are given")
     texts = read_reasons(Path(subject.settings.reasons))
     rows = subject.drawn(case.rows)
-    given = [
-        (int(row), one)
-        for row, one in zip(rows, find_reasons(subject, texts, rows), strict=True)
-        if one.denied
-    ]
+    comparison = find_comparison(subject)
+    found = find_reasons(subject, texts, rows, comparison=comparison)
+    given = [(int(row), one) for row, one in zip(rows, found, strict=True) if one.denied]
     if not given:
         raise SkipCheck(f"of {len(rows)} rows none is denied {texts.outcome!r}")
     lacking = [
@@ -34,6 +33,7 @@ def _reasons(case: Case) -> Measured:
     answers = [r.confirmed for _, one in given for r in one.reasons if r.confirmed is not None]
     evidence = {
         "rows": len(given),
+        "compared": comparison.told,
         "codes": {reason.code: codes[reason.code] for reason in texts.reasons},
         "untold": dict(Counter(name for _, one in given for name in one.untold)),
         "confirmed": sum(answers),
@@ -41,6 +41,7 @@ def _reasons(case: Case) -> Measured:
         "lacking": [{"row": row, **one.record()} for row, one in lacking[:TOLD]],
     }
     text = f"{len(lacking)} of {len(given)} rows without {texts.outcome} cannot be told why"
+    text += f"; {comparison.told}" if comparison.warning else ""
     confirmed = sum(answers) > len(answers) / 2 if answers else None
     return Measured(len(lacking) / len(given), text, evidence, confirmed)
 
