@@ -74,7 +74,8 @@ class ExplainArguments(OutputArguments, total=False):
             function (output, channels) that returns it, or a `Contrast`. Or "probability": signed
             modes then start at the output also where it is a function of scores.
         baseline: what some modes compare with: an array, arrays by name, "zeros", "mean" or "rows"
-            (of the background), "blur" (pictures), a file, or a list of several, to be averaged.
+            (of the background), "blur" (pictures), "pad" or "mask" (that token for each word of a
+            text), a file, or a list of several, to be averaged.
         background: samples to compare with: an array, a table, a file or a folder.
         keep: tensors whose relevance, and slopes, are kept: "inputs", "all", "attention" (the
             weights of every attention, see `Explanation.attention`) or names.

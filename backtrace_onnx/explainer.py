@@ -118,7 +118,8 @@ class Explainer(OpenedModel):
         model, feeds = self._model.read(given.filled.feeds)
         how = (parameters, given.sidecar, start, feeds)
         asked = read_question(model, told, *how, probability=probability)
-        runner = Runner(self.engine, self._sessions, progress, asked.compared)
+        compared = replace(asked.compared, texts=given.token_inputs)
+        runner = Runner(self.engine, self._sessions, progress, compared)
         if targets is None:
             outcome = runner.run(model, asked.walked, feeds)
             return self._explanation(asked, given, feeds, told["target"], outcome, arguments)

@@ -63,9 +63,10 @@ BASELINE = click.option(
     "--baseline",
     "baselines",
     multiple=True,
-    metavar="zeros|mean|rows|blur|FILE",
+    metavar="zeros|mean|rows|blur|pad|mask|FILE",
     help="What modes that compare compare with; repeat it for several, which are averaged. A "
-    "FILE's rows are one each; mean and rows are those of --background.",
+    "FILE's rows are one each; mean and rows are those of --background; pad and mask are "
+    "for texts.",
 )
 BACKGROUND = click.option(
     "--background",

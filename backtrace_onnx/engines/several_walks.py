@@ -43,7 +43,7 @@ def walk_several(
     """
     prepared, how = model.prepared(question), question.method.walks
     graph, told, keep = prepared.plan.graph, progress or (lambda done, of: None), question.keep
-    reader = ReferenceReader(graph, compared.sidecar, feeds)
+    reader = ReferenceReader(graph, compared.sidecar, feeds, compared.texts)
     if how is None:
         references = reader.baselines(compared.baseline, compared.background)
         return rescaled(model.ask, question, feeds, references, prepared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,16 @@ from backtrace_onnx.ops.method import Method
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
+    from backtrace_onnx.text.inputs import TextInput
 
 Array = npt.NDArray[Any]
-KEYWORDS = ("zeros", "mean", "rows", "blur")
+TOKENS = ("pad", "mask")
+KEYWORDS = ("zeros", "mean", "rows", "blur", *TOKENS)
 MOST = 100  # rows of a background that are compared with one by one
-_KINDS = "baseline is an array, 'zeros', 'mean', 'rows' (of background=), 'blur', a file, or a list"
+_KINDS = (
+    "baseline is an array, 'zeros', 'mean', 'rows' (of background=), 'blur', 'pad' or 'mask' (of "
+    "texts), a file, or a list"
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,13 @@ class Compared:
 
     Attributes:
         sidecar: how files become inputs, if anybody said.
+        texts: inputs that are ids of a text's tokens, and how they became that.
     """
 
     baseline: Any = None
     background: Any = None
     sidecar: Sidecar | None = None
+    texts: Mapping[str, TextInput] = field(default_factory=dict)
 
 
 NOTHING = Compared()
@@ -102,11 +109,18 @@ class ReferenceReader:
         graph: the model's inputs and what is known of them.
         sidecar: how files become inputs, if anybody said.
         feeds: the batch, by input.
+        texts: those that are ids of a text's tokens.
     """
 
-    def __init__(self, graph: Graph, sidecar: Sidecar | None, feeds: Mapping[str, Array]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        sidecar: Sidecar | None,
+        feeds: Mapping[str, Array],
+        texts: Mapping[str, TextInput] | None = None,
+    ) -> None:
         self._graph, self._sidecar, self._feeds = graph, sidecar, feeds
-        self._axes = SampleAxes(graph)
+        self._axes, self._texts = SampleAxes(graph), texts or {}
 
     def baselines(self, given: Any, background: Any) -> tuple[Reference, ...]:
         """The baselines that are meant; their explanations are averaged.
@@ -132,17 +146,31 @@ class ReferenceReader:
     def _by_name(self, given: str, background: Any) -> Reference:
         if given == "mean":
             return self._mean(background)
+        if given in TOKENS:
+            return self._wordless(given)
         floats = {name: x for name, x in self._feeds.items() if x.dtype.kind == "f"}
         if not floats:
             raise RequestError(
-                "the inputs are ids, which have no zero: give a baseline, such as an array of the "
-                "padding's id, or use mode attnlrp, which compares to none"
+                "the inputs are ids, which have no zero: baseline='pad' or 'mask' is that token in "
+                "place of every word (an array of ids does as well); or use mode attnlrp, which "
+                "compares to none"
             )
         if given == "zeros":
             empty = {name: np.zeros_like(x) for name, x in floats.items()}
             return Reference("zeros", {**self._feeds, **empty})
         made = {name: self._blurred(name, x) for name, x in floats.items()}
         return Reference("the blurred input", {**self._feeds, **made})
+
+    def _wordless(self, token: str) -> Reference:
+        if not self._texts:
+            raise RequestError(
+                f"baseline {token!r} is a token of a text, and nothing says which inputs are texts:"
+                " give a tokenizer, or a sidecar that names one"
+            )
+        made = dict(self._feeds)
+        for entry in self._texts.values():
+            made |= entry.without_words(self._feeds, token)
+        return Reference(f"the text with {token} tokens for words", made)
 
     def background(self, given: Any) -> tuple[Reference, ...]:
         """Every row of a background set. Raises RequestError where there is none, InputError."""

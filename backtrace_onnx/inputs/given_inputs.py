@@ -34,6 +34,12 @@ class GivenInputs:
     texts: Mapping[str, TextInput] = field(default_factory=dict)
     sidecar: Sidecar | None = None
 
+    @property
+    def token_inputs(self) -> Mapping[str, TextInput]:
+        """Inputs that are ids of a text's tokens: of the texts given, else as the sidecar says."""
+        said = self.sidecar.inputs if self.sidecar else {}
+        return self.texts or {n: entry for n, entry in said.items() if isinstance(entry, TextInput)}
+
     def names(self, feeds: Mapping[str, Array]) -> dict[str, tuple[str, ...]]:
         """What the entries of inputs are called: columns of tables, tokens of a single text."""
         return {**self.filled.names, **token_names(feeds, self.texts)}

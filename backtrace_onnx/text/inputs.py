@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe, spell
 from backtrace_onnx.graph.token_limit import token_limit
@@ -110,6 +110,18 @@ class TextInput:
         places = self.asked(feeds)
         chosen = -1 if token is None else self.tokenizer.token_id(token)
         return np.stack([places, np.full_like(places, chosen)], axis=1)
+
+    def without_words(self, feeds: Mapping[str, Array], token: str) -> dict[str, Array]:
+        """The ids with the "pad" or "mask" token for each that is not special, by input.
+
+        Raises RequestError where the tokenizer has no such token.
+        """
+        name = find_ids_among(feeds, self.name)
+        put = self.tokenizer.pad if token == "pad" else self.tokenizer.mask
+        if put is None:
+            raise RequestError(f"{self.tokenizer.path} names no {token} token; give ids instead")
+        ids = feeds[name]
+        return {name: np.where(self.tokenizer.are_special(ids), ids, put).astype(ids.dtype)}
 
     def mask(self, feeds: Mapping[str, Array]) -> npt.NDArray[np.bool_] | None:
         """Where the ids are no padding, bool[samples, tokens]; None where nothing says so."""

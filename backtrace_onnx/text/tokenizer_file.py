@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.text.token_spelling import Spelling, Token
@@ -16,9 +17,11 @@ from backtrace_onnx.text.token_spelling import Spelling, Token
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Inner
 
+Array = npt.NDArray[Any]
 Text = str | tuple[str, str]
 INSTALL = "pip install 'backtrace-onnx[text]' (or: pip install tokenizers)"
 _MASKS = ("[MASK]", "<mask>")
+_UNKNOWN = ("[UNK]", "<unk>")
 _PADS = ("[PAD]", "<pad>", "<|pad|>", "<PAD>")
 
 
@@ -87,6 +90,15 @@ class TokenizerFile:
     def tokens(self, ids: Iterable[int]) -> list[Token]:
         """The tokens of some ids, in order."""
         return self._spelling.tokens([int(i) for i in np.asarray(list(ids)).reshape(-1)])
+
+    def are_special(self, ids: Array) -> npt.NDArray[np.bool_]:
+        """Which of some ids stand for no word, as those around a text do: bool like them.
+
+        The token of words that are not known stands for one.
+        """
+        unknown = self._first([getattr(self._inner.model, "unk_token", None) or "", *_UNKNOWN])
+        found = {int(i) for i in np.unique(ids)} - {unknown}
+        return np.isin(ids, [i for i in found if self._spelling.is_special(i)])
 
     def token_id(self, token: str | int) -> int:
         """The id of one token, given as text (" Paris") or as id.

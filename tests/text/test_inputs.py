@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Tokenizer
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.text.inputs import Companions, TextInput
 from tests.checks import check_ledger, gap
 from tests.graphs import FLOAT, INT64, model, node
-from tests.text.made import SIZE, classifier, weights, word_pieces
+from tests.text.made import SIZE, byte_pairs, classifier, weights, word_pieces
 
 INT32 = onnx.TensorProto.INT32
 TEXTS = ["a good film", "bad !", "films badly good good"]
@@ -190,3 +190,35 @@ def test_a_text_without_tokens(explainer: Explainer, tokenizer: Tokenizer) -> No
         entry.encode([""], explainer.graph)
     only = explainer.explain("", tokenizer=tokenizer)
     assert only.inputs["input_ids"].tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize(("word", "token"), [("pad", 0), ("mask", 4)])
+@pytest.mark.parametrize("mode", ["integrated_gradients", "deeplift"])
+def test_a_token_in_place_of_every_word(
+    mode: str, word: str, token: int, explainer: Explainer, tokenizer: Tokenizer
+) -> None:
+    """What surrounds a text stays, and a word that is not known is one, too."""
+    text = "a good qqq"
+    ids = tokenizer.feeds(text, explainer)["input_ids"]
+    assert ids.tolist() == [[2, 5, 6, 1, 3]]
+    found = explainer.explain(text, tokenizer=tokenizer, mode=mode, baseline=word)
+    want = explainer.explain(
+        found.inputs, mode=mode, baseline={"input_ids": np.array([[2, token, token, token, 3]])}
+    )
+    assert np.array_equal(found.relevance["input_ids"], want.relevance["input_ids"])
+    assert not found.relevance["input_ids"][0, [0, 4]].any()
+    assert np.count_nonzero(found.relevance["input_ids"]) == 3
+    assert any(f"the text with {word} tokens for words" in str(note) for note in found.notes)
+
+
+def test_no_token_to_put_in_place_of_words(
+    explainer: Explainer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"mode": "deeplift", "baseline": "mask"}
+    feeds = tokenizer.feeds("good", explainer)
+    with pytest.raises(RequestError, match="nothing says which inputs are texts: give a tokenizer"):
+        explainer.explain(feeds, **how)
+    (tmp_path / "gpt").mkdir()
+    bare = Tokenizer(byte_pairs(tmp_path / "gpt"))
+    with pytest.raises(RequestError, match=r"bytes\.json names no mask token; give ids"):
+        TextInput(bare).without_words(feeds, "mask")
