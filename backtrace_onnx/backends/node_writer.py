@@ -31,6 +31,12 @@ BLOCK = 16
 """Channels in the greatest block in which onnxruntime's convolutions lay out tensors."""
 
 
+def is_layout(node: NodeProto) -> bool:
+    """Whether a node is what `in_blocks` writes."""
+    one = [helper.make_attribute("kernel_shape", [1, 1])]
+    return node.op_type == "AveragePool" and list(node.attribute) == one
+
+
 def _bias_sign(b: Value) -> Sign:
     array = b.array if isinstance(b, Constant) else b
     if not isinstance(array, np.ndarray):
@@ -54,6 +60,9 @@ class NodeWriter(SymbolicOps):
         ledger: whether totals are written as well.
         opset: version of ai.onnx of the graph written to.
         blocks: whether `in_blocks` is worth a node, as it is in files.
+
+    Attributes:
+        like: by tensor written a tensor of the model that has its shape, and its own element type.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class NodeWriter(SymbolicOps):
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.scopes = [prefix]
+        self.like: dict[str, tuple[str, int]] = {}
         self._known = known
         self._ledger = ledger
         self.samples: Value | None = None

@@ -32,6 +32,7 @@ def copy_model(
     Returns the tensors of the run.
     """
     names = dict(given)
+    ops.like.update({made: (name, graph.type(name).dtype) for name, made in given.items()})
     for node in proto.graph.node:
         if names.keys().isdisjoint((*node.input, *captured(node))):
             continue

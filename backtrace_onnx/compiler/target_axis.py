@@ -34,7 +34,6 @@ class TargetAxis:
         self,
         nodes: Iterable[onnx.NodeProto],
         outputs: Sequence[onnx.ValueInfoProto],
-        shapes: Iterable[onnx.ValueInfoProto],
     ) -> list[onnx.NodeProto]:
         """The nodes, of which those that read the row `ROW` are the body of one Scan.
 
@@ -43,7 +42,6 @@ class TargetAxis:
 
         Args:
             nodes: in an order in which they can run.
-            shapes: known ones of tensors that are made by them.
         """
         ends = {output.name for output in outputs}
         inside, outside, body = {ROW}, [], list[onnx.NodeProto]()
@@ -59,7 +57,6 @@ class TargetAxis:
         row = helper.make_tensor_value_info(ROW, TensorProto.INT64, [None] * len(self.dims))
         made = [_renamed(output, _of_row(output.name)) for output in outputs]
         graph = helper.make_graph(body, "of each target", [row], made)
-        graph.value_info.extend(shape for shape in shapes if shape.name in inside)
         names = [output.name for output in outputs]
         scan = helper.make_node("Scan", [TARGETS], names, TARGETS, body=graph, num_scan_inputs=1)
         for output in outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +13,12 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.compiler.body_layout import lay_out_bodies
 from backtrace_onnx.compiler.forward_values import Symbols
 from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun, has_baselines
 from backtrace_onnx.compiler.several_walks import several_walks
 from backtrace_onnx.compiler.start_writer import StartWriter
+from backtrace_onnx.compiler.stated_shapes import state_shapes
 from backtrace_onnx.compiler.target_input import OPTIONAL, TargetInput
 from backtrace_onnx.compiler.walk_writers import WalkWriter
 from backtrace_onnx.graph.graph import Graph, TensorType
@@ -151,7 +153,6 @@ class _Writer:
         )
         self.outputs: list[onnx.ValueInfoProto] = []
         self.sloped: list[str] = []
-        self.alike: dict[str, str] = {}  # relevance -> the tensor whose it is
 
     def compare(self, baselines: Baselines) -> None:
         """Write the run of the reference; what it takes as inputs the file does."""
@@ -212,7 +213,8 @@ class _Writer:
     def _enter(self, step: NodeStep) -> None:
         """A node is done."""
         for tensor, r in zip(step.node.outputs, step.outgoing, strict=True):
-            self.alike.update({x.name: tensor for x in r or () if isinstance(x, Symbol)})
+            own = tensor, self.ops.float_type
+            self.ops.like.update({x.name: own for x in r or () if isinstance(x, Symbol)})
         if self.ledger and step.node.name not in self.start.site.unbooked:
             self.books.enter(step)
 
@@ -235,17 +237,17 @@ class _Writer:
         self.outputs.append(helper.make_tensor_value_info(name, element, shape))
 
     def _assembled(self) -> Compiled:
-        graph = self.proto.graph
-        nodes = living(self.ops.nodes, {o.name for o in self.outputs})
-        shapes = list(self._shapes(nodes))
+        graph, ends = self.proto.graph, {o.name for o in self.outputs}
+        nodes = living(self.ops.nodes, set(ends))
         if self.start.axis is not None:
-            nodes = self.start.axis.over(nodes, self.outputs, shapes)
-            made = {name for node in nodes for name in node.output}
-            shapes = [shape for shape in shapes if shape.name in made]
+            nodes = self.start.axis.over(nodes, self.outputs)
+        known = {**self.model.weights, **self.ops.constants}
+        lay_out_bodies([*graph.node, *nodes], known, self.ops)
+        nodes = living(nodes, ends)
+        state_shapes(graph, nodes, self.plan.graph, self.ops.like)
         graph.node.extend(nodes)
         graph.input.extend(self.start.inputs)
         graph.output.extend(self.outputs)
-        graph.value_info.extend(shapes)
         used = {name for node in graph.node for name in (*node.input, *captured(node))}
         used |= {value.name for value in (*graph.output, *self.start.inputs)}
         every = {**self.model.weights, **self.ops.constants}
@@ -272,20 +274,6 @@ class _Writer:
         kept = [value for value in self.proto.graph.input if value.name not in self.model.weights]
         del self.proto.graph.input[:]
         self.proto.graph.input.extend(kept)
-
-    def _shapes(self, nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.ValueInfoProto]:
-        """The shapes of relevance, which inference loses where they are computed.
-
-        onnxruntime's plan takes time quadratic in the tensors whose size it does not know.
-        """
-        graph, made = self.plan.graph, {name for node in nodes for name in node.output}
-        given = {n for name in graph.inputs for n in graph.type(name).shape or ()}
-        element = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
-        for name in sorted(self.alike.keys() & made):
-            shape = graph.type(self.alike[name]).shape
-            if shape is not None:  # symbols that inference made up may mean others elsewhere
-                known = [n if isinstance(n, int) or n in given else None for n in shape]
-                yield helper.make_tensor_value_info(name, element, known)
 
 
 def _reaching(graph: Graph, output: str) -> Graph:

@@ -18,6 +18,14 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
+def bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
+    """Every body below these nodes, with the node that it is of."""
+    for node in nodes:
+        for graph in subgraphs(node):
+            yield node, graph
+            yield from bodies(graph.node)
+
+
 def captured(node: onnx.NodeProto) -> set[str]:
     """Names a node's bodies read from the graph around it."""
     names: set[str] = set()

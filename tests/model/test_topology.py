@@ -12,6 +12,7 @@ import pytest
 
 from backtrace_onnx import Explainer, ModelError, explain
 from backtrace_onnx.model.loading import load
+from backtrace_onnx.model.topology import bodies
 from tests.graphs import FLOAT, changed, mlp, model, node, normal
 from tests.growth import check_linear
 
@@ -82,3 +83,15 @@ def test_a_made_up_name_is_not_one_that_is_given() -> None:
             given.name = name
 
     assert [row.node for row in Explainer(changed(rename)).support()] == ["h_2", "h", "y"]
+
+
+def test_bodies_are_found_at_any_depth() -> None:
+    def inside(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        return onnx.helper.make_graph(nodes, name, [], [])
+
+    both = {"then_branch": inside("yes"), "else_branch": inside("no")}
+    scan = node(
+        "Scan", ["x"], ["y"], "scan", body=inside("of the scan", node("If", [], [], "if", **both))
+    )
+    found = [(made.name, graph.name) for made, graph in bodies([node("Relu", ["x"], ["z"]), scan])]
+    assert sorted(found) == [("if", "no"), ("if", "yes"), ("scan", "of the scan")]
