@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backtrace_onnx.audit.histograms import Histogram, histogram
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.array_files import parsed_json
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.provenance import versions
 
 Array = npt.NDArray[Any]
 DIGITS = 6
+ROUNDED = 10.0**-DIGITS
+KINDS = ("shares", "inputs")
+"""What of a feature is counted by row."""
 
 
 class _Part(BaseModel):
@@ -41,7 +45,7 @@ class DataFacts(_Part):
     """Which data they were."""
 
     sha256: str
-    rows: int
+    rows: int = Field(ge=1)
 
 
 class FeatureFacts(_Part):
@@ -53,10 +57,16 @@ class FeatureFacts(_Part):
     """
 
     name: str
-    share: float
-    signed: float
+    share: float = Field(ge=0, le=1)
+    signed: float = Field(ge=-1, le=1)
     shares: Histogram
     inputs: Histogram
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if abs(self.signed) > self.share + ROUNDED:
+            raise ValueError(f"{self.name!r}: signed ({self.signed}) is more than share")
+        return self
 
 
 class AnswerFacts(_Part):
@@ -69,7 +79,7 @@ class AnswerFacts(_Part):
 
     predictions: Histogram
     sha256: str
-    accuracy: float | None = None
+    accuracy: float | None = Field(default=None, ge=0, le=1)
 
 
 class Baseline(_Part):
@@ -91,8 +101,26 @@ class Baseline(_Part):
     seed: int
     versions: dict[str, str]
     label: str | None = None
-    features: tuple[FeatureFacts, ...]
+    features: tuple[FeatureFacts, ...] = Field(min_length=1)
     answers: AnswerFacts
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        """What is written of one set of rows agrees."""
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"feature {twice!r} is there twice")
+        counted = [(f.name, kind, getattr(f, kind)) for f in self.features for kind in KINDS]
+        counted.append(("answers", "predictions", self.answers.predictions))
+        for name, kind, found in counted:
+            if found.rows != self.data.rows:
+                rows = f"{found.rows} row(s), and there are {self.data.rows}"
+                raise ValueError(f"{name!r}: {kind} count {rows}")
+        whole = sum(feature.share for feature in self.features)
+        if whole > 1 + len(names) * ROUNDED:
+            raise ValueError(f"the features' shares are {whole:.6g} together, more than 1")
+        return self
 
     @classmethod
     def of(cls, subject: AuditedModel, like: Baseline | None = None) -> Baseline:
@@ -119,15 +147,15 @@ class Baseline(_Part):
     def load(cls, path: Path) -> Baseline:
         """Read a baseline. Raises InputError naming the file and what is wrong in it."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate(parsed_json(path.read_bytes(), f"{path}: no baseline"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
+            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+            told = first["msg"].removeprefix("Value error, ")
             raise InputError(
-                f"{path}: no baseline of this version ({where or 'the file'}: {first['msg']}); "
-                "--write-baseline makes one"
+                f"{path}: no baseline ({where}{told}); --write-baseline makes one"
             ) from None
 
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -94,7 +95,19 @@ def find_features(data: Data, sidecar: Sidecar | None) -> Features:
         own, places = _entries(name, x.shape[1:], entry, data.names.get(name, ()))
         names += own
         owner[name] = at + places
-    return Features(tuple(names), owner, categories)
+    return Features(_apart(names, owner), owner, categories)
+
+
+def _apart(names: Sequence[str], owner: Mapping[str, Array]) -> tuple[str, ...]:
+    """The names, with their input's where another has a feature of that name."""
+    many = {name for name, count in Counter(names).items() if count > 1}
+    if not many:
+        return tuple(names)
+    inputs = {at: name for name, own in owner.items() for at in np.unique(own).tolist()}
+    made = [f"{inputs[i]}.{n}" if n in many else n for i, n in enumerate(names)]
+    for twice in (name for name, count in Counter(made).items() if count > 1):
+        raise RequestError(f"feature {twice!r} is there twice; name each otherwise in the sidecar")
+    return tuple(made)
 
 
 def _entries(

@@ -38,6 +38,8 @@ class Histogram(BaseModel):
         bins = len(self.values or ()) if self.edges is None else len(self.edges) + 1
         if len(self.counts) != bins:
             raise ValueError(f"{len(self.counts)} counts for {bins} bins")
+        if len(set(self.values or ())) < len(self.values or ()):
+            raise ValueError("values are there once")
         if min(self.counts) < 0 or not sum(self.counts):
             raise ValueError("counts are 0 or more, and of one row at least")
         if any(a >= b for a, b in pairwise(self.edges or ())):

@@ -74,6 +74,9 @@ def test_noise_is_what_chance_makes() -> None:
         '{"edges": [0, 1], "counts": [1, 2]}',
         '{"edges": [0], "counts": [0, 0]}',
         '{"counts": [1]}',
+        '{"values": ["a", "a"], "counts": [1, 1]}',
+        '{"edges": [0, NaN], "counts": [1, 1, 1]}',
+        '{"edges": [0, Infinity], "counts": [1, 1, 1]}',
         '{"edges": [0], "values": ["a"], "counts": [1]}',
     ],
 )

@@ -189,3 +189,37 @@ def test_a_baseline_that_says_nothing_of_this_model_lets_none_through(
     (folder / "base.json").write_text(text.replace(old, new))
     code, _, err = audited(run, "net.onnx", "--baseline", "base.json")
     assert code == 2 and said in err
+
+
+def _changed(text: str, change: Any) -> str:
+    content = json.loads(text)
+    change(content)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b["features"].append(b["features"][0]), "feature 'a' is there twice"),
+        (lambda b: b["data"].update(rows=0), "data.rows: "),
+        (lambda b: b["data"].update(rows=7), "'a': shares count 50 row(s), and there are 7"),
+        (lambda b: b["features"][1]["inputs"]["counts"].__setitem__(0, 3), "'b': inputs count "),
+        (lambda b: b["answers"]["predictions"]["counts"].__setitem__(0, 1), "'answers': predic"),
+        (lambda b: b.update(features=[]), "features: "),
+        (lambda b: b["features"][2].update(share=1.5), "features.2.share: "),
+        (lambda b: b["features"][2].update(share=-0.1), "features.2.share: "),
+        (lambda b: b["features"][0].update(share=0.9), "shares are "),
+        (lambda b: b["features"][0].update(signed=0.99), "signed (0.99) is more than share"),
+        (lambda b: b["answers"].update(accuracy=1.2), "answers.accuracy: "),
+        (lambda b: b["features"][0]["shares"].update(edges=[3, 2, 1]), "features.0.shares: "),
+        (lambda b: b["features"][0].update(share=float("nan")), "features.0.share: "),
+    ],
+)
+def test_a_baseline_that_cannot_be_is_refused(
+    run: Any, folder: Path, change: Any, said: str
+) -> None:
+    assert audited(run, "net.onnx", "--write-baseline", "base.json")[0] == 0
+    base = folder / "base.json"
+    base.write_text(_changed(base.read_text(), change))
+    code, _, err = audited(run, "net.onnx", "--baseline", "base.json")
+    assert code == 2 and "base.json: no baseline (" in err and said in " ".join(err.split())
