@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -197,26 +198,62 @@ def test_few_other_rows_tell_nothing(folder: Path) -> None:
     assert found.status == "failed" and found.text.startswith("required, and cannot run")
 
 
-def test_several_baselines_say_how_much_reasons_move_by_chance(folder: Path) -> None:
-    rows, made = folder / "rows.csv", []
-    for a in (2.0, 1.6, 1.2):
+def seeds(folder: Path, shares: Sequence[float]) -> list[Baseline]:
+    """Baselines of models whose relevance is divided between two like columns otherwise."""
+    rows, made = folder / "rows.csv", list[Baseline]()
+    for a in shares:
         weights = [(a, -a), (3 - a, a - 3), (0.5, -0.5), (0, 0)]
         model = write_model(folder, linear(weights), "seed")
         made.append(Baseline.of(subject(model, rows), made[0] if made else None))
-    new = write_model(folder, linear([(1.4, -1.4), (1.6, -1.6), (0.5, -0.5), (0, 0)]), "new")
+    return made
+
+
+def test_several_baselines_say_how_much_reasons_move_by_chance(folder: Path) -> None:
+    rows, made = folder / "rows.csv", seeds(folder, np.linspace(2.0, 1.2, 9).tolist())
+    new = write_model(folder, linear([(1.43, -1.43), (1.57, -1.57), (0.5, -0.5), (0, 0)]), "new")
     assert one("reason-drift", new, rows, made[:1]).status == "failed"
     found = one("reason-drift", new, rows, made)
     assert found.status == "passed" and found.source == "as far as the baselines are apart"
     place = COLUMNS.index(next(iter(found.evidence)))
     shares = [before.features[place].shares for before in made]
     pairs = [jensen_shannon(*pair) for pair in combinations(shares, 2)]
-    assert found.threshold >= max(pairs) and found.severity == "warning"
-    made_of_two = one("reason-drift", new, rows, made[:2])
-    assert made_of_two.threshold == pytest.approx(jensen_shannon(*pair_of(made[:2], made_of_two)))
+    assert max(pairs) <= found.threshold < np.sqrt(np.log(2)) and found.severity == "warning"
+    made_of_two = one("reason-drift", new, rows, [made[0], made[5]])
+    wanted = jensen_shannon(*pair_of([made[0], made[5]], made_of_two))
+    assert made_of_two.threshold == pytest.approx(wanted)
     strict: dict[str, Any] = {"checks": {"reason-drift": {"threshold": 0.0}}}
     assert one("reason-drift", new, rows, made, **strict).status == "failed"
     other = write_model(folder, linear(LEAKED), "other")
     assert one("rank-drift", other, rows, made).status == "failed"
+    assert one("reason-drift", other, rows, made).status == "failed"
+
+
+def test_a_feature_whose_baselines_lie_too_far_apart_is_not_judged(folder: Path) -> None:
+    """Its bound would be more than any rows can be from the nearest: it could not fail."""
+    rows, made = folder / "rows.csv", seeds(folder, (2.0, 1.6, 1.2))
+    new = write_model(folder, linear([(1.4, -1.4), (1.6, -1.6), (0.5, -0.5), (0, 0)]), "new")
+    found = one("reason-drift", new, rows, made)
+    judged = {name: told["judged"] for name, told in found.evidence.items()}
+    assert judged == {"c": True, "a": False, "b": False}
+    assert "not judged, as the baselines are too far apart: a, b" in found.text
+    assert found.status == "passed" and found.threshold == 0.1
+    gone = write_model(folder, linear([(1.4, -1.4), (1.6, -1.6), (0.0, 0.0), (0, 0)]), "gone")
+    assert one("reason-drift", gone, rows, made).status == "failed"  # by c, which is judged
+    strict: dict[str, Any] = {"checks": {"reason-drift": {"threshold": 0.0}}}
+    told = one("reason-drift", new, rows, made, **strict)
+    assert told.status == "failed" and "not judged" not in told.text
+
+
+def test_where_nothing_can_be_judged_the_check_is_skipped_or_fails(folder: Path) -> None:
+    rows, far = folder / "rows.csv", []
+    for weights in ([(0, 0), (0, 0), (1, -1), (0, 0)], [(0, 0), (0, 0), (0, 0), (1, -1)]):
+        model = write_model(folder, linear(weights), "far")
+        far.append(Baseline.of(subject(model, rows), far[0] if far else None))
+    only = write_model(folder, linear([(0, 0), (0, 0), (2, -2), (0, 0)]), "only")
+    found = one("reason-drift", only, rows, far)
+    assert found.status == "skipped" and "so far apart that no rows could be" in found.text
+    required = one("reason-drift", only, rows, far, required=["reason-drift"])
+    assert required.status == "failed"
 
 
 def pair_of(two: Any, found: Any) -> list[Any]:

@@ -106,12 +106,13 @@ def _nearest(
 ) -> Measured:
     """The distribution that moved farthest, in parts of what baselines are apart in it.
 
-    Distances are to the nearest baseline.
+    Distances are to the nearest baseline. Where baselines are as far apart as rows can be from
+    them, a feature is not judged: no rows could fail.
 
     Args:
         get: of a baseline the histogram of a feature. now: that of these rows, by feature.
 
-    Raises SkipCheck where other rows are too few to tell.
+    Raises SkipCheck where other rows are too few to tell, or no feature can be judged.
     """
     if not now:
         raise SkipCheck("no feature has relevance")
@@ -124,19 +125,54 @@ def _nearest(
     among = {i: _apart([get(one, i) for one in case.against], len(now)) for i in now}
     names = {**dict(enumerate(case.subject.features.names)), -1: "answers"}
 
+    blind = {i for i in now if not case.fixed and among[i] >= _farthest(case, i, get)}
+    if blind == set(now):
+        raise SkipCheck(
+            "the baselines are so far apart that no rows could be farther from them"
+            f"{_named(blind, names)}; take more baselines, or set the bound (threshold)"
+        )
+
     def beyond(i: int) -> float:
         return found[i] if case.fixed else found[i] / max(CLOSE, among[i])
 
-    order = sorted(found, key=beyond, reverse=True)
+    order = sorted(now.keys() - blind, key=lambda i: (-beyond(i), i))
     worst = order[0]
     text = f"{what} {names[worst]} moved most, by {found[worst]:.3f}".strip()
+    if not any(found[i] for i in order):
+        text = "nothing that is judged moved" if blind else "nothing moved"
+    if blind:
+        text += f"; not judged, as the baselines are too far apart{_named(blind, names)}"
     evidence = {
-        names[i]: {"moved": round(found[i], 6), "baselines_apart": round(among[i], 6)}
-        for i in order[:20]
+        names[i]: {
+            "moved": round(found[i], 6),
+            "baselines_apart": round(among[i], 6),
+            "judged": i not in blind,
+        }
+        for i in (*order[:20], *sorted(blind))
     }
-    return Measured(
-        found[worst], text if any(found.values()) else "nothing moved", evidence, among=among[worst]
-    )
+    return Measured(found[worst], text, evidence, among=among[worst])
+
+
+def _named(features: Iterable[int], names: Mapping[int, str]) -> str:
+    told = [names[i] for i in sorted(features)]
+    more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+    return f": {', '.join(told[:5])}{more}"
+
+
+def _farthest(case: Case, feature: int, get: Callable[[Baseline, int], Histogram]) -> float:
+    """How far rows can be from the nearest baseline at most.
+
+    A distance is convex in what is compared, so that it is largest where all rows lie in one bin;
+    from the nearest of several baselines nothing is farther than from any of them.
+    """
+    reached = []
+    for one in case.against:
+        was = get(one, feature)
+        bins = range(len(was.counts))
+        lone = (tuple(was.rows * (j == i) for j in bins) for i in bins)
+        far = (jensen_shannon(was, was.model_copy(update={"counts": c})) for c in lone)
+        reached.append(max(far))
+    return min(reached)
 
 
 def _apart(histograms: Sequence[Histogram], tests: int) -> float:
