@@ -125,12 +125,7 @@ def _nearest(
     among = {i: _apart([get(one, i) for one in case.against], len(now)) for i in now}
     names = {**dict(enumerate(case.subject.features.names)), -1: "answers"}
 
-    blind = {i for i in now if not case.fixed and among[i] >= _farthest(case, i, get)}
-    if blind == set(now):
-        raise SkipCheck(
-            "the baselines are so far apart that no rows could be farther from them"
-            f"{_named(blind, names)}; take more baselines, or set the bound (threshold)"
-        )
+    blind = _blind(case, get, among, names)
 
     def beyond(i: int) -> float:
         return found[i] if case.fixed else found[i] / max(CLOSE, among[i])
@@ -151,6 +146,22 @@ def _nearest(
         for i in (*order[:20], *sorted(blind))
     }
     return Measured(found[worst], text, evidence, among=among[worst])
+
+
+def _blind(
+    case: Case,
+    get: Callable[[Baseline, int], Histogram],
+    among: Mapping[int, float],
+    names: Mapping[int, str],
+) -> set[int]:
+    """The features that no rows could fail. Raises SkipCheck where that is all of them."""
+    found = {i for i in among if not case.fixed and among[i] >= _farthest(case, i, get)}
+    if found == set(among):
+        raise SkipCheck(
+            "the baselines are so far apart that no rows could be farther from them"
+            f"{_named(found, names)}; take more baselines, or set the bound (threshold)"
+        )
+    return found
 
 
 def _named(features: Iterable[int], names: Mapping[int, str]) -> str:
