@@ -122,11 +122,11 @@ class CompileArguments(OutputArguments, total=False):
             `start_negative` too. Or "probability": signed modes start at the output, as in
             `explain`.
         baseline: of deeplift and integrated_gradients: a number, an array, or these by input,
-            broadcast to the inputs; constants of the file. Default: an input `baseline/x` for each
+            broadcast to the inputs, "mean" or "rows" of the background, or (deeplift) a list of
+            several, to be averaged; constants of the file. Default: an input `baseline/x` for each
             input x that holds floats, zeros where it is left out, of which onnxruntime warns as of
             `target`. "required", also by input: one that must be given.
-        background: samples for modes "shap" and "expected_gradients", an array or a table;
-            constants of the file.
+        background: samples to compare with, an array or a table; constants of the file.
     """
 
     tensors: Sequence[str] | None

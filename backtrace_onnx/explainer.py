@@ -267,15 +267,13 @@ class Explainer(OpenedModel):
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
         """
-        from backtrace_onnx.compiler.reference_run import compiled_baselines
         from backtrace_onnx.compiler.saving import write
         from backtrace_onnx.compiler.target_input import TargetInput
 
         told, model = told_to_compile(arguments), self._model.straight()
         target = TargetInput.of(told["target"])
         rows = partial(self._rows, told["background"], model, told["sidecar"])
-        question = read_file_question(model, told, rows, target)
-        compared = compiled_baselines(question.method, told["baseline"], model.graph)
+        question, compared = read_file_question(model, told, rows, target)
         write(model.graphs, path, question, target, told["tensors"], compared)
 
 

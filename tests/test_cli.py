@@ -281,8 +281,16 @@ def test_compile_what_compares(run: Any, tmp_path: Path) -> None:
     for baseline in ("zeros", "0.5", tmp_path / "grey.npy"):
         code, out, _ = run(*asked, "--baseline", baseline)
         assert code == 0 and "baseline" not in out.replace("target is an", "")
+    rows = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    x = {"image": np.random.default_rng(1).random((2, 1, 28, 28), np.float32)}
+    wanted = Explainer(MNIST).explain(x, mode="deeplift", baseline=[*rows]).relevance["image"]
+    for how in (("--baseline", "rows", "--background"), ("--baseline",)):
+        assert run(*asked, *how, tmp_path / "rows.npy")[0] == 0
+        found = ort.InferenceSession(tmp_path / "d.onnx").run(["relevance/image"], x)[0]
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
     code, _, err = run(*asked, "--baseline", "blur")
-    assert code == 2 and "it is zeros, required, a number, or" in err
+    assert code == 2 and "it is zeros, required, a number, mean or rows" in err
 
 
 def test_compile_holds_a_background(run: Any, tmp_path: Path) -> None:

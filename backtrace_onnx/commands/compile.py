@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
 from backtrace_onnx.commands.target_options import target as read_target
-from backtrace_onnx.compiler.reference_run import BASELINE, REQUIRED
+from backtrace_onnx.compiler.file_baselines import BASELINE, REQUIRED
 from backtrace_onnx.compiler.target_axis import TARGETS
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
-from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.input_checking import spell
+from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.inputs.baselines import read_rows
 from backtrace_onnx.inputs.files import InputReader
@@ -71,7 +73,7 @@ def compiled(
             labels=meaning.labels,
             sidecar=found,
             through=dict(read_through(text) for text in through),
-            baseline=_baseline(baseline),
+            baseline=_baseline(baseline, explainer.graph),
             background=_rows(background, explainer, found),
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
@@ -84,9 +86,12 @@ def _start(given: bool, probability: bool) -> Any:
     return "probability" if probability else given
 
 
-def _baseline(given: str | None) -> Any:
-    """A number, arrays of a file, or a word. Raises InputError for files that hold none."""
-    if given in (None, "zeros", REQUIRED):
+def _baseline(given: str | None, graph: Graph) -> Any:
+    """A number, a word, or the arrays of a file, of which several samples are one baseline each.
+
+    Raises InputError for files that hold none.
+    """
+    if given in (None, "zeros", "mean", "rows", REQUIRED):
         return given
     try:
         return float(given)
@@ -94,8 +99,14 @@ def _baseline(given: str | None) -> Any:
         read = read_file(Path(given))
     if isinstance(read, Path):
         raise InputError(
-            f"baseline {given!r}: it is zeros, required, a number, or a .npy, .npz or .json file"
+            f"baseline {given!r}: it is zeros, required, a number, mean or rows (of --background), "
+            "or a .npy, .npz or .json file"
         )
+    axis = SampleAxes(graph)(graph.inputs[0])
+    if isinstance(read, np.ndarray) and axis is not None and len(graph.inputs) == 1:
+        kind = graph.type(graph.inputs[0])
+        if read.ndim == kind.rank and kind.shape and not isinstance(kind.shape[axis], int):
+            return list(np.split(read, max(1, read.shape[axis]), axis))
     return read
 
 

@@ -128,15 +128,17 @@ COMPILE = (
     ),
     click.option(
         "--baseline",
-        metavar="zeros|NUMBER|FILE.npy|required",
-        help="What deeplift and integrated_gradients compare with, always; required: an input of "
-        "the file that must be given; default: one that is zeros where it is left out, of which "
+        metavar="zeros|mean|rows|NUMBER|FILE.npy|required",
+        help="What deeplift and integrated_gradients compare with, always; mean and rows are those "
+        "of --background; deeplift averages over several, a FILE's too; required: an input of the "
+        "file that must be given; default: one that is zeros where it is left out, of which "
         "onnxruntime warns once as it loads the file.",
     ),
     click.option(
         "--background",
         type=click.Path(path_type=Path),
-        help="File or folder of samples that expected_gradients and shap compare with, always.",
+        help="File or folder of samples that modes compare with, always: expected_gradients, shap, "
+        "deeplift and integrated_gradients (with their mean, or --baseline rows), auto.",
     ),
     click.option("--start", is_flag=True, help="It takes relevance to start from, not a target."),
     click.option(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from backtrace_onnx.compiler.reference_run import Baselines
+from backtrace_onnx.compiler.file_baselines import Baselines
 from backtrace_onnx.compiler.target_input import TargetInput
 from backtrace_onnx.compiler.writer import build
 from backtrace_onnx.errors import CompileError, RequestError

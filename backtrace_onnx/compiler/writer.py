@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,10 @@ from onnx import TensorProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.compiler.body_layout import lay_out_bodies
+from backtrace_onnx.compiler.file_baselines import Baselines, has_baselines
 from backtrace_onnx.compiler.forward_values import Symbols
-from backtrace_onnx.compiler.reference_run import Baselines, ReferenceRun, has_baselines
+from backtrace_onnx.compiler.reference_run import ReferenceRun
+from backtrace_onnx.compiler.row_copies import RowCopies
 from backtrace_onnx.compiler.several_walks import several_walks
 from backtrace_onnx.compiler.start_writer import StartWriter
 from backtrace_onnx.compiler.stated_shapes import state_shapes
@@ -151,6 +153,7 @@ class _Writer:
             lambda name: name in plan.graph.tensors or name in model.weights,
             single=single,
         )
+        self.rows: Mapping[str, npt.NDArray[Any]] = {}  # several baselines, for each sample
         self.outputs: list[onnx.ValueInfoProto] = []
         self.sloped: list[str] = []
 
@@ -158,6 +161,7 @@ class _Writer:
         """Write the run of the reference; what it takes as inputs the file does."""
         run = ReferenceRun(self.ops, self.model.proto, self.plan.graph, baselines, self.start.free)
         self.start.inputs += run.inputs
+        self.rows = baselines.rows
         self.walked = PairedValues(self.values, run.values)
 
     def compile(self, tensors: Sequence[str]) -> Compiled:
@@ -248,6 +252,8 @@ class _Writer:
         graph.node.extend(nodes)
         graph.input.extend(self.start.inputs)
         graph.output.extend(self.outputs)
+        if self.rows:
+            RowCopies.of(self.start, graph, self.plan.graph, self.rows).around(graph)
         used = {name for node in graph.node for name in (*node.input, *captured(node))}
         used |= {value.name for value in (*graph.output, *self.start.inputs)}
         every = {**self.model.weights, **self.ops.constants}

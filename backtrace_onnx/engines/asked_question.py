@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from backtrace_onnx.compiler.file_baselines import (
+    Baselines,
+    compiled_baselines,
+    has_baselines,
+)
 from backtrace_onnx.compiler.file_question import question_of_file
 from backtrace_onnx.engines.tree_walks import of_one_walk
 from backtrace_onnx.inputs.background_rows import background_rows
 from backtrace_onnx.inputs.baselines import Compared, compare
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
-from backtrace_onnx.inputs.pictures_or_columns import are_columns, are_pictures
+from backtrace_onnx.inputs.pictures_or_columns import are_columns, are_pictures, take_columns
 from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import ExpectedGradients
@@ -136,8 +141,8 @@ def read_file_question(
     told: CompileArguments,
     rows: Callable[[], Mapping[str, npt.NDArray[Any]]],
     target: TargetInput,
-) -> Question:
-    """What a file is asked to explain, whenever it runs.
+) -> tuple[Question, Baselines | None]:
+    """What a file is asked to explain, whenever it runs, and what it compares with.
 
     Args:
         model: without control flow that depends on the inputs.
@@ -153,8 +158,10 @@ def read_file_question(
     output = find_output(told["output"], model.graph)
     prepared, labels = model.output(output), len(told["labels"])
     axes = GivenAxes(told["sample_axis"], told["class_axis"], told["columns"], labels)
-    compared_with = ["background"] if told["background"] is not None else []
-    choice = settle_mode(told["mode"], lambda: prepared.plan, output, compared_with)
+    given = [name for name in ("baseline", "background") if told[name] is not None]
+    columns = bool(given) and take_columns(model.graph)
+    plan = lambda: prepared.plan  # noqa: E731
+    choice = settle_mode(told["mode"], plan, output, given, columns=columns)
     method = with_bounds(find_method(choice.mode), opened(told["sidecar"]), prepared.plan)
     apart = find_apart(model.graph, method, told["tensors"], names_of(told["through"]))
     apart = apart.difference(model.graph.hidden)  # these are refused: no note goes with a file
@@ -166,7 +173,12 @@ def read_file_question(
         prepared.plan.check_slopes(output, method)  # else the remedy would be refused, too
         known = background_rows(told["background"], model.graph, opened(told["sidecar"]))
         asked = replace(asked, background=Background(known))
-    else:
-        given = rows() if told["background"] is not None else None
-        asked = of_one_walk(prepared, asked, given, told["start"])
-    return question_of_file(prepared, asked, model.graph, told["task"], told["start"], target)
+    elif not has_baselines(method):
+        own = rows() if told["background"] is not None else None
+        asked = of_one_walk(prepared, asked, own, told["start"])
+    baseline = told["baseline"] if choice.baseline is None else choice.baseline
+    compared = compiled_baselines(
+        method, baseline, told["background"], model.graph, opened(told["sidecar"])
+    )
+    start = told["start"]
+    return question_of_file(prepared, asked, model.graph, told["task"], start, target), compared

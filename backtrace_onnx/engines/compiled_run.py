@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.backends.texts import Sessions
-from backtrace_onnx.compiler.reference_run import BASELINE, Baselines
+from backtrace_onnx.compiler.file_baselines import BASELINE, Baselines
 from backtrace_onnx.compiler.target_input import TARGET
 from backtrace_onnx.compiler.writer import Compiled, build
 from backtrace_onnx.engines.outcome import Outcome, bytes_of

@@ -184,7 +184,7 @@ class ReferenceReader:
     def _some_rows(self, given: Any) -> tuple[Reference, ...]:
         """The rows of a background; where there are many, some at even distances."""
         rows = self.background(given)
-        chosen = sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(len(rows), MOST))})
+        chosen = some_rows(len(rows))
         more = "" if len(chosen) == len(rows) else f", of {len(rows)}"
         group = f"{len(chosen)} rows of the background{more}"
         return tuple(replace(rows[at], group=group) for at in chosen)
@@ -271,6 +271,11 @@ class ReferenceReader:
         return blurred(x, [at if axis is None or at < axis else at + 1 for at in axes])
 
 
+def some_rows(count: int) -> list[int]:
+    """Which of so many rows are compared with one by one: all, or some at even distances."""
+    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, MOST))})
+
+
 def _is_number(given: Any) -> bool:
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
 
@@ -291,4 +296,5 @@ __all__ = [
     "compare",
     "in_words",
     "read_rows",
+    "some_rows",
 ]

@@ -29,3 +29,13 @@ def are_columns(graph: Graph, feeds: Feeds) -> bool:
     return all(
         x.dtype.kind == "f" and x.ndim <= 2 and axes(name) is not None for name, x in feeds.items()
     )
+
+
+def take_columns(graph: Graph) -> bool:
+    """Whether all inputs of a model are such, as far as is declared."""
+    axes = SampleAxes(graph)
+    kinds = {name: graph.type(name) for name in graph.inputs}
+    return all(
+        kind.is_float and kind.rank is not None and kind.rank <= 2 and axes(name) is not None
+        for name, kind in kinds.items()
+    )

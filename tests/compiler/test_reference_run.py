@@ -151,7 +151,7 @@ def test_branches_of_the_model_run_on_the_baseline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "asked, said",
     [
-        ({"mode": "deeplift", "baseline": "mean"}, "a number, an array"),
+        ({"mode": "deeplift", "baseline": "blur"}, "a number, an array"),
         ({"mode": "deeplift", "baseline": np.zeros((2, 5))}, "does not fit"),
         ({"mode": "deeplift", "baseline": np.full(4, np.nan)}, "NaN"),
         ({"mode": "deeplift", "baseline": {"z": 0}}, "no input of the model: z"),
@@ -194,10 +194,11 @@ def test_a_baseline_that_must_be_given_for_one_input(tmp_path: Path) -> None:
     explainer, path = Explainer(_masked()), tmp_path / "ids.onnx"
     feeds = {"ids": np.array([[1, 2, 3], [4, 5, 6]]), "mask": np.array([[1, 1, 1], [1, 1, 0]])}
     feeds["x"] = normal(2, 4, seed=6)
-    pad, x0 = np.full((2, 3), 7), normal(2, 4, seed=8)
+    pad, x0 = np.full((2, 3), 7), normal(1, 4, seed=8)
     explainer.compile(path, mode="deeplift", baseline={"ids": "required", "x": x0})
     assert "baseline/x" not in {value.name for value in onnx.load(path).graph.input}
-    expected = explainer.explain(feeds, mode="deeplift", baseline={"ids": pad, "x": x0}).relevance
+    both = {"ids": pad, "x": np.repeat(x0, 2, 0)}
+    expected = explainer.explain(feeds, mode="deeplift", baseline=both).relevance
     found = _run(path, {**feeds, "baseline/ids": pad})
     for name in ("ids", "x"):
         _close(found[f"relevance/{name}"], expected[name])
