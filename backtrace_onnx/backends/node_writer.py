@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, helper
 
-from backtrace_onnx.backends.symbols import Sign, Symbol, SymbolicOps, is_zero
+from backtrace_onnx.backends.slope_writer import SlopeWriter
+from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.model.fresh_names import fresh_name
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.policy_scalars import Scalar, number
-from backtrace_onnx.ops.statistics import damped
 from backtrace_onnx.ops.vocabulary import Constant, Shared, Value, ints
 
 if TYPE_CHECKING:
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 NEWEST_OPSET = 20
 """Greatest version of ai.onnx whose words are used."""
-
-BLOCK = 16
-"""Channels in the greatest block in which onnxruntime's convolutions lay out tensors."""
-
-
-def is_layout(node: NodeProto) -> bool:
-    """Whether a node is what `in_blocks` writes."""
-    one = [helper.make_attribute("kernel_shape", [1, 1])]
-    return node.op_type == "AveragePool" and list(node.attribute) == one
 
 
 def _bias_sign(b: Value) -> Sign:
@@ -50,7 +41,7 @@ def _coefficients(policy: Policy, *masses: Value) -> tuple[tuple[Value, ...], ..
     return tuple(tuple(map(number, made)) for made in policy.coefficients(*given))
 
 
-class NodeWriter(SymbolicOps):
+class NodeWriter(SlopeWriter):
     """Collects nodes and constants. Equal nodes are written once.
 
     Args:
@@ -76,8 +67,8 @@ class NodeWriter(SymbolicOps):
         opset: int = NEWEST_OPSET,
         blocks: bool = False,
     ) -> None:
-        self.opset, self._blocks = opset, blocks
-        self.dtype = np.dtype(dtype)
+        super().__init__(blocks=blocks)
+        self.opset, self.dtype = opset, np.dtype(dtype)
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.scopes = [prefix]
@@ -186,31 +177,6 @@ class NodeWriter(SymbolicOps):
             node.op_type, inputs, dict(node.attributes), max(len(node.outputs), 1), node.domain
         )
         return made if isinstance(made, tuple) else (made,)
-
-    def damp(
-        self,
-        t: Value,
-        m: Value,
-        epsilon: float,
-        sample_axis: int | None,
-        known: Sequence[int | str | None],
-        squares: Value | None = None,
-    ) -> tuple[Value, Value | None]:
-        kept = damped(self, t, m, epsilon, sample_axis, self.sample_count, known)
-        if not self._ledger:
-            return kept, None
-        return kept, self.total(self.Mul(t, self.Sub(m, kept)), sample_axis)
-
-    def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
-        """A pool of single elements, which changes no number.
-
-        onnxruntime keeps sums and products in the layout of its convolutions where all that they
-        are made of has it, and lays out in it what it pools, if the channels fill whole blocks.
-        """
-        channels = known[1] if len(known) == 4 else None
-        if not self._blocks or self.dtype != np.float32 or not isinstance(channels, int):
-            return x
-        return x if channels % BLOCK else self.AveragePool(x, kernel_shape=[1, 1])
 
     @property
     def sample_count(self) -> Value:

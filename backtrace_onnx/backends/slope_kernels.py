@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class SlopeKernels(WinnerKernels):
                 return Products(x, m)
         return super().worth(x, m, before)
 
-    def switch(self, y: Value, m: Value, *, bounded: bool) -> Value:
+    def switch(self, y: Value, m: Value, *, bounded: bool, of: Callable[[], Value]) -> Value:
         return damping.switch(self.dense(y), self.dense(m))
 
     def damp(

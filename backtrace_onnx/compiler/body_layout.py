@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from backtrace_onnx.backends.emit import EmitOps
-from backtrace_onnx.backends.node_writer import is_layout
+from backtrace_onnx.backends.slope_writer import is_layout
 from backtrace_onnx.model.topology import bodies
 
 Array = npt.NDArray[Any]

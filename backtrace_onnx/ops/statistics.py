@@ -19,12 +19,14 @@ def damped(
     axis: SampleAxis | int | None,
     count: Value,
     known: Sequence[int | str | None],
+    cut: Value | None = None,
 ) -> Value:
     """m |t| / (|t| + epsilon rms t), with the root mean square of each sample's t (LRP-epsilon).
 
     Args:
         axis, count: as of `sample_mean`.
         known: the shape of t as far as it is known.
+        cut: max(0, t), where slopes m are to end at units that are not positive.
     """
 
     def scale_of(mean: Value) -> Value:
@@ -34,7 +36,8 @@ def damped(
     if known[:1] == (1,) and axis == 0 and not getattr(axis, "inner", 0):  # a row for all samples
         count = ints(1)
     scale = sample_mean(e, e.Mul(t, t), axis, count, scale_of, rank=len(known))
-    return e.Mul(m, e.in_blocks(e.Abs(_softsign(e, e.Mul(t, scale))), known))
+    part = _softsign(e, e.Mul(t if cut is None else cut, scale))
+    return e.Mul(m, e.in_blocks(e.Abs(part) if cut is None else part, known))
 
 
 def _softsign(e: Ops, x: Value) -> Value:

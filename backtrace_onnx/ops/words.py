@@ -127,8 +127,8 @@ class Words:
         asked mostly."""
         return self.Mul(x if before is None else self.Sub(x, before), m)
 
-    def switch(self, y: Value, m: Value, *, bounded: bool) -> Value:
-        """Slopes m where y, which has no negative entry, is no 0, and 0 where it is one.
+    def switch(self, y: Value, m: Value, *, bounded: bool, of: Callable[[], Value]) -> Value:
+        """Slopes m where y = max(0, x) is no 0, and 0 where it is one; `of` returns x.
 
         An infinite slope ends there, too; `bounded`: there is none.
         """

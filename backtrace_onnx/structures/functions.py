@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ class Function(Structure):
         y = step.result()
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
             if self.switches:
-                return {0: [ops.switch(y, m, bounded=step.bounded)]}
+                of = partial(step.condition, 0)
+                return {0: [ops.switch(y, m, bounded=step.bounded, of=of)]}
             key = f"{step.node.name}/derivative"
             slope = ops.apply(key, self._times, step.condition(0), y, m)
             return {0: [slope], **self._of_parameters(step)}

@@ -84,4 +84,6 @@ def test_slopes_end_where_nothing_is_left(shape: tuple[int, ...]) -> None:
     y, m = np.maximum(normal(*shape, seed=1), 0), normal(*shape, seed=2)
     m[0, y[0].argmin()] = np.inf
     ops = EagerOps(np.float32, Samples(1), Sessions(), {"": 18})
-    np.testing.assert_array_equal(ops.switch(y, m, bounded=False), np.where(y > 0, m, 0))
+    np.testing.assert_array_equal(
+        ops.switch(y, m, bounded=False, of=lambda: y), np.where(y > 0, m, 0)
+    )
