@@ -42,6 +42,11 @@ class Case:
             raise SkipCheck("no --baseline is given")
         return self.baselines
 
+    def some(self, rows: int, where: str = "") -> str:
+        """What a number is of that was made of so many rows; "": all."""
+        count = self.subject.data.count
+        return "" if rows == count else f"{rows} of {count} rows{where}"
+
     @property
     def earlier(self) -> tuple[AuditedModel, ...]:
         """The baseline models. Raises SkipCheck where there is none, or its features are others."""
@@ -69,6 +74,7 @@ class Measured:
             that is stricter is loosened to it.
         bound: in place of the check's own where settings give none, and who says so.
         severity: in place of the check's own where settings give none.
+        of: what the number is of, where that is not all rows.
     """
 
     value: float
@@ -78,6 +84,7 @@ class Measured:
     among: float | None = None
     bound: tuple[float, str] | None = None
     severity: Severity | None = None
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class Finding:
     Attributes:
         status: "skipped" checks could not run, "broken" ones raised an error.
         required: whether the settings name it as one that must run.
-        value: None where it did not run.
+        value: None where it did not run. of: of what it is; "": of all rows.
     """
 
     check: Check
@@ -130,6 +137,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     confirmed: bool | None = None
     required: bool = False
+    of: str = ""
 
 
 __all__ = ["PROPOSAL", "Case", "Check", "Finding", "Measured", "SkipCheck", "Status"]

@@ -187,6 +187,7 @@ def _found(
         threshold, source = among, "as far as the baselines are apart"
     status = "passed" if check.holds(value, threshold) else "failed"
     more = {"value": value, "evidence": found.evidence, "confirmed": found.confirmed}
+    more["of"] = found.of
     return finding(status, found.text, **more)
 
 

@@ -29,7 +29,8 @@ def _sensitive(case: Case) -> Measured:
         found.append((share, names[feature], part, moved.confirms))
     value, name, part, confirmed = max(found, key=lambda one: one[0])
     text = f"most of them has {name}: {value:.1%} of |relevance|{part.where}"
-    return Measured(value, text, told, confirmed)
+    of = case.some(len(part.rows), part.where)
+    return Measured(value, text, told, confirmed, of=of)
 
 
 def _largest(
@@ -75,7 +76,8 @@ def _proxies(case: Case) -> Measured:
     value, name, part, confirmed = max(found, key=lambda one: one[0])
     proxies = ", ".join(told[name]["proxies"]) or "none"
     text = f"what stands for {name} ({proxies}) has {value:.1%} of |relevance|{part.where}"
-    return Measured(value, text, told, confirmed)
+    of = case.some(len(part.rows), part.where)
+    return Measured(value, text, told, confirmed, of=of)
 
 
 def _required(case: Case) -> Measured:

@@ -147,13 +147,14 @@ def _layers(case: Case) -> Measured:
     bound = min(among, default=None)
     if differ is None:
         text = f"in none of {len(layers)} layers the median cosine is below {ALIKE:g}"
-        return Measured(_least(layers), text, evidence, among=bound)
+        return Measured(_least(layers), text, evidence, among=bound, of=case.some(len(rows)))
     layer = layers[differ]
     what = f"{layer.operator or 'input'} {layer.now!r}"
     text = f"from the output back reasons begin to differ at {what} (cosine {layer.cosine:.2f})"
     gained = _replaced(old, new, layer, rows)
     evidence["units_gained"] = gained
-    return Measured(_least(layers), text, evidence, _confirms(gained), bound)
+    of = case.some(len(rows))
+    return Measured(_least(layers), text, evidence, _confirms(gained), bound, of=of)
 
 
 def _least(layers: list[Layer]) -> float:

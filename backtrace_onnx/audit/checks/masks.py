@@ -87,7 +87,8 @@ def _outside(case: Case) -> Measured:
         f"{value:.1%} of |relevance| lies outside the mask{part.where}, which is "
         f"{1 - inside.mean():.1%} of the area"
     )
-    return Measured(value, text, evidence, confirmed)
+    of = case.some(int(told[part.rows].sum()), part.where)
+    return Measured(value, text, evidence, confirmed, of=of)
 
 
 def _told_parts(subject: AuditedModel, told: Array) -> list[AnswerPart]:

@@ -42,7 +42,8 @@ def _classes(case: Case) -> Measured:
         raise SkipCheck("the maps of all rows are empty")
     value = float(np.median(told))
     text = f"maps of the two likeliest classes differ by {value:.3g} (1 - cosine, the median)"
-    return Measured(value, text, {"rows": len(told), "least": float(told.min())})
+    evidence = {"rows": len(told), "least": float(told.min())}
+    return Measured(value, text, evidence, of=case.some(len(told)))
 
 
 def _deletion(case: Case) -> Measured:
@@ -76,7 +77,7 @@ def _deletion(case: Case) -> Measured:
         "abpc_random": float(chance.mean()),
         "interval": [low, high],
     }
-    return Measured(low, text, evidence, confirmed=low > 0)
+    return Measured(low, text, evidence, confirmed=low > 0, of=case.some(len(rows)))
 
 
 def bootstrap(values: Array, seed: int) -> tuple[float, float]:
@@ -116,7 +117,7 @@ def _randomisation(case: Case) -> Measured:
     text = f"rank correlation with the maps of models of random weights is {value:.2f}"
     steps = {name: round(float(s), 4) for name, s in zip(found.nodes, by_node, strict=True)}
     evidence = {"rows": len(rows), "by_draw": [round(d, 4) for d in draws], "by_node": steps}
-    return Measured(value, text, evidence)
+    return Measured(value, text, evidence, of=case.some(len(rows)))
 
 
 def _sensitivity(case: Case) -> Measured:
@@ -149,7 +150,8 @@ def _sensitivity(case: Case) -> Measured:
     text = (
         f"noise of up to {RADIUS:g} standard deviations moves relevance by {value:.3g} of its norm"
     )
-    return Measured(value, text, {"rows": len(told), "most": float(told.max())})
+    evidence = {"rows": len(told), "most": float(told.max())}
+    return Measured(value, text, evidence, of=case.some(len(told)))
 
 
 def _numbers(subject: AuditedModel) -> dict[str, Array]:

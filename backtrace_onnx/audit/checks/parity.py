@@ -39,7 +39,8 @@ def _parity(case: Case) -> Measured:
         "reference": f"what onnxruntime makes of the file and {given}",
     }[worst]
     text = f"{what} differ by at most {told[worst]:.1e} of the largest value"
-    return Measured(told[worst], text, {"rows": len(rows), **told})
+    of = case.some(len(rows)) if worst == "as_explained" else "the rows of the reference"
+    return Measured(told[worst], text, {"rows": len(rows), **told}, of=of)
 
 
 def _as_explained(subject: AuditedModel, rows: Array, name: str) -> float | None:

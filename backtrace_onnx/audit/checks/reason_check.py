@@ -43,7 +43,8 @@ def _reasons(case: Case) -> Measured:
     text = f"{len(lacking)} of {len(given)} rows without {texts.outcome} cannot be told why"
     text += f"; {comparison.told}" if comparison.warning else ""
     confirmed = sum(answers) > len(answers) / 2 if answers else None
-    return Measured(len(lacking) / len(given), text, evidence, confirmed)
+    of = case.some(len(given), f" without {texts.outcome}")
+    return Measured(len(lacking) / len(given), text, evidence, confirmed, of=of)
 
 
 CHECKS = (

@@ -22,8 +22,9 @@ def _coverage(case: Case) -> Measured:
     }
     if missing:
         listed = ", ".join(sorted({row.operator for row in missing}))
-        return Measured(len(missing), f"{len(missing)} node(s) have no rule: {listed}", evidence)
-    return Measured(0, f"all {len(rows)} nodes on the way have a rule", evidence)
+        text = f"{len(missing)} node(s) have no rule: {listed}"
+        return Measured(len(missing), text, evidence, of="nodes")
+    return Measured(0, f"all {len(rows)} nodes on the way have a rule", evidence, of="nodes")
 
 
 def _books(case: Case) -> Explained:
@@ -53,10 +54,10 @@ def _determinism(case: Case) -> Measured:
     feeds = subject.data.rows(subject.drawn(case.rows))
     again = Explainer(subject.model, on_unsupported="stop")
     first, second = subject.explain(feeds), subject.explain(feeds, of=again)
-    return _equal(first, second, "explained twice, by two explainers, bit for bit")
+    return _equal(case, first, second, "explained twice, by two explainers, bit for bit")
 
 
-def _equal(first: Explained, second: Explained, how: str) -> Measured:
+def _equal(case: Case, first: Explained, second: Explained, how: str) -> Measured:
     count = len(first.features)
     same = np.ones(count, bool)
     for name, own in first.relevance.items():
@@ -64,7 +65,8 @@ def _equal(first: Explained, second: Explained, how: str) -> Measured:
         same &= (own == other).reshape(count, -1).all(1)
     differ = int((~same).sum())
     evidence = {"rows": count, "differ": np.flatnonzero(~same)[:20].tolist()}
-    return Measured(differ, f"{differ} of {count} rows differ, {how}", evidence)
+    text = f"{differ} of {count} rows differ, {how}"
+    return Measured(differ, text, evidence, of=case.some(count))
 
 
 def _batches(case: Case) -> Measured:
@@ -84,7 +86,7 @@ def _batches(case: Case) -> Measured:
             moved = np.abs(own[0] - together.relevance[name][at]).max(initial=0)
             worst = max(worst, float(moved) / size)
     text = f"a row alone differs from the same in a batch by at most {worst:.1e} of its largest"
-    return Measured(worst, text, {"rows": len(rows)})
+    return Measured(worst, text, {"rows": len(rows)}, of=case.some(len(rows)))
 
 
 CHECKS = (

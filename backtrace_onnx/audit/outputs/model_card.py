@@ -176,7 +176,7 @@ def _metrics(report: Report) -> list[tuple[str, str, str]]:
                     if "accuracy" in about
                 ]
     made += [
-        (finding.check.id, "all rows", f"{finding.value:.6g}")
+        (finding.check.id, finding.of or "all rows", f"{finding.value:.6g}")
         for finding in report.findings
         if finding.value is not None
     ]

@@ -100,3 +100,18 @@ def test_the_command_writes_both(run: Any, folder: Path) -> None:
     (folder / "audit.toml").write_text("[model_card]\nowners = 'me'\n")
     code, _, err = run(*how)
     assert code == 2 and "model_card.owners: unknown key 'owners'; did you mean 'owner'?" in err
+
+
+def test_a_card_says_of_how_many_rows_a_number_is(folder: Path) -> None:
+    """Checks that draw rows say how many, others of all; a share that of its answer's rows."""
+    report = reported()
+    text = as_model_card(report)
+    assert "| determinism | 64 of 120 rows | 0 |" in text
+    assert "| batch-invariance | 16 of 120 rows |" in text
+    assert "| ledger | all rows |" in text and "| operator-coverage | nodes | 0 |" in text
+    (share,) = (f for f in report.findings if f.check.id == "sensitive-share")
+    where = share.text.rpartition("|relevance|")[2]
+    assert (f"| sensitive-share | {share.of} |" if where else "sensitive-share | all rows") in text
+    assert share.of.endswith(where)
+    drawn = {f.check.id for f in report.findings if f.check.rows and isinstance(f.value, float)}
+    assert {f.check.id for f in report.findings if f.of.endswith("of 120 rows")} <= drawn
