@@ -17,6 +17,7 @@ from backtrace_onnx.engines.running import Engine, check_choices
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.module_scopes import Written
 from backtrace_onnx.inputs.given_inputs import read_inputs
+from backtrace_onnx.model.class_labels import find_class_labels
 from backtrace_onnx.model.digest import digest
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import load
@@ -79,6 +80,11 @@ class OpenedModel:
     def graph(self) -> Graph:
         """The graph as the rules read it; control flow that depends on the inputs is one node."""
         return self._model.graph
+
+    @cached_property
+    def class_labels(self) -> tuple[str, ...]:
+        """Names of the classes that the file tells, as a ZipMap does; () where it tells none."""
+        return find_class_labels(self._loaded)
 
     @cached_property
     def _written(self) -> Written:

@@ -89,6 +89,7 @@ class Baseline(_Part):
         mode: as settled, where the settings say "auto".
         versions: of this software and what it computes with.
         label: the column of the true answers, where settings named one.
+        features: none of texts, whose places hold other words in each row.
     """
 
     kind: Literal["backtrace-onnx audit baseline"] = "backtrace-onnx audit baseline"
@@ -101,7 +102,7 @@ class Baseline(_Part):
     seed: int
     versions: dict[str, str]
     label: str | None = None
-    features: tuple[FeatureFacts, ...] = Field(min_length=1)
+    features: tuple[FeatureFacts, ...]
     answers: AnswerFacts
 
     @model_validator(mode="after")
@@ -124,10 +125,14 @@ class Baseline(_Part):
 
     @classmethod
     def of(cls, subject: AuditedModel, like: Baseline | None = None) -> Baseline:
-        """The baseline of a model on its data, in the bins of another one of the same features."""
+        """The baseline of a model on its data, in the bins of another one of the same features.
+
+        Features of texts are places in them, of which a baseline says nothing.
+        """
         names = subject.features.names
         was = like.features if like and tuple(f.name for f in like.features) == names else None
         first = subject.whole.first
+        count = 0 if subject.features.in_texts else len(names)
         return cls(
             model=model_facts(subject),
             data=DataFacts(sha256=subject.data.sha256, rows=subject.data.count),
@@ -137,9 +142,7 @@ class Baseline(_Part):
             seed=subject.seed,
             versions={**versions()},
             label=subject.settings.label,
-            features=tuple(
-                _feature(subject, i, was[i] if was else None) for i in range(len(names))
-            ),
+            features=tuple(_feature(subject, i, was[i] if was else None) for i in range(count)),
             answers=_answers(subject, like.answers if like else None),
         )
 
@@ -189,29 +192,38 @@ def answers(subject: AuditedModel) -> Array:
 
 
 def accuracy(subject: AuditedModel) -> float | None:
-    """Part of the rows that are answered as their label; None without labels, or classes.
+    """Part of the labelled rows that are answered as their label; None without labels, or classes.
 
-    Raises InputError where no label is one of the classes.
+    Raises InputError where a label is none of the classes.
     """
     right = accuracy_of(subject)
-    return None if right is None else float(np.mean(right))
+    return None if right is None or np.isnan(right).all() else float(np.nanmean(right))
 
 
 def accuracy_of(subject: AuditedModel) -> Array | None:
-    """bool[rows]: whether a row is answered as its label, as `accuracy` says."""
+    """float64[rows]: 1 where a row is answered as its label, 0 where not, NaN where it has none.
+
+    As `accuracy` says.
+    """
     given = subject.data.labels
     if given is None or not subject.classes:
         return None
     known = subject.labels or tuple(map(str, range(subject.whole.scores.shape[1])))
-    strange = sorted(set(given) - set(known) - set(map(str, range(len(known)))))
+    places = {str(i): name for i, name in enumerate(known)} | {name: name for name in known}
+    meant = {label: places.get(label) or places.get(_plain(label)) for label in set(given) - {""}}
+    strange = sorted(label for label, name in meant.items() if name is None)
     if strange:
         raise InputError(
             f"label {strange[0]!r} is none of the model's classes: {', '.join(known[:10])}"
         )
-    places = {str(i): name for i, name in enumerate(known)} | {name: name for name in known}
-    meant = np.array([places[label] for label in given], object)
-    names = answers(subject)
-    return np.array([places[n] == m for n, m in zip(names, meant, strict=True)])
+    pairs = zip(answers(subject), given, strict=True)
+    return np.array([places[n] == meant[g] if g else np.nan for n, g in pairs], np.float64)
+
+
+def _plain(label: str) -> str:
+    """The number of a class as tables have it that lack some, 1.0, or know two, True, as 1."""
+    as_number = {"true": "1", "false": "0"}.get(label.lower(), label)
+    return as_number.removesuffix(".0")
 
 
 def model_facts(subject: AuditedModel) -> ModelFacts:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
 from backtrace_onnx.audit.checks.catalogue import CHECKS, COMPARING, IDS
+from backtrace_onnx.audit.naming import check_names
+from backtrace_onnx.audit.pairing import check_features, find_sidecars
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel
@@ -19,13 +21,37 @@ File = str | os.PathLike[str]
 Say = Callable[[str], None]
 
 
+class AuditOptions(TypedDict, total=False):
+    """What `audit` and `compare` take besides the models and the data.
+
+    Attributes:
+        settings: a .toml file, its content, or `AuditSettings`; default: the pyproject.toml of this
+            folder, as the command reads it.
+        label: column of the data that holds the right answers. ids: columns by which a row is found
+            again. groups: columns that say which people it is about. tokenizer: tokenizer.json, for
+            texts. reasons: a file of sentences for those who are denied an outcome. All of these
+            default to the settings', columns else to the sidecar's.
+        sidecar: of all models; default: the one beside each, or else another one's.
+        seed: of every draw.
+    """
+
+    settings: AuditSettings | Mapping[str, Any] | File | None
+    label: str | None
+    ids: Sequence[str]
+    groups: Sequence[str]
+    tokenizer: File | None
+    reasons: File | None
+    sidecar: Sidecar | File | None
+    seed: int
+
+
 @dataclass(frozen=True)
 class OpenedAudit:
     """A model, its data and what it is compared with, opened.
 
     Attributes:
         names: of the model and the data. config: the file of the settings. sidecar: where one was
-            named. files: of the baselines.
+            named. files: of the baselines. notes: what was assumed.
     """
 
     subject: AuditedModel
@@ -35,87 +61,63 @@ class OpenedAudit:
     config: str | None = None
     sidecar: str | None = None
     files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_audit(
     model: File,
     data: str | Sequence[str],
     *,
-    settings: AuditSettings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
-    groups: Sequence[str] = (),
-    reasons: File | None = None,
-    sidecar: Sidecar | File | None = None,
-    seed: int = 0,
+    **options: Unpack[AuditOptions],
 ) -> OpenedAudit:
     """Read all that an audit takes, as `audit` says. Raises BacktraceError."""
     files = (data,) if isinstance(data, str | os.PathLike) else data
     files = tuple(map(str, files))
-    wanted, config = _settings(settings)
-    if groups:
-        wanted = wanted.model_copy(update={"groups": tuple(groups)})
-    if reasons is not None:
-        wanted = wanted.model_copy(update={"reasons": str(reasons)})
+    wanted, config = _settings(options)
     before = load_baselines([Path(path) for path in baselines])
-    given = opened(sidecar)
-
-    def subject(path: File, how: AuditSettings, other: Sidecar | None) -> AuditedModel:
-        meaning = given or Sidecar.beside(path) or other
-        return AuditedModel(Path(path), files, how, meaning, seed)
-
-    new = subject(model, wanted, None)
+    given = opened(options.get("sidecar"))
+    sidecars, notes = find_sidecars([Path(p) for p in (model, *baseline_models)], given)
+    seed = options.get("seed", 0)
+    new = AuditedModel(Path(model), files, wanted, sidecars[0], seed)
+    check_names(new, config or "settings")
     same = wanted
     if baseline_models:  # in the same mode, whatever "auto" would settle on for each
         same = wanted.model_copy(update={"mode": new.whole.first.mode})
-    models = tuple(subject(path, same, new.sidecar) for path in baseline_models)
+    models = tuple(
+        AuditedModel(Path(path), files, same, sidecar, seed)
+        for path, sidecar in zip(baseline_models, sidecars[1:], strict=True)
+    )
+    check_features(new, models)
     named = str(given.path) if given else None
     names = (str(model), files)
-    return OpenedAudit(new, before, models, names, config, named, tuple(map(str, baselines)))
+    return OpenedAudit(new, before, models, names, config, named, tuple(map(str, baselines)), notes)
 
 
 def audit(
     model: File,
     data: str | Sequence[str],
     *,
-    settings: AuditSettings | Mapping[str, Any] | File | None = None,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
-    groups: Sequence[str] = (),
-    reasons: File | None = None,
-    sidecar: Sidecar | File | None = None,
-    seed: int = 0,
     fail_on: FailOn = "error",
     say: Say = lambda _: None,
+    **options: Unpack[AuditOptions],
 ) -> Report:
     """Check a model's reasons on data; what the command `audit` does.
 
     Args:
         model: path of an .onnx file.
-        data: files of rows, each `file` or `input=file`.
-        settings: a .toml file, its content, or `AuditSettings`; default: the pyproject.toml of this
-            folder, as the command reads it.
+        data: files of rows, as `explain_dataset` takes them.
         baselines: files that `--write-baseline` wrote.
         baseline_models: earlier .onnx files, explained on the same data in the same mode.
-        groups: columns of the data that say which people a row is about; default: the settings'.
-        reasons: a file of sentences for those who are denied an outcome; default: the settings'.
-        sidecar: of all models; default: the one beside each, or else the model's.
-        seed: of every draw. fail_on: failed checks of which severity stop the model.
-        say: told what is going on.
+        fail_on: failed checks of which severity stop the model. say: told what is going on.
+        options: those of `AuditOptions`.
 
     Raises BacktraceError where something cannot be read, or the rows cannot be explained.
     """
-    found = open_audit(
-        model,
-        data,
-        settings=settings,
-        baselines=baselines,
-        baseline_models=baseline_models,
-        groups=groups,
-        reasons=reasons,
-        sidecar=sidecar,
-        seed=seed,
-    )
+    found = open_audit(model, data, baselines=baselines, baseline_models=baseline_models, **options)
     return run_opened(found, fail_on=fail_on, say=say)
 
 
@@ -124,19 +126,15 @@ def compare(
     new: File,
     data: str | Sequence[str],
     *,
-    settings: AuditSettings | Mapping[str, Any] | File | None = None,
-    sidecar: Sidecar | File | None = None,
-    seed: int = 0,
     fail_on: FailOn = "error",
     say: Say = lambda _: None,
+    **options: Unpack[AuditOptions],
 ) -> Report:
     """Whether a model has the reasons of an earlier one on the same data.
 
     Only checks against the earlier model run; arguments are those of `audit`.
     """
-    found = open_audit(
-        new, data, settings=settings, baseline_models=[old], sidecar=sidecar, seed=seed
-    )
+    found = open_audit(new, data, baseline_models=[old], **options)
     return run_opened(found, comparing=True, fail_on=fail_on, say=say)
 
 
@@ -159,7 +157,10 @@ def run_opened(
         say=say,
     )
     files = zip(found.files, report.facts["baselines"], strict=True)
+    rows = report.facts["data"]["rows"]
+    notes = [*report.facts["notes"], *({"text": note, "rows": rows} for note in found.notes)]
     more = {
+        "notes": notes,
         "baselines": [{**one, "name": name} for name, one in files],
         "sidecar": found.sidecar,
         "comparing": comparing,
@@ -167,16 +168,22 @@ def run_opened(
     return replace(report, facts={**report.facts, **more})
 
 
-def _settings(
-    given: AuditSettings | Mapping[str, Any] | File | None,
-) -> tuple[AuditSettings, str | None]:
-    """Settings, and the file that they were read from."""
+def _settings(options: AuditOptions) -> tuple[AuditSettings, str | None]:
+    """Settings with the options that go above them, and the file that they were read from."""
+    given, file = options.get("settings"), None
     if isinstance(given, AuditSettings):
-        return given, None
-    if isinstance(given, Mapping):
-        return settings_of(given, "settings", IDS), None
-    file = settings_file(None if given is None else Path(given))
-    return (AuditSettings(), None) if file is None else (read_settings(file, IDS), str(file))
+        made = given
+    elif isinstance(given, Mapping):
+        made = settings_of(given, "settings", IDS)
+    else:
+        file = settings_file(None if given is None else Path(given))
+        made = AuditSettings() if file is None else read_settings(file, IDS)
+    above: dict[str, Any] = {name: options.get(name) for name in ("label", "tokenizer", "reasons")}
+    above = {name: None if value is None else str(value) for name, value in above.items()}
+    for name, columns in (("ids", options.get("ids")), ("groups", options.get("groups"))):
+        above[name] = (columns,) if isinstance(columns, str) else tuple(columns or ())
+    made = made.model_copy(update={name: value for name, value in above.items() if value})
+    return made, None if file is None else str(file)
 
 
-__all__ = ["OpenedAudit", "audit", "compare", "open_audit", "run_opened"]
+__all__ = ["AuditOptions", "OpenedAudit", "audit", "compare", "open_audit", "run_opened"]

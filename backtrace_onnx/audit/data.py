@@ -1,25 +1,26 @@
-"""The rows that an audit runs on: inputs of the model, and labels where there are any."""
+"""The rows that an audit runs on: inputs of the model, and labels, ids and groups."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.audit.table_rows import TableRows, hash_files, is_streamed, read_tables
+from backtrace_onnx.audit.row_reading import read_rows
+from backtrace_onnx.data.reading import DataFile, find_files
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
-from backtrace_onnx.inputs.csv_files import read_table, stream_lines
-from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.graph.shared_inputs import shared_inputs
+from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar
-from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.report.picture_style import shortened
 
 Array = npt.NDArray[Any]
+_LONGEST = 80  # of a text that evidence tells
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,12 @@ class Data:
         feeds: arrays [rows, ...] by input; those in `shared` are one for all rows.
         count: number of rows.
         names: what the entries of inputs are called, where a table told.
-        labels: str[rows], the true answers as they are written; None where there are none.
+        labels: str[rows], the true answers as they are written, "" of rows without; None where
+            there are none.
         sha256: of the files' content.
-        groups: str[rows] by column: which people a row is about.
+        groups, ids: str[rows] by column: which people a row is about; how users find it again.
+        shown: str[rows], the file or the text that a row is; None where it is neither.
+        notes: what was left out or assumed in reading.
     """
 
     feeds: Mapping[str, Array]
@@ -42,118 +46,90 @@ class Data:
     sha256: str
     shared: frozenset[str] = frozenset()
     groups: Mapping[str, Array] = field(default_factory=dict)
+    ids: Mapping[str, Array] = field(default_factory=dict)
+    shown: Array | None = None
+    notes: tuple[str, ...] = ()
 
     def rows(self, index: Array) -> dict[str, Array]:
         """Some rows of every input."""
         return {n: x if n in self.shared else x[index] for n, x in self.feeds.items()}
 
+    def told(self, row: int) -> dict[str, Any]:
+        """How evidence names a row, counted from 0: by its id, and the file or text that it is."""
+        own: dict[str, Any] = {"row": int(row)}
+        ids = [(name, column[row]) for name, column in self.ids.items() if column[row]]
+        if ids:
+            several = ", ".join(f"{name} {value}" for name, value in ids)
+            own |= {"id": ids[0][1] if len(ids) == 1 else several}
+        if self.shown is not None:
+            own |= {"is": shortened(" ".join(str(self.shown[row]).split()), _LONGEST)}
+        return own
+
 
 def read_data(
-    files: Sequence[str],
-    graph: Graph,
-    sidecar: Sidecar | None,
-    label: str | None = None,
-    groups: Sequence[str] = (),
+    arguments: Sequence[str], graph: Graph, sidecar: Sidecar | None, asked: KeptColumns
 ) -> Data:
-    """Rows of files, each `file` or `name=file`, as `explain` reads them.
+    """The rows of files, as data sets are read.
 
-    Labels are the column `label`, groups those of `groups`; default: what the sidecar's "columns"
-    name, where all files are tables that have them.
+    Args:
+        asked: columns that are labels, ids and groups; default: those of the sidecar's "columns"
+            that the data have.
 
-    Raises InputError for a file that cannot be read or does not fit, RequestError for texts and
-    for inputs whose samples do not lie along the first axis.
+    Raises InputError for a file that cannot be read or does not fit, RequestError for inputs whose
+    samples do not lie along the first axis.
     """
-    said = _said(files, sidecar.columns.labels if sidecar else ())
-    label = label or (said[0] if len(said) == 1 else None)
-    groups = groups or _said(files, sidecar.columns.groups if sidecar else ())
-    named = [*([] if label is None else [(label, "the labels")]), *((g, "groups") for g in groups)]
-    batch = _rows(files, graph, sidecar, named)
-    axes = {name: _sample_axis(graph, name) for name in batch.feeds}
-    wrong = [name for name, axis in axes.items() if axis not in (0, None)]
-    if wrong:
-        raise RequestError(
-            f"samples of input {wrong[0]!r} lie along axis {axes[wrong[0]]}; an audit takes models "
-            "whose samples lie along the first"
-        )
-    counts = {len(x) for name, x in batch.feeds.items() if axes[name] == 0}
+    for name in graph.inputs:
+        axis = graph.samples.get(name)
+        if axis is not None and axis != 0:
+            raise RequestError(
+                f"samples of input {name!r} lie along axis {int(axis)}; an audit takes models "
+                "whose samples lie along the first"
+            )
+    files = find_files(list(arguments), graph)
+    kept = asked.over(_there(files, sidecar.columns if sidecar else KeptColumns()))
+    found = read_rows(files, graph, sidecar, kept)
+    shared = shared_inputs(graph)
+    counts = {len(x) for name, x in found.feeds.items() if name not in shared}
     if counts <= {0}:
-        raise InputError(f"{', '.join(files)}: no rows")
+        raise InputError(f"{', '.join(arguments)}: no rows")
     if len(counts) != 1:
         raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
-    shared = frozenset(name for name, axis in axes.items() if axis is None)
-    (count,) = counts
-    for name, what in named:
-        if len(batch.cells[name]) != count:
-            told = f"there are {len(batch.cells[name])} values of {name!r} ({what})"
-            raise InputError(f"{told} for {count} rows")
-    labels = None if label is None else batch.cells[label]
-    people = {name: batch.cells[name] for name in groups}
-    sha256 = hash_files(map(file_of, files))
-    return Data(batch.feeds, count, batch.names, labels, sha256, shared, people)
+    return Data(
+        found.feeds,
+        counts.pop(),
+        found.names,
+        found.cells[kept.labels[0]] if len(kept.labels) == 1 else None,
+        hash_files(files),
+        shared & {*found.feeds},
+        {name: found.cells[name] for name in kept.groups},
+        {name: found.cells[name] for name in kept.ids},
+        found.shown,
+        found.notes,
+    )
 
 
-def _rows(
-    files: Sequence[str],
-    graph: Graph,
-    sidecar: Sidecar | None,
-    named: Sequence[tuple[str, str]],
-) -> TableRows:
-    """Inputs and the named columns of files, of tables some rows at a time."""
-    paths = [Path(file) for file in files]
-    if all(path.is_file() for path in paths) and is_streamed(paths, graph, sidecar):
-        for name, what in named:
-            _check_column(paths, name, what)
-        return read_tables(paths, graph, sidecar, [name for name, _ in named])
-    batch = InputReader(graph, sidecar).read(files)
-    if batch.texts:
-        raise RequestError("an audit takes tables, arrays and pictures, not texts")
-    cells = {name: _column(files, name, what) for name, what in named}
-    return TableRows(batch.feeds, batch.names, cells)
+def _there(files: Sequence[DataFile], said: KeptColumns) -> KeptColumns:
+    """Those columns that data have, as far as their first rows tell."""
+    if not said.names:
+        return said
+    first = next((block for file in files for block in file.blocks(1)), None)
+    columns = () if first is None else tuple(first.columns)
+    roles = (said.labels, said.ids, said.groups)
+    return KeptColumns(*(tuple(name for name in own if name in columns) for own in roles))
 
 
-def _sample_axis(graph: Graph, name: str) -> int | None:
-    found = graph.samples.get(name)
-    return None if found is None else int(found)
+def hash_files(files: Sequence[DataFile]) -> str:
+    """The SHA-256 of the contents of files and of how long each is."""
+    digest = hashlib.sha256()
+    for path in (path for file in files for path in file.paths):
+        size = path.stat().st_size if isinstance(path, Path) else path.size
+        digest.update(f"{size}:".encode())
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    for name, array in files[0].beside.items():
+        digest.update(f"{name}:{array.dtype}{array.shape}:".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
-def file_of(argument: str) -> Path:
-    """The file of an argument, `file` or `name=file`."""
-    _, mark, rest = argument.partition("=")
-    return Path(rest) if mark and not Path(argument).exists() else Path(argument)
-
-
-def _said(files: Sequence[str], named: Sequence[str]) -> list[str]:
-    """Those columns that a sidecar names, where all files are tables that have them."""
-    tables = [file_of(file) for file in files]
-    if not named or any(table.suffix.lower() != ".csv" for table in tables):
-        return []
-    there = list(map(_header, tables))
-    return [name for name in named if all(name in columns for columns in there)]
-
-
-def _header(table: Path) -> list[str]:
-    """The names of a table's columns. Raises InputError."""
-    return [name.strip() for _, cells in islice(stream_lines(table), 1) for name in cells]
-
-
-def _check_column(tables: Sequence[Path], name: str, what: str) -> None:
-    """Raises InputError where a table has no such column."""
-    for table in tables:
-        columns = _header(table)
-        if name not in columns:
-            close = find_alike(name, columns)
-            meant = f"; did you mean {close[0]!r}?" if close else f"; it has: {', '.join(columns)}"
-            raise InputError(f"{table}: has no column {name!r} for {what}{meant}")
-
-
-def _column(files: Sequence[str], name: str, what: str) -> Array:
-    """str[rows] of a column of the data. Raises InputError where there is no such column."""
-    tables = [file_of(file) for file in files if file_of(file).suffix.lower() == ".csv"]
-    if not tables:
-        raise InputError(f"{name!r} ({what}) is a column of a .csv file, and no data are one")
-    _check_column(tables, name, what)
-    found = [read_table(table).columns[name] for table in tables]
-    return np.array([str(value).strip() for part in found for value in part], object)
-
-
-__all__ = ["Data", "file_of", "read_data"]
+__all__ = ["Data", "hash_files", "read_data"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.audit.baseline import Baseline, accuracy, model_facts
+from backtrace_onnx.audit.row_notes import RowNote, join_notes
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.provenance import versions
@@ -38,12 +39,36 @@ def find_facts(
             {"name": str(m.model), "sha256": model_facts(m).sha256} for m in models
         ],
         "accuracy": accuracy(subject),
+        "labelled": _labelled(subject),
+        "notes": [{"text": note.text, "rows": note.rows} for note in find_notes(subject)],
         "features": _features(subject),
     }
 
 
+def _labelled(subject: AuditedModel) -> int | None:
+    """How many rows have a label; None where none is asked for."""
+    given = subject.data.labels
+    return None if given is None else int((given != "").sum())
+
+
+def find_notes(subject: AuditedModel) -> tuple[RowNote, ...]:
+    """What explanations of the rows tell beside, what was assumed in reading, what rows lack."""
+    data, made = subject.data, [*subject.whole.notes]
+    made += [RowNote(text, data.count) for text in data.notes]
+    lacking = [] if data.labels is None else [("label", "do not count for accuracy", data.labels)]
+    lacking += [(repr(name), "are in no group", own) for name, own in data.groups.items()]
+    lacking += [(repr(name), "are told by their number", own) for name, own in data.ids.items()]
+    for name, so, column in lacking:
+        count = int((column == "").sum())
+        if count:
+            made.append(RowNote(f"rows without {name} {so}", count))
+    return join_notes(made)
+
+
 def _features(subject: AuditedModel) -> list[dict[str, Any]]:
-    """Mean |share| and mean share of each feature, the largest first."""
+    """Mean |share| and mean share of each feature, the largest first; none of places in texts."""
+    if subject.features.in_texts:
+        return []
     shares = subject.whole.shares
     sizes, signed = np.abs(shares).mean(0), shares.mean(0)
     return [

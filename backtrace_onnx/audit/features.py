@@ -19,6 +19,7 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.metrics import grid
+from backtrace_onnx.text.inputs import TextInput, companions
 
 Array = npt.NDArray[Any]
 MOST = 1000
@@ -35,11 +36,13 @@ class Features:
         names: of all features.
         owner: by input int64[entries of one sample]: the feature that every entry belongs to.
         categories: by feature, those of a column that is one of several.
+        in_texts: whether features are places in texts, which hold other words in each row.
     """
 
     names: tuple[str, ...]
     owner: Mapping[str, Array]
     categories: Mapping[int, tuple[str, ...]]
+    in_texts: bool = False
 
     def sums(self, values: Mapping[str, Array]) -> Array:
         """float64[rows, features]: the sums of values [rows, ...] over each feature's entries."""
@@ -76,15 +79,25 @@ class Features:
 
 
 def find_features(data: Data, sidecar: Sidecar | None) -> Features:
-    """The features of the inputs. Raises RequestError where they are too many to be named."""
+    """The features of the inputs. Raises RequestError where they are too many to be named.
+
+    A place in a text is one feature: its token, with its mask, type and position.
+    """
     names: list[str] = []
     owner: dict[str, Array] = {}
     categories: dict[int, tuple[str, ...]] = {}
-    for name, x in data.feeds.items():
-        if name in data.shared:
+    texts = _texts(data, sidecar)
+    for name in (*texts, *data.feeds):
+        if name in data.shared or name in owner:
             continue
+        x = data.feeds[name]
         entry = sidecar.inputs.get(name) if sidecar else None
         at = len(names)
+        if name in texts:
+            called, places = _entries(name, x.shape[1:], entry, ())
+            names += called
+            owner |= dict.fromkeys(texts[name], at + places)
+            continue
         if isinstance(entry, TableInput):
             columns = [feature for feature, _ in entry.columns()]
             names += [feature.name for feature in columns]
@@ -95,7 +108,7 @@ def find_features(data: Data, sidecar: Sidecar | None) -> Features:
         own, places = _entries(name, x.shape[1:], entry, data.names.get(name, ()))
         names += own
         owner[name] = at + places
-    return Features(_apart(names, owner), owner, categories)
+    return Features(_apart(names, owner), owner, categories, bool(texts))
 
 
 def _apart(names: Sequence[str], owner: Mapping[str, Array]) -> tuple[str, ...]:
@@ -110,6 +123,20 @@ def _apart(names: Sequence[str], owner: Mapping[str, Array]) -> tuple[str, ...]:
     return tuple(made)
 
 
+def _texts(data: Data, sidecar: Sidecar | None) -> dict[str, list[str]]:
+    """The inputs of token ids, each first of those that go with it."""
+    entries = sidecar.inputs if sidecar else {}
+    made: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        if isinstance(entry, TextInput) and name in data.feeds:
+            own = companions(name, data.feeds, entry.given)
+            beside = (own.mask, own.types, own.positions)
+            shape = data.feeds[name].shape
+            others = [n for n in beside if n is not None and data.feeds[n].shape == shape]
+            made[name] = [name, *others]
+    return made
+
+
 def _entries(
     name: str, shape: tuple[int, ...], entry: object, called: Sequence[str]
 ) -> tuple[list[str], Array]:
@@ -118,6 +145,11 @@ def _entries(
         return _squares(name, shape, 0 if entry.layout == "NCHW" else -1)
     size = int(np.prod(shape))
     if size > MOST:
+        if isinstance(entry, TextInput):
+            raise RequestError(
+                f"input {name!r} has {size} tokens, and at most {MOST} are features; shorten "
+                'texts, or have them cut (in the sidecar: "max_length" and "truncate")'
+            )
         raise RequestError(
             f"input {name!r} has {size} entries, too many to name each; where it is a picture, "
             'the sidecar says so ("kind": "image"), and squares of it are features'

@@ -79,7 +79,8 @@ def find_portraits(subject: AuditedModel, baselines: Sequence[Baseline]) -> Port
     like = baselines[0] if baselines and _alike(subject, baselines[0]) else None
     sizes = np.abs(shares).mean(0)
     before = np.array([f.share for f in like.features]) if like else sizes
-    largest = np.argsort(-np.maximum(sizes, before), kind="stable")[:MOST]
+    most = 0 if subject.features.in_texts else MOST
+    largest = np.argsort(-np.maximum(sizes, before), kind="stable")[:most]
     places = sorted(largest.tolist(), key=lambda i: -sizes[i])
     scales = _scales(subject)
     intervals = _intervals(np.abs(shares[:, places]), subject.seed)
@@ -99,7 +100,7 @@ def find_portraits(subject: AuditedModel, baselines: Sequence[Baseline]) -> Port
         for k, i in enumerate(places)
     )
     told = baselines[0].answers.predictions if baselines else None
-    return Portraits(features, len(names), Distribution.of(answers(subject), told))
+    return Portraits(features, len(names) if most else 0, Distribution.of(answers(subject), told))
 
 
 def _alike(subject: AuditedModel, baseline: Baseline) -> bool:

@@ -51,6 +51,19 @@ class Report:
         )
 
     @property
+    def earlier(self) -> tuple[str, ...]:
+        """The models and baselines that it is compared with, as they were named."""
+        known = [*self.facts["baseline_models"], *self.facts["baselines"]]
+        return tuple(one["name"] for one in known if one["name"])
+
+    @property
+    def title(self) -> str:
+        """What it is: an audit of a model, or the comparison of one with another."""
+        if self.facts["comparing"]:
+            return f"Comparison of {self.model} with {' and '.join(self.earlier)}"
+        return f"Audit of {self.model}"
+
+    @property
     def ran(self) -> tuple[Finding, ...]:
         """What could be checked."""
         return tuple(f for f in self.findings if f.status != "skipped")

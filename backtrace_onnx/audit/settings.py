@@ -74,8 +74,10 @@ class AuditSettings(_Section):
 
     Attributes:
         mode, output, task: as `explain` takes them.
-        label: the column of the data (.csv) that holds the true answers.
-        groups: columns of the data (.csv) that say which people a row is about.
+        label: the column of the data that holds the true answers.
+        ids: columns of the data by which users find a row again.
+        groups: columns of the data that say which people a row is about.
+        tokenizer: a tokenizer.json, for texts; default: the sidecar's.
         reference: a file of outputs of the first rows, as the exporter computed them (.npz).
         reasons: a file of sentences, why people are denied an outcome (.toml).
         mask: a file of what answers should rest on (.npy, .npz or a picture).
@@ -88,7 +90,9 @@ class AuditSettings(_Section):
     output: str | None = None
     task: Literal["classification", "regression"] | None = None
     label: str | None = None
+    ids: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    tokenizer: str | None = None
     reference: str | None = None
     reasons: str | None = None
     mask: str | None = None

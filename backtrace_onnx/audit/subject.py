@@ -15,12 +15,15 @@ import numpy.typing as npt
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.audit.data import Data, read_data
 from backtrace_onnx.audit.features import Features, find_features
+from backtrace_onnx.audit.row_notes import RowNote, join_notes, note_rows
 from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.data.opened_rows import rows_at_once
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
-from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
+from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.kept_columns import KeptColumns
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
 from backtrace_onnx.propagation.ledger import Balance
 
 Array = npt.NDArray[Any]
@@ -37,6 +40,7 @@ class Explained:
         scores: float64[rows, classes]; of a regression one column.
         balance: the ledger's totals.
         first: the explanation of the first run of rows.
+        notes: what explanations tell beside.
     """
 
     relevance: Mapping[str, Array]
@@ -45,6 +49,7 @@ class Explained:
     scores: Array
     balance: Balance
     first: Explanation
+    notes: tuple[RowNote, ...] = ()
 
     @property
     def shares(self) -> Array:
@@ -74,13 +79,15 @@ class AuditedModel:
         sidecar: Sidecar | None = None,
         seed: int = 0,
     ) -> None:
-        self.model, self.settings, self.sidecar, self.seed = model, settings, sidecar, seed
+        self.model, self.settings, self.seed = model, settings, seed
         self.compared: Mapping[str, Any] = {}  # what modes that compare take, as `explain`
         self.explainer = Explainer(model, on_unsupported="stop")
-        if sidecar:
-            sidecar.check(self.explainer.graph.inputs, self.explainer.graph.outputs)
         graph = self.explainer.graph
-        self.data: Data = read_data(files, graph, sidecar, settings.label, settings.groups)
+        self.sidecar = sidecar = with_tokenizer(sidecar, settings.tokenizer, graph)
+        if sidecar:
+            _check(sidecar, model, graph)
+        kept = KeptColumns.named(settings.label or (), settings.ids, settings.groups)
+        self.data: Data = read_data(files, graph, sidecar, kept)
         self.features: Features = find_features(self.data, sidecar)
 
     @cached_property
@@ -104,8 +111,10 @@ class AuditedModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What classes are called, where the sidecar says."""
-        return meaning_of(self.sidecar, self.whole.first.output).labels
+        """What classes are called, as the sidecar says, or else the model's file."""
+        said = meaning_of(self.sidecar, self.whole.first.output).labels
+        told = () if said else self.explainer.class_labels
+        return said or (told if len(told) == self.whole.scores.shape[1] else ())
 
     @property
     def classes(self) -> bool:
@@ -199,7 +208,15 @@ class AuditedModel:
         kept = Balance(*(np.broadcast_to(b, (channels, size))[:, :count] for b in books))
         goal = None if found.target is None else np.asarray(found.target).reshape(-1)[:count]
         scores = _scores(found, y)[:count]
-        return Explained(relevance, self.features.sums(relevance), goal, scores, kept, found)
+        sums, notes = self.features.sums(relevance), note_rows(found.notes, count)
+        return Explained(relevance, sums, goal, scores, kept, found, notes)
+
+
+def _check(sidecar: Sidecar, model: Path, graph: Graph) -> None:
+    try:
+        sidecar.check(graph.inputs, graph.outputs)
+    except InputError as error:
+        raise InputError(f"{model}: {error}") from None
 
 
 def _scores(found: Explanation, y: Any) -> Array:
@@ -229,6 +246,7 @@ def join_explained(parts: list[Explained]) -> Explained:
         np.concatenate([p.scores for p in parts]),
         Balance(*books),
         parts[0].first,
+        join_notes(note for part in parts for note in part.notes),
     )
 
 

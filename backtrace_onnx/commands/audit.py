@@ -9,6 +9,7 @@ import click
 
 from backtrace_onnx.commands.audit_options import (
     FILE,
+    READ,
     REPORTS,
     audit_options,
     check_apart,
@@ -51,13 +52,6 @@ def _print_schema(context: click.Context, _: click.Parameter, name: str | None) 
     help="An earlier model: it is explained on the same DATA, and compared row by row, too; "
     "repeatable.",
 )
-@click.option(
-    "--group-column",
-    "groups",
-    multiple=True,
-    help="Column of the data that says which people a row is about; repeatable. Default: the "
-    "settings', or the sidecar's.",
-)
 @REASONS
 @click.option("--write-baseline", type=FILE, help="File for what the reasons are now.")
 @click.option(
@@ -85,36 +79,30 @@ def _audited(
     model: Path,
     data: tuple[str, ...],
     config: Path | None,
-    groups: tuple[str, ...],
-    reasons: Path | None,
     baselines: tuple[Path, ...],
     baseline_models: tuple[Path, ...],
     write_baseline: Path | None,
     fail_on: Any,
-    seed: int,
-    sidecar: Path | None,
-    **files: Path | None,
+    **asked: Any,
 ) -> Report:
     """Run the audit and write its files."""
     from backtrace_onnx.audit.baseline import Baseline
     from backtrace_onnx.audit.calls import open_audit, run_opened
     from backtrace_onnx.audit.outputs.tables import write_text
 
-    read = (model, *data, config, *baselines, *baseline_models, reasons, sidecar)
-    check_apart((write_baseline, *files.values()), read)
+    files = {name: asked.pop(name) for name in REPORTS}
+    read = (model, config, *baselines, *baseline_models, *map(asked.get, READ))
+    check_apart((write_baseline, *files.values()), read, data)
     found = open_audit(
         model,
         data,
         settings=config,
         baselines=baselines,
         baseline_models=baseline_models,
-        groups=groups,
-        reasons=reasons,
-        sidecar=sidecar,
-        seed=seed,
+        **asked,
     )
     report = run_opened(found, fail_on=fail_on, say=waiting.say)
-    write_reports(report, {name: files[name] for name in REPORTS})
+    write_reports(report, files)
     if write_baseline is not None:
         like = found.baselines[0] if found.baselines else None
         write_text(write_baseline, Baseline.of(found.subject, like).text())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtrace_onnx.commands.shared_options import HTML, SIDECAR, Command
+from backtrace_onnx.commands.shared_options import HTML, SIDECAR, TOKENIZER, Command
 from backtrace_onnx.errors import AuditError, BacktraceError, RequestError
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ NEEDED = ("pydantic", "junitparser", "scipy")
 FILE = click.Path(path_type=Path)
 _OPTIONS = (
     click.option(
-        "--data", multiple=True, required=True, help="Rows: FILE or INPUT=FILE; repeatable."
+        "--data",
+        multiple=True,
+        required=True,
+        help="Rows: files, folders or patterns, as `explain-dataset` takes them, or INPUT=FILE; "
+        "repeatable.",
     ),
     click.option(
         "--config",
@@ -28,6 +33,23 @@ _OPTIONS = (
         help="Settings, a .toml file; default: [tool.backtrace-onnx.audit] of this folder's "
         "pyproject.toml, where there is one.",
     ),
+    click.option(
+        "--label-column",
+        "label",
+        help="Column of the data with the right answers; of pictures `folder`, too. Default: the "
+        "settings', or the sidecar's.",
+    ),
+    click.option(
+        "--id-column", "ids", multiple=True, help="By which a row is found again; repeatable."
+    ),
+    click.option(
+        "--group-column",
+        "groups",
+        multiple=True,
+        help="Column of the data that says which people a row is about; repeatable. Default: the "
+        "settings', or the sidecar's.",
+    ),
+    TOKENIZER,
     click.option("--json", "as_json", type=FILE, help="File for the report as JSON."),
     click.option("--junit", type=FILE, help="File for the report as JUnit XML."),
     click.option("--markdown", type=FILE, help="File for the report as Markdown."),
@@ -50,6 +72,8 @@ _OPTIONS = (
 )
 REPORTS = ("as_json", "junit", "markdown", "sarif", "html", "model_card")
 """Options that name a file for the report."""
+READ = ("sidecar", "tokenizer", "reasons")
+"""Options that name a file that is read."""
 
 
 def audit_options(command: Command) -> Command:
@@ -68,15 +92,32 @@ def check_installed() -> None:
         )
 
 
-def check_apart(written: Iterable[Path | None], read: Iterable[Path | str | None]) -> None:
-    """Raise RequestError where a file to write is one that is read, or is named twice."""
-    taken = {Path(path).resolve() for path in read if path is not None}
+def check_apart(
+    written: Iterable[Path | None], read: Iterable[Path | None], data: Iterable[str]
+) -> None:
+    """Raise RequestError where a file to write is one that is read, or is named twice.
+
+    `data`: rows, each a file, folder or pattern, or one behind the name of an input.
+    """
+    taken = {path.resolve() for path in (*read, *_local_files(data)) if path is not None}
     for path in written:
         if path is None:
             continue
         if path.resolve() in taken:
             raise RequestError(f"{path}: is read here, or written twice; name another file")
         taken.add(path.resolve())
+
+
+def _local_files(data: Iterable[str]) -> Iterator[Path]:
+    """The files on this machine that arguments mean, as far as they are there."""
+    from backtrace_onnx.data.reading import find_files
+
+    for argument in data:
+        named = argument.partition("=")[2] if not Path(argument).exists() else ""
+        for text in {argument, named or argument}:
+            with suppress(BacktraceError):
+                found = find_files(text) if "://" not in text else []
+                yield from (Path(path) for file in found for path in file.paths)
 
 
 def finish(make: Callable[[Waiting], Report]) -> None:

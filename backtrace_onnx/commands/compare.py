@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backtrace_onnx.commands.audit_options import (
+    READ,
     REPORTS,
     audit_options,
     check_apart,
@@ -41,15 +42,13 @@ def _compared(
     data: tuple[str, ...],
     config: Path | None,
     fail_on: Any,
-    seed: int,
-    sidecar: Path | None,
-    **files: Path | None,
+    **asked: Any,
 ) -> Report:
     """Run the comparison and write its files."""
     from backtrace_onnx.audit.calls import compare as compared
 
-    check_apart(files.values(), (old, new, *data, config, sidecar))
-    how: dict[str, Any] = {"settings": config, "sidecar": sidecar, "seed": seed, "fail_on": fail_on}
-    report = compared(old, new, data, **how, say=waiting.say)
-    write_reports(report, {name: files[name] for name in REPORTS})
+    files = {name: asked.pop(name) for name in REPORTS}
+    check_apart(files.values(), (old, new, config, *map(asked.get, READ)), data)
+    report = compared(old, new, data, settings=config, fail_on=fail_on, say=waiting.say, **asked)
+    write_reports(report, files)
     return report

@@ -99,6 +99,17 @@ class RowEncoder:
             return EncodedRows(good, bad=(*block.bad, *told))
         return self._whole(block.take(good), good, (*block.bad, *told))
 
+    def shown(self, block: RowBlock) -> Array | None:
+        """The files or texts that rows are, for people to know them by; None for others."""
+        if block.parts:
+            every = (self.shown(part) for part in block.parts.values())
+            return next((own for own in every if own is not None), None)
+        if block.kind in ("files", "texts"):
+            return block.columns[FILE if block.kind == "files" else TEXT]
+        cells = [n for n in self._inputs(block) if not block.holds_arrays(n)]
+        name = self._text_column(cells, None) or self._file_column(cells, (), None)
+        return None if name is None else block.columns[name]
+
     def _whole(
         self, block: RowBlock, rows: npt.NDArray[np.intp], bad: tuple[BadRow, ...]
     ) -> EncodedRows:
@@ -154,6 +165,13 @@ class RowEncoder:
     def _inputs(self, block: RowBlock) -> list[str]:
         """The columns that inputs may be made of."""
         needed = named_columns(tuple(block.columns), self._graph, self._sidecar)
+        for name in (*self._kept.labels, *self._kept.ids):
+            if name in needed:
+                what = "a label" if name in self._kept.labels else "an id"
+                raise InputError(
+                    f"{block.source}: column {name!r} is an input of the model, and cannot be "
+                    f"{what}, which is none"
+                )
         both = set(self._kept.groups) & (needed | set(self._graph.inputs))
         out = set(self._kept.names) - both
         return [name for name in block.columns if name not in out]
@@ -217,7 +235,7 @@ class RowEncoder:
         return [name for name in every if isinstance(entries.get(name), _OPENED)]
 
     def _file_column(
-        self, cells: Mapping[str, Array], given: Collection[str], only: str | None
+        self, cells: Collection[str], given: Collection[str], only: str | None
     ) -> str | None:
         """The column that names the files of a model that takes pictures or sound."""
         inputs = self._opening(given)
@@ -225,7 +243,7 @@ class RowEncoder:
             return None
         return next((name for name in (inputs[0], FILE) if name in cells), None)
 
-    def _text_column(self, cells: Mapping[str, Array], only: str | None) -> str | None:
+    def _text_column(self, cells: Collection[str], only: str | None) -> str | None:
         """The column that holds the texts of a model that reads them."""
         inputs = list(self._reader.texts)
         if len(inputs) != 1 or only not in (None, inputs[0]):

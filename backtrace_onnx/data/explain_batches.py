@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,9 +22,8 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
-from backtrace_onnx.inputs.sidecar import Sidecar, opened
+from backtrace_onnx.inputs.sidecar import Sidecar, opened, with_tokenizer
 from backtrace_onnx.model.file_reading import ModelLike
-from backtrace_onnx.text.inputs import TextInput, find_ids
 
 Returns = Literal["arrow", "pandas", "dict"]
 _OPENING = ("engine", "providers", "libraries", "on_unsupported")
@@ -287,11 +285,7 @@ class ExplainBatches:
         found = opened(self._sidecar)
         if found is None and isinstance(self._model, str | os.PathLike):
             found = Sidecar.beside(self._model)
-        if self._tokenizer is not None:
-            name = find_ids(graph)
-            entry = TextInput(Path(self._tokenizer), name=name)
-            found = found or Sidecar(Path("the options"))
-            found = replace(found, inputs={**found.inputs, name: entry})
+        found = with_tokenizer(found, self._tokenizer, graph)
         if found is not None:
             found.check(graph.inputs, graph.outputs)
         return found

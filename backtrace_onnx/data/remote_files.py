@@ -37,6 +37,13 @@ class RemoteFile:
         """The name without its ending."""
         return self._path.stem
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has. Raises OSError where it cannot be read."""
+        with _errors():
+            system, path = _fsspec().core.url_to_fs(self.url)
+            return int(system.size(path))
+
     def as_posix(self) -> str:
         """The URL."""
         return self.url

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,13 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.ids import find_ids
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.kept_columns import KeptColumns
-from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.tensor_choice import find_output
 from backtrace_onnx.text.inputs import TextInput
-from backtrace_onnx.text.inputs import find_ids as find_text
 
 Array = npt.NDArray[Any]
 TASKS = ("classification", "regression", "segmentation", "generation")
@@ -79,7 +78,7 @@ class EvaluatedModel:
         self.explainer = Explainer(model, **opening)
         graph = self.explainer.graph
         self.output = find_output(asked.output, graph)
-        self.sidecar = _with_tokenizer(sidecar, tokenizer, self.explainer)
+        self.sidecar = with_tokenizer(sidecar, tokenizer, graph)
         if self.sidecar is not None:
             self.sidecar.check(graph.inputs, graph.outputs)
         columns = self.sidecar.columns if self.sidecar else KeptColumns()
@@ -196,16 +195,6 @@ class EvaluatedModel:
 def _filled(x: Array, size: int) -> Array:
     """Copies, and the last of them again until a batch is full."""
     return x if len(x) >= size else np.concatenate([x, np.repeat(x[-1:], size - len(x), 0)])
-
-
-def _with_tokenizer(
-    sidecar: Sidecar | None, tokenizer: Path | None, explainer: Explainer
-) -> Sidecar | None:
-    if tokenizer is None:
-        return sidecar
-    name = find_text(explainer.graph)
-    known = sidecar or Sidecar(Path("the options"))
-    return replace(known, inputs={**known.inputs, name: TextInput(tokenizer, name=name)})
 
 
 __all__ = ["TASKS", "EvaluatedModel", "EvaluatedQuestion"]

@@ -27,13 +27,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.csv_files import read_rows
 from backtrace_onnx.inputs.frames import from_frame, is_frame
 from backtrace_onnx.inputs.images import FILTERS, RESIZES, ImageInput, open_image
@@ -43,7 +44,7 @@ from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.series import SeriesInput
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import ColumnInput, Feature, TableInput
-from backtrace_onnx.text.inputs import Companions, TextInput
+from backtrace_onnx.text.inputs import Companions, TextInput, find_ids
 
 Array = npt.NDArray[Any]
 Entry = ImageInput | TableInput | TextInput | ColumnInput | SeriesInput | SpectrogramInput
@@ -147,6 +148,17 @@ class Sidecar:
 def opened(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
     """The sidecar, read if it is a path. Raises InputError naming what is wrong in the file."""
     return Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
+
+
+def with_tokenizer(
+    sidecar: Sidecar | None, tokenizer: str | os.PathLike[str] | None, graph: Graph
+) -> Sidecar | None:
+    """The sidecar, with this tokenizer for the texts of a model. Raises InputError."""
+    if tokenizer is None:
+        return sidecar
+    name = find_ids(graph)
+    known = sidecar or Sidecar(Path("the options"))
+    return replace(known, inputs={**known.inputs, name: TextInput(Path(tokenizer), name=name)})
 
 
 def meaning_of(sidecar: Sidecar | None, output: str) -> OutputMeaning:

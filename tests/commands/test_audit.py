@@ -54,7 +54,7 @@ def test_files_of_the_report(run: Any, folder: Path) -> None:
     files = ("--json", "r.json", "--junit", "r.xml", "--markdown", "r.md")
     code, _, _ = audited(run, "leaked.onnx", *files)
     found = json.loads((folder / "r.json").read_text())
-    assert (code, found["exit_code"], found["schema_version"]) == (1, 1, 2)
+    assert (code, found["exit_code"], found["schema_version"]) == (1, 1, 3)
     by_id = {check["id"]: check for check in found["checks"]}
     leaked = by_id["forbidden-top-features"]
     assert leaked["stops"] and leaked["confirmed"] and leaked["evidence"]["top"][0] == "leak"
@@ -88,10 +88,14 @@ WRONG = [
     (("net.onnx", "--data", "rows.csv", "--config", "none.toml"), "none.toml: cannot be read"),
     (("net.onnx", "--data", "rows.csv", "--baseline", "audit.toml"), "audit.toml: no baseline"),
     (("net.onnx", "--data", "rows.csv", "--config", "sensitive.toml"), "did you mean 'leak'"),
-    (("net.onnx", "--data", "rows.csv", "--config", "label.toml"), "did you mean 'answer'"),
+    (("net.onnx", "--data", "rows.csv", "--config", "label.toml"), "did you mean: answer?"),
     (
-        ("net.onnx", "--data", "rows.csv", "--config", "other.toml"),
-        "is none of the model's classes",
+        ("net.onnx", "--data", "odd.csv", "--label-column", "answer"),
+        "label 'maybe' is none of the model's classes: no, yes",
+    ),
+    (
+        ("net.onnx", "--data", "rows.csv", "--label-column", "c"),
+        "column 'c' is an input of the model, and cannot be a label",
     ),
     (("net.onnx", "--data", "rows.csv", "--json", "no/such.json"), "cannot be written"),
 ]
@@ -101,7 +105,7 @@ WRONG = [
 def test_wrong_use_exits_2(run: Any, folder: Path, arguments: Any, words: str) -> None:
     (folder / "sensitive.toml").write_text("sensitive = ['leek']")
     (folder / "label.toml").write_text("label = 'anser'")
-    (folder / "other.toml").write_text("label = 'c'")
+    (folder / "odd.csv").write_text((folder / "rows.csv").read_text().replace(",yes", ",maybe", 1))
     code, _, err = run("audit", *arguments, "--write-baseline", "made.json")
     assert code == 2 and words in err and "Traceback" not in err
 
@@ -205,7 +209,6 @@ def _changed(text: str, change: Any) -> str:
         (lambda b: b["data"].update(rows=7), "'a': shares count 50 row(s), and there are 7"),
         (lambda b: b["features"][1]["inputs"]["counts"].__setitem__(0, 3), "'b': inputs count "),
         (lambda b: b["answers"]["predictions"]["counts"].__setitem__(0, 1), "'answers': predic"),
-        (lambda b: b.update(features=[]), "features: "),
         (lambda b: b["features"][2].update(share=1.5), "features.2.share: "),
         (lambda b: b["features"][2].update(share=-0.1), "features.2.share: "),
         (lambda b: b["features"][0].update(share=0.9), "shares are "),
@@ -223,3 +226,11 @@ def test_a_baseline_that_cannot_be_is_refused(
     base.write_text(_changed(base.read_text(), change))
     code, _, err = audited(run, "net.onnx", "--baseline", "base.json")
     assert code == 2 and "base.json: no baseline (" in err and said in " ".join(err.split())
+
+
+def test_a_baseline_of_texts_lets_no_table_through(run: Any, folder: Path) -> None:
+    assert audited(run, "net.onnx", "--write-baseline", "base.json")[0] == 0
+    text = (folder / "base.json").read_text()
+    (folder / "base.json").write_text(_changed(text, lambda b: b.update(features=[])))
+    code, _, err = audited(run, "net.onnx", "--baseline", "base.json")
+    assert code == 2 and "the baseline's features are others: a, b, c, leak" in err

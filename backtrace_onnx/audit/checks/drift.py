@@ -25,9 +25,11 @@ FEWEST = 14
 def comparable(case: Case) -> tuple[Baseline, ...]:
     """The baselines.
 
-    Raises InputError where their features or their mode are others, SkipCheck where there are none.
+    Raises InputError where their features or their mode are others, SkipCheck where there are none
+    or features are not those of all rows.
     """
     baselines, subject = case.against, case.subject
+    case.compare_features()
     first = baselines[0]
     names = tuple(feature.name for feature in first.features)
     if names != subject.features.names:
@@ -212,12 +214,21 @@ def _check_rows(case: Case, one: Baseline, pairs: Iterable[tuple[Histogram, Hist
 def _accuracy(case: Case) -> Measured:
     now = accuracy(case.subject)
     if now is None:
-        raise SkipCheck("the data have no labels (settings: label), or the model no classes")
+        raise SkipCheck(_no_accuracy(case))
     known = [b.answers.accuracy for b in case.against if b.answers.accuracy is not None]
     if not known:
         raise SkipCheck("the baseline was made without labels")
     was = min(known)
-    return Measured(was - now, f"accuracy is {now:.2%}, it was {was:.2%}", {"was": was, "is": now})
+    evidence = {"was": was, "is": now}
+    return Measured(was - now, f"accuracy is {now:.2%}, it was {was:.2%}", evidence)
+
+
+def _no_accuracy(case: Case) -> str:
+    if not case.subject.classes:
+        return "the model's answers are numbers, which have no accuracy"
+    if case.subject.data.labels is None:
+        return "no column names labels (settings: label; --label-column)"
+    return "no row has a label"
 
 
 CLOSE = 0.1

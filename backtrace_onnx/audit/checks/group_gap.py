@@ -44,10 +44,13 @@ class Gap:
 
 
 def gaps(shares: Array, groups: Array, column: str) -> Iterator[tuple[str, int, float, float]]:
-    """(group, feature, difference of the means, its standard error), of groups that are enough."""
-    for group in sorted(set(groups)):
-        inside = groups == group
-        parts = [shares[inside], shares[~inside]]
+    """(group, feature, difference of the means, its standard error), of groups that are enough.
+
+    Rows of which no group is told, "", are neither in a group nor among the others.
+    """
+    for group in sorted(set(groups) - {""}):
+        inside, others = groups == group, (groups != group) & (groups != "")
+        parts = [shares[inside], shares[others]]
         if min(map(len, parts)) < FEWEST:
             continue
         means = [part.mean(0) for part in parts]
@@ -76,6 +79,7 @@ def _groups(case: Case) -> Measured:
     subject = case.subject
     if not subject.data.groups:
         raise SkipCheck("no column names groups (settings: groups; --group-column)")
+    case.compare_features()
     found = find_gaps(subject)
     if not found:
         raise SkipCheck(f"there are no two groups of {FEWEST} rows or more")
@@ -108,10 +112,12 @@ def _moved(case: Case, gap: Gap) -> tuple[dict[str, Any], bool | None]:
     As a share is, moves are relative: to what answers differ by within each group.
     """
     subject = case.subject
-    inside = subject.data.groups[gap.column] == gap.group
+    column = subject.data.groups[gap.column]
+    inside = column == gap.group
+    others = ~inside & (column != "")
     rng = np.random.default_rng(subject.seed)
     told, sizes = {}, []
-    for name, rows in (("group", np.flatnonzero(inside)), ("others", np.flatnonzero(~inside))):
+    for name, rows in (("group", np.flatnonzero(inside)), ("others", np.flatnonzero(others))):
         drawn = rows if len(rows) <= case.rows else np.sort(rng.choice(rows, case.rows, False))
         made = replace_features(subject, [gap.feature], drawn)
         told[name] = made.record()
@@ -127,7 +133,7 @@ def _about(subject: AuditedModel) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for column, groups in subject.data.groups.items():
         told[column] = {}
-        for group in sorted(set(groups)):
+        for group in sorted(set(groups) - {""}):
             inside = groups == group
             about: dict[str, Any] = {"rows": int(inside.sum())}
             if subject.classes:
@@ -136,8 +142,8 @@ def _about(subject: AuditedModel) -> dict[str, Any]:
                 about["answers"] = {name: round(rate, 6) for name, rate in rates}
             else:
                 about["mean_answer"] = round(float(found[inside].mean()), 6)
-            if right is not None:
-                about["accuracy"] = round(float(right[inside].mean()), 6)
+            if right is not None and not np.isnan(right[inside]).all():
+                about["accuracy"] = round(float(np.nanmean(right[inside])), 6)
             told[column][group] = about
     return told
 

@@ -80,7 +80,9 @@ def _outside(case: Case) -> Measured:
         "input": name,
         "area_outside": round(float(1 - inside.mean()), 6),
         "by_answer": {p.answer or "(all)": round(mean, 6) for mean, p in means},
-        "rows": [{"row": int(i), "outside": round(float(found[i]), 6)} for i in worst if told[i]],
+        "rows": [
+            {**subject.data.told(i), "outside": round(float(found[i]), 6)} for i in worst if told[i]
+        ],
         "intervention": record,
     }
     text = (

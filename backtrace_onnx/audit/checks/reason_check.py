@@ -38,7 +38,7 @@ def _reasons(case: Case) -> Measured:
         "untold": dict(Counter(name for _, one in given for name in one.untold)),
         "confirmed": sum(answers),
         "not_confirmed": len(answers) - sum(answers),
-        "lacking": [{"row": row, **one.record()} for row, one in lacking[:TOLD]],
+        "lacking": [{**subject.data.told(row), **one.record()} for row, one in lacking[:TOLD]],
     }
     text = f"{len(lacking)} of {len(given)} rows without {texts.outcome} cannot be told why"
     text += f"; {comparison.told}" if comparison.warning else ""

@@ -91,7 +91,8 @@ def _answers(case: Case) -> Measured:
     among = _among(case.models, lambda pair: float(pair.kept.mean()))
     lost = np.flatnonzero(~max(pairs, key=lambda pair: pair.kept.mean()).kept)
     text = f"{value:.2%} of the rows are answered as they were"
-    evidence = {"changed": len(lost), "rows": lost[:TOLD].tolist()}
+    told = case.subject.data.told
+    evidence = {"changed": len(lost), "rows": [told(row) for row in lost[:TOLD]]}
     return Measured(value, text, evidence, among=min(among, default=None))
 
 
@@ -107,7 +108,7 @@ def _maps(case: Case) -> Measured:
         "cosine": {"mean": round(float(found.mean()), 6), "least": round(float(found.min()), 6)},
         "answers_kept": round(float(pair.kept.mean()), 6),
         "changed_with_answers_kept": int((found < ALIKE)[pair.kept].sum()),
-        "rows": [{"row": int(i), "cosine": round(float(found[i]), 6)} for i in worst],
+        "rows": [{**new.data.told(i), "cosine": round(float(found[i]), 6)} for i in worst],
     }
     told, confirmed = _confirmed(case, old, pair, moved)
     text = f"the reasons of {len(moved)} of {len(found)} rows are others (cosine below {ALIKE:g})"
@@ -143,7 +144,8 @@ def _tops(case: Case) -> Measured:
     found = nearest.overlaps(count)
     text = f"of each row's top {count} features {mean(nearest):.1%} are what they were"
     worst = np.argsort(found, kind="stable")[:TOLD]
-    evidence = {"rows": [{"row": int(i), "overlap": round(float(found[i]), 6)} for i in worst]}
+    row = case.subject.data.told
+    evidence = {"rows": [{**row(i), "overlap": round(float(found[i]), 6)} for i in worst]}
     return Measured(
         mean(nearest), text, evidence, among=min(_among(case.models, mean), default=None)
     )

@@ -51,21 +51,18 @@ def _unassigned(case: Case) -> Measured:
 
 def _determinism(case: Case) -> Measured:
     subject = case.subject
-    feeds = subject.data.rows(subject.drawn(case.rows))
+    rows = subject.drawn(case.rows)
+    feeds = subject.data.rows(rows)
     again = Explainer(subject.model, on_unsupported="stop")
     first, second = subject.explain(feeds), subject.explain(feeds, of=again)
-    return _equal(case, first, second, "explained twice, by two explainers, bit for bit")
-
-
-def _equal(case: Case, first: Explained, second: Explained, how: str) -> Measured:
-    count = len(first.features)
+    count = len(rows)
     same = np.ones(count, bool)
     for name, own in first.relevance.items():
         other = second.relevance[name]
         same &= (own == other).reshape(count, -1).all(1)
     differ = int((~same).sum())
-    evidence = {"rows": count, "differ": np.flatnonzero(~same)[:20].tolist()}
-    text = f"{differ} of {count} rows differ, {how}"
+    evidence = {"rows": count, "differ": [subject.data.told(row) for row in rows[~same][:20]]}
+    text = f"{differ} of {count} rows differ, explained twice, by two explainers, bit for bit"
     return Measured(differ, text, evidence, of=case.some(count))
 
 

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 from backtrace_onnx.audit.check import Finding
-from backtrace_onnx.audit.data import file_of
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.audit.settings import TABLE
+from backtrace_onnx.data.reading import find_files
+from backtrace_onnx.data.remote_files import is_url
+from backtrace_onnx.errors import InputError
 
 KEYS = {
     "accuracy": "label",
@@ -32,8 +34,7 @@ def find_location(report: Report, finding: Finding) -> tuple[str, int]:
     the first file of data.
     """
     if report.config is None:
-        named = file_of(report.data[0]) if report.data else Path(report.model)
-        return named.as_posix(), 1
+        return _first_file(report).as_posix(), 1
     file = Path(report.config)
     try:
         lines = file.read_text("utf-8").splitlines()
@@ -53,6 +54,20 @@ def _line(lines: list[str], check: str) -> int:
             if re.match(pattern, line.strip()):
                 return i + 1
     return 1
+
+
+def _first_file(report: Report) -> Path:
+    """The first file of data on this machine; the model where there is none."""
+    for argument in report.data:
+        rest = argument.partition("=")[2]
+        named = rest if rest and not Path(argument).exists() else argument
+        if is_url(named):
+            continue
+        try:
+            return Path(find_files(named)[0].paths[0])
+        except InputError:
+            continue
+    return Path(report.model)
 
 
 def relative(path: str) -> str:

@@ -11,7 +11,12 @@ from typing import Any
 from backtrace_onnx.audit.check import Finding
 from backtrace_onnx.audit.histograms import OTHER, Histogram
 from backtrace_onnx.audit.outputs.evidence_view import EvidenceView, evidence_view
-from backtrace_onnx.audit.outputs.tables import bound_text, number_text, result_text
+from backtrace_onnx.audit.outputs.tables import (
+    bound_text,
+    note_text,
+    number_text,
+    result_text,
+)
 from backtrace_onnx.audit.portraits import Distribution, Portrait
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.report.page.bar_charts import Axis, Piece
@@ -104,12 +109,13 @@ def as_html(report: Report) -> str:
     )
     return make_page(
         "audit",
-        title=f"Audit of {report.model}",
+        title=report.title,
         report=report,
         facts=report.facts,
         outcome={0: "passed", 1: "stopped", 3: "incomplete"}[report.exit_code],
         words={0: "Passed", 1: "Stopped", 3: "Not completed"}[report.exit_code],
         checks=checks,
+        notes=[note_text(report, note) for note in report.facts["notes"]],
         skipped=[(reason, ", ".join(ids)) for reason, ids in report.skipped.items()],
         shares=[share_row(portrait, axis) for portrait in features],
         zero=axis.zero,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from backtrace_onnx.audit.running import Report
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class _Part(BaseModel):
@@ -56,6 +56,16 @@ class FeatureRecord(_Part):
     signed: float
 
 
+class NoteRecord(_Part):
+    """What explanations tell beside, or what was assumed, and how many rows it is about.
+
+    Where rows have other numbers in the sentence, … is in their place.
+    """
+
+    text: str
+    rows: int
+
+
 class Counts(_Part):
     """Checks by what became of them."""
 
@@ -96,12 +106,12 @@ class ReportRecord(_Part):
         name, files: the model and the data as they were named; config: the settings, if any.
         settings: all of them, as they were. sidecar: the one that was named; None: that beside each
             model. comparing: whether only checks of a comparison ran.
-        seed: of every draw. accuracy: where there are labels.
+        seed: of every draw. accuracy: where there are labels; labelled: of how many rows.
         features: those with most |relevance| first.
     """
 
     kind: Literal["backtrace-onnx audit report"] = "backtrace-onnx audit report"
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     name: str
     files: list[str]
     config: str | None
@@ -118,6 +128,8 @@ class ReportRecord(_Part):
     baselines: list[ComparedRecord]
     baseline_models: list[ComparedRecord]
     accuracy: float | None
+    labelled: int | None
+    notes: list[NoteRecord]
     features: list[FeatureRecord]
     fail_on: Literal["warning", "error", "never"]
     exit_code: Literal[0, 1, 3]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backtrace_onnx.audit.check import Finding
 from backtrace_onnx.audit.outputs.record import record
@@ -22,7 +23,8 @@ _CONFIRMED = {True: "yes", False: "no", None: ""}
 def print_report(to: Console, report: Report) -> None:
     """Print a table of the checks, and the verdict."""
     facts = report.facts
-    to.print(f"{report.model}: {facts['data']['rows']} row(s), mode {facts['mode']}")
+    beside = f", compared with {', '.join(report.earlier)}" if report.earlier else ""
+    to.print(f"{report.model}{beside}: {facts['data']['rows']} row(s), mode {facts['mode']}")
     rows = table(to, "check", "result", "value", "bound", "confirmed", "finding", right=(2,))
     for finding in report.ran:
         rows.add_row(
@@ -36,6 +38,8 @@ def print_report(to: Console, report: Report) -> None:
     show(to, rows)
     for reason, checks in report.skipped.items():
         to.print(f"not checked, as {reason}: {', '.join(checks)}")
+    for note in facts["notes"]:
+        to.print(f"note: {note_text(report, note)}")
     to.print(report.verdict)
 
 
@@ -49,9 +53,10 @@ def as_junit(report: Report) -> str:
     """The report as JUnit XML: a failure is what stops the model, an error a broken check."""
     from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-    suite = TestSuite(f"backtrace-onnx audit {visible(report.model)}")
+    command = "compare" if report.facts["comparing"] else "audit"
+    suite = TestSuite(f"backtrace-onnx {command} {visible(report.model)}")
     for f in report.findings:
-        case = TestCase(f.check.id, "backtrace-onnx.audit")
+        case = TestCase(f.check.id, f"backtrace-onnx.{command}")
         text = visible(f"{f.text} (bound: {bound_text(f)}, {f.source})")
         if f.status == "broken":
             case.result = [Error(text, "broken")]
@@ -72,7 +77,7 @@ def as_markdown(report: Report) -> str:
     """The report as Markdown, for the summary of a job."""
     facts = report.facts
     lines = [
-        f"## Audit of {_cell(report.model)}",
+        f"## {_cell(report.title)}",
         "",
         f"**{_cell(report.verdict)}**",
         "",
@@ -94,13 +99,22 @@ def as_markdown(report: Report) -> str:
         )
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     skipped = [f"- {_cell(reason)}: {', '.join(ids)}" for reason, ids in report.skipped.items()]
-    return "\n".join([*lines, "", *(["Not checked:", "", *skipped, ""] if skipped else [])])
+    notes = [f"- {_cell(note_text(report, note))}" for note in facts["notes"]]
+    for what, told in (("Not checked:", skipped), ("Notes of the explanations:", notes)):
+        lines += ["", what, "", *told] if told else []
+    return "\n".join([*lines, ""])
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises RequestError where it cannot be written."""
     with written_whole(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def note_text(report: Report, note: Mapping[str, Any]) -> str:
+    """A note, with the number of rows where these are not all."""
+    every = note["rows"] == report.facts["data"]["rows"]
+    return note["text"] if every else f"{note['text']} ({note['rows']} row(s))"
 
 
 def result_text(finding: Finding) -> str:

@@ -38,7 +38,7 @@ def test_reports_and_baselines_fit(tmp_path: Path) -> None:
     jsonschema.validate(made, schema_of("report"))
     by_id = {check["id"]: check for check in made["checks"]}
     assert by_id["forward-parity"]["value"] == "Infinity" and made["accuracy"] == 1.0
-    assert made["schema_version"] == SCHEMA == 2
+    assert made["schema_version"] == SCHEMA == 3
     assert ReportRecord.model_validate(made).features[0].name in "ab"
     jsonschema.validate(json.loads(before.text()), schema_of("baseline"))
 

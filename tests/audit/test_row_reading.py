@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, InputError
-from backtrace_onnx.audit import table_rows
+from backtrace_onnx.audit import row_reading
 from backtrace_onnx.audit.data import read_data
-from backtrace_onnx.audit.table_rows import join_rows
+from backtrace_onnx.audit.row_reading import join_rows
 from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar
 from tests.command_line import ADULT, ROWS
+
+KEPT = KeptColumns(labels=("loan",), groups=("gender",))
 
 
 @pytest.fixture
@@ -27,9 +30,9 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_rows_are_those_of_the_whole_table(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_rows, "_ROWS", 4)
+    monkeypatch.setattr(row_reading, "_ROWS", 4)
     graph, sidecar = Explainer(ADULT).graph, Sidecar.beside(ADULT)
-    found = read_data([str(table), str(table)], graph, sidecar, "loan", ["gender"])
+    found = read_data([str(table), str(table)], graph, sidecar, KEPT)
     whole = InputReader(graph, sidecar).read([str(table)])
     assert found.count == 30 and found.names == whole.names
     for name, x in whole.feeds.items():
@@ -46,14 +49,14 @@ def test_rows_are_those_of_the_whole_table(table: Path, monkeypatch: pytest.Monk
 def test_errors_name_file_line_and_column(table: Path) -> None:
     graph, sidecar = Explainer(ADULT).graph, Sidecar.beside(ADULT)
     lines = table.read_text().splitlines()
-    with pytest.raises(InputError, match=r"has no column 'lone' for the labels; did you mean 'lo"):
-        read_data([str(table)], graph, sidecar, "lone")
+    with pytest.raises(InputError, match=r"has no column 'lone' \(did you mean: loan"):
+        read_data([str(table)], graph, sidecar, KeptColumns(labels=("lone",)))
     table.write_text("\n".join([*lines[:3], "many," + lines[3].partition(",")[2], *lines[4:]]))
     with pytest.raises(InputError, match=r"rows\.csv: line 4, column 'age': 'many'"):
-        read_data([str(table)], graph, sidecar)
+        read_data([str(table)], graph, sidecar, KeptColumns())
     table.write_text(lines[0] + "\n")
     with pytest.raises(InputError, match=r"rows\.csv: no rows"):
-        read_data([str(table)], graph, sidecar, "loan")
+        read_data([str(table)], graph, sidecar, KEPT)
 
 
 def test_parts_are_let_go_of_as_they_are_joined() -> None:
