@@ -107,8 +107,6 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
             waiting.doing(f"Explaining: {done} of about {about} rows", done, about)
 
         options = {k: v for k, v in asked.items() if v is not None and v != ()}
-        if "baselines" in options:
-            options["baseline"] = list(options.pop("baselines"))
         if "reasons" in options:
             options["more"] = reason_columns(options.pop("reasons"))
         made = explained(model, data, **read_options(options), progress=progress)
@@ -120,6 +118,8 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
 
 def read_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options as Python takes them."""
+    if "baselines" in options:
+        options["baseline"] = list(options.pop("baselines"))
     target = options.get("target")
     if target is not None:
         options["target"] = _index(target)

@@ -12,6 +12,8 @@ from backtrace_onnx.commands.explain_dataset import read_options
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    BACKGROUND,
+    BASELINE,
     GROUP,
     ID_COLUMN,
     LABEL_COLUMN,
@@ -57,6 +59,8 @@ _OPTIONS = (
     output_options,
     SIDECAR,
     TOKENIZER,
+    BASELINE,
+    BACKGROUND,
     LABEL_COLUMN,
     ID_COLUMN,
     click.option("--group-column", "people", multiple=True, help="Who a row is about."),

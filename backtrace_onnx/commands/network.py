@@ -12,6 +12,8 @@ from backtrace_onnx.commands.explain_dataset import read_options
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
+    BACKGROUND,
+    BASELINE,
     ID_COLUMN,
     LABEL_COLUMN,
     MODE,
@@ -49,6 +51,8 @@ _OPTIONS = (
     output_options,
     SIDECAR,
     TOKENIZER,
+    BASELINE,
+    BACKGROUND,
     LABEL_COLUMN,
     ID_COLUMN,
     click.option("--no-classes", is_flag=True, help="Do not compare the two likeliest classes."),
@@ -144,4 +148,4 @@ def _cells(part: PartNumbers) -> list[str]:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value + 0.0:.1%}"
+    return "" if value is None else f"{round(value, 3) + 0.0:.1%}"

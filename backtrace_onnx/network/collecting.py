@@ -12,7 +12,7 @@ from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.network.numbers import PartNumbers
-from backtrace_onnx.network.part_rows import COLUMNS, part_rows
+from backtrace_onnx.network.part_rows import COLUMNS, part_rows, starts
 from backtrace_onnx.network.parts import NetworkPart, find_parts
 from backtrace_onnx.network.saturation import SaturationCounts, watched
 
@@ -42,10 +42,10 @@ class NetworkSums:
         total = made.ledger.total()
         count = total.start.shape[1] if rows is None else rows
         numbers = part_rows(self._parts, made, other, self._graph, count)
-        start = np.abs(total.start).sum(0)
+        start = starts(made)
         kinds = (total.inputs, total.constants, total.unassigned, total.cut)
         books = [np.broadcast_to(k[0] - k[1:].sum(0), start.shape) for k in kinds]
-        shares = np.stack(books, 1) / np.where(start, start, 1)[:, None]
+        shares = np.stack(books, 1) / start[:, None]
         for row in range(count):
             known = ~np.isnan(numbers[row])
             self._sums += np.where(known, numbers[row], 0)

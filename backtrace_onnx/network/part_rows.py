@@ -36,26 +36,26 @@ def part_rows(
 ) -> Array:
     """float64[rows, parts, COLUMNS], in parts of what every row started with; NaN: not known.
 
+    Positive is what has the sign of the start.
+
     Args:
         other: the explanations of another class for the same rows, to compare maps with.
         rows: how many of the samples are told of.
     """
-    start = np.abs(made.ledger.total().start).sum(0)
+    start = starts(made)
     makers = {tensor: node.name for node in graph.nodes for tensor in node.outputs}
     found = np.full((rows, len(parts), len(COLUMNS)), np.nan)
     for i, part in enumerate(parts):
         if part.nodes:
-            found[:, i, :3] = (_books(part, made, makers) / np.where(start, start, 1)[:, None])[
-                :rows
-            ]
+            found[:, i, :3] = (_books(part, made, makers) / start[:, None])[:rows]
         own = [_flat(made, tensor, graph, len(start)) for tensor in part.tensors]
         known = [r for r in own if r is not None]
         if not known or len(known) < len(own):
             continue
         r = np.concatenate(known, 1)[:rows]
-        scale = np.where(start, start, 1)[:rows]
-        found[:, i, 3] = np.where(r > 0, r, 0).sum(1) / scale
-        found[:, i, 4] = np.where(r < 0, -r, 0).sum(1) / scale
+        shares = r / start[:rows, None]
+        found[:, i, 3] = np.where(shares > 0, shares, 0).sum(1)
+        found[:, i, 4] = np.where(shares < 0, -shares, 0).sum(1)
         found[:, i, 5], found[:, i, 6] = spread(r)
         if other is not None:
             pairs = [_flat(other, tensor, graph, len(start)) for tensor in part.tensors]
@@ -63,6 +63,15 @@ def part_rows(
                 s = np.concatenate([pair for pair in pairs if pair is not None], 1)[:rows]
                 found[:, i, 7] = cosines(r, s)
     return found
+
+
+def starts(made: Explanation) -> Array:
+    """float64[samples]: what each sample started with, its size with the sign of what its
+    channels amount to, as a difference to a baseline may be below 0; 1 where there is nothing."""
+    start = made.ledger.total().start
+    size = np.abs(start).sum(0)
+    signed: Array = np.where(_net(start) < 0, -size, size)
+    return np.where(size, signed, 1)
 
 
 def spread(r: Array) -> tuple[Array, Array]:

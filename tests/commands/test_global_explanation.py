@@ -67,3 +67,17 @@ def test_pictures_have_mean_maps(run: Any, tmp_path: Path) -> None:
     code, printed, _ = run("global", MNIST, pattern, "--out", tmp_path / "out", "--by", "class")
     assert code == 0 and "map-image.png" in printed.splitlines()[-1]
     assert (tmp_path / "out" / "map-image.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_modes_that_compare_compare_with(run: Any) -> None:
+    """Rows of a background, or a baseline that is named."""
+    asked = ["global", ADULT, ROWS, "--json"]
+    for how, same in (
+        (["--background", ROWS], {"mode": "auto", "background": ROWS}),
+        (["--mode", "deeplift", "--baseline", "zeros"], {"mode": "deeplift", "baseline": "zeros"}),
+    ):
+        code, out, _ = run(*asked, *how)
+        wanted = global_explanation(ADULT, ROWS, **same).record()["slices"]
+        assert code == 0 and json.loads(out)["slices"] == json.loads(json.dumps(wanted))
+    code, _, err = run(*asked, "--mode", "lrp", "--baseline", "zeros")
+    assert code == 2 and "mode 'lrp' takes no baseline" in err

@@ -61,7 +61,8 @@ def test_books_and_signs_are_those_of_single_rows(mode: str) -> None:
     net = residual_net()
     found = network_analysis(net, ROWS, mode=mode)
     rows = single(net, mode)
-    starts = [np.abs(row.ledger.total().start).sum() for row in rows]
+    begun = [row.ledger.total().start for row in rows]
+    starts = [np.abs(s).sum() * (-1 if s[0] - s[1:].sum() < 0 else 1) for s in begun]
 
     def mean(value: Any) -> float:
         """Of a function (explanation) over rows, channels as a difference, parts of the start."""
@@ -85,7 +86,7 @@ def test_books_and_signs_are_those_of_single_rows(mode: str) -> None:
             wanted = mean(lambda row, k=kind, n=name: getattr(row.ledger[n], k))
             assert told == pytest.approx(wanted, rel=1e-4, abs=1e-6)
         r = [row.relevance[outputs[name]].astype(float) for row in rows]
-        positive = np.mean([x[x > 0].sum() / s for x, s in zip(r, starts, strict=True)])
+        positive = np.mean([np.maximum(x / s, 0).sum() for x, s in zip(r, starts, strict=True)])
         assert part.positive == pytest.approx(positive, rel=1e-5)
         shares = [np.abs(x[x != 0]) / np.abs(x).sum() for x in r if np.any(x)]
         entropy = np.mean([-(p * np.log(p)).sum() for p in shares]) / np.log(r[0].size)
@@ -98,8 +99,17 @@ def test_books_and_signs_are_those_of_single_rows(mode: str) -> None:
     assert {part.name for part in found.of("module")} == rows[0].modules().keys() - {""}
     (x,) = found.of("input")
     relevance = [row.relevance["x"] for row in rows]
-    minus = np.mean([-r[r < 0].sum() / s for r, s in zip(relevance, starts, strict=True)])
+    minus = np.mean([np.maximum(-r / s, 0).sum() for r, s in zip(relevance, starts, strict=True)])
     assert x.received is None and x.negative == pytest.approx(minus, rel=1e-4)
+
+
+def test_what_starts_below_zero_arrives_as_well() -> None:
+    """A difference to a baseline: all of it is handed back, whatever its sign."""
+    found = network_analysis(residual_net(), ROWS, mode="deeplift", baseline="zeros")
+    rows = single(residual_net(), "deeplift")
+    assert len({bool(row.ledger.total().start[0, 0] < 0) for row in rows}) == 2
+    assert found.inputs == pytest.approx(1, rel=1e-5)
+    assert next(part.received for part in found.of("node")) == pytest.approx(1)
 
 
 def test_the_same_to_the_last_bit_in_every_batch(tmp_path: Path) -> None:
