@@ -12,6 +12,7 @@ from typing import Any
 
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.rules.gelu import gelu_derivative, gelu_ratio
 from backtrace_onnx.rules.registry import rule, table
 from backtrace_onnx.structures.base import Passes, Structure
 from backtrace_onnx.structures.functions import (
@@ -22,8 +23,6 @@ from backtrace_onnx.structures.functions import (
     Ratio,
 )
 from backtrace_onnx.structures.moves import Negated
-
-_GELU = {"alpha": sqrt(2 / pi), "beta": 0.044715}  # of the approximation by tanh
 
 
 def passes(op: Op) -> Structure:
@@ -76,29 +75,6 @@ def _mish(e: Ops, x: Value) -> Value:
     """The derivative of x * tanh(softplus(x))."""
     t = _RATIOS["Mish"](e, x)
     return e.Add(t, e.Mul(x, e.Mul(e.Sigmoid(x), _one_plus(e, t, -1.0))))
-
-
-def _gelu(e: Ops, x: Value, approximate: str) -> Value:
-    """The derivative of Gelu, exact or by its tanh approximation."""
-    if approximate == "tanh":
-        a, b, half = e.scalar(_GELU["alpha"]), e.scalar(_GELU["beta"]), e.scalar(0.5)
-        square = e.Mul(x, x)
-        t = e.Tanh(e.Mul(a, e.Add(x, e.Mul(b, e.Mul(x, square)))))
-        inner = e.Mul(a, e.Add(e.scalar(1), e.Mul(e.scalar(3), e.Mul(b, square))))
-        slope = e.Mul(e.Mul(half, x), e.Mul(_one_plus(e, t, -1.0), inner))
-        return e.Add(e.Mul(half, e.Add(e.scalar(1), t)), slope)
-    density = e.Mul(e.Exp(e.Mul(e.Mul(x, x), e.scalar(-0.5))), e.scalar(1 / sqrt(2 * pi)))
-    return e.Add(_gelu_ratio(e, x, approximate), e.Mul(x, density))
-
-
-def _gelu_ratio(e: Ops, x: Value, approximate: str) -> Value:
-    """Gelu over x."""
-    if approximate == "tanh":
-        cube = e.Mul(e.Mul(x, e.Mul(x, x)), e.scalar(_GELU["beta"]))
-        part = e.Tanh(e.Mul(e.Add(x, cube), e.scalar(_GELU["alpha"])))
-    else:
-        part = e.Erf(e.Mul(x, e.scalar(sqrt(0.5))))
-    return e.Mul(e.Add(part, e.scalar(1)), e.scalar(0.5))
 
 
 def _hard_swish(e: Ops, x: Value) -> Value:
@@ -176,7 +152,9 @@ def _with(
     return build
 
 
-gelu = _with(lambda e, x, y, approximate: _gelu(e, x, approximate), _gelu_ratio, approximate="none")
+gelu = _with(
+    lambda e, x, y, approximate: gelu_derivative(e, x, approximate), gelu_ratio, approximate="none"
+)
 
 _PARAMETRIC: dict[str, Callable[[Op], Structure]] = {
     "Celu": _with(

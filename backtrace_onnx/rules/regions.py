@@ -10,6 +10,7 @@ from backtrace_onnx.graph.operator_families import BINS, DOMAIN, REDUCING, REGIO
 from backtrace_onnx.graph.regions import beside, body, kinds
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import lookup, rule
+from backtrace_onnx.rules.written_out import derivative_of
 from backtrace_onnx.structures.base import Nothing, Structure
 from backtrace_onnx.structures.fallback import Stops
 from backtrace_onnx.structures.functions import Binned
@@ -22,7 +23,8 @@ _SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
 def region(op: Op) -> Structure:
     """Nodes that are one function of one tensor together: relevance passes unchanged."""
     made = read_region(op, (*beside(op.node), *body([op.node])), _kind(op.node))
-    return replace(made, multiple=op.attribute("multiple", (1.0, 0.0)))
+    multiple = op.attribute("multiple", (1.0, 0.0))
+    return made if multiple == (1.0, 0.0) else replace(made, multiple=multiple, derivative=None)
 
 
 @rule(SCALE, domain=DOMAIN)
@@ -63,7 +65,11 @@ def read_region(op: Op, members: Sequence[Node], kind: Kind) -> Region:
             carriers.update(() if isinstance(made, Nothing) else node.outputs)
     read = {name for node in members for name in node.inputs}
     constants = {name: graph.constants[name] for name in read & graph.constants.keys()}
-    return Region(tuple(members), structures, constants, kind)
+    shapes = {graph.type(name).shape for name in carriers}
+    level = len(shapes) == 1 and all(shape and None not in shape for shape in shapes)
+    known = derivative_of(_entry(members, graph), members, constants)
+    derivative = known if kind == "pointwise" else None
+    return Region(tuple(members), structures, constants, kind, level=level, derivative=derivative)
 
 
 def _entry(members: Sequence[Node], graph: Graph) -> str:

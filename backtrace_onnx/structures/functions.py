@@ -124,6 +124,11 @@ def times_ratio(ratio: Ratio) -> Callable[[Ops, Value, Value], Value]:
     return lambda e, x, m: e.Mul(m, ratio(e, x))
 
 
+def times_derivative(derivative: Derivative) -> Callable[[Ops, Value, Value], Value]:
+    """Text `(ops, x, m) -> m f'(x)` of a derivative that does not read f(x)."""
+    return lambda e, x, m: e.Mul(m, derivative(e, x, None))
+
+
 def switched_between(e: Ops, x: Value, y: Value, x0: Value, y0: Value, m: Value) -> Value:
     """The same of y = max(0, x), without a difference: m (y + y0) / (|x| + |x0|), 0 where both
     are 0."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.operator_families import POOLING, REDUCING
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Constant, Ops, Value
 from backtrace_onnx.structures.arithmetic import Product
 from backtrace_onnx.structures.base import (
@@ -27,9 +25,15 @@ from backtrace_onnx.structures.base import (
     Structure,
 )
 from backtrace_onnx.structures.factors import factors_of
-from backtrace_onnx.structures.functions import secant, secant_between, times_ratio
-from backtrace_onnx.structures.inner_step import InnerStep
+from backtrace_onnx.structures.functions import (
+    Derivative,
+    secant,
+    secant_between,
+    times_derivative,
+    times_ratio,
+)
 from backtrace_onnx.structures.linear import Linear
+from backtrace_onnx.structures.region_step import RegionStep
 from backtrace_onnx.structures.sums import Terms
 
 Kind = Literal["pointwise", "softmax", "normalisation", "linear", "other"]
@@ -48,6 +52,8 @@ class Region(Structure):
         constants: what they read of the model's constants.
         kind: what sort of function it is.
         multiple: (scale, shift) of what the members read that input 0 is: its multiple.
+        level: whether all that the members make of input 0 is known to have the same shape.
+        derivative: of a function of one number, where it is known as a whole.
     """
 
     members: tuple[Node, ...]
@@ -55,6 +61,8 @@ class Region(Structure):
     constants: Mapping[str, npt.NDArray[Any]]
     kind: Kind
     multiple: tuple[float, float] = (1.0, 0.0)
+    level: bool = False
+    derivative: Derivative | None = None
 
     @property
     def affine(self) -> bool:  # type: ignore[override]
@@ -78,7 +86,7 @@ class Region(Structure):
             if tensor in node.outputs:
                 members = self.members[: at + 1]
                 kind: Kind = "linear" if all(map(self._is_affine, members)) else "other"
-                return replace(self, members=members, kind=kind)
+                return replace(self, members=members, kind=kind, derivative=None)
         return None
 
     def _is_affine(self, node: Node) -> bool:
@@ -96,6 +104,9 @@ class Region(Structure):
             return {}
         if self.kind == "pointwise" and method.functions != "derivative":
             return {0: [self._secant(step, m)]}
+        if self.kind == "pointwise" and self.derivative is not None:
+            own = times_derivative(self.derivative)
+            return {0: [step.ops.apply(f"{step.node.name}/derivative", own, step.condition(0), m)]}
         inner = method
         if self.kind in ("pointwise", "softmax") or method.compares:
             inner = replace(
@@ -191,12 +202,12 @@ class Region(Structure):
             if structure is None or not structure.carries or all(r is None for r in outgoing):
                 continue
             channels: list[Channels | None] = [None if r is None else [r] for r in outgoing]
-            step = _RegionNode(node, e, method, values, channels, self)
+            step = RegionStep(node, e, method, values, channels, self)
             for i, (piece,) in structure.slopes(cast(Step, step)).items():
                 name = node.inputs[i]
                 if not step.carries(i):
                     continue
-                if i in structure.broadcasts:
+                if i in structure.broadcasts and not self.level:
                     piece = e.unbroadcast(piece, step.shape(i))
                 slopes[name] = e.Add(slopes[name], piece) if name in slopes else piece
         found = slopes.get(self._entry, e.Mul(x, e.zero()))
@@ -238,62 +249,3 @@ def _is_linear(structure: Structure | None, operands: int) -> bool:
 def _constant(e: Ops, name: str, array: npt.NDArray[Any]) -> Value:
     wide = array.astype(e.dtype) if array.dtype.kind in "fV" else array
     return Constant(f"region/{name}", wide)
-
-
-class _RegionNode(InnerStep):
-    """A node inside of a region, as its structure sees it."""
-
-    def __init__(
-        self,
-        node: Node,
-        ops: Ops,
-        method: Method,
-        values: Mapping[str, Value],
-        outgoing: Sequence[Channels | None],
-        region: Region,
-    ) -> None:
-        super().__init__(node, ops, method, outgoing)
-        self._values, self._region = values, region
-
-    @property
-    def sharing(self) -> Sharing:
-        """The adjoint hands slopes on."""
-        return PLAIN
-
-    def stabilised(self) -> Value:
-        return self.r[0]
-
-    def weighed(self, i: int) -> Value:
-        return self.condition(i)
-
-    def condition(self, i: int) -> Value:
-        return self._values[self.node.inputs[i]]
-
-    def tensor(self, name: str) -> Value:
-        return self._values[name]
-
-    def shape(self, i: int) -> Value:
-        return self.ops.Shape(self.condition(i))
-
-    def carries(self, i: int) -> bool:
-        return self.node.inputs[i] in self._region.carriers
-
-    def is_constant(self, i: int) -> bool:
-        return self.node.inputs[i] in self._region.constants
-
-    def is_gate(self, i: int) -> bool:
-        """A statistic that multiplies or divides is held where the method holds statistics."""
-        name = self.node.inputs[i]
-        return (
-            self.holds and self._region.kind == "normalisation" and name in self._region.statistics
-        )
-
-    def infinite(self, i: int) -> bool:
-        array = self._region.constants.get(self.node.inputs[i])
-        return array is not None and array.dtype.kind == "f" and bool(np.isinf(array).any())
-
-    def sample_axis(self, tensor: str | None = None) -> int | None:
-        return None
-
-    def book(self, kind: str, channel: int, total: Value | None) -> None:
-        """The whole region is booked at once."""
