@@ -29,8 +29,9 @@ class AuditOptions(TypedDict, total=False):
             folder, as the command reads it.
         label: column of the data that holds the right answers. ids: columns by which a row is found
             again. groups: columns that say which people it is about. tokenizer: tokenizer.json, for
-            texts. reasons: a file of sentences for those who are denied an outcome. All of these
-            default to the settings', columns else to the sidecar's.
+            texts. background: a file of samples, for modes that compare.
+        reasons: a file of sentences for those who are denied an outcome. It and all above default
+            to the settings', columns else to the sidecar's.
         sidecar: of all models; default: the one beside each, or else another one's.
         seed: of every draw.
     """
@@ -40,6 +41,7 @@ class AuditOptions(TypedDict, total=False):
     ids: Sequence[str]
     groups: Sequence[str]
     tokenizer: File | None
+    background: File | None
     reasons: File | None
     sidecar: Sidecar | File | None
     seed: int
@@ -178,7 +180,8 @@ def _settings(options: AuditOptions) -> tuple[AuditSettings, str | None]:
     else:
         file = settings_file(None if given is None else Path(given))
         made = AuditSettings() if file is None else read_settings(file, IDS)
-    above: dict[str, Any] = {name: options.get(name) for name in ("label", "tokenizer", "reasons")}
+    told = ("label", "tokenizer", "background", "reasons")
+    above: dict[str, Any] = {name: options.get(name) for name in told}
     above = {name: None if value is None else str(value) for name, value in above.items()}
     for name, columns in (("ids", options.get("ids")), ("groups", options.get("groups"))):
         above[name] = (columns,) if isinstance(columns, str) else tuple(columns or ())

@@ -78,6 +78,7 @@ class AuditSettings(_Section):
         ids: columns of the data by which users find a row again.
         groups: columns of the data that say which people a row is about.
         tokenizer: a tokenizer.json, for texts; default: the sidecar's.
+        background: a file or folder of samples, for modes that compare.
         reference: a file of outputs of the first rows, as the exporter computed them (.npz).
         reasons: a file of sentences, why people are denied an outcome (.toml).
         mask: a file of what answers should rest on (.npy, .npz or a picture).
@@ -93,6 +94,7 @@ class AuditSettings(_Section):
     ids: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     tokenizer: str | None = None
+    background: str | None = None
     reference: str | None = None
     reasons: str | None = None
     mask: str | None = None

@@ -22,6 +22,8 @@ from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.background_rows import read_rows
+from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
 from backtrace_onnx.propagation.ledger import Balance
@@ -80,12 +82,15 @@ class AuditedModel:
         seed: int = 0,
     ) -> None:
         self.model, self.settings, self.seed = model, settings, seed
-        self.compared: Mapping[str, Any] = {}  # what modes that compare take, as `explain`
         self.explainer = Explainer(model, on_unsupported="stop")
         graph = self.explainer.graph
         self.sidecar = sidecar = with_tokenizer(sidecar, settings.tokenizer, graph)
         if sidecar:
             _check(sidecar, model, graph)
+        self.compared: Mapping[str, Any] = {}  # what modes that compare take, as `explain`
+        if settings.background is not None:
+            reader = InputReader(graph, sidecar)
+            self.compared = {"background": read_rows(Path(settings.background), reader)}
         kept = KeptColumns.named(settings.label or (), settings.ids, settings.groups)
         self.data: Data = read_data(files, graph, sidecar, kept)
         self.features: Features = find_features(self.data, sidecar)

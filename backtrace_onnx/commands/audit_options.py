@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtrace_onnx.commands.shared_options import HTML, SIDECAR, TOKENIZER, Command
+from backtrace_onnx.commands.shared_options import BACKGROUND, HTML, SIDECAR, TOKENIZER, Command
 from backtrace_onnx.errors import AuditError, BacktraceError, RequestError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _OPTIONS = (
         "settings', or the sidecar's.",
     ),
     TOKENIZER,
+    BACKGROUND,
     click.option("--json", "as_json", type=FILE, help="File for the report as JSON."),
     click.option("--junit", type=FILE, help="File for the report as JUnit XML."),
     click.option("--markdown", type=FILE, help="File for the report as Markdown."),
@@ -72,7 +73,7 @@ _OPTIONS = (
 )
 REPORTS = ("as_json", "junit", "markdown", "sarif", "html", "model_card")
 """Options that name a file for the report."""
-READ = ("sidecar", "tokenizer", "reasons")
+READ = ("sidecar", "tokenizer", "background", "reasons")
 """Options that name a file that is read."""
 
 

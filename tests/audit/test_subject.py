@@ -115,3 +115,21 @@ def test_labels_are_the_column_that_the_sidecar_names(tmp_path: Path) -> None:
     assert opened(model, tmp_path / "x.npy").data.labels is None
     file.write_text(json.dumps({**about, "columns": {"labels": ["other"]}}))
     assert opened(model, rows).data.labels is None
+
+
+def test_rows_are_compared_with_those_of_a_background(tmp_path: Path) -> None:
+    """A linear model's differences to their mean, exactly."""
+    model, rows = write_model(tmp_path, linear()), write_rows(tmp_path, 20)
+    others = write_rows(tmp_path, 7, seed=1, name="others.csv")
+    found = opened(model, rows, label="answer", background=str(others))
+    x, x0 = (np.loadtxt(f, delimiter=",", skiprows=1, usecols=range(4)) for f in (rows, others))
+    w = np.array(((2.0, -2.0), (1.0, -1.0), (0.5, -0.5), (0.0, 0.0)))
+    answers = (x @ w).argmax(1)
+    wanted = (x - x0.mean(0)) * w[:, answers].T
+    np.testing.assert_allclose(found.whole.features, wanted, rtol=1e-4, atol=1e-5)
+    assert found.whole.first.mode == "deeplift"
+    assert "broken" not in statuses(run_audit(found)).values()
+    with pytest.raises(RequestError, match="mode 'lrp' takes no background"):
+        assert opened(model, rows, mode="lrp", background=str(others)).whole
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
+        opened(model, rows, background=str(tmp_path / "none.csv"))
