@@ -160,13 +160,14 @@ def _print(to: Console, made: GlobalExplanation, top: int) -> None:
 
 def _means(to: Console, kind: str, means: Sequence[ShareMean], top: int) -> None:
     from backtrace_onnx.report.console import show, table
+    from backtrace_onnx.report.signed_amounts import signed_percent
 
     rows = table(to, "rank", kind, "mean |share|", "", "mean share", "", right=(2, 4))
     for mean in means[:top]:
         best, worst = mean.rank
         rank = str(best) if best == worst else f"{best}-{worst}"
         ends = (_ends(mean.mean_abs_interval), _ends(mean.mean_interval))
-        cells = (f"{mean.mean_abs:.2%}", ends[0], f"{mean.mean:+.2%}", ends[1])
+        cells = (f"{mean.mean_abs:.2%}", ends[0], signed_percent(mean.mean, 2), ends[1])
         rows.add_row(rank, mean.name, *cells)
     show(to, rows)
     if len(means) > top:
@@ -175,10 +176,11 @@ def _means(to: Console, kind: str, means: Sequence[ShareMean], top: int) -> None
 
 def _words(to: Console, name: str, one: Slice, top: int) -> None:
     from backtrace_onnx.report.console import show, table
+    from backtrace_onnx.report.signed_amounts import signed_percent
 
     rows = table(to, f"word of {name}", "rows", "mean |share|", "mean share", "", right=(1, 2, 3))
     for word in one.words[name][:top]:
-        cells = (f"{word.mean_abs:.2%}", f"{word.mean:+.2%}", _ends(word.interval))
+        cells = (f"{word.mean_abs:.2%}", signed_percent(word.mean, 2), _ends(word.interval))
         rows.add_row(word.word, str(word.rows), *cells)
     show(to, rows)
 

@@ -49,7 +49,9 @@ def percent(share: float) -> str:
     """A share in percent; what is not quite all or nothing does not look as if it were."""
     if 0.9995 <= share < 1:
         return ">99.9%"
-    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+    if -0.0005 < share < 0:
+        return ">-0.1%"
+    return "<0.1%" if 0 < share < 0.0005 else f"{share + 0.0:.1%}"
 
 
 def predicted_answer(subject: ExplainedSample) -> Answer | None:

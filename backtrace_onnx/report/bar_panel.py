@@ -10,6 +10,7 @@ from backtrace_onnx.report.input_kinds import kind_of
 from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.picture_style import AGAINST, FAINT, FOR, INK, RULE, shortened
 from backtrace_onnx.report.ranking import rank, with_relevance
+from backtrace_onnx.report.signed_amounts import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def _ends(axis: Axes, values: Sequence[float]) -> None:
     for row, value in enumerate(values):
         side = 1 if value >= 0 else -1
         axis.annotate(
-            f"{value:+.3g}",
+            signed(value, 3),
             (value, row),
             xytext=(4 * side, 0),
             textcoords="offset points",

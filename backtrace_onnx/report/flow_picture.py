@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _HIGH = 0.68  # inches of a row
 _INPUTS = 4  # that get a row each
-FAR = 4.0  # parts of the start: longer bars are cut, with their number
+FAR = 4.0  # parts of the start: longer bars are cut, with two strokes and their number
+_BREAK = 0.9  # of a bar that is cut: where the strokes lie
 _WIDE, _LETTER, _GAP = 4.0, 0.078, 0.1  # inches of the bars, of a letter behind one, and around it
 
 
@@ -128,11 +129,19 @@ def _bar(axis: Axes, y: int, row: FlowRow, sign: int, channel: int, reach: float
             style: Any = {"color": color, "hatch": hatch, "edgecolor": "white", "height": 0.6}
             axis.barh(y, sign * width, left=sign * base, **style)
             base += width
+    if abs(left) + sum(max(part, 0.0) for part in taken) > reach + 0.002:
+        _break(axis, y, sign * base * _BREAK)
     if left or any(taken):
         text = amount_text(left)
         place: Any = {"xytext": (4 * sign, 0), "textcoords": "offset points", "va": "center"}
         place["ha"] = "left" if sign > 0 else "right"
         axis.annotate(text, (sign * base, y), fontsize=9, color=INK, **place)
+
+
+def _break(axis: Axes, y: int, x: float) -> None:
+    """Two strokes through a bar that is cut."""
+    for at in (x * 0.985, x * 1.015):
+        axis.plot([at - 0.02, at + 0.02], [y + 0.38, y - 0.38], color="white", linewidth=2)
 
 
 def amount_text(left: float) -> str:

@@ -20,6 +20,7 @@ from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.json_report import balance
 from backtrace_onnx.report.ranking import rank, with_relevance
 from backtrace_onnx.report.shaded_text import lines
+from backtrace_onnx.report.signed_amounts import signed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +91,7 @@ def _print_parts(to: Console, subject: ExplainedSample, top: int) -> None:
     columns = [*head, _kind(subject), "relevance", "share", *channels]
     rows = table(to, *columns, right=tuple(range(len(head) + 1, len(columns))))
     for part in parts[:top]:
-        own = [f"{r:+.4g}" for r in part.channels] if channels else []
+        own = [signed(r) for r in part.channels] if channels else []
         lead = ["group" if part.members is not None else part.input] if several else []
         rows.add_row(*lead, str(part), _signed(part), percent(part.share), *own)
     show(to, rows)
@@ -112,7 +113,7 @@ def _kind(subject: ExplainedSample) -> str:
 
 
 def _signed(part: InputPart) -> str:
-    return f"{part.relevance:+.4g}"
+    return signed(part.relevance)
 
 
 def _print_balance(to: Console, subject: ExplainedSample) -> None:

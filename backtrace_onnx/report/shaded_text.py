@@ -10,6 +10,7 @@ from backtrace_onnx.report.answers import percent
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.headlines import headline
 from backtrace_onnx.report.picture_style import INK, shade
+from backtrace_onnx.report.signed_amounts import signed
 from backtrace_onnx.report.token_relevance import (
     TextRelevance,
     TokenRelevance,
@@ -59,7 +60,7 @@ def notes(subject: ExplainedSample, sentence: TextRelevance) -> list[str]:
     if sentence.padding:
         held = "no relevance" if sentence.filled == 0 else f"relevance {sentence.filled:.3g}"
         found.append(f"padding: {sentence.padding} tokens, {held}")
-    others = [f"{name} {amount:+.3g}" for name, amount in beside(subject)]
+    others = [f"{name} {signed(amount, 3)}" for name, amount in beside(subject)]
     return found + ([f"other inputs: {', '.join(others)}"] if others else [])
 
 
@@ -87,7 +88,7 @@ def _section(subject: ExplainedSample, name: str) -> str:
 def _span(mark: TokenRelevance, sentence: TextRelevance) -> str:
     color = shade(mark.relevance / sentence.limit)
     share = percent(abs(mark.relevance) / sentence.total)
-    title = f"{mark.relevance:+.4g} ({share})"
+    title = f"{signed(mark.relevance)} ({share})"
     sign = " class=against" if mark.relevance < 0 else ""
     style = f"background:{color};color:{ink(color)}"
     return f'<span{sign} style="{style}" title="{title}">{escape(visible(mark.text))}</span>'
@@ -125,7 +126,7 @@ def _amounts(marks: Iterable[TokenRelevance], total: float) -> list[str]:
         count, amount = sums.get(mark.text, (0, 0.0))
         sums[mark.text] = (count + 1, amount + mark.relevance)
     return [
-        f"{visible(text)}{f' x {count}' if count > 1 else ''} {amount:+.3g} "
+        f"{visible(text)}{f' x {count}' if count > 1 else ''} {signed(amount, 3)} "
         f"({percent(abs(amount) / total)})"
         for text, (count, amount) in sums.items()
     ]

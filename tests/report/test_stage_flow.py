@@ -15,6 +15,7 @@ from backtrace_onnx.propagation.ledger import Balance, Ledger
 from backtrace_onnx.report.console import Waiting
 from backtrace_onnx.report.explained_sample import ExplainedSample
 from backtrace_onnx.report.flow_picture import draw
+from backtrace_onnx.report.page.flow_view import flow_view
 from backtrace_onnx.report.picture_style import styled
 from backtrace_onnx.report.stage_flow import flow, half, idle, input_rows, seat_of
 from backtrace_onnx.report.stages import Flow, NetworkStage
@@ -177,3 +178,17 @@ def test_numbers_behind_bars_keep_clear_of_the_names(times: float) -> None:
         assert len(numbers) == 5
         assert min(box.x0 for box in numbers) > names
         assert max(box.x1 for box in numbers) < figure.axes[1].get_window_extent().x0
+
+
+@pytest.mark.parametrize(("times", "cut"), [(1.5, False), (2.6, True)])
+def test_bars_that_are_cut_are_marked(times: float, cut: bool) -> None:
+    """Of relevance whose positive part is `times` twice the start: 400 % are drawn."""
+    relevance = {"x": np.array([[2 * times, 1 - 2 * times]])}
+    subject = ExplainedSample(explanation({"x": np.ones((1, 2))}, relevance, nodes=1))
+    with styled():
+        strokes = [line for line in draw(subject).axes[0].lines if len(line.get_xdata()) == 2]
+    assert (len([line for line in strokes if line.get_color() == "white"]) > 0) is cut
+    view = flow_view(subject)
+    assert view is not None and view.cut is cut
+    gaps = [p for stage in view.stages for p in stage.pieces if p.kind == "gap"]
+    assert bool(gaps) is cut and all(0 < p.x < 1000 for p in gaps)

@@ -28,7 +28,8 @@ def _sensitive(case: Case) -> Measured:
         told[names[feature]] = {**moved.record(), **by_answer}
         found.append((share, names[feature], part, moved.confirms))
     value, name, part, confirmed = max(found, key=lambda one: one[0])
-    text = f"most of them has {name}: {value:.1%} of |relevance|{part.where}"
+    most = f"of {len(found)} sensitive features {name} has most" if found[1:] else f"{name} has"
+    text = f"{most}{', ' if found[1:] else ' '}{value:.1%} of |relevance|{part.where}"
     of = case.some(len(part.rows), part.where)
     return Measured(value, text, told, confirmed, of=of)
 

@@ -15,6 +15,7 @@ from backtrace_onnx import __version__
 from backtrace_onnx.audit.check import Finding
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.messages.terminal_text import visible, visible_json
+from backtrace_onnx.report.signed_amounts import signed_percent
 
 SPEC = "1.6"
 TOLD = 10
@@ -70,7 +71,8 @@ def _about_answers(report: Report) -> list[str]:
     """How good the answers are, and what they rest on."""
     facts, data = report.facts, report.facts["data"]
     shares = [
-        (f["name"], f"{f['share']:.1%}", f"{f['signed']:+.1%}") for f in facts["features"][:TOLD]
+        (f["name"], f"{f['share']:.1%}", signed_percent(f["signed"]))
+        for f in facts["features"][:TOLD]
     ]
     return [
         "## Evaluation",

@@ -21,6 +21,7 @@ from backtrace_onnx.audit.portraits import Distribution, Portrait
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.report.page.bar_charts import Axis, Piece
 from backtrace_onnx.report.page.writer import make_page
+from backtrace_onnx.report.signed_amounts import signed_percent
 
 DRAWN = 12
 """Features whose distributions are drawn."""
@@ -169,7 +170,7 @@ def share_row(portrait: Portrait, axis: Axis) -> ShareRow:
     return ShareRow(
         portrait.name,
         f"{portrait.share:.1%}",
-        f"{portrait.signed:+.1%}",
+        signed_percent(portrait.signed),
         f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else "",
         "" if portrait.was is None else f"{portrait.was:.1%}",
         (axis.piece("data", 0, portrait.share),),

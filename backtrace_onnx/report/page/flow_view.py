@@ -56,7 +56,7 @@ class FlowView:
 
     Attributes:
         idle: modules that carry nothing. both: whether there are two sides.
-        biases, unassigned: whether a row takes or loses any.
+        biases, unassigned: whether a row takes or loses any. cut: whether a bar is too long.
     """
 
     stages: tuple[FlowStage, ...]
@@ -64,6 +64,7 @@ class FlowView:
     both: bool
     biases: bool
     unassigned: bool
+    cut: bool
     idle: tuple[str, ...]
 
 
@@ -84,7 +85,7 @@ def flow_view(subject: ExplainedSample) -> FlowView | None:
     axis = Axis.of([reach, -reach] if two else [reach])
     stages = tuple(_stage(subject, row, axis, two) for row in rows)
     shown = {piece.kind for stage in stages for piece in stage.pieces}
-    books = ("biases" in shown, "unassigned" in shown)
+    books = ("biases" in shown, "unassigned" in shown, "gap" in shown)
     return FlowView(stages, axis.zero, two, *books, idle=tuple(idle(subject)))
 
 
@@ -108,9 +109,11 @@ def _stage(subject: ExplainedSample, row: FlowRow, axis: Axis, two: bool) -> Flo
     pieces: list[Piece] = []
     for sign, channel, kind in ((1, 0, "for"), (-1, 1, "against"))[: 1 + two]:
         own = [b[channel] if channel < len(b) else 0.0 for b in (row.left, row.biases, row.lost)]
-        own[0] = min(abs(own[0]), FAR)
+        own[0] = abs(own[0])
         names = (kind, "biases", "unassigned")
         pieces += axis.stacked(list(zip(names, own, strict=True)), sign=sign)
+        if sum(max(part, 0.0) for part in own) > FAR + 0.002:
+            pieces.append(axis.piece("gap", 0.88 * sign * FAR, 0.91 * sign * FAR))
     seat = None
     if row.seat is not None and row.seat.size:
         scale = Scale.of(row.seat, 99.5 if row.seat.size > 400 else 100)

@@ -18,6 +18,7 @@ from backtrace_onnx.report.page.writer import Safe
 from backtrace_onnx.report.picture_frame import Frame
 from backtrace_onnx.report.picture_panel import SMOOTHED_FROM, maps, paled, scaled, shown_frame
 from backtrace_onnx.report.ranking import rank
+from backtrace_onnx.report.signed_amounts import signed
 from backtrace_onnx.targets.boxes import Box
 
 Array = npt.NDArray[Any]
@@ -125,7 +126,7 @@ def _cells(subject: ExplainedSample, name: str) -> list[MapCell]:
     for part in rank(subject, name):
         if part.box is not None:
             top, left, bottom, right = part.box
-            told = f"{part.name}: {part.relevance:+.3g} ({percent(part.share)})"
+            told = f"{part.name}: {signed(part.relevance, 3)} ({percent(part.share)})"
             found.append(MapCell(left, top, right - left, bottom - top, told))
     return sorted(found, key=lambda cell: (cell.y, cell.x))
 

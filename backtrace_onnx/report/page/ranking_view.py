@@ -12,6 +12,7 @@ from backtrace_onnx.report.input_parts import InputPart
 from backtrace_onnx.report.json_report import balance
 from backtrace_onnx.report.page.bar_charts import Axis, Piece
 from backtrace_onnx.report.ranking import rank, with_relevance
+from backtrace_onnx.report.signed_amounts import signed
 
 TOP = 12
 """Parts of pictures, texts and arrays that are listed."""
@@ -88,7 +89,7 @@ def _bars(subject: ExplainedSample, parts: Sequence[InputPart], most: int) -> Ra
     rows = [
         RankedRow(
             *_called(part),
-            f"{part.relevance:+.3g}",
+            signed(part.relevance, 3),
             percent(part.share),
             tuple(axis.piece("for" if end > 0 else "against", 0, end) for end in _sides(part, two)),
             input=part.input,
@@ -133,7 +134,7 @@ def _waterfall(subject: ExplainedSample, parts: Sequence[InputPart]) -> RankingV
         RankedRow(
             name,
             value,
-            f"{amount:+.3g}",
+            signed(amount, 3),
             share,
             (axis.piece(_kind(kind, amount), begin, end),),
             axis.at(begin),
@@ -146,7 +147,7 @@ def _waterfall(subject: ExplainedSample, parts: Sequence[InputPart]) -> RankingV
     ]
     what = "the score" if subject.explanation.conserved == "score" else "the difference"
     piece = axis.piece("total", 0, start)
-    last = RankedRow(what, "", f"{start:+.3g}", "", (piece,), begin=axis.at(ends[-1]), kind="end")
+    last = RankedRow(what, "", signed(start, 3), "", (piece,), begin=axis.at(ends[-1]), kind="end")
     rows.append(last)
     note = "Each bar begins where the one above it ends; together they are what is explained."
     return RankingView("What adds up to it", _heads(subject), tuple(rows), axis.zero, note)

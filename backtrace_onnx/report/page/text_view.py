@@ -13,6 +13,7 @@ from backtrace_onnx.report.page.scale_legend import ScaleLegend, legend_of
 from backtrace_onnx.report.page.stylesheet import shade_class
 from backtrace_onnx.report.picture_style import Scale
 from backtrace_onnx.report.shaded_text import notes, visible
+from backtrace_onnx.report.signed_amounts import signed
 from backtrace_onnx.report.text_panel import channels_of, title_of, values_of
 from backtrace_onnx.report.token_relevance import TextRelevance, read_text_relevance
 
@@ -67,7 +68,7 @@ def _marks(
             visible(sentence.marks[i].text),
             shade_class(value / scale.limit),
             value < 0,
-            f"{value:+.4g} ({percent(abs(value) / total)})",
+            f"{signed(value)} ({percent(abs(value) / total)})",
         )
         for i, value in zip(kept, values, strict=True)
     )
