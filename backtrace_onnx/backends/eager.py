@@ -47,13 +47,9 @@ class EagerOps(SlopeKernels):
         *,
         ledger: bool = True,
     ) -> None:
-        self.dtype, self._ledger = np.dtype(dtype), ledger
+        self.dtype, self.keeps_ledger = np.dtype(dtype), ledger
         self.samples, self._sessions, self._opsets = samples, sessions, opsets
         self._totals: dict[int, tuple[Any, Any, Any]] = {}  # by id: what passes is asked again
-
-    @property
-    def keeps_ledger(self) -> bool:
-        return self._ledger
 
     def scope(self, name: str) -> AbstractContextManager[None]:
         return _ANYWHERE

@@ -74,14 +74,10 @@ class NodeWriter(SlopeWriter):
         self.scopes = [prefix]
         self.like: dict[str, tuple[str, int]] = {}
         self._known = known
-        self._ledger = ledger
+        self.keeps_ledger = ledger
         self.samples: Value | None = None
         self._names: set[str] = set(reserved)
         self._written: dict[tuple[Any, ...], Value] = {}
-
-    @property
-    def keeps_ledger(self) -> bool:
-        return self._ledger
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -185,7 +181,7 @@ class NodeWriter(SlopeWriter):
         return self.Reshape(self.samples, ints(1))
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
-        if not self._ledger:
+        if not self.keeps_ledger:
             return None
         wide = self.Cast(x, to=11)
         if sample_axis is None or self.samples is None:
@@ -240,7 +236,7 @@ class NodeWriter(SlopeWriter):
             )
             for a, z, _ in result
         ]
-        if not self._ledger:
+        if not self.keeps_ledger:
             return Shared(coefficients, [None] * len(r), [None] * len(r))
         to_bias = [
             # 0 * r + z: a share of every unit, also where the policy gave one number for all

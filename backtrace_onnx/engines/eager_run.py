@@ -76,7 +76,7 @@ def run_eager(
         steps=steps_of(method, name, contrasted=question.task == CONTRAST),
         through=question.through,
         enter_cut=books.enter_cut,
-        advance=_counting(progress, len(graph.nodes)),
+        advance=None if progress is None else _counting(progress, len(graph.nodes)),
         runs=trace if isinstance(trace, PartRuns) else None,
     )
     walked.fill({n: np.zeros(x.shape, ops.dtype) for n, x in feeds.items()}, method.policy.channels)
@@ -211,13 +211,12 @@ def _entering(books: Books, unbooked: Collection[str]) -> Callable[[NodeStep], N
     return enter
 
 
-def _counting(progress: Progress | None, total: int) -> Callable[[], None]:
+def _counting(progress: Progress, total: int) -> Callable[[], None]:
     done = 0
 
     def advance() -> None:
         nonlocal done
         done += 1
-        if progress is not None:
-            progress(done, total)
+        progress(done, total)
 
     return advance

@@ -54,7 +54,7 @@ class TensorType:
     dtype: int = TensorProto.UNDEFINED
     shape: Shape | None = None
 
-    @property
+    @cached_property
     def is_float(self) -> bool:
         """Whether elements are floating point; an unknown type counts as such."""
         return self.dtype in FLOATS or self.dtype == TensorProto.UNDEFINED
@@ -85,7 +85,7 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def operator(self) -> str:
         """`OpType`, or `domain::OpType` outside ai.onnx."""
         return f"{self.domain}::{self.op_type}" if self.domain else self.op_type

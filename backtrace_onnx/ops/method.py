@@ -7,6 +7,7 @@ method of their step; none of them is written for one of its values.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from backtrace_onnx.ops.policy import Policy
@@ -67,23 +68,23 @@ class Method:
     walks: Walks | None = None
     spans: bool = False
 
-    @property
+    @cached_property
     def compares(self) -> bool:
         """Whether values count as differences to those of a reference."""
         return self.functions == "rescale"
 
-    @property
+    @cached_property
     def differs(self) -> bool:
         """Whether what is handed on is worth differences, to which constants add nothing."""
         return self.compares or self.spans
 
-    @property
+    @cached_property
     def flows(self) -> bool:
         """Whether what travels is divided up at every node, or at every node of several walks."""
         parted = self.walks is None or self.walks.moves
         return parted and self.conserved != "nothing"
 
-    @property
+    @cached_property
     def conserved(self) -> Conserved:
         """What the ledger's parts add up to by the method's own rules."""
         if self.walks is not None:

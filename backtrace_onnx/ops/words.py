@@ -32,9 +32,14 @@ class Words:
     """Every ONNX operator as a method, and what is known of the values that are worked on.
 
     Subclasses define `op`, `apply`, `total` and `shape`.
+
+    Attributes:
+        dtype: that of relevance.
+        keeps_ledger: whether totals are wanted.
     """
 
     dtype: np.dtype[Any]
+    keeps_ledger: bool
 
     def op(
         self,
@@ -135,11 +140,6 @@ class Words:
         if bounded:
             return self.Mul(m, self.positive(y))
         return self.Where(self.Greater(y, self.zero()), m, self.zero())
-
-    @property
-    def keeps_ledger(self) -> bool:
-        """Whether totals are wanted."""
-        raise NotImplementedError
 
     @property
     def sample_count(self) -> Value:

@@ -52,27 +52,29 @@ class Books:
         """
         if not self._ops.keeps_ledger:
             return
-        with self._ops.scope(step.node.name):
-            incoming: list[list[Any]] = [[] for _ in range(step.policy.channels)]
-            handed = step.handed()
-            for name, r in zip(step.node.outputs, handed, strict=True):
-                if r is not None:
-                    for channel, total in enumerate(self.totals(r, name)):
-                        incoming[channel].append(total)
-            self._gauge(step, handed)
-        _add_to(self.rows.setdefault(step.node.name, {}), {"incoming": incoming, **step.books})
-        _add_to(self.sent.setdefault(step.node.name, {}), step.sent)
-        self.operators[step.node.name] = step.node.operator
+        node, incoming, handed = step.node, step.books["incoming"], step.handed()
+        for name, r in zip(node.outputs, handed, strict=True):
+            if r is not None:
+                for channel, total in enumerate(self.totals(r, name)):
+                    incoming[channel].append(total)
+        self._gauge(step, handed)
+        if node.name not in self.rows:
+            self.rows[node.name], self.sent[node.name] = step.books, step.sent
+            self.operators[node.name] = node.operator
+        else:
+            _add_to(self.rows[node.name], step.books)
+            _add_to(self.sent[node.name], step.sent)
         if step.drops:
-            self.dropping.add(step.node.name)
+            self.dropping.add(node.name)
 
     def _gauge(self, step: NodeStep, handed: Sequence[Channels | None]) -> None:
         """Sizes where they are to be known."""
-        if step.node.name in self.gauges.sharing:
+        gauges, node = self.gauges, step.node
+        if node.name in gauges.sharing:
             for sent, axis in step.given:
                 self._shared.append([self._ops.total(x, axis) for x in self._sizes(sent)])
-        for name, r in zip(step.node.outputs, handed, strict=True):
-            if r is not None and name in self.gauges.entries:
+        for name, r in zip(node.outputs, handed, strict=True):
+            if name in gauges.entries and r is not None:
                 self._entered.append(self.totals(self._sizes(r), name))
 
     def begin(self, output: str, start: Channels) -> None:
@@ -125,7 +127,8 @@ class Books:
 
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
-        return [self._ops.total(x, self._axes(tensor)) for x in r]
+        axis = self._axes(tensor)
+        return [self._ops.total(x, axis) for x in r]
 
 
 def _add_to(books: dict[str, list[list[Any]]], more: Mapping[str, list[list[Any]]]) -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from backtrace_onnx.errors import CompileError
-from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
+from backtrace_onnx.propagation.ledger import KINDS
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.propagation.route import Route, find_route
 from backtrace_onnx.propagation.values import Values, read_tensor
 from backtrace_onnx.structures.base import Channels, Pieces, Structure
+
+Rows: TypeAlias = dict[str, list[list[Value]]]
+"""Totals that were entered, per channel, by kind or tensor."""
 
 
 class Steps(Protocol):
     """How a walk sees nodes, and what travels there."""
 
-    def __call__(self, *given: Any) -> NodeStep:
-        """A node of the walk."""
+    def route(self, plan: Plan, method: Method) -> Route:
+        """The nodes that are walked."""
+
+    def __call__(self, planned: PlannedNode, *given: Any) -> NodeStep:
+        """A node of the walk; arguments as of `NodeStep`."""
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -32,31 +38,30 @@ class Steps(Protocol):
 
 
 class NodeStep(PlannedNode):
-    """A node of the walk, as its structure sees it (`structures.step.Step`)."""
+    """A node of the walk, as its structure sees it (`structures.step.Step`).
+
+    It is the planned node, which every walk finds ready, and what this walk adds to it.
+
+    Attributes:
+        outgoing: what its outputs received.
+        books: what it received, sent and booked, by kind. sent: by tensor, what it sent.
+        given: what it sent, with the sample axis of each.
+    """
 
     def __init__(
         self,
-        node: Node,
-        plan: Plan,
+        planned: PlannedNode,
         ops: Ops,
-        method: Method,
         values: Values,
         outgoing: Sequence[Channels | None],
         sample_axes: Callable[[str], int | None],
-        *,
-        sharing: Sharing = PLAIN,
     ) -> None:
-        super().__init__(node, plan, method, sharing)
-        policy = method.policy
+        self.__dict__.update(planned.__dict__)
         self.ops, self.outgoing = ops, outgoing
         self._values, self._sample_axes = values, sample_axes
-        self.drops = node.name in plan.structures and plan.structures[node.name].drops
-        self.books: dict[str, list[list[Value]]] = {
-            kind: [[] for _ in range(policy.channels)]
-            for kind in ("data", "constants", "unassigned")
-        }
-        self.sent: dict[str, list[list[Value]]] = {}
-        self.given: list[tuple[Channels, int | None]] = []  # what it sent, and its sample axis
+        self.books: Rows = _blank(self.policy.channels)
+        self.sent: Rows = {}
+        self.given: list[tuple[Channels, int | None]] = []
 
     @property
     def r(self) -> Channels:
@@ -67,11 +72,11 @@ class NodeStep(PlannedNode):
 
     def weighed(self, i: int) -> Value:
         """What input `i` contributes by."""
-        return self.tensor(self.node.inputs[i])
+        return read_tensor(self.node.inputs[i], self._plan, self.ops, self._values)
 
     def condition(self, i: int) -> Value:
         """Value of input `i`, which says how relevance is handed on."""
-        return self.tensor(self.node.inputs[i])
+        return read_tensor(self.node.inputs[i], self._plan, self.ops, self._values)
 
     def value(self, i: int) -> Value:
         """As `condition`: rules that others wrote may have this word for both."""
@@ -144,19 +149,35 @@ class NodeStep(PlannedNode):
             return sent
         return [self.ops.Add(a, b) for a, b in zip(present, sent, strict=True)]
 
-    def book_sent(self, tensor: str, channel: int, total: Value) -> None:
-        """Enter a total under "data", and to which tensor it went."""
-        self.book("data", channel, total)
-        rows = self.sent.setdefault(tensor, [[] for _ in range(self.policy.channels)])
-        rows[channel].append(total)
+    def book_piece(self, i: int, channels: Channels, sample_axis: int | None) -> None:
+        """Enter what input `i` is sent: under "data", where it carries, and to which tensor."""
+        name, ops = self.node.inputs[i], self.ops
+        worth = self.worth(name, channels)
+        if not self.carrying[i]:
+            for channel, piece in enumerate(worth):
+                self.book(self.booked[i], channel, ops.total(piece, sample_axis))
+            return
+        self.given.append((list(worth), sample_axis))
+        totals = [ops.total(piece, sample_axis) for piece in worth]
+        known = self.sent.get(name)
+        if known is None:
+            self.sent[name] = [[total] for total in totals]
+        for channel, total in enumerate(totals):
+            self.books["data"][channel].append(total)
+            if known is not None:
+                known[channel].append(total)
 
 
 class RelevanceSteps:
     """Relevance itself travels."""
 
-    def __call__(self, *given: Any) -> NodeStep:
+    def route(self, plan: Plan, method: Method) -> Route:
+        """The nodes that are walked."""
+        return find_route(plan, method)
+
+    def __call__(self, planned: PlannedNode, *given: Any) -> NodeStep:
         """A node of the walk."""
-        return NodeStep(*given)
+        return NodeStep(planned, *given)
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """What travels, as it is."""
@@ -165,3 +186,10 @@ class RelevanceSteps:
     def slopes(self, name: str) -> bool:
         """No slope travels."""
         return False
+
+
+def _blank(channels: int) -> Rows:
+    """Books of a node in which nothing is entered."""
+    if channels == 1:
+        return {"incoming": [[]], "data": [[]], "constants": [[]], "unassigned": [[]]}
+    return {kind: [[] for _ in range(channels)] for kind in KINDS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -78,6 +78,14 @@ class Plan:
             self._remembered[key] = find()
         found: Found = self._remembered[key]
         return found
+
+    def raised(self, node: str, structure: Structure) -> Plan:
+        """The plan with a structure that differs from the node's in nothing but its bias, so that
+        all that is remembered of the plan holds."""
+        made = replace(self, structures={**self.structures, node: structure})
+        known = {name: getattr(self, name) for name in ("_remembered", "bounded", "opened")}
+        made.__dict__.update(known)
+        return made
 
     @cached_property
     def bounded(self) -> frozenset[str]:
@@ -164,6 +172,9 @@ class Plan:
     def held(self, output: str) -> tuple[str, ...]:
         """Operators behind `output` with an input that slopes do not go through, though it is
         data and the result depends on it."""
+        return self.remember(("held", output), lambda: self._held(output))
+
+    def _held(self, output: str) -> tuple[str, ...]:
         found = {
             node.operator
             for node in self.graph.ancestors(output)

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.propagation.plan import Plan
 
+Found = TypeVar("Found")
+
 
 class PlannedNode:
     """A node of the plan (`structures.step.PlannedNode`).
 
+    It is made once for all walks of a method (`propagation.route`): what a walk asks at every node
+    is an attribute here, and what structures ask is kept by `once`.
+
     Attributes:
         sharing: how it shares where slopes travel.
+        carrying: by input, whether it takes relevance.
+        booked: by input that takes none, where pieces for it are entered.
+        alike: by input, whether a piece for it has the input's own shape, not the broadcast one.
+        carrying_outputs: outputs that take relevance.
+        drops: whether what is not sent on is unassigned without being booked.
+        last_read: tensors that no node before this one reads, if it has been walked.
+        counterparts: where slopes travel, `counterpart` of its inputs and outputs.
     """
 
     def __init__(self, node: Node, plan: Plan, method: Method, sharing: Sharing = PLAIN) -> None:
         self.node, self.method, self.policy, self.sharing = node, method, method.policy, sharing
         self._plan, self.graph = plan, plan.graph
+        self._known: dict[Hashable, Any] = {}
         self.gate: Gate | None = plan.gates.get(node.name) if self.policy.gated else None
+        constants, structure = plan.graph.constants, plan.structures.get(node.name)
+        self.carrying = tuple(name in plan.carriers for name in node.inputs)
+        self.booked = tuple("constants" if n in constants else "unassigned" for n in node.inputs)
+        self.carrying_outputs = [name for name in node.outputs if name in plan.carriers]
+        self.drops = structure is not None and structure.drops
+        broadcasts = () if structure is None else structure.broadcasts
+        self.alike = tuple(
+            i not in broadcasts or _alike(node, i, plan) for i in range(len(node.inputs))
+        )
+        self.last_read = _last_read(node, plan)
+        named = (*node.inputs, *node.outputs) if method.carrier == "slope" else ()
+        self.counterparts = {name: self.counterpart(name) for name in filter(None, named)}
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What `find` tells of the node, whatever the values are, known by `key`; asked once."""
+        if key not in self._known:
+            self._known[key] = find()
+        found: Found = self._known[key]
+        return found
 
     def carries(self, i: int) -> bool:
         """Whether input `i` takes relevance."""
-        return self.node.inputs[i] in self._plan.carriers
-
-    @property
-    def carrying_outputs(self) -> list[str]:
-        """Outputs that take relevance."""
-        return [name for name in self.node.outputs if name in self._plan.carriers]
+        return self.carrying[i]
 
     def moves(self, i: int) -> bool:
         """Whether input `i` is another on the line from a reference to the sample."""
@@ -73,3 +103,20 @@ class PlannedNode:
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [x for x in others if x != tensor and self.graph.type(x).is_float]
         return stands[0] if stands else tensor
+
+
+def _alike(node: Node, i: int, plan: Plan) -> bool:
+    """Whether an input that may be broadcast is known to have the output's shape."""
+    own, full = (plan.graph.type(name).shape for name in (node.inputs[i], node.outputs[0]))
+    return own is not None and own == full and None not in own
+
+
+def _last_read(node: Node, plan: Plan) -> tuple[str, ...]:
+    """A node's outputs, those of the model that computed ones stand for, and what is left of
+    outputs cut at 0, which weighs them."""
+    graph = plan.graph
+    like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
+    beneath = [under for name, under in like.items() if graph.aliases.get(under) == name]
+    cut = [plan.opened[name] for name in node.outputs if name in plan.opened]
+    weighs = any(plan.opened.get(name) in node.outputs for name in node.inputs)
+    return (*(() if weighs else node.outputs), *beneath, *cut)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.part_runs import PartRuns
 from backtrace_onnx.propagation.parts import Member, Part
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.route import Route
 from backtrace_onnx.propagation.values import Values
 from backtrace_onnx.structures.base import Channels
 
@@ -60,7 +61,7 @@ def propagate(
     sample_axes: Callable[[str], int | None],
     enter: Callable[[NodeStep], None],
     steps: Steps | None = None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] | None = None,
     through: Sequence[Condition] = (),
     enter_cut: Callable[[str, Channels], None] = lambda name, r: None,
     runs: PartRuns | None = None,
@@ -84,7 +85,8 @@ def propagate(
     carried: dict[str, Channels] = dict(start)
     worth = partial(steps.worth, plan=plan, ops=ops)
     arrivals = _Arrivals(keep, {c.tensor: c for c in through}, steps.slopes, worth, ops, enter_cut)
-    how = (plan, ops, method, sample_axes, steps, enter, advance, arrivals, runs)
+    route = steps.route(plan, method)
+    how = (plan, route, ops, sample_axes, steps, enter, advance, arrivals, runs)
     members = plan.graph.nodes if runs is None else runs.parts.members
     _Walk(*how).over(members, carried, values)
     for name, r in carried.items():
@@ -97,12 +99,12 @@ class _Walk:
     """What a walk is made with; arguments as of `propagate`."""
 
     plan: Plan
+    route: Route
     ops: Ops
-    method: Method
     sample_axes: Callable[[str], int | None]
     steps: Steps
     enter: Callable[[NodeStep], None]
-    advance: Callable[[], None]
+    advance: Callable[[], None] | None
     arrivals: _Arrivals
     runs: PartRuns | None
 
@@ -115,18 +117,31 @@ class _Walk:
                 self._part(member, self.runs, carried, values)
 
     def _node(self, node: Node, carried: dict[str, Channels], values: Values) -> None:
-        self.advance()
-        outgoing = [
-            self.arrivals.pass_on(name, carried.pop(name, None), values) if name else None
-            for name in node.outputs
-        ]
-        if any(r is not None for r in outgoing):
-            given = (self.plan, self.ops, self.method, values, outgoing, self.sample_axes)
-            step = self.steps(node, *given)
-            _leave(step, carried, self.plan)
-            self.enter(step)
-        last = partial(_last_read, node, self.plan)
-        values.release(self.plan.remember(("last read", node.name), last))
+        if self.advance is not None:
+            self.advance()
+        planned, outgoing = self.route.node(node), []
+        for name in node.outputs:
+            r = carried.pop(name, None)
+            if r is not None and name in self.arrivals.watched:
+                r = self.arrivals.pass_on(name, r, values)
+            outgoing.append(r)
+        if outgoing.count(None) < len(outgoing):
+            step = self.steps(planned, self.ops, values, outgoing, self.sample_axes)
+            with self.ops.scope(node.name):
+                self._leave(step, carried)
+                self.enter(step)
+        values.release(planned.last_read)
+
+    def _leave(self, step: NodeStep, carried: dict[str, Channels]) -> None:
+        """Hand what arrived at a node to its inputs; what it cannot take is dropped."""
+        structure = self.plan.structures.get(step.node.name)
+        reached = zip(step.node.outputs, step.outgoing, strict=True)
+        taking = [name for name, r in reached if r and name in step.carrying_outputs]
+        if structure is None or not taking:
+            step.drops = True
+            return
+        _send(step, step.pieces(structure), carried)
+        step.settle(structure)
 
     def _part(
         self, part: Part, runs: PartRuns, carried: dict[str, Channels], values: Values
@@ -141,15 +156,16 @@ class _Walk:
             both = zip(present or (), sent, strict=False)
             carried[name] = [self.ops.Add(a, b) for a, b in both] if present else sent
         values.release([part.output])
-        for _ in part.members:
-            self.advance()
+        if self.advance is not None:
+            for _ in part.members:
+                self.advance()
 
     def _by_rows(
         self, part: Part, runs: PartRuns, r: Channels, values: Values
     ) -> dict[str, Channels]:
         """What a part sends, some rows after the other."""
         arrivals = replace(self.arrivals, keep=(), conditions={})
-        inner = replace(self, arrivals=arrivals, advance=lambda: None)
+        inner = replace(self, arrivals=arrivals, advance=None)
         sums: dict[str, Channels] = {}
         for block, own in runs.blocks(part, values, self.ops, self.sample_axes):
             carried = {part.output: [block.take(part.output, x) for x in r]}
@@ -181,6 +197,11 @@ class _Arrivals:
     enter_cut: Callable[[str, Channels], None]
     kept: Walked = field(default_factory=Walked)
 
+    @cached_property
+    def watched(self) -> frozenset[str]:
+        """Tensors at which there is anything to do."""
+        return frozenset(self.keep) | self.conditions.keys()
+
     def pass_on(self, name: str, r: Channels | None, values: Values) -> Channels | None:
         """What goes on from a tensor; None where nothing arrived."""
         if r and name in self.conditions:
@@ -194,63 +215,16 @@ class _Arrivals:
         return r
 
 
-def _leave(step: NodeStep, carried: dict[str, Channels], plan: Plan) -> None:
-    """Hand what arrived at a node to its inputs; what it cannot take is dropped."""
-    structure = plan.structures.get(step.node.name)
-    taking = [n for n, r in zip(step.node.outputs, step.outgoing, strict=True) if r]
-    if structure is None or not plan.carriers.intersection(taking):
-        step.drops = True
-        return
-    with step.ops.scope(step.node.name):
-        _send(step, step.pieces(structure), carried, plan)
-        step.settle(structure)
-
-
-def _last_read(node: Node, plan: Plan) -> list[str]:
-    """Tensors that no node before this one reads, if it has been walked: its outputs, those of the
-    model that computed ones stand for, and what is left of outputs cut at 0, which weighs them."""
-    graph = plan.graph
-    like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
-    beneath = [under for name, under in like.items() if graph.aliases.get(under) == name]
-    cut = [plan.opened[name] for name in node.outputs if name in plan.opened]
-    weighs = any(plan.opened.get(name) in node.outputs for name in node.inputs)
-    return [*(() if weighs else node.outputs), *beneath, *cut]
-
-
-def _send(
-    step: NodeStep, pieces: Mapping[int, Channels], carried: dict[str, Channels], plan: Plan
-) -> None:
+def _send(step: NodeStep, pieces: Mapping[int, Channels], carried: dict[str, Channels]) -> None:
     """Add what a node sends to what its inputs have, and book it."""
+    books = step.ops.keeps_ledger
     for i, channels in pieces.items():
-        name = step.node.inputs[i]
-        alike = _alike(step, i, plan)
-        if step.ops.keeps_ledger:
-            _book(step, i, channels, step.sample_axis(name if alike else None))
-        if not step.carries(i):
+        name, alike = step.node.inputs[i], step.alike[i]
+        if books:
+            step.book_piece(i, channels, step.sample_axis(name if alike else None))
+        if not step.carrying[i]:
             continue
         if not alike:
-            channels = [step.ops.unbroadcast(piece, step.shape(i)) for piece in channels]
+            shape = step.shape(i)
+            channels = [step.ops.unbroadcast(piece, shape) for piece in channels]
         carried[name] = step.joined(name, carried.get(name), channels)
-
-
-def _book(step: NodeStep, i: int, channels: Channels, sample_axis: int | None) -> None:
-    """Book what a node sends to input `i`."""
-    name = step.node.inputs[i]
-    kind = "constants" if step.is_constant(i) else "unassigned"
-    worth = step.worth(name, channels)
-    step.given.extend([(list(worth), sample_axis)] if step.carries(i) else [])
-    for channel, piece in enumerate(worth):
-        total = step.ops.total(piece, sample_axis)
-        if step.carries(i):
-            step.book_sent(name, channel, total)
-        else:
-            step.book(kind, channel, total)
-
-
-def _alike(step: NodeStep, i: int, plan: Plan) -> bool:
-    """Whether a piece for input `i` has that input's own shape, not the broadcast one."""
-    if i not in plan.structures[step.node.name].broadcasts:
-        return True
-    own = plan.graph.type(step.node.inputs[i]).shape
-    full = plan.graph.type(step.node.outputs[0]).shape
-    return own is not None and own == full and None not in own

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 from backtrace_onnx.graph.dequantising import dequantiser
-from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.method import Method
-from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
-from backtrace_onnx.propagation.last_layer import sharings_from
 from backtrace_onnx.propagation.mean_slopes import mean_slopes
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.propagation.route import Route, find_route
 from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed, weigh
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
@@ -28,7 +27,7 @@ def steps_of(method: Method, start: str, *, contrasted: bool = False) -> Steps:
     """
     if method.carrier != "slope":
         return RelevanceSteps()
-    return _SlopeSteps(method, partial(sharings_from, start, contrasted=contrasted))
+    return _SlopeSteps(method, start, contrasted=contrasted)
 
 
 class _SlopeSteps:
@@ -36,27 +35,26 @@ class _SlopeSteps:
 
     Attributes:
         related: tensors that have no slope, as ids and words do not: they are sent relevance.
-        known: by tensor what stands for it, a slope that it was sent, and what that is worth.
+        worths: by tensor what stands for it, a slope that it was sent, and what that is worth.
             A tensor with one reader has that slope itself, which is weighed once.
     """
 
-    def __init__(
-        self, method: Method, sharings: Callable[[Plan, Method], Callable[[Node], Sharing]]
-    ) -> None:
+    def __init__(self, method: Method, start: str, *, contrasted: bool) -> None:
         self.related: set[str] = set()
-        self.known: dict[str, tuple[str, Value, Value]] = {}
+        self.worths: dict[str, tuple[str, Value, Value]] = {}
         self._done: Sequence[str] = ()
-        self._method, self._sharings = method, sharings
-        self._sharing_of: Callable[[Node], Sharing] | None = None
+        self._method, self._start, self._contrasted = method, start, contrasted
 
-    def __call__(self, node: Node, plan: Plan, *given: Any) -> SlopeStep:
+    def route(self, plan: Plan, method: Method) -> Route:
+        """The nodes that are walked."""
+        return find_route(plan, method, self._start, contrasted=self._contrasted)
+
+    def __call__(self, planned: PlannedNode, *given: Any) -> SlopeStep:
         """A node of the walk."""
-        if self._sharing_of is None:
-            self._sharing_of = self._sharings(plan, self._method)
         for name in self._done:
-            self.known.pop(name, None)
-        self._done = node.outputs
-        return SlopeStep(node, plan, *given, walk=self, sharing=self._sharing_of(node))
+            self.worths.pop(name, None)
+        self._done = planned.node.outputs
+        return SlopeStep(planned, *given, walk=self)
 
     def worth(self, name: str, carried: Channels, plan: Plan, ops: Ops, values: Values) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -92,17 +90,25 @@ def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
     return ops.Cast(number, to=ops.float_type)
 
 
+def _reader(name: str, plan: Plan) -> Callable[..., Value]:
+    """What reads what a tensor contributes by."""
+    return read_weighed if dequantiser(plan.graph, name) is None else _real_weighed
+
+
 class SlopeStep(NodeStep):
     """A node at whose outputs slopes lie, or relevance where these are ids or words."""
 
-    def __init__(self, *given: Any, walk: _SlopeSteps, sharing: Sharing) -> None:
-        super().__init__(*given, sharing=sharing)
-        self._related, self._known, self._silent = walk.related, walk.known, False
+    def __init__(self, *given: Any, walk: _SlopeSteps) -> None:
+        super().__init__(*given)
+        self._related, self._worths, self._silent = walk.related, walk.worths, False
         self._newly_related: set[str] = set()
+        self._of_outputs: list[Channels | None] | None = None
 
     def handed(self) -> list[Channels | None]:
         """Relevance of the outputs: values times slopes."""
-        return self._handed(self.worth)
+        if self._of_outputs is None:
+            self._of_outputs = self._handed(self.worth)
+        return self._of_outputs
 
     def _handed(self, worth_of: Callable[[str, Channels], Channels]) -> list[Channels | None]:
         structure = self._plan.structures.get(self.node.name)
@@ -126,11 +132,11 @@ class SlopeStep(NodeStep):
         """The same as the walk's, weighed once for a tensor that this node alone reads."""
         if name in self._related:
             return carried
-        (m,), other = carried, self.counterpart(name)
-        known = self._known.get(name)
+        (m,), other = carried, self.counterparts[name]
+        known = self._worths.get(name)
         if known is None or known[0] != other or known[1] is not m:
             known = (other, m, self._products(name, other, m))
-            self._known[name] = known
+            self._worths[name] = known
         return [known[2]]
 
     def _products(self, name: str, other: str, m: Value) -> Value:
@@ -182,27 +188,32 @@ class SlopeStep(NodeStep):
         self._related |= names
 
     def _worth_of_slopes(self, name: str, slopes: Channels) -> Channels:
-        return _times(self._weighed(self.counterpart(name)), slopes, self.ops)
+        return _times(self._weighed(self.counterparts[name]), slopes, self.ops)
 
     def settle(self, structure: Structure) -> None:
         """Book what is left of the node's relevance, where its structure leaves a rest."""
-        fills = structure.fills and not self.method.differs
-        leaves = fills or structure.leaves(self)
-        if self.method.differs:  # the reference may have gone another way than the sample
-            leaves = bool(structure.bends(self) or structure.values or structure.results) or leaves
-        if not self.ops.keeps_ledger or not leaves:
+        if not self.ops.keeps_ledger:
             return
-        axes = {name: self.sample_axis(name) for name in self.node.outputs}
-        outputs = zip(self.node.outputs, self.handed(), strict=True)
+        fills, leaves = self.once("leaves", lambda: self._may_leave(structure))
+        if not leaves:
+            return
         left = None
-        for name, r in outputs:
+        for name, r in zip(self.node.outputs, self.handed(), strict=True):
             if r is not None:
-                total = self.ops.total(r[0], axes[name])
+                total = self.ops.total(r[0], self._sample_axes(name))
                 left = total if left is None else self.ops.Add(left, total)
         for kind in ("data", "constants", "unassigned"):
             for total in self.books[kind][0]:
                 left = self.ops.Sub(left, total)
         self.book("constants" if fills else "unassigned", 0, left)
+
+    def _may_leave(self, structure: Structure) -> tuple[bool, bool]:
+        """Whether a rest is a constant's, and whether there may be one."""
+        fills = structure.fills and not self.method.differs
+        leaves = fills or structure.leaves(self)
+        if self.method.differs:  # the reference may have gone another way than the sample
+            leaves = bool(structure.bends(self) or structure.values or structure.results) or leaves
+        return fills, leaves
 
     def stabilised(self) -> Value:
         """The slope m of the output t, made m |t| / (|t| + e) (LRP-epsilon), e = epsilon rms t; or
@@ -260,5 +271,5 @@ class SlopeStep(NodeStep):
         return read_tensor(name, self._plan, self.ops, before(self._values))
 
     def _weighed(self, name: str) -> Value:
-        read = read_weighed if dequantiser(self._plan.graph, name) is None else _real_weighed
+        read = self.once(("weighed", name), lambda: _reader(name, self._plan))
         return read(name, self._plan, self.ops, self._values, self.method)

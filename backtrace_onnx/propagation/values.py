@@ -99,6 +99,8 @@ def read_tensor(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
 
 def read_weighed(name: str, plan: Plan, ops: Ops, values: Values, method: Method) -> Value:
     """What a tensor contributes by: its value, or its difference to that for the reference."""
+    if not method.differs and name not in plan.infinite:
+        return read_tensor(name, plan, ops, values)
     return weigh(name, plan, ops, values, method, partial(read_tensor, name, plan, ops))
 
 

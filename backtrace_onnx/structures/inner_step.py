@@ -6,13 +6,14 @@ in a graph; here is what such a node answers alike wherever it lies (`structures
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.structures.base import Channels
+from backtrace_onnx.structures.step import Found
 
 
 class InnerStep:
@@ -41,6 +42,10 @@ class InnerStep:
         found = self.outgoing[0]
         assert found is not None
         return found
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What `find` tells; it is asked while a text is written, once."""
+        return find()
 
     @property
     def holds(self) -> bool:

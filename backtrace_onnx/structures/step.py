@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
@@ -12,6 +12,8 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.ops.sharing import Sharing
 from backtrace_onnx.ops.vocabulary import Ops, Value
+
+Found = TypeVar("Found")
 
 Channels: TypeAlias = list[Value]
 """Relevance of one tensor, one array per channel."""
@@ -46,6 +48,9 @@ class PlannedNode(Protocol):
     policy: Policy
     method: Method
     gate: Gate | None
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What `find` tells of the node, whatever the values are, known by `key`; asked once."""
 
     def carries(self, i: int) -> bool:
         """Whether input `i` takes relevance."""

@@ -107,6 +107,12 @@ class Head:
         return self._passing(plan, ("pass", "scale", "log", "squash", *_TURNING))
 
     def _passing(self, plan: Plan, ways: Sequence[ScoreMove]) -> Plan:
+        """The plan in which the parts that go these ways hand relevance on as it is; kept."""
+        places = tuple((part.way, part.node.name, part.source, part.made) for part in self.parts)
+        key = ("passing", self.scores, places, ways)
+        return plan.remember(key, lambda: self._handed_on(plan, ways))
+
+    def _handed_on(self, plan: Plan, ways: Sequence[ScoreMove]) -> Plan:
         passing: dict[str, Structure] = {}
         for part in self.parts:
             known = plan.structures.get(part.node.name)
@@ -133,7 +139,7 @@ class Head:
         """The plan in which the units of the scores have another bias, `constant` more."""
         assert self.maker is not None
         made = plan.structures[self.maker.name].raised(ops, constant)
-        return replace(plan, structures={**plan.structures, self.maker.name: made})
+        return plan.raised(self.maker.name, made)
 
     def values(self, ops: Ops, step: StepOf, plan: Plan) -> Value | None:
         """The scores, shaped like the output; None where the output holds them."""

@@ -20,6 +20,7 @@ from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.propagation.gauges import Gauges, find_gauges
 from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.planned_node import PlannedNode
 from backtrace_onnx.propagation.values import SpannedValues, Values, before
 from backtrace_onnx.structures.base import Channels, Step
 from backtrace_onnx.targets.heads import UP_TO_A_CONSTANT, Head
@@ -197,4 +198,5 @@ def _step(
     axes: Callable[[str], int | None],
     node: Node,
 ) -> Step:
-    return NodeStep(node, plan, ops, method, values, [None] * len(node.outputs), axes)
+    planned = PlannedNode(node, plan, method)
+    return NodeStep(planned, ops, values, [None] * len(node.outputs), axes)

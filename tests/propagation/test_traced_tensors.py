@@ -19,8 +19,8 @@ from backtrace_onnx.errors import InputError, ModelError, RequestError, Unsuppor
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import CPU
 from backtrace_onnx.policies import find_method
-from backtrace_onnx.propagation import reverse_walk
 from backtrace_onnx.propagation.bookkeeping import Books
+from backtrace_onnx.propagation.reverse_walk import _Walk
 from backtrace_onnx.propagation.trace import TracedValues
 from backtrace_onnx.propagation.traced_tensors import find_traced
 from backtrace_onnx.targets.question import OWN_START, Question
@@ -50,7 +50,7 @@ class Recorder:
         self._walking = False
         for name in ("value", "exact"):
             monkeypatch.setattr(TracedValues, name, self._noted(getattr(TracedValues, name)))
-        monkeypatch.setattr(reverse_walk, "_leave", self._during(reverse_walk._leave))
+        monkeypatch.setattr(_Walk, "_leave", self._during(_Walk._leave))
         monkeypatch.setattr(Books, "enter", self._during(Books.enter))
 
     def _noted(self, read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
