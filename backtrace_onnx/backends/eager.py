@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.backends import cell_loops
-from backtrace_onnx.backends.layout import FIRST, Samples, Units, lay_out, spread_out
+from backtrace_onnx.backends.layout import FIRST, Samples, Units, spread_out
 from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.products import Products
 from backtrace_onnx.backends.slope_kernels import SlopeKernels
@@ -62,7 +62,7 @@ class EagerOps(SlopeKernels):
         outputs: int = 1,
         domain: str = "",
     ) -> Value:
-        arrays = [None if x is None else self.array(x) for x in inputs]
+        arrays = [x if x is None or type(x) is np.ndarray else self.array(x) for x in inputs]
         attributes = attributes or {}
         direct = DIRECT.get(op_type)
         if direct is not None and outputs == 1:
@@ -93,8 +93,13 @@ class EagerOps(SlopeKernels):
         return np.array(self.array(x).shape, np.int64)
 
     def apply(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
-        feeds = {f"x{i}": x for i, x in enumerate(args) if isinstance(x, np.ndarray)}
-        constants = tuple(x.name for x in args if isinstance(x, Constant))
+        feeds: dict[str, Array] = {}
+        constants: tuple[str, ...] = ()
+        for i, x in enumerate(args):
+            if isinstance(x, np.ndarray):
+                feeds[f"x{i}"] = x
+            elif isinstance(x, Constant):
+                constants += (x.name,)
         results = self._sessions.run(
             (key, self.dtype.str, constants),
             lambda: write_text(text, args, feeds, self.dtype, self._opsets),
@@ -116,7 +121,8 @@ class EagerOps(SlopeKernels):
         return np.array([self.samples.count], np.int64)
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
-        x = x if isinstance(x, Products) else self.array(x)
+        if type(x) is not np.ndarray and not isinstance(x, Products):
+            x = self.array(x)
         axis = sample_axis, getattr(sample_axis, "inner", 0)
         known, of, found = self._totals.get(id(x), (None, None, None))
         if known is None or known() is not x or of != axis:
@@ -138,7 +144,7 @@ class EagerOps(SlopeKernels):
         units = Units(*rows.shape, rows[:1, :, :1], sample)
 
         def call(part: Callable[[Any], Any], out: Array) -> None:
-            sharing.total(*map(part, (rows, sample)), out)
+            sharing.total(*part((rows, sample)), out)
 
         return self.samples.spread(self._booked(units, call), x.shape, sample_axis)
 
@@ -161,7 +167,7 @@ class EagerOps(SlopeKernels):
         low, high = gate or (-np.inf, np.inf)
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
-            p, n, bias, *rest = map(part, (*masses, units.bias, rs, units.sample, a_p, a_n))
+            p, n, bias, *rest = part((*masses, units.bias, rs, units.sample, a_p, a_n))
             run(p, n, bias, rest[0], low, high, *rest[1:], *booked)
 
         booked = self._booked(units, call, 2, len(r))
@@ -196,7 +202,7 @@ class EagerOps(SlopeKernels):
         rs = tuple(units.lay(x, self.dtype) for x in r)
 
         def call(part: Callable[[Any], Any], booked: Array) -> None:
-            x, bias, *rest = map(part, (xs, units.bias, rs, units.sample, outs))
+            x, bias, *rest = part((xs, units.bias, rs, units.sample, outs))
             run(x, signs, bias, *rest, *booked)
 
         booked = self._booked(units, call, 2, len(r))
@@ -208,12 +214,15 @@ class EagerOps(SlopeKernels):
         """Call on all parts of the units; the sums of what they book, [*kinds, sample]."""
         parts = units.parts(sharing.BLOCK)
         booked = np.zeros((len(parts), *kinds, self.samples.count))
+        if len(parts) == 1:
+            call(parts[0], booked[0])
+            return np.asarray(booked[0])
         run_all([partial(call, *each) for each in zip(parts, booked, strict=True)])
-        return np.asarray(booked.sum(0) if len(parts) > 1 else booked[0])
+        return np.asarray(booked.sum(0))
 
     def _units(self, shape: Sequence[int], b: Value | None, sample_axis: int | None) -> Units:
         bias = None if b is None else self.array(b)
-        return lay_out(shape, bias, np.dtype(self.dtype), self.samples, sample_axis)
+        return self._sessions.layouts.find(shape, bias, self.dtype, self.samples, sample_axis)
 
     def weigh(self, x: Value, pulled: dict[int, Value], reading: Reading, nonneg: bool) -> Value:
         shape = self.array(x).shape
@@ -223,7 +232,10 @@ class EagerOps(SlopeKernels):
         how = () if split else (reading == "absolute" and not nonneg,)
         run = sharing.weigh_split if split else sharing.weigh
         parts = cut(flat[0].size, flat[0].size)
-        run_all([partial(run, *(a[part] for a in flat), *how) for part in parts])
+        if len(parts) == 1:
+            run(*flat, *how)
+        else:
+            run_all([partial(run, *(a[part] for a in flat), *how) for part in parts])
         return flat[1].reshape(shape)
 
     def unbroadcast(self, r: Value, shape: Value) -> Value:

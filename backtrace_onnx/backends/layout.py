@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.kernels.threads import cut
+from backtrace_onnx.kernels.threads import GRAIN, cut
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 FIRST = np.zeros(1, np.int64)
 """Of rows of the one sample: that."""
+_SMALL, _MANY = 1 << 13, 256
+"""Elements of what is kept, and how many."""
 
 
 class Samples:
@@ -78,10 +80,12 @@ class Units:
         return np.empty((self.outer, self.middle, self.inner), dtype)
 
     def parts(self, step: int) -> list[Callable[[Any], Any]]:
-        """Ways to cut arrays laid out as the units, or tuples of them; rows at multiples of `step`.
+        """Ways to cut tuples of arrays that are laid out as the units; rows at multiples of `step`.
 
         The first axis longer than 1 is cut, so that what is cut from contiguous arrays is so, too.
         """
+        if self.outer * self.middle * self.inner < 2 * GRAIN:
+            return _AT_ONCE
         sizes = (self.outer, self.middle, self.inner)
         axis = 0 if self.outer > 1 else 1 if self.middle > 1 else 2
         slices = cut(sizes[axis], prod(sizes), step if axis == 2 else 1)
@@ -90,6 +94,9 @@ class Units:
 
 def _whole(x: Any) -> Any:
     return x
+
+
+_AT_ONCE = [_whole]
 
 
 def _cut(axis: int, part: slice, x: Any) -> Any:
@@ -102,6 +109,33 @@ def _cut(axis: int, part: slice, x: Any) -> Any:
     if x.shape[axis] == 1:
         return x
     return x[(slice(None),) * axis + (part,)]
+
+
+class Layouts:
+    """How units lie that are met again: those of one shape and bias, with their samples alike."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], tuple[Array | None, Units]] = {}
+
+    def find(
+        self,
+        shape: Sequence[int],
+        b: Array | None,
+        dtype: np.dtype[Any],
+        samples: Samples,
+        axis: int | None,
+    ) -> Units:
+        """`lay_out` of these, kept where that takes little memory."""
+        key = (tuple(shape), id(b), dtype, samples.count, axis, getattr(axis, "inner", 0))
+        known = self._known.get(key)
+        if known is not None:
+            return known[1]
+        units = lay_out(shape, b, dtype, samples, axis)
+        if units.bias.size + units.sample.size <= _SMALL:
+            if len(self._known) >= _MANY:  # biases that are made anew every time
+                self._known.clear()
+            self._known[key] = b, units  # the bias, so that no other array gets its id
+        return units
 
 
 def lay_out(

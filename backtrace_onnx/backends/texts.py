@@ -11,6 +11,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.backends.layout import Layouts
 from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.model.sessions import (
@@ -39,21 +40,30 @@ _FOLDED = ("Abs", "Neg", "Relu", "Transpose")
 
 
 class Sessions:
-    """Small onnxruntime sessions, one for each piece of text; equal texts share one."""
+    """Small onnxruntime sessions, one for each piece of text; equal texts share one.
+
+    Attributes:
+        layouts: how the units lie in memory that are worked on again and again.
+    """
 
     def __init__(self, runtime: Runtime = CPU) -> None:
         self._runtime = runtime
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
         self._by_text: dict[tuple[Any, ...], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
+        self.layouts = Layouts()
         finalize(self, _close, self._by_key, self._by_text).atexit = False
 
     def run(
         self, key: tuple[Any, ...], write: Callable[[], Written], feeds: dict[str, Array]
     ) -> list[Array]:
         """Outputs of the session known by `key`; `write()` makes its model and weights if new."""
-        small = _bytes(feeds) <= _SMALL
-        key = (*key, small, *((name, x.dtype.char, x.ndim) for name, x in feeds.items()))
+        size, kinds = 0, []
+        for name, x in feeds.items():
+            size += x.nbytes
+            kinds.append((name, x.dtype.char, x.ndim))
+        small = size <= _SMALL
+        key = (*key, small, *kinds)
         session = self._by_key.get(key)
         if session is None:
             model, weights = write()

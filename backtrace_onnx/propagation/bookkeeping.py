@@ -101,8 +101,8 @@ class Books:
     def _sizes(self, r: Channels) -> Channels:
         return [self._ops.Abs(x) for x in r]
 
-    def ledger(self, count: int, read: Callable[[Any], Any] = lambda total: total) -> Ledger:
-        """The ledger of `count` samples; `read` makes float64[samples] of a total.
+    def ledger(self, count: int, read: Callable[[Any], Any] | None = None) -> Ledger:
+        """The ledger of `count` samples; `read` makes float64[samples] of a total that is none.
 
         Where no books of nodes were kept, it says what started and what reached the inputs.
         """
@@ -163,8 +163,9 @@ def close(
         if name in dropping:
             kinds["unassigned"] = books["incoming"] - books["data"] - books["constants"]
         entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
-    constants = sum((e.constants for e in entries.values()), np.zeros_like(start))
-    unassigned = sum((e.unassigned for e in entries.values()), np.zeros_like(start))
+    every = entries.values()
+    constants = sum([e.constants for e in every], np.zeros_like(start))
+    unassigned = sum([e.unassigned for e in every], np.zeros_like(start))
     lost = sum((cut or {}).values(), np.zeros_like(start))
     return settled(entries, Balance(start, inputs, constants, unassigned, lost), sizes, cut)
 
@@ -173,13 +174,14 @@ def _summed(
     rows: Mapping[str, Mapping[str, list[list[Any]]]],
     channels: int,
     count: int,
-    read: Callable[[Any], Any],
+    read: Callable[[Any], Any] | None,
 ) -> dict[str, dict[str, Totals]]:
     """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
     lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
+    every = [total for totals in lists for total in totals]
     sums = np.zeros((len(lists), count))
-    if any(lists):
-        where = np.repeat(np.arange(len(lists)), [len(totals) for totals in lists])
-        np.add.at(sums, where, np.stack([read(total) for totals in lists for total in totals]))
+    if every:
+        where = np.repeat(np.arange(len(lists)), [*map(len, lists)])
+        np.add.at(sums, where, np.array(every if read is None else [*map(read, every)]))
     left = iter(sums.reshape(-1, channels, count))
-    return {node: {kind: next(left) for kind in row} for node, row in rows.items()}
+    return {node: dict(zip(row, left, strict=False)) for node, row in rows.items()}

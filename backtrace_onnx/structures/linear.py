@@ -82,7 +82,7 @@ class Linear(Structure):
         ops: Ops = step.ops
         # A gate shuts one side of the contributions, so that both sides must be known apart.
         reading: Reading = "split" if step.gate else step.policy.reading
-        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        readings = self._readings(step)
         steering = [step.condition(i) for i in self.steering]
         factors, known = self.read_factors(step, steering)
         key = f"{step.node.name}/{reading}"
@@ -109,7 +109,7 @@ class Linear(Structure):
         if step.sharing.policy is not None:
             return self._shared_slopes(step, step.sharing.policy)
         ops, shared = step.ops, step.method.products == "shared"
-        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        readings = self._readings(step)
         steering = [step.condition(i) for i in self.steering]
         factors = self._multipliers(step, readings, steering)
         m = step.stabilised()
@@ -125,7 +125,7 @@ class Linear(Structure):
     def slope_reads(self, node: PlannedNode) -> Reads:
         if node.sharing.weighed != "contributions" or node.sharing.policy is not None:
             return Reads(self.values, (0,), self.shapes)
-        readings = [k for k, i in enumerate(self.factors) if node.carries(i)]
+        readings = self._readings(node)
         chained = self.chain is not None and 0 in readings
         asked = tuple(
             i
@@ -138,7 +138,7 @@ class Linear(Structure):
     def _shared_slopes(self, step: Step, policy: Policy) -> Pieces:
         """Slopes that share as a policy does: where PULL = x+ A + x- B they are A and -B."""
         ops = step.ops
-        readings = [k for k, i in enumerate(self.factors) if step.carries(i)]
+        readings = self._readings(step)
         steering = [step.condition(i) for i in self.steering]
         factors, known = self.read_factors(step, steering)
         p, n = self._masses(step, policy.reading, factors, known, steering)
@@ -156,12 +156,19 @@ class Linear(Structure):
     def bends(self, step: PlannedNode) -> int:
         if self.chain is not None:
             return CURVED
-        return max(sum(step.carries(i) for i in self.factors) - 1, 0)
+        return max(len(self._readings(step)) - 1, 0)
 
     def leaves(self, step: PlannedNode) -> bool:
-        several = sum(step.carries(i) for i in self.factors) > 1
+        several = len(self._readings(step)) > 1
         return self.degree is None or (
             step.method.products == "whole" and (several or self.degree > 1)
+        )
+
+    def _readings(self, node: PlannedNode) -> list[int]:
+        """Which factors are read as input."""
+        return node.once(
+            ("readings", self.factors),
+            lambda: [k for k, i in enumerate(self.factors) if node.carries(i)],
         )
 
     def _multipliers(
@@ -234,7 +241,11 @@ class Linear(Structure):
     def read_factors(self, step: Step, steering: Sequence[Value]) -> tuple[list[Value], list[bool]]:
         """Values of the factors, and which of them have no negative entry."""
         factors = [step.weighed(i) if step.carries(i) else step.condition(i) for i in self.factors]
-        known = [step.nonnegative(i) for i in self.factors]
+        known = list(
+            step.once(
+                ("nonnegative", self.factors), lambda: [step.nonnegative(i) for i in self.factors]
+            )
+        )
         if self.inner is not None:
             factors[0] = self._inner(step, self.inner, factors[0], steering)
             known[0] = False
@@ -270,7 +281,7 @@ class Linear(Structure):
 
 def _multiplies(k: int, readings: Sequence[int]) -> bool:
     """Whether factor k is multiplied with another one that is read as input."""
-    return any(j != k for j in readings)
+    return bool(readings) and [*readings] != [k]
 
 
 def _is_nonnegative(weight: Value) -> bool:
