@@ -132,7 +132,7 @@ class EagerOps(SlopeKernels):
 
     def _total(self, x: Array | Products, sample_axis: int | None) -> Array:
         if isinstance(x, Products):
-            return x.total(self.samples, sample_axis)
+            return x.total(self.samples, sample_axis, self._sessions.layouts)
         if not x.size:
             return np.zeros(self.samples.count)
         if self.samples.count == 1 and x.size < 2 * GRAIN:  # as below, of one part

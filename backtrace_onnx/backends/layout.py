@@ -96,7 +96,7 @@ def _whole(x: Any) -> Any:
     return x
 
 
-_AT_ONCE = [_whole]
+_AT_ONCE: list[Callable[[Any], Any]] = [_whole]
 
 
 def _cut(axis: int, part: slice, x: Any) -> Any:
@@ -111,7 +111,7 @@ def _cut(axis: int, part: slice, x: Any) -> Any:
     return x[(slice(None),) * axis + (part,)]
 
 
-class Layouts:
+class UnitLayouts:
     """How units lie that are met again: those of one shape and bias, with their samples alike."""
 
     def __init__(self) -> None:

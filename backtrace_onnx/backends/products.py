@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.layout import FIRST, Samples, lay_out
+from backtrace_onnx.backends.layout import FIRST, Samples, UnitLayouts
 from backtrace_onnx.kernels import sharing
 
 Array = npt.NDArray[Any]
@@ -33,7 +33,7 @@ class Products:
         made: Array = (self.x if self.before is None else self.x - self.before) * self.m
         return made
 
-    def total(self, samples: Samples, axis: int | None) -> Array:
+    def total(self, samples: Samples, axis: int | None, layouts: UnitLayouts) -> Array:
         """Their sum for each sample, float64[samples]."""
         out, (x, m) = np.zeros(samples.count), (self.x, self.m)
         if samples.count == 1 and x.shape == m.shape and self.before is None:  # as below, faster
@@ -41,7 +41,7 @@ class Products:
             sharing.total_of_products(rows[0], None, rows[1], FIRST, out)
             return out
         if x.shape != m.shape:
-            units = lay_out(m.shape, x, m.dtype, samples, axis)
+            units = layouts.find(m.shape, x, m.dtype, samples, axis)
             slopes = np.ascontiguousarray(m).reshape(units.outer, units.middle, units.inner)
             sharing.total_of_bias(units.bias, slopes, units.sample, out)
         elif m.size:

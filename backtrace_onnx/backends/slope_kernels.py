@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from backtrace_onnx.backends import damping
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.products import Products
@@ -20,12 +18,13 @@ class SlopeKernels(WinnerKernels):
 
     def worth(self, x: Value, m: Value, before: Value | None = None) -> Value:
         x, m = self.array(x), self.array(m)
-        others = () if before is None else (before := self.array(before),)
-        if x.dtype == m.dtype == self.dtype and all(a.dtype == m.dtype for a in others):
-            if x.shape == m.shape and all(a.shape == m.shape for a in others):
-                return Products(x, m, before)
-            if not others and np.broadcast_shapes(x.shape, m.shape) == m.shape:
+        before = None if before is None else self.array(before)
+        alike = x.dtype == m.dtype == self.dtype
+        if before is None:
+            if alike and (x.shape == m.shape or _fits(x.shape, m.shape)):
                 return Products(x, m)
+        elif alike and before.dtype == m.dtype and x.shape == m.shape == before.shape:
+            return Products(x, m, before)
         return super().worth(x, m, before)
 
     def switch(self, y: Value, m: Value, *, bounded: bool, of: Callable[[], Value]) -> Value:
@@ -45,6 +44,12 @@ class SlopeKernels(WinnerKernels):
 
     def squares(self, t: Value, sample_axis: int | None) -> Value:
         return damping.add_squares(self.dense(t), self.samples, sample_axis)
+
+
+def _fits(own: Sequence[int], full: Sequence[int]) -> bool:
+    """Whether an array of one shape is broadcast to the other, which stays as it is."""
+    lacking = len(full) - len(own)
+    return lacking >= 0 and all(n in (1, size) for n, size in zip(own, full[lacking:], strict=True))
 
 
 __all__ = ["SlopeKernels"]

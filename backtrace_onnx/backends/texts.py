@@ -11,7 +11,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
-from backtrace_onnx.backends.layout import Layouts
+from backtrace_onnx.backends.layout import UnitLayouts
 from backtrace_onnx.backends.numpy_operators import DIRECT
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.model.sessions import (
@@ -51,7 +51,7 @@ class Sessions:
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
         self._by_text: dict[tuple[Any, ...], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
-        self.layouts = Layouts()
+        self.layouts = UnitLayouts()
         finalize(self, _close, self._by_key, self._by_text).atexit = False
 
     def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ import numpy.typing as npt
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Ops
 from backtrace_onnx.propagation.gauges import NOWHERE, Gauges
-from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, Sizes, settled
+from backtrace_onnx.propagation.ledger import (
+    KINDS,
+    Balance,
+    Ledger,
+    NodeBooks,
+    Sizes,
+    settled,
+)
 from backtrace_onnx.propagation.node_step import NodeStep
 from backtrace_onnx.structures.base import Channels
 
 Totals = npt.NDArray[np.float64]
-BOOKED = ("data", "constants", "unassigned")
 
 
 class Books:
@@ -107,23 +114,51 @@ class Books:
         Where no books of nodes were kept, it says what started and what reached the inputs.
         """
         channels = len(self.ends["start"])
-        ends, rows, sent, cut = (_summed(table, channels, count, read) for table in self._tables())
-        start, inputs, *sizes = ends[""].values()
+        lists = [totals for table in self._tables() for row in table for totals in row]
+        sums = iter(_summed(lists, count, read).reshape(-1, channels, count))
+        start, inputs, *sizes = islice(sums, len(self.ends))
         if not self._ops.keeps_ledger:
             return Ledger({}, Balance(start, inputs, np.zeros_like(start), start - inputs))
-        how = (self.operators, self.dropping, start, inputs, sent, Sizes(*sizes))
-        return close(rows, *how, cut[""])
+        rows = np.array([*islice(sums, len(KINDS) * len(self.rows))])
+        books = rows.reshape(len(self.rows), len(KINDS), channels, count).swapaxes(0, 1)
+        sent = {node: dict(zip(row, sums, strict=False)) for node, row in self.sent.items()}
+        cut = dict(zip(self.cut, sums, strict=True))
+        return self._closed(books, sent, start, inputs, Sizes(*sizes), cut)
+
+    def _closed(
+        self,
+        books: Totals,
+        sent: Mapping[str, Mapping[str, Totals]],
+        start: Totals,
+        inputs: Totals,
+        sizes: Sizes,
+        cut: Mapping[str, Totals],
+    ) -> Ledger:
+        """The ledger of sums: of nodes [kind, node, channel, sample], all others [channel,
+        sample]."""
+        incoming, data, constants, unassigned = books
+        for i, node in enumerate(self.rows):
+            if node in self.dropping:
+                unassigned[i] = incoming[i] - data[i] - constants[i]
+        absorbed, lost, stopped = (
+            sum(totals, np.zeros_like(start)) for totals in (constants, unassigned, cut.values())
+        )
+        balance = Balance(start, inputs, absorbed, lost, stopped)
+        return settled(NodeBooks(self.operators, books, sent), balance, sizes, cut)
 
     def every(self) -> Iterator[Any]:
         """All totals that were entered; the compiler makes an output of each."""
         for table in self._tables():
-            for row in table.values():
-                for kind in row.values():
-                    for totals in kind:
-                        yield from totals
+            for row in table:
+                for totals in row:
+                    yield from totals
 
-    def _tables(self) -> tuple[dict[str, dict[str, list[list[Any]]]], ...]:
-        return {"": self.ends}, self.rows, self.sent, {"": self.cut}
+    def _tables(self) -> Iterator[list[list[list[Any]]]]:
+        """Totals by row of a table, channel, and as they were entered."""
+        yield [*self.ends.values()]
+        for by_node in (self.rows, self.sent):
+            yield [channels for row in by_node.values() for channels in row.values()]
+        yield [*self.cut.values()]
 
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
@@ -144,44 +179,16 @@ def _by_channel(rows: Sequence[Sequence[Any]], channels: Iterable[int]) -> list[
     return [[totals[channel] for totals in rows] for channel in channels]
 
 
-def close(
-    rows: Mapping[str, Mapping[str, Totals]],
-    operators: Mapping[str, str],
-    dropping: set[str],
-    start: Totals,
-    inputs: Totals,
-    sent: Mapping[str, Mapping[str, Totals]],
-    sizes: Sizes | None = None,
-    cut: Mapping[str, Totals] | None = None,
-) -> Ledger:
-    """The ledger that follows from totals of the nodes, float64[channel, sample] by kind and
-    tensor.
-    """
-    entries: dict[str, Entry] = {}
-    for name, books in rows.items():
-        kinds = {kind: books[kind] for kind in BOOKED}
-        if name in dropping:
-            kinds["unassigned"] = books["incoming"] - books["data"] - books["constants"]
-        entries[name] = Entry(name, operators[name], books["incoming"], **kinds, sent=sent[name])
-    every = entries.values()
-    constants = sum([e.constants for e in every], np.zeros_like(start))
-    unassigned = sum([e.unassigned for e in every], np.zeros_like(start))
-    lost = sum((cut or {}).values(), np.zeros_like(start))
-    return settled(entries, Balance(start, inputs, constants, unassigned, lost), sizes, cut)
-
-
 def _summed(
-    rows: Mapping[str, Mapping[str, list[list[Any]]]],
-    channels: int,
-    count: int,
-    read: Callable[[Any], Any] | None,
-) -> dict[str, dict[str, Totals]]:
-    """Sums [channel, sample] of the totals booked for each node; all at once, as they are many."""
-    lists = [totals for row in rows.values() for kind in row.values() for totals in kind]
+    lists: Sequence[Sequence[Any]], count: int, read: Callable[[Any], Any] | None
+) -> Totals:
+    """The sum of each list of totals, float64[lists, samples]; all at once, as they are many."""
     every = [total for totals in lists for total in totals]
-    sums = np.zeros((len(lists), count))
-    if every:
-        where = np.repeat(np.arange(len(lists)), [*map(len, lists)])
-        np.add.at(sums, where, np.array(every if read is None else [*map(read, every)]))
-    left = iter(sums.reshape(-1, channels, count))
-    return {node: dict(zip(row, left, strict=False)) for node, row in rows.items()}
+    if not every:
+        return np.zeros((len(lists), count))
+    totals = np.array(every if read is None else [*map(read, every)])
+    places = np.repeat(np.arange(len(lists)), [*map(len, lists)])
+    if count > 1:
+        places = (places[:, None] * count + np.arange(count)).ravel()
+    sums = np.bincount(places, totals.ravel(), len(lists) * count)  # in their order
+    return np.asarray(sums, np.float64).reshape(len(lists), count)

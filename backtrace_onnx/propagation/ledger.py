@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,40 @@ class Entry:
         )
 
 
+class NodeBooks(Mapping[str, Entry]):
+    """The entries of a walk's nodes, each made when it is first asked for.
+
+    Attributes:
+        books: float64[kind, node, channel, sample], the kinds as in `KINDS`.
+    """
+
+    def __init__(
+        self,
+        operators: Mapping[str, str],
+        books: Totals,
+        sent: Mapping[str, Mapping[str, Totals]],
+    ) -> None:
+        """`operators` and `sent` are by node, in the nodes' order."""
+        self.books, self._operators, self._sent = books, operators, sent
+        self._places = dict(zip(operators, range(len(operators)), strict=True))
+        self._made: dict[str, Entry] = {}
+
+    def __getitem__(self, node: str) -> Entry:
+        found = self._made.get(node)
+        if found is None:
+            own = self.books[:, self._places[node]]
+            incoming, data, constants, unassigned = own
+            parts = (incoming, data, constants, unassigned, self._sent[node])
+            found = self._made[node] = Entry(node, self._operators[node], *parts)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @dataclass(frozen=True)
 class Balance:
     """The whole model's books, each float64[channel, sample].
@@ -84,8 +119,8 @@ class Balance:
     def relative_residual(self) -> float:
         """Largest |residual| over channels and samples, relative to what moved."""
         books = (self.start, self.inputs, self.constants, self.unassigned, self.cut)
-        moved = np.maximum.reduce([np.abs(x) for x in np.broadcast_arrays(*books)])
-        return float(np.max(np.abs(self.residual) / np.where(moved > 0, moved, 1), initial=0.0))
+        moved = reduce(np.maximum, map(np.abs, books))
+        return float((np.abs(self.residual) / np.where(moved > 0, moved, 1)).max(initial=0.0))
 
     def evened(self) -> Balance:
         """The same balance, with an even part of the batch's for every sample."""
@@ -134,7 +169,8 @@ class Ledger(Mapping[str, Entry]):
         cut: Mapping[str, Totals] | None = None,
     ) -> None:
         self.cut = dict(cut or {})
-        self._entries, self._balance, self.mixed = dict(entries), balance, mixed
+        self._entries = entries if isinstance(entries, NodeBooks) else dict(entries)
+        self._balance, self.mixed = balance, mixed
         start, inputs = np.abs(balance.start), np.abs(balance.inputs)
         self.sizes = sizes or Sizes(start, inputs, start, inputs)
 
@@ -146,6 +182,10 @@ class Ledger(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def stacked(self) -> Totals:
+        """The books of all nodes together: float64[kind, node, channel, sample]."""
+        return stacked(self._entries)
 
     def total(self) -> Balance:
         """start = inputs + constants + unassigned + cut for the whole model."""
@@ -167,7 +207,7 @@ def settled(
     if closes or (even := balance.evened()).relative_residual > CLOSED:
         ends = (balance.start, balance.inputs)
         moved = CLOSED * max(float(np.abs(end).max(initial=0)) for end in ends)
-        incoming, *parts = stacked(entries.values())
+        incoming, *parts = stacked(entries)
         if not (np.abs(incoming - sum(parts)) <= moved).all():
             entries = {name: _told(entry, moved) for name, entry in entries.items()}
         return Ledger(entries, balance, sizes=sizes, cut=cut)
@@ -199,9 +239,11 @@ def _columns(books: Any, own: slice) -> Iterator[Totals]:
     return (np.broadcast_to(x, books.start.shape)[:, own] for x in every)
 
 
-def stacked(entries: Iterable[Entry]) -> Totals:
+def stacked(entries: Mapping[str, Entry]) -> Totals:
     """The books of entries together: float64[kind, node, channel, sample]."""
-    books = [(e.incoming, e.data, e.constants, e.unassigned) for e in entries]
+    if isinstance(entries, NodeBooks):
+        return entries.books
+    books = [(e.incoming, e.data, e.constants, e.unassigned) for e in entries.values()]
     return np.array(books).swapaxes(0, 1) if books else np.zeros((len(KINDS), 0, 1, 1))
 
 

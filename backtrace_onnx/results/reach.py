@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import NumericalError
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.messages.notes import Note
-from backtrace_onnx.propagation.ledger import CLOSED, Entry, Ledger, stacked
+from backtrace_onnx.propagation.ledger import CLOSED, Entry, Ledger
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.structures.functions import PiecewiseConstant
 
@@ -32,7 +32,7 @@ def check_finite(
         relevance: that of the inputs by name, an array per channel; one is named where no node's
             books hold such values.
     """
-    finite = np.isfinite(stacked(ledger.values())[1:]).all()
+    finite = np.isfinite(ledger.stacked()[1:]).all()
     for entry in () if finite else ledger.values():
         made = np.stack([entry.data, entry.constants, entry.unassigned])
         bad = ~np.isfinite(made).all(axis=(0, 1))

@@ -21,7 +21,7 @@ from pathlib import Path
 MODELS = Path(__file__).parents[2] / "models"
 REPEATS = {"orientation": 1, "digits_unet": 4, "mnist_cnn": 10, "adult_mlp": 20}
 SAMPLES = {"mnist_cnn": 8, "adult_mlp": 64}
-MODES = ("default", "contrastive")
+MODES = ("default", "contrastive", "gradient", "lrp")
 
 
 def answer(folder: str) -> None:

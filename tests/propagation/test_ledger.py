@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from backtrace_onnx import Explainer, Explanation
-from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger
+from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, NodeBooks
 from tests.cases import channels
 from tests.graphs import FLOAT, Array, check_closed, mlp, model, node, normal
 
@@ -83,6 +83,20 @@ def test_it_reads_like_a_mapping() -> None:
     entry = Entry("n", "Gemm", one, one, one, one)
     ledger = Ledger({"n": entry}, Balance(one, one, one, one))
     assert (list(ledger), len(ledger), ledger["n"]) == (["n"], 1, entry)
+
+
+def test_entries_of_a_walk_are_made_of_its_books() -> None:
+    """In the order of the nodes, each with what belongs to it."""
+    books = np.arange(4.0 * 2 * 1 * 3).reshape(4, 2, 1, 3)
+    sent = {"b": {"x": books[1, 0]}, "a": {}}
+    entries = NodeBooks({"b": "Gemm", "a": "Relu"}, books, sent)
+    assert list(entries) == ["b", "a"]
+    found = entries["a"]
+    assert (found.node, found.operator, found.sent) == ("a", "Relu", {})
+    kinds = (found.incoming, found.data, found.constants, found.unassigned)
+    np.testing.assert_array_equal(kinds, books[:, 1])
+    assert entries["a"] is found
+    assert "c" not in entries
 
 
 @pytest.mark.parametrize("engine", ENGINES)
