@@ -107,6 +107,10 @@ class EagerOps(SlopeKernels):
         )
         return tuple(results) if len(results) > 1 else results[0]
 
+    def pointwise(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        made = self._sessions.loops.run(key, text, args, self.dtype)
+        return self.apply(key, text, *args) if made is None else made
+
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
         feeds = {f"x{i}": self.array(x) for i, x in enumerate(inputs) if x is not None}
         results = iter(

@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.layout import UnitLayouts
 from backtrace_onnx.backends.numpy_operators import DIRECT
+from backtrace_onnx.backends.pointwise import PointwiseLoops
 from backtrace_onnx.backends.symbols import Symbol
 from backtrace_onnx.model.sessions import (
     CPU,
@@ -44,6 +45,7 @@ class Sessions:
 
     Attributes:
         layouts: how the units lie in memory that are worked on again and again.
+        loops: what texts are that need no session.
     """
 
     def __init__(self, runtime: Runtime = CPU) -> None:
@@ -51,7 +53,7 @@ class Sessions:
         self._by_key: dict[tuple[Any, ...], InferenceSession] = {}
         self._by_text: dict[tuple[Any, ...], InferenceSession] = {}
         self._weights: list[dict[str, Array]] = []  # keeps the ids of `_by_text` alive
-        self.layouts = UnitLayouts()
+        self.layouts, self.loops = UnitLayouts(), PointwiseLoops()
         finalize(self, _close, self._by_key, self._by_text).atexit = False
 
     def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import types
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import numba
+import numpy as np
 from numba.extending import overload
 
 from backtrace_onnx.kernels.channels import written_out
@@ -73,6 +75,23 @@ def specialise(
         loop.__closure__,
     )
     return kernel(bound)
+
+
+@cache
+def fused(template: Callable[..., Any], text: str, kind: str) -> Callable[..., Any]:
+    """Compile a template with `function` bound to the one that a text defines; it rounds as it is
+    written.
+
+    Args:
+        kind: the dtype of the text's numbers, whose type it calls `kind`.
+    """
+    space: dict[str, Any] = {"kind": np.dtype(kind).type}
+    exec(compile(text, "<pointwise>", "exec"), space)  # of names and numbers only
+    options = {**OPTIONS, "fastmath": False}
+    loop = template(hashlib.sha256(f"{kind} {text}".encode()).hexdigest())
+    words = {**loop.__globals__, "function": numba.njit(**options)(space["function"])}
+    bound = types.FunctionType(loop.__code__, words, loop.__name__, None, loop.__closure__)
+    return _compiled(bound, options)
 
 
 def _scalar(policy: Policy) -> Callable[..., Any]:

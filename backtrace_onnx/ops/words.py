@@ -71,6 +71,13 @@ class Words:
         """
         raise NotImplementedError
 
+    def pointwise(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
+        """`apply` of a text that is one function of the entries at every place.
+
+        The arguments are tensors of one shape.
+        """
+        return self.apply(key, text, *args)
+
     def scan(
         self,
         text: Callable[..., Any],

@@ -58,14 +58,14 @@ class Function(Structure):
         functions = step.method.functions
         if functions == "secant" and self.ratio is not None:
             text = times_ratio(self.ratio)
-            return {0: [ops.apply(f"{step.node.name}/ratio", text, step.condition(0), m)]}
+            return {0: [ops.pointwise(f"{step.node.name}/ratio", text, step.condition(0), m)]}
         y = step.result()
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
             if self.switches:
                 of = partial(step.condition, 0)
                 return {0: [ops.switch(y, m, bounded=step.bounded, of=of)]}
             key = f"{step.node.name}/derivative"
-            slope = ops.apply(key, self._times, step.condition(0), y, m)
+            slope = ops.pointwise(key, self._times, step.condition(0), y, m)
             return {0: [slope], **self._of_parameters(step)}
         x = step.condition(0)
         parameters = [

@@ -117,7 +117,8 @@ class Region(Structure):
         def text(e: Ops, x: Value, m: Value) -> Value:
             return self._chain(e, inner, x, m)
 
-        return {0: [step.ops.apply(key, text, step.condition(0), m)]}
+        compute = step.ops.pointwise if self.kind == "pointwise" else step.ops.apply
+        return {0: [compute(key, text, step.condition(0), m)]}
 
     def slope_reads(self, node: PlannedNode) -> Reads:
         if self.kind == "softmax" and node.method.softmax == "held":
@@ -137,7 +138,8 @@ class Region(Structure):
     def _secant(self, step: Step, m: Value) -> Value:
         if self._factors and not step.method.compares:
             text = times_ratio(self._ratio)
-            made: Value = step.ops.apply(f"{step.node.name}/ratio", text, step.condition(0), m)
+            key = f"{step.node.name}/ratio"
+            made: Value = step.ops.pointwise(key, text, step.condition(0), m)
             return made
         whole = replace(
             step.method, functions="derivative", products="whole", statistics="derivative"
