@@ -108,7 +108,7 @@ class EagerOps(SlopeKernels):
         return tuple(results) if len(results) > 1 else results[0]
 
     def pointwise(self, key: str, text: Callable[..., Value], *args: Value) -> Value:
-        made = self._sessions.loops.run(key, text, args, self.dtype)
+        made = self._sessions.loops.run(key, text, args, self)
         return self.apply(key, text, *args) if made is None else made
 
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:

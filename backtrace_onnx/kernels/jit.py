@@ -78,9 +78,9 @@ def specialise(
 
 
 @cache
-def fused(template: Callable[..., Any], text: str, kind: str) -> Callable[..., Any]:
-    """Compile a template with `function` bound to the one that a text defines; it rounds as it is
-    written.
+def fused(template: Callable[..., Any], arrays: int, text: str, kind: str) -> Callable[..., Any]:
+    """Compile a template for so many arrays, with `function` bound to the one that a text defines;
+    it rounds as it is written.
 
     Args:
         kind: the dtype of the text's numbers, whose type it calls `kind`.
@@ -88,7 +88,7 @@ def fused(template: Callable[..., Any], text: str, kind: str) -> Callable[..., A
     space: dict[str, Any] = {"kind": np.dtype(kind).type}
     exec(compile(text, "<pointwise>", "exec"), space)  # of names and numbers only
     options = {**OPTIONS, "fastmath": False}
-    loop = template(hashlib.sha256(f"{kind} {text}".encode()).hexdigest())
+    loop = written_out(template, arrays)(hashlib.sha256(f"{kind} {text}".encode()).hexdigest())
     words = {**loop.__globals__, "function": numba.njit(**options)(space["function"])}
     bound = types.FunctionType(loop.__code__, words, loop.__name__, None, loop.__closure__)
     return _compiled(bound, options)

@@ -1,6 +1,6 @@
 """One function of the entries at a place of several arrays, at every place; all are flat.
 
-The function is bound by `kernels.jit.fused`.
+The function is bound by `kernels.jit.fused`, and the template written out for so many arrays.
 """
 
 from __future__ import annotations
@@ -8,32 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from backtrace_onnx.kernels.channels import CHANNELS
 from backtrace_onnx.kernels.jit import unbound
 
 function: Callable[..., Any] = unbound
 
 
-def of_two(tag: str) -> Callable[..., Any]:
-    """Template: out = function(a, b)."""
+def everywhere(tag: str) -> Callable[..., Any]:
+    """Template: out = function(*arrays)."""
 
-    def of_two(a, b, out):  # type: ignore[no-untyped-def]
+    def everywhere(arrays, out):  # type: ignore[no-untyped-def]
         tag  # noqa: B018  (part of the cache's key)
+        own = entry = CHANNELS
+        for k in CHANNELS:
+            own[k] = arrays[k]
         for i in range(out.size):
-            out[i] = function(a[i], b[i])
+            for k in CHANNELS:
+                entry[k] = own[k][i]
+            out[i] = function(*entry)
 
-    return of_two
-
-
-def of_three(tag: str) -> Callable[..., Any]:
-    """Template: out = function(a, b, c)."""
-
-    def of_three(a, b, c, out):  # type: ignore[no-untyped-def]
-        tag  # noqa: B018  (part of the cache's key)
-        for i in range(out.size):
-            out[i] = function(a[i], b[i], c[i])
-
-    return of_three
+    return everywhere
 
 
-TEMPLATES = {2: of_two, 3: of_three}
-"""By how many arrays there are."""
+__all__ = ["everywhere"]

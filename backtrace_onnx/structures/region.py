@@ -137,8 +137,7 @@ class Region(Structure):
 
     def _secant(self, step: Step, m: Value) -> Value:
         if self._factors and not step.method.compares:
-            text = times_ratio(self._ratio)
-            key = f"{step.node.name}/ratio"
+            text, key = times_ratio(self._ratio), f"{step.node.name}/ratio"
             made: Value = step.ops.pointwise(key, text, step.condition(0), m)
             return made
         whole = replace(

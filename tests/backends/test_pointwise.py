@@ -10,7 +10,10 @@ import pytest
 
 import backtrace_onnx as bt
 from backtrace_onnx.backends import pointwise
+from backtrace_onnx.backends.eager import EagerOps
+from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.pointwise import PointwiseLoops
+from backtrace_onnx.backends.texts import Sessions
 from tests.graphs import FLOAT, Array, model, node, normal
 
 AS_LOOPS = {
@@ -35,11 +38,26 @@ AS_LOOPS = {
         node("Mul", ["x", "gate"], ["y"]),
     ],
 }
-AS_SESSIONS = {
+IN_STAGES = {
     "Gelu": [node("Gelu", ["x"], ["y"])],
+    "Gelu by tanh": [node("Gelu", ["x"], ["y"], approximate="tanh")],
+    "Mish": [node("Mish", ["x"], ["y"])],
+    "Gelu written out": [
+        node("Div", ["x", "root"], ["scaled"]),
+        node("Erf", ["scaled"], ["part"]),
+        node("Add", ["part", "one"], ["more"]),
+        node("Mul", ["x", "more"], ["twice"]),
+        node("Mul", ["twice", "half"], ["y"]),
+    ],
+}
+AS_SESSIONS = {
+    "Asinh": [node("Asinh", ["x"], ["y"])],
     "Softplus": [node("Softplus", ["x"], ["y"])],
 }
-NUMBERS = {"low": -0.5, "high": 3.0, "zero": 0.0, "six": 6.0}
+ALL = {**AS_LOOPS, **IN_STAGES, **AS_SESSIONS}
+NUMBERS = {
+    "low": -0.5, "high": 3.0, "zero": 0.0, "six": 6.0, "root": 2**0.5, "one": 1.0, "half": 0.5
+}  # fmt: skip
 PLACES = np.array([-4, -3, -0.5, -0.0, 0, 0.5, 1, 3, 4], np.float32)
 
 
@@ -47,6 +65,10 @@ def network(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
     constants = {name: np.array(x, np.float32) for name, x in NUMBERS.items()}
     kind = (FLOAT, ["N", 50])
     return model(nodes, {"x": kind}, {"y": kind}, constants, opset=20)
+
+
+def _eager() -> EagerOps:
+    return EagerOps(np.float32, Samples(1), Sessions(), {"": 20})
 
 
 def explained(nodes: list[onnx.NodeProto], mode: str) -> tuple[Array, Array]:
@@ -58,11 +80,11 @@ def explained(nodes: list[onnx.NodeProto], mode: str) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("mode", ["gradient", "lrp"])
-@pytest.mark.parametrize("name", [*AS_LOOPS, *AS_SESSIONS])
+@pytest.mark.parametrize("name", ALL)
 def test_loops_are_what_sessions_make(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes = {**AS_LOOPS, **AS_SESSIONS}[name]
+    nodes = ALL[name]
     found, books = explained(nodes, mode)
     monkeypatch.setattr(PointwiseLoops, "run", lambda *given: None)
     expected, others = explained(nodes, mode)
@@ -70,14 +92,17 @@ def test_loops_are_what_sessions_make(
     np.testing.assert_allclose(books, others, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*AS_LOOPS, *AS_SESSIONS])
-def test_which_texts_have_a_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of arithmetic and comparisons."""
+@pytest.mark.parametrize("name", ALL)
+def test_which_texts_have_loops(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of arithmetic and comparisons, and what lies between words of other kinds."""
     made: list[Any] = []
-    find = pointwise._loop
-    monkeypatch.setattr(pointwise, "_loop", lambda *given: made.append(find(*given)) or made[-1])
-    explained({**AS_LOOPS, **AS_SESSIONS}[name], "gradient")
-    assert [loop is not None for loop in made] == [name in AS_LOOPS]
+    find = pointwise._sweeps
+    monkeypatch.setattr(pointwise, "_sweeps", lambda *given: made.append(find(*given)) or made[-1])
+    explained(ALL[name], "gradient")
+    (sweeps,) = made
+    words = [sweep.word for sweep in sweeps]
+    assert bool(words) == (name not in AS_SESSIONS)
+    assert (len(words) > 1) == (name in IN_STAGES)
 
 
 def test_functions_with_other_numbers_are_others() -> None:
@@ -90,9 +115,12 @@ def test_functions_with_other_numbers_are_others() -> None:
 
 
 def test_arrays_of_another_shape_are_left_to_a_session() -> None:
-    loops, x = PointwiseLoops(), np.ones((2, 3), np.float32)
-    for others in ([np.ones((1, 3), np.float32)], [x.astype(np.float64)], [2.0]):
-        assert loops.run("key", lambda e, a, b: e.Mul(a, b), [x, *others], x.dtype) is None
-    found = loops.run("key", lambda e, a, b: e.Mul(a, b), [x.T, x.T * 2], x.dtype)
-    assert found is not None
+    ops, loops, x = _eager(), PointwiseLoops(), np.ones((2, 3), np.float32)
+
+    def text(e: Any, a: Any, b: Any) -> Any:
+        return e.Mul(a, b)
+
+    for other in (np.ones((1, 3), np.float32), x.astype(np.float64), 2.0):
+        assert loops.run("key", text, [x, other], ops) is None
+    found = loops.run("key", text, [x.T, x.T * 2], ops)
     np.testing.assert_array_equal(found, x.T * 2)
