@@ -105,8 +105,8 @@ class Region(Structure):
         if self.kind == "pointwise" and method.functions != "derivative":
             return {0: [self._secant(step, m)]}
         if self.kind == "pointwise" and self.derivative is not None:
-            own = times_derivative(self.derivative)
-            return {0: [step.ops.apply(f"{step.node.name}/derivative", own, step.condition(0), m)]}
+            own, key = times_derivative(self.derivative), f"{step.node.name}/derivative"
+            return {0: [step.ops.pointwise(key, own, step.condition(0), m)]}
         inner = method
         if self.kind in ("pointwise", "softmax") or method.compares:
             inner = replace(
