@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.pointwise_lines import Lines, NoLineError, Written
+from backtrace_onnx.backends.pointwise_lines import Lines, NoLineError, WrittenFunction
 from backtrace_onnx.kernels.jit import fused
 from backtrace_onnx.kernels.pointwise import everywhere
 from backtrace_onnx.kernels.threads import cut, run_all
@@ -87,7 +87,7 @@ def _sweeps(text: Callable[..., Value], count: int, dtype: np.dtype[Any]) -> tup
     return tuple(_sweep(lines.until(result), word, dtype) for word, result in parts)
 
 
-def _sweep(made: Written, word: str, dtype: np.dtype[Any]) -> _Sweep:
+def _sweep(made: WrittenFunction, word: str, dtype: np.dtype[Any]) -> _Sweep:
     if not made.text:
         return _Sweep(made.reads, None, word)
     return _Sweep(made.reads, fused(everywhere, len(made.reads), made.text, dtype.name), word)

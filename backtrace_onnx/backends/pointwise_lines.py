@@ -47,14 +47,14 @@ class NoLineError(Exception):
     """A word of the text has no line."""
 
 
-class Entry(NamedTuple):
+class PlaceValue(NamedTuple):
     """The name of a number or a truth; `truth`: which of the two."""
 
     name: str
     truth: bool = False
 
 
-class Written(NamedTuple):
+class WrittenFunction(NamedTuple):
     """A function, and the arrays whose entries it is called with; "": it is the only one's."""
 
     text: str
@@ -82,13 +82,13 @@ class Lines(Ops):
         made = Lines(dtype)
         if dtype.kind != "f" or dtype.itemsize < 4:
             raise NoLineError(dtype.name)
-        result = made._entry(text(made, *(Entry(f"x{i}") for i in range(count))))
+        result = made._entry(text(made, *(PlaceValue(f"x{i}") for i in range(count))))
         if result.truth or not _NAME.fullmatch(result.name):
             raise NoLineError("a constant")
         made.result = result.name
         return made
 
-    def until(self, result: str) -> Written:
+    def until(self, result: str) -> WrittenFunction:
         """What a result takes."""
         needed = {result}
         for name in reversed(self.lines):
@@ -96,10 +96,10 @@ class Lines(Ops):
                 needed.update(_NAME.findall(self.lines[name]))
         reads = tuple(sorted(needed - self.lines.keys()))
         if result in reads:
-            return Written("", reads)
+            return WrittenFunction("", reads)
         lines = [f"{name} = {line}" for name, line in self.lines.items() if name in needed]
         body = [f"def function({', '.join(reads)}):", *lines, f"return {result}"]
-        return Written("\n    ".join(body), reads)
+        return WrittenFunction("\n    ".join(body), reads)
 
     def op(
         self,
@@ -120,7 +120,7 @@ class Lines(Ops):
             raise NoLineError(op_type)
         if op_type in _WORDS and _NAME.fullmatch(given[0].name):
             self.words.append((op_type, given[0].name))
-            return Entry(f"w{len(self.words) - 1}")
+            return PlaceValue(f"w{len(self.words) - 1}")
         written = {**_NUMBERS, **_TRUTHS}.get(op_type, "")
         if len(given) != sum(f"{{{i}}}" in written for i in range(3)):
             raise NoLineError(op_type)  # it is not known, or an input is left out
@@ -135,9 +135,9 @@ class Lines(Ops):
     def unbroadcast(self, r: Value, shape: Value) -> Value:
         return r
 
-    def _entry(self, x: Value) -> Entry:
+    def _entry(self, x: Value) -> PlaceValue:
         """A value's entry: that of an array, or a number written out."""
-        if isinstance(x, Entry):
+        if isinstance(x, PlaceValue):
             return x
         array = x.array if isinstance(x, Constant) else x
         if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype != self.dtype:
@@ -145,22 +145,22 @@ class Lines(Ops):
         number = float(array.reshape(()))
         if not np.isfinite(number):
             raise NoLineError("infinity")
-        return Entry(f"kind({number!r})")
+        return PlaceValue(f"kind({number!r})")
 
-    def _hard_sigmoid(self, x: Entry, alpha: float = 0.2, beta: float = 0.5) -> Entry:
+    def _hard_sigmoid(self, x: PlaceValue, alpha: float = 0.2, beta: float = 0.5) -> PlaceValue:
         line = self.Add(self.Mul(self.scalar(alpha), x), self.scalar(beta))
-        made: Entry = self.Clip(line, self.zero(), self.scalar(1))
+        made: PlaceValue = self.Clip(line, self.zero(), self.scalar(1))
         return made
 
-    def _as_number(self, x: Entry, attributes: dict[str, Any]) -> Entry:
+    def _as_number(self, x: PlaceValue, attributes: dict[str, Any]) -> PlaceValue:
         if attributes.get("to") != helper.np_dtype_to_tensor_dtype(self.dtype):
             raise NoLineError("Cast")
         return self._write(f"(kind(1) if {x.name} else kind(0))") if x.truth else x
 
-    def _write(self, expression: str, *, truth: bool = False) -> Entry:
+    def _write(self, expression: str, *, truth: bool = False) -> PlaceValue:
         name = f"t{len(self.lines)}"
         self.lines[name] = expression
-        return Entry(name, truth)
+        return PlaceValue(name, truth)
 
 
-__all__ = ["Entry", "Lines", "NoLineError", "Written"]
+__all__ = ["Lines", "NoLineError", "PlaceValue", "WrittenFunction"]
