@@ -10,6 +10,8 @@ from backtrace_onnx.graph.graph import SampleAxis
 from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 
+_PICTURE = 4  # axes: samples, channels, height and width
+
 
 def damped(
     e: Ops,
@@ -66,6 +68,8 @@ def sample_mean(
     if axis is None or getattr(axis, "mixed", False):
         return then(e.ReduceMean(x, keepdims=1))
     if isinstance(count, np.ndarray) and count[0] == 1:
+        if rank == _PICTURE and np.dtype(e.dtype) == np.float32:
+            return then(e.ReduceMean(e.GlobalAveragePool(x), keepdims=1))
         return then(_mean_of_rows(e, _sample_rows(e, x, count, rank)))
     shape, inner = e.Shape(x), getattr(axis, "inner", 0)
     alone = getattr(axis, "alone", False)
@@ -88,7 +92,7 @@ def sample_mean(
 
 def _sample_rows(e: Ops, x: Value, count: Value, rank: int) -> Value:
     """x as [samples, entries]; of pictures the means of their planes, in the layout they have."""
-    if rank == 4 and np.dtype(e.dtype) == np.float32:
+    if rank == _PICTURE and np.dtype(e.dtype) == np.float32:
         x = e.GlobalAveragePool(x)
     return e.Reshape(x, e.Concat(count, ints(-1), axis=0))
 
