@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from backtrace_onnx.data.locking import locked
 from backtrace_onnx.data.reading import Data, DataFile, find_files
 from backtrace_onnx.data.remote_files import is_url
 from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
-from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock
+from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock, cut_blocks
 from backtrace_onnx.data.workers import explained
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
@@ -92,7 +91,7 @@ def explain_dataset(
         model: path, bytes or ModelProto. out: the folder of results: parts and _manifest.json.
         data: a file, folder or pattern, or several, of what docs/datasets.md names.
         batch: rows that are read and explained at once; default: by the size of the model.
-        part_rows: rows of a part, rounded down to whole batches; default: 16 batches, or 4096.
+        part_rows: rows of the data that a part is of; default: 16 batches, at least 4096.
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out and count rows that cannot be read.
         workers: processes that explain. progress: called with (rows done, about how many of all).
@@ -111,12 +110,12 @@ def explain_dataset(
     run = _run(model, hashed, asked, part_rows)
     with locked(_made(Path(out), data)) as folder:
         results = ResultsFolder(folder, run, resume=resume)
-        resumed, some = len(results.parts), max(part_rows // batch, 1)
+        resumed = len(results.parts)
         if not results.complete:
             explain.start(_blocks(files, batch), skip_bad=skip_bad)
-            left = islice(_blocks(files, batch), resumed * some, None)
+            left = cut_blocks(_blocks(files, batch), part_rows, resumed)
             made = explained(explain, left, skip_bad=skip_bad, workers=workers)
-            _write(results, made, some, hashed.rows, progress)
+            _write(results, made, part_rows, hashed.rows, progress)
         return _results(results, resumed)
 
 
@@ -158,11 +157,11 @@ def _check(**counts: Any) -> None:
 def _write(
     results: ResultsFolder,
     made: Iterable[tuple[RowBlock, ExplainedRows]],
-    some: int,
+    part_rows: int,
     about: int,
     progress: Progress | None,
 ) -> None:
-    """Write results into parts of `some` blocks each, behind those that are there, and close.
+    """Write results into parts of so many rows each, behind those that are there, and close.
 
     Args:
         about: how many rows the data have, as far as their files tell.
@@ -171,7 +170,7 @@ def _write(
     first = next(left, None)
     while first is not None:
         with results.part() as part:
-            for block, rows in _chained(first, islice(left, some - 1)):
+            for block, rows in _up_to(part_rows, first, left):
                 done += _add(part, block, rows)
                 if progress is not None:
                     progress(done, max(about, done))
@@ -179,11 +178,17 @@ def _write(
     results.finish()
 
 
-def _chained(
-    first: tuple[RowBlock, ExplainedRows], rest: Iterable[tuple[RowBlock, ExplainedRows]]
+def _up_to(
+    part_rows: int,
+    first: tuple[RowBlock, ExplainedRows],
+    rest: Iterator[tuple[RowBlock, ExplainedRows]],
 ) -> Iterator[tuple[RowBlock, ExplainedRows]]:
-    yield first
-    yield from rest
+    """The first block and those behind it, until they are a part."""
+    item: tuple[RowBlock, ExplainedRows] | None = first
+    while item is not None:
+        yield item
+        part_rows -= item[0].rows
+        item = next(rest, None) if part_rows > 0 else None
 
 
 def _add(part: PartWriter, block: RowBlock, made: ExplainedRows) -> int:

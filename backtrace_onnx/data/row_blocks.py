@@ -107,6 +107,24 @@ def _indices(rows: npt.NDArray[np.intp]) -> Any:
     return need_arrow().array(rows)
 
 
+def cut_blocks(blocks: Iterable[RowBlock], part_rows: int, first: int = 0) -> Iterator[RowBlock]:
+    """The same rows, cut where a part of so many rows ends; those before part `first` left out.
+
+    Bad rows are told with the first piece of their block.
+    """
+    part, left = 0, part_rows
+    for block in blocks:
+        at = 0
+        while at < max(block.rows, 1):
+            if not left:
+                part, left = part + 1, part_rows
+            count = min(block.rows - at, left)
+            if part >= first:
+                piece = block.take(np.arange(at, at + count))
+                yield replace(piece, bad=block.bad if not at else ())
+            at, left = at + max(count, 1), left - count
+
+
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of up to `size` items each, in their order."""
     left = iter(items)

@@ -146,8 +146,9 @@ class TableInput:
         slots: list[float] = []
         for feature in self.features:
             if feature.name not in row:
-                there = ", ".join(map(str, row))
-                raise InputError(f"{place} has no column {feature.name!r}; it has: {there}")
+                there, close = ", ".join(map(str, row)), find_alike(feature.name, list(row))
+                meant = f" (did you mean: {', '.join(close)}?)" if close else ""
+                raise InputError(f"{place} has no column {feature.name!r}{meant}; it has: {there}")
             try:
                 slots += feature.encode(row[feature.name], nan=nan)
             except ValueError as error:
