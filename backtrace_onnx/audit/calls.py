@@ -15,6 +15,8 @@ from backtrace_onnx.audit.pairing import check_features, find_sidecars
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel
+from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.path_arguments import path_of, texts_of
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
 
 File = str | os.PathLike[str]
@@ -75,14 +77,16 @@ def open_audit(
     **options: Unpack[AuditOptions],
 ) -> OpenedAudit:
     """Read all that an audit takes, as `audit` says. Raises BacktraceError."""
-    files = (data,) if isinstance(data, str | os.PathLike) else data
-    files = tuple(map(str, files))
+    files, baselines = texts_of(data, "data"), texts_of(baselines, "baselines")
+    baseline_models, path = texts_of(baseline_models, "baseline_models"), path_of(model, "model")
     wanted, config = _settings(options)
-    before = load_baselines([Path(path) for path in baselines])
+    before = load_baselines([Path(one) for one in baselines])
     given = opened(options.get("sidecar"))
-    sidecars, notes = find_sidecars([Path(p) for p in (model, *baseline_models)], given)
+    sidecars, notes = find_sidecars([path, *map(Path, baseline_models)], given)
     seed = options.get("seed", 0)
-    new = AuditedModel(Path(model), files, wanted, sidecars[0], seed)
+    if not isinstance(seed, int) or seed < 0:
+        raise RequestError(f"seed is a number, 0 or more, not {seed!r}")
+    new = AuditedModel(path, files, wanted, sidecars[0], seed)
     check_names(new, config or "settings")
     same = wanted
     if baseline_models:  # in the same mode, whatever "auto" would settle on for each
@@ -178,13 +182,14 @@ def _settings(options: AuditOptions) -> tuple[AuditSettings, str | None]:
     elif isinstance(given, Mapping):
         made = settings_of(given, "settings", IDS)
     else:
-        file = settings_file(None if given is None else Path(given))
+        file = settings_file(None if given is None else path_of(given, "settings"))
         made = AuditSettings() if file is None else read_settings(file, IDS)
     told = ("label", "tokenizer", "background", "reasons")
     above: dict[str, Any] = {name: options.get(name) for name in told}
-    above = {name: None if value is None else str(value) for name, value in above.items()}
-    for name, columns in (("ids", options.get("ids")), ("groups", options.get("groups"))):
-        above[name] = (columns,) if isinstance(columns, str) else tuple(columns or ())
+    above = {n: None if value is None else str(path_of(value, n)) for n, value in above.items()}
+    for name in ("ids", "groups"):
+        columns = options.get(name)
+        above[name] = () if columns is None else texts_of(columns, name)
     made = made.model_copy(update={name: value for name, value in above.items() if value})
     return made, None if file is None else str(file)
 

@@ -22,6 +22,7 @@ from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
+from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.inputs.sidecar import Sidecar, opened, with_tokenizer
 from backtrace_onnx.model.file_reading import ModelLike
 
@@ -99,12 +100,15 @@ class ExplainBatches:
             not isinstance(batch, int) or isinstance(batch, bool) or batch < 1
         ):
             raise RequestError(f"batch is a number of rows, at least 1, not {batch!r}")
+        if not isinstance(values, bool) or not isinstance(modules, bool):
+            raise RequestError("values and modules are True or False")
         proto = isinstance(model, onnx.ModelProto)
         self._model = model.SerializeToString() if proto else model  # type: ignore[union-attr]
         self._kept = KeptColumns.named(labels, ids, groups)
         self._sidecar, self._tokenizer = sidecar, tokenizer
         self._batch, self._returns = batch, returns
-        self._class_labels, self._options = tuple(class_labels), options
+        self._class_labels = texts_of(class_labels, "class_labels")
+        self._options = options
         self._kinds, self._more = {"values": values, "modules": modules}, more
         self._opened: OpenedRows | None = None
 

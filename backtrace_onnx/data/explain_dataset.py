@@ -26,6 +26,7 @@ from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
 from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock, cut_blocks
 from backtrace_onnx.data.workers import explained
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.inputs.path_arguments import path_of
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
 
@@ -108,7 +109,7 @@ def explain_dataset(
     part_rows = part_rows or max(4096, 16 * batch)
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
     run = _run(model, hashed, asked, part_rows)
-    with locked(_made(Path(out), data)) as folder:
+    with locked(_made(path_of(out, "out"), data)) as folder:
         results = ResultsFolder(folder, run, resume=resume)
         resumed = len(results.parts)
         if not results.complete:
@@ -143,7 +144,13 @@ def explain_rows(
 def _mode(mode: Any, options: dict[str, Any]) -> Any:
     """The mode that is named, or that of what adds columns."""
     more = options.get("more")
-    return mode or ("default" if more is None else more.mode)
+    if more is not None and not hasattr(more, "start"):
+        raise RequestError(
+            f"more adds columns, such as ReasonColumns, and is no {type(more).__name__}"
+        )
+    if mode is not None:
+        return mode
+    return "default" if more is None else more.mode
 
 
 def _check(**counts: Any) -> None:

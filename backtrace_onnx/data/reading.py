@@ -26,6 +26,7 @@ from backtrace_onnx.graph.input_checking import describe
 from backtrace_onnx.graph.shared_inputs import shared_inputs
 from backtrace_onnx.inputs.array_files import numeric, read_file
 from backtrace_onnx.inputs.images import SUFFIXES
+from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -87,7 +88,7 @@ def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
     read together, a row of each, and so are the others. Raises InputError for what is not there,
     or no data.
     """
-    given = [data] if isinstance(data, str | os.PathLike) else list(data)
+    given = texts_of(data, "data")
     shared = shared_inputs(graph) if graph else frozenset()
     named: dict[str, list[str]] = {}
     for one in given:

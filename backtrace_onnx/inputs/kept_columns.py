@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.json_object import Settings
+from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.messages.similar_names import find_alike
 
 ROLES = ("labels", "ids", "groups")
@@ -66,4 +67,4 @@ class KeptColumns:
 
 
 def _names(given: Names) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    return texts_of(given, "labels, ids and groups")

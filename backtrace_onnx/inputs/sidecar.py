@@ -41,6 +41,7 @@ from backtrace_onnx.inputs.images import FILTERS, RESIZES, ImageInput, open_imag
 from backtrace_onnx.inputs.json_object import Settings
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.inputs.path_arguments import path_of
 from backtrace_onnx.inputs.series import SeriesInput
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import ColumnInput, Feature, TableInput
@@ -146,8 +147,13 @@ class Sidecar:
 
 
 def opened(sidecar: Sidecar | str | os.PathLike[str] | None) -> Sidecar | None:
-    """The sidecar, read if it is a path. Raises InputError naming what is wrong in the file."""
-    return Sidecar.load(sidecar) if isinstance(sidecar, str | os.PathLike) else sidecar
+    """The sidecar, read if it is a path.
+
+    Raises InputError naming what is wrong in the file, RequestError for what is neither.
+    """
+    if sidecar is None or isinstance(sidecar, Sidecar):
+        return sidecar
+    return Sidecar.load(path_of(sidecar, "sidecar"))
 
 
 def with_tokenizer(

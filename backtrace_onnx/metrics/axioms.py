@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
+from backtrace_onnx.metrics.samples import numbers_of, samples_of
 from backtrace_onnx.metrics.scores import Predict, TargetScores
 
 Array = npt.NDArray[Any]
@@ -28,10 +29,11 @@ def completeness(
     The baseline is the input, all of it replaced. 0 says that relevance adds up to what is
     explained. Arguments, and what is raised, are those of `faithfulness_correlation`.
     """
-    x = np.asarray(x)
+    x, sums = samples_of(x, "x"), numbers_of(relevance, "relevance").sum(1)
+    if len(sums) != len(x):
+        raise RequestError(f"relevance is of {len(sums)} samples, and the inputs of {len(x)}")
     scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background)
     base = np.array([scores.of(i, fill(i, 1))[0] for i in range(len(x))])
-    sums: Array = np.asarray(relevance, np.float64).reshape(len(x), -1).sum(1)
     made: Array = sums - (scores.whole - base)
     return made
 
@@ -46,9 +48,8 @@ def conservation(relevance: Any, score: Any) -> Array:
 
     Raises RequestError where there are not as many scores as samples.
     """
-    sums = np.asarray(relevance, np.float64)
-    sums = sums.reshape(len(sums), -1).sum(1)
-    whole = np.asarray(score, np.float64).reshape(-1)
+    sums = numbers_of(relevance, "relevance").sum(1)
+    whole = numbers_of(np.atleast_1d(score), "score").reshape(-1)
     if whole.shape != sums.shape:
         raise RequestError(f"there are {len(whole)} scores for {len(sums)} samples")
     made: Array = np.divide(sums, whole, out=np.full_like(sums, np.nan), where=whole != 0)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.metrics.samples import numbers_of
 
 Array = npt.NDArray[Any]
 
@@ -20,7 +21,7 @@ def complexity(relevance: Any) -> Array:
     """float64[samples]: the entropy of |relevance| as shares, in nats.
 
     It is 0 where all lies on one entry, log(entries) where it lies everywhere alike, NaN where
-    there is none.
+    there is none. Raises RequestError for relevance that is no array of numbers, or empty.
     """
     shares = _shares(relevance)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
@@ -32,13 +33,14 @@ def histogram_complexity(relevance: Any, *, bins: int = 100) -> Array:
     """float64[samples]: the entropy of a histogram of relevance, in nats.
 
     It is 0 where relevance is the same everywhere, log(bins) where its values lie evenly between
-    the smallest and the largest; NaN where one is not finite. Raises RequestError for no bins.
+    the smallest and the largest; NaN where one is not finite. Raises RequestError for no bins, and
+    for relevance that is no array of numbers, or empty.
     """
     if bins < 1:
         raise RequestError(f"bins are 1 or more, not {bins}")
-    rows = np.asarray(relevance, np.float64)
+    rows = numbers_of(relevance, "relevance")
     made = np.full(len(rows), np.nan)
-    for sample, row in enumerate(rows.reshape(len(rows), -1)):
+    for sample, row in enumerate(rows):
         if np.isfinite(row).all():
             made[sample] = complexity(np.histogram(row, bins)[0][None])[0]
     return made
@@ -48,7 +50,7 @@ def sparseness(relevance: Any) -> Array:
     """float64[samples]: the Gini index of |relevance|.
 
     It is 0 where relevance lies everywhere alike, near 1 where all of it lies on one entry of many,
-    NaN where there is none.
+    NaN where there is none. Raises RequestError as `complexity`.
     """
     shares = np.sort(_shares(relevance), 1)
     count = shares.shape[1]
@@ -57,8 +59,7 @@ def sparseness(relevance: Any) -> Array:
 
 
 def _shares(relevance: Any) -> Array:
-    sizes = np.abs(np.asarray(relevance, np.float64))
-    sizes = sizes.reshape(len(sizes), -1)
+    sizes = np.abs(numbers_of(relevance, "relevance"))
     whole = sizes.sum(1, keepdims=True)
     made: Array = np.divide(sizes, whole, out=np.full_like(sizes, np.nan), where=whole > 0)
     return made

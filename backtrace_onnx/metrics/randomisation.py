@@ -16,6 +16,7 @@ import onnx
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.complexity import complexity
+from backtrace_onnx.metrics.samples import alike, numbers_of
 from backtrace_onnx.metrics.scores import correlation
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import Model, load
@@ -30,18 +31,22 @@ or of one node at a time."""
 def similarity(a: Any, b: Any) -> Array:
     """float64[samples]: the rank correlation (Spearman's) of two explanations.
 
-    It is 0 where one of them is the same everywhere.
+    It is 0 where one of them is the same everywhere. Raises RequestError for what is no array of
+    numbers, is empty, or of another shape.
     """
-    a, b = (np.asarray(r, np.float64).reshape(len(r), -1) for r in (a, b))
+    a, b = (numbers_of(r, "relevance") for r in (a, b))
+    alike(a, b, "two explanations")
     return np.array([correlation(_ranks(p), _ranks(q)) for p, q in zip(a, b, strict=True)])
 
 
 def class_sensitivity(relevance: Any, other: Any) -> Array:
     """float64[samples]: 1 less the cosine of the maps of two classes, from 0 to 2.
 
-    0 is the same map for both; NaN where one of the two is 0 everywhere.
+    0 is the same map for both; NaN where one of the two is 0 everywhere. Raises RequestError as
+    `similarity`.
     """
-    a, b = (np.asarray(r, np.float64).reshape(len(r), -1) for r in (relevance, other))
+    a, b = (numbers_of(r, "relevance") for r in (relevance, other))
+    alike(a, b, "two explanations")
     sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine: Array = np.full(len(a), np.nan)
     np.divide((a * b).sum(1), sizes, out=cosine, where=sizes > 0)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.metrics.samples import samples_of
 from backtrace_onnx.metrics.scores import Predict, Trial, correlation
 
 Array = npt.NDArray[Any]
@@ -51,7 +52,7 @@ def remove_sets(
 
     Arguments are those of `faithfulness_correlation`.
     """
-    none = np.zeros(np.shape(x))
+    none = np.zeros(samples_of(x, "x").shape)
     trial = Trial.of(predict, x, none, target, units, replace, background, seed)
     return sets_removed(trial, size, runs, seed)
 
@@ -70,7 +71,7 @@ def remove_units(
 
     Arguments are those of `faithfulness_correlation`.
     """
-    none = np.zeros(np.shape(x))
+    none = np.zeros(samples_of(x, "x").shape)
     return units_removed(Trial.of(predict, x, none, target, units, replace, background, seed))
 
 

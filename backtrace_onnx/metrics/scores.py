@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
+from backtrace_onnx.metrics.samples import samples_of
 from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,7 @@ class TargetScores:
     def __init__(self, predict: Predict, x: Array, target: Any = None) -> None:
         self._predict = predict
         y = self._outputs(x)
-        found = y.argmax(1) if target is None else np.broadcast_to(np.asarray(target), len(x))
+        found = y.argmax(1) if target is None else classes_of(target, len(x))
         if found.dtype.kind not in "iu" or (found < 0).any() or (found >= y.shape[1]).any():
             raise RequestError(f"targets are classes from 0 to {y.shape[1] - 1}, not {target!r}")
         self.target = found.astype(np.int64)
@@ -43,10 +44,24 @@ class TargetScores:
         return made
 
     def _outputs(self, x: Array) -> Array:
-        y = np.asarray(self._predict(x), np.float64)
-        if not y.ndim or len(y) != len(x):
+        y = self._predict(x)
+        try:
+            y = np.asarray(y, np.float64)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"predict returned no numbers: {error}") from None
+        if not y.ndim or len(y) != len(x) or not y.size:
             raise RequestError(f"predict returned {y.shape} for {len(x)} samples")
         return y.reshape(len(x), -1)
+
+
+def classes_of(target: Any, samples: int) -> Array:
+    """[samples]: the class of each, or one for all. Raises RequestError where it is neither."""
+    try:
+        return np.broadcast_to(np.asarray(target), samples)
+    except (TypeError, ValueError):
+        raise RequestError(
+            f"target is a class for all, or one for each of {samples} samples, not {target!r}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ class Trial:
 
         Raises RequestError for arguments that do not fit.
         """
-        x = np.asarray(x)
+        x = samples_of(x, "x")
         flat, count = units_of(x, None if units is None else np.asarray(units))
         r = relevance_of_units(relevance, x, flat, count)
         return cls(x, flat, count, r, TargetScores(predict, x, target), Replacement(x, *filled))
@@ -112,4 +127,4 @@ def correlation(a: Array, b: Array) -> float:
     return float(a @ b / size) if size > 0 else 0.0
 
 
-__all__ = ["Predict", "TargetScores", "Trial", "correlation", "replaced"]
+__all__ = ["Predict", "TargetScores", "Trial", "classes_of", "correlation", "replaced"]

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.flipping import Order, flip
-from backtrace_onnx.metrics.scores import Predict
+from backtrace_onnx.metrics.samples import numbers_of, samples_of
+from backtrace_onnx.metrics.scores import Predict, classes_of
 
 Array = npt.NDArray[Any]
 
@@ -54,10 +55,10 @@ def token_perturbation(
 
     Raises RequestError where nothing can be replaced, or arguments do not fit.
     """
-    ids, r = np.asarray(ids), np.asarray(relevance, np.float64)
-    if ids.ndim != 2 or r.shape != ids.shape:
+    ids, r = samples_of(ids, "ids"), numbers_of(relevance, "relevance")
+    if ids.ndim != 2 or r.shape != ids.shape or np.ndim(relevance) != 2:
         raise RequestError(f"ids and relevance are [samples, tokens], not {ids.shape}, {r.shape}")
-    named = None if target is None else np.broadcast_to(np.asarray(target), len(ids))
+    named = None if target is None else classes_of(target, len(ids))
     made: dict[Order, list[float]] = {"morf": [], "lerf": []}
     for k, row in enumerate(ids):
         free = np.flatnonzero(~np.isin(row, list(special)))

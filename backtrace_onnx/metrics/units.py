@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.metrics.samples import numbers_of
 
 Array = npt.NDArray[Any]
 
@@ -19,8 +20,10 @@ def grid(shape: tuple[int, ...], side: int, *, channel_axis: int | None = 0) -> 
         shape: of one sample: [C, H, W], [H, W, C] or [H, W].
         channel_axis: 0, -1, or None where there is none.
     """
+    if not _is_shape(shape) or not _is_count(side):
+        raise RequestError(f"squares have a shape and a side in whole numbers, not {side!r}")
     bare = list(shape)
-    if channel_axis is not None:
+    if channel_axis is not None and -len(bare) <= channel_axis < len(bare):
         del bare[channel_axis]
     if len(bare) != 2 or side < 1:
         raise RequestError(f"squares of {side} pixels need a picture, not a sample of {shape}")
@@ -51,10 +54,19 @@ def relevance_of_units(relevance: Array, x: Array, flat: Array, count: int) -> A
 
     Raises RequestError where relevance is not shaped like the inputs.
     """
-    r = np.asarray(relevance, np.float64)
-    if r.shape != x.shape:
-        raise RequestError(f"relevance is shaped like the inputs, {x.shape}, not {r.shape}")
-    return np.stack([np.bincount(flat, row.reshape(-1), count) for row in r])
+    r = numbers_of(relevance, "relevance")
+    shape = np.shape(relevance)
+    if shape != x.shape:
+        raise RequestError(f"relevance is shaped like the inputs, {x.shape}, not {shape}")
+    return np.stack([np.bincount(flat, row, count) for row in r])
+
+
+def _is_shape(given: Any) -> bool:
+    return isinstance(given, tuple | list) and all(map(_is_count, given))
+
+
+def _is_count(given: Any) -> bool:
+    return isinstance(given, int | np.integer) and not isinstance(given, bool)
 
 
 __all__ = ["grid", "relevance_of_units", "units_of"]

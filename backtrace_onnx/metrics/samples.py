@@ -1,0 +1,47 @@
+"""What callers give a metric, read as samples: arrays, lists or data frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtrace_onnx.errors import RequestError
+
+Array = npt.NDArray[Any]
+
+
+def samples_of(given: Any, what: str) -> Array:
+    """[samples, ...] of at least one sample and one entry. Raises RequestError."""
+    try:
+        made = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{what} is no array [samples, ...]: {error}") from None
+    if not made.ndim:
+        raise RequestError(f"{what} is an array [samples, ...], not {_named(given)}")
+    if not made.size:
+        raise RequestError(f"{what} has nothing in it: its shape is {made.shape}")
+    return made
+
+
+def numbers_of(given: Any, what: str) -> Array:
+    """float64[samples, entries], the entries of a sample in one row. Raises RequestError."""
+    made = samples_of(given, what)
+    try:
+        return made.astype(np.float64).reshape(len(made), -1)
+    except (TypeError, ValueError):
+        raise RequestError(f"{what} holds no numbers, but {made.dtype}") from None
+
+
+def alike(a: Array, b: Array, what: str) -> None:
+    """Raise RequestError where two are not of one shape."""
+    if a.shape != b.shape:
+        raise RequestError(f"{what} are of one shape, not {a.shape} and {b.shape}")
+
+
+def _named(given: Any) -> str:
+    return "None" if given is None else type(given).__name__
+
+
+__all__ = ["alike", "numbers_of", "samples_of"]
