@@ -18,10 +18,14 @@ def association(a: Array, b: Array) -> float:
     Corrected for the association that chance makes (Bergsma 2013, doi 10.1016/j.jkss.2012.10.002).
     It is 0 where one of the two is the same in all rows.
     """
-    first, second = _places(a), _places(b)
-    table = np.zeros((first.max() + 1, second.max() + 1))
-    np.add.at(table, (first, second), 1)
-    count, (rows, columns) = len(a), table.shape
+    return association_of_codes(codes(a), codes(b))
+
+
+def association_of_codes(first: Array, second: Array) -> float:
+    """The same of two features whose values `codes` has numbered."""
+    count, rows, columns = len(first), int(first.max()) + 1, int(second.max()) + 1
+    cells = np.bincount(first.astype(np.int64) * columns + second, minlength=rows * columns)
+    table = cells.reshape(rows, columns).astype(np.float64)
     if min(rows, columns) < 2 or count < 2:
         return 0.0
     expected = table.sum(1, keepdims=True) * table.sum(0) / count
@@ -32,13 +36,19 @@ def association(a: Array, b: Array) -> float:
     return float(min(1.0, np.sqrt(phi / least))) if least > 0 else 0.0
 
 
-def _places(values: Array) -> Array:
-    """int64[rows]: the bin or the value of each row, numbered without gaps."""
+def codes(values: Array) -> Array:
+    """int32[rows]: the bin or the value of each row, numbered without gaps."""
     if values.dtype.kind in "fiub":
         edges = np.array(histogram(values).edges or ())
-        values = np.searchsorted(edges, np.nan_to_num(values.astype(np.float64), nan=np.inf))
-    found: Array = np.unique(values.astype(str), return_inverse=True)[1].reshape(-1)
-    return found
+        found = np.searchsorted(edges, np.nan_to_num(values.astype(np.float64), nan=np.inf))
+        there = sorted(np.flatnonzero(np.bincount(found)).tolist(), key=str)
+        numbers = np.zeros(len(edges) + 1, np.int32)
+        numbers[there] = np.arange(len(there))
+        made: Array = numbers[found]
+        return made
+    names = values.tolist()
+    known = {name: i for i, name in enumerate(sorted(set(names), key=str))}
+    return np.fromiter(map(known.__getitem__, names), np.int32, len(names))
 
 
-__all__ = ["association"]
+__all__ = ["association", "association_of_codes", "codes"]

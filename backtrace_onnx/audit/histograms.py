@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Self
@@ -68,9 +69,10 @@ def histogram(values: Array) -> Histogram:
     apart (`noise`); edges lie midway between values that occur.
     """
     if values.dtype.kind not in "fiub":
-        found, counts = np.unique(values.astype(str), return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
-        return _named(values, tuple(found[np.sort(order)].tolist()))
+        counts = Counter(map(str, values.tolist()))
+        found = sorted(counts)
+        order = np.argsort([-counts[name] for name in found], kind="stable")[:MOST_VALUES]
+        return _named(values, tuple(found[i] for i in np.sort(order)))
     ranked = np.sort(_rounded(values))
     bins = int(np.clip(len(ranked) // 100, 2, MOST_BINS))
     edges = set()
@@ -119,10 +121,10 @@ def ndcg(was: Sequence[float], now: Sequence[float]) -> float:
 
 
 def _named(values: Array, named: tuple[str, ...]) -> Histogram:
-    texts = values.astype(str)
+    found = Counter(map(str, values.tolist()))
     named = named if OTHER in named else (*named, OTHER)
-    counts = [int((texts == name).sum()) for name in named[:-1]]
-    return Histogram(values=named, counts=(*counts, len(texts) - sum(counts)))
+    counts = [found[name] for name in named[:-1]]
+    return Histogram(values=named, counts=(*counts, len(values) - sum(counts)))
 
 
 def _rounded(values: Array) -> Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backtrace_onnx.audit.association import association
+from backtrace_onnx.audit.association import association, codes
+from backtrace_onnx.audit.histograms import histogram
 
 
 def test_it_is_the_corrected_v_of_a_table() -> None:
@@ -31,3 +32,15 @@ def test_numbers_and_categories() -> None:
     assert association(x, -x) == pytest.approx(1)
     assert association(x, rng.normal(size=1000)) < 0.15
     assert association(x, np.zeros(1000)) == 0
+
+
+def test_values_are_numbered_as_their_sorted_texts_are() -> None:
+    """Against NumPy's way, which holds every value as a text and sorts all of them."""
+    rng = np.random.default_rng(0)
+    names = rng.choice(["b", "a", "(other)", "Z"], 500).astype(object)
+    numbers = rng.normal(size=5000)
+    edges = np.array(histogram(numbers).edges)
+    for values, texts in ((names, names), (numbers, np.searchsorted(edges, numbers))):
+        wanted = np.unique(texts.astype(str), return_inverse=True)[1].reshape(-1)
+        np.testing.assert_array_equal(codes(values), wanted)
+        assert codes(values).dtype == np.int32

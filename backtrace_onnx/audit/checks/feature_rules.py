@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.audit.answer_parts import AnswerPart, answer_parts
-from backtrace_onnx.audit.association import association
+from backtrace_onnx.audit.association import association_of_codes, codes
 from backtrace_onnx.audit.check import PROPOSAL, Case, Check, Measured, SkipCheck
 from backtrace_onnx.audit.intervention import replace_features
 from backtrace_onnx.audit.subject import AuditedModel
@@ -57,12 +57,14 @@ def _proxies(case: Case) -> Measured:
     if subject.data.count < ENOUGH:
         raise SkipCheck(f"{subject.data.count} row(s) are too few to find proxies in; {ENOUGH} do")
     places, names = subject.features.named(wanted), subject.features.names
-    values = [subject.features.values(i, subject.data) for i in range(len(names))]
+    numbered = [codes(subject.features.values(i, subject.data)) for i in range(len(names))]
     told: dict[str, Any] = {}
     found: list[tuple[float, str, AnswerPart, bool | None]] = []
     for feature in places:
         strengths = {
-            i: association(values[feature], values[i]) for i in range(len(names)) if i not in places
+            i: association_of_codes(numbered[feature], numbered[i])
+            for i in range(len(names))
+            if i not in places
         }
         group = [i for i, strength in strengths.items() if strength >= CLOSELY]
         share, part, by_answer = _largest(subject, group)
