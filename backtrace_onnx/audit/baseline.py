@@ -86,7 +86,8 @@ class Baseline(_Part):
     """All that later models are compared with.
 
     Attributes:
-        mode: as settled, where the settings say "auto".
+        mode: as settled, where the settings say "auto". compared: what it compares with where
+            that was chosen, too.
         versions: of this software and what it computes with.
         label: the column of the true answers, where settings named one.
         features: none of texts, whose places hold other words in each row.
@@ -97,6 +98,7 @@ class Baseline(_Part):
     model: ModelFacts
     data: DataFacts
     mode: str
+    compared: str | None = None
     output: str
     task: str
     seed: int
@@ -137,6 +139,7 @@ class Baseline(_Part):
             model=model_facts(subject),
             data=DataFacts(sha256=subject.data.sha256, rows=subject.data.count),
             mode=first.mode,
+            compared=subject.settled.get("baseline"),
             output=first.output,
             task=first.task,
             seed=subject.seed,

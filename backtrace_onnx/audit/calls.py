@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 from backtrace_onnx.audit.baseline import Baseline, load_baselines
 from backtrace_onnx.audit.checks.catalogue import CHECKS, COMPARING, IDS
 from backtrace_onnx.audit.naming import check_names
-from backtrace_onnx.audit.pairing import check_features, find_sidecars
+from backtrace_onnx.audit.pairing import check_features, explain_alike, find_sidecars
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel
@@ -88,14 +88,13 @@ def open_audit(
         raise RequestError(f"seed is a number, 0 or more, not {seed!r}")
     new = AuditedModel(path, files, wanted, sidecars[0], seed)
     check_names(new, config or "settings")
-    same = wanted
-    if baseline_models:  # in the same mode, whatever "auto" would settle on for each
-        same = wanted.model_copy(update={"mode": new.whole.first.mode})
     models = tuple(
-        AuditedModel(Path(path), files, same, sidecar, seed)
+        AuditedModel(Path(path), files, wanted, sidecar, seed)
         for path, sidecar in zip(baseline_models, sidecars[1:], strict=True)
     )
     check_features(new, models)
+    for one in models:
+        explain_alike(one, new)
     named = str(given.path) if given else None
     names = (str(model), files)
     return OpenedAudit(new, before, models, names, config, named, tuple(map(str, baselines)), notes)

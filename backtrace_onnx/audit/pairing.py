@@ -53,9 +53,16 @@ def check_features(new: AuditedModel, models: Sequence[AuditedModel]) -> None:
         )
 
 
+def explain_alike(old: AuditedModel, new: AuditedModel) -> None:
+    """Have a model explained in the mode of another one, whatever "auto" would settle on for it."""
+    settled = new.settled
+    old.settings = old.settings.model_copy(update={"mode": settled.pop("mode")})
+    old.compared = settled
+
+
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _TOLD
     return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
-__all__ = ["check_features", "find_sidecars"]
+__all__ = ["check_features", "explain_alike", "find_sidecars"]

@@ -106,7 +106,8 @@ def find_portraits(subject: AuditedModel, baselines: Sequence[Baseline]) -> Port
 def _alike(subject: AuditedModel, baseline: Baseline) -> bool:
     """Whether features and mode of a baseline are the same."""
     names = tuple(feature.name for feature in baseline.features)
-    return names == subject.features.names and baseline.mode == subject.whole.first.mode
+    settled = (subject.settled["mode"], subject.settled.get("baseline"))
+    return names == subject.features.names and (baseline.mode, baseline.compared) == settled
 
 
 def _scales(subject: AuditedModel) -> dict[str, tuple[float, float]]:

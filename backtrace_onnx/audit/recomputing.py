@@ -17,6 +17,7 @@ from backtrace_onnx.audit.outputs.record import ReportRecord
 from backtrace_onnx.audit.outputs.tables import as_json
 from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.propagation.mode_choice import AUTO
 
 File = str | os.PathLike[str]
 
@@ -60,7 +61,8 @@ def recompute_baseline(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A baseline, and the one of today in its bins, as JSON values. Raises InputError."""
     was = Baseline.load(path)
-    how = {"mode": was.mode, "label": was.label, "output": was.output, "task": was.task}
+    mode = was.mode if was.compared is None else AUTO  # which compares with it by itself
+    how = {"mode": mode, "label": was.label, "output": was.output, "task": was.task}
     settings = AuditSettings.model_validate(how)
     found = open_audit(model, data, settings=settings, seed=was.seed)
     for what, now, then in (

@@ -16,6 +16,7 @@ from backtrace_onnx.data.reading import DataFile
 from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.input_checking import typed_inputs
 from backtrace_onnx.inputs.arrow_cells import text_places
 from backtrace_onnx.inputs.columns import is_missing
 from backtrace_onnx.inputs.kept_columns import KeptColumns
@@ -79,7 +80,12 @@ class _Collected:
 
     def _add(self, block: RowBlock) -> None:
         encoded = self.encoder.encode(block)
-        for name, x in encoded.feeds.items():
+        try:
+            feeds = typed_inputs(encoded.feeds, self.encoder.graph)
+        except InputError as error:
+            later = f" (places are counted from {block.place(0)})" if len(self.shown) else ""
+            raise InputError(f"{block.source}: {error}{later}") from None
+        for name, x in feeds.items():
             if name in encoded.shared:
                 self.shared[name] = x
             else:

@@ -27,6 +27,7 @@ from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
 from backtrace_onnx.propagation.ledger import Balance
+from backtrace_onnx.propagation.mode_choice import AUTO, picked_baseline
 
 Array = npt.NDArray[Any]
 
@@ -120,6 +121,13 @@ class AuditedModel:
         said = meaning_of(self.sidecar, self.whole.first.output).labels
         told = () if said else self.explainer.class_labels
         return said or (told if len(told) == self.whole.scores.shape[1] else ())
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """The mode that explains, and what it compares with, as `explain` takes them."""
+        mode = self.whole.first.mode
+        own = picked_baseline(mode) if self.settings.mode == AUTO and not self.compared else None
+        return {"mode": mode, **self.compared, **({} if own is None else {"baseline": own})}
 
     @property
     def classes(self) -> bool:

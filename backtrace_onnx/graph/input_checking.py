@@ -34,6 +34,17 @@ def check_inputs(inputs: Any, graph: Graph) -> dict[str, Array]:
     }
 
 
+def typed_inputs(inputs: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
+    """Arrays by name in the model's dtypes, of any number of samples: shapes are not checked.
+
+    Raises InputError naming the input whose dtype or values do not fit.
+    """
+    made = {name: _typed(name, x, graph.type(name)) for name, x in inputs.items()}
+    for name, array in made.items():
+        _check_finite(name, array, takes_missing(graph, name))
+    return made
+
+
 def describe(graph: Graph) -> str:
     """Names, types and shapes of the inputs in words."""
     return ", ".join(f"{name} {spell(graph.type(name))}" for name in graph.inputs) or "no inputs"

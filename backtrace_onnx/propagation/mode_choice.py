@@ -63,6 +63,11 @@ def settle_mode(
     return Choice(picked, (_note(picked, why),), "rows" if each else None)
 
 
+def picked_baseline(mode: str) -> str | None:
+    """What auto compares with by itself where it picked `mode`, and nothing was given to it."""
+    return "blur" if mode == "deeplift" else None
+
+
 def _note(picked: str, why: str) -> Note:
     return Note(f"mode auto picked {picked}: {why}")
 

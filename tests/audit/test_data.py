@@ -20,6 +20,7 @@ from backtrace_onnx.audit.baseline import Baseline, accuracy
 from backtrace_onnx.audit.calls import open_audit
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.verification import verify
 from tests.audit.audited import SOUND, linear, write_model, write_rows
 from tests.audit.checks.test_row_drift import A, B
 from tests.text.made import classifier, word_pieces
@@ -269,3 +270,42 @@ def test_features_that_only_one_model_has_are_named(tmp_path: Path) -> None:
     rows.write_text("a,b,c,leak,answer\n" + "1,2,3,4,5\n" * 20)
     with pytest.raises(InputError, match=r"only .*old\.onnx has c; only .*new\.onnx has answer"):
         compare(old, new, str(rows), settings=FEW)
+
+
+def test_pictures_that_are_compared_with_blurred_ones_are_so_in_both_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """<ir_version: 10, opset_import: ["": 18]>
+        g (float[n, 1, 8, 8] image) => (float[n, 2] y)
+        <float[2, 1, 3, 3] k = {LISTED}> {
+            c = Conv <pads = [1, 1, 1, 1]> (image, k) r = Relu(c) m = GlobalMaxPool(r)
+            y = Flatten(m) }"""
+    rng = np.random.default_rng(0)
+    text = text.replace("LISTED", ", ".join(map(str, rng.normal(size=18).round(3))))
+    pictures(tmp_path)
+    onnx.save(parser.parse_model(text), "net.onnx")
+    sidecar = Path("net.sidecar.json")
+    sidecar.write_text(sidecar.read_text().replace("4", "8"))
+    report = compare("net.onnx", "net.onnx", "photos", settings={})
+    assert report.facts["mode"] == "deeplift" and report.exit_code == 0
+    assert statuses(report)["sample-drift"] == statuses(report)["layer-drift"] == "passed"
+    found = open_audit("net.onnx", "photos", settings={}).subject
+    made = Baseline.of(found)
+    assert (made.mode, made.compared) == ("deeplift", "blur")
+    Path("base.json").write_text(made.text())
+    assert verify("base.json", model="net.onnx", data=["photos"]).same
+    with pytest.raises(InputError, match="of mode deeplift, compared with blur, and this is deepl"):
+        audit("net.onnx", "photos", baselines=["base.json"], settings={"mode": "deeplift"})
+
+
+def test_numbers_of_another_type_are_those_of_the_model(tmp_path: Path) -> None:
+    model = write_model(tmp_path, linear())
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    np.save(tmp_path / "x.npy", x)
+    report = audit(model, str(tmp_path / "x.npy"), settings=FEW)
+    assert statuses(report)["forward-parity"] == "passed"
+    x[7, 2] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match=r"x\.npy: input 'x' holds NaN or Inf, first at \(7, 2\)"):
+        audit(model, str(tmp_path / "x.npy"), settings=FEW)

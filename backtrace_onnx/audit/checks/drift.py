@@ -39,10 +39,17 @@ def comparable(case: Case) -> tuple[Baseline, ...]:
             f"{subject.model}: the baseline's features are others{told}; "
             "leave it out, or write a new one"
         )
-    mode = subject.whole.first.mode
-    if first.mode != mode:
+    settled = subject.settled
+    mode, was = (
+        f"{name}, compared with {other}" if other else name
+        for name, other in (
+            (settled["mode"], settled.get("baseline")),
+            (first.mode, first.compared),
+        )
+    )
+    if was != mode:
         raise InputError(
-            f"{subject.model}: the baseline is of mode {first.mode}, and this is {mode}; "
+            f"{subject.model}: the baseline is of mode {was}, and this is {mode}; "
             "name one mode in the settings, or write a new baseline"
         )
     return baselines

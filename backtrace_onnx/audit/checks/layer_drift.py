@@ -106,7 +106,7 @@ def _relevance(subject: AuditedModel, rows: Array, target: Array | None) -> dict
     settings = subject.settings
     found = subject.explainer.explain(
         subject.data.rows(rows),
-        mode=subject.whole.first.mode,
+        **subject.settled,
         output=settings.output,
         task=settings.task,
         target=target,
