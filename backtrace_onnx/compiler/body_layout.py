@@ -1,4 +1,4 @@
-"""Bodies of Scans, written so that onnxruntime lays out their convolutions in blocks."""
+"""Bodies of Scans and Ifs, written so that onnxruntime lays out their convolutions in blocks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from backtrace_onnx.backends.slope_writer import is_layout
 from backtrace_onnx.model.topology import bodies
 
 Array = npt.NDArray[Any]
+_DRAWN = frozenset({"Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"})
 _RANK = 4  # of the kernels that onnxruntime lays out in blocks
 
 
 def lay_out_bodies(
     nodes: Sequence[onnx.NodeProto], weights: Mapping[str, Array], ops: EmitOps
 ) -> None:
-    """Let bodies of Scans among these nodes make themselves what their convolutions read.
+    """Let bodies among these nodes make themselves what their convolutions read.
 
     onnxruntime lays convolutions out in blocks only where the graph in which they lie holds their
     weights; a body reads them from around it. What a body computes of constants alone is computed
@@ -36,9 +37,8 @@ def lay_out_bodies(
         ops: gives names and writes constants.
     """
     makers = {name: node for node in nodes for name in node.output}
-    for scan, body in bodies(nodes):
-        if scan.op_type == "Scan":
-            _Body(body, weights, makers, ops).settle()
+    for _, body in bodies(nodes):
+        _Body(body, weights, makers, ops).settle()
 
 
 @dataclass
@@ -58,11 +58,15 @@ class _Body:
 
     def settle(self) -> None:
         """Make inside what the nodes read."""
+        own = {value.name for value in (*self.graph.input, *self.graph.initializer)}
+        own |= {name for node in self.graph.node for name in node.output}
         for node in self.graph.node:
             if node.op_type == "Conv" and not node.domain and self._in_blocks(node.input[1]):
-                node.input[1:] = [self._inside(x) if self._fixed(x) else x for x in node.input[1:]]
+                for i, name in enumerate(node.input):
+                    if i and name not in own and self._fixed(name):
+                        node.input[i] = self._inside(name)
             for i, name in enumerate(node.input):
-                if name in self.makers and is_layout(self.makers[name]):
+                if name not in own and name in self.makers and is_layout(self.makers[name]):
                     node.input[i] = self._append(name, self.makers[name])
         nodes = [*self.made, *self.graph.node]
         del self.graph.node[:]
@@ -73,7 +77,9 @@ class _Body:
         if name in self.weights:
             return True
         maker = self.makers.get(name)
-        return maker is not None and all(map(self._fixed, filter(None, maker.input)))
+        if maker is None or maker.domain or maker.op_type in _DRAWN or not maker.input:
+            return False
+        return all(map(self._fixed, filter(None, maker.input)))
 
     def _in_blocks(self, kernel: str) -> bool:
         """Whether a kernel, or what it is made of, is one that blocks are worth it for."""

@@ -245,8 +245,9 @@ class _Writer:
         nodes = living(self.ops.nodes, set(ends))
         if self.start.axis is not None:
             nodes = self.start.axis.over(nodes, self.outputs)
-        known = {**self.model.weights, **self.ops.constants}
-        lay_out_bodies([*graph.node, *nodes], known, self.ops)
+        if self.question.method.carrier == "slope":  # masses stay what they are to the last bit
+            known = {**self.model.weights, **self.ops.constants}
+            lay_out_bodies([*graph.node, *nodes], known, self.ops)
         nodes = living(nodes, ends)
         state_shapes(graph, nodes, self.plan.graph, self.ops.like)
         graph.node.extend(nodes)

@@ -10,6 +10,8 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer
+from backtrace_onnx.backends.emit import EmitOps
+from backtrace_onnx.compiler.body_layout import lay_out_bodies
 from tests.graphs import FLOAT, model, node, normal
 
 LINE = "integrated_gradients(steps=3)"
@@ -96,3 +98,34 @@ def test_kernels_of_other_ranks_stay_outside(tmp_path: Path) -> None:
     (scan,) = (n for n in onnx.load(path).graph.node if n.op_type == "Scan")
     (body,) = (a.g for a in scan.attribute if a.name == "body")
     assert any("V" in n.input for n in body.node if n.op_type == "Conv")
+
+
+def test_names_of_a_body_are_its_own() -> None:
+    """A body may call a tensor of its own as one around it is called."""
+    kernel = normal(16, 16, 1, 1)
+    inside = onnx.helper.make_graph(
+        [node("Conv", ["x", "W"], ["mine"], "own"), node("Conv", ["x", "V"], ["other"], "outer")],
+        "branch",
+        [],
+        [],
+        [onnx.numpy_helper.from_array(kernel, "W")],
+    )
+    nodes = [node("If", ["c"], ["y"], "if", then_branch=inside, else_branch=inside)]
+    lay_out_bodies(nodes, {"W": kernel, "V": kernel}, EmitOps("float32"))
+    for body in (a.g for a in nodes[0].attribute):
+        own, outer = (n for n in body.node if n.op_type == "Conv")
+        assert own.input[1] == "W" and outer.input[1] == body.node[0].output[0]
+        assert body.node[0].op_type == "Reshape" and body.node[0].input[0] == "V"
+
+
+@pytest.mark.parametrize("op_type", ["RandomNormalLike", "Abs"])
+def test_what_is_drawn_is_drawn_once(op_type: str) -> None:
+    """A kernel that is drawn would be another inside; one that is computed is the same."""
+    inside = onnx.helper.make_graph([node("Conv", ["x", "k"], ["h"], "conv")], "branch", [], [])
+    nodes = [
+        node(op_type, ["W"], ["k"], "kernel"),
+        node("If", ["c"], ["y"], "if", then_branch=inside, else_branch=inside),
+    ]
+    lay_out_bodies(nodes, {"W": normal(16, 16, 1, 1)}, EmitOps("float32"))
+    operators = [[n.op_type for n in a.g.node] for a in nodes[1].attribute]
+    assert operators == [["Abs", "Conv"] if op_type == "Abs" else ["Conv"]] * 2
