@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.samples import numbers_of, samples_of
+from backtrace_onnx.metrics.samples import numbers_of, relevance_of, samples_of
 from backtrace_onnx.metrics.scores import Predict, TargetScores
 
 Array = npt.NDArray[Any]
@@ -29,9 +29,8 @@ def completeness(
     The baseline is the input, all of it replaced. 0 says that relevance adds up to what is
     explained. Arguments, and what is raised, are those of `faithfulness_correlation`.
     """
-    x, sums = samples_of(x, "x"), numbers_of(relevance, "relevance").sum(1)
-    if len(sums) != len(x):
-        raise RequestError(f"relevance is of {len(sums)} samples, and the inputs of {len(x)}")
+    x = samples_of(x, "x")
+    sums: Array = relevance_of(relevance, x).sum(1)
     scores, fill = TargetScores(predict, x, target), Replacement(x, replace, background)
     base = np.array([scores.of(i, fill(i, 1))[0] for i in range(len(x))])
     made: Array = sums - (scores.whole - base)

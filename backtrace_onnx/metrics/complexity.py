@@ -25,7 +25,7 @@ def complexity(relevance: Any) -> Array:
     """
     shares = _shares(relevance)
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    made: Array = -(shares * logs).sum(1)
+    made: Array = 0.0 - (shares * logs).sum(1)
     return made
 
 
@@ -42,8 +42,15 @@ def histogram_complexity(relevance: Any, *, bins: int = 100) -> Array:
     made = np.full(len(rows), np.nan)
     for sample, row in enumerate(rows):
         if np.isfinite(row).all():
-            made[sample] = complexity(np.histogram(row, bins)[0][None])[0]
+            made[sample] = complexity(_counts(row, bins)[None])[0]
     return made
+
+
+def _counts(row: Array, bins: int) -> Array:
+    try:
+        return np.histogram(row, bins)[0]
+    except ValueError:  # next to no two numbers lie between its ends
+        return np.array([len(row)])
 
 
 def sparseness(relevance: Any) -> Array:

@@ -115,6 +115,8 @@ def fidelity(
     fewer. F-Fidelity also trains the model on such inputs; hand a model so trained as `predict`.
     Other arguments are those of `faithfulness_correlation`.
     """
+    if not (0 < top < 1 and 0 < removed <= 1 and runs > 0):
+        raise RequestError("top and removed are parts of the units, over 0; runs are 1 or more")
     trial = Trial.of(predict, x, relevance, target, units, replace, background, seed)
     count, first = trial.count, round(top * trial.count)
     size = min(max(1, round(removed * count)), first, count - first)

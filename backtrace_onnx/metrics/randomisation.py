@@ -31,25 +31,28 @@ or of one node at a time."""
 def similarity(a: Any, b: Any) -> Array:
     """float64[samples]: the rank correlation (Spearman's) of two explanations.
 
-    It is 0 where one of them is the same everywhere. Raises RequestError for what is no array of
-    numbers, is empty, or of another shape.
+    It is 0 where one of them is the same everywhere, NaN where one is not finite. Raises
+    RequestError for what is no array of numbers, is empty, or of another shape.
     """
     a, b = (numbers_of(r, "relevance") for r in (a, b))
     alike(a, b, "two explanations")
-    return np.array([correlation(_ranks(p), _ranks(q)) for p, q in zip(a, b, strict=True)])
+    made = np.full(len(a), np.nan)
+    for sample in np.flatnonzero(np.isfinite(a).all(1) & np.isfinite(b).all(1)):
+        made[sample] = correlation(_ranks(a[sample]), _ranks(b[sample]))
+    return made
 
 
 def class_sensitivity(relevance: Any, other: Any) -> Array:
     """float64[samples]: 1 less the cosine of the maps of two classes, from 0 to 2.
 
-    0 is the same map for both; NaN where one of the two is 0 everywhere. Raises RequestError as
+    0 is the same map for both; NaN where one is 0 everywhere, or not finite. Raises RequestError as
     `similarity`.
     """
     a, b = (numbers_of(r, "relevance") for r in (relevance, other))
     alike(a, b, "two explanations")
     sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine: Array = np.full(len(a), np.nan)
-    np.divide((a * b).sum(1), sizes, out=cosine, where=sizes > 0)
+    np.divide((a * b).sum(1), sizes, out=cosine, where=(sizes > 0) & np.isfinite(sizes))
     return 1 - cosine
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.blurring import blurred
+from backtrace_onnx.metrics.samples import samples_of
 
 Array = npt.NDArray[Any]
 NAMES = ("zeros", "mean", "blur", "background")
@@ -32,7 +33,10 @@ class Replacement:
         self, x: Array, how: Any = "zeros", background: Array | None = None, seed: int = 0
     ) -> None:
         self._x, self._seed = x, seed
-        self._rows = None if background is None else np.asarray(background, x.dtype)
+        if how is None:
+            raise RequestError(f"replace is {', '.join(NAMES)}, a number or an array, not None")
+        rows = None if background is None else samples_of(background, "background")
+        self._rows = None if rows is None else rows.astype(x.dtype)
         if self._rows is not None and self._rows.shape[1:] != x.shape[1:]:
             raise RequestError(
                 f"rows of the background are {self._rows.shape[1:]}, samples {x.shape[1:]}"
@@ -42,7 +46,7 @@ class Replacement:
         if isinstance(how, str) and how == "background" and self._rows is None:
             raise RequestError("replacing by the background needs a background=")
         self._how = how
-        self._value = self._fixed() if how is not None and not self._drawn else None
+        self._value = None if self._drawn else self._fixed()
 
     @property
     def _drawn(self) -> bool:

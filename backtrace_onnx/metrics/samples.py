@@ -14,6 +14,7 @@ Array = npt.NDArray[Any]
 
 def samples_of(given: Any, what: str) -> Array:
     """[samples, ...] of at least one sample and one entry. Raises RequestError."""
+    given = given.detach() if hasattr(given, "detach") else given  # torch, with its gradient
     try:
         made = np.asarray(given)
     except (TypeError, ValueError) as error:
@@ -34,6 +35,17 @@ def numbers_of(given: Any, what: str) -> Array:
         raise RequestError(f"{what} holds no numbers, but {made.dtype}") from None
 
 
+def relevance_of(given: Any, x: Array) -> Array:
+    """float64[samples, entries]: finite relevance, shaped like the inputs. Raises RequestError."""
+    r, shape = numbers_of(given, "relevance"), np.shape(given)
+    if shape != x.shape:
+        raise RequestError(f"relevance is shaped like the inputs, {x.shape}, not {shape}")
+    bad = np.flatnonzero(~np.isfinite(r).all(1))
+    if len(bad):
+        raise RequestError(f"relevance of sample {bad[0]} holds NaN or Inf")
+    return r
+
+
 def alike(a: Array, b: Array, what: str) -> None:
     """Raise RequestError where two are not of one shape."""
     if a.shape != b.shape:
@@ -44,4 +56,4 @@ def _named(given: Any) -> str:
     return "None" if given is None else type(given).__name__
 
 
-__all__ = ["alike", "numbers_of", "samples_of"]
+__all__ = ["alike", "numbers_of", "relevance_of", "samples_of"]

@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.metrics.replacing import Replacement
-from backtrace_onnx.metrics.samples import samples_of
+from backtrace_onnx.metrics.samples import numbers_of, samples_of
 from backtrace_onnx.metrics.units import relevance_of_units, units_of
 
 Array = npt.NDArray[Any]
 Predict: TypeAlias = Callable[[Array], Any]
 """A model: x[samples, ...] -> y[samples, classes] or y[samples]; a `BlackBox`, say."""
+_ROUNDING = 1e-12
 
 
 class TargetScores:
@@ -26,7 +27,7 @@ class TargetScores:
         predict: the model. x: inputs [samples, ...].
         target: class of each sample, int[samples], or one for all; None: the predicted one.
 
-    Raises RequestError where there is no such class.
+    Raises RequestError where there is no such class, or a score is not finite.
     """
 
     def __init__(self, predict: Predict, x: Array, target: Any = None) -> None:
@@ -36,22 +37,23 @@ class TargetScores:
         if found.dtype.kind not in "iu" or (found < 0).any() or (found >= y.shape[1]).any():
             raise RequestError(f"targets are classes from 0 to {y.shape[1] - 1}, not {target!r}")
         self.target = found.astype(np.int64)
-        self.whole: Array = y[np.arange(len(x)), self.target]
+        self.whole = self._finite(y[np.arange(len(x)), self.target])
 
     def of(self, sample: int, copies: Array) -> Array:
         """[copies]: the score of the target of one sample for each of its changed copies."""
-        made: Array = self._outputs(copies)[:, self.target[sample]]
-        return made
+        return self._finite(self._outputs(copies)[:, self.target[sample]])
+
+    @staticmethod
+    def _finite(scores: Array) -> Array:
+        if not np.isfinite(scores).all():
+            raise RequestError("predict returned NaN or Inf as the score of a target")
+        return scores
 
     def _outputs(self, x: Array) -> Array:
-        y = self._predict(x)
-        try:
-            y = np.asarray(y, np.float64)
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"predict returned no numbers: {error}") from None
-        if not y.ndim or len(y) != len(x) or not y.size:
-            raise RequestError(f"predict returned {y.shape} for {len(x)} samples")
-        return y.reshape(len(x), -1)
+        y = numbers_of(self._predict(x), "what predict returned")
+        if len(y) != len(x):
+            raise RequestError(f"predict returned scores of {len(y)} samples for {len(x)}")
+        return y
 
 
 def classes_of(target: Any, samples: int) -> Array:
@@ -121,7 +123,9 @@ def replaced(
 
 
 def correlation(a: Array, b: Array) -> float:
-    """Pearson's; 0 where one of the two does not vary."""
+    """Pearson's; 0 where one of the two does not vary, but for rounding."""
+    if any(np.ptp(x) <= _ROUNDING * np.abs(x).max() for x in (a, b)):
+        return 0.0
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b / size) if size > 0 else 0.0

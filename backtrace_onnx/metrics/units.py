@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.metrics.samples import numbers_of
+from backtrace_onnx.metrics.samples import relevance_of
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +26,10 @@ def grid(shape: tuple[int, ...], side: int, *, channel_axis: int | None = 0) -> 
     if channel_axis is not None and -len(bare) <= channel_axis < len(bare):
         del bare[channel_axis]
     if len(bare) != 2 or side < 1:
-        raise RequestError(f"squares of {side} pixels need a picture, not a sample of {shape}")
+        raise RequestError(
+            f"squares of {side} pixels need a picture, not a sample of {shape} with channels along "
+            f"channel_axis={channel_axis} (None: it has none)"
+        )
     rows, columns = (np.arange(n) // side for n in bare)
     made = rows[:, None] * (columns[-1] + 1) + columns
     if channel_axis is not None:
@@ -52,13 +55,10 @@ def units_of(x: Array, units: Array | None) -> tuple[Array, int]:
 def relevance_of_units(relevance: Array, x: Array, flat: Array, count: int) -> Array:
     """[samples, units]: the sum of relevance over every unit.
 
-    Raises RequestError where relevance is not shaped like the inputs.
+    Raises RequestError where relevance is not shaped like the inputs, or is not finite.
     """
-    r = numbers_of(relevance, "relevance")
-    shape = np.shape(relevance)
-    if shape != x.shape:
-        raise RequestError(f"relevance is shaped like the inputs, {x.shape}, not {shape}")
-    return np.stack([np.bincount(flat, row, count) for row in r])
+    rows = relevance_of(relevance, x)
+    return np.stack([np.bincount(flat, row, count) for row in rows])
 
 
 def _is_shape(given: Any) -> bool:
