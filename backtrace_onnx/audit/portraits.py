@@ -83,7 +83,7 @@ def find_portraits(subject: AuditedModel, baselines: Sequence[Baseline]) -> Port
     largest = np.argsort(-np.maximum(sizes, before), kind="stable")[:most]
     places = sorted(largest.tolist(), key=lambda i: -sizes[i])
     scales = _scales(subject)
-    intervals = _intervals(np.abs(shares[:, places]), subject.seed)
+    intervals = _intervals(shares, places, subject.seed)
     features = tuple(
         Portrait(
             names[i],
@@ -117,11 +117,11 @@ def _scales(subject: AuditedModel) -> dict[str, tuple[float, float]]:
     return {f.name: (f.std, f.mean) for table in tables for f in table.features}
 
 
-def _intervals(sizes: Array, seed: int) -> Array | None:
-    """float64[columns, 2]: of the means of float64[rows, columns]."""
-    resamples, means = Resamples(RESAMPLES, seed), ResampledMeans(RESAMPLES, sizes.shape[1])
-    for block, at in enumerate(range(0, len(sizes), BLOCK)):
-        rows = sizes[at : at + BLOCK]
+def _intervals(shares: Array, places: Sequence[int], seed: int) -> Array | None:
+    """float64[places, 2]: of the means of |shares[rows, features]|, some rows at a time."""
+    resamples, means = Resamples(RESAMPLES, seed), ResampledMeans(RESAMPLES, len(places))
+    for block, at in enumerate(range(0, len(shares), BLOCK)):
+        rows = np.abs(shares[at : at + BLOCK, places])
         means.add(resamples.weights(block, len(rows)), rows)
     return means.intervals(CONFIDENCE)
 

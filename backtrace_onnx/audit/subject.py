@@ -150,16 +150,15 @@ class AuditedModel:
         explainer = of or self.explainer
         count = len(next(feeds[name] for name in self.features.owner))
         size = self.fixed or rows_at_once(self.explainer.graph)
-        made: list[Explained] = []
+        made = _Joined(count)
         for at in range(0, count, size):
             rows = np.minimum(np.arange(at, at + size), count - 1)
             rows = rows if self.fixed else np.unique(rows)
             own = {n: x if n in self.data.shared else x[rows] for n, x in feeds.items()}
             asked = None if target is None else target[rows]
             found = self._explained(explainer, own, asked, min(size, count - at))
-            found = found if entries else replace(found, relevance={})
-            made.append(replace(found, first=made[0].first) if made else found)
-        return join_explained(made)
+            made.add(found if entries else replace(found, relevance={}))
+        return made.whole()
 
     def scores(self, feeds: Mapping[str, Array]) -> Array:
         """float64[rows, classes]: what the model answers; of a regression one column."""
@@ -246,21 +245,65 @@ def _scores(found: Explanation, y: Any) -> Array:
 
 def join_explained(parts: list[Explained]) -> Explained:
     """The explanations of rows that lie behind one another."""
-    if len(parts) == 1:
-        return parts[0]
-    names = parts[0].relevance
-    kinds = ("start", "inputs", "constants", "unassigned", "cut")
-    books = [np.concatenate([getattr(p.balance, kind) for p in parts], 1) for kind in kinds]
-    targets = [p.target for p in parts if p.target is not None]
-    return Explained(
-        {name: np.concatenate([p.relevance[name] for p in parts]) for name in names},
-        np.concatenate([p.features for p in parts]),
-        np.concatenate(targets) if targets else None,
-        np.concatenate([p.scores for p in parts]),
-        Balance(*books),
-        parts[0].first,
-        join_notes(note for part in parts for note in part.notes),
-    )
+    made = _Joined(sum(len(part.features) for part in parts))
+    for part in parts:
+        made.add(part)
+    return made.whole()
+
+
+class _Joined:
+    """Explanations of rows behind one another, each let go of as it is copied into the whole."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._at = count, 0
+        self._only: Explained | None = None
+        self._arrays: dict[str, Array] = {}
+        self._first: Any = None  # explanation
+        self._notes: list[RowNote] = []
+
+    def add(self, part: Explained) -> None:
+        """The next rows."""
+        count = len(part.features)
+        if count == self._count:
+            self._only = part
+            return
+        self._first = self._first or part.first
+        self._notes += part.notes
+        span = slice(self._at, self._at + count)
+        for name, array in _arrays(part).items():
+            if name not in self._arrays:
+                shape = list(array.shape)
+                shape[_axis(name)] = self._count
+                self._arrays[name] = np.empty(shape, array.dtype)
+            whole = self._arrays[name]
+            (whole[:, span] if _axis(name) else whole[span])[...] = array
+        self._at += count
+
+    def whole(self) -> Explained:
+        """All rows that were added."""
+        if self._only is not None:
+            return self._only
+        made, first = self._arrays, self._first
+        relevance = {n.partition("/")[2]: x for n, x in made.items() if n.startswith("relevance/")}
+        balance = Balance(*(made[f"balance/{kind}"] for kind in _BOOKS))
+        notes = join_notes(self._notes)
+        target = made.get("target")
+        return Explained(relevance, made["features"], target, made["scores"], balance, first, notes)
+
+
+_BOOKS = ("start", "inputs", "constants", "unassigned", "cut")
+
+
+def _arrays(part: Explained) -> dict[str, Array]:
+    found = {f"relevance/{name}": x for name, x in part.relevance.items()}
+    found |= {f"balance/{kind}": getattr(part.balance, kind) for kind in _BOOKS}
+    found |= {"features": part.features, "scores": part.scores}
+    return found if part.target is None else {**found, "target": part.target}
+
+
+def _axis(name: str) -> int:
+    """Along which axis the rows of an array lie."""
+    return int(name.startswith("balance/"))
 
 
 __all__ = ["AuditedModel", "Explained", "join_explained"]

@@ -1,7 +1,8 @@
-"""A data set explained: processor time for each row beside the engine's own, and peak memory.
+"""A data set explained: wall and processor time for each row beside the engine's, and memory.
 
-The engine's own is `Explainer.explain` of as many rows at once, inputs encoded. Every figure is of
-a process of its own. `python scripts/bench/dataset.py [rows of the large data set]` prints tables.
+The engine's own is `Explainer.explain` of as many rows at once, inputs encoded. A row of a data set
+is what a further one takes: opening the model, once a run, is told apart. Every figure is of a
+process of its own. `python scripts/bench/dataset.py [rows of the large data set]` prints tables.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ADULT, MNIST = MODELS / "adult_mlp.onnx", MODELS / "mnist_cnn.onnx"
-SMALL, LARGE, BLOCK = 32_768, 1_000_000, 10_000
+SMALL, MORE, LARGE, BLOCK = 32_768, 262_144, 1_000_000, 10_000
+TREES, DEPTH = 100, 5
+KINDS = ("csv", "parquet", "wide", "trees", "digits")
 
 
 def write_census(path: Path, rows: int) -> None:
@@ -71,42 +74,87 @@ def write_wide(path: Path) -> None:
     shutil.copy(MODELS / "adult_mlp.sidecar.json", path.with_suffix(".sidecar.json"))
 
 
+def write_trees(path: Path) -> None:
+    """100 trees of 32 leaves on the columns of the census, and their sidecar."""
+    given = onnx.load(ADULT).graph.input[0]
+    width, name = given.type.tensor_type.shape.dim[1].dim_value, given.name
+    rng, inner = np.random.default_rng(0), 2**DEPTH - 1
+    count, places = 2 * inner + 1, np.tile(np.arange(2 * inner + 1), TREES)
+    ids, splits = np.repeat(np.arange(TREES), count), places < inner
+    leaves = np.flatnonzero(~splits)
+    node = helper.make_node(
+        "TreeEnsembleRegressor",
+        [name],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=ids.tolist(),
+        nodes_nodeids=places.tolist(),
+        nodes_featureids=rng.integers(0, width, len(ids)).tolist(),
+        nodes_modes=np.where(splits, "BRANCH_LEQ", "LEAF").tolist(),
+        nodes_values=rng.normal(0, 0.5, len(ids)).tolist(),
+        nodes_truenodeids=np.where(splits, 2 * places + 1, 0).tolist(),
+        nodes_falsenodeids=np.where(splits, 2 * places + 2, 0).tolist(),
+        nodes_missing_value_tracks_true=[0] * len(ids),
+        target_treeids=ids[leaves].tolist(),
+        target_nodeids=places[leaves].tolist(),
+        target_ids=[0] * len(leaves),
+        target_weights=rng.normal(size=len(leaves)).tolist(),
+    )
+    x = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph([node], "trees", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    told = json.loads((MODELS / "adult_mlp.sidecar.json").read_text())
+    path.with_suffix(".sidecar.json").write_text(json.dumps({"inputs": told["inputs"]}))
+
+
 def prepare(folder: Path, large: int) -> None:
     """The files that are measured."""
     import pyarrow.csv
     import pyarrow.parquet
 
     write_wide(folder / "wide.onnx")
-    write_census(folder / "small.csv", SMALL)
+    write_trees(folder / "trees.onnx")
     write_census(folder / "large.csv", large)
-    table = pyarrow.csv.read_csv(folder / "small.csv")
-    pyarrow.parquet.write_table(table, folder / "small.parquet")
-    pixels = np.random.default_rng(0).random((2048, 1, 28, 28), np.float32)
-    np.savez(folder / "digits.npz", image=pixels)
+    for name, rows in (("small", SMALL), ("more", MORE)):
+        write_census(folder / f"{name}.csv", rows)
+        table = pyarrow.csv.read_csv(folder / f"{name}.csv")
+        pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+    for name, rows in (("small", 1024), ("more", 4096)):
+        pixels = np.random.default_rng(0).random((rows, 1, 28, 28), np.float32)
+        np.savez(folder / f"{name}.npz", image=pixels)
 
 
 def engine(folder: Path, kind: str) -> dict[str, float]:
-    """Seconds of processor for a row, of the engine alone."""
+    """Seconds for a row, of the engine alone."""
     explain, data = _opened(folder, kind)
     from backtrace_onnx.data.feeds import stream_feeds
 
     feeds, rows, _ = next(stream_feeds(explain, data))
-    return {"row": _least(lambda: explain.explanation(dict(feeds))) / rows, "batch": rows}
+    wall, spent = _least(lambda: explain.explanation(dict(feeds)))
+    return {"wall": wall / rows, "row": spent / rows, "batch": rows}
 
 
 def dataset(folder: Path, kind: str) -> dict[str, float]:
-    """Seconds of processor for a row of a data set that is written to a folder."""
+    """Seconds for a further row of a data set that is written to a folder, and before the first."""
     from backtrace_onnx import explain_dataset
 
-    explain, data = _opened(folder, kind)
+    explain, small = _opened(folder, kind)
     model, options = explain._model, explain_options(kind)
-    runs = (folder / f"out-{kind}-{i}" for i in range(10))
-    count = explain_dataset(model, data, next(runs), **options).rows
+    runs = (folder / f"out-{kind}-{i}" for i in range(20))
+    found = []
+    for data in (small, small.with_stem("more")):
+        count = explain_dataset(model, data, next(runs), **options).rows
 
-    def run() -> None:
-        explain_dataset(model, data, next(runs), **options)
+        def run(data: Path = data) -> None:
+            explain_dataset(model, data, next(runs), **options)
 
-    return {"row": _least(run, 3) / count}
+        found.append((count, *_least(run, 3)))
+    (few, *first), (many, *second) = found
+    wall, spent = ((b - a) / (many - few) for a, b in zip(first, second, strict=True))
+    return {"wall": wall, "row": spent, "begin": max(first[0] - few * wall, 0.0)}
 
 
 def memory(folder: Path, what: str) -> dict[str, float]:
@@ -125,26 +173,29 @@ def memory(folder: Path, what: str) -> dict[str, float]:
 
 
 def explain_options(kind: str) -> dict[str, Any]:
-    return {"mode": "lrp"} if kind == "digits" else {"mode": "lrp", "labels": "loan"}
+    mode = "paths" if kind == "trees" else "lrp"
+    return {"mode": mode} if kind == "digits" else {"mode": mode, "labels": "loan"}
 
 
 def _opened(folder: Path, kind: str) -> tuple[Any, Path]:
     from backtrace_onnx import ExplainBatches
 
-    name = {"csv": "small.csv", "digits": "digits.npz"}.get(kind, "small.parquet")
-    model = {"digits": MNIST, "wide": folder / "wide.onnx"}.get(kind, ADULT)
+    name = {"csv": "small.csv", "digits": "small.npz"}.get(kind, "small.parquet")
+    own = {kind: folder / f"{kind}.onnx" for kind in ("wide", "trees")}
+    model = {"digits": MNIST, **own}.get(kind, ADULT)
     return ExplainBatches(model, **explain_options(kind)), folder / name
 
 
-def _least(run: Callable[[], object], times: int = 10) -> float:
-    """Seconds of processor of the fastest of several runs."""
+def _least(run: Callable[[], object], times: int = 10) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor, the least of several runs each."""
     run()
-    spent = []
+    wall, spent = [], []
     for _ in range(times):
-        started = time.process_time()
+        started, used = time.perf_counter(), time.process_time()
         run()
-        spent.append(time.process_time() - started)
-    return min(spent)
+        wall.append(time.perf_counter() - started)
+        spent.append(time.process_time() - used)
+    return min(wall), min(spent)
 
 
 def child(what: str, *arguments: str) -> dict[str, float]:
@@ -156,13 +207,15 @@ def child(what: str, *arguments: str) -> dict[str, float]:
 def main(large: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name), large)
-        print("| data | rows at once | engine, a row | data set, a row | ratio |")
-        print("|---|---|---|---|---|")
-        for kind in ("csv", "parquet", "wide", "digits"):
+        print("| data | rows at once | engine: wall, processor | data set | ratio | beginning |")
+        print("|---|---|---|---|---|---|")
+        for kind in KINDS:
             own, whole = child("engine", name, kind), child("dataset", name, kind)
-            ratio, us = whole["row"] / own["row"], 1e6
-            print(f"| {kind} | {own['batch']:.0f} | {own['row'] * us:.1f} us ", end="")
-            print(f"| {whole['row'] * us:.1f} us | {ratio:.2f} |")
+            print(f"| {kind} | {own['batch']:.0f} ", end="")
+            for one in (own, whole):
+                print(f"| {one['wall'] * 1e6:.1f}, {one['row'] * 1e6:.1f} us ", end="")
+            ratios = ", ".join(f"{whole[by] / own[by]:.2f}" for by in ("wall", "row"))
+            print(f"| {ratios} | {whole['begin']:.2f} s |", flush=True)
         print("\n| run | peak memory | processor, a row |")
         print("|---|---|---|")
         for what in ("one batch", "small", "large", "global"):
