@@ -55,6 +55,7 @@ _OPTIONS = (
     BACKGROUND,
     LABEL_COLUMN,
     ID_COLUMN,
+    click.option("--group-column", "groups", multiple=True, help="Who a row is about."),
     click.option("--no-classes", is_flag=True, help="Do not compare the two likeliest classes."),
     click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Rows."),
     click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read."),

@@ -37,3 +37,15 @@ def test_wrong_requests(run: Any, tmp_path: Path) -> None:
         assert code == 2 and what in error, error
     code, _, error = run("network", ADULT, tmp_path / "none.csv")
     assert code == 2 and "no such file" in error
+
+
+def test_columns_that_are_no_inputs_are_named(run: Any, tmp_path: Path) -> None:
+    header, *rows = ROWS.read_text().splitlines()
+    lines = [f"{header},who,case", *(f"{row},a,{i}" for i, row in enumerate(rows))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    plain = run("network", ADULT, ROWS, "--json")[1]
+    kept = ("--label-column", "loan", "--id-column", "case", "--group-column", "who")
+    code, printed, _ = run("network", ADULT, tmp_path / "rows.csv", *kept, "--json")
+    assert code == 0 and json.loads(printed)["parts"] == json.loads(plain)["parts"]
+    code, _, error = run("network", ADULT, tmp_path / "rows.csv", "--group-column", "whom")
+    assert code == 2 and "did you mean: who?" in error
