@@ -37,8 +37,8 @@ class Products:
         """Their sum for each sample, float64[samples]."""
         out, (x, m) = np.zeros(samples.count), (self.x, self.m)
         if samples.count == 1 and x.shape == m.shape and self.before is None:  # as below, faster
-            rows = [np.ascontiguousarray(a).reshape(1, -1) for a in (x, m)]
-            sharing.total_of_products(rows[0], None, rows[1], FIRST, out)
+            x, m = np.ascontiguousarray(x).reshape(1, -1), np.ascontiguousarray(m).reshape(1, -1)
+            sharing.total_of_products(x, None, m, FIRST, out)
             return out
         if x.shape != m.shape:
             units = layouts.find(m.shape, x, m.dtype, samples, axis)

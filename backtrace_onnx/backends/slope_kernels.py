@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from backtrace_onnx.backends import damping
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.products import Products
@@ -17,7 +19,8 @@ class SlopeKernels(WinnerKernels):
     samples: Samples
 
     def worth(self, x: Value, m: Value, before: Value | None = None) -> Value:
-        x, m = self.array(x), self.array(m)
+        x = x if type(x) is np.ndarray else self.array(x)
+        m = m if type(m) is np.ndarray else self.array(m)
         before = None if before is None else self.array(before)
         alike = x.dtype == m.dtype == self.dtype
         if before is None:

@@ -221,7 +221,7 @@ def _send(step: NodeStep, pieces: Mapping[int, Channels], carried: dict[str, Cha
     for i, channels in pieces.items():
         name, alike = step.node.inputs[i], step.alike[i]
         if books:
-            step.book_piece(i, channels, step.sample_axis(name if alike else None))
+            step.book_piece(i, channels, step.sample_axis(name if alike else step.node.outputs[0]))
         if not step.carrying[i]:
             continue
         if not alike:

@@ -95,6 +95,11 @@ def _reader(name: str, plan: Plan) -> Callable[..., Value]:
     return read_weighed if dequantiser(plan.graph, name) is None else _real_weighed
 
 
+def _is_usual(structure: Structure) -> bool:
+    """Whether a node's outputs are worth what their slopes and values say, as they are."""
+    return not structure.bare and type(structure).unit is Structure.unit
+
+
 class SlopeStep(NodeStep):
     """A node at whose outputs slopes lie, or relevance where these are ids or words."""
 
@@ -112,12 +117,15 @@ class SlopeStep(NodeStep):
 
     def _handed(self, worth_of: Callable[[str, Channels], Channels]) -> list[Channels | None]:
         structure = self._plan.structures.get(self.node.name)
-        if structure is not None and structure.bare and (r := self.outgoing[structure.scores]):
+        if structure is None or self.once("usual", lambda: _is_usual(structure)):
+            found = zip(self.node.outputs, self.outgoing, strict=True)
+            return [r and worth_of(name, r) for name, r in found]
+        if structure.bare and (r := self.outgoing[structure.scores]):
             scores = structure.compared_scores(self)
             worth: list[Channels | None] = [None] * len(self.outgoing)
             worth[structure.scores] = _times(scores, r, self.ops)
             return worth
-        unit = None if structure is None else structure.unit(self)
+        unit = structure.unit(self)
         handed = []
         for name, r in zip(self.node.outputs, self.outgoing, strict=True):
             own = r and worth_of(name, r)
@@ -143,9 +151,18 @@ class SlopeStep(NodeStep):
         """Slopes of a tensor times the values of what stands for it."""
         if other != name and self._plan.opened.get(name) == other == self.node.outputs[0]:
             return self.worth(other, self.r)[0]  # max(0, x): x m there is y m here
+        if self.once(("plain", other), lambda: self._is_plain(other)):
+            return self.ops.worth(self._values.value(other), m)
         if not self.method.compares or self.method.spans or other in self._plan.infinite:
             return self.ops.worth(self._weighed(other), m)
         return self.ops.worth(self.tensor(other), m, self._before(other))
+
+    def _is_plain(self, name: str) -> bool:
+        """Whether a tensor contributes by what the run made of it, as it is."""
+        plan, graph = self._plan, self.graph
+        made = name not in graph.constants and name not in graph.computed
+        usual = name not in plan.infinite and name not in plan.undefined
+        return made and usual and not self.method.differs and _reader(name, plan) is read_weighed
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""

@@ -185,6 +185,7 @@ class TracedValues:
     def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
         self._arrays, self._dtype = arrays, np.dtype(dtype)
         self._wide: dict[str, Array] = {}
+        self._shaped = any(name.endswith(SHAPE_SUFFIX) for name in arrays)
 
     def value(self, name: str) -> Value:
         """A tensor's value; floats in the dtype of the relevance."""
@@ -213,8 +214,10 @@ class TracedValues:
         """Forget what no earlier node reads."""
         for name in names:
             self._arrays.pop(name, None)
-            self._wide.pop(name, None)
-            self._arrays.pop(name + SHAPE_SUFFIX, None)
+            if self._wide:
+                self._wide.pop(name, None)
+            if self._shaped:
+                self._arrays.pop(name + SHAPE_SUFFIX, None)
 
 
 def fetched_names(
