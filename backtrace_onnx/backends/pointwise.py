@@ -23,6 +23,7 @@ from backtrace_onnx.kernels.threads import cut, run_all
 from backtrace_onnx.ops.vocabulary import Ops, Value
 
 Array = npt.NDArray[Any]
+_FEW = 6  # lines around a word that a session computes as fast (scripts/bench/RESULTS.md)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _sweeps(text: Callable[..., Value], count: int, dtype: np.dtype[Any]) -> tup
         lines = Lines.of(text, count, dtype)
     except NoLineError:
         return ()
-    if len(lines.lines) <= 2 * len(lines.words):
+    if len(lines.lines) <= _FEW * len(lines.words):
         return ()
     parts = [*lines.words, ("", lines.result)]
     return tuple(_sweep(lines.until(result), word, dtype) for word, result in parts)

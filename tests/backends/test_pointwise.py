@@ -38,9 +38,9 @@ AS_LOOPS = {
         node("Mul", ["x", "gate"], ["y"]),
     ],
 }
-IN_STAGES = {
+IN_STAGES = {"Gelu by tanh": [node("Gelu", ["x"], ["y"], approximate="tanh")]}
+AS_SESSIONS = {
     "Gelu": [node("Gelu", ["x"], ["y"])],
-    "Gelu by tanh": [node("Gelu", ["x"], ["y"], approximate="tanh")],
     "Mish": [node("Mish", ["x"], ["y"])],
     "Gelu written out": [
         node("Div", ["x", "root"], ["scaled"]),
@@ -49,8 +49,6 @@ IN_STAGES = {
         node("Mul", ["x", "more"], ["twice"]),
         node("Mul", ["twice", "half"], ["y"]),
     ],
-}
-AS_SESSIONS = {
     "Asinh": [node("Asinh", ["x"], ["y"])],
     "Softplus": [node("Softplus", ["x"], ["y"])],
 }
