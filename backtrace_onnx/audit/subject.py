@@ -283,12 +283,11 @@ class _Joined:
         """All rows that were added."""
         if self._only is not None:
             return self._only
-        made, first = self._arrays, self._first
+        made = self._arrays
         relevance = {n.partition("/")[2]: x for n, x in made.items() if n.startswith("relevance/")}
         balance = Balance(*(made[f"balance/{kind}"] for kind in _BOOKS))
-        notes = join_notes(self._notes)
-        target = made.get("target")
-        return Explained(relevance, made["features"], target, made["scores"], balance, first, notes)
+        how = (made.get("target"), made["scores"], balance, self._first, join_notes(self._notes))
+        return Explained(relevance, made["features"], *how)
 
 
 _BOOKS = ("start", "inputs", "constants", "unassigned", "cut")
