@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.graph.input_checking import as_typed
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.model.loading import load
 from backtrace_onnx.model.sessions import Runtime, find_providers, first_line
@@ -58,6 +61,11 @@ class BlackBox:
                 f"({', '.join(i.name for i in free)}); fix the others by others="
             )
         self._input = free[0].name
+        self._kind = next(
+            TensorType(value.type.tensor_type.elem_type)
+            for value in loaded.proto.graph.input
+            if value.name == self._input
+        )
         size = free[0].shape[0] if free[0].shape else None
         self._fixed = size if isinstance(size, int) else None
         self._batch = self._fixed or max(1, batch)
@@ -65,14 +73,23 @@ class BlackBox:
     def __call__(self, x: Any) -> Array:
         """The output for x[samples, ...], batch by batch.
 
-        Where the model's batch is fixed the last one is filled up with its last sample. Raises
-        InputError where the model cannot run on x.
+        Numbers are taken in any dtype that holds them, as others hand on float64. Where the model's
+        batch is fixed the last one is filled up with its last sample. Raises InputError where the
+        model cannot run on x.
         """
         array = np.asarray(x)
         if not array.ndim or not len(array):
             raise InputError(f"a batch of samples is needed, not an array of shape {array.shape}")
+        array = as_typed(self._input, self._whole(array), self._kind)
         made = [self._run(array[at : at + self._batch]) for at in range(0, len(array), self._batch)]
         return np.concatenate(made)
+
+    def _whole(self, array: Array) -> Array:
+        """Whole numbers as such, where the model takes no others."""
+        takes = np.dtype(helper.tensor_dtype_to_np_dtype(self._kind.dtype))
+        if takes.kind not in "iu" or array.dtype.kind != "f":
+            return array
+        return array.astype(np.int64) if np.array_equal(array, np.rint(array)) else array
 
     def _run(self, x: Array) -> Array:
         count, size = len(x), self._fixed or len(x)

@@ -8,7 +8,7 @@ import pytest
 from onnx import parser
 
 from backtrace_onnx import BlackBox, InputError, RequestError
-from tests.graphs import FLOAT, mlp, model, node, normal
+from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 
 def test_it_answers_as_the_model_does_batch_by_batch() -> None:
@@ -53,3 +53,32 @@ def test_labels_before_probabilities_are_not_what_is_asked() -> None:
     x = np.array([[1, 2, 3], [3, 1, 2]], np.float32)
     np.testing.assert_allclose(BlackBox(proto)(x).sum(1), 1, rtol=1e-6)
     assert BlackBox(proto, output="label")(x).tolist() == [2, 0]
+
+
+def test_numbers_of_other_dtypes_are_the_models() -> None:
+    """Others hand on float64, and whole numbers among them."""
+    x = normal(5, 4)
+    wanted = BlackBox(mlp())(x)
+    assert np.array_equal(BlackBox(mlp())(x.astype(np.float64)), wanted)
+    assert np.array_equal(BlackBox(mlp())(x.tolist()), wanted)
+    proto = model([node("Neg", ["x"], ["y"])], {"x": (INT64, ["n", 2])}, {"y": (INT64, ["n", 2])})
+    assert BlackBox(proto)(np.array([[1.0, 2.0]])).tolist() == [[-1, -2]]
+    assert BlackBox(proto)(np.array([[1, 2]], np.int32)).tolist() == [[-1, -2]]
+    with pytest.raises(InputError, match=r"input .x. takes int64.*, not float64"):
+        BlackBox(proto)(np.array([[1.5, 2.0]]))
+    with pytest.raises(InputError, match="takes float32; the value 1e"):
+        BlackBox(mlp())(np.full((1, 4), 1e300))
+
+
+def test_shap_and_lime_take_it() -> None:
+    """With the arrays of float64 that they make."""
+    lime_tabular = pytest.importorskip("lime.lime_tabular")
+    shap = pytest.importorskip("shap")
+    rows, box = normal(30, 4), BlackBox(mlp())
+    found = shap.KernelExplainer(box, rows[:3].astype(np.float64)).shap_values(rows[5], silent=True)
+    np.testing.assert_allclose(
+        np.sum(found, 0), box(rows[5:6])[0] - box(rows[:3]).mean(0), rtol=1e-4, atol=1e-5
+    )
+    explainer = lime_tabular.LimeTabularExplainer(rows, mode="regression", random_state=0)
+    made = explainer.explain_instance(rows[5], lambda x: box(x)[:, 0], num_samples=50)
+    assert len(made.as_list()) == 4

@@ -39,7 +39,7 @@ def typed_inputs(inputs: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
 
     Raises InputError naming the input whose dtype or values do not fit.
     """
-    made = {name: _typed(name, x, graph.type(name)) for name, x in inputs.items()}
+    made = {name: as_typed(name, x, graph.type(name)) for name, x in inputs.items()}
     for name, array in made.items():
         _check_finite(name, array, takes_missing(graph, name))
     return made
@@ -105,7 +105,7 @@ def _fitted(name: str, given: Mapping[str, Any], kind: TensorType, *, missing: b
         array = np.array(given[name], order="C")
     except (ValueError, TypeError) as error:
         raise InputError(f"input {name!r} is not an array: {error}") from None
-    array = _batch_of_texts(_typed(name, array, kind), kind)
+    array = _batch_of_texts(as_typed(name, array, kind), kind)
     if kind.shape is not None:
         _check_shape(name, array.shape, kind)
     if 0 in array.shape and not _may_be_empty(array, given):
@@ -114,7 +114,8 @@ def _fitted(name: str, given: Mapping[str, Any], kind: TensorType, *, missing: b
     return array
 
 
-def _typed(name: str, array: Array, kind: TensorType) -> Array:
+def as_typed(name: str, array: Array, kind: TensorType) -> Array:
+    """An array in the dtype of an input. Raises InputError naming it where a value does not fit."""
     if kind.dtype == TensorProto.UNDEFINED:
         return array
     if kind.dtype == TensorProto.STRING:
