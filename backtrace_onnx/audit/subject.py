@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.audit.data import Data, read_data
+from backtrace_onnx.audit.explained_rows import Explained, JoinedRows, join_explained
 from backtrace_onnx.audit.features import Features, find_features
-from backtrace_onnx.audit.row_notes import RowNote, join_notes, note_rows
+from backtrace_onnx.audit.row_notes import note_rows
 from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.data.opened_rows import rows_at_once
 from backtrace_onnx.errors import InputError, RequestError
@@ -30,38 +31,6 @@ from backtrace_onnx.propagation.ledger import Balance
 from backtrace_onnx.propagation.mode_choice import AUTO, picked_baseline
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Explained:
-    """Explanations of several rows.
-
-    Attributes:
-        relevance: [rows, ...] by input, without those that are one for all rows.
-        features: float64[rows, features].
-        target: int64[rows], the entry that is explained; None for a regression.
-        scores: float64[rows, classes]; of a regression one column.
-        balance: the ledger's totals.
-        first: the explanation of the first run of rows.
-        notes: what explanations tell beside.
-    """
-
-    relevance: Mapping[str, Array]
-    features: Array
-    target: Array | None
-    scores: Array
-    balance: Balance
-    first: Explanation
-    notes: tuple[RowNote, ...] = ()
-
-    @property
-    def shares(self) -> Array:
-        """float64[rows, features]: relevance in parts of each row's |relevance|; 0 of none."""
-        sizes = np.abs(self.features).sum(1, keepdims=True)
-        made: Array = np.divide(
-            self.features, sizes, out=np.zeros_like(self.features), where=sizes > 0
-        )
-        return made
 
 
 class AuditedModel:
@@ -150,7 +119,7 @@ class AuditedModel:
         explainer = of or self.explainer
         count = len(next(feeds[name] for name in self.features.owner))
         size = self.fixed or rows_at_once(self.explainer.graph)
-        made = _Joined(count)
+        made = JoinedRows(count)
         for at in range(0, count, size):
             rows = np.minimum(np.arange(at, at + size), count - 1)
             rows = rows if self.fixed else np.unique(rows)
@@ -241,68 +210,6 @@ def _scores(found: Explanation, y: Any) -> Array:
     if found.binary:
         return np.hstack([1 - flat if found.binary == "probability" else -flat, flat])
     return flat
-
-
-def join_explained(parts: list[Explained]) -> Explained:
-    """The explanations of rows that lie behind one another."""
-    made = _Joined(sum(len(part.features) for part in parts))
-    for part in parts:
-        made.add(part)
-    return made.whole()
-
-
-class _Joined:
-    """Explanations of rows behind one another, each let go of as it is copied into the whole."""
-
-    def __init__(self, count: int) -> None:
-        self._count, self._at = count, 0
-        self._only: Explained | None = None
-        self._arrays: dict[str, Array] = {}
-        self._first: Any = None  # explanation
-        self._notes: list[RowNote] = []
-
-    def add(self, part: Explained) -> None:
-        """The next rows."""
-        count = len(part.features)
-        if count == self._count:
-            self._only = part
-            return
-        self._first = self._first or part.first
-        self._notes += part.notes
-        span = slice(self._at, self._at + count)
-        for name, array in _arrays(part).items():
-            if name not in self._arrays:
-                shape = list(array.shape)
-                shape[_axis(name)] = self._count
-                self._arrays[name] = np.empty(shape, array.dtype)
-            whole = self._arrays[name]
-            (whole[:, span] if _axis(name) else whole[span])[...] = array
-        self._at += count
-
-    def whole(self) -> Explained:
-        """All rows that were added."""
-        if self._only is not None:
-            return self._only
-        made = self._arrays
-        relevance = {n.partition("/")[2]: x for n, x in made.items() if n.startswith("relevance/")}
-        balance = Balance(*(made[f"balance/{kind}"] for kind in _BOOKS))
-        how = (made.get("target"), made["scores"], balance, self._first, join_notes(self._notes))
-        return Explained(relevance, made["features"], *how)
-
-
-_BOOKS = ("start", "inputs", "constants", "unassigned", "cut")
-
-
-def _arrays(part: Explained) -> dict[str, Array]:
-    found = {f"relevance/{name}": x for name, x in part.relevance.items()}
-    found |= {f"balance/{kind}": getattr(part.balance, kind) for kind in _BOOKS}
-    found |= {"features": part.features, "scores": part.scores}
-    return found if part.target is None else {**found, "target": part.target}
-
-
-def _axis(name: str) -> int:
-    """Along which axis the rows of an array lie."""
-    return int(name.startswith("balance/"))
 
 
 __all__ = ["AuditedModel", "Explained", "join_explained"]
