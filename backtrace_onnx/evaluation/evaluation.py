@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.catalogue import Metric, number
 from backtrace_onnx.evaluation.intervals import Estimate, MetricRank
 from backtrace_onnx.evaluation.summary import ModeSummary
@@ -31,7 +32,12 @@ class Evaluation:
     kept: int = 0
 
     def __getitem__(self, mode: str) -> ModeSummary:
-        return next(found for found in self.modes if found.mode == mode)
+        """What was found of a mode. Raises RequestError for one that was not measured."""
+        for found in self.modes:
+            if found.mode == mode:
+                return found
+        there = ", ".join(found.mode for found in self.modes)
+        raise RequestError(f"mode {mode!r} was not measured; those that were: {there}")
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON has it."""

@@ -19,6 +19,7 @@ from backtrace_onnx.evaluation.outputs import write
 from backtrace_onnx.evaluation.settings import EvaluationSettings, check_number
 from backtrace_onnx.evaluation.summary import RANDOM, summarise
 from backtrace_onnx.evaluation.workers import measured
+from backtrace_onnx.inputs.path_arguments import path_of
 from backtrace_onnx.model.file_reading import ModelLike
 
 Progress = Callable[[int, int], None]
@@ -30,9 +31,9 @@ def evaluate(
     model: ModelLike,
     data: Data,
     *,
-    modes: Sequence[str] = MODES,
-    metrics: Sequence[str] = (),
-    rows: int | None = ROWS,
+    modes: str | Sequence[str] = MODES,
+    metrics: str | Sequence[str] = (),
+    rows: int | str | None = ROWS,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -45,9 +46,10 @@ def evaluate(
 
     Args:
         model: path, bytes or ModelProto. data: as `explain_dataset` takes them.
-        modes: names of modes, "auto", and "random": relevance that is drawn, which has no rank.
-        metrics: names (docs/metrics.md); default: five that say different things.
-        rows: how many rows are drawn from the data; None: all. seed: of every draw.
+        modes: names of modes, or one; "auto"; and "random": relevance that is drawn, which has no
+            rank.
+        metrics: names, or one (docs/metrics.md); default: five that say different things.
+        rows: how many rows are drawn from the data; None or "all": all. seed: of every draw.
         out: a folder for what is measured; a run that was killed goes on there.
         resume: whether to go on where an earlier run stopped; else its results are removed.
         skip_bad: leave out rows that cannot be read. workers: processes that measure.
@@ -68,10 +70,11 @@ def evaluate(
     check_number("workers", workers)
     how: Any = {"rows": rows, "skip_bad": skip_bad, "seed": seed}
     settings = EvaluationSettings.read(model, data, modes, metrics, options=options, **how)
+    how["rows"] = settings.rows
     if out is None:
         return _evaluated(settings, None, {}, resume, workers, progress)
     told = {**how, **options, "sidecar": settings.opening["sidecar"]}
-    with locked(_made(Path(out))) as folder:
+    with locked(_made(path_of(out, "out"))) as folder:
         return _evaluated(settings, folder, told, resume, workers, progress)
 
 

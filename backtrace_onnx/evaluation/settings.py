@@ -16,10 +16,13 @@ from backtrace_onnx.evaluation.reading import Effort
 from backtrace_onnx.evaluation.subject import EvaluatedQuestion
 from backtrace_onnx.evaluation.summary import RANDOM
 from backtrace_onnx.inputs.kept_columns import KeptColumns
+from backtrace_onnx.inputs.path_arguments import path_of, texts_of
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.policies import find_method
 
+ALL = "all"
+"""In place of a number of rows."""
 _EFFORT = ("sets", "steps", "draws")
 _KEPT = ("labels", "ids", "groups")
 _OPENING = ("engine", "providers", "libraries", "on_unsupported", "tokenizer")
@@ -54,10 +57,10 @@ class EvaluationSettings:
         cls,
         model: ModelLike,
         data: Data,
-        modes: Sequence[str],
-        metrics: Sequence[str],
+        modes: str | Sequence[str],
+        metrics: str | Sequence[str],
         *,
-        rows: int | None,
+        rows: int | str | None,
         skip_bad: bool,
         seed: int,
         options: Mapping[str, Any],
@@ -70,17 +73,19 @@ class EvaluationSettings:
         effort = _taken(rest, _EFFORT)
         square, replace = rest.pop("square", None), rest.pop("replace", "auto")
         masks = rest.pop("masks", None)
-        masks = None if masks is None else os.fspath(masks)
-        _check_numbers({"rows": rows, "square": square}, {**effort})
+        masks = None if masks is None else str(path_of(masks, "masks"))
+        most: Any = None if rows == ALL else rows
+        _check_numbers({"rows": most, "square": square}, effort)
+        check_number("seed", seed, 0)
         kept = KeptColumns.named(**_taken(rest, _KEPT))
         meaning = _meaning(model, rest.pop("sidecar", None))
         opening = {**_taken(rest, _OPENING), "sidecar": meaning, "kept": kept}
         asked = EvaluatedQuestion(**_taken(rest, _ASKED), explaining=rest)
         sent = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
-        listed = data if isinstance(data, str | os.PathLike) else tuple(data)
-        asked_for = with_localisation(metrics, masks)
-        how = (rows, skip_bad, Effort(**effort, seed=seed), asked, replace, square, masks, opening)
-        return cls(sent, listed, check_modes(modes), asked_for, *how)
+        listed = texts_of(data, "data")
+        asked_for = with_localisation(texts_of(metrics, "metrics"), masks)
+        how = (most, skip_bad, Effort(**effort, seed=seed), asked, replace, square, masks, opening)
+        return cls(sent, listed, check_modes(texts_of(modes, "modes")), asked_for, *how)
 
 
 def with_localisation(metrics: Sequence[str], masks: str | None) -> tuple[str, ...]:
@@ -98,8 +103,6 @@ def with_localisation(metrics: Sequence[str], masks: str | None) -> tuple[str, .
 def check_modes(modes: Sequence[str]) -> tuple[str, ...]:
     """Modes, each once. Raises RequestError for one that is none, and where none can be ranked."""
     for mode in modes:
-        if not isinstance(mode, str):
-            raise RequestError(f"modes are names, not {mode!r}")
         if mode not in ("auto", RANDOM):
             find_method(mode)
     found = tuple(dict.fromkeys(modes))

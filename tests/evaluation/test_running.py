@@ -91,6 +91,16 @@ def test_rows_are_drawn(here: Path) -> None:
     assert made.modes[0].estimates == again.modes[0].estimates != other.modes[0].estimates
 
 
+def test_one_name_is_one_and_all_rows_are_a_word(here: Path) -> None:
+    made = run(here, modes="lrp", metrics="complexity", rows="all", out=here / "out")
+    assert [mode.mode for mode in made.modes] == ["lrp"] and made.rows == 12
+    assert [metric.name for metric in made.metrics] == ["complexity"]
+    again = run(here, modes=["lrp"], metrics=["complexity"], rows=None, out=here / "out")
+    assert again.kept == 12  # the same evaluation, in other words
+    with pytest.raises(RequestError, match=r"mode 'nope' was not measured; those that were: lrp"):
+        made["nope"]
+
+
 def test_workers_measure_the_same(here: Path) -> None:
     alone, together = run(here), run(here, workers=2)
     assert [m.estimates for m in alone.modes] == [m.estimates for m in together.modes]
@@ -158,7 +168,15 @@ def test_what_cannot_run_is_named_and_others_go_on(here: Path) -> None:
         ({"modes": ("lpr",)}, "unknown mode 'lpr'"),
         ({"modes": ("random",)}, "name a mode to evaluate"),
         ({"metrics": ("abcp",)}, "did you mean abpc"),
+        ({"modes": "lpr"}, "unknown mode 'lpr'"),
+        ({"modes": (None,)}, "modes: a text or path, or a list of them, not None"),
+        ({"metrics": "abcp"}, "did you mean abpc"),
+        ({"metrics": 3}, "metrics: a text or path, or a list of them, not a int"),
         ({"rows": 0}, "rows is a number, at least 1"),
+        ({"rows": "half"}, "rows is a number, at least 1"),
+        ({"seed": -1}, "seed is a number, at least 0"),
+        ({"out": 3}, "out is a path, not a int"),
+        ({"masks": 3}, "masks is a path, not a int"),
         ({"sets": 1}, "sets is a number, at least 2"),
         ({"square": 3}, "squares are of pictures"),
         ({"targets": "all"}, "targets does not go with"),
