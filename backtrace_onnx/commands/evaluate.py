@@ -48,7 +48,7 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="What takes the place of parts: zeros, mean, blur, background (other rows), a number; "
-        "auto: pictures are blurred, columns become the mean of other rows, tokens the mask.",
+        "auto: pictures are blurred, columns become the mean of the rows, tokens the mask.",
     ),
     click.option(
         "--square", type=click.IntRange(1), help="Pixels along the side of a picture's parts."

@@ -45,7 +45,9 @@ class Measurer:
             skip_bad=settings.skip_bad,
         )
         some = islice(self.rows.rows(), _BACKGROUND)
-        views = [self.subject.view(row.feeds) for row in some if row is not None and self._few(row)]
+        views = [
+            self.subject.view(row.feeds) for row in some if row is not None and self._fits(row)
+        ]
         self.rows.bad.clear()
         self.parts = PartsChooser(
             self.subject.sidecar, settings.replace, settings.square, views, self.subject.ids
@@ -74,10 +76,10 @@ class Measurer:
         for mode in modes:
             yield self._entry(number, mode, measured, made.get(mode))
 
-    @staticmethod
-    def _few(row: DataRow) -> bool:
-        """Whether a row is small enough to be kept as one of a background."""
-        return sum(x.size for x in row.feeds.values()) <= 1 << 14
+    def _fits(self, row: DataRow) -> bool:
+        """Whether a row is small enough to be kept as one of a background, and has an answer."""
+        few = sum(x.size for x in row.feeds.values()) <= 1 << 14
+        return few and self.subject.answers(row.feeds)
 
     def _row(self, row: DataRow, answer: Explanation) -> MeasuredRow:
         view = self.subject.view(row.feeds)

@@ -56,7 +56,7 @@ class Parts:
             "entries": " entries",
         }[self.kind]
         how = self.replace if isinstance(self.replace, str | int | float) else "an array"
-        told = {"mean": "the mean of other rows", "background": "other rows", "blur": "a blur"}
+        told = {"mean": "the mean of the rows", "background": "other rows", "blur": "a blur"}
         return f"parts are{what}; what takes their place is {told.get(str(how), str(how))}"
 
 
@@ -65,7 +65,7 @@ class PartsChooser:
 
     Args:
         sidecar: what inputs mean, if anybody said.
-        replace: "auto": pictures are blurred, columns become the mean of other rows (where they
+        replace: "auto": pictures are blurred, columns become the mean of the rows (where they
             are no floats, those rows), tokens the mask; or a name or number as metrics take it.
         square: pixels along the side of a picture's units; None: a 14th of its shorter side.
         rows: views of samples that serve as the background.

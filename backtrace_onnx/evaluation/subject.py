@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.data.encoding import RowEncoder
-from backtrace_onnx.errors import RequestError
+from backtrace_onnx.errors import BacktraceError, RequestError
 from backtrace_onnx.evaluation.sample_view import SampleView
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -139,6 +139,19 @@ class EvaluatedModel:
             made.append(layout.rows(np.asarray(found))[: len(part)])
         return np.concatenate(made)
 
+    def answers(self, feeds: Mapping[str, Array]) -> bool:
+        """Whether the model has a finite answer to a row."""
+        view = self.view(feeds)
+        fed = (
+            view.inputs(_filled(view.x, self.fixed)) if self.fixed and view.most is None else feeds
+        )
+        try:
+            found = tensor_values(self.explainer, dict(fed), (self.output,))[self.output]
+        except BacktraceError:
+            return False
+        found = np.asarray(found)
+        return bool(found.dtype.kind != "f" or np.isfinite(found).all())
+
     @property
     def threshold(self) -> float:
         """Of a segmentation."""
@@ -159,17 +172,27 @@ class EvaluatedModel:
 
     @cached_property
     def _carrying(self) -> tuple[str, ...]:
-        """Inputs that carry relevance; of a model that reads sequences of ids the tokens alone."""
+        """Inputs that carry relevance; of a model that reads sequences of ids the tokens alone.
+
+        Ids beside columns of numbers are columns, too.
+        """
         graph = self.explainer.graph
         carriers = self.explainer._model.plan.carriers
         found = tuple(name for name in graph.inputs if name in carriers)
         shapes = {name: graph.type(name).shape for name in found if name in self.ids}
         rows = [n for n, shape in shapes.items() if shape and len(shape) > 1 and shape[1] != 1]
+        if not rows or any(self._is_column(name) for name in found):
+            return found
         if len(rows) < 2:
-            return tuple(rows) or found
+            return tuple(rows)
         known = self.sidecar.inputs if self.sidecar else {}
         texts = tuple(name for name in rows if isinstance(known.get(name), TextInput))
         return texts or tuple(name for name in rows if name in _TOKENS) or tuple(rows)
+
+    def _is_column(self, name: str) -> bool:
+        """Whether an input holds numbers, of each sample one or a row."""
+        kind = self.explainer.graph.type(name)
+        return kind.is_float and kind.rank is not None and kind.rank <= 2
 
     def _compared(self, mode: Any) -> dict[str, Any]:
         """The baseline and the background, if this mode takes them."""

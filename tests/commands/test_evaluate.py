@@ -39,7 +39,7 @@ def test_columns_of_a_table_are_parts(run: Any) -> None:
     given = ("evaluate", ADULT, "--data", ROWS, "--mode", "lrp", "--mode", "shap", *QUICK)
     code, printed, _ = run(*given, "--metric", "abpc", "--metric", "sensitivity-max", "--rows", 3)
     assert code == 0
-    assert "note: parts are 12 columns; what takes their place is the mean of other rows" in printed
+    assert "note: parts are 12 columns; what takes their place is the mean of the rows" in printed
     assert "note: 3 of 5 rows, drawn with seed 0" in printed
     assert "shap: not in 3 of 3 rows: " in printed
     code, printed, _ = run(*given, "--metric", "complexity", "--target", ">50K", "--rows", "all")
