@@ -12,6 +12,7 @@ import numpy as np
 
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
+from backtrace_onnx.data.given_batches import is_given
 from backtrace_onnx.data.identity import (
     HashedData,
     describe_options,
@@ -26,7 +27,7 @@ from backtrace_onnx.data.results_folder import PartWriter, ResultsFolder
 from backtrace_onnx.data.row_blocks import FILE, BadRow, RowBlock, cut_blocks
 from backtrace_onnx.data.workers import explained
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.inputs.path_arguments import path_of
+from backtrace_onnx.inputs.path_arguments import path_of, texts_of
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
 
@@ -90,7 +91,7 @@ def explain_dataset(
 
     Args:
         model: path, bytes or ModelProto. out: the folder of results: parts and _manifest.json.
-        data: a file, folder or pattern, or several, of what docs/datasets.md names.
+        data: a file, folder or pattern, or several, or rows at hand: what docs/datasets.md names.
         batch: rows that are read and explained at once; default: by the size of the model.
         part_rows: rows of the data that a part is of; default: 16 batches, at least 4096.
         resume: whether to go on where an earlier run stopped; else its results are removed.
@@ -235,8 +236,8 @@ def _run(
 
 
 def _made(out: Path, data: Data) -> Path:
-    for given in [data] if isinstance(data, str | os.PathLike) else data:
-        local = not is_url(os.fspath(given))
+    for given in () if is_given(data) else texts_of(data, "data"):
+        local = not is_url(given)
         if local and Path(given).is_dir() and out.resolve().is_relative_to(Path(given).resolve()):
             raise RequestError(
                 f"{out}: lies in the folder of the data ({given}), and would become data itself; "

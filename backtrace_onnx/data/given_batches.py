@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,28 @@ def as_block(batch: Any, source: str = "the batch") -> RowBlock:
             "arrays by column"
         )
     return _of_frame(batch, source)
+
+
+def is_given(data: Any) -> bool:
+    """Whether data are rows themselves, rather than the names of files that hold them."""
+    if isinstance(data, np.ndarray):
+        return data.dtype.kind not in "USO"
+    return isinstance(data, Mapping) or is_frame(data)
+
+
+def given_rows(data: Any) -> RowBlock:
+    """The rows of data that are given: those of `as_block`, or an array of the only input.
+
+    Raises InputError where they are none.
+    """
+    source = "the data"
+    if isinstance(data, np.ndarray):
+        if not data.ndim:
+            raise InputError(f"{source}: a single number has no rows")
+        block = RowBlock(source, {"": data}, "arrays")
+    else:
+        block = as_block(data, source)
+    return replace(block, lines=tuple(range(1, block.rows + 1)))
 
 
 def arrow_block(batch: Any, source: str) -> RowBlock:

@@ -19,6 +19,7 @@ from backtrace_onnx.data.archives import count_rows
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.reading import DataFile
 from backtrace_onnx.data.remote_files import AnyPath
+from backtrace_onnx.data.row_blocks import RowBlock
 from backtrace_onnx.errors import InputError, ModelError, RequestError
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
@@ -52,6 +53,8 @@ def hash_data(files: Sequence[DataFile]) -> HashedData:
 
 def _hashed_file(file: DataFile) -> tuple[str, int]:
     """The hash of a file, or of all that are read in one go, and how many lines there are."""
+    if file.given is not None:
+        return _hashed_block(file.given), file.given.rows
     digest, lines = hashlib.sha256(), 0
     for path in file.paths:
         own, count = _hashed(path)
@@ -61,6 +64,15 @@ def _hashed_file(file: DataFile) -> tuple[str, int]:
         digest.update(f"{name}\0{array.dtype}{array.shape}\n".encode() + array.tobytes())
     alone = len(file.paths) == 1 and not file.beside
     return own if alone else digest.hexdigest(), lines
+
+
+def _hashed_block(block: RowBlock) -> str:
+    """The hash of rows that lie in no file: of their names, types and cells."""
+    digest = hashlib.sha256()
+    for name, column in block.columns.items():
+        cells = repr(column.tolist()).encode() if column.dtype.hasobject else column.tobytes()
+        digest.update(f"{name}\0{column.dtype}{column.shape}\n".encode() + cells)
+    return digest.hexdigest()
 
 
 def hash_model(model: ModelLike) -> dict[str, str]:
@@ -148,6 +160,8 @@ def _hashed(path: AnyPath) -> tuple[str, int]:
 
 def _rows(file: DataFile, lines: int) -> int:
     """About how many rows a file has: cells may have several lines, and lines may be blank."""
+    if file.given is not None:
+        return file.given.rows
     if file.parts:
         first = next(iter(file.parts.values()))
         return sum(_rows(one, _hashed_file(one)[1]) for one in first)

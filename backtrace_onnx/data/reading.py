@@ -14,7 +14,7 @@ import numpy as np
 from backtrace_onnx.data.archives import stream_arrays, whole_arrays
 from backtrace_onnx.data.arrow import need_arrow
 from backtrace_onnx.data.csv_blocks import csv_blocks
-from backtrace_onnx.data.given_batches import arrow_block
+from backtrace_onnx.data.given_batches import arrow_block, given_rows, is_given
 from backtrace_onnx.data.json_blocks import json_file, json_lines
 from backtrace_onnx.data.remote_files import AnyPath, find_remote, is_url
 from backtrace_onnx.data.row_blocks import FILE, FOLDER, TEXT, BadRow, RowBlock, chunks
@@ -29,7 +29,7 @@ from backtrace_onnx.inputs.images import SUFFIXES
 from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 
-Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any
 KINDS = ".csv, .parquet, .json, .jsonl, .npz, .npy, .txt (a text a line), pictures or sound (.wav)"
 
 
@@ -41,6 +41,7 @@ class DataFile:
         kind: the ending, without its dot; "files" of pictures and sound, "inputs" of `parts`.
         parts: files by the input that they are for, where rows lie side by side.
         shared: names of arrays that are one for all rows. beside: such arrays, of other files.
+        given: rows that lie in no file, but were handed over.
     """
 
     paths: tuple[AnyPath, ...]
@@ -48,10 +49,13 @@ class DataFile:
     parts: Mapping[str, Sequence[DataFile]] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
     beside: Mapping[str, Any] = field(default_factory=dict)
+    given: RowBlock | None = None
 
     @property
     def called(self) -> str:
         """What messages call it."""
+        if self.given is not None:
+            return self.given.source
         if self.parts:
             each = (f"{n}={own[0].called}" if n else own[0].called for n, own in self.parts.items())
             return ", ".join(each)
@@ -67,7 +71,10 @@ class DataFile:
             yield replace(block, shared={**block.shared, **self.beside}) if self.beside else block
 
     def _blocks(self, rows: int) -> Iterator[RowBlock]:
-        if self.parts:
+        if self.given is not None:
+            for at in range(0, self.given.rows, rows):
+                yield self.given.take(np.arange(at, min(at + rows, self.given.rows)))
+        elif self.parts:
             streams = {
                 name: chain.from_iterable(file.blocks(rows) for file in own)
                 for name, own in self.parts.items()
@@ -85,9 +92,12 @@ def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
     """The files that are meant: paths, folders and patterns such as `photos/*.png`, in order.
 
     Of a model, whose `graph` it is, arguments may be `input=file` as well; all of them are then
-    read together, a row of each, and so are the others. Raises InputError for what is not there,
-    or no data.
+    read together, a row of each, and so are the others. A data frame, an Arrow table, an array or
+    a dict of columns or arrays is one file that is no file. Raises InputError for what is not
+    there, or no data.
     """
+    if is_given(data):
+        return [DataFile((), "given", given=given_rows(data))]
     given = texts_of(data, "data")
     shared = shared_inputs(graph) if graph else frozenset()
     named: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 
+from backtrace_onnx.data.given_batches import is_given
 from backtrace_onnx.data.reading import Data
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.catalogue import DEFAULT, LOCALISATION
@@ -82,7 +83,7 @@ class EvaluationSettings:
         opening = {**_taken(rest, _OPENING), "sidecar": meaning, "kept": kept}
         asked = EvaluatedQuestion(**_taken(rest, _ASKED), explaining=rest)
         sent = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
-        listed = texts_of(data, "data")
+        listed = data if is_given(data) else texts_of(data, "data")
         asked_for = with_localisation(texts_of(metrics, "metrics"), masks)
         how = (most, skip_bad, Effort(**effort, seed=seed), asked, replace, square, masks, opening)
         return cls(sent, listed, check_modes(texts_of(modes, "modes")), asked_for, *how)

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from backtrace_onnx import ExplainBatches, Explainer, InputError
+from backtrace_onnx import (
+    ExplainBatches,
+    Explainer,
+    InputError,
+    RequestError,
+    explain_dataset,
+)
 from backtrace_onnx.data import csv_blocks
 from backtrace_onnx.data.reading import find_files
 from backtrace_onnx.data.row_blocks import RowBlock
@@ -218,3 +224,50 @@ def test_a_sidecar_names_the_columns_that_are_no_inputs(tmp_path: Path) -> None:
         InputError, match=r"columns.id: unknown key; there are: groups, ids, labels"
     ):
         ExplainBatches(tmp_path / "m.onnx").explain(block)
+
+
+def given(kind: str, path: Path) -> Any:
+    """The same people as no file."""
+    if kind == "arrow":
+        return pq.read_table(path)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_parquet(path)
+    return frame if kind == "frame" else {name: frame[name].to_numpy() for name in frame.columns}
+
+
+@pytest.mark.parametrize("kind", ["arrow", "frame", "dict"])
+def test_rows_that_are_given_are_those_of_a_file(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "parquet")
+    how: Any = {"ids": "name", "mode": "lrp", "target": 0}
+    wanted = explain_dataset(people(), path, tmp_path / "file", **how).read()
+    rows = given(kind, path)
+    assert [b.rows for file in find_files(rows) for b in file.blocks(3)] == [3, 1]
+    made = explain_dataset(people(), rows, tmp_path / "rows", **how).read()
+    assert made["row/file"].to_pylist() == ["the data"] * 4
+    assert made["row/line"].to_pylist() == [1, 2, 3, 4]
+    assert made.drop_columns(["row/file"]) == wanted.drop_columns(["row/file"])
+    again = explain_dataset(people(), rows, tmp_path / "rows", **how)
+    assert again.resumed == 1
+    other = rows.slice(1) if kind == "arrow" else write_other(rows)
+    with pytest.raises(RequestError, match="another run"):
+        explain_dataset(people(), other, tmp_path / "rows", **how)
+
+
+def write_other(rows: Any) -> Any:
+    """The same rows, a job of which is another one: a cell of an object column."""
+    rows = rows.copy()
+    rows["job"] = np.array(["cook", "cook", "clerk", "cook"], object)
+    return rows
+
+
+def test_an_array_is_the_only_input(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    wanted = explain_dataset(mlp(), tmp_path / "x.npy", tmp_path / "file").read()
+    made = explain_dataset(mlp(), x, tmp_path / "rows").read()
+    assert made.drop_columns(["row/file"]) == wanted.drop_columns(["row/file"])
+    for bad, said in ((np.float32(1), "a text or path"), (np.zeros(()), "has no rows")):
+        with pytest.raises((RequestError, InputError), match=said):
+            find_files(bad)
+    with pytest.raises(RequestError, match="a text or path, or a list of them, not a ndarray"):
+        find_files([x])

@@ -101,6 +101,23 @@ def test_one_name_is_one_and_all_rows_are_a_word(here: Path) -> None:
         made["nope"]
 
 
+@pytest.mark.parametrize("kind", ["array", "dict", "frame"])
+def test_rows_that_are_given_are_those_of_a_file(here: Path, kind: str) -> None:
+    how: Any = {"modes": ("lrp", "random"), "rows": 5, **SMALL}
+    rows: Any = {"array": X, "dict": {"x": X}}.get(kind)
+    if kind == "frame":
+        pandas = pytest.importorskip("pandas")
+        rows = pandas.DataFrame(X, columns=[f"c{k}" for k in range(4)])
+    wanted = run(here, **how)
+    made = evaluate(here / "linear.onnx", rows, workers=2, out=here / "rows", **how)
+    assert [m.estimates for m in made.modes] == [m.estimates for m in wanted.modes]
+    assert made.there == 12
+    assert evaluate(here / "linear.onnx", rows, out=here / "rows", **how).kept == 10
+    if kind == "array":
+        with pytest.raises(RequestError, match="another evaluation: the data are others"):
+            evaluate(here / "linear.onnx", X + 1, out=here / "rows", **how)
+
+
 def test_workers_measure_the_same(here: Path) -> None:
     alone, together = run(here), run(here, workers=2)
     assert [m.estimates for m in alone.modes] == [m.estimates for m in together.modes]
