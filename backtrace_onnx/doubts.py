@@ -88,9 +88,11 @@ def _runner_up(
     own = np.asarray(made.target).reshape(-1)
     first, second = np.argsort(-y, axis=1, kind="stable")[:, :2].T
     rival = np.where(own == first, second, first)
+    own_map = _flat(made, made)
+    if own_map.shape[1] < 2:  # maps of one entry are alike, or opposite, whatever the model is
+        return
     other = explainer.explain(dict(made.inputs), target=rival, **arguments)
-    maps = [_flat(made, made), _flat(made, other)]
-    for sample, apart in enumerate(class_sensitivity(*maps)):
+    for sample, apart in enumerate(class_sensitivity(own_map, _flat(made, other))):
         if apart < ALIKE:
             text = (
                 f"class {rival[sample]}, the runner-up, has nearly the same map (cosine "

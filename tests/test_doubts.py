@@ -41,6 +41,12 @@ def test_a_runner_up_with_the_same_map_is_told() -> None:
     assert not notes(linear(other), x)
 
 
+def test_one_entry_makes_no_map_to_compare() -> None:
+    w = np.array([[1.0, 0.9, -1]])
+    assert not notes(linear(w), [[2.0], [-1.0]])
+    assert len(notes(linear(np.concatenate([w, w / 2])), [[2.0, 1.5]])) == 1
+
+
 def test_ties_among_the_first_are_told_and_only_there() -> None:
     w = np.array([[1.0, -1], [1, 2], [0.5, 1], [0.2, -3]])
     (found,) = notes(linear(w), [[1, 1, 1, 1], [1, 2, 1, 1]], target=0)

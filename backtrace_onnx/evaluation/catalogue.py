@@ -113,6 +113,8 @@ def _sparseness(reading: Reading) -> float:
 
 def _of_class(reading: Reading) -> float:
     row = reading.row
+    if len(_units(reading)) < 2:
+        raise RequestError("one part makes no map that could be another one")
     other = reading.explain(row.x, row.runner_up)
     return float(class_sensitivity(reading.relevance, other)[0])
 

@@ -20,6 +20,7 @@ from backtrace_onnx.evaluation.settings import EvaluationSettings, check_number
 from backtrace_onnx.evaluation.summary import RANDOM, summarise
 from backtrace_onnx.evaluation.workers import measured
 from backtrace_onnx.inputs.path_arguments import path_of
+from backtrace_onnx.messages.listing import listed
 from backtrace_onnx.model.file_reading import ModelLike
 
 Progress = Callable[[int, int], None]
@@ -135,7 +136,7 @@ def _check_some(found: Sequence[Any]) -> None:
     if any(mode.estimates.values() for mode in found if any(mode.estimates.values())):
         return
     why = [f"{m.mode}: {next(iter(m.errors.values()))[0]}" for m in found if m.errors]
-    raise RequestError("nothing could be measured. " + "; ".join(why[:3]))
+    raise RequestError(f"nothing could be measured. {listed(why, between='; ')}")
 
 
 def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ...]:
@@ -147,11 +148,15 @@ def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ..
         notes.append(f"{rows} of {there} rows, drawn with seed {seed}")
     if rows == 1:
         notes.append("one row has no interval, and ranks of it say nothing")
+        notes.append(
+            "ms are those of a mode's first explanation, what it prepares for more included"
+        )
     if measurer.rows.masks:
         names = [path.name for path in measurer.rows.masks]
-        notes.append(f"{len(names)} picture(s) are masks of others, and no rows: {names[0]}")
+        notes.append(f"{len(names)} picture(s) are masks of others, and no rows: {listed(names)}")
     if bad:
-        notes.append(f"{len(bad)} row(s) could not be read and were left out: {bad[0]}")
+        told = listed(sorted(bad, key=lambda text: (len(text), text)), between="; ")
+        notes.append(f"{len(bad)} row(s) could not be read and were left out: {told}")
     for mode in found:
         if mode.used:
             notes.append(f"auto was {', '.join(mode.used)}")

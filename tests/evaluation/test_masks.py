@@ -85,8 +85,9 @@ def wanted(x: Any, inside: Any) -> list[float]:
 def test_a_mask_beside_a_photo_is_cropped_as_it_is_and_no_row(here: Path) -> None:
     photos(here)
     made = run(here, "photos", sidecar=here / "sidecar.json")
-    assert made.rows == 2 and "2 picture(s) are masks of others, and no rows: a_mask.png" in (
-        made.notes
+    assert (
+        made.rows == 2
+        and "2 picture(s) are masks of others, and no rows: a_mask.png, b_mask.png" in (made.notes)
     )
     entry = Sidecar.load(here / "sidecar.json").inputs["x"]
     assert isinstance(entry, ImageInput)
@@ -124,6 +125,7 @@ def test_arrays_are_masks(here: Path, shape: str) -> None:
     assert [mean(made, name) for name in BOTH] == pytest.approx(wanted(x, inside))
     drawn = run(here, "x.npy", masks=here / "m.npy", rows=1, seed=1)
     assert "one row has no interval, and ranks of it say nothing" in drawn.notes
+    assert any(note.startswith("ms are those of a mode's first") for note in drawn.notes)
     if shape == "rows":  # the row that is drawn has its own mask
         assert mean(drawn, BOTH[0]) in [
             pytest.approx(wanted(x[k : k + 1], inside[k : k + 1])[0]) for k in range(4)

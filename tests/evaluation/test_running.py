@@ -216,6 +216,28 @@ def test_bad_rows(here: Path) -> None:
         evaluate(here / "linear.onnx", here / "x.csv", **asked)
     made = evaluate(here / "linear.onnx", here / "x.csv", skip_bad=True, **asked)
     assert made.rows == 11 and any("1 row(s) could not be read" in note for note in made.notes)
+    for line in (5, 6, 11, 12):
+        rows[line][0] = "many"
+    with (here / "x.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    made = evaluate(here / "linear.onnx", here / "x.csv", skip_bad=True, workers=2, **asked)
+    (told,) = (note for note in made.notes if "5 row(s) could not be read" in note)
+    assert [f"line {n}" in told for n in (4, 6, 7, 12, 13)] == [True, True, True, False, False]
+    assert told.endswith("and 2 more")
+
+
+def test_one_column_makes_no_map_that_could_be_another(tmp_path: Path) -> None:
+    proto = model(
+        [node("MatMul", ["x", "w"], ["y"], "m")],
+        {"x": (FLOAT, ["N", 1])},
+        {"y": (FLOAT, ["N", 3])},
+        {"w": W[:1]},
+    )
+    onnx.save(proto, tmp_path / "one.onnx")
+    asked: Any = {"modes": "lrp", "metrics": ("class-sensitivity", "abpc"), **SMALL}
+    made = evaluate(tmp_path / "one.onnx", X[:, :1], **asked)["lrp"]
+    assert "one part makes no map" in made.errors["class-sensitivity"][0]
+    assert made.estimates["abpc"] is not None
 
 
 def pictures(batch: Any = "N") -> onnx.ModelProto:
