@@ -8,6 +8,7 @@ import pytest
 from onnx import parser
 
 from backtrace_onnx import BlackBox, InputError, RequestError
+from tests.column_models import people
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 
@@ -82,3 +83,26 @@ def test_shap_and_lime_take_it() -> None:
     explainer = lime_tabular.LimeTabularExplainer(rows, mode="regression", random_state=0)
     made = explainer.explain_instance(rows[5], lambda x: box(x)[:, 0], num_samples=50)
     assert len(made.as_list()) == 4
+
+
+def test_columns_of_a_model_with_an_input_for_each() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"job": ["cook", "pilot", "clerk"], "age": [30.0, 41.5, 64], "hours": [40, 20, 38], "z": 1}
+    )
+    order = [i.name for i in people().graph.input]
+    feeds = {
+        "age": frame[["age"]].to_numpy(np.float32),
+        "hours": frame[["hours"]].to_numpy(np.int64),
+        "job": frame[["job"]].to_numpy(object),
+    }
+    wanted = ort.InferenceSession(people().SerializeToString()).run(None, feeds)[0]
+    box = BlackBox(people(), batch=2)
+    np.testing.assert_allclose(box(frame), wanted, rtol=1e-6)
+    np.testing.assert_allclose(box(frame[order].to_numpy(object)), wanted, rtol=1e-6)
+    with pytest.raises(InputError, match="the frame has no column 'hours'"):
+        box(frame.drop(columns="hours"))
+    with pytest.raises(InputError, match=r"is not \[samples, 3\], a column for each input"):
+        box(np.zeros((2, 4)))
+    x = normal(3, 4)
+    np.testing.assert_array_equal(BlackBox(mlp())(pandas.DataFrame(x)), BlackBox(mlp())(x))
