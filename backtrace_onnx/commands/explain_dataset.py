@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtrace_onnx.commands.reason_options import reason_columns
 from backtrace_onnx.commands.report_output import print_json
 from backtrace_onnx.commands.shared_options import (
     AS_JSON,
@@ -108,6 +107,8 @@ def explain_dataset(model: Path, data: tuple[str, ...], as_json: bool, **asked: 
 
         options = {k: v for k, v in asked.items() if v is not None and v != ()}
         if "reasons" in options:
+            from backtrace_onnx.commands.reason_options import reason_columns
+
             options["more"] = reason_columns(options.pop("reasons"))
         made = explained(model, data, **read_options(options), progress=progress)
     if as_json:
