@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
+from backtrace_onnx.data.array_rows import array_feeds
 from backtrace_onnx.data.row_blocks import FILE, TEXT, BadRow, RowBlock
 from backtrace_onnx.errors import InputError, RowError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe
-from backtrace_onnx.inputs.array_files import numeric, rows_shaped
 from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.frames import Table
 from backtrace_onnx.inputs.images import ImageInput
@@ -149,7 +149,7 @@ class RowEncoder:
             return self._read_texts(block, TEXT, only), {}, ()
         columns = self._inputs(block)
         arrays = {name: block.columns[name] for name in columns if block.holds_arrays(name)}
-        feeds = self._arrays(block, arrays, given, only) if arrays else {}
+        feeds = array_feeds(block, arrays, self._graph, given, only) if arrays else {}
         cells = block.picked(name for name in columns if name not in arrays)
         if cells and (said := self._text_column(cells, only)) is not None:
             return {**self._read_texts(block, said, only), **feeds}, {}, ()
@@ -175,46 +175,6 @@ class RowEncoder:
         both = set(self._kept.groups) & (needed | set(self._graph.inputs))
         out = set(self._kept.names) - both
         return [name for name in block.columns if name not in out]
-
-    def _arrays(
-        self,
-        block: RowBlock,
-        arrays: Mapping[str, Array],
-        given: Collection[str],
-        only: str | None,
-    ) -> dict[str, Array]:
-        """Arrays of rows by input, each with its rows where the input has its samples."""
-        feeds: dict[str, Array] = {}
-        for name, content in self._by_input(block, arrays, given, only).items():
-            kind = self._graph.type(name)
-            if kind.dtype == TensorProto.STRING:
-                array = content.astype(object)
-            else:
-                array = numeric(Path(block.source), content)
-            array = rows_shaped(array, kind)
-            axis = int(self._graph.samples[name]) if name in self._graph.samples else 0
-            feeds[name] = np.moveaxis(array, 0, axis) if axis < array.ndim else array
-        return feeds
-
-    def _by_input(
-        self,
-        block: RowBlock,
-        arrays: Mapping[str, Array],
-        given: Collection[str],
-        only: str | None,
-    ) -> Mapping[str, Array]:
-        """The arrays by the input that each is for; a single one may have any name."""
-        inputs = [only] if only else [n for n in self._graph.inputs if n not in given]
-        if len(arrays) == len(inputs) == 1:
-            return {inputs[0]: next(iter(arrays.values()))}
-        for name in arrays:
-            if name not in inputs:
-                raise InputError(
-                    f"{block.source}: the model has no input {name!r}; it has: "
-                    f"{describe(self._graph)}. Columns that are no inputs are named as labels, "
-                    "ids or groups"
-                )
-        return arrays
 
     def _opened(self, block: RowBlock, column: str, only: str | None) -> dict[str, Array]:
         """Pictures or sound, a file a row; those that a table names lie where it says."""

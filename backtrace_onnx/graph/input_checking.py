@@ -107,7 +107,7 @@ def _fitted(name: str, given: Mapping[str, Any], kind: TensorType, *, missing: b
         raise InputError(f"input {name!r} is not an array: {error}") from None
     array = _batch_of_texts(as_typed(name, array, kind), kind)
     if kind.shape is not None:
-        _check_shape(name, array.shape, kind)
+        check_shape(name, array.shape, kind)
     if 0 in array.shape and not _may_be_empty(array, given):
         raise InputError(f"input {name!r} is empty: shape {array.shape}")
     _check_finite(name, array, missing)
@@ -137,8 +137,9 @@ def as_typed(name: str, array: Array, kind: TensorType) -> Array:
     lost = _lost(array, cast)
     if lost.any():
         at = tuple(int(i) for i in np.argwhere(lost)[0])
+        place = f" at {at}" if at else ""
         raise InputError(
-            f"input {name!r} takes {wanted}; the value {array[at]} at {at} does not fit into it"
+            f"input {name!r} takes {wanted}; the value {array[at]}{place} does not fit into it"
         )
     return cast
 
@@ -183,11 +184,17 @@ def _strings(name: str, array: Array, kind: TensorType) -> Array:
     return array.astype(object)
 
 
+def holds_sense(array: Array, *, missing: bool) -> npt.NDArray[np.bool_]:
+    """bool, of the array's shape: where there is a finite number, or, where NaN means that a value
+    is missing, NaN; true of what are no floats."""
+    if array.dtype.kind != "f":
+        return np.ones(array.shape, bool)
+    return np.asarray(np.isfinite(array) | np.isnan(array) if missing else np.isfinite(array))
+
+
 def _check_finite(name: str, array: Array, missing: bool) -> None:
     """NaN is let through where it means that a value is missing."""
-    if array.dtype.kind != "f":
-        return
-    fits = np.isfinite(array) | np.isnan(array) if missing else np.isfinite(array)
+    fits = holds_sense(array, missing=missing)
     if fits.all():
         return
     where = tuple(int(i) for i in np.argwhere(~fits)[0])
@@ -196,7 +203,8 @@ def _check_finite(name: str, array: Array, missing: bool) -> None:
     )
 
 
-def _check_shape(name: str, shape: tuple[int, ...], kind: TensorType) -> None:
+def check_shape(name: str, shape: tuple[int, ...], kind: TensorType) -> None:
+    """Raises InputError where a shape is not that of an input, as far as it is fixed."""
     wanted = kind.shape or ()
     if len(shape) != len(wanted):
         hint = " (add a batch axis: x[None])" if len(shape) == len(wanted) - 1 else ""

@@ -307,5 +307,5 @@ def test_numbers_of_another_type_are_those_of_the_model(tmp_path: Path) -> None:
     assert statuses(report)["forward-parity"] == "passed"
     x[7, 2] = np.inf
     np.save(tmp_path / "x.npy", x)
-    with pytest.raises(InputError, match=r"x\.npy: input 'x' holds NaN or Inf, first at \(7, 2\)"):
+    with pytest.raises(InputError, match=r"x\.npy: row 8: input 'x' holds NaN or Inf, .*\(2,\)"):
         audit(model, str(tmp_path / "x.npy"), settings=FEW)
