@@ -15,6 +15,7 @@ from backtrace_onnx.commands.compare import compare
 from backtrace_onnx.commands.evaluate import evaluate
 from backtrace_onnx.commands.exit_codes import run
 from backtrace_onnx.commands.explain_dataset import explain_dataset
+from backtrace_onnx.commands.files_apart import check_apart
 from backtrace_onnx.commands.global_explanation import global_
 from backtrace_onnx.commands.network import network
 from backtrace_onnx.commands.ops import ops
@@ -69,7 +70,7 @@ def explain(
 
     if out:
         check_folder(out)
-    page = Page(html, opened)
+    page = Page(html, opened, asked)
     asked["mode"] = _mode(asked)
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.commands.explain import explained
@@ -132,6 +133,7 @@ def compile_model(model: Path, file: Path, sidecar: Path | None, **options: Any)
     from backtrace_onnx.commands.compile import compiled
     from backtrace_onnx.report.console import Waiting, console
 
+    check_apart((file,), (), (sidecar, options["mode"], options["baseline"], options["background"]))
     with Waiting("Compiling"):
         lines = compiled(model, file, sidecar, **options)
     for line in lines:

@@ -172,6 +172,14 @@ class Baseline(_Part):
 def load_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
     """Baselines that can be compared with each other. Raises InputError naming two that cannot."""
     made = tuple(map(Baseline.load, paths))
+    known: dict[tuple[str, str], Path] = {}
+    for path, one in zip(paths, made, strict=True):
+        same = known.setdefault((one.model.sha256, one.data.sha256), path)
+        if same is not path:
+            raise InputError(
+                f"{path} and {same} are of one model and the same data: several baselines are of "
+                "models that were trained anew, and say how much reasons move by chance"
+            )
     for path, one in zip(paths[1:], made[1:], strict=True):
         if one.mode != made[0].mode:
             raise InputError(f"{path} is of mode {one.mode}, {paths[0]} of {made[0].mode}")

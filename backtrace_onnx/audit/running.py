@@ -181,6 +181,7 @@ def _found(
         found = check.run(Case(subject, baselines, rows, fixed, models))
     except SkipCheck as reason:
         if required:
+            severity = "error"  # whatever it means where it runs: nobody knows what it would say
             return finding("failed", f"required, and cannot run: {reason}")
         return finding("skipped", str(reason))
     except (InputError, RequestError):

@@ -104,6 +104,12 @@ class AuditSettings(_Section):
     model_card: ModelCard = ModelCard()
     checks: dict[str, CheckSettings] = {}
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that they name."""
+        named = (self.tokenizer, self.background, self.reference, self.reasons, self.mask)
+        return tuple(file for file in named if file is not None)
+
     def of(self, check: str) -> CheckSettings:
         """The settings of one check."""
         return self.checks.get(check, CheckSettings())

@@ -12,11 +12,11 @@ from backtrace_onnx.commands.audit_options import (
     READ,
     REPORTS,
     audit_options,
-    check_apart,
     check_installed,
     finish,
     write_reports,
 )
+from backtrace_onnx.commands.files_apart import check_apart
 from backtrace_onnx.commands.shared_options import MODEL, REASONS
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _audited(
     from backtrace_onnx.audit.outputs.tables import write_text
 
     files = {name: asked.pop(name) for name in REPORTS}
-    read = (model, config, *baselines, *baseline_models, *map(asked.get, READ))
-    check_apart((write_baseline, *files.values()), read, data)
+    written, models = (write_baseline, *files.values()), (model, *baseline_models)
+    check_apart(written, models, (config, *baselines, *map(asked.get, READ)), data)
     found = open_audit(
         model,
         data,
@@ -101,6 +101,7 @@ def _audited(
         baseline_models=baseline_models,
         **asked,
     )
+    check_apart(written, models, found.subject.settings.files)
     report = run_opened(found, fail_on=fail_on, say=waiting.say)
     write_reports(report, files)
     if write_baseline is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,34 +90,6 @@ def check_installed() -> None:
         raise RequestError(
             f"an audit needs {' and '.join(absent)}: pip install 'backtrace-onnx[audit]'"
         )
-
-
-def check_apart(
-    written: Iterable[Path | None], read: Iterable[Path | None], data: Iterable[str]
-) -> None:
-    """Raise RequestError where a file to write is one that is read, or is named twice.
-
-    `data`: rows, each a file, folder or pattern, or one behind the name of an input.
-    """
-    taken = {path.resolve() for path in (*read, *_local_files(data)) if path is not None}
-    for path in written:
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            raise RequestError(f"{path}: is read here, or written twice; name another file")
-        taken.add(path.resolve())
-
-
-def _local_files(data: Iterable[str]) -> Iterator[Path]:
-    """The files on this machine that arguments mean, as far as they are there."""
-    from backtrace_onnx.data.reading import find_files
-
-    for argument in data:
-        named = argument.partition("=")[2] if not Path(argument).exists() else ""
-        for text in {argument, named or argument}:
-            with suppress(BacktraceError):
-                found = find_files(text) if "://" not in text else []
-                yield from (Path(path) for file in found for path in file.paths)
 
 
 def finish(make: Callable[[Waiting], Report]) -> None:

@@ -11,10 +11,10 @@ from backtrace_onnx.commands.audit_options import (
     READ,
     REPORTS,
     audit_options,
-    check_apart,
     finish,
     write_reports,
 )
+from backtrace_onnx.commands.files_apart import check_apart
 
 if TYPE_CHECKING:
     from backtrace_onnx.audit.running import Report
@@ -45,10 +45,12 @@ def _compared(
     **asked: Any,
 ) -> Report:
     """Run the comparison and write its files."""
-    from backtrace_onnx.audit.calls import compare as compared
+    from backtrace_onnx.audit.calls import open_audit, run_opened
 
     files = {name: asked.pop(name) for name in REPORTS}
-    check_apart(files.values(), (old, new, config, *map(asked.get, READ)), data)
-    report = compared(old, new, data, settings=config, fail_on=fail_on, say=waiting.say, **asked)
+    check_apart(files.values(), (old, new), (config, *map(asked.get, READ)), data)
+    found = open_audit(new, data, baseline_models=[old], settings=config, **asked)
+    check_apart(files.values(), (), found.subject.settings.files)
+    report = run_opened(found, comparing=True, fail_on=fail_on, say=waiting.say)
     write_reports(report, files)
     return report

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from backtrace_onnx.commands.files_apart import check_apart
 from backtrace_onnx.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _TYPED = "backtrace_onnx.typed"
 _FILES = ("--out", "--html")
+_READ = ("sidecar", "tokenizer", "background", "reasons")
 _FLAGS = ("--json", "--open")
 
 
@@ -47,13 +49,16 @@ class Page:
     """The page of an explanation, if one is asked for.
 
     Args:
-        html: its file. opened: whether it is shown in a browser.
+        html: its file. opened: whether it is shown in a browser. asked: the other options.
 
-    Raises RequestError where it is to be opened, and there is none.
+    Raises RequestError where it is to be opened, and there is none, or its file is one that is
+    read.
     """
 
-    def __init__(self, html: Path | None, opened: bool) -> None:
+    def __init__(self, html: Path | None, opened: bool, asked: Mapping[str, Any]) -> None:
         self._html, self._opened = html, opened
+        read = (asked["mode"], *map(asked.get, _READ), *asked["baselines"])
+        check_apart((html,), (asked["model"],), read, asked["inputs"])
         if html is None and opened:
             raise RequestError("--open shows a page; name its file: --html FILE")
 
