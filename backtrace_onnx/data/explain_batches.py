@@ -15,7 +15,7 @@ from backtrace_onnx.data.encoding import EncodedRows
 from backtrace_onnx.data.given_batches import as_block
 from backtrace_onnx.data.more_columns import MoreColumns
 from backtrace_onnx.data.opened_rows import OpenedRows
-from backtrace_onnx.data.result_columns import result_columns
+from backtrace_onnx.data.result_columns import choices_told, result_columns
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock
 from backtrace_onnx.errors import NumericalError, RequestError, RowError
 from backtrace_onnx.explainer import Explainer
@@ -146,7 +146,9 @@ class ExplainBatches:
             kept = self._kept_columns(part.take(encoded.rows), model)
             tables.append(pa.table(kept | columns))
         notes |= dict.fromkeys(self._more.notes if self._more is not None else ())
-        return ExplainedRows(pa.concat_tables(tables), tuple(rows), tuple(bad), tuple(notes))
+        table = pa.concat_tables(tables)
+        notes |= dict.fromkeys(choices_told(table["notes"]))
+        return ExplainedRows(table, tuple(rows), tuple(bad), tuple(notes))
 
     @property
     def graph(self) -> Graph:

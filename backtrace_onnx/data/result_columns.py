@@ -13,6 +13,7 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.messages.notes import Note, about
+from backtrace_onnx.propagation.mode_choice import is_choice
 from backtrace_onnx.targets.checking import largest
 from backtrace_onnx.targets.two_classes import boundary, of_class
 from backtrace_onnx.text.inputs import TextInput
@@ -126,6 +127,14 @@ def _values(made: Explanation, y: Array, entries: Array) -> Array:
         found = y.reshape(len(y), -1)[np.arange(len(y)), entries]
     numbers: Array = found.astype(np.float64)
     return numbers
+
+
+def choices_told(notes: Any) -> tuple[str, ...]:
+    """What auto picked, of a column of notes: each sentence once."""
+    import pyarrow.compute as pc
+
+    told = pc.unique(pc.list_flatten(notes)).to_pylist()
+    return tuple(text for text in told if is_choice(text))
 
 
 def _notes(notes: Sequence[Note], rows: int) -> Any:

@@ -15,6 +15,7 @@ from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.tree_ways import check_tree_ways
 
 AUTO = "auto"
+_PICKED = "mode auto picked "
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,13 @@ def picked_baseline(mode: str) -> str | None:
     return "blur" if mode == "deeplift" else None
 
 
+def is_choice(text: str) -> bool:
+    """Whether a sentence is the note of what auto picked."""
+    return text.startswith(_PICKED)
+
+
 def _note(picked: str, why: str) -> Note:
-    return Note(f"mode auto picked {picked}: {why}")
+    return Note(f"{_PICKED}{picked}: {why}")
 
 
 def _choice(plan: Plan, output: str, references: Collection[str]) -> tuple[str, str]:

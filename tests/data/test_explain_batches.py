@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from backtrace_onnx import ExplainBatches, Explainer, InputError, RequestError
+from backtrace_onnx.data.given_batches import as_block
 from backtrace_onnx.inputs.sidecar import Sidecar
 from tests.column_models import people
 from tests.graphs import FLOAT, mlp, model, node, normal
@@ -236,6 +237,16 @@ def test_with_datasets_itself(adults: pd.DataFrame) -> None:
     options = {"batched": True, "batch_size": 2, "remove_columns": given.column_names}
     found = given.map(explain, **options)
     assert found.to_pandas().equals(ExplainBatches(ADULT, labels="loan")(adults).to_pandas())
+
+
+def test_what_auto_picked_is_a_note_of_all_rows() -> None:
+    """Once for all batches, and nothing of the notes that rows have for themselves."""
+    x = np.ones((5, 4), np.float32)
+    block = as_block({"x": x})
+    found = ExplainBatches(mlp(), mode="auto", batch=2).explain(block)
+    assert [note.split(":")[0] for note in found.notes] == ["mode auto picked lrp"]
+    assert all(found.notes[0] in notes for notes in found.table["notes"].to_pylist())
+    assert ExplainBatches(mlp(), mode="lrp").explain(block).notes == ()
 
 
 @pytest.mark.parametrize("batch", [0, -1, 2.5, True, "8"])
