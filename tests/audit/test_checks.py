@@ -275,6 +275,26 @@ def test_baselines_of_other_bins_are_refused(folder: Path) -> None:
     assert load_baselines([]) == ()
 
 
+@pytest.mark.parametrize(("wrong", "status"), [(4, "passed"), (8, "failed")])
+def test_accuracy_of_other_rows_differs_by_chance(folder: Path, wrong: int, status: str) -> None:
+    """What samples of 200 rows differ by is no loss; of the same rows each label counts."""
+    model, others = folder / "net.onnx", write_rows(folder, 200, seed=7, name="others.csv")
+    before = Baseline.of(subject(model, write_rows(folder, 200), label="answer"))
+    head, *lines = others.read_text().splitlines()
+    swap = {"yes": "no", "no": "yes"}
+    for i in range(wrong):
+        cells = lines[i].split(",")
+        lines[i] = ",".join([*cells[:-1], swap[cells[-1]]])
+    others.write_text("\n".join([head, *lines, ""]))
+    found = one("accuracy", model, others, before, label="answer")
+    part = wrong / 200
+    assert found.value == pytest.approx(part) and found.status == status
+    wanted = 0.01 + 1.959964 * np.sqrt(part * (1 - part) / 200)
+    assert found.threshold == pytest.approx(wanted, rel=1e-5) and "95 %" in found.source
+    same = Baseline.of(subject(model, others, label="answer"))
+    assert one("accuracy", model, others, same, label="answer").threshold == 0.01
+
+
 def test_accuracy_that_fell_is_found(folder: Path) -> None:
     rows, how = folder / "rows.csv", {"label": "answer"}
     before = Baseline.of(subject(folder / "net.onnx", rows, **how))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,6 +20,8 @@ CLARIFY = "default of Amazon SageMaker Clarify"
 EVIDENTLY = "default of evidently for this distance"
 SMALLEST = 0.01
 """Mean share of a feature whose distribution is looked at. A proposal."""
+_LOST = 0.01
+"""Accuracy that may be lost. A proposal."""
 FEWEST = 14
 """Rows of which one alone, in another of two bins, moves a distribution by half the bound."""
 
@@ -222,12 +226,19 @@ def _accuracy(case: Case) -> Measured:
     now = accuracy(case.subject)
     if now is None:
         raise SkipCheck(_no_accuracy(case))
-    known = [b.answers.accuracy for b in case.against if b.answers.accuracy is not None]
+    known = [(b.answers.accuracy, b) for b in case.against if b.answers.accuracy is not None]
     if not known:
         raise SkipCheck("the baseline was made without labels")
-    was = min(known)
-    evidence = {"was": was, "is": now}
-    return Measured(was - now, f"accuracy is {now:.2%}, it was {was:.2%}", evidence)
+    was, baseline = min(known, key=lambda one: one[0])
+    evidence, bound = {"was": was, "is": now}, None
+    if baseline.data.sha256 != case.subject.data.sha256:
+        counts = (case.subject.data.count, baseline.data.rows)
+        error = math.sqrt(sum(p * (1 - p) / n for p, n in zip((now, was), counts, strict=True)))
+        evidence["standard error of the difference"] = round(error, 6)
+        told = "proposal, beyond a 95 % interval of samples of other rows"
+        bound = (_LOST + NormalDist().inv_cdf(0.975) * error, told)
+    text = f"accuracy is {now:.2%}, it was {was:.2%}"
+    return Measured(was - now, text, evidence, bound=bound)
 
 
 def _no_accuracy(case: Case) -> str:
@@ -280,7 +291,7 @@ CHECKS = (
         "accuracy",
         "Is the model as accurate as it was?",
         "at most",
-        0.01,
+        _LOST,
         PROPOSAL,
         "warning",
         _accuracy,

@@ -113,7 +113,9 @@ def _maps(case: Case) -> Measured:
     told, confirmed = _confirmed(case, old, pair, moved)
     text = f"the reasons of {len(moved)} of {len(found)} rows are others (cosine below {ALIKE:g})"
     among = max(_among(case.models, _changed), default=None)
-    return Measured(_changed(pair), text, {**evidence, **told}, confirmed, among)
+    severity: Any = "warning" if len(case.models) > 1 else None
+    changed = _changed(pair)
+    return Measured(changed, text, {**evidence, **told}, confirmed, among, severity=severity)
 
 
 def _confirmed(
