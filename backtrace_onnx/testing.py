@@ -14,6 +14,7 @@ import numpy as np
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.propagation.ledger import CLOSED
 
 File = str | os.PathLike[str]
@@ -22,8 +23,8 @@ File = str | os.PathLike[str]
 def assert_explanation(
     explanation: Explanation,
     *,
-    top: Sequence[str] = (),
-    not_top: Sequence[str] = (),
+    top: str | Sequence[str] = (),
+    not_top: str | Sequence[str] = (),
     count: int = 3,
     shares: Mapping[str, tuple[float, float]] | None = None,
     like: Explanation | File | None = None,
@@ -41,9 +42,14 @@ def assert_explanation(
             `rtol` of its largest relevance.
 
     Raises AssertionError that says what is wrong with which sample; RequestError for a name or
-    pattern that none of the entries has.
+    pattern that none of the entries has, for shares that nothing can lie between, and for what is
+    no explanation.
     """
+    if not isinstance(explanation, Explanation):
+        raise RequestError(f"an Explanation is asserted, not {type(explanation).__name__}")
+    top, not_top = texts_of(top, "top"), texts_of(not_top, "not_top")
     samples = _samples(explanation)
+    _check_asked(samples, (*top, *not_top), shares or {})
     for sample, entries in enumerate(samples):
         _assert_sound(explanation, sample, entries)
         _assert_top(sample, entries, top, not_top, count)
@@ -54,10 +60,6 @@ def assert_explanation(
                 f"sample {sample}: {pattern} has {own / whole:.1%} of |relevance|, which must be "
                 f"{least:.1%} to {most:.1%}"
             )
-    names = {name for entries in samples for name, _ in entries}
-    for pattern in (*top, *not_top, *(shares or {})):
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise RequestError(f"no entry is called {pattern!r}; there are: {_some(sorted(names))}")
     if like is not None:
         _assert_like(explanation, like, rtol)
 
@@ -78,6 +80,24 @@ def assert_audit(model: File, data: str | Sequence[str], **options: Any) -> None
     from backtrace_onnx.audit import audit
 
     _assert_passed(audit(model, data, **options), f"{model} does not pass its audit")
+
+
+def _check_asked(
+    samples: Sequence[Sequence[tuple[str, float]]],
+    patterns: Sequence[str],
+    shares: Mapping[str, tuple[float, float]],
+) -> None:
+    """Raises RequestError for what no explanation could hold to, before anything is asserted."""
+    names = {name for entries in samples for name, _ in entries}
+    for pattern in (*patterns, *shares):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise RequestError(f"no entry is called {pattern!r}; there are: {_some(sorted(names))}")
+    for pattern, (least, most) in shares.items():
+        if not 0 <= least <= most <= 1:
+            raise RequestError(
+                f"shares of {pattern!r} are the least and the most part, from 0 to 1, "
+                f"not {least} and {most}"
+            )
 
 
 def _assert_passed(report: Any, what: str) -> None:

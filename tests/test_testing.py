@@ -56,6 +56,28 @@ def test_a_name_that_is_none_is_no_assertion(explanation: bt.Explanation) -> Non
         assert_explanation(explanation, not_top=["age"])
 
 
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"top": ["agee"]}, "no entry is called 'agee'"),
+        ({"top": "agee"}, "no entry is called 'agee'"),
+        ({"shares": {"agee": (0.9, 1.0)}}, "no entry is called 'agee'"),
+        ({"shares": {"x*": (0.6, 0.1)}}, "least and the most part, from 0 to 1, not 0.6 and 0.1"),
+        ({"shares": {"x*": (10, 20)}}, "from 0 to 1, not 10 and 20"),
+    ],
+)
+def test_what_no_explanation_could_hold_to_is_refused_before(
+    explanation: bt.Explanation, how: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(bt.RequestError, match=words):
+        assert_explanation(explanation, **how)
+
+
+def test_what_is_no_explanation() -> None:
+    with pytest.raises(bt.RequestError, match="an Explanation is asserted, not int"):
+        assert_explanation(3)  # type: ignore[arg-type]
+
+
 def test_unsound_explanations(explanation: bt.Explanation) -> None:
     nothing = {name: r * 0 for name, r in explanation.relevance.items()}
     with pytest.raises(AssertionError, match="sample 0: no relevance reaches"):
