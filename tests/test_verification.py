@@ -160,6 +160,12 @@ def test_reports_and_baselines(run: Any, folder: Path) -> None:
     report["checks"][2]["value"] += 1e-12
     (folder / "r.json").write_text(json.dumps(report))
     assert verify("r.json").different == ("checks[2].value",)
+    for file, what in (
+        ("r.json", "r.json: the model is another one"),
+        ("b.json", "adult.*onnx: is"),
+    ):
+        with pytest.raises(bt.InputError, match=what):  # told before rows, which do not fit it
+            verify(file, model=ADULT, data=["rows.csv"])
     (folder / "rows.csv").write_text((folder / "rows.csv").read_text() + "1,1,1,1,no\n")
     with pytest.raises(bt.InputError, match="the data is another one"):
         verify("c.json")

@@ -37,6 +37,7 @@ class Data:
         groups, ids: str[rows] by column: which people a row is about; how users find it again.
         shown: str[rows], the file or the text that a row is; None where it is neither.
         notes: what was left out or assumed in reading.
+        label: the column of the labels, "" where there are none.
     """
 
     feeds: Mapping[str, Array]
@@ -49,6 +50,7 @@ class Data:
     ids: Mapping[str, Array] = field(default_factory=dict)
     shown: Array | None = None
     notes: tuple[str, ...] = ()
+    label: str = ""
 
     def rows(self, index: Array) -> dict[str, Array]:
         """Some rows of every input."""
@@ -105,6 +107,7 @@ def read_data(
         {name: found.cells[name] for name in kept.ids},
         found.shown,
         found.notes,
+        kept.labels[0] if len(kept.labels) == 1 else "",
     )
 
 

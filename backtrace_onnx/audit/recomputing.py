@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ def recompute_report(
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{path}: no report of this version ({where}: {first['msg']})") from None
+    _check_model(str(path), "the model", model or was.name, was.model.sha256)
     found = open_audit(
         model or was.name,
         list(data) or was.files,
@@ -45,12 +47,7 @@ def recompute_report(
         seed=was.seed,
     )
     found = replace(found, config=was.config, names=(was.name, tuple(was.files)))
-    for what, now, then in (
-        ("the model", found.subject.sha256, was.model.sha256),
-        ("the data", found.subject.data.sha256, was.data.sha256),
-    ):
-        if now != then:
-            raise InputError(f"{path}: {what} is another one ({now[:12]}) than {then[:12]}")
+    _check_same(str(path), "the data", found.subject.data.sha256, was.data.sha256)
     report = run_opened(found, comparing=was.comparing, fail_on=was.fail_on)
     made: dict[str, Any] = json.loads(as_json(report))
     return made
@@ -64,15 +61,25 @@ def recompute_baseline(
     mode = was.mode if was.compared is None else AUTO  # which compares with it by itself
     how = {"mode": mode, "label": was.label, "output": was.output, "task": was.task}
     settings = AuditSettings.model_validate(how)
+    _check_model("", str(model), model, was.model.sha256)
     found = open_audit(model, data, settings=settings, seed=was.seed)
-    for what, now, then in (
-        (str(model), found.subject.sha256, was.model.sha256),
-        (", ".join(data), found.subject.data.sha256, was.data.sha256),
-    ):
-        if now != then:
-            raise InputError(f"{what}: is another one ({now[:12]}) than {then[:12]}")
+    _check_same("", ", ".join(data), found.subject.data.sha256, was.data.sha256)
     made = Baseline.of(found.subject, was)
     return json.loads(was.text()), json.loads(made.text())
+
+
+def _check_model(source: str, what: str, model: File, then: str) -> None:
+    """Raises InputError for another model, before rows are read that need not fit it."""
+    path = Path(model)
+    if path.is_file():  # what is no file, its reader refuses
+        _check_same(source, what, hashlib.sha256(path.read_bytes()).hexdigest(), then)
+
+
+def _check_same(source: str, what: str, now: str, then: str) -> None:
+    """Raises InputError where a hash is not what it was."""
+    if now != then:
+        told = f"{source}: {what}" if source else f"{what}:"
+        raise InputError(f"{told} is another one ({now[:12]}) than {then[:12]}")
 
 
 __all__ = ["recompute_baseline", "recompute_report"]
