@@ -120,6 +120,8 @@ def _files(texts: Iterable[str], shared: frozenset[str]) -> list[DataFile]:
     found: list[DataFile] = []
     for path in (path for text in texts for path in _expanded(text)):
         kind = _kind(path)
+        if kind != "files" and _is_empty(path):
+            raise InputError(f"{path}: the file is empty, of 0 bytes: there is nothing to read")
         if kind == "files" and found and found[-1].kind == "files":
             found[-1] = DataFile((*found[-1].paths, path), "files")
         else:
@@ -201,6 +203,11 @@ def _kind(path: AnyPath) -> str:
     if suffix.removeprefix(".") not in _ENDINGS:
         raise InputError(f"{path}: data are {KINDS}, not {suffix or 'a file without ending'}")
     return suffix.removeprefix(".")
+
+
+def _is_empty(path: AnyPath) -> bool:
+    """Whether a file of this machine has no bytes; of a pipe or URL nobody can say it before."""
+    return isinstance(path, Path) and path.is_file() and not path.stat().st_size
 
 
 def _parquet(path: AnyPath, rows: int) -> Iterator[RowBlock]:

@@ -255,7 +255,7 @@ def test_a_full_disk_leaves_nothing_half_written(here: Path) -> None:
 def test_folders_that_are_none_and_options_that_no_file_can_say(here: Path) -> None:
     (here / "file").touch()
     (here / "foreign").mkdir()
-    (here / "foreign" / "part-00000.parquet").touch()
+    (here / "foreign" / "part-00000.parquet").write_bytes(b"PAR1")
     (here / "strange").mkdir()
     (here / "strange" / MANIFEST).write_text("{}")
     for out, what in (

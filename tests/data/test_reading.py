@@ -83,7 +83,7 @@ def test_a_table_is_read_only_as_far_as_it_is_asked_for(
             yield number, ["1", "2"]
 
     monkeypatch.setattr(csv_blocks, "stream_lines", counted)
-    (tmp_path / "endless.csv").touch()
+    (tmp_path / "endless.csv").write_text("\n")
     (file,) = find_files(tmp_path / "endless.csv")
     some = list(islice(file.blocks(100), 3))
     assert [block.rows for block in some] == [100, 100, 100]
@@ -209,6 +209,17 @@ def test_what_is_no_data(tmp_path: Path) -> None:
     for name in ("broken.parquet", "empty.csv"):
         with pytest.raises(InputError, match=name):
             blocks(tmp_path / name)
+
+
+KINDS = ["csv", "parquet", "json", "jsonl", "ndjson", "npz", "npy", "txt"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_no_bytes_is_refused_alike(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"empty.{kind}"
+    path.touch()
+    with pytest.raises(InputError, match=rf"empty\.{kind}: the file is empty, of 0 bytes"):
+        explain_dataset(mlp(), path, tmp_path / "out")
 
 
 def test_a_sidecar_names_the_columns_that_are_no_inputs(tmp_path: Path) -> None:
