@@ -64,7 +64,7 @@ class Data:
             several = ", ".join(f"{name} {value}" for name, value in ids)
             own |= {"id": ids[0][1] if len(ids) == 1 else several}
         if self.shown is not None:
-            own |= {"is": shortened(" ".join(str(self.shown[row]).split()), _LONGEST)}
+            own |= {"input": shortened(" ".join(str(self.shown[row]).split()), _LONGEST)}
         return own
 
 

@@ -82,7 +82,8 @@ def read_reasons(path: Path) -> ReasonTexts:
 def _told(error: Any) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}" if where else str(error["msg"])
+        said = str(error["msg"]).removeprefix("Value error, ")
+        return f"{where}: {said}" if where else said
     *parents, key = error["loc"]
     section: type[BaseModel] = ReasonText if parents else ReasonTexts
     known = list(section.model_fields)

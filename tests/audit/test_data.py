@@ -150,14 +150,14 @@ def test_pictures_of_folders_and_of_a_table(tmp_path: Path) -> None:
     model = pictures(tmp_path)
     found = open_audit(model, str(tmp_path / "photos"), label="folder", settings={}).subject
     assert accuracy(found) == 1.0 and found.data.count == 12
-    assert found.data.told(7) == {"row": 7, "is": "1.png"}
+    assert found.data.told(7) == {"row": 7, "input": "1.png"}
     (tmp_path / "photos" / "labels.csv").write_text(
         "file,kind,who\nbright/0.png,bright,a\ndark/3.png,,b\n"
     )
     table = str(tmp_path / "photos" / "labels.csv")
     found = open_audit(model, table, label="kind", ids=["who"], settings={}).subject
     assert found.data.labels is not None and found.data.labels.tolist() == ["bright", ""]
-    assert found.data.told(1) == {"row": 1, "id": "b", "is": "dark/3.png"}
+    assert found.data.told(1) == {"row": 1, "id": "b", "input": "dark/3.png"}
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_texts_are_padded_and_their_places_are_no_features_of_all_rows(reader: P
     assert {found[name] for name in across} == {"skipped"}
     assert any("places in texts" in reason for reason in report.skipped)
     rows = next(f for f in report.findings if f.check.id == "sample-drift").evidence["rows"]
-    assert rows[0]["is"] in TEXTS and report.facts["features"] == []
+    assert rows[0]["input"] in TEXTS and report.facts["features"] == []
     report = audit("net.onnx", "texts.jsonl", label="kind", groups=["kind"], **how)
     assert report.facts["labelled"] == 30 and "broken" not in statuses(report).values()
     assert statuses(report)["deletion"] in ("passed", "failed")
