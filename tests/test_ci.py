@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import backtrace_onnx as bt
-from tests.audit.audited import linear, write_model, write_rows
+from tests.audit.audited import SOUND, linear, write_model, write_rows
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[1]
@@ -50,9 +50,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_baseline(run: Any, *names: str) -> None:
+    """Each of a model that is a little other, as one that was trained anew is."""
     how = ("audit", "models/net.onnx", "--data", "data/held_out.csv", "--config", "audit.toml")
-    for name in names:
-        assert run(*how, "--write-baseline", f"audits/{name}.json")[0] == 0
+    like: tuple[str, ...] = ()
+    for i, name in reversed([*enumerate(names)]):
+        scaled = tuple(tuple(w * (1 + i / 1000) for w in row) for row in SOUND)
+        write_model(Path("models"), linear(scaled))
+        file = f"audits/{name}.json"
+        assert run(*how, *like, "--write-baseline", file)[0] == 0
+        like = like or ("--baseline", file)
 
 
 def action() -> Any:

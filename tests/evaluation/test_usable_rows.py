@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from backtrace_onnx import evaluate, metrics
-from tests.graphs import FLOAT, INT64, model, node, normal
+from backtrace_onnx.errors import RowError
+from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 pytest.importorskip("scipy")
 W = normal(4, 3, seed=5)
@@ -19,12 +20,18 @@ SMALL: dict[str, Any] = {"modes": ("gradient_x_input",), "metrics": ("abpc",), "
 
 
 def test_a_row_without_an_answer_stands_in_for_none(tmp_path: Path) -> None:
-    """One NaN took the numbers of all rows with it."""
-    made = model([node("MatMul", ["x", "w"], ["y"], "m")], {"x": (FLOAT, ["N", 4])},
-                 {"y": (FLOAT, ["N", 3])}, {"w": W})  # fmt: skip
+    """One answer that is NaN took the numbers of all rows with it."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["m"], "m"),
+        node("ReduceSum", ["x", "one"], ["s"], "sum"),
+        node("Sqrt", ["s"], ["q"], "root"),
+        node("Add", ["m", "q"], ["y"], "add"),
+    ]
+    constants = {"w": W, "one": np.array([1])}
+    made = model(nodes, {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 3])}, constants)
     onnx.save(made, tmp_path / "m.onnx")
-    x = X.copy()
-    x[3, 2] = np.nan
+    x = np.abs(X)
+    x[3] *= -1
     np.save(tmp_path / "x.npy", x)
     found = evaluate(tmp_path / "m.onnx", tmp_path / "x.npy", rows=None, **SMALL)
     (mode,) = found.modes
@@ -32,6 +39,19 @@ def test_a_row_without_an_answer_stands_in_for_none(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.delete(x, 3, 0))
     wanted = evaluate(tmp_path / "m.onnx", tmp_path / "x.npy", rows=None, **SMALL).modes[0]
     assert mode.estimates == wanted.estimates
+
+
+def test_a_row_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    x = X.copy()
+    x[3, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    asked = (tmp_path / "m.onnx", tmp_path / "x.npy")
+    with pytest.raises(RowError, match=r"x\.npy: row 4: input 'x' holds NaN"):
+        evaluate(*asked, rows=None, **SMALL)
+    found = evaluate(*asked, rows=None, skip_bad=True, **SMALL)
+    estimate = found.modes[0].estimates["abpc"]
+    assert estimate is not None and estimate.count == 11 and not found.modes[0].errors
 
 
 def test_the_mean_is_that_of_values_that_are_there() -> None:
