@@ -86,8 +86,12 @@ def test_several_models_loosen_the_bounds(folder: Path) -> None:
     assert status["rank-drift"].status == status["reason-drift"].status == "passed"
     assert [one["name"] for one in report.facts["baseline_models"]] == list(map(str, seeds))
     report = audit(leaked, rows, settings=settings, baseline_models=seeds)
-    found = {finding.check.id for finding in report.findings if finding.status == "failed"}
-    assert "sample-drift" in found
+    found = {one.check.id: one.severity for one in report.findings if one.status == "failed"}
+    assert found["sample-drift"] == "warning"  # two models say little of how far a third may be
+    assert "error" in found.values() and report.exit_code == 1
+    report = audit(leaked, rows, settings=settings, baseline_models=seeds[:1])
+    (alone,) = (one for one in report.findings if one.check.id == "sample-drift")
+    assert (alone.status, alone.severity) == ("failed", "error")
 
 
 def test_other_features_are_named(folder: Path) -> None:
