@@ -143,6 +143,8 @@ class Books:
         absorbed, lost, stopped = (
             sum(totals, np.zeros_like(start)) for totals in (constants, unassigned, cut.values())
         )
+        if not self.rows:  # the start's own node is not walked: no input reaches it
+            lost = start - inputs - stopped
         balance = Balance(start, inputs, absorbed, lost, stopped)
         return settled(NodeBooks(self.operators, books, sent), balance, sizes, cut)
 

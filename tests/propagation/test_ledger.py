@@ -195,3 +195,26 @@ def test_a_tensor_without_samples_has_none(engine: Literal["numba", "onnxruntime
         {"none": np.array([0]), "w": normal(4, 2)},
     )
     check_closed(Explainer(proto, engine=engine).explain(X))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("mode", ["default", "contrastive", "lrp"])
+def test_what_starts_where_no_input_reaches_is_unassigned(
+    mode: str, engine: Literal["numba", "onnxruntime"]
+) -> None:
+    """Places of the largest number carry no relevance; slopes start before Exp."""
+    proto = model(
+        [
+            node("ArgMax", ["x"], ["place"], axis=1, keepdims=1),
+            node("Cast", ["place"], ["number"], to=FLOAT),
+            node("Exp", ["number"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 1])},
+    )
+    found = Explainer(proto, engine=engine).explain(X + [0, 1, 2, 9], mode=mode, task="regression")
+    assert any("none of the relevance reached" in str(note) for note in found.notes)
+    total = found.ledger.total()
+    assert np.abs(total.start[0]).min() > 0
+    assert np.array_equal(total.unassigned, total.start)
+    assert total.relative_residual == 0
