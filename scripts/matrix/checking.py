@@ -14,7 +14,8 @@ import onnxruntime as ort
 import backtrace_onnx as bt
 from backtrace_onnx.propagation.ledger import Ledger
 
-MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
+AMPLIFIES = "epsilon(absolute=1e-6)"
+MODES = ("default", "contrastive", AMPLIFIES, "gradient", "lrp", "deeplift")
 CLOSED, ALIKE, HALF_ALIKE = 1e-3, 1e-3, 1e-2
 """Residual of the ledger relative to what moved; difference of engines relative to the largest.
 
@@ -82,7 +83,7 @@ def _compare(
         return []
     apart = max((_apart(got.relevance[n], other.relevance[n]) for n in feeds), default=0.0)
     trouble = [f"engines differ in {mode}: {apart:.1e}"] if apart >= record["allowed"] else []
-    if mode == "epsilon(absolute=1e-6)" and any("grew to" in str(note) for note in got.notes):
+    if mode == AMPLIFIES and any("grew to" in str(note) for note in got.notes):
         record["notes"] += trouble  # amplified rounding, as the explanation says itself
         return []
     record["engines"] = max(record["engines"], apart)

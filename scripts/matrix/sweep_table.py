@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -29,15 +30,15 @@ HEAD = """# The sweep
 
 {total} exports of small networks and estimators, made by `python scripts/matrix/sweep.py`: every
 family by every exporter that takes it, with random weights or fitted on random rows; nothing is
-downloaded. Each file is explained in default, contrastive and epsilon(absolute=1e-6) by the eager
-engine and by onnxruntime, and compiled, for the task that is named only where nothing else tells.
+downloaded. Each file is explained in {modes} by the eager engine and by onnxruntime, and compiled
+in default, for the task that is named only where nothing else tells.
 
 {versions}
 
 *Explained*: all of it, the ledger closes to 1e-3 of the relevance that moved, both engines and
-the compiled file agree to 1e-3 of the largest relevance. *Refused*: with a reason, given below.
-*Wrong*: a fault of ours, given below. *Not exported*: the exporter or its verification refused it,
-or onnxruntime does not load what it wrote.
+the compiled file agree to 1e-3 of the largest relevance, in every mode that takes the model.
+*Refused*: with a reason, given below. *Wrong*: a fault of ours, given below. *Not exported*: the
+exporter or its verification refused it, or onnxruntime does not load what it wrote.
 
 Files that compute in float16, whose step is 1e-3, may differ by 1e-2: onnxruntime's CPU computes
 them in float32 and rounds between nodes or not, depending on what else the graph holds. Where
@@ -52,14 +53,15 @@ def write_table(records: Mapping[str, Record], listed: Sequence[Case]) -> int:
     done = [records[case.name] for case in listed if case.name in records]
     known = [r for r in done if r["outcome"] in OUTCOMES]
     versions = fill("With " + ", ".join(f"{name} {version(name)}" for name in EXPORTERS) + ".", 100)
-    head = HEAD.format(total=len(known), versions=versions)
+    head = HEAD.format(total=len(known), versions=versions, modes=", ".join(MODES))
     lines = [head, *_summary(known), *_left_out(records, listed)]
     for outcome in OUTCOMES[1:]:
         told = [(r, r["reason"]) for r in known if r["outcome"] == outcome]
         lines += _reasons(outcome.capitalize(), told)
     explained = [r for r in known if r["outcome"] == "explained"]
     told = [(r, r["compiled"]) for r in explained if r["compiled"] != "agrees"]
-    lines += [*_reasons("Explained, not compiled", told), *_explained(explained)]
+    lines += [*_reasons("Explained, not compiled", told), *_modes(explained)]
+    lines += _explained(explained)
     DOCUMENT.write_text("\n".join(lines) + "\n")
     print({o: sum(r["outcome"] == o for r in known) for o in OUTCOMES})
     return int(any(r["outcome"] == "wrong" for r in known))
@@ -106,11 +108,23 @@ def _reasons(title: str, told: Sequence[tuple[Record, str]]) -> Iterable[str]:
         yield f"- {names}: {reason}"
 
 
+def _modes(records: Sequence[Record]) -> Iterable[str]:
+    """How many each mode explained, and why it refused the others."""
+    yield f"\n## Modes\n\nOf {len(records)} explained exports:\n"
+    yield "| mode | explained | refused, and why |"
+    yield "|---|---|---|"
+    for mode in MODES:
+        head, why = f"{mode}: ", Counter[str]()
+        for note in (n for r in records for n in r["notes"] if n.startswith(head)):
+            why[_short(re.sub(r" \(node [^)]*\)", "", note.removeprefix(head)))] += 1
+        told = "; ".join(f"{count}: {reason}" for reason, count in why.most_common())
+        yield f"| {mode} | {sum(mode in r['reached'] for r in records)} | {told} |"
+
+
 def _explained(records: Sequence[Record]) -> Iterable[str]:
     """Every explained export on a line: what of the start reached the inputs, how far it closes."""
     yield "\n## Explained\n"
-    yield "Inputs: share of |start| that arrives there, in default, contrastive, "
-    yield "epsilon(absolute=1e-6).\n"
+    yield f"Inputs: share of |start| that arrives there, in {', '.join(MODES)}.\n"
     yield "| family | network | exporter | residual | engines | compiled | inputs |"
     yield "|---|---|---|---|---|---|---|"
     for r in records:
