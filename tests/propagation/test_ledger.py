@@ -212,7 +212,9 @@ def test_what_starts_where_no_input_reaches_is_unassigned(
         {"x": (FLOAT, ["N", 4])},
         {"y": (FLOAT, ["N", 1])},
     )
-    found = Explainer(proto, engine=engine).explain(X + [0, 1, 2, 9], mode=mode, task="regression")
+    found = Explainer(proto, engine=engine).explain(
+        X + np.arange(4) * 3, mode=mode, task="regression"
+    )
     assert any("none of the relevance reached" in str(note) for note in found.notes)
     total = found.ledger.total()
     assert np.abs(total.start[0]).min() > 0
