@@ -13,7 +13,14 @@ import numpy.typing as npt
 from backtrace_onnx.audit.data import Data
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.errors import RequestError
-from backtrace_onnx.inputs.baselines import MOST, Reference, ReferenceReader, in_words
+from backtrace_onnx.inputs.baselines import (
+    MOST,
+    NamedBaseline,
+    Reference,
+    ReferenceReader,
+    in_words,
+)
+from backtrace_onnx.inputs.columns import mean_present
 from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.propagation.mode_choice import AUTO
@@ -100,8 +107,9 @@ def _with_mean(subject: AuditedModel, options: dict[str, Any]) -> Comparison:
             )
         means, words = _row_means(subject), f"the mean of {_some(subject, count)}"
     reader = ReferenceReader(subject.explainer.graph, subject.sidecar, _rows(subject, 1))
-    found = reader.baselines(means, None)
-    return Comparison({**options, "baseline": means}, _usual(subject, found), _told(words))
+    named = NamedBaseline(means, words)
+    found = reader.baselines(named, None)
+    return Comparison({**options, "baseline": named}, _usual(subject, found), _told(words))
 
 
 def _of_trees(subject: AuditedModel, options: dict[str, Any], named: str) -> Comparison:
@@ -173,14 +181,12 @@ def _has_trees(subject: AuditedModel) -> bool:
 
 def _row_means(subject: AuditedModel) -> dict[str, Array]:
     """Of every input of floats the mean of the first rows, without values that are missing."""
-    made = {}
-    for name in subject.features.owner:
-        x = subject.data.feeds[name][:OTHERS]
-        if x.dtype.kind == "f":
-            there = ~np.isnan(x)
-            total = np.where(there, x, 0).sum(0, dtype=np.float64)
-            made[name] = (total / np.maximum(there.sum(0), 1)).astype(x.dtype)
-    return made
+    feeds = {name: subject.data.feeds[name][:OTHERS] for name in subject.features.owner}
+    return {
+        name: np.nan_to_num(mean_present(x), nan=0.0).astype(x.dtype)
+        for name, x in feeds.items()
+        if x.dtype.kind == "f"
+    }
 
 
 def _sidecar_means(subject: AuditedModel) -> dict[str, Array] | None:

@@ -114,6 +114,7 @@ class RowEncoder:
         self, block: RowBlock, rows: npt.NDArray[np.intp], bad: tuple[BadRow, ...]
     ) -> EncodedRows:
         feeds, names, notes = self._encoded(block)
+        notes = (*_found(block), *notes)
         names = {**column_names(self._graph), **names}
         feeds = {**feeds, **block.shared}
         return EncodedRows(rows, feeds, names, notes, bad, frozenset(block.shared))
@@ -247,6 +248,12 @@ class RowEncoder:
             )
         shape = [len(texts)] + [1] * ((self._graph.type(strings[0]).rank or 1) - 1)
         return {strings[0]: np.array(texts, object).reshape(shape)}
+
+
+def _found(block: RowBlock) -> tuple[Note, ...]:
+    """What is to be told of how the rows were found."""
+    every = (*block.notes, *(text for part in block.parts.values() for text in part.notes))
+    return tuple(Note(text) for text in every)
 
 
 def _line(block: RowBlock, row: int) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe
 from backtrace_onnx.graph.shared_inputs import shared_inputs
 from backtrace_onnx.inputs.array_files import numeric, read_file
+from backtrace_onnx.inputs.folder_files import FolderFiles, choose_files, choose_here
 from backtrace_onnx.inputs.images import SUFFIXES
 from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.inputs.sound import SUFFIX as SOUND
@@ -42,6 +43,7 @@ class DataFile:
         parts: files by the input that they are for, where rows lie side by side.
         shared: names of arrays that are one for all rows. beside: such arrays, of other files.
         given: rows that lie in no file, but were handed over.
+        notes: which files beside it are left out, a sentence each.
     """
 
     paths: tuple[AnyPath, ...]
@@ -50,6 +52,7 @@ class DataFile:
     shared: frozenset[str] = frozenset()
     beside: Mapping[str, Any] = field(default_factory=dict)
     given: RowBlock | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -68,7 +71,9 @@ class DataFile:
         Raises InputError where the file cannot be read.
         """
         for block in self._blocks(rows):
-            yield replace(block, shared={**block.shared, **self.beside}) if self.beside else block
+            if self.beside:
+                block = replace(block, shared={**block.shared, **self.beside})
+            yield replace(block, notes=self.notes) if self.notes else block
 
     def _blocks(self, rows: int) -> Iterator[RowBlock]:
         if self.given is not None:
@@ -118,14 +123,20 @@ def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
 def _files(texts: Iterable[str], shared: frozenset[str]) -> list[DataFile]:
     """Files, folders and patterns; pictures behind one another are one."""
     found: list[DataFile] = []
-    for path in (path for text in texts for path in _expanded(text)):
-        kind = _kind(path)
-        if kind != "files" and _is_empty(path):
-            raise InputError(f"{path}: the file is empty, of 0 bytes: there is nothing to read")
-        if kind == "files" and found and found[-1].kind == "files":
-            found[-1] = DataFile((*found[-1].paths, path), "files")
-        else:
-            found.append(DataFile((path,), kind, shared=shared))
+    for text in texts:
+        chosen = _expanded(text)
+        notes = chosen.notes(text)
+        for path in chosen.files:
+            kind = _kind(path)
+            if kind != "files" and _is_empty(path):
+                raise InputError(f"{path}: the file is empty, of 0 bytes: there is nothing to read")
+            if kind == "files" and found and found[-1].kind == "files":
+                before = found.pop()
+                paths, notes = (*before.paths, path), (*before.notes, *notes)
+                found.append(DataFile(paths, "files", notes=notes))
+            else:
+                found.append(DataFile((path,), kind, shared=shared, notes=notes))
+            notes = ()
     return found
 
 
@@ -158,42 +169,50 @@ def _whole(name: str, files: Sequence[str]) -> Any:
     return numeric(path, content)
 
 
-def _expanded(text: str) -> list[AnyPath]:
+def _expanded(text: str) -> FolderFiles[AnyPath]:
+    """The files that a path, folder, pattern or URL means. Raises InputError."""
     if is_url(text):
         return _remote(text)
     path = Path(text)
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and _known(file))
-        if not inside:
+        inside = choose_here(path, _IN_FOLDERS)
+        if not inside.files:
             raise InputError(f"{path}: the folder holds no data; there may be {KINDS}")
-        return list(inside)
+        return FolderFiles(inside.files, inside.left)
     if path.exists():
-        return [path]
+        return FolderFiles((path,))
     if any(mark in text for mark in "*?["):
         root = Path(path.anchor or ".")
         files = sorted(f for f in root.glob(str(path.relative_to(path.anchor))) if f.is_file())
         if files:
-            return list(files)
+            return _matched(text, {file: PurePath(file.name) for file in files})
         raise InputError(f"{text}: no file is called so")
     raise InputError(f"{path}: no such file")
 
 
-def _remote(url: str) -> list[AnyPath]:
+def _matched(text: str, files: Mapping[AnyPath, PurePath]) -> FolderFiles[AnyPath]:
+    """Those files of a pattern that are data; .json files where there are no others."""
+    found = choose_files(files, _IN_FOLDERS)
+    found = found if found.files else choose_files(files, (".json",))
+    if not found.files:
+        raise InputError(f"{text}: of the files called so none is data; there may be {KINDS}")
+    return found
+
+
+def _remote(url: str) -> FolderFiles[AnyPath]:
     """Files by URL; of a folder those that are data. Raises InputError."""
-    found, folder = find_remote(url)
-    kept = [f for f in found if not folder or f.suffix.lower().removeprefix(".") in _IN_FOLDERS]
-    if not kept:
+    every, folder = find_remote(url)
+    found: FolderFiles[AnyPath] = FolderFiles(tuple(every))
+    named: dict[AnyPath, PurePath] = {f: PurePath(f.stem + f.suffix) for f in every}
+    if folder:
+        found = choose_files(named, _IN_FOLDERS)
+    elif any(mark in url for mark in "*?["):
+        found = _matched(url, named)
+    if not found.files:
         raise InputError(f"{url}: the folder holds no tables, arrays or texts")
-    if any(file.suffix.lower() in (*SUFFIXES, SOUND) for file in kept):
+    if any(file.suffix.lower() in (*SUFFIXES, SOUND) for file in found.files):
         raise InputError(f"{url}: pictures and sound are read from this machine; copy them here")
-    return list(kept)
-
-
-def _known(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts if part not in (".", ".."))
-    suffix = path.suffix.lower()
-    own = suffix in (*SUFFIXES, SOUND) or suffix.removeprefix(".") in _IN_FOLDERS
-    return own and not hidden
+    return found
 
 
 def _kind(path: AnyPath) -> str:
@@ -273,5 +292,5 @@ _READERS: dict[str, Callable[[Any, int], Iterator[RowBlock]]] = {
     "txt": _texts,
 }
 _ENDINGS = (*_READERS, "npz", "npy")
-_IN_FOLDERS = tuple(ending for ending in _ENDINGS if ending != "json")
+_IN_FOLDERS = tuple(f".{ending}" for ending in _ENDINGS if ending != "json")
 """What of a folder are data: .json files beside them are sidecars and manifests."""

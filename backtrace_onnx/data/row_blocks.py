@@ -43,6 +43,7 @@ class RowBlock:
         bad: rows that lie among these and cannot be read.
         parts: the same rows, by the input that each part is for; "": for those that no other is.
         shared: arrays by input that are one for all rows.
+        notes: what was left out in finding them, a sentence each.
     """
 
     source: str
@@ -54,6 +55,7 @@ class RowBlock:
     bad: tuple[BadRow, ...] = ()
     parts: Mapping[str, RowBlock] = field(default_factory=dict)
     shared: Mapping[str, Array] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

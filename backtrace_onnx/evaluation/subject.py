@@ -20,6 +20,7 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.ids import find_ids
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.kept_columns import KeptColumns
+from backtrace_onnx.inputs.pictures_or_columns import holds_columns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.model.file_reading import ModelLike
@@ -181,18 +182,13 @@ class EvaluatedModel:
         found = tuple(name for name in graph.inputs if name in carriers)
         shapes = {name: graph.type(name).shape for name in found if name in self.ids}
         rows = [n for n, shape in shapes.items() if shape and len(shape) > 1 and shape[1] != 1]
-        if not rows or any(self._is_column(name) for name in found):
+        if not rows or any(holds_columns(graph.type(name)) for name in found):
             return found
         if len(rows) < 2:
             return tuple(rows)
         known = self.sidecar.inputs if self.sidecar else {}
         texts = tuple(name for name in rows if isinstance(known.get(name), TextInput))
         return texts or tuple(name for name in rows if name in _TOKENS) or tuple(rows)
-
-    def _is_column(self, name: str) -> bool:
-        """Whether an input holds numbers, of each sample one or a row."""
-        kind = self.explainer.graph.type(name)
-        return kind.is_float and kind.rank is not None and kind.rank <= 2
 
     def _compared(self, mode: Any) -> dict[str, Any]:
         """The baseline and the background, if this mode takes them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,11 @@ from onnx import helper
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.array_files import READERS
+from backtrace_onnx.inputs.files import KINDS, InputReader
+from backtrace_onnx.inputs.folder_files import choose_files
 from backtrace_onnx.inputs.table_inputs import read_given
+from backtrace_onnx.messages.listing import listed
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
@@ -30,20 +33,34 @@ class BackgroundRows:
 
     Attributes:
         arrays: by input. source: where they came from, for people.
+        without: which files that lie beside them are left out, in words behind these.
     """
 
     arrays: Mapping[str, Array]
     source: str
+    without: str = ""
+
+
+@dataclass(frozen=True)
+class NamedBaseline:
+    """One baseline that nobody gave: arrays by input, and what they are in words."""
+
+    arrays: Mapping[str, Array]
+    words: str
 
 
 def read_rows(path: Path, reader: InputReader) -> BackgroundRows:
     """The samples of a file, or of all files of a folder. Raises InputError."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path}: the folder is empty")
-    return BackgroundRows(reader.read([str(file) for file in files]).feeds, path.name)
+    if not path.is_dir():
+        return BackgroundRows(reader.read([str(path)]).feeds, path.name)
+    here = {file: PurePath(file.name) for file in sorted(path.iterdir()) if file.is_file()}
+    found = choose_files(here, READERS)
+    if not found.files:
+        raise InputError(f"{path}: the folder holds no samples; there may be {KINDS}")
+    without = f" (without {listed(found.left)})" if found.left else ""
+    return BackgroundRows(reader.read([str(f) for f in found.files]).feeds, path.name, without)
 
 
 def read_samples(given: Any, graph: Graph, sidecar: Sidecar | None, what: str) -> BackgroundRows:
@@ -107,4 +124,11 @@ def _apart(x: Array, axis: int | None) -> Array:
     return np.expand_dims(np.moveaxis(x, axis, 0), axis + 1)
 
 
-__all__ = ["BackgroundRows", "background_rows", "by_name", "read_rows", "read_samples"]
+__all__ = [
+    "BackgroundRows",
+    "NamedBaseline",
+    "background_rows",
+    "by_name",
+    "read_rows",
+    "read_samples",
+]

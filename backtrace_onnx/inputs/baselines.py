@@ -14,12 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.sample_axes import SampleAxes
-from backtrace_onnx.inputs.background_rows import (
-    BackgroundRows,
-    by_name,
-    read_rows,
-    read_samples,
-)
+from backtrace_onnx.inputs.background_rows import NamedBaseline, by_name, read_rows, read_samples
 from backtrace_onnx.inputs.blurring import blurred
 from backtrace_onnx.inputs.picture_shapes import picture_axes
 from backtrace_onnx.ops.method import Method
@@ -45,7 +40,7 @@ class Reference:
     Attributes:
         words: what they are.
         arrays: by input, each shaped like the batch's.
-        group: what they are one of; "": of baselines.
+        group: what they are some of; "": baselines.
     """
 
     words: str
@@ -59,7 +54,7 @@ def in_words(references: Sequence[Reference]) -> str:
         return references[0].words
     groups = {reference.group for reference in references}
     group = groups.pop() if len(groups) == 1 else ""
-    return f"{group or f'{len(references)} baselines'}, in the mean"
+    return f"{len(references)} {group or 'baselines'}, in the mean"
 
 
 @dataclass(frozen=True)
@@ -139,6 +134,8 @@ class ReferenceReader:
             return (self._by_name(given, background),)
         if isinstance(given, str | os.PathLike) and not Path(given).exists():
             raise RequestError(f"unknown baseline {os.fspath(given)!r}: no such file; {_KINDS}")
+        if isinstance(given, NamedBaseline):
+            return (Reference(given.words, self._arrays(given.arrays)),)
         if isinstance(given, np.ndarray | Mapping | list | tuple) or _is_number(given):
             return (Reference("the baseline given", self._arrays(given)),)
         return self._rows(given, "baseline")
@@ -186,8 +183,7 @@ class ReferenceReader:
         rows = self.background(given)
         chosen = some_rows(len(rows))
         more = "" if len(chosen) == len(rows) else f", of {len(rows)}"
-        group = f"{len(chosen)} rows of the background{more}"
-        return tuple(replace(rows[at], group=group) for at in chosen)
+        return tuple(replace(rows[at], group=rows[at].group + more) for at in chosen)
 
     def _mean(self, background: Any) -> Reference:
         rows = self.background(background)
@@ -239,6 +235,7 @@ class ReferenceReader:
             Reference(
                 f"row {i} of {source}",
                 {**self._feeds, **{name: own[i] for name, own in split.items()}},
+                f"rows of the {what}{read.without}",
             )
             for i in range(next(iter(counts.values())))
         )
@@ -289,8 +286,8 @@ def _finite(what: str, name: str, array: Array) -> Array:
 __all__ = [
     "KEYWORDS",
     "NOTHING",
-    "BackgroundRows",
     "Compared",
+    "NamedBaseline",
     "Reference",
     "ReferenceReader",
     "compare",

@@ -83,6 +83,16 @@ def count_missing(values: Array) -> int:
     return int(np.isnan(values).sum()) if values.dtype.kind == "f" else sum(map(is_missing, values))
 
 
+def mean_present(rows: Array) -> Array:
+    """float64: the mean of rows [rows, ...] without values that are missing, NaN where all are."""
+    wide = rows.astype(np.float64)
+    there = ~np.isnan(wide)
+    sums, counts = np.where(there, wide, 0).sum(0), there.sum(0)
+    made: Array = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=made, where=counts > 0)
+    return made
+
+
 def number(value: Any) -> int | float:
     """A value as the number it says. Raises ValueError telling what is wrong with it."""
     if isinstance(value, str):
@@ -225,4 +235,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-__all__ = ["CellError", "Missing", "count_missing", "encode", "is_missing", "number"]
+__all__ = [
+    "CellError",
+    "Missing",
+    "count_missing",
+    "encode",
+    "is_missing",
+    "mean_present",
+    "number",
+]

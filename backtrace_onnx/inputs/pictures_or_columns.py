@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.picture_shapes import picture_axes
 
@@ -31,11 +31,12 @@ def are_columns(graph: Graph, feeds: Feeds) -> bool:
     )
 
 
+def holds_columns(kind: TensorType) -> bool:
+    """Whether an input holds floats, of a sample one or a row of them, as far as is declared."""
+    return kind.is_float and kind.rank is not None and kind.rank <= 2
+
+
 def take_columns(graph: Graph) -> bool:
-    """Whether all inputs of a model are such, as far as is declared."""
+    """Whether all inputs of a model are such, and hold several samples."""
     axes = SampleAxes(graph)
-    kinds = {name: graph.type(name) for name in graph.inputs}
-    return all(
-        kind.is_float and kind.rank is not None and kind.rank <= 2 and axes(name) is not None
-        for name, kind in kinds.items()
-    )
+    return all(holds_columns(graph.type(name)) and axes(name) is not None for name in graph.inputs)

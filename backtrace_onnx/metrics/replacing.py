@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.blurring import blurred
+from backtrace_onnx.inputs.columns import mean_present
 from backtrace_onnx.metrics.samples import samples_of
 
 Array = npt.NDArray[Any]
@@ -72,20 +73,10 @@ class Replacement:
         if self._how == "blur":
             return _blurred(x)
         if self._rows is not None:
-            mean = _mean(self._rows)
+            mean = mean_present(self._rows)
         else:
             mean = x.mean(tuple(range(1, x.ndim)), keepdims=True, dtype=np.float64)
         return np.broadcast_to(mean.astype(x.dtype), x.shape)
-
-
-def _mean(rows: Array) -> Array:
-    """float64: the mean over rows, without values that are missing."""
-    wide = rows.astype(np.float64)
-    there = ~np.isnan(wide)
-    sums, counts = np.where(there, wide, 0).sum(0), there.sum(0)
-    made: Array = np.full(sums.shape, np.nan)
-    np.divide(sums, counts, out=made, where=counts > 0)
-    return made
 
 
 def _blurred(x: Array) -> Array:

@@ -84,7 +84,7 @@ def _choice(plan: Plan, output: str, references: Collection[str]) -> tuple[str, 
     if (trees := _of_trees(plan, output, references)) is not None:
         return trees
     if references:
-        return "deeplift", "it compares with what is given to compare with"
+        return "deeplift", "there is something to compare with"
     families = set(_families(plan, output))
     if "attention" in families:
         return "attnlrp", "the network has attention"

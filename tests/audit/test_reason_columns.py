@@ -108,6 +108,16 @@ def test_without_rows_and_without_a_data_set(here: Path) -> None:
         ReasonColumns(here / "reasons.toml")
 
 
+def test_notes_of_rows_say_what_nobody_gave(here: Path) -> None:
+    """Rows are compared with a mean that nobody gave: their notes say whose it is."""
+    more = ReasonColumns(here / "reasons.toml")
+    made = explain_dataset(ADULT, here / "rows.csv", here / "out", more=more)
+    said = {note for notes in made.read()["notes"].to_pylist() for note in notes}
+    words = "the sidecar's means, and all categories alike"
+    assert f"the score is compared with that of {words}" in said
+    assert not [note for note in said if "given" in note]
+
+
 def test_the_command_takes_what_they_are_compared_with(run: Any, here: Path) -> None:
     """As `explain` does, row by row; and a background that changed is another run's."""
     header, *rows = ROWS.read_text().splitlines()

@@ -177,6 +177,53 @@ def test_pictures_of_a_folder_or_pattern(tmp_path: Path) -> None:
     assert "0.png" in found.bad[0].reason
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_what_lies_beside_pictures_is_left_out_and_named(pattern: str, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / ".thumbs").mkdir(parents=True)
+    for path in (photos / "0.png", photos / ".thumbs" / "0.png"):
+        Image.new("L", (28, 28), 80).save(path)
+    (photos / ".DS_Store").write_bytes(b"\0")
+    for name in ("readme.txt", "labels.csv", "about.md"):
+        (photos / name).write_text("no picture\n")
+    (photos / "empty.csv").touch()
+    given = photos / pattern if pattern else photos
+    made = explain_dataset("models/mnist_cnn.onnx", given, tmp_path / "out")
+    assert made.rows == 1
+    told = " and ".join(note for note in made.notes if str(photos) in note)
+    count, first = (5, ".DS_Store, about.md") if pattern else (6, ".DS_Store, .thumbs/, about.md")
+    assert f"{count} file(s) there are left out: {first}" in told
+    for name in ("readme.txt", "labels.csv", "empty.csv", "0.png"):
+        (photos / name).unlink()
+    said = "of the files called so none is data" if pattern else "the folder holds no data"
+    with pytest.raises(InputError, match=said):
+        explain_dataset("models/mnist_cnn.onnx", given, tmp_path / "out2")
+
+
+def test_beside_tables_no_texts_are_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.csv").write_text("a,b,c,d\n1,2,3,4\n")
+    (folder / "b.csv").write_text("a,b,c,d\n1,2,3,5\n")
+    (folder / "readme.txt").write_text("about these rows\n")
+    made = explain_dataset(mlp(), folder, tmp_path / "out")
+    assert made.rows == 2
+    assert f"{folder}: 1 file(s) there are left out: readme.txt" in made.notes
+
+
+def test_a_folder_in_a_hidden_one_is_read_and_json_by_its_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "rows"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text('[{"a": 1}]')
+    with pytest.raises(InputError, match="the folder holds no data"):
+        find_files(folder)
+    (found,) = find_files(folder / "*")
+    assert found.kind == "json" and not found.notes
+    (folder / "a.csv").write_text("a\n1\n")
+    (found,) = find_files(folder)
+    assert found.kind == "csv" and "a.json" in found.notes[0]
+
+
 def test_texts_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes(b"a good film\n\n\xff\nbad !\r\n")

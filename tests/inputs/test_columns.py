@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from backtrace_onnx.inputs.columns import CellError, Missing, encode
+from backtrace_onnx.inputs.columns import CellError, Missing, encode, mean_present
 
 FLOAT, DOUBLE, INT64, INT8 = (
     TensorProto.FLOAT,
@@ -111,3 +111,12 @@ def test_missing_texts() -> None:
     values = column("a", "", None)
     assert encode(values, STRING, Missing("none")).tolist() == ["a", "none", "none"]
     assert encode(values, STRING, Missing()).tolist() == ["a", "", ""]
+
+
+def test_the_mean_of_what_is_there() -> None:
+    rows = np.array([[1, np.nan, np.nan], [2, 4, np.nan], [6, 8, np.nan]], np.float32)
+    found = mean_present(rows)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [3, 6, np.nan])
+    wide = np.full((3, 1), 16777216, np.float32)  # whose sum float32 would round
+    assert mean_present(wide + np.array([[0], [0], [2]], np.float32))[0] == 16777216 + 2 / 3
