@@ -13,6 +13,7 @@ from backtrace_onnx.backends.eager import EagerOps
 from backtrace_onnx.backends.layout import Samples
 from backtrace_onnx.backends.texts import Sessions
 from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
+from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
 from backtrace_onnx.propagation.node_step import NodeStep
@@ -104,15 +105,31 @@ def _values(
         return values
     if question.span is not None:
         ends = (question.span.after, question.span.before)
-        after, before = (TracedValues(trace.run_reference(end), dtype) for end in ends)
+        after, before = (TracedValues(_run_reference(trace, end, arrays), dtype) for end in ends)
         spanned: Values = SpannedValues(values, after, before, question.span.changes)
         return spanned
     if question.reference is None:
         return values
-    made: Values = PairedValues(
-        values, TracedValues(trace.run_reference(question.reference), dtype)
-    )
+    referred = _run_reference(trace, question.reference, arrays)
+    made: Values = PairedValues(values, TracedValues(referred, dtype))
     return made
+
+
+def _run_reference(
+    trace: Trace, feeds: Mapping[str, Array], arrays: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What the walk reads at the baseline. Raises InputError where its tensors are of other shapes
+    than those of the run, `arrays`."""
+    found = trace.run_reference(feeds)
+    for name, x in found.items():
+        if x.shape != arrays[name].shape:
+            own, other = list(arrays[name].shape), list(x.shape)
+            raise InputError(
+                f"tensor '{name}' is {own} at the inputs and {other} at the baseline: how many "
+                "numbers it has depends on the values, so that a difference to the baseline cannot "
+                "be taken entry by entry; take another baseline, or a mode that compares with none"
+            )
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from backtrace_onnx import Explainer, RequestError
+from backtrace_onnx import Explainer, InputError, RequestError
 from tests.graphs import FLOAT, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
@@ -232,3 +232,27 @@ def test_elements_of_a_window_share_by_how_long_they_are_the_largest(engine: Any
             x[k : k + 1], mode="deeplift", task="regression", baseline=x0[k], scaler=None
         )
         np.testing.assert_allclose(made.relevance["x"][0, 0], want[k], atol=1e-3)
+
+
+def test_tensors_whose_size_the_baseline_changes_are_not_compared() -> None:
+    """As many numbers are gathered as are not 0: none of a baseline of zeros."""
+    proto = model(
+        [
+            node("NonZero", ["x"], ["columns"]),
+            node("Transpose", ["columns"], ["places"], perm=[1, 0]),
+            node("GatherND", ["x", "places"], ["found"]),
+            node("ReduceSum", ["found"], ["y"], keepdims=0),
+        ],
+        {"x": (FLOAT, [4])},
+        {"y": (FLOAT, [])},
+    )
+    x = np.array([1.0, 0.0, 2.0, 3.0], np.float32)
+    explainer = Explainer(proto)
+    with pytest.raises(
+        InputError, match=r"'found' is \[3\] at the inputs and \[0\] at the baseline"
+    ):
+        explainer.explain(x, mode="deeplift", task="regression")
+    found = explainer.explain(
+        x, mode="deeplift", task="regression", baseline=np.ones_like(x) * (x > 0)
+    )
+    assert np.allclose(found.relevance["x"], [0, 0, 1, 2])
