@@ -224,10 +224,10 @@ def accuracy_of(subject: AuditedModel) -> Array | None:
     meant = {label: places.get(label) or places.get(_plain(label)) for label in set(given) - {""}}
     strange = sorted(label for label, name in meant.items() if name is None)
     if strange:
-        row = list(given).index(strange[0]) + 1
+        where = subject.data.place(list(given).index(strange[0]))
         raise InputError(
-            f"column {subject.data.label!r}, row {row}: label {strange[0]!r} is none of the "
-            f"model's classes: {', '.join(known[:10])}"
+            f"{where}, column {subject.data.label!r}: label {strange[0]!r} is none of the model's "
+            f"classes: {', '.join(known[:10])}"
         )
     pairs = zip(answers(subject), given, strict=True)
     return np.array([places[n] == meant[g] if g else np.nan for n, g in pairs], np.float64)

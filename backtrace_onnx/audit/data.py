@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ Array = npt.NDArray[Any]
 _LONGEST = 80  # of a text that evidence tells
 
 
+def _numbered(row: int) -> str:
+    return f"row {row + 1}"
+
+
 @dataclass(frozen=True)
 class Data:
     """Rows of data.
@@ -38,6 +42,7 @@ class Data:
         shown: str[rows], the file or the text that a row is; None where it is neither.
         notes: what was left out or assumed in reading.
         label: the column of the labels, "" where there are none.
+        place: what messages call a row, counted from 0: its file, and where it lies there.
     """
 
     feeds: Mapping[str, Array]
@@ -51,6 +56,7 @@ class Data:
     shown: Array | None = None
     notes: tuple[str, ...] = ()
     label: str = ""
+    place: Callable[[int], str] = _numbered
 
     def rows(self, index: Array) -> dict[str, Array]:
         """Some rows of every input."""
@@ -108,6 +114,7 @@ def read_data(
         found.shown,
         found.notes,
         kept.labels[0] if len(kept.labels) == 1 else "",
+        found.place,
     )
 
 

@@ -40,7 +40,7 @@ def _strange(subject: AuditedModel) -> Iterator[tuple[str, str]]:
     ]
     if settings.reasons is not None:
         texts = read_reasons(Path(settings.reasons))
-        named += [(f"reason {one.code}", one.features) for one in texts.reasons]
+        named += [(f"{texts.source}: reason {one.code}", one.features) for one in texts.reasons]
     for key, names in named:
         for name in names:
             try:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.messages.similar_names import find_alike
@@ -52,6 +52,12 @@ class ReasonTexts(_Section):
     count: int = Field(default=4, ge=1)
     everyone: bool = False
     reasons: tuple[ReasonText, ...] = Field(min_length=1)
+    _source: str = PrivateAttr("reasons")
+
+    @property
+    def source(self) -> str:
+        """The file that they were read from."""
+        return self._source
 
     @model_validator(mode="after")
     def _codes_once(self) -> ReasonTexts:
@@ -71,7 +77,9 @@ def read_reasons(path: Path) -> ReasonTexts:
     except ValueError as error:
         raise InputError(f"{path}: not valid TOML ({error})") from None
     try:
-        return ReasonTexts.model_validate(content)
+        made = ReasonTexts.model_validate(content)
+        made._source = str(path)
+        return made
     except ValidationError as error:
         lines = [f"{path}: {_told(one)}" for one in error.errors(include_url=False)]
         wrong = InputError("\n".join(lines))

@@ -13,7 +13,7 @@ from backtrace_onnx.audit.comparison import OTHERS, Comparison, find_comparison
 from backtrace_onnx.audit.intervention import DRAWS, MOVES
 from backtrace_onnx.audit.reason_texts import ReasonText, ReasonTexts
 from backtrace_onnx.audit.subject import AuditedModel
-from backtrace_onnx.errors import InputError
+from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.report.given_reasons import GivenReason, GivenReasons
 
@@ -63,8 +63,8 @@ def find_reasons(
     others = others or min(subject.data.count, OTHERS)
     comparison = comparison or find_comparison(subject)
     subject = comparison.asked(subject)
-    towards = _towards(subject, texts.outcome, rows)
-    owners = _owners(subject, texts.reasons, rows, comparison.usual)
+    towards = _towards(subject, texts, rows)
+    owners = _owners(subject, texts, rows, comparison.usual)
     made = []
     for at, row in enumerate(rows):
         found = GivenReasons(texts.outcome, bool(towards.denied[row]), ())
@@ -74,11 +74,13 @@ def find_reasons(
     return _tried(subject, towards, rows, made, others)
 
 
-def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
-    whole = subject.whole
+def _towards(subject: AuditedModel, texts: ReasonTexts, rows: Array) -> _Towards:
+    whole, outcome = subject.whole, texts.outcome
     if not subject.classes:
         if outcome not in ("higher", "lower"):
-            raise InputError(f"the outcome of a regression is higher or lower, not {outcome!r}")
+            raise InputError(
+                f"{texts.source}: the outcome of a regression is higher or lower, not {outcome!r}"
+            )
         sign = 1 if outcome == "higher" else -1
         scores = sign * whole.scores[:, 0]
         denied = np.ones(len(scores), bool)  # nobody decides: all are given what speaks against it
@@ -89,7 +91,9 @@ def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
     if outcome not in known and not (outcome.isdecimal() and int(outcome) < count):
         close = find_alike(outcome, known)
         meant = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known[:10])}"
-        raise InputError(f"outcome {outcome!r} is none of the model's classes; {meant}")
+        raise InputError(
+            f"{texts.source}: outcome {outcome!r} is none of the model's classes; {meant}"
+        )
     place = known.index(outcome) if outcome in known else int(outcome)
     asked = np.full(len(rows), place, np.int64)
     found = subject.explain(subject.data.rows(rows), asked, entries=False)
@@ -97,16 +101,18 @@ def _towards(subject: AuditedModel, outcome: str, rows: Array) -> _Towards:
     return _Towards(found.features, whole.scores[:, place], place, 1, denied)
 
 
-def _owners(
-    subject: AuditedModel, reasons: Sequence[ReasonText], rows: Array, usual: Array
-) -> Array:
+def _owners(subject: AuditedModel, texts: ReasonTexts, rows: Array, usual: Array) -> Array:
     """int64[rows, features]: the sentence that a feature belongs to in a row; -1: none."""
     features = subject.features
     owners = np.full((len(rows), len(features.names)), -1, np.int64)
-    for number, reason in reversed([*enumerate(reasons)]):
-        for feature in features.named(reason.features):
-            fits = _fits(subject, feature, reason, float(usual[feature]))
-            owners[fits[rows], feature] = number
+    for number, reason in reversed([*enumerate(texts.reasons)]):
+        try:
+            for feature in features.named(reason.features):
+                fits = _fits(subject, feature, reason, float(usual[feature]))
+                owners[fits[rows], feature] = number
+        except (InputError, RequestError) as error:
+            told = f"{texts.source}: reason {reason.code}: {error}"
+            raise type(error)(told) from None
     return owners
 
 
@@ -122,12 +128,12 @@ def _fits(subject: AuditedModel, feature: int, reason: ReasonText, usual: float)
         strange = [v for v in reason.values if known is None or v not in known]
         if strange:
             there = ", ".join(known) if known else "no categories"
-            raise InputError(f"reason {reason.code}: {name} has no {strange[0]!r}; it has: {there}")
+            raise InputError(f"{name} has no {strange[0]!r}; it has: {there}")
         return np.isin(values.astype(str), list(reason.values))
     if reason.direction == "any":
         return np.ones(len(values), bool)
     if values.dtype.kind not in "fiub":
-        raise InputError(f"reason {reason.code}: {name} holds no numbers; name its values")
+        raise InputError(f"{name} holds no numbers; name its values")
     made: Array = values < usual if reason.direction == "low" else values > usual
     return made
 

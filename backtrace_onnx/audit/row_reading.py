@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtrace_onnx.audit.row_places import RowPlaces
 from backtrace_onnx.data.encoding import RowEncoder
 from backtrace_onnx.data.reading import DataFile
 from backtrace_onnx.data.row_blocks import RowBlock
@@ -35,6 +36,7 @@ class ReadRows:
         feeds: arrays by input. names: of their entries. notes: what was left out or assumed.
         cells: object[rows] by column that is kept, texts without blanks around them; "": nothing.
         shown: object[rows], the file or the text that a row is; None where it is neither.
+        place: what messages call a row, counted from 0.
     """
 
     feeds: Mapping[str, Array]
@@ -42,6 +44,7 @@ class ReadRows:
     cells: Mapping[str, Array]
     shown: Array | None
     notes: tuple[str, ...]
+    place: Callable[[int], str]
 
 
 def read_rows(
@@ -74,6 +77,7 @@ class _Collected:
         """Read them."""
         self.cells: dict[str, deque[Array]] = {name: deque() for name in self.kept}
         self.shown: deque[Array | None] = deque()
+        self.places = RowPlaces()
         for file in self.files:
             for block in file.blocks(_FILES if file.kind == "files" else _ROWS):
                 self._add(block)
@@ -98,6 +102,7 @@ class _Collected:
         if block.kind == "files" and shown is not None:
             shown = np.array([Path(path).name for path in shown], object)
         self.shown.append(shown)
+        self.places.add(block)
 
     def joined(self) -> ReadRows:
         """The parts behind one another."""
@@ -105,7 +110,7 @@ class _Collected:
         shown = deque(part for part in self.shown if part is not None)
         told = join_rows(shown) if shown and len(shown) == len(self.shown) else None
         cells = {name: join_rows(parts) for name, parts in self.cells.items()}
-        return ReadRows(feeds, self.names, cells, told, tuple(self.notes))
+        return ReadRows(feeds, self.names, cells, told, tuple(self.notes), self.places)
 
 
 def _padding(found: _Collected, sidecar: Sidecar | None) -> Sidecar:

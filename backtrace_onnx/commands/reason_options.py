@@ -71,6 +71,7 @@ def asked_reasons(
     task = asked.task or meaning_of(sidecar, asked.output or "").task
     if task not in (None, "classification", "regression"):
         raise RequestError(f"--reasons takes classifications and regressions, and this is a {task}")
+    _check_columns(tuple(map(str, asked.inputs)), sidecar)
     waiting.say("Finding what reasons compare with")
     how = {"mode": asked.mode, "output": asked.output, "task": task}
     settings = AuditSettings.model_validate(how)
@@ -85,6 +86,35 @@ def reason_columns(path: Path) -> ReasonColumns:
     from backtrace_onnx.audit.reason_columns import ReasonColumns
 
     return ReasonColumns(path)
+
+
+def _check_columns(arguments: Sequence[str], sidecar: Sidecar | None) -> None:
+    """Raise RequestError for a text, typed or of a file: its words are no columns."""
+    from backtrace_onnx.text.arguments import read_texts
+    from backtrace_onnx.text.inputs import TextInput
+
+    inputs = sidecar.inputs if sidecar else {}
+    entries = [name for name, entry in inputs.items() if isinstance(entry, TextInput)]
+    for argument in arguments:
+        found = read_texts(argument, entries, tuple(inputs)) if entries else None
+        if found is not None or (not entries and _is_typed(argument)):
+            raise RequestError(
+                f"--reasons takes rows of columns, from a file, and {argument!r} is a text: "
+                "reasons are sentences about columns, which a text has not. Without --reasons its "
+                "words are ranked"
+            )
+
+
+def _is_typed(argument: str) -> bool:
+    """Whether an argument can be no file, folder, pattern or URL."""
+    from backtrace_onnx.data.remote_files import is_url
+
+    named = {argument, argument.partition("=")[2] or argument}
+    if any(mark in argument for mark in "*[") or any(is_url(one) for one in named):
+        return False
+    return all(
+        not Path(one).exists() and (len(one.split()) != 1 or not Path(one).suffix) for one in named
+    )
 
 
 def _need_pydantic() -> None:

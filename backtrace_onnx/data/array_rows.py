@@ -15,7 +15,8 @@ from backtrace_onnx.errors import InputError, RowError
 from backtrace_onnx.graph.graph import NO_TENSOR, Graph, TensorType
 from backtrace_onnx.graph.input_checking import as_typed, check_shape, describe, holds_sense
 from backtrace_onnx.graph.missing_values import takes_missing
-from backtrace_onnx.inputs.array_files import numeric, rows_shaped
+from backtrace_onnx.inputs.array_files import note_name, numeric, rows_shaped
+from backtrace_onnx.messages.notes import Note
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +53,23 @@ def array_feeds(
     return feeds
 
 
+def array_notes(
+    block: RowBlock, arrays: Mapping[str, Array], graph: Graph, given: Collection[str]
+) -> tuple[Note, ...]:
+    """Which array is taken for the only input that no file was named for, if its name is another.
+
+    Arguments are those of `array_feeds`.
+    """
+    inputs = _open_inputs(graph, given)
+    if len(arrays) != 1 or len(inputs) != 1:
+        return ()
+    return note_name(block.source, next(iter(arrays)), inputs[0])
+
+
+def _open_inputs(graph: Graph, given: Collection[str]) -> list[str]:
+    return [name for name in graph.inputs if name not in given]
+
+
 def _by_input(
     block: RowBlock,
     arrays: Mapping[str, Array],
@@ -60,7 +78,7 @@ def _by_input(
     only: str | None,
 ) -> Mapping[str, Array]:
     """The arrays by the input that each is for; a single one may have any name."""
-    inputs = [only] if only else [n for n in graph.inputs if n not in given]
+    inputs = [only] if only else _open_inputs(graph, given)
     if len(arrays) == len(inputs) == 1:
         return {inputs[0]: next(iter(arrays.values()))}
     for name in arrays:
@@ -120,4 +138,4 @@ def _check_shape(
         raise InputError(f"{block.source}: {error}") from None
 
 
-__all__ = ["array_feeds"]
+__all__ = ["array_feeds", "array_notes"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from backtrace_onnx.data.array_rows import array_feeds
+from backtrace_onnx.data.array_rows import array_feeds, array_notes
 from backtrace_onnx.data.row_blocks import FILE, TEXT, BadRow, RowBlock
 from backtrace_onnx.errors import InputError, RowError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe
 from backtrace_onnx.inputs.files import InputReader
-from backtrace_onnx.inputs.frames import Table
+from backtrace_onnx.inputs.frames import Table, left_out
 from backtrace_onnx.inputs.images import ImageInput
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.series import SeriesInput
@@ -151,17 +151,22 @@ class RowEncoder:
         columns = self._inputs(block)
         arrays = {name: block.columns[name] for name in columns if block.holds_arrays(name)}
         feeds = array_feeds(block, arrays, self._graph, given, only) if arrays else {}
+        named = () if only or not arrays else array_notes(block, arrays, self._graph, given)
         cells = block.picked(name for name in columns if name not in arrays)
-        if cells and (said := self._text_column(cells, only)) is not None:
-            return {**self._read_texts(block, said, only), **feeds}, {}, ()
-        if cells and (said := self._file_column(cells, given, only)) is not None:
-            return {**self._opened(block, said, only), **feeds}, {}, ()
-        if not cells or only in feeds or {*feeds, *given} >= {*self._graph.inputs}:
-            return feeds, {}, ()
+        whole = only in feeds or {*feeds, *given} >= {*self._graph.inputs}
+        if whole or not cells:
+            return feeds, {}, (*named, *_left(block, cells, only))
+        if (said := self._text_column(cells, only)) is not None:
+            left = _left(block, [name for name in cells if name != said], only)
+            taken = () if only else self._taken_for(block, said)
+            return {**self._read_texts(block, said, only), **feeds}, {}, (*named, *taken, *left)
+        if (said := self._file_column(cells, given, only)) is not None:
+            left = _left(block, [name for name in cells if name != said], only)
+            return {**self._opened(block, said, only), **feeds}, {}, (*named, *left)
         lines = block.lines if block.are_lines else ()
         table = Table(block.source, cells, lines=lines, arrow=block.arrow)
         filled = fill(table, self._graph, self._sidecar, given={*feeds, *given}, only=only)
-        return {**filled.feeds, **feeds}, filled.names, filled.notes
+        return {**filled.feeds, **feeds}, filled.names, (*named, *filled.notes)
 
     def _inputs(self, block: RowBlock) -> list[str]:
         """The columns that inputs may be made of."""
@@ -213,6 +218,13 @@ class RowEncoder:
         found = next((name for name in names if name in cells), None)
         return found or (next(iter(cells)) if len(cells) == 1 else None)
 
+    def _taken_for(self, block: RowBlock, column: str) -> tuple[Note, ...]:
+        """That a table's only column is read as texts, where it is not called so."""
+        (name,) = self._reader.texts
+        if column in (name, TEXT):
+            return ()
+        return (Note(f"{block.source}: column {column!r} is taken for {name!r}, as texts"),)
+
     def _read_texts(self, block: RowBlock, column: str, only: str | None) -> dict[str, Array]:
         texts = block.columns[column].tolist()
         for row, text in enumerate(texts):
@@ -248,6 +260,12 @@ class RowEncoder:
             )
         shape = [len(texts)] + [1] * ((self._graph.type(strings[0]).rank or 1) - 1)
         return {strings[0]: np.array(texts, object).reshape(shape)}
+
+
+def _left(block: RowBlock, cells: Iterable[str], only: str | None) -> tuple[Note, ...]:
+    """That no input takes cells; of a file for one input others may take them."""
+    unused = tuple(cells)
+    return (Note(left_out(block.source, unused)),) if unused and not only else ()
 
 
 def _found(block: RowBlock) -> tuple[Note, ...]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.graph import TensorType
+from backtrace_onnx.messages.notes import Note
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +35,13 @@ def numeric(path: Path, content: Any) -> Array:
     if array.dtype.kind not in "fiubU":
         raise InputError(f"{path}: holds {array.dtype} values, not numbers")
     return array
+
+
+def note_name(source: str, name: str, taken: str) -> tuple[Note, ...]:
+    """That the only array is taken for the only input, where it has a name and that is another."""
+    if name == taken or (not name) or source.lower().endswith(".npy"):
+        return ()
+    return (Note(f"{source}: array {name!r} is taken for {taken!r}, the only input"),)
 
 
 def shaped(array: Array, kind: TensorType) -> Array:

@@ -15,7 +15,7 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import describe, spell
 from backtrace_onnx.graph.missing_values import takes_missing
-from backtrace_onnx.inputs.array_files import READERS, numeric, read_file, shaped
+from backtrace_onnx.inputs.array_files import READERS, note_name, numeric, read_file, shaped
 from backtrace_onnx.inputs.csv_files import has_header, read_lines, read_numbers, read_table
 from backtrace_onnx.inputs.frames import Table, from_columns, from_records, is_columns, is_records
 from backtrace_onnx.inputs.images import SUFFIXES, ImageInput, open_image
@@ -208,7 +208,10 @@ class InputReader:
         """Arrays of a file that holds several; one alone may have any name."""
         names = [name] if name else self._graph.inputs
         if len(content) == 1 and len(names) == 1:
-            return {names[0]: self._array(names[0], path, next(iter(content.values())))}
+            ((key, value),) = content.items()
+            notes = () if name else note_name(str(path), key, names[0])
+            self._filled.append(FilledInputs({}, {}, notes=notes))
+            return {names[0]: self._array(names[0], path, value)}
         if name:
             raise InputError(f"{path}: holds {len(content)} arrays; give it without '{name}='")
         for key in content:

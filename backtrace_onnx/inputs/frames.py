@@ -70,6 +70,13 @@ def is_records(given: Any) -> bool:
 _SEVERAL = (Mapping, list, tuple, set, np.ndarray)
 
 
+def left_out(source: str, unused: Sequence[str]) -> str:
+    """That no input takes those columns, in words."""
+    names = ", ".join(map(repr, unused))
+    what = f"columns {names}, which are" if len(unused) > 1 else f"column {names}, which is"
+    return f"{source}: the model has no input for {what} left out"
+
+
 def is_columns(given: Any) -> bool:
     """Whether something holds columns by name: a list of single values, or one value, each."""
     return isinstance(given, Mapping) and bool(given) and all(map(_is_flat, given.values()))

@@ -27,6 +27,7 @@ from backtrace_onnx.inputs.frames import (
     is_columns,
     is_frame,
     is_records,
+    left_out,
 )
 from backtrace_onnx.inputs.tables import ColumnInput, TableInput
 from backtrace_onnx.messages.notes import Note
@@ -66,7 +67,7 @@ def read_given(inputs: Any, graph: Graph, sidecar: Sidecar | None = None) -> Fil
         return FilledInputs(inputs, column_names(graph))
     filled = fill(table, graph, sidecar)
     if filled.unused:
-        warnings.warn(_unused(table.source, filled.unused), InputWarning, stacklevel=4)
+        warnings.warn(left_out(table.source, filled.unused), InputWarning, stacklevel=4)
     return filled
 
 
@@ -182,7 +183,7 @@ class _Filling:
 
     def notes(self, unused: Sequence[str]) -> tuple[Note, ...]:
         """What was left out, and what was missing."""
-        told = [_unused(self._table.source, unused)] if unused else []
+        told = [left_out(self._table.source, unused)] if unused else []
         if self._gone:
             told.append(f"missing values of {self._table.source}: {', '.join(self._gone)}")
         return tuple(map(Note, told))
@@ -284,12 +285,6 @@ def _absent(table: Table, absent: Sequence[str]) -> str:
         told.append(f"{name!r}" + (f" (did you mean: {', '.join(close)}?)" if close else ""))
     there = ", ".join(table.columns)
     return f"{table.source}: has no column {', '.join(told)}; it has: {there}{table.hint}"
-
-
-def _unused(source: str, unused: Sequence[str]) -> str:
-    names = ", ".join(map(repr, unused))
-    what = f"columns {names}, which are" if len(unused) > 1 else f"column {names}, which is"
-    return f"{source}: the model has no input for {what} left out"
 
 
 def _plain(name: str) -> str:

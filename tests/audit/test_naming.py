@@ -38,7 +38,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
             "settings: top_features.forbidden: no feature is called 'A'; did you mean 'a'?",
         ],
     ),
-    ({"reasons": "reasons.toml"}, ["settings: reason R1: no feature is called 'leek'; did you"]),
+    (
+        {"reasons": "reasons.toml"},
+        ["settings: reasons.toml: reason R1: no feature is called 'leek'; did you"],
+    ),
     ({"mask": "no.png"}, ["settings: mask: no.png: no such file"]),
     ({"reference": "no.npz"}, ["settings: reference: no.npz: no such file"]),
     ({"mask": "rows.csv"}, ["rows.csv: is no .npy or .npz file"]),

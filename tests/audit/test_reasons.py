@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from backtrace_onnx.audit.reason_texts import ReasonTexts, read_reasons
 from backtrace_onnx.audit.reasons import find_reasons
 from backtrace_onnx.errors import InputError, RequestError
 from tests.audit.audited import linear, one, subject, write_model, write_rows
+from tests.text.made import classifier, word_pieces
 
 WEIGHTS = ((0.0, 3.0), (0.0, 2.0), (0.0, 1.0), (0.0, 0.0))
 REASONS = """
@@ -171,6 +173,21 @@ def test_wrong_files_are_named(folder: Path, line: str, words: str) -> None:
     with pytest.raises((InputError, RequestError)) as raised:
         find_reasons(subject(folder / "net.onnx", folder / "rows.csv"), read_reasons_of(folder))
     assert words in str(raised.value)
+    assert str(raised.value).startswith(str(folder / "reasons.toml"))
+
+
+def test_a_text_that_is_typed_has_no_columns(run: Any, folder: Path, tmp_path: Path) -> None:
+    onnx.save(classifier(), tmp_path / "text.onnx")
+    how = ("--tokenizer", word_pieces(tmp_path), "--reasons", folder / "reasons.toml")
+    (tmp_path / "reviews.txt").write_text("a good film\n")
+    lines = f"@{tmp_path / 'reviews.txt'}"
+    for typed in ("a good film", "input_ids=bad . a film", "text=good.csv and bad", lines):
+        code, _, err = run("explain", tmp_path / "text.onnx", typed, *how)
+        assert (
+            code == 2
+            and f"--reasons takes rows of columns, from a file, and '{typed}' is a text" in err
+        )
+        assert "no such file" not in err
 
 
 def test_the_audit_counts_who_cannot_be_told(folder: Path) -> None:

@@ -91,7 +91,7 @@ WRONG = [
     (("net.onnx", "--data", "rows.csv", "--config", "label.toml"), "did you mean: answer?"),
     (
         ("net.onnx", "--data", "odd.csv", "--label-column", "answer"),
-        "column 'answer', row 2: label 'maybe' is none of the model's classes: no, yes",
+        "odd.csv: line 3, column 'answer': label 'maybe' is none of the model's classes: no, yes",
     ),
     (
         ("net.onnx", "--data", "rows.csv", "--label-column", "c"),

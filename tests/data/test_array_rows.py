@@ -87,3 +87,31 @@ def test_arrays_of_which_no_row_fits_name_their_file(
     with pytest.raises(InputError, match=what) as raised:
         explain_dataset(mlp(), data, tmp_path / "out", skip_bad=True)
     assert str(raised.value).startswith(f"{called(data)}: input 'x' takes float32")
+
+
+@pytest.mark.parametrize("write", [as_npz, as_npy])
+def test_which_array_became_which_input_is_noted(write: Any, tmp_path: Path) -> None:
+    """Where its name is another: a .npy has none, and one behind the input's name was told."""
+    path = write(tmp_path, rows())
+    wanted = explain_dataset(mlp(), path, tmp_path / "own")
+    assert not wanted.notes
+    if path.suffix == ".npz":
+        np.savez(tmp_path / "y.npz", features=rows())
+    other = path.with_name(f"y{path.suffix}")
+    if path.suffix == ".npy":
+        path.rename(other)
+    found = explain_dataset(mlp(), other, tmp_path / "other")
+    assert found.read().drop_columns("row/file").equals(wanted.read().drop_columns("row/file"))
+    said = f"{other}: array 'features' is taken for 'x', the only input"
+    assert found.notes == ((said,) if path.suffix == ".npz" else ())
+    named = explain_dataset(mlp(), f"x={other}", tmp_path / "named")
+    assert not named.notes
+
+
+def test_cells_beside_arrays_that_no_input_takes_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"x": rows().tolist(), "label": list("abcdef")}), path)
+    made = explain_dataset(mlp(), path, tmp_path / "out")
+    assert made.notes == (f"{path}: the model has no input for column 'label', which is left out",)
+    kept = explain_dataset(mlp(), path, tmp_path / "kept", labels="label")
+    assert not kept.notes

@@ -240,6 +240,23 @@ def test_texts_a_line_each(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_whose_only_column_is_read_as_texts_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    how = {"tokenizer": word_pieces(tmp_path), "mode": "lrp"}
+    for header, row, said in (
+        ("text", "a good film", []),
+        ("review", "a good film", ["column 'review' is taken for 'input_ids', as texts"]),
+        (
+            "text,stars",
+            "a good film,5",
+            ["the model has no input for column 'stars', which is left out"],
+        ),
+    ):
+        path.write_text(f"{header}\n{row}\n")
+        made = explain_dataset(classifier(), path, tmp_path / header, **how)
+        assert list(made.notes) == [f"{path}: {one}" for one in said]
+
+
 def test_what_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "x.doc").touch()
     for given, what in (

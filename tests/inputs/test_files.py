@@ -77,3 +77,16 @@ def test_weights_that_old_files_list_as_inputs_are_not_told(tmp_path: Path) -> N
     )
     inputs = [line.split()[1] for line in lines if line.startswith("  input")]
     assert inputs == ["x", "target"]
+
+
+def test_an_array_of_another_name_than_the_only_input_is_noted(tmp_path: Path) -> None:
+    reader = InputReader(Explainer(mlp()).graph)
+    for name in ("features", "x"):
+        np.savez(tmp_path / f"{name}.npz", **{name: normal(2, 4)})
+    read = reader.read([str(tmp_path / "features.npz")])
+    assert [note.text for note in read.notes] == [
+        f"{tmp_path / 'features.npz'}: array 'features' is taken for 'x', the only input"
+    ]
+    assert read.feeds["x"].shape == (2, 4)
+    for given in (str(tmp_path / "x.npz"), f"x={tmp_path / 'features.npz'}"):
+        assert not reader.read([given]).notes
