@@ -23,6 +23,12 @@ DOCUMENTS = [
 ]
 
 
+def test_every_document_is_in_the_list_of_documents() -> None:
+    listed = (ROOT / "docs" / "README.md").read_text("utf-8")
+    beside = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", listed)) == beside
+
+
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
