@@ -64,7 +64,7 @@ def assert_explanation(
         _assert_like(explanation, like, rtol)
 
 
-def assert_same_reasons(old: File, new: File, data: str | Sequence[str], **options: Any) -> None:
+def assert_same_reasons(old: File, new: File, data: Any, **options: Any) -> None:
     """Assert that a model keeps the reasons of an earlier one on the same rows.
 
     `options` are those of `backtrace_onnx.audit.compare`: settings, sidecar, seed, fail_on. Raises
@@ -75,7 +75,7 @@ def assert_same_reasons(old: File, new: File, data: str | Sequence[str], **optio
     _assert_passed(compare(old, new, data, **options), f"{new} has other reasons than {old}")
 
 
-def assert_audit(model: File, data: str | Sequence[str], **options: Any) -> None:
+def assert_audit(model: File, data: Any, **options: Any) -> None:
     """Assert that a model passes its audit; `options` are those of `backtrace_onnx.audit.audit`."""
     from backtrace_onnx.audit import audit
 

@@ -44,13 +44,13 @@ class Verified:
         return not self.different
 
 
-def verify(file: File, *, model: File | None = None, data: Sequence[str] = ()) -> Verified:
+def verify(file: File, *, model: File | None = None, data: Any = ()) -> Verified:
     """Compute what a file holds again, and compare.
 
     Args:
         file: what `Explanation.save`, `explain --out`, `audit --json` or `--write-baseline` wrote.
         model: the .onnx file, where it lies elsewhere than it did; a baseline needs it.
-        data: the rows of a report or a baseline, likewise.
+        data: the rows of a report or a baseline, likewise: files, or rows at hand.
 
     Raises InputError where the file, or what it was made of, is not there or is another one.
     """
@@ -142,9 +142,7 @@ def _notes(was: Mapping[str, Any], different: Sequence[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _report(
-    path: Path, content: Mapping[str, Any], model: File | None, data: Sequence[str]
-) -> Verified:
+def _report(path: Path, content: Mapping[str, Any], model: File | None, data: Any) -> Verified:
     from backtrace_onnx.audit.recomputing import recompute_report
 
     made = recompute_report(path, content, model, data)
@@ -152,10 +150,10 @@ def _report(
     return Verified(str(path), "audit report", len(content), different, _notes(content, different))
 
 
-def _baseline(path: Path, model: File | None, data: Sequence[str]) -> Verified:
-    from backtrace_onnx.audit.recomputing import recompute_baseline
+def _baseline(path: Path, model: File | None, data: Any) -> Verified:
+    from backtrace_onnx.audit.recomputing import is_named, recompute_baseline
 
-    if model is None or not data:
+    if model is None or not is_named(data):
         raise RequestError(
             f"{path}: a baseline does not tell where its model and data lie; "
             "name them with --model and --data"

@@ -15,6 +15,8 @@ from backtrace_onnx.audit.pairing import check_features, explain_alike, find_sid
 from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel
+from backtrace_onnx.data.given_batches import GIVEN, is_given
+from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.path_arguments import path_of, texts_of
 from backtrace_onnx.inputs.sidecar import Sidecar, opened
@@ -70,14 +72,16 @@ class OpenedAudit:
 
 def open_audit(
     model: File,
-    data: str | Sequence[str],
+    data: Rows,
     *,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
     **options: Unpack[AuditOptions],
 ) -> OpenedAudit:
     """Read all that an audit takes, as `audit` says. Raises BacktraceError."""
-    files, baselines = texts_of(data, "data"), texts_of(baselines, "baselines")
+    files = (GIVEN,) if is_given(data) else texts_of(data, "data")
+    rows: Rows = data if is_given(data) else files
+    baselines = texts_of(baselines, "baselines")
     baseline_models, path = texts_of(baseline_models, "baseline_models"), path_of(model, "model")
     wanted, config = _settings(options)
     before = load_baselines([Path(one) for one in baselines])
@@ -86,10 +90,10 @@ def open_audit(
     seed = options.get("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         raise RequestError(f"seed is a number, 0 or more, not {seed!r}")
-    new = AuditedModel(path, files, wanted, sidecars[0], seed)
+    new = AuditedModel(path, rows, wanted, sidecars[0], seed)
     check_names(new, config or "settings")
     models = tuple(
-        AuditedModel(Path(path), files, wanted, sidecar, seed)
+        AuditedModel(Path(path), rows, wanted, sidecar, seed)
         for path, sidecar in zip(baseline_models, sidecars[1:], strict=True)
     )
     check_features(new, models)
@@ -102,7 +106,7 @@ def open_audit(
 
 def audit(
     model: File,
-    data: str | Sequence[str],
+    data: Rows,
     *,
     baselines: Sequence[File] = (),
     baseline_models: Sequence[File] = (),
@@ -114,7 +118,7 @@ def audit(
 
     Args:
         model: path of an .onnx file.
-        data: files of rows, as `explain_dataset` takes them.
+        data: files of rows, or rows at hand, as `explain_dataset` takes them.
         baselines: files that `--write-baseline` wrote.
         baseline_models: earlier .onnx files, explained on the same data in the same mode.
         fail_on: failed checks of which severity stop the model. say: told what is going on.
@@ -129,7 +133,7 @@ def audit(
 def compare(
     old: File,
     new: File,
-    data: str | Sequence[str],
+    data: Rows,
     *,
     fail_on: FailOn = "error",
     say: Say = lambda _: None,

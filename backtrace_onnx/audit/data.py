@@ -11,6 +11,8 @@ from typing import Any
 import numpy.typing as npt
 
 from backtrace_onnx.audit.row_reading import read_rows
+from backtrace_onnx.data.identity import hash_block
+from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.data.reading import DataFile, find_files
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
@@ -74,10 +76,8 @@ class Data:
         return own
 
 
-def read_data(
-    arguments: Sequence[str], graph: Graph, sidecar: Sidecar | None, asked: KeptColumns
-) -> Data:
-    """The rows of files, as data sets are read.
+def read_data(rows: Rows, graph: Graph, sidecar: Sidecar | None, asked: KeptColumns) -> Data:
+    """The rows of files, or rows at hand, as data sets are read.
 
     Args:
         asked: columns that are labels, ids and groups; default: those of the sidecar's "columns"
@@ -93,13 +93,13 @@ def read_data(
                 f"samples of input {name!r} lie along axis {int(axis)}; an audit takes models "
                 "whose samples lie along the first"
             )
-    files = find_files(list(arguments), graph)
+    files = find_files(rows, graph)
     kept = asked.over(_there(files, sidecar.columns if sidecar else KeptColumns()))
     found = read_rows(files, graph, sidecar, kept)
     shared = shared_inputs(graph)
     counts = {len(x) for name, x in found.feeds.items() if name not in shared}
     if counts <= {0}:
-        raise InputError(f"{', '.join(arguments)}: no rows")
+        raise InputError(f"{', '.join(file.called for file in files)}: no rows")
     if len(counts) != 1:
         raise InputError(f"inputs hold {sorted(counts)} rows; there must be as many of each")
     return Data(
@@ -129,7 +129,9 @@ def _there(files: Sequence[DataFile], said: KeptColumns) -> KeptColumns:
 
 
 def hash_files(files: Sequence[DataFile]) -> str:
-    """The SHA-256 of the contents of files and of how long each is."""
+    """The SHA-256 of the contents of files and of how long each is, or of rows at hand."""
+    if files[0].given is not None:
+        return hash_block(files[0].given)
     digest = hashlib.sha256()
     for path in (path for file in files for path in file.paths):
         size = path.stat().st_size if isinstance(path, Path) else path.size

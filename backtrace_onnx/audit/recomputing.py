@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from backtrace_onnx.audit.calls import open_audit, run_opened
 from backtrace_onnx.audit.outputs.record import ReportRecord
 from backtrace_onnx.audit.outputs.tables import as_json
 from backtrace_onnx.audit.settings import AuditSettings
+from backtrace_onnx.data.given_batches import GIVEN, is_given
+from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.inputs.path_arguments import texts_of
 from backtrace_onnx.propagation.mode_choice import AUTO
 
 File = str | os.PathLike[str]
 
 
 def recompute_report(
-    path: Path, content: Mapping[str, Any], model: File | None, data: Sequence[str]
+    path: Path, content: Mapping[str, Any], model: File | None, data: Rows
 ) -> dict[str, Any]:
     """A report of today of the same model, data, baselines, settings and seed, as JSON values.
 
@@ -39,7 +42,7 @@ def recompute_report(
     _check_model(str(path), "the model", model or was.name, was.model.sha256)
     found = open_audit(
         model or was.name,
-        list(data) or was.files,
+        data if is_named(data) else _files(path, was.files),
         settings=AuditSettings.model_validate(was.settings),
         baselines=[one.name for one in was.baselines if one.name is not None],
         baseline_models=[one.name for one in was.baseline_models if one.name is not None],
@@ -54,7 +57,7 @@ def recompute_report(
 
 
 def recompute_baseline(
-    path: Path, model: File, data: Sequence[str]
+    path: Path, model: File, data: Rows
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A baseline, and the one of today in its bins, as JSON values. Raises InputError."""
     was = Baseline.load(path)
@@ -63,9 +66,21 @@ def recompute_baseline(
     settings = AuditSettings.model_validate(how)
     _check_model("", str(model), model, was.model.sha256)
     found = open_audit(model, data, settings=settings, seed=was.seed)
-    _check_same("", ", ".join(data), found.subject.data.sha256, was.data.sha256)
+    _check_same("", ", ".join(found.names[1]), found.subject.data.sha256, was.data.sha256)
     made = Baseline.of(found.subject, was)
     return json.loads(was.text()), json.loads(made.text())
+
+
+def is_named(data: Rows) -> bool:
+    """Whether there are rows at hand, or names of files."""
+    return is_given(data) or bool(texts_of(data, "data"))
+
+
+def _files(path: Path, named: list[str]) -> list[str]:
+    """The files of a report. Raises InputError where its rows were in none."""
+    if named == [GIVEN]:
+        raise InputError(f"{path}: its rows were at hand, and in no file; give them: data=")
+    return named
 
 
 def _check_model(source: str, what: str, model: File, then: str) -> None:
@@ -82,4 +97,4 @@ def _check_same(source: str, what: str, now: str, then: str) -> None:
         raise InputError(f"{told} is another one ({now[:12]}) than {then[:12]}")
 
 
-__all__ = ["recompute_baseline", "recompute_report"]
+__all__ = ["is_named", "recompute_baseline", "recompute_report"]

@@ -19,6 +19,7 @@ from backtrace_onnx.audit.features import Features, find_features
 from backtrace_onnx.audit.row_notes import note_rows
 from backtrace_onnx.audit.settings import AuditSettings
 from backtrace_onnx.data.opened_rows import rows_at_once
+from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
@@ -37,7 +38,7 @@ class AuditedModel:
     """A model and its rows of data.
 
     Args:
-        model: path of an .onnx file. files: the data, as `read_data` takes them.
+        model: path of an .onnx file. rows: the data, as `read_data` takes them.
         seed: of every draw that is made.
 
     Raises BacktraceError where the model or the data cannot be read.
@@ -46,7 +47,7 @@ class AuditedModel:
     def __init__(
         self,
         model: Path,
-        files: tuple[str, ...],
+        rows: Rows,
         settings: AuditSettings,
         sidecar: Sidecar | None = None,
         seed: int = 0,
@@ -62,7 +63,7 @@ class AuditedModel:
             reader = InputReader(graph, sidecar)
             self.compared = {"background": read_rows(Path(settings.background), reader)}
         kept = KeptColumns.named(settings.label or (), settings.ids, settings.groups)
-        self.data: Data = read_data(files, graph, sidecar, kept)
+        self.data: Data = read_data(rows, graph, sidecar, kept)
         self.features: Features = find_features(self.data, sidecar)
 
     @cached_property

@@ -17,6 +17,8 @@ from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.frames import Table, from_columns, from_frame, is_frame
 
 Array = npt.NDArray[Any]
+GIVEN = "the data"
+"""What rows at hand are called."""
 
 
 def as_block(batch: Any, source: str = "the batch") -> RowBlock:
@@ -49,7 +51,7 @@ def given_rows(data: Any) -> RowBlock:
 
     Raises InputError where they are none.
     """
-    source = "the data"
+    source = GIVEN
     if isinstance(data, np.ndarray):
         if not data.ndim:
             raise InputError(f"{source}: a single number has no rows")

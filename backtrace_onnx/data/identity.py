@@ -54,7 +54,7 @@ def hash_data(files: Sequence[DataFile]) -> HashedData:
 def _hashed_file(file: DataFile) -> tuple[str, int]:
     """The hash of a file, or of all that are read in one go, and how many lines there are."""
     if file.given is not None:
-        return _hashed_block(file.given), file.given.rows
+        return hash_block(file.given), file.given.rows
     digest, lines = hashlib.sha256(), 0
     for path in file.paths:
         own, count = _hashed(path)
@@ -66,7 +66,7 @@ def _hashed_file(file: DataFile) -> tuple[str, int]:
     return own if alone else digest.hexdigest(), lines
 
 
-def _hashed_block(block: RowBlock) -> str:
+def hash_block(block: RowBlock) -> str:
     """The hash of rows that lie in no file: of their names, types and cells."""
     digest = hashlib.sha256()
     for name, column in block.columns.items():

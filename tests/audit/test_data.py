@@ -18,6 +18,7 @@ from PIL import Image
 from backtrace_onnx.audit import audit, compare
 from backtrace_onnx.audit.baseline import Baseline, accuracy
 from backtrace_onnx.audit.calls import open_audit
+from backtrace_onnx.audit.outputs.tables import as_json
 from backtrace_onnx.audit.running import Report
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.verification import verify
@@ -63,6 +64,60 @@ def test_every_kind_of_file_says_the_same(kind: str, tmp_path: Path) -> None:
     assert accuracy(found) == accuracy(wanted) == 1.0
     assert found.data.groups["sex"].tolist() == ["m", "f"] * 30
     assert found.data.told(7) == {"row": 7, "id": "c7"}
+
+
+def given(folder: Path, kind: str) -> Any:
+    """The rows of `write`, at hand."""
+    table = pa.csv.read_csv(write(folder, "csv"))
+    if kind == "frame":
+        return table.to_pandas()
+    if kind == "polars":
+        return pytest.importorskip("polars").from_arrow(table)
+    if kind == "arrow":
+        return table
+    if kind == "columns":
+        return {name: table[name].to_pylist() for name in table.column_names}
+    with np.load(write(folder, "npz")) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("kind", ["frame", "polars", "arrow", "columns", "arrays"])
+def test_rows_at_hand_say_the_same(kind: str, tmp_path: Path) -> None:
+    model = write_model(tmp_path, linear())
+    how: dict[str, Any] = {"label": "answer", "ids": ["case"], "groups": ["sex"], "settings": FEW}
+    wanted = audit(model, str(write(tmp_path, "csv")), **how)
+    rows = given(tmp_path, kind)
+    report = audit(model, rows, **how)
+    assert report.data == ("the data",) and report.facts["data"]["rows"] == 60
+    assert statuses(report) == statuses(wanted) and "broken" not in statuses(report).values()
+    assert [f.value for f in report.findings] == [f.value for f in wanted.findings]
+    again = audit(model, rows, **how)
+    assert again.facts["data"]["sha256"] == report.facts["data"]["sha256"]
+
+
+def test_an_array_at_hand_is_compared_verified_and_named_by_row(tmp_path: Path) -> None:
+    old = write_model(tmp_path, linear(A), "old")
+    new = write_model(tmp_path, linear(B), "new")
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    wanted = compare(old, new, str(tmp_path / "x.npy"), settings=FEW)
+    report = compare(old, new, x, settings=FEW)
+    assert statuses(report) == statuses(wanted)
+    (tmp_path / "report.json").write_text(as_json(report))
+    assert verify(tmp_path / "report.json", data=x).same
+    with pytest.raises(InputError, match="its rows were at hand, and in no file; give them: data="):
+        verify(tmp_path / "report.json")
+    with pytest.raises(InputError, match="the data is another one"):
+        verify(tmp_path / "report.json", data=x[:39])
+    x[3, 1] = np.nan
+    with pytest.raises(InputError, match="the data: row 4: input 'x' holds NaN"):
+        audit(new, x, settings=FEW)
+    with pytest.raises(InputError, match="the data: no rows"):
+        audit(new, x[:0], settings=FEW)
+    frame = given(tmp_path, "frame")
+    frame.loc[2, "answer"] = "maybe"
+    with pytest.raises(InputError, match=r"the data: row 3, column 'answer': label 'maybe'"):
+        audit(new, frame, label="answer", settings=FEW)
 
 
 def test_rows_that_findings_name_have_their_ids(tmp_path: Path) -> None:
