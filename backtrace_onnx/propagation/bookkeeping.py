@@ -146,7 +146,8 @@ class Books:
         if not self.rows:  # the start's own node is not walked: no input reaches it
             lost = start - inputs - stopped
         balance = Balance(start, inputs, absorbed, lost, stopped)
-        return settled(NodeBooks(self.operators, books, sent), balance, sizes, cut)
+        nodes = NodeBooks(self.operators, books, sent)
+        return settled(nodes, balance, sizes, cut, self.gauges.rounding)
 
     def every(self) -> Iterator[Any]:
         """All totals that were entered; the compiler makes an output of each."""

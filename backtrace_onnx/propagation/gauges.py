@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from onnx import TensorProto
+
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.graph.operator_families import (
     AFFINE,
@@ -32,13 +34,21 @@ class Gauges:
             what they hand on is exact, unless a function lies between that is no head.
         entries: tensors that the model proper begins with: the inputs, or what their own scale and
             shift make of them.
+        rounding: of the coarsest numbers that the model computes with, relative; 0: float32's.
     """
 
     sharing: frozenset[str]
     entries: frozenset[str]
+    rounding: float = 0.0
 
 
 NOWHERE = Gauges(frozenset(), frozenset())
+_ROUNDINGS: dict[int, float] = {
+    TensorProto.FLOAT16: 2.0**-11,
+    TensorProto.BFLOAT16: 2.0**-8,
+    TensorProto.INT8: 2.0**-8,
+    TensorProto.UINT8: 2.0**-8,
+}
 
 
 def find_gauges(plan: Plan, output: str, over: Collection[str] = ()) -> Gauges:
@@ -62,7 +72,12 @@ def _found(plan: Plan, output: str, over: Collection[str]) -> Gauges:
             sharing.add(node.name)
         elif node.op_type not in _CURVED or node.name in over:
             reached.update(data)
-    return Gauges(frozenset(sharing), _entries(plan))
+    return Gauges(frozenset(sharing), _entries(plan), _rounding(plan))
+
+
+def _rounding(plan: Plan) -> float:
+    """The largest of `_ROUNDINGS` among tensors that carry relevance."""
+    return max((_ROUNDINGS.get(plan.graph.type(x).dtype, 0.0) for x in plan.carriers), default=0.0)
 
 
 def _shares(structure: Structure) -> bool:

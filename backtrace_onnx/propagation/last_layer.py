@@ -69,4 +69,5 @@ def _is_affine(structure: Structure, node: PlannedNode) -> bool:
     """Whether the node maps its data so, or selects among them, whatever is added to all."""
     if structure.selects:
         return not any(map(node.is_threshold, range(len(node.node.inputs))))
-    return structure.affine and not structure.bends(node) and not structure.leaves(node)
+    whole = structure.rounds or not structure.leaves(node)
+    return structure.affine and whole and not structure.bends(node)

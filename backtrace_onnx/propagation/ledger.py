@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Totals = npt.NDArray[np.float64]
 CLOSED = 1e-4
+_ROUNDED = 16  # roundings, one after another, that a sample's books may be off by
+_CANCELS = 10  # times smaller is what is left of a batch than of its samples, if these mix
 KINDS = ("incoming", "data", "constants", "unassigned")
 
 
@@ -197,16 +199,22 @@ def settled(
     balance: Balance,
     sizes: Sizes | None = None,
     cut: Mapping[str, Totals] | None = None,
+    rounding: float = 0.0,
 ) -> Ledger:
     """The ledger of these books, sample by sample where they close so.
 
     Where samples hand relevance to each other, books close for the whole batch only: of a node, or
     of the model. Every sample then has an even part of them, rather than numbers that mean nothing.
+
+    Args:
+        rounding: of the model's numbers, relative: what is rounded is no reason to mix, though it
+            may cancel over a batch.
     """
-    closes = not balance.relative_residual > CLOSED  # NaN is no reason to mix
-    if closes or (even := balance.evened()).relative_residual > CLOSED:
+    closed = max(CLOSED, _ROUNDED * rounding)
+    residual = balance.relative_residual
+    if not residual > closed or not _is_closed(even := balance.evened(), residual, closed):
         ends = (balance.start, balance.inputs)
-        moved = CLOSED * max(float(np.abs(end).max(initial=0)) for end in ends)
+        moved = closed * max(float(np.abs(end).max(initial=0)) for end in ends)
         incoming, *parts = stacked(entries)
         if not (np.abs(incoming - sum(parts)) <= moved).all():
             entries = {name: _told(entry, moved) for name, entry in entries.items()}
@@ -214,6 +222,12 @@ def settled(
     evened = {name: entry.evened() for name, entry in entries.items()}
     cut = {name: _even(totals) for name, totals in (cut or {}).items()}
     return Ledger(evened, even, mixed=True, sizes=sizes.evened() if sizes else None, cut=cut)
+
+
+def _is_closed(even: Balance, residual: float, closed: float) -> bool:
+    """Whether books close for a batch, which leave this residual for its samples."""
+    left = even.relative_residual
+    return left <= closed and left * _CANCELS <= residual
 
 
 def of_samples(ledger: Ledger, own: slice) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
@@ -97,9 +98,14 @@ class PlannedNode:
 
     def counterpart(self, tensor: str) -> str:
         """The tensor whose values slopes are weighed by: of a quantised one that which it stands
-        for, on the node's other side; of one that is cut at 0 next what is left of it."""
+        for, on the node's other side, unless something may be cut there; of one that is cut at 0
+        next what is left of it."""
         if self.graph.type(tensor).is_float:
             return tensor if self.method.differs else self._plan.opened.get(tensor, tensor)
+        own = self._plan.structures.get(self.node.name)
+        rounded = own is not None and own.rounds and tensor in self.node.outputs
+        if rounded and dequantiser(self.graph, tensor) is not None:
+            return tensor
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [x for x in others if x != tensor and self.graph.type(x).is_float]
         return stands[0] if stands else tensor

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
-from backtrace_onnx.graph.dequantising import dequantiser
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.vocabulary import Ops, Value
 from backtrace_onnx.propagation.mean_slopes import mean_slopes
 from backtrace_onnx.propagation.node_step import NodeStep, RelevanceSteps, Steps
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.planned_node import PlannedNode
+from backtrace_onnx.propagation.real_numbers import reader_of, real_weighed
 from backtrace_onnx.propagation.route import Route, find_route
-from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed, weigh
+from backtrace_onnx.propagation.values import Values, before, read_tensor, read_weighed
 from backtrace_onnx.structures.base import Channels, Movement, Pieces, Structure
 
 
@@ -61,7 +60,7 @@ class _SlopeSteps:
         if name in self.related:
             return carried
         name = name if self._method.differs else plan.opened.get(name, name)
-        return _times(_real_weighed(name, plan, ops, values, self._method), carried, ops)
+        return _times(real_weighed(name, plan, ops, values, self._method), carried, ops)
 
     def slopes(self, name: str) -> bool:
         """Whether what travels at a tensor is its slope."""
@@ -71,28 +70,6 @@ class _SlopeSteps:
 def _times(number: Value, slopes: Channels, ops: Ops) -> Channels:
     """What slopes are worth where a tensor contributes by these numbers."""
     return [ops.Mul(number, m) for m in slopes]
-
-
-def _real_weighed(name: str, plan: Plan, ops: Ops, values: Values, method: Method) -> Value:
-    """What a tensor contributes by; integers by what their reader takes them for."""
-    return weigh(name, plan, ops, values, method, partial(_real, name, plan, ops))
-
-
-def _real(name: str, plan: Plan, ops: Ops, values: Values) -> Value:
-    """A tensor's value; of one that holds integers the float that its reader takes it for."""
-    number, graph = read_tensor(name, plan, ops, values), plan.graph
-    if graph.type(name).is_float:
-        return number
-    reader = dequantiser(graph, name)
-    if reader is not None:
-        squares = [graph.constants[scale] for scale in reader.inputs[1:]]
-        number = ops.op(reader.op_type, [number, *squares], dict(reader.attributes))
-    return ops.Cast(number, to=ops.float_type)
-
-
-def _reader(name: str, plan: Plan) -> Callable[..., Value]:
-    """What reads what a tensor contributes by."""
-    return read_weighed if dequantiser(plan.graph, name) is None else _real_weighed
 
 
 def _is_usual(structure: Structure) -> bool:
@@ -153,16 +130,24 @@ class SlopeStep(NodeStep):
             return self.worth(other, self.r)[0]  # max(0, x): x m there is y m here
         if self.once(("plain", other), lambda: self._is_plain(other)):
             return self.ops.worth(self._values.value(other), m)
-        if not self.method.compares or self.method.spans or other in self._plan.infinite:
+        if (
+            not self.method.compares
+            or self.method.spans
+            or self.once(("apart", other), lambda: self._is_apart(other))
+        ):
             return self.ops.worth(self._weighed(other), m)
         return self.ops.worth(self.tensor(other), m, self._before(other))
+
+    def _is_apart(self, name: str) -> bool:
+        """Whether a tensor's values are not what it contributes by."""
+        return name in self._plan.infinite or reader_of(name, self._plan) is not read_weighed
 
     def _is_plain(self, name: str) -> bool:
         """Whether a tensor contributes by what the run made of it, as it is."""
         plan, graph = self._plan, self.graph
         made = name not in graph.constants and name not in graph.computed
         usual = name not in plan.infinite and name not in plan.undefined
-        return made and usual and not self.method.differs and _reader(name, plan) is read_weighed
+        return made and usual and not self.method.differs and reader_of(name, plan) is read_weighed
 
     def pieces(self, structure: Structure) -> Pieces:
         """Slopes of the inputs; relevance of those that have none."""
@@ -288,5 +273,5 @@ class SlopeStep(NodeStep):
         return read_tensor(name, self._plan, self.ops, before(self._values))
 
     def _weighed(self, name: str) -> Value:
-        read = self.once(("weighed", name), lambda: _reader(name, self._plan))
+        read = self.once(("weighed", name), lambda: reader_of(name, self._plan))
         return read(name, self._plan, self.ops, self._values, self.method)

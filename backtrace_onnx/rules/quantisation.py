@@ -1,16 +1,28 @@
-"""Quantisation: relevance passes, as if nothing were rounded."""
+"""Quantisation: relevance passes, as if nothing were rounded; steps have a first and a last one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+from onnx import TensorProto
 
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Passes, Structure
-from backtrace_onnx.structures.quantised import Requantised, SeveralSteps
+from backtrace_onnx.structures.quantised import Quantised, Requantised, SeveralSteps
+
+_STEPS = {
+    getattr(TensorProto, name): (least, most)
+    for bits in (2, 4, 8, 16)
+    for name, least, most in (
+        (f"INT{bits}", -(2 ** (bits - 1)), 2 ** (bits - 1) - 1),
+        (f"UINT{bits}", 0, 2**bits - 1),
+    )
+    if hasattr(TensorProto, name)  # those of 2 bits are of newer versions
+}
+"""The first and last integer of element types."""
 
 
 @rule("DequantizeLinear")
@@ -26,12 +38,29 @@ def quantised(op: Op) -> Structure:
     own = op.node.outputs[1] if dynamic else op.node.inputs[1]
     steps = {_step_of(own, name, op.graph) for name in _scales_read(op.node.outputs[0], op.graph)}
     if steps <= {None}:
-        return Passes(held=(1,))
+        ends = None if dynamic else _ends(op)
+        return Passes(held=(1,)) if ends is None else Quantised(*ends)
     step, *more = steps
     laid = () if dynamic else _laid(op)
     if more or step is None or laid is None:
         return SeveralSteps(held=(1,))
     return Requantised(step, None if dynamic else 1, laid)
+
+
+def _ends(op: Op) -> tuple[float, float, float] | None:
+    """The numbers that the first and last step stand for, and the size of a step; None where there
+    are several, or they are not known, or a bias that comes later is joined to what is read."""
+    if op.node.outputs[0] in op.graph.computed:
+        return None
+    scale, zero = op.constant(1), op.constant(2)
+    ends = _STEPS.get(op.graph.type(op.node.outputs[0]).dtype)
+    if scale is None or ends is None or (zero is None and op.has(2)):
+        return None
+    steps, zeros = np.unique(scale), np.unique(0 if zero is None else zero)
+    if len(steps) != 1 or len(zeros) != 1:
+        return None
+    step, none = float(steps[0]), int(zeros[0])
+    return (ends[0] - none) * step, (ends[1] - none) * step, step
 
 
 def _scales_read(tensor: str, graph: Graph) -> Iterator[str]:

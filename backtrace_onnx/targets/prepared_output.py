@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,13 +45,13 @@ class PreparedOutput:
         default_factory=dict, init=False, repr=False
     )
 
-    def trace_of(self, method: Method, *, booked: bool = True) -> Trace:
+    def trace_of(self, method: Method, *, booked: bool = True, also: Iterable[str] = ()) -> Trace:
         """The run that keeps what a walk of the method asks for.
 
-        `booked`: whether the walk keeps books.
+        `booked`: whether the walk keeps books. `also`: tensors that are kept, too.
         """
-        start = self.head.output
-        return self.trace.of(self.plan, method, self._extra, start=start, booked=booked)
+        start, extra = self.head.output, self._extra.union(also)
+        return self.trace.of(self.plan, method, extra, start=start, booked=booked)
 
     def trace_for(self, question: Question, feeds: Mapping[str, Array]) -> Trace | PartRuns:
         """The run for a walk of one question at these inputs: in parts, where they are long."""

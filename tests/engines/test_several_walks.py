@@ -367,6 +367,25 @@ def test_what_does_not_fit_is_said(asked: dict[str, Any], said: str) -> None:
         Explainer(mlp()).explain(X, **asked)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gradcam_at_a_tensor_whose_values_the_walk_back_does_not_read(engine: Any) -> None:
+    """The slope of max(0, c) needs none of c, the map does: relu(c * mean slope)."""
+    nodes = [
+        node("Conv", ["x", "C1", "B1"], ["c1"], "conv1", pads=[1, 1, 1, 1]),
+        node("Relu", ["c1"], ["a1"], "act1"),
+        node("GlobalAveragePool", ["a1"], ["g"], "mean"),
+        node("Flatten", ["g"], ["y"], "flat"),
+    ]
+    kinds = {"x": (FLOAT, ["n", 3, 12, 10])}, {"y": (FLOAT, ["n", 5])}
+    explainer = Explainer(model(nodes, *kinds, {"C1": C1, "B1": B1}), engine=engine)
+    made = explainer.explain(PICTURES, mode="gradcam", target=2, tensor="c1")
+    c = bt.tensor_values(explainer, PICTURES, ["c1"])["c1"][:, 2]
+    slope = (c > 0).mean((1, 2), keepdims=True) / c[0].size
+    np.testing.assert_allclose(
+        made.relevance["x"].sum(1), np.maximum(c * slope, 0), rtol=1e-4, atol=1e-7
+    )
+
+
 def test_gradcam_names_the_tensors_it_can_be_asked_at() -> None:
     with pytest.raises(RequestError, match=r"tensor 'g' is none; there are: .*'c2', 'a2'"):
         Explainer(_convnet()).explain(PICTURES, mode="gradcam(tensor=g)")

@@ -12,7 +12,7 @@ import pytest
 from backtrace_onnx import Explainer, Explanation
 from backtrace_onnx.propagation.ledger import Balance, Entry, Ledger, NodeBooks
 from tests.cases import channels
-from tests.graphs import FLOAT, Array, check_closed, mlp, model, node, normal
+from tests.graphs import FLOAT, HALF, Array, check_closed, mlp, model, node, normal
 
 X = normal(3, 4, seed=5)
 MODES = ("default", "contrastive", "epsilon(absolute=1e-6)")
@@ -220,3 +220,29 @@ def test_what_starts_where_no_input_reaches_is_unassigned(
     assert np.abs(total.start[0]).min() > 0
     assert np.array_equal(total.unassigned, total.start)
     assert total.relative_residual == 0
+
+
+SIZES = (("w", (6, 8)), ("b", (8,)), ("v", (8, 3)))
+
+
+def test_what_is_rounded_in_half_precision_is_no_reason_to_mix_samples() -> None:
+    """Roundings of a batch may cancel; a sample has the books that it has alone."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Add", ["a", "b"], ["c"]),
+        node("Tanh", ["c"], ["r"]),
+        node("MatMul", ["r", "v"], ["y"]),
+    ]
+    weights = {
+        name: normal(*shape, seed=i).astype(np.float16) for i, (name, shape) in enumerate(SIZES)
+    }
+    kinds = {"x": (HALF, ["N", 6])}, {"y": (HALF, ["N", 3])}
+    explainer = Explainer(model(nodes, *kinds, weights))
+    for seed in range(20):
+        x = normal(3, 6, seed=seed).astype(np.float16)
+        made = explainer.explain(x, mode="lrp(0)")
+        assert not made.ledger.mixed
+        sums = made.relevance["x"].sum(1, dtype=np.float64)
+        np.testing.assert_allclose(made.ledger.total().inputs[0], sums, rtol=1e-4, atol=1e-5)
+        alone = explainer.explain(x[:1], mode="lrp(0)").ledger.total()
+        np.testing.assert_array_equal(alone.start, made.ledger.total().start[:, :1])

@@ -166,3 +166,65 @@ def test_words_of_a_table_of_integers_have_what_those_of_its_floats_have(
         found.append(made.relevance["ids"])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-6)
     assert np.abs(found[0]).sum() > 0.01
+
+
+def relu_network(way: str) -> Any:
+    """y = max(0, x v) u in steps; "steps" has no Relu: its steps of the hidden units begin at 0."""
+    relu = [node("Relu", ["h"], ["a"])]
+    steps = [
+        node("QuantizeLinear", ["h", "s", "zero"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "zero"], ["a"]),
+    ]
+    nodes = [
+        node("MatMul", ["x", "v"], ["h"]),
+        *(relu if way == "relu" else steps),
+        node("MatMul", ["a", "u"], ["y"]),
+    ]
+    weights = {
+        "v": np.array([[1, -2, 3, 0], [4, 5, -6, 0]], np.float32),
+        "u": np.array([[1, 3], [-2, 1], [0.5, -1], [7, 7]], np.float32),
+        "s": np.float32(0.0001),
+        "zero": np.uint16(0),
+    }
+    inputs = {"x": (FLOAT, ["N", 2])}
+    return model(nodes, inputs, {"y": (FLOAT, ["N", 2])}, weights, opset=21)
+
+
+MODES = ("gradient", "gradient_x_input", "lrp", "attnlrp", "zplus", "cnn", "deeplift")
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("mode", [*MODES, "integrated_gradients(steps=8)", "default"])
+def test_steps_that_begin_at_zero_are_the_relu_that_was_left_out(mode: str, engine: Any) -> None:
+    """Quantisers leave out a Relu before them; units that are cut hand on nothing."""
+    x = np.array([[0.3, -0.2], [-0.25, 0.1], [0.05, 0.05]], np.float32)
+    baseline = {"baseline": -x} if mode.startswith(("deeplift", "integrated")) else {}
+    found = []
+    for way in ("relu", "steps"):
+        explainer = Explainer(relu_network(way), engine=engine)
+        made = explainer.explain(x, mode=mode, target=0, **baseline)
+        balance = made.ledger.total()
+        assert np.abs(balance.residual).max() < 1e-5
+        found.append((made.relevance["x"], balance.unassigned))
+    (want, left), (got, rest) = found
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(rest, left, atol=4e-3)  # what was rounded is in the books
+
+
+@pytest.mark.parametrize("mode", ["lrp", "deeplift"])
+def test_what_lies_beyond_the_last_step_is_cut(mode: str) -> None:
+    """Books go by what the steps reach: 0.02 * 127 of a 5, so that the unit has 2.54 of it."""
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        node("MatMul", ["d", "w"], ["y"]),
+    ]
+    weights = {"s": np.float32(0.02), "z": np.uint8(128), "w": np.float32([[3.0], [1.0]])}
+    inputs = {"x": (FLOAT, ["N", 2])}
+    explainer = Explainer(model(nodes, inputs, {"y": (FLOAT, ["N", 1])}, weights))
+    made = explainer.explain(np.float32([[5, 1], [1, -9]]), mode=mode, task="regression")
+    want = [[3 * 2.54, 1], [3, -2.56]]
+    np.testing.assert_allclose(made.relevance["x"], want, rtol=1e-5)
+    check_closed(made)
+    slopes = explainer.explain(np.float32([[5, 1]]), mode="gradient", task="regression")
+    np.testing.assert_allclose(slopes.relevance["x"], [[3, 1]])  # no function lies there
