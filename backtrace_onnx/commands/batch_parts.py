@@ -11,7 +11,6 @@ from backtrace_onnx.commands.target_options import (
     each_target,
     has_vocabulary,
     next_tokens,
-    target,
     targets,
 )
 from backtrace_onnx.errors import RequestError
@@ -19,6 +18,7 @@ from backtrace_onnx.generation import Contrast
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.files import Batch, InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
+from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.text.inputs import TextInput
 
@@ -45,7 +45,7 @@ def parts_of_batch(
         if asked.tokens.rather_than is None:
             yield part, TargetChoice("generation" if language else task, good)
         else:
-            other = target(asked.tokens.rather_than, meaning.labels)
+            other = read_target(asked.tokens.rather_than, meaning.labels)
             yield part, TargetChoice(None, contrast=Contrast(good, other))
 
 

@@ -11,7 +11,6 @@ import onnx
 
 from backtrace_onnx.commands.entry_parts import labels_named
 from backtrace_onnx.commands.sidecar_options import find_sidecar, output_axes, output_meaning
-from backtrace_onnx.commands.target_options import target as read_target
 from backtrace_onnx.compiler.file_baselines import BASELINE, REQUIRED
 from backtrace_onnx.compiler.target_axis import TARGETS
 from backtrace_onnx.compiler.target_input import TARGET
@@ -22,8 +21,10 @@ from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.inputs.baselines import read_rows
+from backtrace_onnx.inputs.class_names import declared_names
 from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.targets.tensor_choice import default_output
 from backtrace_onnx.targets.through_choice import read_through
 
@@ -58,6 +59,7 @@ def compiled(
     found = find_sidecar(model, sidecar)
     meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
+    shape = explainer.graph.type(name).shape
     with labels_named(found, name):
         explainer.compile(
             file,
@@ -67,7 +69,7 @@ def compiled(
             tensors=tensors or None,
             scaler=scaler,
             threshold=next(x for x in (threshold, meaning.threshold, 0.5) if x is not None),
-            target=_target(target, meaning.labels),
+            target=_target(target, declared_names(meaning, explainer.class_labels, shape).labels),
             start=begun,
             columns=None if start else meaning.columns,
             labels=meaning.labels,
@@ -75,7 +77,7 @@ def compiled(
             through=dict(read_through(text) for text in through),
             baseline=_baseline(baseline, explainer.graph),
             background=_rows(background, explainer, found),
-            **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
+            **output_axes(sample_axis, class_axis, meaning, shape),
         )
     return _interface(file)
 

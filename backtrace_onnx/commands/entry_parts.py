@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.commands.target_options import TargetChoice, target
+from backtrace_onnx.commands.target_options import TargetChoice
 from backtrace_onnx.errors import InputError, LabelsError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.generation import ROWS, repeated
@@ -22,6 +22,7 @@ from backtrace_onnx.targets.boxes import best
 from backtrace_onnx.targets.ctc_letters import read_letters, spelled
 from backtrace_onnx.targets.entries import CALLED
 from backtrace_onnx.targets.entry_reading import Entries
+from backtrace_onnx.targets.named_targets import read_target
 
 Array = npt.NDArray[Any]
 MANY = 1000  # best entries among which those that lie over each other are left out
@@ -134,7 +135,7 @@ def _pair(text: str, read: Entries) -> tuple[int, int]:
         ) from None
     if not mark:
         return number, -1
-    found = target(label.strip(), read.labels)
+    found = read_target(label.strip(), read.labels)
     if not isinstance(found, int):
         raise RequestError(f"target {text!r} has more than a {called} and a class")
     return number, found

@@ -144,8 +144,6 @@ def evaluate(model: Path, data: tuple[str, ...], as_json: bool, **asked: Any) ->
 def _read(options: dict[str, Any]) -> dict[str, Any]:
     """The options as Python takes them. Raises RequestError for what is no number."""
     options["rows"] = None if options["rows"] == "all" else _whole("--rows", options["rows"])
-    if "target" in options and options["target"].lstrip("-").isdigit():
-        options["target"] = int(options["target"])
     axis = options.get("sample_axis")
     if axis is not None and axis != "none":
         options["sample_axis"] = _whole("--sample-axis", axis)

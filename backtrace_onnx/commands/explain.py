@@ -12,14 +12,13 @@ from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.commands.reason_options import asked_reasons
 from backtrace_onnx.commands.reference_options import references
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
-from backtrace_onnx.commands.target_options import (
-    TargetChoice,
-)
+from backtrace_onnx.commands.target_options import TargetChoice
 from backtrace_onnx.doubts import check_explanation
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.inputs.class_names import count_classes, declared_names, named_by_file
 from backtrace_onnx.inputs.files import Batch, InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
@@ -103,7 +102,8 @@ def _all_subjects(
         "keep": _kept(asked, stages),
     }
     subjects: list[ExplainedSample] = []
-    for part, wanted, picked in _parted(asked, meaning, batch, reader, explainer, read):
+    named = declared_names(meaning, explainer.class_labels, shape)
+    for part, wanted, picked in _parted(asked, named, batch, reader, explainer, read):
         found: Any = explainer.explain(part.feeds, **how, **wanted.options(asked.start))
         if asked.check and isinstance(found, Explanation):
             found = _checked(explainer, found, how)
@@ -111,6 +111,7 @@ def _all_subjects(
         notes = (*(read.notes if read else ()), *batch.notes)
         about = (stages, sidecar, batch.names, notes, unasked, graph)
         shown: dict[str, Any] = {"words": asked.words, "attention": asked.attention}
+        shown["class_names"] = explainer.class_labels
         shown["support"] = tuple(explainer.support()) if asked.page else ()
         every = []
         for one in [found] if isinstance(found, Explanation) else found:
@@ -206,7 +207,7 @@ def _entries(
     known = end_to_end(graph, asked.output or default_output(graph) or "")
     if task is None and not known and not sees_pictures(graph):
         return None
-    return explainer.entries(
+    read = explainer.entries(
         batch.feeds,
         task=task,
         output=asked.output,
@@ -215,6 +216,10 @@ def _entries(
         boxes=meaning.boxes,
         **axes,
     )
+    if read is None or meaning.labels:
+        return read
+    count = count_classes(read.task, False, read.axes, read.rows.shape[1:])
+    return replace(read, labels=named_by_file(meaning, explainer.class_labels, count).labels)
 
 
 def _parted(

@@ -121,9 +121,6 @@ def read_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options as Python takes them."""
     if "baselines" in options:
         options["baseline"] = list(options.pop("baselines"))
-    target = options.get("target")
-    if target is not None:
-        options["target"] = _index(target)
     samples = options.get("sample_axis")
     if samples is not None and samples != "none":
         try:
@@ -133,15 +130,6 @@ def read_options(options: dict[str, Any]) -> dict[str, Any]:
                 f"--sample-axis is the number of an axis or none, not {samples!r}"
             ) from None
     return options
-
-
-def _index(target: str) -> Any:
-    """An index, or one per axis; a label stays what it is."""
-    try:
-        index = tuple(int(number) for number in target.split(","))
-    except ValueError:
-        return target
-    return index if len(index) > 1 else index[0]
 
 
 def _record(made: DatasetResults) -> dict[str, Any]:

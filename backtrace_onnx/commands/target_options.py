@@ -14,10 +14,10 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.generation import ROWS, Contrast, entries_of, repeated
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.files import Batch
-from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.targets.checking import find_target
 from backtrace_onnx.targets.every_target import ALL
 from backtrace_onnx.targets.language_models import find_tokens
+from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.text.inputs import TextInput, find_ids
 
 Array = npt.NDArray[Any]
@@ -138,7 +138,7 @@ def targets(
 
     Raises RequestError for what is no target, or too few of them.
     """
-    parsed = [target(text, labels) for text in given]
+    parsed = [read_target(text, labels) for text in given]
     if len(parsed) < 2:
         return parsed[0] if parsed else None
     if len(parsed) != count:
@@ -155,28 +155,4 @@ def each_target(given: Sequence[str], labels: Sequence[str]) -> Any:
     """
     if tuple(given) == (ALL,) and ALL not in labels:
         return ALL
-    return [target(text, labels) for text in given] or None
-
-
-def target(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
-    """A label's index, an index, or an index per axis: `2,7`; the last may be a label: `13,bus`."""
-    if text in labels:
-        return labels.index(text)
-    try:
-        *first, last = text.split(",")
-        named = first and last.strip() in labels
-        class_ = labels.index(last.strip()) if named else int(last)
-        index = (*(int(number) for number in first), class_)
-    except ValueError:
-        raise RequestError(_unknown(text, labels)) from None
-    return index[0] if len(index) == 1 else index
-
-
-def _unknown(text: str, labels: Sequence[str]) -> str:
-
-    if not labels:
-        return f"target {text!r} is no index, and no sidecar names the entries of the output"
-    close = find_alike(text, labels, cutoff=0.5) or list(labels[:5])
-    return f"target {text!r} is neither an index nor a label; there are, for example: " + ", ".join(
-        close
-    )
+    return [read_target(text, labels) for text in given] or None

@@ -23,7 +23,7 @@ from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.inputs.kept_columns import KeptColumns, Names
 from backtrace_onnx.inputs.path_arguments import texts_of
-from backtrace_onnx.inputs.sidecar import Sidecar, opened, with_tokenizer
+from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
 
 Returns = Literal["arrow", "pandas", "dict"]
@@ -171,6 +171,12 @@ class ExplainBatches:
         left = (*_OPENING, "target")
         return {name: value for name, value in self._options.items() if name not in left}
 
+    @property
+    def target(self) -> Any:
+        """What is explained in all rows; of a label its index. Opens the model."""
+        given, output = self._options.get("target"), self._options.get("output")
+        return self._model_opened().read_target(given, output, self._class_labels)
+
     def ask(self, **options: Any) -> None:
         """Explain with other options of `Explainer.explain` from now on."""
         self._options = {**self._options, **options}
@@ -202,9 +208,8 @@ class ExplainBatches:
         """The explanation of a model's inputs, as asked, and with `more` options."""
         model = self._model_opened()
         options = {k: v for k, v in self._options.items() if k not in _OPENING}
-        options |= {"sidecar": model.sidecar, "labels": self._class_labels, **more}
-        if isinstance(options.get("target"), str):
-            options["target"] = model.labelled(options["target"], options)
+        options |= {"sidecar": model.sidecar, "labels": self._class_labels}
+        options |= {"target": self.target, **more}
         made: Explanation = model.explainer.explain(feeds, **options)
         return made
 
@@ -254,7 +259,8 @@ class ExplainBatches:
         made = self.explanation(dict(feeds))
         names = {**made.names, **encoded.names}
         named = replace(made, names=names)
-        columns = result_columns(named, model.sidecar, self._class_labels, **self._kinds)
+        how: Any = {"told": model.explainer.class_labels, **self._kinds}
+        columns = result_columns(named, model.sidecar, self._class_labels, **how)
         if self._more is not None:
             columns |= self._more.columns(self, feeds, names)
         return columns
@@ -280,18 +286,6 @@ class ExplainBatches:
     def _model_opened(self) -> OpenedRows:
         if self._opened is None:
             opening = {k: v for k, v in self._options.items() if k in _OPENING}
-            explainer = Explainer(self._model, **opening)
-            sidecar = self._found_sidecar(explainer.graph)
-            kept = self._kept.over(sidecar.columns if sidecar else KeptColumns())
-            self._opened = OpenedRows(explainer, sidecar, kept)
+            how = (self._sidecar, self._tokenizer, self._kept, opening)
+            self._opened = OpenedRows.open(self._model, *how)
         return self._opened
-
-    def _found_sidecar(self, graph: Graph) -> Sidecar | None:
-        """The sidecar, with the tokenizer that was given, checked against the model."""
-        found = opened(self._sidecar)
-        if found is None and isinstance(self._model, str | os.PathLike):
-            found = Sidecar.beside(self._model)
-        found = with_tokenizer(found, self._tokenizer, graph)
-        if found is not None:
-            found.check(graph.inputs, graph.outputs)
-        return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -12,13 +13,14 @@ import onnx
 
 from backtrace_onnx.data.encoding import RowEncoder
 from backtrace_onnx.data.row_blocks import RowBlock
-from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.shared_inputs import shared_inputs
+from backtrace_onnx.inputs.class_names import declared_names
 from backtrace_onnx.inputs.kept_columns import KeptColumns
-from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
-from backtrace_onnx.messages.similar_names import find_alike
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, opened, with_tokenizer
+from backtrace_onnx.model.file_reading import ModelLike
+from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.targets.tensor_choice import default_output
 
 Array = npt.NDArray[Any]
@@ -32,19 +34,48 @@ class OpenedRows:
         self.explainer, self.sidecar, self.kept = explainer, sidecar, kept
         self.encoder = RowEncoder(explainer.graph, sidecar, kept)
 
+    @classmethod
+    def open(
+        cls,
+        model: ModelLike,
+        sidecar: Sidecar | str | os.PathLike[str] | None,
+        tokenizer: str | os.PathLike[str] | None,
+        kept: KeptColumns,
+        opening: Mapping[str, Any],
+    ) -> OpenedRows:
+        """Open a model with its sidecar, which is checked against it. Raises BacktraceError.
+
+        Args:
+            sidecar: default: the one beside the model. tokenizer: in place of the sidecar's.
+            kept: columns that are no inputs; default: the sidecar's.
+            opening: options of `Explainer`.
+        """
+        explainer = Explainer(model, **opening)
+        found = opened(sidecar)
+        if found is None and isinstance(model, str | os.PathLike):
+            found = Sidecar.beside(model)
+        graph = explainer.graph
+        found = with_tokenizer(found, tokenizer, graph)
+        if found is not None:
+            found.check(graph.inputs, graph.outputs)
+        return cls(explainer, found, kept.over(found.columns if found else KeptColumns()))
+
     def axis(self, name: str) -> int:
         """Where the samples of an input lie."""
         samples = self.explainer.graph.samples
         return int(samples[name]) if name in samples else 0
 
-    def labelled(self, target: str, options: Mapping[str, Any]) -> int:
-        """The index of a class by its label. Raises RequestError where none is called so."""
-        output = options.get("output") or default_output(self.explainer.graph) or ""
-        labels = options["labels"] or meaning_of(self.sidecar, output).labels
-        if target not in labels:
-            told = ", ".join(find_alike(target, labels) or labels[:5]) or "none that is known"
-            raise RequestError(f"target {target!r} is no label; there are, for example: {told}")
-        return int(tuple(labels).index(target))
+    def read_target(self, target: Any, output: str | None, labels: Sequence[str]) -> Any:
+        """A target; of a text what it names. Raises RequestError where it names nothing.
+
+        `labels`: of the classes, in place of the sidecar's or the model's.
+        """
+        if not isinstance(target, str):
+            return target
+        output = output or default_output(self.explainer.graph) or ""
+        shape = self.explainer.graph.type(output).shape
+        said, own = meaning_of(self.sidecar, output), self.explainer.class_labels
+        return read_target(target, labels or declared_names(said, own, shape).labels)
 
     @property
     def batch(self) -> int:

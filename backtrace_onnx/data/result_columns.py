@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.data.arrow import as_column, need_arrow, ragged
 from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.inputs.class_names import named_by_file
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.inputs.tables import Feature, TableInput
 from backtrace_onnx.messages.notes import Note, about
@@ -29,6 +30,7 @@ def result_columns(
     sidecar: Sidecar | None,
     labels: Sequence[str] = (),
     *,
+    told: Sequence[str] = (),
     values: bool = False,
     modules: bool = False,
 ) -> dict[str, Any]:
@@ -37,14 +39,14 @@ def result_columns(
     Args:
         made: its `names` name the entries of inputs.
         sidecar: which columns of a table are one feature, and what classes are called.
-        labels: of the classes, in place of the sidecar's.
+        labels: of the classes, in place of the sidecar's. told: as the model's file names them.
         values: whether to keep what features hold, too.
         modules: whether to keep what the model's modules received.
 
     Raises RequestError for modules that the model's file does not tell.
     """
     rows = int(made.ledger.total().start.shape[1])
-    labels = labels or meaning_of(sidecar, made.output).labels
+    labels = labels or named_by_file(meaning_of(sidecar, made.output), told, len(told)).labels
     columns = _answers(made, rows, labels)
     named = [("relevance", made.relevance)]
     if made.negative:

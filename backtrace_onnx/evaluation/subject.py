@@ -13,18 +13,19 @@ import numpy.typing as npt
 
 from backtrace_onnx.activation_patching import tensor_values
 from backtrace_onnx.data.encoding import RowEncoder
-from backtrace_onnx.errors import BacktraceError, RequestError
+from backtrace_onnx.errors import BacktraceError
 from backtrace_onnx.evaluation.sample_view import SampleView
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.graph.ids import find_ids
 from backtrace_onnx.graph.sample_axes import SampleAxes
+from backtrace_onnx.inputs.class_names import declared_names
 from backtrace_onnx.inputs.kept_columns import KeptColumns
 from backtrace_onnx.inputs.pictures_or_columns import holds_columns
 from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of, with_tokenizer
-from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.targets.output_axes import OutputAxes
 from backtrace_onnx.targets.tensor_choice import find_output
 from backtrace_onnx.text.inputs import TextInput
@@ -201,14 +202,12 @@ class EvaluatedModel:
         return {name: value for name, value in given.items() if name in takes}
 
     def _labelled(self, target: Any) -> Any:
-        """A target, its index in place of a label. Raises RequestError for one that is none."""
+        """A target; of a text what it names. Raises RequestError where it names nothing."""
         if not isinstance(target, str):
             return target
-        labels = meaning_of(self.sidecar, self.output).labels
-        if target not in labels:
-            told = ", ".join(find_alike(target, labels) or labels[:5]) or "none that is known"
-            raise RequestError(f"target {target!r} is no label; there are, for example: {told}")
-        return labels.index(target)
+        shape, own = self.explainer.graph.type(self.output).shape, self.explainer.class_labels
+        meaning = declared_names(meaning_of(self.sidecar, self.output), own, shape)
+        return read_target(target, meaning.labels)
 
 
 def _filled(x: Array, size: int) -> Array:

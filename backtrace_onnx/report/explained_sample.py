@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.explanation import Explanation
+from backtrace_onnx.inputs.class_names import count_classes, named_by_file
 from backtrace_onnx.inputs.images import ImageInput
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.series import SeriesInput
-from backtrace_onnx.inputs.sidecar import Sidecar
+from backtrace_onnx.inputs.sidecar import Sidecar, meaning_of
 from backtrace_onnx.inputs.spectrograms import SpectrogramInput
 from backtrace_onnx.inputs.tables import TableInput
 from backtrace_onnx.messages.notes import about
@@ -50,6 +51,7 @@ class ExplainedSample:
         support: how every node of the model is explained, where that was asked for.
         real: boolean [samples, tokens]: which positions of the output are no padding, where known.
         reasons: sentences of people against an outcome, where they were asked for.
+        class_names: what the model's file calls the classes.
     """
 
     explanation: Explanation
@@ -67,6 +69,7 @@ class ExplainedSample:
     attention: str | None = None
     support: Sequence[Support] = ()
     reasons: GivenReasons | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -181,9 +184,12 @@ class ExplainedSample:
 
     @property
     def meaning(self) -> OutputMeaning:
-        """What the sidecar says about the explained output."""
-        known = self.sidecar.outputs.get(self.explanation.output) if self.sidecar else None
-        return known or OutputMeaning()
+        """What the sidecar says about the explained output, and the names of the model's file."""
+        known, e = meaning_of(self.sidecar, self.explanation.output), self.explanation
+        if self.output is None or not self.class_names:
+            return known
+        count = count_classes(e.task, bool(e.binary), e.layout, self.output.shape)
+        return named_by_file(known, self.class_names, count)
 
     @property
     def output(self) -> Array | None:

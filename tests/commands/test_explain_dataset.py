@@ -34,7 +34,7 @@ def test_rows_become_parts(run: Any, tmp_path: Path) -> None:
         "resumed": 2,
     }
     code, _, error = run(*arguments, "--target", ">50K")
-    assert code == 2 and "options target was None, now '>50K'" in error
+    assert code == 2 and "options target was None, now 1" in error
     code, _, _ = run(
         *arguments, "--target", ">50K", "--no-resume", "--mode", "epsilon(absolute=1e-6)"
     )
@@ -53,7 +53,7 @@ def test_bad_rows_and_wrong_requests(run: Any, tmp_path: Path) -> None:
     assert "1 row(s) could not be read and were left out:\n  " in printed
     assert "note: " in printed and "no input for column 'loan'" in printed
     for wrong, what in (
-        (("--target", "rich"), "target 'rich' is no label"),
+        (("--target", "rich"), "target 'rich' is neither an index nor a label"),
         (("--sample-axis", "first"), "--sample-axis is the number of an axis or none"),
         (("--mode", "lpr"), "lpr"),
     ):

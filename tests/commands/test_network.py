@@ -30,7 +30,7 @@ def test_a_table_json_and_the_picture(run: Any, tmp_path: Path) -> None:
 def test_wrong_requests(run: Any, tmp_path: Path) -> None:
     for wrong, what in (
         (("--mode", "gradcam"), "tells of the inputs only"),
-        (("--target", "rich"), "target 'rich' is no label"),
+        (("--target", "rich"), "target 'rich' is neither an index nor a label"),
         (("--parts", "heads"), "'heads' is not one of"),
     ):
         code, _, error = run("network", ADULT, ROWS, *wrong)

@@ -197,7 +197,7 @@ def test_what_cannot_run_is_named_and_others_go_on(here: Path) -> None:
         ({"sets": 1}, "sets is a number, at least 2"),
         ({"square": 3}, "squares are of pictures"),
         ({"targets": "all"}, "targets does not go with"),
-        ({"target": "rich"}, "target 'rich' is no label"),
+        ({"target": "rich"}, "target 'rich' is no index"),
     ],
 )
 def test_wrong_requests(here: Path, options: Any, said: str) -> None:

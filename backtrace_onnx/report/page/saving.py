@@ -72,7 +72,9 @@ def _shown(
         inner = _handed(part, explainer, stages)
     if meaning is not None:
         made = replace(made, names={**made.names, **meaning.names()})
-    return ExplainedSample(made, sidecar=meaning, groups=groups, flow=Flow(stages, inner))
+    names = () if explainer is None else explainer.class_labels
+    flow = Flow(stages, inner)
+    return ExplainedSample(made, sidecar=meaning, groups=groups, flow=flow, class_names=names)
 
 
 def _handed(
