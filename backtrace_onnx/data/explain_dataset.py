@@ -19,6 +19,7 @@ from backtrace_onnx.data.identity import (
     find_versions,
     hash_data,
     hash_model,
+    settled_options,
 )
 from backtrace_onnx.data.locking import locked
 from backtrace_onnx.data.reading import Data, DataFile, find_files
@@ -224,7 +225,8 @@ def _run(
     model: ModelLike, hashed: HashedData, asked: dict[str, Any], part_rows: int
 ) -> dict[str, Any]:
     """What the manifest says that this is a run of."""
-    told = describe_options(asked) | {"part_rows": part_rows}
+    settled = settled_options(asked, values=False, modules=False)
+    told = describe_options(settled) | {"part_rows": part_rows}
     if asked.get("sidecar") is None and isinstance(model, str | os.PathLike):
         beside = Sidecar.beside(model)
         told |= describe_options({"sidecar": None if beside is None else beside.path})

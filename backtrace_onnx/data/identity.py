@@ -26,6 +26,8 @@ from backtrace_onnx.model.file_reading import ModelLike
 
 _BLOCK = 1 << 20
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "numba", "pyarrow")
+_DEFAULTS = {"engine": "numba", "on_unsupported": "error"}
+_LISTS = ("labels", "ids", "groups", "class_labels", "baseline", "modes", "metrics")
 _LINES = ("csv", "jsonl", "ndjson", "txt")
 
 
@@ -97,6 +99,30 @@ def hash_model(model: ModelLike) -> dict[str, str]:
     parts = [digest, *(_hashed(path.parent / name)[0] for name in sorted(outside))]
     whole = hashlib.sha256(" ".join(parts).encode()).hexdigest() if outside else digest
     return {"file": path.name, "sha256": whole}
+
+
+def settled_options(options: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Options in one form, however they were given: what a command names, and Python leaves out.
+
+    Those that are not named are their `defaults`, or left out where nothing is the default; one
+    name, or one baseline, is a list of one.
+    """
+    given = {name: value for name, value in options.items() if not _is_nothing(value)}
+    told = {**_DEFAULTS, **defaults, **given}
+    for name in _LISTS:
+        if name in told and not _is_several(told[name]):
+            told[name] = [told[name]]
+    return told
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple | dict) and not len(value))
+
+
+def _is_several(value: Any) -> bool:
+    """Whether a value is a list already; one of numbers is an array."""
+    numbers = int | float
+    return isinstance(value, list | tuple) and not all(isinstance(one, numbers) for one in value)
 
 
 def describe_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from backtrace_onnx.data.identity import describe_options, find_versions, hash_data, hash_model
+from backtrace_onnx.data.identity import (
+    describe_options,
+    find_versions,
+    hash_data,
+    hash_model,
+    settled_options,
+)
 from backtrace_onnx.data.locking import locked
 from backtrace_onnx.data.reading import Data, DataFile
 from backtrace_onnx.errors import RequestError
@@ -16,6 +23,7 @@ from backtrace_onnx.evaluation.intervals import need_scipy
 from backtrace_onnx.evaluation.journal import Journal
 from backtrace_onnx.evaluation.measuring import Measurer
 from backtrace_onnx.evaluation.outputs import write
+from backtrace_onnx.evaluation.reading import Effort
 from backtrace_onnx.evaluation.settings import EvaluationSettings, check_number
 from backtrace_onnx.evaluation.summary import RANDOM, summarise
 from backtrace_onnx.evaluation.workers import measured
@@ -106,10 +114,12 @@ def _evaluated(
 def _run(measurer: Measurer, told: Mapping[str, Any]) -> dict[str, Any]:
     """What the folder says that it is an evaluation of."""
     metrics = [metric.name for metric in measurer.metrics]
+    asked = {**told, "metrics": metrics, "target": measurer.subject.target}
+    settled = settled_options(asked, **asdict(Effort()), replace="auto")
     made = {
         "model": hash_model(measurer.settings.model),
         "data": hash_data(measurer.rows.files).files,
-        "options": describe_options({**told, "metrics": metrics}),
+        "options": describe_options(settled),
         "versions": find_versions(),
     }
     if measurer.localises:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from backtrace_onnx import evaluate
 from tests.command_line import ADULT, MNIST, MODELS, ROWS
 
 QUICK = ("--sets", 10, "--steps", 3)
@@ -56,3 +57,11 @@ def test_wrong_requests(run: Any) -> None:
     ):
         code, _, error = run("evaluate", ADULT, "--data", ROWS, *QUICK, *wrong)
         assert code == 2 and said in error
+
+
+def test_a_run_goes_on_from_python(run: Any, tmp_path: Path) -> None:
+    typed = ("--mode", "lrp", "--metric", "complexity", "--target", ">50K", "--rows", 3)
+    given = ("evaluate", ADULT, "--data", ROWS, *typed, "--out", tmp_path)
+    assert run(*given)[0] == 0
+    how = {"modes": "lrp", "metrics": "complexity", "rows": 3, "out": tmp_path}
+    assert evaluate(ADULT, ROWS, **how, target=1).kept == 3

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
+from backtrace_onnx import explain_dataset
 from tests.command_line import ADULT, MNIST, ROWS
 
 COLUMNS = ("--label-column", "loan", "--group-column", "gender")
@@ -70,3 +72,50 @@ def test_a_folder_of_pictures(run: Any, tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "out")
     assert code == 0 and table["prediction"].to_pylist() == [2, 5, 8]
     assert table["target"].to_pylist() == [3, 3, 3]
+
+
+REASONS = """
+outcome = ">50K"
+[[reasons]]
+code = "R1"
+text = "Few hours"
+features = ["hours-per-week"]
+"""
+LIKE: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("--mode", "lrp"), {"mode": "lrp"}),
+    ((), {"mode": "auto", "values": False, "engine": "numba", "labels": ()}),
+    (
+        ("--target", ">50K", "--label-column", "loan", "--baseline", "zeros"),
+        {"mode": "auto", "target": ">50K", "labels": "loan", "baseline": "zeros"},
+    ),
+    (
+        ("--target", "1", "--label-column", "loan", "--baseline", "zeros"),
+        {"mode": "auto", "target": 1, "labels": ["loan"], "baseline": ["zeros"]},
+    ),
+    (
+        ("--background", str(ROWS), "--skip-bad", "--batch", "2"),
+        {"mode": "auto", "background": ROWS, "skip_bad": True, "batch": 2},
+    ),
+]
+
+
+@pytest.mark.parametrize(("typed", "options"), LIKE)
+def test_manifests_are_those_of_python(
+    run: Any, typed: tuple[str, ...], options: dict[str, Any], tmp_path: Path
+) -> None:
+    code, *_ = run("explain-dataset", ADULT, ROWS, "--out", tmp_path / "typed", *typed)
+    explain_dataset(ADULT, ROWS, tmp_path / "called", **options)
+    texts = [(tmp_path / name / "_manifest.json").read_text() for name in ("typed", "called")]
+    assert code == 0 and texts[0] == texts[1]
+    assert explain_dataset(str(ADULT), str(ROWS), tmp_path / "typed", **options).resumed == 1
+
+
+def test_manifests_with_reasons_are_those_of_python(run: Any, tmp_path: Path) -> None:
+    from backtrace_onnx.audit.reason_columns import ReasonColumns
+
+    (tmp_path / "reasons.toml").write_text(REASONS)
+    typed = ("--out", tmp_path / "typed", "--reasons", tmp_path / "reasons.toml")
+    assert run("explain-dataset", ADULT, ROWS, *typed)[0] == 0
+    more = ReasonColumns(tmp_path / "reasons.toml")
+    made = explain_dataset(ADULT, ROWS, tmp_path / "typed", mode="auto", more=more)
+    assert made.resumed == 1
