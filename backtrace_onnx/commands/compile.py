@@ -23,6 +23,7 @@ from backtrace_onnx.inputs.array_files import read_file
 from backtrace_onnx.inputs.baselines import read_rows
 from backtrace_onnx.inputs.class_names import declared_names
 from backtrace_onnx.inputs.files import InputReader
+from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.targets.named_targets import read_target
 from backtrace_onnx.targets.tensor_choice import default_output
@@ -59,7 +60,6 @@ def compiled(
     found = find_sidecar(model, sidecar)
     meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
-    shape = explainer.graph.type(name).shape
     with labels_named(found, name):
         explainer.compile(
             file,
@@ -69,7 +69,7 @@ def compiled(
             tensors=tensors or None,
             scaler=scaler,
             threshold=next(x for x in (threshold, meaning.threshold, 0.5) if x is not None),
-            target=_target(target, declared_names(meaning, explainer.class_labels, shape).labels),
+            target=_target(target, meaning, explainer, name),
             start=begun,
             columns=None if start else meaning.columns,
             labels=meaning.labels,
@@ -77,7 +77,7 @@ def compiled(
             through=dict(read_through(text) for text in through),
             baseline=_baseline(baseline, explainer.graph),
             background=_rows(background, explainer, found),
-            **output_axes(sample_axis, class_axis, meaning, shape),
+            **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
     return _interface(file)
 
@@ -121,11 +121,14 @@ def _rows(
     return read_rows(given, InputReader(explainer.graph, sidecar)).arrays
 
 
-def _target(given: str, labels: Sequence[str]) -> Any:
+def _target(given: str, meaning: OutputMeaning, explainer: Explainer, output: str) -> Any:
     """`optional`, `required`, `several`, `none`, or the entry that the file explains always."""
     if given in ("optional", "required", "several"):
         return given
-    return None if given == "none" else read_target(given, labels)
+    if given == "none":
+        return None
+    shape = explainer.graph.type(output).shape
+    return read_target(given, declared_names(meaning, explainer.class_labels, shape).labels)
 
 
 def _interface(file: Path) -> list[str]:

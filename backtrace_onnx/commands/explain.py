@@ -109,9 +109,8 @@ def _all_subjects(
             found = _checked(explainer, found, how)
         unasked = asked.task is None and meaning.task is None and wanted.task == "generation"
         notes = (*(read.notes if read else ()), *batch.notes)
-        about = (stages, sidecar, batch.names, notes, unasked, graph)
+        about = (stages, sidecar, batch.names, notes, unasked, explainer)
         shown: dict[str, Any] = {"words": asked.words, "attention": asked.attention}
-        shown["class_names"] = explainer.class_labels
         shown["support"] = tuple(explainer.support()) if asked.page else ()
         every = []
         for one in [found] if isinstance(found, Explanation) else found:
@@ -155,7 +154,7 @@ def _explained(
     given: Mapping[str, tuple[str, ...]],
     notes: Sequence[Note],
     unasked: bool,
-    graph: Graph,
+    explainer: Explainer,
 ) -> ExplainedSample:
     """An explanation, with what files and sidecar say of it.
 
@@ -164,11 +163,12 @@ def _explained(
         unasked: whether nobody asked for the output to be read as a language model's.
     """
     made, inner = apart(made)
+    graph, named = explainer.graph, explainer.class_labels
     spoken = _spoken(made.output, graph) if unasked else ()
     names = {**made.names, **(sidecar.names() if sidecar else {}), **given}
     made = replace(made, names=names, notes=(*notes, *made.notes, *spoken))
     flow, real = Flow(stages, inner), _real(made, graph)
-    return ExplainedSample(made, sidecar=sidecar, flow=flow, real=real)
+    return ExplainedSample(made, sidecar=sidecar, flow=flow, real=real, class_names=named)
 
 
 def _kept(asked: ExplainOptions, stages: Sequence[NetworkStage]) -> Keep:

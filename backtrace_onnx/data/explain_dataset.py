@@ -110,8 +110,7 @@ def explain_dataset(
     hashed, batch = hash_data(files), explain.batch
     part_rows = part_rows or max(4096, 16 * batch)
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
-    asked |= {} if asked.get("target") is None else {"target": explain.target}
-    run = _run(model, hashed, asked, part_rows)
+    run = _run(model, hashed, {**asked, "target": explain.target}, part_rows)
     with locked(_made(path_of(out, "out"), data)) as folder:
         results = ResultsFolder(folder, run, resume=resume)
         resumed = len(results.parts)
