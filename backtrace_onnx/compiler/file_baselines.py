@@ -12,9 +12,12 @@ from onnx import helper
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph, TensorType
+from backtrace_onnx.graph.input_checking import holds_sense
+from backtrace_onnx.graph.missing_values import takes_missing
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.background_rows import background_rows
 from backtrace_onnx.inputs.baselines import some_rows
+from backtrace_onnx.inputs.columns import mean_present
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.walks import IntegratedGradients
 
@@ -130,7 +133,7 @@ def _given_rows(
         floats = {name: x for name, x in read.items() if x.dtype.kind == "f"}
         if named == "rows":
             return {name: x[some_rows(len(x))] for name, x in floats.items()}
-        return {n: x.mean(0, np.float64, keepdims=True).astype(x.dtype) for n, x in floats.items()}
+        return {n: mean_present(x)[None].astype(x.dtype) for n, x in floats.items()}
     if named in ("mean", "rows"):
         raise RequestError(f"baseline {named!r} is of a background: give background=")
     if not isinstance(given, list | tuple) or (given and all(np.isscalar(x) for x in given)):
@@ -154,7 +157,7 @@ def _fitted(name: str, given: Any, graph: Graph) -> Array:
         array = np.asarray(given, _dtype(kind))
     except (TypeError, ValueError) as error:
         raise RequestError(f"{_KINDS}; that of {name!r} is {given!r} ({error})") from None
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not holds_sense(array, missing=takes_missing(graph, name)).all():
         raise RequestError(f"the baseline of {name!r} holds NaN or Inf")
     sizes = tuple(kind.shape or ())[::-1]
     own = array.shape[::-1]

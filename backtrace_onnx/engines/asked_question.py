@@ -24,6 +24,7 @@ from backtrace_onnx.inputs.sidecar import meaning_of, opened
 from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.ops.walks import ExpectedGradients
 from backtrace_onnx.policies import find_method
+from backtrace_onnx.propagation.idle_rules import idle_notes
 from backtrace_onnx.propagation.mode_choice import settle_mode
 from backtrace_onnx.targets.attention_tensors import attention_kept
 from backtrace_onnx.targets.axis_search import GivenAxes
@@ -119,6 +120,7 @@ def read_question(
     boxes = asks_for_boxes(told["target"])
     question, assumed = settled(asked, said.task, graph, boxes=boxes)
     notes = (*assumed, *choice.notes, *apart_note(apart, model.graph))
+    notes += idle_notes(method, prepared.plan)
     return AskedQuestion(question, prepared, compared, notes)
 
 

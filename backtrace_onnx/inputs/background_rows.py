@@ -14,6 +14,8 @@ from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.input_checking import holds_sense
+from backtrace_onnx.graph.missing_values import takes_missing
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.array_files import READERS
 from backtrace_onnx.inputs.files import KINDS, InputReader
@@ -107,7 +109,7 @@ def background_rows(given: Any, graph: Graph, sidecar: Sidecar | None) -> dict[s
         fits = shape is None or len(own) == len(shape)
         for i, n in enumerate(shape or ()):
             fits = fits and (i == axis or not isinstance(n, int) or n == own[i])
-        if not fits or (rows.dtype.kind == "f" and not np.isfinite(rows).all()):
+        if not (fits and holds_sense(rows, missing=takes_missing(graph, name)).all()):
             why = "holds NaN or Inf" if fits else f"of shape {x.shape} does not fit {shape}"
             raise RequestError(f"the background of {name!r} {why}")
     counts = {name: len(rows) for name, rows in found.items()}

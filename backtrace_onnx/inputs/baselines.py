@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.graph.graph import Graph
+from backtrace_onnx.graph.input_checking import holds_sense
+from backtrace_onnx.graph.missing_values import takes_missing
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.background_rows import NamedBaseline, by_name, read_rows, read_samples
 from backtrace_onnx.inputs.blurring import blurred
@@ -190,10 +192,11 @@ class ReferenceReader:
         made = dict(self._feeds)
         for name, x in self._feeds.items():
             if x.dtype.kind == "f":
-                total = np.zeros(x.shape)
-                for row in rows:
-                    total += row.arrays[name]
-                made[name] = (total / len(rows)).astype(x.dtype)
+                total, known = np.zeros(x.shape), np.zeros(x.shape)
+                for row in rows:  # but for what is missing; a column of nothing else is missing
+                    total += np.nan_to_num(row.arrays[name])
+                    known += ~np.isnan(row.arrays[name])
+                made[name] = np.where(known, total / np.maximum(known, 1), np.nan).astype(x.dtype)
         return Reference(f"the mean of {len(rows)} row(s)", made)
 
     def _arrays(self, given: Any) -> dict[str, Array]:
@@ -213,7 +216,7 @@ class ReferenceReader:
         x = self._feeds[name]
         try:
             array = np.asarray(given, x.dtype)
-            return np.broadcast_to(_finite("baseline", name, array), x.shape)
+            return np.broadcast_to(self._sensible("baseline", name, array), x.shape)
         except (TypeError, ValueError) as error:
             raise RequestError(
                 f"baseline of {name!r} does not fit the input's shape, {x.shape} ({error}); "
@@ -253,8 +256,13 @@ class ReferenceReader:
         rows = np.moveaxis(array, at, 0) if array.ndim else array
         if array.ndim != len(own) + 1 or rows.shape[1:] != own or not len(rows):
             raise RequestError(f"{what} of {name!r}: samples are {own}, not of shape {array.shape}")
-        for row in _finite(what, name, rows):
+        for row in self._sensible(what, name, rows):
             yield np.broadcast_to(row if axis is None else np.expand_dims(row, at), x.shape)
+
+    def _sensible(self, what: str, name: str, array: Array) -> Array:
+        if not holds_sense(array, missing=takes_missing(self._graph, name)).all():
+            raise RequestError(f"{what} of {name!r} holds NaN or Inf")
+        return array
 
     def _blurred(self, name: str, x: Array) -> Array:
         """A batch of pictures, each blurred over an eighth of its sides."""
@@ -275,12 +283,6 @@ def some_rows(count: int) -> list[int]:
 
 def _is_number(given: Any) -> bool:
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
-
-
-def _finite(what: str, name: str, array: Array) -> Array:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(f"{what} of {name!r} holds NaN or Inf")
-    return array
 
 
 __all__ = [

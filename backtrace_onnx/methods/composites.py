@@ -30,14 +30,20 @@ def find_sharings(
 
 def assigned(composite: Composite, graph: Graph, carriers: frozenset[str]) -> Mapping[str, Sharing]:
     """The rule of every node that a pair names, by node name."""
+    decided = deciding(composite, graph, carriers)
+    return {name: composite[i][1] for name, i in decided.items()}
+
+
+def deciding(composite: Composite, graph: Graph, carriers: frozenset[str]) -> Mapping[str, int]:
+    """Which pair, by its number, decides at a node, by node name."""
     if not composite:
         return {}
     ends = {"first": _first(graph, carriers), "last": _last(graph, carriers)}
-    found: dict[str, Sharing] = {}
+    found: dict[str, int] = {}
     for node in graph.nodes:
-        for what, sharing in composite:
+        for i, (what, _) in enumerate(composite):
             if _means(what, node, carriers, ends):
-                found[node.name] = sharing
+                found[node.name] = i
                 break
     return found
 

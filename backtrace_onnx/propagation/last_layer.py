@@ -38,13 +38,25 @@ def _found_from(
 ) -> Callable[[Node], Sharing]:
     sharing_of = find_sharings(method, plan.graph, plan.carriers)
     last = _last_layer(start, plan, method)
+    unruled = Sharing(epsilon=method.epsilon)
 
     def found(node: Node) -> Sharing:
         sharing = sharing_of(node)
+        if not shares(plan.structures.get(node.name), sharing):
+            sharing = unruled
         adjoint = sharing.policy is None and sharing.weighed == "contributions"
         return PLAIN if node.name in last and (adjoint or contrasted) else sharing
 
     return found
+
+
+def shares(structure: Structure | None, sharing: Sharing) -> bool:
+    """Whether a rule has something to say at a node of this structure."""
+    if structure is None:
+        return False
+    if sharing.weighed != "contributions":
+        return structure.weighs
+    return structure.weighs or type(structure).masses is not Structure.masses
 
 
 def _last_layer(start: str, plan: Plan, method: Method) -> frozenset[str]:

@@ -62,6 +62,7 @@ class Structure:
         selects: whether it is one of its inputs' entries, which others may be elsewhere: what is
             added to all of them changes no choice.
         switches: whether it is max(0, x), whose slope is 1 where it is positive, else 0.
+        weighs: whether rules may weigh its contributions by something else (flat, wsquare, box).
         rounds: whether all that it leaves (`leaves`) is what was rounded.
         fills: whether relevance that does not reach the inputs lay on entries that the operator
             itself put there, such as padding. It is then booked as a constant's.
@@ -87,6 +88,7 @@ class Structure:
     affine: bool = False
     selects: bool = False
     switches: bool = False
+    weighs: bool = False
     rounds: bool = False
 
     def refuses(self, method: Method) -> str | None:

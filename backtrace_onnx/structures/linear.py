@@ -61,6 +61,7 @@ class Linear(Structure):
     degree: int | None = 1
     held: tuple[int, ...] = ()
     has_slopes: bool = True
+    weighs: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -38,6 +38,7 @@ class Recurrent(Structure):
     drops: bool = True  # steps behind a sequence's end, units without mass
     every_output: bool = True
     has_slopes: bool = True
+    weighs: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -30,6 +30,7 @@ class Shifted(Structure):
     scale: float = 1.0
     results: tuple[int, ...] = (0,)
     has_slopes: bool = True
+    weighs: bool = True
 
     @property
     def affine(self) -> bool:  # type: ignore[override]

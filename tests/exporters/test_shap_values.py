@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from itertools import product
+from math import factorial
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,31 @@ def _alone(scaled: Any, folder: Path, background: Array) -> Array:
     rows = scaler.transform(background).astype(np.float32)
     made = bt.explain(path, moved[:40], mode="shap", task="regression", background=rows)
     return np.asarray(made.relevance["features"])
+
+
+@pytest.mark.parametrize("mode", ["shap", "deeplift"])
+def test_rows_of_a_background_may_lack_values_as_inputs_may(mode: str, tmp_path: Path) -> None:
+    """Against every set of columns, of a booster that was trained with missing values."""
+    rng, columns = np.random.default_rng(5), 4
+    holes = np.where(rng.random((200, columns)) < 0.3, np.nan, X[:200, :columns])
+    holes = holes.astype(np.float32)
+    trees = ensemble.HistGradientBoostingRegressor(max_iter=10, random_state=0).fit(holes, Y[:200])
+    rows, asked, path = holes[:12], holes[20:24], tmp_path / "trees.onnx"
+    from_sklearn(trees, holes[:2], path)
+    how = {"baseline": "rows"} if mode == "deeplift" else {}
+    explainer = bt.Explainer(path)
+    made = explainer.explain(asked, mode=mode, task="regression", background=rows, **how)
+    (got,) = made.relevance.values()
+    subsets = np.array([*product([False, True], repeat=columns)])
+    for x, r in zip(asked, got, strict=True):
+        mixed = np.where(subsets[:, None], x, rows).reshape(-1, columns)
+        worth = trees.predict(mixed).reshape(len(subsets), -1).mean(1)
+        for j in range(columns):
+            without = subsets[~subsets[:, j]]
+            size = without.sum(1)
+            weight = [factorial(k) * factorial(columns - 1 - k) / factorial(columns) for k in size]
+            gain = worth[subsets[:, j]] - worth[~subsets[:, j]]
+            np.testing.assert_allclose(r[j], gain @ np.array(weight), rtol=1e-3, atol=1e-3)
+    with pytest.raises(bt.RequestError, match="holds NaN or Inf"):
+        bad = np.where(np.isnan(rows), np.inf, rows)
+        explainer.explain(asked, mode=mode, task="regression", background=bad, **how)

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from backtrace_onnx import Explainer, RequestError
-from tests.graphs import FLOAT, model, node, normal
+from tests.graphs import FLOAT, check_closed, model, node, normal
 
 Array = npt.NDArray[Any]
 Back = Callable[[Array, Array, Array, Array], Array]
@@ -288,3 +288,44 @@ def test_an_input_of_a_layer_weighed_anew_may_have_other_readers(
     total = made.ledger.total()
     np.testing.assert_allclose(total.start, 0, atol=1e-6)
     np.testing.assert_allclose(total.inputs, 0, atol=1e-6)
+
+
+def _residual_net() -> Any:
+    """Sums, maxima and a softmax beside layers with weights."""
+    nodes = [
+        node("Gemm", ["x", "W1", "B1"], ["h"], transB=1),
+        node("Relu", ["h"], ["a"]),
+        node("Gemm", ["a", "V"], ["b"], transB=1),
+        node("Add", ["a", "b"], ["c"]),
+        node("Max", ["c", "a"], ["d"]),
+        node("Softmax", ["d"], ["e"], axis=-1),
+        node("Gemm", ["e", "W2", "B2"], ["y"], transB=1),
+    ]
+    weights = {"W1": W1, "B1": B1, "W2": W2, "B2": B2, "V": normal(6, 6, seed=8)}
+    return model(nodes, {"x": (FLOAT, ["n", 5])}, {"y": (FLOAT, ["n", 3])}, weights)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("rule", ["flat", "wsquare", "box(-3, 3)"])
+@pytest.mark.parametrize("what", ["sum", "Add", "Max", "Softmax", "Relu"])
+def test_rules_that_weigh_by_weights_leave_nodes_without_weights_alone(
+    what: str, rule: str, engine: Any
+) -> None:
+    """They took a slope for relevance there, and books did not close."""
+    explainer, x = Explainer(_residual_net(), engine=engine), normal(4, 5, seed=6)
+    made = explainer.explain(x, mode=f"attnlrp, {what}: {rule}", target=1)
+    check_closed(made)
+    plain = explainer.explain(x, mode="attnlrp", target=1)
+    np.testing.assert_allclose(made.relevance["x"], plain.relevance["x"], rtol=1e-5, atol=1e-7)
+    assert any(f"the rule for {what!r} holds nowhere" in note.text for note in made.notes)
+
+
+def test_a_rule_that_holds_nowhere_is_noted_with_what_may_be_meant() -> None:
+    explainer, x = Explainer(_residual_net()), normal(2, 5, seed=6)
+    made = explainer.explain(x, mode="frist: flat, dense: gamma, Gemm: zplus")
+    told = [note.text for note in made.notes if "holds nowhere" in note.text]
+    assert len(told) == 2
+    assert "'frist'" in told[0] and "did you mean 'first'?" in told[0]
+    assert "'Gemm'" in told[1] and "did you mean" not in told[1]
+    for mode in ("cnn", "vit", "gamma", "first: flat, dense: gamma, sum: zplus"):
+        assert not any("nowhere" in note.text for note in explainer.explain(x, mode=mode).notes)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import helper
 
 from backtrace_onnx import Explainer, InputError, RequestError
 from tests.graphs import FLOAT, mlp, model, node, normal
@@ -256,3 +257,14 @@ def test_tensors_whose_size_the_baseline_changes_are_not_compared() -> None:
         x, mode="deeplift", task="regression", baseline=np.ones_like(x) * (x > 0)
     )
     assert np.allclose(found.relevance["x"], [0, 0, 1, 2])
+
+
+def test_an_output_that_is_a_sequence_beside_the_explained_one_is_no_hindrance() -> None:
+    """As the maps are that classifiers of scikit-learn return beside their scores."""
+    proto = mlp()
+    proto.graph.node.append(node("SequenceConstruct", ["y", "h"], ["both"]))
+    proto.graph.output.append(helper.make_tensor_sequence_value_info("both", FLOAT, None))
+    x = normal(3, 4, seed=3)
+    made = Explainer(proto).explain(x, mode="deeplift", baseline=x[::-1], output="y")
+    plain = Explainer(mlp()).explain(x, mode="deeplift", baseline=x[::-1])
+    np.testing.assert_array_equal(made.relevance["x"], plain.relevance["x"])
