@@ -16,6 +16,7 @@ from backtrace_onnx.audit.running import FailOn, Report, run_audit
 from backtrace_onnx.audit.settings import AuditSettings, read_settings, settings_file, settings_of
 from backtrace_onnx.audit.subject import AuditedModel
 from backtrace_onnx.data.given_batches import GIVEN, is_given
+from backtrace_onnx.data.option_names import check_options
 from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.inputs.path_arguments import path_of, texts_of
@@ -23,6 +24,9 @@ from backtrace_onnx.inputs.sidecar import Sidecar, opened
 
 File = str | os.PathLike[str]
 Say = Callable[[str], None]
+
+
+_CALLED = ("baselines", "baseline_models", "fail_on", "say")
 
 
 class AuditOptions(TypedDict, total=False):
@@ -79,6 +83,7 @@ def open_audit(
     **options: Unpack[AuditOptions],
 ) -> OpenedAudit:
     """Read all that an audit takes, as `audit` says. Raises BacktraceError."""
+    check_options(options, (*AuditOptions.__annotations__, *_CALLED), explains=False)
     files = (GIVEN,) if is_given(data) else texts_of(data, "data")
     rows: Rows = data if is_given(data) else files
     baselines = texts_of(baselines, "baselines")

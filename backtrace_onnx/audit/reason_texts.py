@@ -95,7 +95,7 @@ def _told(error: Any) -> str:
     *parents, key = error["loc"]
     section: type[BaseModel] = ReasonText if parents else ReasonTexts
     known = list(section.model_fields)
-    close = find_alike(str(key), known, cutoff=0.5)
+    close = find_alike(str(key), known)
     meant = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
     return f"{where}: unknown key {key!r}; {meant}"
 

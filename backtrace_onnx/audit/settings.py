@@ -193,7 +193,7 @@ def _told(error: Any) -> str:
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
-    close = find_alike(name, known, cutoff=0.5)
+    close = find_alike(name, known)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(known)}"

@@ -15,6 +15,7 @@ from backtrace_onnx.data.encoding import EncodedRows
 from backtrace_onnx.data.given_batches import as_block
 from backtrace_onnx.data.more_columns import MoreColumns
 from backtrace_onnx.data.opened_rows import OpenedRows
+from backtrace_onnx.data.option_names import OPENING, check_options
 from backtrace_onnx.data.result_columns import choices_told, result_columns
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock
 from backtrace_onnx.errors import NumericalError, RequestError, RowError
@@ -27,8 +28,9 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 from backtrace_onnx.model.file_reading import ModelLike
 
 Returns = Literal["arrow", "pandas", "dict"]
-_OPENING = ("engine", "providers", "libraries", "on_unsupported")
-_REFUSED = ("targets", "keep", "progress", "start")
+_REFUSED = ("targets", "keep", "start")
+_OWN = ("labels", "ids", "groups", "batch", "returns", "class_labels", "values", "modules", "more")
+_OF_DATA_SETS = ("out", "part_rows", "resume", "skip_bad", "workers", "progress")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,13 @@ class ExplainBatches:
         more: MoreColumns | None = None,
         **options: Any,
     ) -> None:
+        for name in _OF_DATA_SETS:
+            if name in options:
+                raise RequestError(
+                    f"{name} goes with explain_dataset, which counts and names the rows that it "
+                    "leaves out: a batch has a result for each row"
+                )
+        check_options(options, (*_OWN, *_OF_DATA_SETS, *_REFUSED))
         for name in _REFUSED:
             if options.get(name) is not None and options[name] != "probability":
                 raise RequestError(f"{name} does not go with data sets: a row has one explanation")
@@ -168,7 +177,7 @@ class ExplainBatches:
     @property
     def asked(self) -> dict[str, Any]:
         """Options of `Explainer.explain`, without the target."""
-        left = (*_OPENING, "target")
+        left = (*OPENING, "target")
         return {name: value for name, value in self._options.items() if name not in left}
 
     @property
@@ -207,7 +216,7 @@ class ExplainBatches:
     def explanation(self, feeds: Any, **more: Any) -> Explanation:
         """The explanation of a model's inputs, as asked, and with `more` options."""
         model = self._model_opened()
-        options = {k: v for k, v in self._options.items() if k not in _OPENING}
+        options = {k: v for k, v in self._options.items() if k not in OPENING}
         options |= {"sidecar": model.sidecar, "labels": self._class_labels}
         options |= {"target": self.target, **more}
         made: Explanation = model.explainer.explain(feeds, **options)
@@ -285,7 +294,7 @@ class ExplainBatches:
 
     def _model_opened(self) -> OpenedRows:
         if self._opened is None:
-            opening = {k: v for k, v in self._options.items() if k in _OPENING}
+            opening = {k: v for k, v in self._options.items() if k in OPENING}
             how = (self._sidecar, self._tokenizer, self._kept, opening)
             self._opened = OpenedRows.open(self._model, *how)
         return self._opened

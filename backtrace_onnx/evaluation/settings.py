@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from backtrace_onnx.data.given_batches import is_given
+from backtrace_onnx.data.option_names import OPENING, check_options
 from backtrace_onnx.data.reading import Data
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.catalogue import DEFAULT, LOCALISATION
@@ -26,7 +27,8 @@ ALL = "all"
 """In place of a number of rows."""
 _EFFORT = ("sets", "steps", "draws")
 _KEPT = ("labels", "ids", "groups")
-_OPENING = ("engine", "providers", "libraries", "on_unsupported", "tokenizer")
+_OPENING = (*OPENING, "tokenizer")
+_CALLED = ("modes", "metrics", "rows", "out", "resume", "skip_bad", "workers", "progress")
 _ASKED = ("output", "target", "baseline", "background")
 _REFUSED = ("targets", "keep", "start", "through", "mode")
 
@@ -67,6 +69,8 @@ class EvaluationSettings:
         options: Mapping[str, Any],
     ) -> EvaluationSettings:
         """The settings of a call of `evaluate`. Raises RequestError for what does not fit."""
+        own = (*_EFFORT, *_KEPT, *_CALLED, *_REFUSED, "square", "replace", "masks")
+        check_options(options, own)
         for name in _REFUSED:
             if options.get(name) is not None:
                 raise RequestError(f"{name} does not go with an evaluation of modes")

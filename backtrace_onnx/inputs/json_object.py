@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from backtrace_onnx.errors import InputError
+from backtrace_onnx.messages.similar_names import find_alike
 
 _ABSENT: Any = object()
 
@@ -15,13 +16,15 @@ class Settings:
     """One object of a JSON file; keys are taken one by one, and none may be left at the end."""
 
     def __init__(self, file: str, place: str, values: Any) -> None:
-        self._file, self._place, self._taken = file, place, set[str]()
+        self._file, self._place = file, place
+        self._taken, self._known = set[str](), set[str]()
         if not isinstance(values, dict):
             raise InputError(f"{file}: {place or 'the file'}: must be an object in braces")
         self._values: dict[str, Any] = values
 
     def has(self, *keys: str) -> bool:
         """Whether any of the keys is given."""
+        self._known.update(keys)
         return any(key in self._values for key in keys)
 
     def wrong(self, key: str, what: str) -> InputError:
@@ -30,10 +33,11 @@ class Settings:
 
     def finish(self) -> None:
         """Raise InputError if a key was given that nobody asked for."""
+        known = sorted(self._taken | self._known)
         for key in self._values:
             if key not in self._taken:
-                known = ", ".join(sorted(self._taken))
-                raise self.wrong(key, f"unknown key; there are: {known}")
+                told = f"there are: {', '.join(known)}"
+                raise self.wrong(key, f"unknown key; {told}{_meant(key, known)}")
 
     def text(self, key: str) -> str:
         """A string that is not empty."""
@@ -46,7 +50,8 @@ class Settings:
         """A word that is one of `choices`."""
         value: str = self._take(key, default)
         if value != default and value not in choices:
-            raise self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}")
+            hint = _meant(str(value), choices)
+            raise self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}{hint}")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -141,7 +146,9 @@ class Settings:
         self._taken.add(key)
         value = self._values.get(key, default)
         if value is _ABSENT:
-            raise self.wrong(key, "is missing")
+            others = find_alike(key, [one for one in self._values if one not in self._taken])
+            hint = f"; {others[0]!r} is no key: is it meant?" if others else ""
+            raise self.wrong(key, f"is missing{hint}")
         return value
 
     def _number(self, key: str, value: Any) -> float:
@@ -151,3 +158,9 @@ class Settings:
 
     def _at(self, key: str) -> str:
         return f"{self._place}.{key}" if self._place else key
+
+
+def _meant(given: str, known: Sequence[str]) -> str:
+    """The name that may have been meant, behind the names that there are; "" where none is like."""
+    close = find_alike(given, known)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -296,7 +296,8 @@ def test_a_sidecar_names_the_columns_that_are_no_inputs(tmp_path: Path) -> None:
     sidecar["columns"]["id"] = ["name"]
     (tmp_path / "m.sidecar.json").write_text(json.dumps(sidecar))
     with pytest.raises(
-        InputError, match=r"columns.id: unknown key; there are: groups, ids, labels"
+        InputError,
+        match=r"columns.id: unknown key; there are: groups, ids, labels; did you mean 'ids'\?",
     ):
         ExplainBatches(tmp_path / "m.onnx").explain(block)
 

@@ -45,7 +45,18 @@ def test_those_of_the_models_load(path: Path) -> None:
 WRONG: list[tuple[Any, str]] = [
     ("{", "not valid JSON"),
     ("[]", "the file: must be an object"),
-    ({"input": {}}, "input: unknown key; there are: groups, inputs, outputs"),
+    (
+        {"input": {}},
+        "input: unknown key; there are: columns, groups, inputs, outputs; did you mean 'inputs'?",
+    ),
+    ({"colum": {}}, "there are: columns, groups, inputs, outputs; did you mean 'columns'?"),
+    ({"outputs": {"y": {"label": ["a"]}}}, "outputs.y.label: unknown key; there are: "),
+    ({"outputs": {"y": {"label": ["a"]}}}, "; did you mean 'labels'?"),
+    ({"inputs": {"x": {"kind": "tabel"}}}, "not 'tabel'; did you mean 'table'?"),
+    (
+        {"inputs": {"x": {"kind": "table", "feature": []}}},
+        "inputs.x.features: is missing; 'feature' is no key: is it meant?",
+    ),
     ({"inputs": []}, "inputs: must be an object"),
     ({"inputs": {"x": {}}}, r"inputs\.x\.kind: is missing"),
     ({"inputs": {"x": {"kind": "sound"}}}, r"inputs\.x\.kind: must be one of image, table"),
