@@ -8,6 +8,7 @@ coefficients of AttnLRP in place of gradients that is RelP, arXiv 2508.21258).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -138,7 +139,7 @@ def patching(
         RequestError: the mode has no slopes, or the two runs do not correspond entry by entry.
         InputError: an input does not fit.
     """
-    _check(mode, at, steps)
+    _check(mode, at, steps, tensors)
     keep = "all" if tensors is None else list(tensors)
     asked = {**options, **_asked(metric), "mode": mode}
     sides = {"clean": ["clean"], "both": ["corrupt", "clean"]}.get(at, ["corrupt"])
@@ -170,8 +171,9 @@ def _scores(
     return {name: score(name, clean) for name, clean in found["clean"].items()}
 
 
-def _check(mode: Any, at: Any, steps: Any) -> None:
+def _check(mode: Any, at: Any, steps: Any, tensors: Any) -> None:
     """Raises RequestError for a mode without slopes, and for what is none of both runs."""
+    _check_names(tensors)
     method = find_method(mode)
     if method.carrier != "slope" or method.walks is not None or method.compares:
         raise RequestError(
@@ -203,6 +205,8 @@ def patch(
         RequestError: a tensor is none that the model computes, or a value does not fit.
         InputError: an input does not fit, or the model does not run with these values.
     """
+    if not isinstance(values, Mapping):
+        raise RequestError(f"values are arrays or functions by tensor, not {type(values).__name__}")
     model, feeds = explainer._model.read(inputs)
     computed = model.values(feeds, tuple(name for name, x in values.items() if callable(x)))
     given = {name: x(computed[name]) if callable(x) else x for name, x in values.items()}
@@ -214,20 +218,38 @@ def tensor_values(explainer: Explainer, inputs: Any, tensors: Sequence[str]) -> 
 
     Raises RequestError for a name that is none, InputError where an input does not fit.
     """
+    _check_names(tensors)
     model, feeds = explainer._model.read(inputs)
     return model.values(feeds, tuple(tensors))
 
 
+def _check_names(tensors: Any) -> None:
+    """Raises RequestError for a text, whose letters are no names."""
+    if isinstance(tensors, str):
+        raise RequestError(f"tensors is a list of names, as in [{tensors!r}]")
+
+
 def _asked(metric: Any) -> dict[str, Any]:
     """A metric as `explain` is asked for it."""
-    if metric is None:
+    if metric is None or (isinstance(metric, Mapping) and not metric):
         raise RequestError(
             "patching takes a metric, the same for both runs: an entry of the output, a Contrast "
             "of two, or weights by entry"
         )
     if isinstance(metric, Mapping):
-        return {"start": Weighted(tuple((entry, float(w)) for entry, w in metric.items()))}
+        return {"start": Weighted(tuple((entry, _weight(w)) for entry, w in metric.items()))}
     return {"start": metric} if callable(metric) else {"target": metric}
+
+
+def _weight(given: Any) -> float:
+    """The weight of an entry. Raises RequestError for what is no finite number."""
+    try:
+        weight = float(given)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not math.isfinite(weight):
+        raise RequestError(f"weights of a metric are finite numbers by entry, not {given!r}")
+    return weight
 
 
 def _placed(one: Explanation, asked: Mapping[str, Any], graph: Graph) -> dict[str, Any]:

@@ -142,6 +142,10 @@ def test_positions_and_channels_of_a_language_model() -> None:
         ),
         ({"corrupt": normal(3, 4)}, "must be of one shape: tensor 'h'"),
         ({"tensors": ["hh"]}, "did you mean 'h'"),
+        ({"tensors": "h"}, r"tensors is a list of names, as in \['h'\]"),
+        ({"metric": {}}, "takes a metric, the same for both runs"),
+        ({"metric": {1: "much"}}, "weights of a metric are finite numbers by entry, not 'much'"),
+        ({"metric": lambda y: y}, "takes the output and the number of channels"),
     ],
 )
 def test_what_cannot_be_estimated(asked: dict[str, Any], message: str) -> None:
@@ -157,9 +161,10 @@ def test_what_cannot_be_estimated(asked: dict[str, Any], message: str) -> None:
         ({"hh": CLEAN}, "'hh' is no tensor of the model, .*; did you mean 'h'"),
         ({"h": np.ones((2, 6))}, r"the value of 'h' has shape \(2, 6\), the tensor \('N', 5\)"),
         ({"h": "five"}, "the value of 'h' cannot be read as an array"),
+        (["h"], "values are arrays or functions by tensor, not list"),
     ],
 )
-def test_what_cannot_be_patched(values: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_patched(values: Any, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         bt.patch(Explainer(mlp()), CLEAN, values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def given_start(
     if hasattr(start, "between"):
         start = start.between(y, policy, scores, sides)
     elif callable(start):
+        _check_takes_two(start, y, policy)
         start = start(y, policy.channels)
     try:
         parts = list(start) if policy.channels > 1 else [start]
@@ -73,6 +75,17 @@ def given_start(
         if not np.isfinite(array).all():
             raise RequestError(f"start holds NaN or Inf, first at {_first(~np.isfinite(array))}")
     return arrays
+
+
+def _check_takes_two(start: Any, y: Array, policy: Policy) -> None:
+    try:
+        signature(start).bind(y, policy.channels)
+    except TypeError as error:
+        raise RequestError(
+            f"a start that is a function takes the output and the number of channels ({error})"
+        ) from None
+    except ValueError:
+        return  # written in C, perhaps: nothing is known of it
 
 
 def find_target(
