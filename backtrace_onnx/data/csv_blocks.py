@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ from backtrace_onnx.data.plain_lines import PlainLines
 from backtrace_onnx.data.remote_files import AnyPath
 from backtrace_onnx.data.row_blocks import BadRow, RowBlock, chunks
 from backtrace_onnx.errors import InputError
-from backtrace_onnx.inputs.csv_files import has_numbers_only, stream_lines
+from backtrace_onnx.inputs.csv_files import has_numbers_only, note_blanks, stream_lines
 
 
 def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
@@ -24,14 +25,14 @@ def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
     try:
         with path.open("rb") as file:
             plain = PlainLines(file)
+            notes = note_blanks(str(path), plain.written)
             if plain.header is not None:
-                yield from _plain_blocks(path, plain, rows)
+                yield from (replace(b, notes=notes) for b in _plain_blocks(path, plain, rows))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if plain.header is not None:
-        yield from _blocks(
-            path, plain.header, stream_lines(path, "surrogateescape", plain.place), rows
-        )
+        left = stream_lines(path, "surrogateescape", plain.place)
+        yield from (replace(b, notes=notes) for b in _blocks(path, plain.header, left, rows))
         return
     lines = stream_lines(path, "surrogateescape")
     first = next(lines, None)
@@ -39,13 +40,14 @@ def csv_blocks(path: AnyPath, rows: int) -> Iterator[RowBlock]:
         raise InputError(f"{path}: the table is empty")
     if _no_text(first[1]):
         raise InputError(f"{path}: not a .csv file in UTF-8")
-    header = [name.strip() for name in first[1]]
+    header, notes = [name.strip() for name in first[1]], note_blanks(str(path), first[1])
     if has_numbers_only(header):
         header, lines = [f"column {i}" for i in range(1, len(header) + 1)], chain([first], lines)
+        notes = ()
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f"{path}: the header names column {twice!r} twice")
-    yield from _blocks(path, header, lines, rows)
+    yield from (replace(b, notes=notes) for b in _blocks(path, header, lines, rows))
 
 
 def _plain_blocks(path: AnyPath, plain: PlainLines, rows: int) -> Iterator[RowBlock]:

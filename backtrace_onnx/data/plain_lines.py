@@ -29,22 +29,25 @@ class PlainLines:
 
     Attributes:
         header: names of the columns; None where the first line is not plain, or Arrow is not there.
+        written: the same with the blanks around them.
         place: where the lines lie that were not read yet; None where the header is not plain.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.header: list[str] | None = None
+        self.written: list[str] = []
         self.place: Place | None = None
         first = file.readline()
         text = _header_text(first.removeprefix(_BOM))
         if text is None or not has_arrow():
             return
         separator = separator_of(text)
-        header = [name.strip() for name in next(csv.reader([text], delimiter=separator))]
+        self.written = next(csv.reader([text], delimiter=separator))
+        header = [name.strip() for name in self.written]
         self.place = Place(len(first), 1, separator)
         if has_numbers_only(header):
-            header = [f"column {i}" for i in range(1, len(header) + 1)]
+            header, self.written = [f"column {i}" for i in range(1, len(header) + 1)], []
             self.place = Place(len(first) - len(first.removeprefix(_BOM)), 0, separator)
             file.seek(self.place.offset)
         self.header = header if len(set(header)) == len(header) else None

@@ -73,7 +73,7 @@ class DataFile:
         for block in self._blocks(rows):
             if self.beside:
                 block = replace(block, shared={**block.shared, **self.beside})
-            yield replace(block, notes=self.notes) if self.notes else block
+            yield replace(block, notes=(*self.notes, *block.notes)) if self.notes else block
 
     def _blocks(self, rows: int) -> Iterator[RowBlock]:
         if self.given is not None:

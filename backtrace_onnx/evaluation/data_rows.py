@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.data.encoding import RowEncoder
 from backtrace_onnx.data.reading import Data, DataFile, find_files
 from backtrace_onnx.data.row_blocks import RowBlock
-from backtrace_onnx.errors import InputError, RowError
+from backtrace_onnx.errors import BacktraceError, InputError, RowError
 from backtrace_onnx.evaluation.mask_files import without_masks
 
 Array = npt.NDArray[Any]
@@ -47,6 +48,7 @@ class DataRows:
     Attributes:
         files: what was read. there: how many rows there are. bad: why some were left out.
         masks: pictures that are masks of others, and no rows.
+        notes: what was left out or assumed in reading those that are drawn, a sentence each.
 
     Raises InputError where data cannot be read; names file and line.
     """
@@ -65,6 +67,7 @@ class DataRows:
         self.files: list[DataFile] = [self._without_masks(file) for file in found]
         self._encoder, self._skip = encoder, skip_bad
         self.bad: list[str] = []
+        self.notes: dict[str, None] = {}
         self.there = sum(block.rows for block in self._blocks())
         if not self.there:
             raise InputError(f"{', '.join(f.called for f in self.files)}: no rows")
@@ -123,9 +126,18 @@ class DataRows:
         for block in self._blocks():
             self.bad += [bad.reason for bad in block.bad]
             here = chosen[(chosen >= before) & (chosen < before + block.rows)] - before
+            self.notes |= dict.fromkeys(self._told(block.take(here)) if len(here) else ())
             for row in here:
                 yield block.take(np.array([row]))
             before += block.rows
+
+    def _told(self, block: RowBlock) -> Iterator[str]:
+        """What reading rows tells; what is wrong with them, each alone will tell."""
+        if block.kind == "files":
+            yield from block.notes
+            return
+        with suppress(BacktraceError):
+            yield from (note.text for note in self._encoder.encode(block, skip_bad=True).notes)
 
 
 def _place(block: RowBlock) -> str:

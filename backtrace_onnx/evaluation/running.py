@@ -17,6 +17,7 @@ from backtrace_onnx.data.identity import (
 )
 from backtrace_onnx.data.locking import locked
 from backtrace_onnx.data.reading import Data, DataFile
+from backtrace_onnx.data.reading_notes import left_out_rows
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.evaluation import Evaluation
 from backtrace_onnx.evaluation.intervals import need_scipy
@@ -164,9 +165,7 @@ def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ..
     if measurer.rows.masks:
         names = [path.name for path in measurer.rows.masks]
         notes.append(f"{len(names)} picture(s) are masks of others, and no rows: {listed(names)}")
-    if bad:
-        told = listed(sorted(bad, key=lambda text: (len(text), text)), between="; ")
-        notes.append(f"{len(bad)} row(s) could not be read and were left out: {told}")
+    notes += (*left_out_rows(bad), *measurer.rows.notes)
     for mode in found:
         if mode.used:
             notes.append(f"auto was {', '.join(mode.used)}")

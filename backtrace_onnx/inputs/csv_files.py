@@ -17,6 +17,7 @@ import numpy.typing as npt
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.inputs.columns import CellError, Missing, encode
 from backtrace_onnx.inputs.frames import Table
+from backtrace_onnx.messages.listing import listed
 
 Array = npt.NDArray[Any]
 _DOUBLE = 11  # TensorProto.DOUBLE
@@ -33,6 +34,7 @@ def read_table(path: Path, lines: Sequence[Sequence[str]] | None = None) -> Tabl
     """The columns of a .csv file with a header, texts all of them. Raises InputError."""
     lines = read_lines(path) if lines is None else lines
     header = [name.strip() for name in lines[0]]
+    notes = note_blanks(str(path), lines[0])
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f"{path}: the header names column {twice!r} twice")
@@ -45,7 +47,13 @@ def read_table(path: Path, lines: Sequence[Sequence[str]] | None = None) -> Tabl
     if not body:
         raise InputError(f"{path}: has no rows")
     cells = np.array(body, object).reshape(len(body), len(header))
-    return Table(str(path), {name: cells[:, i] for i, name in enumerate(header)})
+    return Table(str(path), {name: cells[:, i] for i, name in enumerate(header)}, notes=notes)
+
+
+def note_blanks(source: str, names: Sequence[str]) -> tuple[str, ...]:
+    """That names of columns are read without the blanks around them, where some have these."""
+    odd = [repr(name) for name in names if name != name.strip()]
+    return (f"{source}: columns are called without the blanks of {listed(odd)}",) if odd else ()
 
 
 def read_numbers(path: Path, *, missing: bool = False) -> Array:

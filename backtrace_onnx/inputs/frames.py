@@ -26,6 +26,7 @@ class Table:
         lines: where each row lies in the file, its lines counted from 1, if that is known.
         arrow: the columns as Arrow has them, where it does: these are read without a look at
             every cell.
+        notes: what was assumed in reading it, a sentence each.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Table:
     hint: str = ""
     lines: Sequence[int] = ()
     arrow: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -121,10 +121,11 @@ def fill(
 
 
 def find_column(name: str, columns: Iterable[str], taken: Collection[str] = ()) -> str | None:
-    """The column of that name; else the one whose name skl2onnx turns into it."""
+    """The column of that name, perhaps without blanks around it, as tables have them; else the one
+    whose name skl2onnx turns into it."""
     columns = list(columns)
-    if name in columns:
-        return name
+    if name in columns or name.strip() in columns:
+        return name if name in columns else name.strip()
     alike = [c for c in columns if _plain(c) == _plain(name) and c not in taken]
     return alike[0] if len(alike) == 1 else None
 
@@ -183,7 +184,8 @@ class _Filling:
 
     def notes(self, unused: Sequence[str]) -> tuple[Note, ...]:
         """What was left out, and what was missing."""
-        told = [left_out(self._table.source, unused)] if unused else []
+        told = [*self._table.notes]
+        told += [left_out(self._table.source, unused)] if unused else []
         if self._gone:
             told.append(f"missing values of {self._table.source}: {', '.join(self._gone)}")
         return tuple(map(Note, told))
@@ -267,7 +269,8 @@ def _in_order(table: Table, graph: Graph, name: str) -> FilledInputs:
     missing = Missing(nan=takes_missing(graph, name))
     made = [_ordered(table, c, kind.dtype or TensorProto.FLOAT, missing) for c in table.columns]
     text = f"columns were taken in the order of {table.source}: {', '.join(table.columns)}"
-    return FilledInputs({name: np.stack(made, 1)}, {name: tuple(table.columns)}, (Note(text),))
+    notes = tuple(map(Note, (*table.notes, text)))
+    return FilledInputs({name: np.stack(made, 1)}, {name: tuple(table.columns)}, notes)
 
 
 def _ordered(table: Table, column: str, element: int, missing: Missing) -> Array:

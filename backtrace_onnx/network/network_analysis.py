@@ -14,6 +14,7 @@ import numpy.typing as npt
 from backtrace_onnx.data.explain_batches import ExplainBatches
 from backtrace_onnx.data.explain_dataset import Progress
 from backtrace_onnx.data.feeds import stream_feeds
+from backtrace_onnx.data.reading_notes import ReadingNotes
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.explanation import Explanation
 from backtrace_onnx.model.file_reading import ModelLike
@@ -33,6 +34,7 @@ class NetworkAnalysis:
         rows, mode: how many rows, and how they were explained.
         inputs, constants, unassigned, cut: where relevance went, means in parts of the start.
         parts: nodes, layers, modules and inputs, each kind from the answer to the inputs.
+        notes: what was left out or assumed, a sentence each.
         equal_from: the layer from which on, back to the inputs, maps of two classes are equal;
             "" where they differ at some input; None where classes were not compared.
     """
@@ -103,27 +105,29 @@ def network_analysis(
     """
     explain = ExplainBatches(model, batch=batch, **options)
     sums: NetworkSums | None = None
-    for feeds, rows, about in _batches(explain, data, skip_bad):
+    told = ReadingNotes()
+    for feeds, rows, about in _batches(explain, data, told, skip_bad):
         made, other = _explained(explain, feeds, classes)
         sums = sums or NetworkSums(explain.explainer, made)
         sums.add(made, other, feeds, rows)
         if progress is not None:
             progress(sums.rows, max(about, sums.rows))
     if sums is None:
-        raise RequestError("there is no row to analyse the network with")
+        why = "".join(f"; {sentence}" for sentence in told.sentences)
+        raise RequestError(f"there is no row to analyse the network with{why}")
     numbers = sums.numbers()
-    found = (numbers, equal_from(numbers), tuple(sums.notes))
+    found = (numbers, equal_from(numbers), (*told.sentences, *sums.notes))
     return NetworkAnalysis(sums.rows, sums.mode, *sums.totals, *found)
 
 
 def _batches(
-    explain: ExplainBatches, data: Any, skip_bad: bool
+    explain: ExplainBatches, data: Any, told: ReadingNotes, skip_bad: bool
 ) -> Iterator[tuple[Any, int | None, int]]:
     """Inputs, how many of their samples count (None: all), and about how many rows there are."""
     several = isinstance(data, Sequence) and not isinstance(data, str | bytes) and bool(data)
     listed = several and all(isinstance(one, str | os.PathLike) for one in data)
     if listed or isinstance(data, str | os.PathLike):
-        yield from stream_feeds(explain, data, skip_bad=skip_bad)
+        yield from stream_feeds(explain, data, told, skip_bad=skip_bad)
     else:
         yield data, None, 0
 

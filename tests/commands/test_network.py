@@ -49,3 +49,22 @@ def test_columns_that_are_no_inputs_are_named(run: Any, tmp_path: Path) -> None:
     assert code == 0 and json.loads(printed)["parts"] == json.loads(plain)["parts"]
     code, _, error = run("network", ADULT, tmp_path / "rows.csv", "--group-column", "whom")
     assert code == 2 and "did you mean: who?" in error
+
+
+def test_what_reading_tells_is_told(run: Any, tmp_path: Path) -> None:
+    lines = ROWS.read_text().splitlines()
+    lines[2] = lines[2].replace("23", "young", 1)
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    given = ("network", ADULT, tmp_path / "rows.csv", "--skip-bad")
+    code, printed, _ = run(*given, "--out", out, "--json")
+    left, column, *_ = json.loads(printed)["notes"]
+    assert code == 0 and json.loads(printed)["rows"] == 4
+    assert left.startswith("1 row(s) could not be read and were left out: ")
+    assert "rows.csv: line 3, column 'age': 'young' is not a number" in left
+    assert column.endswith("the model has no input for column 'loan', which is left out")
+    assert json.loads((out / "report.json").read_text())["notes"][:2] == [left, column]
+    assert f"note: {left}" in run(*given)[1].splitlines()
+    (tmp_path / "rows.csv").write_text("\n".join([lines[0], lines[2]]))
+    code, _, error = run(*given)
+    assert code == 2 and "there is no row to analyse the network with; 1 row(s) could" in error

@@ -347,3 +347,37 @@ def test_an_array_is_the_only_input(tmp_path: Path) -> None:
             find_files(bad)
     with pytest.raises(RequestError, match="a text or path, or a list of them, not a ndarray"):
         find_files([x])
+
+
+@pytest.mark.parametrize("more", ["", '\n"5",6,7,8'])
+def test_blanks_around_the_names_of_columns_are_noted(more: str, tmp_path: Path) -> None:
+    """Whether lines are plain or taken apart; a first line of numbers names none."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"a, b,c , d\n1,2,3,4{more}\n")
+    made = explain_dataset(mlp(), path, tmp_path / "out")
+    said = f"{path}: columns are called without the blanks of ' b', 'c ', ' d'"
+    assert made.notes[0] == said
+    columns = [name for name in made.read().column_names if name.startswith("relevance/")]
+    assert columns == [f"relevance/{name}" for name in "abcd"]
+    path.write_text("1, 2, 3, 4\n5, 6, 7, 8\n")
+    told = explain_dataset(mlp(), path, tmp_path / "numbers").notes
+    assert not any("without the blanks" in note for note in told)
+
+
+def test_a_column_fills_the_input_that_has_blanks_in_its_name(tmp_path: Path) -> None:
+    """Models of columns are called like the columns of the frame that they were trained on."""
+    proto = people()
+    for value in [*proto.graph.input, *proto.graph.node]:
+        if isinstance(value, onnx.ValueInfoProto):
+            value.name = f" {value.name}" if value.name == "hours" else value.name
+        else:
+            value.input[:] = [f" {n}" if n == "hours" else n for n in value.input]
+    path = tmp_path / "people.csv"
+    path.write_text("age, hours,job\n30,40,pilot\n")
+    spoken = explain_dataset(proto, path, tmp_path / "out")
+    path.write_text("age,hours,job\n30,40,pilot\n")
+    plain = explain_dataset(people(), path, tmp_path / "plain")
+    np.testing.assert_equal(
+        *([r["relevance/hours"] for r in made.read().to_pylist()] for made in (spoken, plain))
+    )
+    assert any("without the blanks of ' hours'" in note for note in spoken.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,21 @@ def test_numbers_beside_ids_are_taken_away_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "ids.npz", cat=cat)
     found = evaluate(tmp_path / "ids.onnx", tmp_path / "ids.npz", rows=None, **SMALL)
     assert "parts are tokens; what takes their place is 0" in found.notes
+
+
+def test_what_reading_tells_is_told_once(tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    lines = ["a, b,c,d,kind", *(",".join(map(str, [*row, "k"])) for row in X.tolist())]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    how: dict[str, Any] = {"modes": "lrp", "metrics": "complexity", "groups": "kind", "rows": 5}
+    found = evaluate(tmp_path / "m.onnx", tmp_path / "x.csv", **how, out=tmp_path / "out")
+    path = tmp_path / "x.csv"
+    own = [note for note in found.notes if str(path) in note]
+    assert own == [
+        f"{path}: columns are called without the blanks of ' b'",
+        f"columns were taken in the order of {path}: a, b, c, d",
+    ]
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["notes"] == list(found.notes)
+    again = evaluate(tmp_path / "m.onnx", tmp_path / "x.csv", **how, out=tmp_path / "out")
+    assert again.kept == 5 and again.notes == found.notes
