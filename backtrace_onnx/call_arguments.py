@@ -90,8 +90,8 @@ class ExplainArguments(OutputArguments, total=False):
     tokenizer: Tokenizer | str | os.PathLike[str] | None
 
 
-class ExplainKeywords(ExplainArguments, total=False):
-    """Every keyword of `explain`.
+class ModeParameters(TypedDict, total=False):
+    """What a mode takes, as in its parentheses.
 
     Args:
         parameters: those of the mode, as in its parentheses: steps=32, samples=64, seed=1;
@@ -104,6 +104,10 @@ class ExplainKeywords(ExplainArguments, total=False):
     noise: float
     perturbation: Literal["path", "background"] | None
     tensor: str | None
+
+
+class ExplainKeywords(ExplainArguments, ModeParameters, total=False):
+    """Every keyword of `explain`."""
 
 
 class CompileArguments(OutputArguments, total=False):
@@ -136,6 +140,10 @@ class CompileArguments(OutputArguments, total=False):
     background: Any
 
 
+class CompileKeywords(CompileArguments, ModeParameters, total=False):
+    """Every keyword of `compile`."""
+
+
 EXPLAIN_DEFAULTS: ExplainArguments = {"mode": "default", "labels": (), "keep": "inputs"}
 COMPILE_DEFAULTS: CompileArguments = {
     "mode": "default",
@@ -155,29 +163,33 @@ def told_to_explain(given: ExplainKeywords) -> tuple[ExplainArguments, dict[str,
     return told, {name: value for name, value in given.items() if name not in names}
 
 
-def told_to_compile(given: CompileArguments) -> CompileArguments:
-    """Every argument of `compile`, given or not. Raises TypeError for one that it does not take."""
-    names = CompileArguments.__annotations__
+def told_to_compile(given: CompileKeywords) -> tuple[CompileArguments, dict[str, Any]]:
+    """Every argument of `compile`, given or not; and those of the mode.
+
+    Raises TypeError for one that it does not take.
+    """
+    names, own = CompileArguments.__annotations__, ModeParameters.__annotations__
     for name in given:
-        if name not in names:
+        if name not in names and name not in own:
             raise TypeError(f"compile() got an unexpected keyword argument {name!r}")
-    told: Any = {**dict.fromkeys(names), **COMPILE_DEFAULTS, **given}
-    made: CompileArguments = told
-    return made
+    told: Any = {**dict.fromkeys(names), **COMPILE_DEFAULTS}
+    told |= {name: value for name, value in given.items() if name in names}
+    return told, {name: value for name, value in given.items() if name in own}
 
 
 def takes_explain_arguments(call: Call) -> Call:
     """Show what `explain` is told in the signature and the documentation of a call."""
     parameters = [Parameter("parameters", Parameter.VAR_KEYWORD, annotation="Any")]
     _sign(call, ExplainArguments, EXPLAIN_DEFAULTS, parameters)
-    _document(call, OutputArguments, ExplainArguments, ExplainKeywords)
+    _document(call, OutputArguments, ExplainArguments, ModeParameters)
     return call
 
 
 def takes_compile_arguments(call: Call) -> Call:
     """Show what `compile` is told in the signature and the documentation of a call."""
-    _sign(call, CompileArguments, COMPILE_DEFAULTS, [])
-    _document(call, OutputArguments, CompileArguments)
+    parameters = [Parameter("parameters", Parameter.VAR_KEYWORD, annotation="Any")]
+    _sign(call, CompileArguments, COMPILE_DEFAULTS, parameters)
+    _document(call, OutputArguments, CompileArguments, ModeParameters)
     return call
 
 

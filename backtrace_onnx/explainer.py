@@ -12,7 +12,7 @@ import numpy as np
 from onnx import helper
 
 from backtrace_onnx.call_arguments import (
-    CompileArguments,
+    CompileKeywords,
     ExplainKeywords,
     takes_compile_arguments,
     takes_explain_arguments,
@@ -32,6 +32,7 @@ from backtrace_onnx.explanation import Explanation, Explanations
 from backtrace_onnx.inputs.given_inputs import GivenInputs, read_inputs
 from backtrace_onnx.interop.captum_call import as_array, as_feeds, as_target, attributions
 from backtrace_onnx.interop.torch_module import torch_module
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.opened_model import OpenedModel
 from backtrace_onnx.policies import find_method
 from backtrace_onnx.provenance import origin_of
@@ -251,7 +252,9 @@ class Explainer(OpenedModel):
         return read_entries(question, prepared.plan.graph, outputs, feeds, tuple(labels), boxes)
 
     @takes_compile_arguments
-    def compile(self, path: str | os.PathLike[str], **arguments: Unpack[CompileArguments]) -> None:
+    def compile(
+        self, path: str | os.PathLike[str], **arguments: Unpack[CompileKeywords]
+    ) -> tuple[Note, ...]:
         """Write one .onnx file that returns the prediction and its explanation.
 
         Its inputs are the model's and `target`, int64: [targets], an entry of the flattened output
@@ -263,6 +266,8 @@ class Explainer(OpenedModel):
         Args:
             path: file to write; weights over 1.8 GB go to `<path>.data`.
 
+        Returns notes: which mode "auto" picked, and rules that hold nowhere.
+
         Raises:
             CompileError: a node cannot be written as ONNX nodes, or a name is taken.
             RequestError: an argument does not fit the model, or the file cannot be written.
@@ -270,11 +275,12 @@ class Explainer(OpenedModel):
         from backtrace_onnx.compiler.saving import write
         from backtrace_onnx.compiler.target_input import TargetInput
 
-        told, model = told_to_compile(arguments), self._model.straight()
+        (told, parameters), model = told_to_compile(arguments), self._model.straight()
         target = TargetInput.of(told["target"])
         rows = partial(self._rows, told["background"], model, told["sidecar"])
-        question, compared = read_file_question(model, told, rows, target)
+        question, compared, notes = read_file_question(model, told, parameters, rows, target)
         write(model.graphs, path, question, target, told["tensors"], compared)
+        return notes
 
 
 __all__ = ["Explainer", "Support"]

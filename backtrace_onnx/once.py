@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack, overload
 
 from backtrace_onnx.call_arguments import (
-    CompileArguments,
+    CompileKeywords,
     ExplainKeywords,
     takes_compile_arguments,
     takes_explain_arguments,
@@ -16,6 +16,7 @@ from backtrace_onnx.engines.outcome import Progress
 from backtrace_onnx.engines.running import Engine
 from backtrace_onnx.explainer import Explainer
 from backtrace_onnx.explanation import Explanation, Explanations
+from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.model.file_reading import ModelLike
 from backtrace_onnx.propagation.plan import OnUnsupported
 from backtrace_onnx.targets.tensor_choice import Targets
@@ -94,8 +95,8 @@ def compile(
     path: str | os.PathLike[str],
     *,
     on_unsupported: OnUnsupported = "error",
-    **arguments: Unpack[CompileArguments],
-) -> None:
+    **arguments: Unpack[CompileKeywords],
+) -> tuple[Note, ...]:
     """Write prediction and explanation as one ONNX model: `Explainer(model).compile(path, ...)`.
 
     `Explainer.compile` describes the file's inputs and outputs.
@@ -108,7 +109,7 @@ def compile(
     Raises:
         BacktraceError: what `Explainer` and `Explainer.compile` raise.
     """
-    Explainer(model, on_unsupported=on_unsupported).compile(path, **arguments)
+    return Explainer(model, on_unsupported=on_unsupported).compile(path, **arguments)
 
 
 __all__ = ["compile", "explain"]

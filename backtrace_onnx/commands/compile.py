@@ -61,7 +61,7 @@ def compiled(
     meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
     with labels_named(found, name):
-        explainer.compile(
+        notes = explainer.compile(
             file,
             mode=mode,
             output=output,
@@ -79,7 +79,7 @@ def compiled(
             background=_rows(background, explainer, found),
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
-    return _interface(file)
+    return [*_interface(file), *(f"note: {note.text}" for note in notes)]
 
 
 def _start(given: bool, probability: bool) -> Any:

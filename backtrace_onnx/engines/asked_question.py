@@ -141,14 +141,15 @@ def _said(told: ExplainArguments) -> OutputMeaning:
 def read_file_question(
     model: PreparedModel,
     told: CompileArguments,
+    parameters: Mapping[str, Any],
     rows: Callable[[], Mapping[str, npt.NDArray[Any]]],
     target: TargetInput,
-) -> tuple[Question, Baselines | None]:
+) -> tuple[Question, Baselines | None, tuple[Note, ...]]:
     """What a file is asked to explain, whenever it runs, and what it compares with.
 
     Args:
         model: without control flow that depends on the inputs.
-        told: every argument of `compile`.
+        told: every argument of `compile`. parameters: those of the mode.
         rows: reads the background of trees, by input.
         target: how the file is told what to explain.
 
@@ -164,7 +165,9 @@ def read_file_question(
     columns = bool(given) and take_columns(model.graph)
     plan = lambda: prepared.plan  # noqa: E731
     choice = settle_mode(told["mode"], plan, output, given, columns=columns)
-    method = with_bounds(find_method(choice.mode), opened(told["sidecar"]), prepared.plan)
+    method = with_bounds(
+        find_method(choice.mode, **parameters), opened(told["sidecar"]), prepared.plan
+    )
     apart = find_apart(model.graph, method, told["tensors"], names_of(told["through"]))
     apart = apart.difference(model.graph.hidden)  # these are refused: no note goes with a file
     graph = model.output(output, apart).plan.graph
@@ -183,4 +186,5 @@ def read_file_question(
         method, baseline, told["background"], model.graph, opened(told["sidecar"])
     )
     start = told["start"]
-    return question_of_file(prepared, asked, model.graph, told["task"], start, target), compared
+    question = question_of_file(prepared, asked, model.graph, told["task"], start, target)
+    return question, compared, (*choice.notes, *idle_notes(method, prepared.plan))

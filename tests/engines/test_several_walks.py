@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
@@ -516,3 +517,25 @@ def test_tables_are_compared_with_tables(mode: str, given: dict[str, int], age: 
     wanted = (table["age"].to_numpy()[:, None] - age) * W[0, 0]
     np.testing.assert_allclose(made.relevance["age"], wanted, rtol=1e-4, atol=1e-4)
     assert any("compared with" in note.text for note in made.notes)
+
+
+def test_compile_takes_a_modes_parameters_as_explain_does_and_tells_what_auto_picked(
+    tmp_path: Path,
+) -> None:
+    explainer = Explainer(_convnet())
+    for how in ({"mode": "gradcam", "tensor": "c1"}, {"mode": "smoothgrad", "samples": 3}):
+        files = []
+        (name, value), *_ = [(k, v) for k, v in how.items() if k != "mode"]
+        for i, own in enumerate((how, {"mode": f"{how['mode']}({name}={value})"})):
+            path = tmp_path / f"{i}.onnx"
+            assert explainer.compile(path, **own) == ()
+            files.append(ort.InferenceSession(path).run(["relevance/x"], {"x": PICTURES})[0])
+        np.testing.assert_array_equal(*files)
+    with pytest.raises(RequestError, match="takes no parameter 'samples'"):
+        explainer.compile(tmp_path / "no.onnx", mode="lrp", samples=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sample'"):
+        explainer.compile(tmp_path / "no.onnx", mode="lrp", sample=3)
+    (note,) = bt.compile(_convnet(), tmp_path / "auto.onnx", mode="auto")
+    assert note.text.startswith("mode auto picked cnn: ")
+    (note,) = explainer.compile(tmp_path / "idle.onnx", mode="frist: flat")
+    assert "did you mean 'first'?" in note.text
