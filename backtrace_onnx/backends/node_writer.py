@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, helper
+from onnx import helper
 
 from backtrace_onnx.backends.slope_writer import SlopeWriter
 from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
+from backtrace_onnx.backends.written_nodes import WrittenNodes
 from backtrace_onnx.errors import CompileError
 from backtrace_onnx.model.fresh_names import fresh_name
 from backtrace_onnx.ops.gates import Gate
@@ -51,6 +52,7 @@ class NodeWriter(SlopeWriter):
         ledger: whether totals are written as well.
         opset: version of ai.onnx of the graph written to.
         blocks: whether `in_blocks` is worth a node, as it is in files.
+        written: the nodes of the model that is written behind.
 
     Attributes:
         like: by tensor written a tensor of the model that has its shape, and its own element type.
@@ -66,11 +68,11 @@ class NodeWriter(SlopeWriter):
         reserved: frozenset[str] = frozenset(),
         opset: int = NEWEST_OPSET,
         blocks: bool = False,
+        written: WrittenNodes | None = None,
     ) -> None:
-        super().__init__(blocks=blocks)
+        super().__init__(blocks=blocks, known=written)
         self.opset, self.dtype = opset, np.dtype(dtype)
-        self.nodes: list[NodeProto] = []
-        self.constants: dict[str, npt.NDArray[Any]] = {}
+        self.nodes, self.constants = [], {}
         self.scopes = [prefix]
         self.like: dict[str, tuple[str, int]] = {}
         self._known = known

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from backtrace_onnx.backends.symbols import Symbol, SymbolicOps
+from backtrace_onnx.backends.written_nodes import WrittenNodes
 from backtrace_onnx.ops.statistics import damped
 from backtrace_onnx.ops.vocabulary import Value
 
 BLOCK = 16
 """Channels in the greatest block in which onnxruntime's convolutions lay out tensors."""
+_PICTURE = 4  # axes: samples, channels, height and width
 
 
 def is_layout(node: NodeProto) -> bool:
@@ -22,12 +25,13 @@ def is_layout(node: NodeProto) -> bool:
     return node.op_type == "AveragePool" and list(node.attribute) == one
 
 
-class _Switched(NamedTuple):
-    """Slopes m of y = max(0, t), switched off where y is 0: they are slopes of t."""
+class _Ended(NamedTuple):
+    """Slopes of t that were m times y / t, or m where y is no 0: y = max(0, t) then."""
 
     t: str
     y: Value
     m: Value
+    switched: bool
 
 
 class SlopeWriter(SymbolicOps):
@@ -35,17 +39,37 @@ class SlopeWriter(SymbolicOps):
 
     Args:
         blocks: whether `in_blocks` is worth a node, as it is in files.
+        known: the nodes of the model that is written behind.
     """
 
-    def __init__(self, *, blocks: bool) -> None:
+    nodes: list[NodeProto]
+    constants: dict[str, npt.NDArray[Any]]
+
+    def __init__(self, *, blocks: bool, known: WrittenNodes | None) -> None:
         self._blocks = blocks
-        self._switched: dict[str, _Switched] = {}
+        self._ended: dict[str, _Ended] = {}
+        self._file = known or WrittenNodes()
 
     def switch(self, y: Value, m: Value, *, bounded: bool, of: Callable[[], Value]) -> Value:
         made = super().switch(y, m, bounded=bounded, of=of)
         if bounded:
-            self._switched[made.name] = _Switched(self.symbol(of()).name, y, m)
+            self._ended[made.name] = _Ended(self.symbol(of()).name, y, m, switched=True)
         return made
+
+    def times_ratio(
+        self, key: str, text: Callable[..., Value], x: Value, m: Value, of: Callable[[], Value]
+    ) -> Value:
+        made = super().times_ratio(key, text, x, m, of)
+        self._ended[made.name] = _Ended(self.symbol(x).name, of(), m, switched=False)
+        return made
+
+    def row_sums(self, m: Value, y: Value, over: Value) -> Value:
+        self._file.follow(self.nodes)
+        names = self.symbol(m).name, self.symbol(y).name
+        found = self._file.product_before(*names, int(over[0])) if len(over) == 1 else None
+        if found is not None:
+            m, y = (Symbol(self, name) for name in found)
+        return super().row_sums(m, y, over)
 
     def damp(
         self,
@@ -56,15 +80,38 @@ class SlopeWriter(SymbolicOps):
         known: Sequence[int | str | None],
         squares: Value | None = None,
     ) -> tuple[Value, Value | None]:
+        self._file.follow(self.nodes)
+        if self._file.is_made_by(self.symbol(t).name, "MatMul"):
+            known = (*known, 1)  # no pictures: scores of attention have as many axes
         how = (epsilon, sample_axis, self.sample_count, known)
-        cut = self._switched.get(m.name) if isinstance(m, Symbol) else None
-        if cut is not None and cut.t == self.symbol(t).name:
-            kept = damped(self, t, cut.m, *how, cut=cut.y)  # the switch itself is left out
-        else:
+        ended = self._ended.get(m.name) if isinstance(m, Symbol) else None
+        if ended is not None and ended.t != self.symbol(t).name:
+            ended = None
+        if ended is not None and ended.switched:  # the switch itself is left out
+            kept = damped(self, t, ended.m, *how, cut=ended.y)
+        elif self.keeps_ledger or self._fills_blocks(known):
             kept = damped(self, t, m, *how)
+        else:
+            kept = self._damped(t, m, ended, how)
         if not self.keeps_ledger:
             return kept, None
         return kept, self.total(self.Mul(t, self.Sub(m, kept)), sample_axis)
+
+    def _damped(
+        self, t: Value, m: Value, ended: _Ended | None, how: tuple[Any, Any, Any, Any]
+    ) -> Value:
+        """Slopes damped, of what the model makes anyway; factors come last, where products take
+        them in."""
+        m = self.symbol(m if ended is None else ended.m).name
+        base, part = self._file.unscaled(m, self.constants)
+        if ended is None:  # of a multiple of units the same is left as of these
+            t, _ = self._file.multiple(self.symbol(t).name)
+            kept = damped(self, Symbol(self, t), Symbol(self, base), *how)
+        else:
+            y, factor = self._file.multiple(self.symbol(ended.y).name)
+            kept = damped(self, t, Symbol(self, base), *how, left=Symbol(self, y))
+            part /= abs(factor)
+        return kept if part == 1 else self.Mul(kept, self.scalar(part))
 
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
         """A pool of single elements, which changes no number.
@@ -72,10 +119,12 @@ class SlopeWriter(SymbolicOps):
         onnxruntime keeps sums and products in the layout of its convolutions where all that they
         are made of has it, and lays out in it what it pools, if the channels fill whole blocks.
         """
-        channels = known[1] if len(known) == 4 else None
-        if not self._blocks or self.dtype != np.float32 or not isinstance(channels, int):
-            return x
-        return x if channels % BLOCK else self.AveragePool(x, kernel_shape=[1, 1])
+        return self.AveragePool(x, kernel_shape=[1, 1]) if self._fills_blocks(known) else x
+
+    def _fills_blocks(self, known: Sequence[int | str | None]) -> bool:
+        channels = known[1] if len(known) == _PICTURE else None
+        fills = isinstance(channels, int) and channels % BLOCK == 0
+        return self._blocks and self.dtype == np.float32 and fills
 
 
 __all__ = ["BLOCK", "SlopeWriter", "is_layout"]

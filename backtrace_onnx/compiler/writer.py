@@ -13,6 +13,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.backends.emit import EmitOps
 from backtrace_onnx.backends.symbols import Symbol
+from backtrace_onnx.backends.written_nodes import WrittenNodes
 from backtrace_onnx.compiler.body_layout import lay_out_bodies
 from backtrace_onnx.compiler.file_baselines import Baselines, has_baselines
 from backtrace_onnx.compiler.forward_values import Symbols
@@ -135,6 +136,7 @@ class _Writer:
             reserved=frozenset(taken),
             opset=model.opsets[""],
             blocks=True,
+            written=WrittenNodes(model.proto.graph.node, plan.graph.constants),
         )
         self.values = Symbols(self.ops, plan.graph)
         self.walked: Values = self.values  # with those of the reference, where there is one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 
 import numpy as np
 
@@ -22,6 +24,7 @@ def damped(
     count: Value,
     known: Sequence[int | str | None],
     cut: Value | None = None,
+    left: Value | None = None,
 ) -> Value:
     """m |t| / (|t| + epsilon rms t), with the root mean square of each sample's t (LRP-epsilon).
 
@@ -29,17 +32,37 @@ def damped(
         axis, count: as of `sample_mean`.
         known: the shape of t as far as it is known.
         cut: max(0, t), where slopes m are to end at units that are not positive.
+        left: t times what is never negative, which slopes m are to be multiplied by, too.
     """
-
-    def scale_of(mean: Value) -> Value:
-        least = e.Max(e.Mul(e.Sqrt(mean), e.scalar(epsilon)), e.scalar(SMALLEST_MASS))
-        return e.Reciprocal(least)
 
     if known[:1] == (1,) and axis == 0 and not getattr(axis, "inner", 0):  # a row for all samples
         count = ints(1)
-    scale = sample_mean(e, e.Mul(t, t), axis, count, scale_of, rank=len(known))
-    part = _softsign(e, e.Mul(t if cut is None else cut, scale))
+    if cut is None and _is_one(axis, count):
+        least = _least(e, e.ReduceL2(t, keepdims=1), _part_of_norm(e, epsilon, t, known))
+    else:
+        of = partial(_least_of, e, epsilon)
+        least = sample_mean(e, e.Mul(t, t), axis, count, of, rank=len(known))
+    if left is not None:
+        return e.Mul(m, e.Div(e.Abs(left), e.Add(e.Abs(t), least)))
+    part = _softsign(e, e.Mul(t if cut is None else cut, e.Reciprocal(least)))
     return e.Mul(m, e.in_blocks(e.Abs(part) if cut is None else part, known))
+
+
+def _least_of(e: Ops, epsilon: float, mean: Value) -> Value:
+    return _least(e, e.Sqrt(mean), e.scalar(epsilon))
+
+
+def _least(e: Ops, size: Value, part: Value) -> Value:
+    """A part of a size, which may be divided by."""
+    return e.Max(e.Mul(size, part), e.scalar(SMALLEST_MASS))
+
+
+def _part_of_norm(e: Ops, epsilon: float, t: Value, known: Sequence[int | str | None]) -> Value:
+    """What epsilon times the root mean square of t is of its norm."""
+    sizes = [n for n in known if isinstance(n, int)]
+    if known and len(sizes) == len(known):
+        return e.scalar(epsilon / max(prod(sizes), 1) ** 0.5)
+    return e.Div(e.scalar(epsilon), e.Sqrt(e.Cast(e.Size(t), to=e.float_type)))
 
 
 def _softsign(e: Ops, x: Value) -> Value:
@@ -88,6 +111,13 @@ def sample_mean(
     laid = e.Reshape(x, e.Concat(before, groups, count, ints(-1), axis=0))
     mean = then(e.ReduceMean(laid, ints(0, 1, 3), keepdims=1))
     return e.Reshape(e.Expand(mean, e.Shape(laid)), shape)
+
+
+def _is_one(axis: SampleAxis | int | None, count: Value) -> bool:
+    """Whether all entries are of one sample, or of none."""
+    if axis is None or getattr(axis, "mixed", False):
+        return True
+    return isinstance(count, np.ndarray) and bool(count[0] == 1)
 
 
 def _sample_rows(e: Ops, x: Value, count: Value, rank: int) -> Value:

@@ -139,6 +139,16 @@ class Words:
         asked mostly."""
         return self.Mul(x if before is None else self.Sub(x, before), m)
 
+    def row_sums(self, m: Value, y: Value, over: Value) -> Value:
+        """Sums of m y over axes, which stay."""
+        return self.ReduceSum(self.Mul(m, y), over, keepdims=1)
+
+    def times_ratio(
+        self, key: str, text: Callable[..., Value], x: Value, m: Value, of: Callable[[], Value]
+    ) -> Value:
+        """`text(ops, x, m)`: slopes m times f(x) / x, which is not negative; `of` returns f(x)."""
+        return self.pointwise(key, text, x, m)
+
     def switch(self, y: Value, m: Value, *, bounded: bool, of: Callable[[], Value]) -> Value:
         """Slopes m where y = max(0, x) is no 0, and 0 where it is one; `of` returns x.
 

@@ -23,15 +23,28 @@ def gelu_derivative(e: Ops, x: Value, approximate: str) -> Value:
     return e.Add(e.Mul(half, e.Add(e.scalar(1), t)), slope)
 
 
-def normal_derivative(e: Ops, x: Value, scale: float = 1.0) -> Value:
-    """The derivative of `scale` times x times the normal distribution up to x."""
-    density = e.Mul(e.Exp(e.Mul(e.Mul(x, x), e.scalar(-0.5))), e.scalar(scale / sqrt(2 * pi)))
-    return e.Add(_normal(e, x, scale), e.Mul(x, density))
+def normal_derivative(e: Ops, x: Value, scale: float = 1.0, divides: bool = False) -> Value:
+    """The derivative of `scale` times x times the normal distribution up to x.
+
+    `divides`: whether x is divided by the root of 2, or multiplied.
+    """
+    turned = _turned(e, x, divides)
+    normal = _normal(e, turned, scale)
+    density = e.Mul(e.Div(turned, e.Exp(e.Mul(turned, turned))), e.scalar(scale / sqrt(pi)))
+    return e.Add(normal, density)
 
 
-def _normal(e: Ops, x: Value, scale: float = 1.0) -> Value:
+def normal_ratio(e: Ops, x: Value, scale: float = 1.0, divides: bool = False) -> Value:
     """`scale` times the normal distribution up to x."""
-    part = e.Erf(e.Mul(x, e.scalar(sqrt(0.5))))
+    return _normal(e, _turned(e, x, divides), scale)
+
+
+def _turned(e: Ops, x: Value, divides: bool) -> Value:
+    return e.Div(x, e.scalar(sqrt(2))) if divides else e.Mul(x, e.scalar(sqrt(0.5)))
+
+
+def _normal(e: Ops, turned: Value, scale: float) -> Value:
+    part = e.Erf(turned)
     if scale == 1 and np.dtype(e.dtype) == np.float32:
         return e.HardSigmoid(part, alpha=0.5, beta=0.5)  # one sweep, which cuts nothing off
     made = e.Add(part, e.scalar(1))
@@ -41,10 +54,10 @@ def _normal(e: Ops, x: Value, scale: float = 1.0) -> Value:
 def gelu_ratio(e: Ops, x: Value, approximate: str) -> Value:
     """Gelu over x."""
     if approximate != "tanh":
-        return _normal(e, x)
+        return normal_ratio(e, x)
     cube = e.Mul(e.Mul(x, e.Mul(x, x)), e.scalar(_TANH["beta"]))
     part = e.Tanh(e.Mul(e.Add(x, cube), e.scalar(_TANH["alpha"])))
     return e.Mul(e.Add(part, e.scalar(1)), e.scalar(0.5))
 
 
-__all__ = ["gelu_derivative", "gelu_ratio", "normal_derivative"]
+__all__ = ["gelu_derivative", "gelu_ratio", "normal_derivative", "normal_ratio"]

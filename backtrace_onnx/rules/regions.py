@@ -10,7 +10,7 @@ from backtrace_onnx.graph.operator_families import BINS, DOMAIN, REDUCING, REGIO
 from backtrace_onnx.graph.regions import beside, body, kinds
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import lookup, rule
-from backtrace_onnx.rules.written_out import derivative_of
+from backtrace_onnx.rules.written_out import written_out
 from backtrace_onnx.structures.base import Nothing, Structure
 from backtrace_onnx.structures.fallback import Stops
 from backtrace_onnx.structures.functions import Binned
@@ -24,7 +24,9 @@ def region(op: Op) -> Structure:
     """Nodes that are one function of one tensor together: relevance passes unchanged."""
     made = read_region(op, (*beside(op.node), *body([op.node])), _kind(op.node))
     multiple = op.attribute("multiple", (1.0, 0.0))
-    return made if multiple == (1.0, 0.0) else replace(made, multiple=multiple, derivative=None)
+    if multiple == (1.0, 0.0):
+        return made
+    return replace(made, multiple=multiple, derivative=None, ratio=None)
 
 
 @rule(SCALE, domain=DOMAIN)
@@ -67,9 +69,11 @@ def read_region(op: Op, members: Sequence[Node], kind: Kind) -> Region:
     constants = {name: graph.constants[name] for name in read & graph.constants.keys()}
     shapes = {graph.type(name).shape for name in carriers}
     level = len(shapes) == 1 and all(shape and None not in shape for shape in shapes)
-    known = derivative_of(_entry(members, graph), members, constants)
-    derivative = known if kind == "pointwise" else None
-    return Region(tuple(members), structures, constants, kind, level=level, derivative=derivative)
+    made = Region(tuple(members), structures, constants, kind, level=level)
+    known = written_out(_entry(members, graph), members, constants)
+    if known is None or kind != "pointwise":
+        return made
+    return replace(made, derivative=known.derivative, ratio=known.ratio)
 
 
 def _entry(members: Sequence[Node], graph: Graph) -> str:

@@ -1,17 +1,17 @@
-"""Functions that exporters write out in several nodes, and their derivatives as those of one."""
+"""Functions that exporters write out in several nodes, and the slopes of one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.graph.graph import Node
-from backtrace_onnx.rules.gelu import normal_derivative
-from backtrace_onnx.structures.functions import Derivative
+from backtrace_onnx.rules.gelu import normal_derivative, normal_ratio
+from backtrace_onnx.structures.functions import Derivative, Ratio
 
 Array = npt.NDArray[Any]
 _erf = np.vectorize(math.erf)
@@ -25,10 +25,20 @@ _PLACES = np.linspace(-6, 6, 49)
 _CLOSE = 1e-5  # of numbers that constants of 16 bits are part of, less is not known
 
 
-def derivative_of(
+class WrittenOut(NamedTuple):
+    """A function's derivative, in fewer nodes than the chain rule takes, and what it is over x.
+
+    Neither makes what the members make, so that onnxruntime runs these as one node.
+    """
+
+    derivative: Derivative
+    ratio: Ratio
+
+
+def written_out(
     entry: str, members: Sequence[Node], constants: Mapping[str, Array]
-) -> Derivative | None:
-    """The derivative, in fewer nodes than the chain rule takes, of what members make of `entry`.
+) -> WrittenOut | None:
+    """What is known of the function that members make of `entry`.
 
     It is x times the normal distribution, as Gelu is, times a number, which exporters write apart;
     None where it is something else.
@@ -50,7 +60,10 @@ def derivative_of(
         return None
     whole = float(round(scale))
     scale = whole if abs(scale - whole) <= _CLOSE * scale else scale
-    return lambda e, x, y: normal_derivative(e, x, scale)
+    how = scale, "Div" not in operators
+    return WrittenOut(
+        lambda e, x, y: normal_derivative(e, x, *how), lambda e, x: normal_ratio(e, x, *how)
+    )
 
 
-__all__ = ["derivative_of"]
+__all__ = ["WrittenOut", "written_out"]

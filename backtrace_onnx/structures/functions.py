@@ -31,7 +31,8 @@ class Function(Structure):
         derivative: its slope at a point.
         homogeneous: whether f(a x) = a f(x) for a > 0, so that the secant from 0 is the derivative.
         switches: whether it is max(0, x): its derivative is 1 where y is positive, else 0.
-        ratio: of a function that is x times something, such as Gelu: that, the secant from 0.
+        ratio: of a function that is x times something that is never negative, such as Gelu: that,
+            the secant from 0.
         parameters: `(ops, x, y, p) -> ` the slope in parameter p, by the input that it is; where
             a method holds what is no main operand, it is held.
     """
@@ -58,7 +59,8 @@ class Function(Structure):
         functions = step.method.functions
         if functions == "secant" and self.ratio is not None:
             text = times_ratio(self.ratio)
-            return {0: [ops.pointwise(f"{step.node.name}/ratio", text, step.condition(0), m)]}
+            key = f"{step.node.name}/ratio"
+            return {0: [ops.times_ratio(key, text, step.condition(0), m, step.result)]}
         y = step.result()
         if functions == "derivative" or (functions == "secant" and self.homogeneous):
             if self.switches:
@@ -202,7 +204,7 @@ class AlongAxis(Structure):
         def jacobian(e: Ops, y: Value, m: Value) -> Value:
             if self.logarithmic:
                 return e.Sub(m, e.Mul(e.Exp(y), e.ReduceSum(m, over, keepdims=1)))
-            return e.Mul(y, e.Sub(m, e.ReduceSum(e.Mul(m, y), over, keepdims=1)))
+            return e.Mul(y, e.Sub(m, e.row_sums(m, y, over)))
 
         key = f"{step.node.name}/jacobian"
         return {0: [step.ops.apply(key, jacobian, step.result(), step.r[0])]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backtrace_onnx.ops.policy import SMALLEST_MASS
 from backtrace_onnx.ops.vocabulary import Ops, Value, ints
 from backtrace_onnx.structures.base import (
     CURVED,
@@ -82,7 +83,7 @@ class Normalisation(Structure):
         if self.scale is not None and step.carries(SCALE) and not step.is_gate(SCALE):
 
             def text(e: Ops, x: Value, m: Value, part: Value) -> Value:
-                centre, inverse, _ = self._parts(e, x)
+                centre, inverse, *_ = self._parts(e, x)
                 return e.Mul(e.Mul(m, part), e.Reshape(e.Mul(centre, inverse), e.Shape(x)))
 
             part = ops.scalar(0.5 if self._shares(step) else 1.0)
@@ -90,39 +91,38 @@ class Normalisation(Structure):
             pieces[SCALE] = [_laid_back(step, SCALE, grown, self.scale(step))]
         return pieces
 
-    def _parts(self, e: Ops, x: Value) -> tuple[Value, Value, Value]:
-        """What is laid and centred, 1 / deviation, and how the deviation grows with it."""
+    def _parts(self, e: Ops, x: Value) -> tuple[Value, Value, Value, Value]:
+        """What is laid and centred, 1 / deviation, and how the deviation grows with the former, as
+        what varies with it times one number of each statistic."""
         over = ints(*self.axes)
         laid = self.grouped(e, x)
         add = e.ReduceSum if self.summed else e.ReduceMean
         centre = e.Sub(laid, e.ReduceMean(laid, over, keepdims=1)) if self.centred else laid
         if self.order == 1:
-            inverse = _inverse(e, add(e.Abs(centre), over, keepdims=1))
-            return centre, inverse, e.Mul(e.Sign(centre), inverse)
+            inverse = e.ratio(e.scalar(1), add(e.Abs(centre), over, keepdims=1))
+            return centre, inverse, e.Sign(centre), inverse
         square = add(e.Mul(centre, centre), over, keepdims=1)
-        inverse = _inverse(e, e.Sqrt(e.Add(square, e.scalar(self.epsilon))))
-        return centre, inverse, e.Mul(centre, e.Mul(inverse, inverse))
+        deviation = e.Sqrt(e.Add(square, e.scalar(self.epsilon)))
+        is_zero = self.epsilon <= SMALLEST_MASS  # where all of the data is
+        inverse = e.ratio(e.scalar(1), deviation) if is_zero else e.Reciprocal(deviation)
+        return centre, inverse, centre, e.Mul(inverse, inverse)
 
     def _text(self, *, held: bool) -> Callable[[Ops, Value, Value], Value]:
         over = ints(*self.axes)
 
         def text(e: Ops, x: Value, m: Value) -> Value:
-            centre, inverse, grown = self._parts(e, x)
+            centre, inverse, varying, growth = self._parts(e, x)
             add = e.ReduceSum if self.summed else e.ReduceMean
             g = self.grouped(e, m)
             if not held:
-                g = e.Sub(g, e.Mul(grown, add(e.Mul(g, centre), over, keepdims=1)))
+                share = e.Mul(add(e.Mul(g, centre), over, keepdims=1), growth)
+                g = e.Sub(g, e.Mul(varying, share))
             g = e.Mul(g, inverse)
             if self.centred:
                 g = e.Sub(g, e.ReduceMean(g, over, keepdims=1))
             return e.Reshape(g, e.Shape(x))
 
         return text
-
-
-def _inverse(e: Ops, deviation: Value) -> Value:
-    """1 / deviation; 0 where all of the data is 0."""
-    return e.ratio(e.scalar(1), deviation)
 
 
 def _laid_back(step: Step, i: int, m: Value, laid: Value) -> Value:

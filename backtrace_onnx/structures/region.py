@@ -27,6 +27,7 @@ from backtrace_onnx.structures.base import (
 from backtrace_onnx.structures.factors import factors_of
 from backtrace_onnx.structures.functions import (
     Derivative,
+    Ratio,
     secant,
     secant_between,
     times_derivative,
@@ -53,7 +54,7 @@ class Region(Structure):
         kind: what sort of function it is.
         multiple: (scale, shift) of what the members read that input 0 is: its multiple.
         level: whether all that the members make of input 0 is known to have the same shape.
-        derivative: of a function of one number, where it is known as a whole.
+        derivative, ratio: of a function of one number that is known as a whole (`Function`).
     """
 
     members: tuple[Node, ...]
@@ -63,6 +64,7 @@ class Region(Structure):
     multiple: tuple[float, float] = (1.0, 0.0)
     level: bool = False
     derivative: Derivative | None = None
+    ratio: Ratio | None = None
 
     @property
     def affine(self) -> bool:  # type: ignore[override]
@@ -86,7 +88,7 @@ class Region(Structure):
             if tensor in node.outputs:
                 members = self.members[: at + 1]
                 kind: Kind = "linear" if all(map(self._is_affine, members)) else "other"
-                return replace(self, members=members, kind=kind, derivative=None)
+                return replace(self, members=members, kind=kind, derivative=None, ratio=None)
         return None
 
     def _is_affine(self, node: Node) -> bool:
@@ -137,9 +139,7 @@ class Region(Structure):
 
     def _secant(self, step: Step, m: Value) -> Value:
         if self._factors and not step.method.compares:
-            text, key = times_ratio(self._ratio), f"{step.node.name}/ratio"
-            made: Value = step.ops.pointwise(key, text, step.condition(0), m)
-            return made
+            return self._times_ratio(step, m)
         whole = replace(
             step.method, functions="derivative", products="whole", statistics="derivative"
         )
@@ -158,6 +158,12 @@ class Region(Structure):
         slope, at_zero = step.ops.apply(key, text, x, y, m)
         step.book("constants", 0, step.ops.total(at_zero, step.sample_axis()))
         return slope
+
+    def _times_ratio(self, step: Step, m: Value) -> Value:
+        key, x, text = f"{step.node.name}/ratio", step.condition(0), times_ratio(self._ratio)
+        if self.ratio is None:
+            return step.ops.pointwise(key, text, x, m)
+        return step.ops.times_ratio(key, times_ratio(self.ratio), x, m, step.result)
 
     @cached_property
     def _factors(self) -> tuple[str, ...]:

@@ -89,6 +89,67 @@ def test_a_tensor_inside_has_its_whole_slope(tmp_path: Path) -> None:
     assert operators["HardSigmoid"] == 1  # of the slope that is told of
 
 
+ENCODER = """<ir_version: 10, opset_import: ["": 18]>
+    net (float[1, 6, 8] x) => (float[1, 4] y) <float half = {0.5}, float root = {1.4142135},
+        float one = {1.0}, float third = {0.35}, int64[4] apart = {1, 6, 2, 4},
+        int64[3] whole = {1, 6, 8}, int64[1] tokens = {1}>
+    {
+        q = MatMul(x, Q)  k = MatMul(x, K)  v = MatMul(x, V)
+        qa = Reshape(q, apart)  qt = Transpose<perm = [0, 2, 1, 3]>(qa)
+        ka = Reshape(k, apart)  kt = Transpose<perm = [0, 2, 3, 1]>(ka)
+        va = Reshape(v, apart)  vt = Transpose<perm = [0, 2, 1, 3]>(va)
+        t = MatMul(qt, kt)  s = Mul(t, third)  p = Softmax<axis = -1>(s)
+        o = MatMul(p, vt)  oa = Transpose<perm = [0, 2, 1, 3]>(o)  ow = Reshape(oa, whole)
+        h = MatMul(ow, U)  d = Div(h, root)  e = Erf(d)  f = Add(e, one)  g = Mul(h, f)
+        a = Mul(g, half)  m = ReduceMean<keepdims = 0>(a, tokens)  y = MatMul(m, W)
+    }"""
+
+
+def _encoder() -> onnx.ModelProto:
+    """Attention of two heads, whose scores are scaled, and a Gelu that is written out."""
+    proto = onnx.parser.parse_model(ENCODER)
+    shapes = {"Q": (8, 8), "K": (8, 8), "V": (8, 8), "U": (8, 16), "W": (16, 4)}
+    for seed, (name, shape) in enumerate(shapes.items()):
+        proto.graph.initializer.append(
+            onnx.numpy_helper.from_array(normal(*shape, seed=seed), name)
+        )
+    return proto
+
+
+@pytest.mark.parametrize("mode", ["gradient", "lrp", "attnlrp", "cp-lrp"])
+def test_files_of_transformers_compute_what_the_other_engine_does(
+    mode: str, tmp_path: Path
+) -> None:
+    explainer, path, x = Explainer(_encoder()), tmp_path / "made.onnx", 3 * normal(1, 6, 8, seed=9)
+    explainer.compile(path, mode=mode, target=1)
+    found = ort.InferenceSession(path).run(["relevance/x"], {"x": x})[0]
+    expected = explainer.explain(x, mode=mode, target=1).relevance["x"]
+    np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.abs(expected).max()))
+
+
+def test_a_stabiliser_reads_what_the_model_makes_anyway(tmp_path: Path) -> None:
+    """Multiples of its units, of which onnxruntime joins product and factor; Gelu itself, in place
+    of what it is over its input; no sum over what attention weighs, but over its mixture."""
+    Explainer(_encoder()).compile(tmp_path / "made.onnx", mode="lrp", target=1)
+    graph = onnx.load(tmp_path / "made.onnx").graph
+    operators = Counter(n.op_type for n in graph.node)
+    readers = {name: [n.op_type for n in graph.node if name in n.input] for name in "tgfp"}
+    assert operators["Erf"] == 1 and readers["f"] == ["Mul"]  # the model's own
+    assert readers["t"] == readers["g"] == ["Mul"]  # what makes their multiples
+    assert sorted(readers["p"]) == ["MatMul", "Mul", "Transpose"]  # one product of the Jacobian
+    assert operators["GlobalAveragePool"] == 0 and operators["ReduceL2"] > 0
+
+
+def test_with_books_every_slope_is_made(tmp_path: Path) -> None:
+    """What units are worth less is told of slopes before the stabiliser."""
+    explainer, x = Explainer(_encoder(), engine="onnxruntime"), normal(1, 6, 8, seed=9)
+    written, eager = explainer.explain(x, mode="lrp", target=1), Explainer(_encoder())
+    expected = eager.explain(x, mode="lrp", target=1)
+    for kind in ("inputs", "constants", "unassigned"):
+        own, other = (getattr(e.ledger.total(), kind) for e in (written, expected))
+        np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-4)
+
+
 def test_layouts_are_known_again() -> None:
     ops = EmitOps(np.float32, blocks=True)
     ops.in_blocks(Symbol(ops, "x"), (1, 16, 4, 4))
