@@ -75,7 +75,8 @@ def _mode(mode: ModeSummary) -> dict[str, Any]:
         "seconds": mode.seconds,
         "errors": [
             {"metric": name or None, "error": text, "rows": count}
-            for name, (text, count) in mode.errors.items()
+            for name, reasons in mode.errors.items()
+            for text, count in reasons.items()
         ],
         "curves": mode.curves,
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtrace_onnx.errors import RequestError
 from backtrace_onnx.evaluation.evaluation import Evaluation
 from backtrace_onnx.evaluation.summary import ModeSummary
+from backtrace_onnx.messages.listing import listed
 from backtrace_onnx.messages.terminal_text import visible
 
 if TYPE_CHECKING:
@@ -59,15 +61,26 @@ def lines(made: Evaluation) -> list[str]:
         "intervals overlap; + larger is better, - smaller; ms of one explanation"
     ]
     if any(beats is False for mode in made.modes for beats in mode.beats_random.values()):
-        told.append("! no better than relevance that is drawn (random), row by row: says nothing")
+        told.append(
+            "! no better than relevance that is drawn (random), row by row: says nothing, and "
+            "counts in the median rank as the place behind all modes"
+        )
     for mode in made.modes:
-        for name, (text, count) in mode.errors.items():
+        for name, reasons in mode.errors.items():
             what = f"{mode.mode}, {name}" if name else mode.mode
-            told.append(f"{what}: not in {count} of {made.rows} rows: {' '.join(text.split())}")
+            count = sum(reasons.values())
+            told.append(f"{what}: not in {count} of {made.rows} rows: {_reasons(reasons)}")
     told += [f"note: {note}" for note in made.notes]
     if made.folder is not None:
         told.append(f"kept in {made.folder}")
     return [visible(line) for line in told]
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    """Each reason, and where there are several in how many rows it was."""
+    if len(reasons) == 1:
+        return next(iter(reasons))
+    return listed([f"{text} ({count} row(s))" for text, count in reasons.items()], between="; ")
 
 
 def _cell(mode: ModeSummary, name: str) -> str:

@@ -146,7 +146,7 @@ def _check_some(found: Sequence[Any]) -> None:
     """Raise RequestError where no mode explained any row."""
     if any(mode.estimates.values() for mode in found if any(mode.estimates.values())):
         return
-    why = [f"{m.mode}: {next(iter(m.errors.values()))[0]}" for m in found if m.errors]
+    why = [f"{m.mode}: {next(iter(next(iter(m.errors.values()))))}" for m in found if m.errors]
     raise RequestError(f"nothing could be measured. {listed(why, between='; ')}")
 
 
@@ -159,9 +159,6 @@ def _notes(measurer: Measurer, found: Sequence[Any], rows: int) -> tuple[str, ..
         notes.append(f"{rows} of {there} rows, drawn with seed {seed}")
     if rows == 1:
         notes.append("one row has no interval, and ranks of it say nothing")
-        notes.append(
-            "ms are those of a mode's first explanation, what it prepares for more included"
-        )
     if measurer.rows.masks:
         names = [path.name for path in measurer.rows.masks]
         notes.append(f"{len(names)} picture(s) are masks of others, and no rows: {listed(names)}")

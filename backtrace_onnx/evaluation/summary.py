@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -25,9 +26,11 @@ class ModeSummary:
         estimates, ranks: by metric; None where there is no number.
         beats_random: by metric, whether it is better than relevance that is drawn, row by row
             (the difference's 95 % interval); None where that is no question, or was not asked.
-        errors: by metric, or by "" for the mode itself: what was wrong, and in how many rows.
-        seconds: median of one explanation, the first row's left out where there are several.
+        errors: by metric, or by "" for the mode itself: what was wrong, and in how many rows, the
+            most frequent first.
+        seconds: median of one explanation.
         curves: by name, the mean over rows: [steps + 1].
+        behind: the place behind all modes, that of relevance that is drawn.
     """
 
     mode: str
@@ -35,14 +38,22 @@ class ModeSummary:
     estimates: dict[str, Estimate | None]
     ranks: dict[str, MetricRank | None]
     beats_random: dict[str, bool | None]
-    errors: dict[str, tuple[str, int]]
+    errors: dict[str, dict[str, int]]
     seconds: float | None
     curves: dict[str, list[float]]
+    behind: int = 2
 
     @property
     def median_rank(self) -> float | None:
-        """Over the metrics; None where the mode has no rank."""
-        places = [found.place for found in self.ranks.values() if found is not None]
+        """Over the metrics; None where the mode has no rank.
+
+        By a metric by which it is no better than what is drawn, its place is behind all modes.
+        """
+        places = [
+            self.behind if self.beats_random.get(name) is False else found.place
+            for name, found in self.ranks.items()
+            if found is not None
+        ]
         return float(median(places)) if places else None
 
 
@@ -70,6 +81,7 @@ def summarise(
             _errors(found),
             _seconds(found),
             _curves(found),
+            len(ranked) + 1,
         )
         for mode, found in by_mode.items()
     )
@@ -106,18 +118,17 @@ def _beats(
     return made
 
 
-def _errors(entries: Sequence[JournalEntry]) -> dict[str, tuple[str, int]]:
-    made: dict[str, tuple[str, int]] = {}
+def _errors(entries: Sequence[JournalEntry]) -> dict[str, dict[str, int]]:
+    made: dict[str, Counter[str]] = {}
     for entry in entries:
         for name, text in entry.errors.items():
-            first, count = made.get(name, (text, 0))
-            made[name] = (first, count + 1)
-    return made
+            made.setdefault(name, Counter())[" ".join(text.split())] += 1
+    return {name: dict(reasons.most_common()) for name, reasons in made.items()}
 
 
 def _seconds(entries: Sequence[JournalEntry]) -> float | None:
     times = [entry.seconds for entry in entries if "" not in entry.errors]
-    return median(times[1:] or times) if times else None
+    return median(times) if times else None
 
 
 def _curves(entries: Sequence[JournalEntry]) -> dict[str, list[float]]:

@@ -108,7 +108,7 @@ def test_masks_in_a_folder_and_of_the_model_s_size(here: Path) -> None:
     assert found.modes[0].estimates == plain.modes[0].estimates
     (here / "masks" / "b.png").unlink()
     some = run(here, "photos", sidecar=here / "sidecar.json", masks=here / "masks")
-    text, count = some.modes[0].errors["mass-inside"]
+    ((text, count),) = some.modes[0].errors["mass-inside"].items()
     assert count == 1 and "there is no mask of b.png" in text and "b_mask.png" in text
 
 
@@ -125,7 +125,6 @@ def test_arrays_are_masks(here: Path, shape: str) -> None:
     assert [mean(made, name) for name in BOTH] == pytest.approx(wanted(x, inside))
     drawn = run(here, "x.npy", masks=here / "m.npy", rows=1, seed=1)
     assert "one row has no interval, and ranks of it say nothing" in drawn.notes
-    assert any(note.startswith("ms are those of a mode's first") for note in drawn.notes)
     if shape == "rows":  # the row that is drawn has its own mask
         assert mean(drawn, BOTH[0]) in [
             pytest.approx(wanted(x[k : k + 1], inside[k : k + 1])[0]) for k in range(4)

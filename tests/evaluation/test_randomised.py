@@ -61,7 +61,7 @@ def made_modes(made: Any) -> list[str]:
 def test_models_that_have_nothing_to_draw(tmp_path: Path) -> None:
     proto = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, ["N", 4])}, {"y": (FLOAT, ["N", 4])})
     made = run(tmp_path, proto)
-    text, count = made["lrp"].errors["randomisation"]
+    ((text, count),) = made["lrp"].errors["randomisation"].items()
     assert count == 6 and "no node of it has weights to draw anew" in text
     assert made["lrp"].estimates["conservation"].mean == pytest.approx(0)
 
@@ -84,5 +84,5 @@ def test_a_random_model_that_marks_nothing_has_no_number(tmp_path: Path) -> None
         {"w": w},
     )
     made = run(tmp_path, proto, w.T.copy(), task="segmentation", threshold=200.0, modes=("lrp",))
-    text, count = made["lrp"].errors["randomisation"]
+    ((text, count),) = made["lrp"].errors["randomisation"].items()
     assert count == 3 and "model of random weights has no relevance to compare with" in text

@@ -36,7 +36,7 @@ def test_a_row_without_an_answer_stands_in_for_none(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", x)
     found = evaluate(tmp_path / "m.onnx", tmp_path / "x.npy", rows=None, **SMALL)
     (mode,) = found.modes
-    assert mode.errors[""][1] == 1 and "abpc" not in mode.errors
+    assert sum(mode.errors[""].values()) == 1 and "abpc" not in mode.errors
     np.save(tmp_path / "x.npy", np.delete(x, 3, 0))
     wanted = evaluate(tmp_path / "m.onnx", tmp_path / "x.npy", rows=None, **SMALL).modes[0]
     assert mode.estimates == wanted.estimates
