@@ -43,12 +43,12 @@ class BackgroundRows:
     without: str = ""
 
 
-@dataclass(frozen=True)
-class NamedBaseline:
+class NamedBaseline(dict[str, Array]):
     """One baseline that nobody gave: arrays by input, and what they are in words."""
 
-    arrays: Mapping[str, Array]
-    words: str
+    def __init__(self, arrays: Mapping[str, Array], words: str) -> None:
+        super().__init__(arrays)
+        self.words = words
 
 
 def read_rows(path: Path, reader: InputReader) -> BackgroundRows:

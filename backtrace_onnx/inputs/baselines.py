@@ -136,10 +136,9 @@ class ReferenceReader:
             return (self._by_name(given, background),)
         if isinstance(given, str | os.PathLike) and not Path(given).exists():
             raise RequestError(f"unknown baseline {os.fspath(given)!r}: no such file; {_KINDS}")
-        if isinstance(given, NamedBaseline):
-            return (Reference(given.words, self._arrays(given.arrays)),)
         if isinstance(given, np.ndarray | Mapping | list | tuple) or _is_number(given):
-            return (Reference("the baseline given", self._arrays(given)),)
+            words = given.words if isinstance(given, NamedBaseline) else "the baseline given"
+            return (Reference(words, self._arrays(given)),)
         return self._rows(given, "baseline")
 
     def _by_name(self, given: str, background: Any) -> Reference:

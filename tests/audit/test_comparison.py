@@ -110,7 +110,7 @@ def test_missing_numbers_are_no_part_of_the_mean(folder: Path) -> None:
     own.data.feeds["x"][0, 2] = np.nan
     own.explain = lambda *_, **__: None  # type: ignore[assignment, method-assign]
     own.settings = own.settings.model_copy(update={"mode": "deeplift"})
-    found = find_comparison(own).options["baseline"].arrays["x"]
+    found = find_comparison(own).options["baseline"]["x"]
     assert found[2] == pytest.approx((9.0 + 12.0) / 2)
 
 
@@ -137,7 +137,7 @@ def test_categories_are_compared_with_all_alike(folder: Path) -> None:
     (folder / "kinds.csv").write_text("kind,c\nu,7\nv,5\nw,1\n")
     own = subject(folder / "net.onnx", folder / "kinds.csv", mode="auto")
     comparison = find_comparison(own)
-    np.testing.assert_allclose(comparison.options["baseline"].arrays["x"], [1 / 3, 1 / 3, 1 / 3, 0])
+    np.testing.assert_allclose(comparison.options["baseline"]["x"], [1 / 3, 1 / 3, 1 / 3, 0])
     assert np.isnan(comparison.usual[0]) and comparison.usual[1] == 0
     wanted = [(3 - 6 / 3), (2 - 6 / 3), (1 - 6 / 3)]
     relevance = comparison.asked(own).explain(own.data.feeds, np.ones(3, np.int64)).features

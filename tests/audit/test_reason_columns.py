@@ -108,6 +108,15 @@ def test_without_rows_and_without_a_data_set(here: Path) -> None:
         ReasonColumns(here / "reasons.toml")
 
 
+def test_explanations_with_reasons_are_computed_again(run: Any, here: Path) -> None:
+    """The baseline that nobody gave is kept, so that what was saved is verified."""
+    how = ("--reasons", here / "reasons.toml", "--out", here / "out", "--no-check")
+    assert run("explain", ADULT, ROWS, *how)[0] == 0
+    saved = sorted((here / "out").glob("*.npz"))[0]
+    code, out, err = run("verify", saved)
+    assert code == 0, out + err
+
+
 def test_notes_of_rows_say_what_nobody_gave(here: Path) -> None:
     """Rows are compared with a mean that nobody gave: their notes say whose it is."""
     more = ReasonColumns(here / "reasons.toml")
