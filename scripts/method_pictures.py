@@ -9,6 +9,8 @@ Digit, page and row need the models of `models/` only; photo and sentence those 
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from tokenizers import Tokenizer as Coder
 
 import backtrace_onnx as bt
@@ -27,10 +30,15 @@ from backtrace_onnx.inputs.sidecar import Sidecar
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "models" / "pictures"
 MODES = (
-    *("default", "contrastive", "epsilon(absolute=1e-6)", "epsilon", "gradient"),
-    *("gradient_x_input", "attnlrp", "cp-lrp", "cnn", "vit", "deeplift", "integrated_gradients"),
+    *("default", "contrastive", "epsilon(absolute=1e-6)", "lrp", "cnn"),
+    *("attnlrp", "cp-lrp", "vit", "deeplift", "integrated_gradients"),
+    *("expected_gradients", "gradient", "gradient_x_input", "smoothgrad", "gradcam"),
 )
+BACKED = ("expected_gradients",)
+COMPARED = ("deeplift", "integrated_gradients")
 SENTENCE = "The plot is a tedious, unfunny mess, but the two leads are wonderful."
+PERSON = 4
+NOTHING = "needs a convolution"
 Drawing = Callable[[Any, Any], None]
 
 
@@ -41,19 +49,31 @@ def explained(model: str, sample: str, row: int = 0) -> dict[str, Any]:
     reader = InputReader(explainer.graph, Sidecar.beside(path))
     inputs = reader.read([str(ROOT / "models" / "samples" / sample)]).feeds
     feeds = {name: x[row : row + 1] for name, x in inputs.items()}
-    return in_every_mode(explainer, feeds, next(iter(feeds)))
+    (name,) = feeds
+    if inputs[name].ndim == 4:  # a picture is compared with itself, blurred
+        return in_every_mode(explainer, feeds, name, "blur", blurs(feeds[name]))
+    return in_every_mode(explainer, feeds, name, None, inputs)
+
+
+def blurs(x: Any) -> Any:
+    """A picture, blurred a little and much: a background for one picture."""
+    sides = [0, 0, x.shape[2] / 16, x.shape[3] / 16]
+    return np.concatenate([gaussian_filter(x, [n * part for n in sides]) for part in (1, 2, 4)])
 
 
 def in_every_mode(
-    explainer: bt.Explainer, feeds: Any, name: str, baseline: Any = None
+    explainer: bt.Explainer, feeds: Any, name: str, baseline: Any, background: Any
 ) -> dict[str, Any]:
-    """By mode; of contrastive, for minus against; None where a mode refuses such inputs."""
+    """By mode; of contrastive, for minus against; None where there is no convolution."""
     found: dict[str, Any] = {}
     for mode in MODES:
+        compared = {"baseline": baseline} if mode in COMPARED else {}
+        compared |= {"background": background} if mode in BACKED else {}
         try:
-            compared = {"baseline": baseline} if mode == "deeplift" else {}
             made = explainer.explain(feeds, mode=mode, **compared)
-        except bt.RequestError:
+        except bt.RequestError as error:
+            if "does not convolve" not in str(error):
+                raise
             found[mode] = None
             continue
         found[mode] = made.relevance[name][0]
@@ -62,12 +82,19 @@ def in_every_mode(
     return found
 
 
-def sheet(name: str, found: Mapping[str, Any], draw: Drawing) -> None:
+def sheet(
+    name: str, found: Mapping[str, Any], draw: Drawing, size: tuple[float, float] = (12, 7.6)
+) -> None:
     """All modes side by side, as `name`.png."""
-    figure, axes = plt.subplots(2, 6, figsize=(12, 4.4), constrained_layout=True)
+    rows: Any = {"sharey": "row"} if draw is bars else {}
+    figure, axes = plt.subplots(3, 5, figsize=size, constrained_layout=True, **rows)
     for axis, (mode, r) in zip(axes.flat, found.items(), strict=True):
-        axis.set_title(mode, fontsize=9)
-        draw(axis, r)
+        axis.set_title(mode, fontsize=10)
+        if r is None:
+            axis.text(0.5, 0.5, NOTHING, transform=axis.transAxes, ha="center", color="0.5")
+            axis.set_xticks([])
+        else:
+            draw(axis, r)
     save(figure, name)
 
 
@@ -80,11 +107,28 @@ def heat(axis: Any, r: Any) -> None:
 
 
 def bars(axis: Any, r: Any) -> None:
-    """One bar for each number of the row."""
-    values = r.ravel()[::-1]
+    """One bar for each column of the row; of categories, for the one that it is."""
+    names, places = columns()
+    values = r.ravel()[places]
     axis.barh(range(values.size), values, color=np.where(values > 0, "C3", "C0"))
-    axis.set_yticks([])
-    axis.tick_params(labelsize=7)
+    axis.axvline(0, color="0.6", lw=0.6)
+    axis.set_yticks(range(values.size), names, fontsize=8)
+    axis.set_ylim(values.size - 0.5, -0.5)
+    axis.tick_params(axis="x", labelsize=7)
+
+
+def columns() -> tuple[list[str], list[int]]:
+    """Names of the census' columns with the values of the row, and where its numbers lie."""
+    sidecar = json.loads((ROOT / "models" / "adult_mlp.sidecar.json").read_text("utf-8"))
+    with (ROOT / "models" / "samples" / "adult.csv").open(encoding="utf-8") as file:
+        row = [*csv.DictReader(file)][PERSON]
+    names, places, place = [], [], 0
+    for feature in sidecar["inputs"]["features"]["features"]:
+        value, known = row[feature["name"]], feature.get("categories")
+        names.append(f"{feature['name']}: {value}")
+        places.append(place + (known.index(value) if known else 0))
+        place += len(known) if known else 1
+    return names, places
 
 
 def photo() -> dict[str, Any]:
@@ -107,7 +151,8 @@ def sentence() -> tuple[list[str], dict[str, Any]]:
     tokens = [coded.id_to_token(int(i)) for i in feeds["input_ids"][0]]
     ids = np.array(feeds["input_ids"])
     ids[:, 1:-1] = coded.token_to_id("[PAD]")
-    return tokens, in_every_mode(explainer, dict(feeds), "input_ids", {"input_ids": ids})
+    pad = {"input_ids": ids}
+    return tokens, in_every_mode(explainer, dict(feeds), "input_ids", pad, {**feeds, **pad})
 
 
 def lines(name: str, tokens: list[str], found: Mapping[str, Any]) -> None:
@@ -118,7 +163,7 @@ def lines(name: str, tokens: list[str], found: Mapping[str, Any]) -> None:
     for row, (mode, r) in enumerate(found.items()):
         axis.text(0, row + 0.5, mode, fontsize=10, va="center")
         if r is None:
-            axis.text(26, row + 0.5, "takes no ids", fontsize=9, va="center", color="0.5")
+            axis.text(26, row + 0.5, NOTHING, fontsize=9, va="center", color="0.5")
             continue
         most, place = float(np.abs(r[1:-1]).max()) or 1.0, 26.0
         for token, value in zip(tokens[1:-1], r[1:-1], strict=True):
@@ -145,7 +190,9 @@ DRAWN: dict[str, Callable[[], None]] = {
     "digit": lambda: sheet("methods_digit", explained("mnist_cnn", "digit_2.png"), heat),
     "page": lambda: sheet("methods_page", explained("orientation", "page_90.png"), heat),
     "photo": lambda: sheet("methods_photo", photo(), heat),
-    "row": lambda: sheet("methods_person", explained("adult_mlp", "adult.csv", row=4), bars),
+    "row": lambda: sheet(
+        "methods_person", explained("adult_mlp", "adult.csv", PERSON), bars, (14, 7.6)
+    ),
     "sentence": lambda: lines("methods_sentence", *sentence()),
 }
 
