@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backtrace_onnx.backends import cell_loops
 from backtrace_onnx.backends.layout import FIRST, Samples, Units, spread_out
-from backtrace_onnx.backends.numpy_operators import DIRECT
+from backtrace_onnx.backends.numpy_operators import DIRECT, ArrayWords
 from backtrace_onnx.backends.products import Products
 from backtrace_onnx.backends.slope_kernels import SlopeKernels
 from backtrace_onnx.backends.texts import Sessions, write_node, write_text
@@ -32,7 +32,7 @@ READINGS = get_args(Reading)
 _ANYWHERE = nullcontext()
 
 
-class EagerOps(SlopeKernels):
+class EagerOps(ArrayWords, SlopeKernels):
     """The eager backend: every call computes at once.
 
     Values are arrays, or `Constant`s, whose name tells texts that they are the same again.
@@ -49,6 +49,7 @@ class EagerOps(SlopeKernels):
     ) -> None:
         self.dtype, self.keeps_ledger = np.dtype(dtype), ledger
         self.samples, self._sessions, self._opsets = samples, sessions, opsets
+        self._alone = samples.count == 1
         self._totals: dict[int, tuple[Any, Any, Any]] = {}  # by id: what passes is asked again
 
     def scope(self, name: str) -> AbstractContextManager[None]:
@@ -96,9 +97,9 @@ class EagerOps(SlopeKernels):
         feeds: dict[str, Array] = {}
         constants: tuple[str, ...] = ()
         for i, x in enumerate(args):
-            if isinstance(x, np.ndarray):
+            if type(x) is np.ndarray:
                 feeds[f"x{i}"] = x
-            elif isinstance(x, Constant):
+            elif type(x) is Constant:
                 constants += (x.name,)
         results = self._sessions.run(
             (key, self.dtype.str, constants),
@@ -125,23 +126,24 @@ class EagerOps(SlopeKernels):
         return np.array([self.samples.count], np.int64)
 
     def total(self, x: Value, sample_axis: int | None) -> Value | None:
-        if type(x) is not np.ndarray and not isinstance(x, Products):
+        if type(x) is Products:  # which a walk asks once
+            return x.total(self.samples, sample_axis, self._sessions.layouts)
+        if type(x) is not np.ndarray:
             x = self.array(x)
-        axis = sample_axis, getattr(sample_axis, "inner", 0)
-        known, of, found = self._totals.get(id(x), (None, None, None))
+        axis = None if self._alone else (sample_axis, getattr(sample_axis, "inner", 0))
+        known, of, found = self._totals.get(at := id(x), (None, None, None))
         if known is None or known() is not x or of != axis:
             found = self._total(x, sample_axis)
-            self._totals[id(x)] = ref(x), axis, found
+            self._totals[at] = ref(x), axis, found
         return found
 
-    def _total(self, x: Array | Products, sample_axis: int | None) -> Array:
-        if isinstance(x, Products):
-            return x.total(self.samples, sample_axis, self._sessions.layouts)
+    def _total(self, x: Array, sample_axis: int | None) -> Array:
         if not x.size:
             return np.zeros(self.samples.count)
-        if self.samples.count == 1 and x.size < 2 * GRAIN:  # as below, of one part
+        if self._alone and x.size < 2 * GRAIN:  # as below, of one part
             whole = np.zeros(1)
-            sharing.total(np.ascontiguousarray(x).reshape(1, 1, -1), FIRST, whole)
+            laid = x if x.flags.c_contiguous else np.ascontiguousarray(x)
+            sharing.total(laid.reshape(1, 1, -1), FIRST, whole)
             return whole
         outer, sample = self.samples.rows(x.shape, sample_axis)
         rows = np.ascontiguousarray(x).reshape(outer, 1, -1)
@@ -164,9 +166,9 @@ class EagerOps(SlopeKernels):
     ) -> Shared:
         units = self._units(p.shape, b, sample_axis)
         masses = [None if x is None else units.lay(x, self.dtype) for x in (p, n)]
-        rs = tuple(units.lay(x, self.dtype) for x in r)
-        a_p = tuple(units.empty(self.dtype) for _ in r)
-        a_n = None if n is None else tuple(units.empty(self.dtype) for _ in r)
+        rs = tuple([units.lay(x, self.dtype) for x in r])
+        a_p = tuple([units.empty(self.dtype) for _ in r])
+        a_n = None if n is None else tuple([units.empty(self.dtype) for _ in r])
         run = specialise(sharing.share, policy, gate is not None)
         low, high = gate or (-np.inf, np.inf)
 
@@ -232,7 +234,10 @@ class EagerOps(SlopeKernels):
         shape = self.array(x).shape
         split = reading == "split" and not nonneg
         sides = [pulled[1], pulled[-1]] if split else [pulled[1]]
-        flat = [np.ascontiguousarray(a, self.dtype).reshape(-1) for a in (x, *sides)]
+        flat = [
+            a.ravel() if a.dtype == self.dtype else a.astype(self.dtype).ravel()
+            for a in (x, *sides)
+        ]
         how = () if split else (reading == "absolute" and not nonneg,)
         run = sharing.weigh_split if split else sharing.weigh
         parts = cut(flat[0].size, flat[0].size)
@@ -241,18 +246,6 @@ class EagerOps(SlopeKernels):
         else:
             run_all([partial(run, *(a[part] for a in flat), *how) for part in parts])
         return flat[1].reshape(shape)
-
-    def unbroadcast(self, r: Value, shape: Value) -> Value:
-        shape = tuple(int(n) for n in shape)
-        if r.shape == shape:
-            return r
-        aligned = (1,) * (r.ndim - len(shape)) + shape
-        axes = tuple(i for i, (a, b) in enumerate(zip(aligned, r.shape, strict=True)) if a != b)
-        return r.sum(axis=axes, keepdims=True).reshape(shape)
-
-    def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
-        ends = np.cumsum([int(size[0]) for size in sizes])
-        return tuple(np.split(self.array(x), ends[:-1], axis))
 
     def walk_cell(
         self, key: str, steps: Callable[..., Any], groups: Sequence[Sequence[Value]]

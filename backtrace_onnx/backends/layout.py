@@ -72,7 +72,9 @@ class Units:
 
     def lay(self, x: Array, dtype: np.dtype[Any]) -> Array:
         """An array of the units' shape, or broadcast to it, as [outer, middle, inner]."""
-        flat = np.ascontiguousarray(x, dtype).reshape(self.outer, self.middle, self.inner)
+        plain = x.dtype == dtype and x.flags.c_contiguous
+        flat = x if plain else np.ascontiguousarray(x, dtype)
+        flat = flat.reshape(self.outer, self.middle, self.inner)
         return flat if flat.flags.writeable else flat.copy()  # one type for the kernels
 
     def empty(self, dtype: np.dtype[Any]) -> Array:

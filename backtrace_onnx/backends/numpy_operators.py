@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import helper
+
+from backtrace_onnx.ops.vocabulary import Ops, Value
 
 Array = npt.NDArray[Any]
 
@@ -41,3 +43,41 @@ DIRECT: dict[str, Callable[..., Any]] = {
     "Transpose": lambda x, perm=None: np.transpose(x, perm),
     "Where": lambda c, a, b: np.where(c, a, b),
 }
+
+
+class ArrayWords(Ops):
+    """Words of arrays that NumPy computes with no detour."""
+
+    def array(self, x: Value) -> Array:
+        """The array of a value."""
+        raise NotImplementedError
+
+    def Add(self, a: Value, b: Value) -> Value:
+        """a + b."""
+        if type(a) is not np.ndarray or type(b) is not np.ndarray:
+            return self.op("Add", (a, b))
+        return np.asarray(a + b)
+
+    def Sub(self, a: Value, b: Value) -> Value:
+        """a - b."""
+        if type(a) is not np.ndarray or type(b) is not np.ndarray:
+            return self.op("Sub", (a, b))
+        return np.asarray(a - b)
+
+    def Mul(self, a: Value, b: Value) -> Value:
+        """a b."""
+        if type(a) is not np.ndarray or type(b) is not np.ndarray:
+            return self.op("Mul", (a, b))
+        return np.asarray(a * b)
+
+    def unbroadcast(self, r: Value, shape: Value) -> Value:
+        shape = tuple(int(n) for n in shape)
+        if r.shape == shape:
+            return r
+        aligned = (1,) * (r.ndim - len(shape)) + shape
+        axes = tuple(i for i, (a, b) in enumerate(zip(aligned, r.shape, strict=True)) if a != b)
+        return r.sum(axis=axes, keepdims=True).reshape(shape)
+
+    def split(self, x: Value, sizes: Sequence[Value], axis: int) -> tuple[Value, ...]:
+        ends = np.cumsum([int(size[0]) for size in sizes])
+        return tuple(np.split(self.array(x), ends[:-1], axis))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtrace_onnx.backends.layout import FIRST, Samples, UnitLayouts
+from backtrace_onnx.backends.layout import Samples, UnitLayouts
 from backtrace_onnx.kernels import sharing
 
 Array = npt.NDArray[Any]
@@ -35,11 +35,10 @@ class Products:
 
     def total(self, samples: Samples, axis: int | None, layouts: UnitLayouts) -> Array:
         """Their sum for each sample, float64[samples]."""
-        out, (x, m) = np.zeros(samples.count), (self.x, self.m)
+        x, m = self.x, self.m
         if samples.count == 1 and x.shape == m.shape and self.before is None:  # as below, faster
-            x, m = np.ascontiguousarray(x).reshape(1, -1), np.ascontiguousarray(m).reshape(1, -1)
-            sharing.total_of_products(x, None, m, FIRST, out)
-            return out
+            return np.array([sharing.total_of_row(x.ravel(), m.ravel())])
+        out = np.zeros(samples.count)
         if x.shape != m.shape:
             units = layouts.find(m.shape, x, m.dtype, samples, axis)
             slopes = np.ascontiguousarray(m).reshape(units.outer, units.middle, units.inner)

@@ -60,12 +60,12 @@ class Sessions:
         self, key: tuple[Any, ...], write: Callable[[], Written], feeds: dict[str, Array]
     ) -> list[Array]:
         """Outputs of the session known by `key`; `write()` makes its model and weights if new."""
-        size, kinds = 0, []
+        size, kinds = 0, key
         for name, x in feeds.items():
             size += x.nbytes
-            kinds.append((name, x.dtype.char, x.ndim))
+            kinds += (name, x.dtype.char, x.ndim)
         small = size <= _SMALL
-        key = (*key, small, *kinds)
+        key = (*kinds, small)
         session = self._by_key.get(key)
         if session is None:
             model, weights = write()

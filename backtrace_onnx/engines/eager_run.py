@@ -16,7 +16,7 @@ from backtrace_onnx.engines.outcome import Outcome, Progress, bytes_of
 from backtrace_onnx.errors import InputError
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.propagation.bookkeeping import Books
-from backtrace_onnx.propagation.node_step import NodeStep
+from backtrace_onnx.propagation.node_step import NodeStep, Steps
 from backtrace_onnx.propagation.part_runs import PartRuns
 from backtrace_onnx.propagation.plan import Plan
 from backtrace_onnx.propagation.reverse_walk import propagate
@@ -74,7 +74,7 @@ def run_eager(
         keep={graph.aliases.get(n, n) for n in question.keep} | set(feeds),
         sample_axes=samples,
         enter=_entering(books, explained.site.unbooked),
-        steps=steps_of(method, name, contrasted=question.task == CONTRAST),
+        steps=_steps(prepared, question),
         through=question.through,
         enter_cut=books.enter_cut,
         advance=None if progress is None else _counting(progress, len(graph.nodes)),
@@ -86,6 +86,12 @@ def run_eager(
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     ends = (start.target, explained.axes, notes, start.binary, held, texts, walked.slopes)
     return Outcome(walked.reported(method), ledger, outputs, *ends)
+
+
+def _steps(prepared: PreparedOutput, question: Question) -> Steps:
+    """How the walk sees nodes."""
+    contrasted, weighed = question.task == CONTRAST, prepared.weighed(question)
+    return steps_of(question.method, question.output, contrasted=contrasted, weighed=weighed)
 
 
 def _texts(prepared: PreparedOutput, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -220,6 +226,8 @@ class _Starter:
 
 def _entering(books: Books, unbooked: Collection[str]) -> Callable[[NodeStep], None]:
     """What enters nodes into the books, but for those of these names."""
+    if not unbooked:
+        return books.enter
 
     def enter(step: NodeStep) -> None:
         if step.node.name not in unbooked:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.messages.notes import Note
@@ -49,4 +50,4 @@ class Outcome:
 
 def bytes_of(arrays: Mapping[str, Any]) -> int:
     """How much memory the tensors of a run take."""
-    return sum(int(getattr(array, "nbytes", 0)) for array in arrays.values())
+    return sum([x.nbytes if type(x) is np.ndarray else 0 for x in arrays.values()])

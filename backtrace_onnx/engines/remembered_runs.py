@@ -66,9 +66,10 @@ class _RememberingTrace(Trace):
         *,
         start: str = "",
         booked: bool = True,
+        weighed: frozenset[str] = frozenset(),
     ) -> Trace:
         """The run for a walk of the method, which remembers as well."""
-        made = self._trace.of(plan, method, extra, start=start, booked=booked)
+        made = self._trace.of(plan, method, extra, start=start, booked=booked, weighed=weighed)
         if made is self._trace:
             return self
         return self._remembering.setdefault(made.returned, _RememberingTrace(made))

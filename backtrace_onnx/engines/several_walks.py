@@ -80,5 +80,6 @@ def _gradcam(
         )
     tensor = find_spatial(prepared.plan.graph, question.output, how.tensor, prepared.head.scores)
     walker = Walker(model, question, feeds, (tensor,))
-    activations = prepared.trace_of(walker.method, also=(tensor,)).run(feeds)[tensor]
+    kept = prepared.trace_of(walker.method, also=(tensor,), weighed={tensor})
+    activations = kept.run(feeds)[tensor]
     return gradcam(walker, tensor, np.asarray(walker.first.relevance[tensor][0]), activations)

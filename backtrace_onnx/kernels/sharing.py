@@ -118,6 +118,15 @@ def total_of_products(x, x0, m, sample, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def total_of_row(x, m):  # type: ignore[no-untyped-def]
+    """The sum of x m in float64; both are flat."""
+    row = 0.0
+    for i in range(x.size):
+        row += x[i] * m[i]
+    return row
+
+
+@kernel
 def total_of_bias(b, m, sample, out):  # type: ignore[no-untyped-def]
     """Add the sum of b m[o] to out[sample[o]], in float64, for every outer index o."""
     for o in range(m.shape[0]):

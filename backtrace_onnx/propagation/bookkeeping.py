@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.ops.vocabulary import Ops
 from backtrace_onnx.propagation.gauges import NOWHERE, Gauges
+from backtrace_onnx.propagation.known_totals import KnownTotal, entries_of, total_of
 from backtrace_onnx.propagation.ledger import (
     KINDS,
     Balance,
@@ -62,9 +64,12 @@ class Books:
         node, incoming, handed = step.node, step.books["incoming"], step.handed()
         for name, r in zip(node.outputs, handed, strict=True):
             if r is not None:
-                for channel, total in enumerate(self.totals(r, name)):
-                    incoming[channel].append(total)
-        self._gauge(step, handed)
+                axis = None if type(r[0]) is KnownTotal else self._axes(name)
+                for x, totals in zip(r, incoming, strict=False):
+                    known = type(x) is KnownTotal
+                    totals.append(x.total if known else self._ops.total(x, axis))
+        if node.name in self.gauges.nodes:
+            self._gauge(step, handed)
         if node.name not in self.rows:
             self.rows[node.name], self.sent[node.name] = step.books, step.sent
             self.operators[node.name] = node.operator
@@ -78,7 +83,8 @@ class Books:
         """Sizes where they are to be known."""
         gauges, node = self.gauges, step.node
         if node.name in gauges.sharing:
-            for sent, axis in step.given:
+            for i, sent in step.given:
+                axis = step.piece_axis(i)
                 self._shared.append([self._ops.total(x, axis) for x in self._sizes(sent)])
         for name, r in zip(node.outputs, handed, strict=True):
             if name in gauges.entries and r is not None:
@@ -106,7 +112,7 @@ class Books:
         }
 
     def _sizes(self, r: Channels) -> Channels:
-        return [self._ops.Abs(x) for x in r]
+        return [self._ops.Abs(entries_of(x)) for x in r]
 
     def ledger(self, count: int, read: Callable[[Any], Any] | None = None) -> Ledger:
         """The ledger of `count` samples; `read` makes float64[samples] of a total that is none.
@@ -165,8 +171,7 @@ class Books:
 
     def totals(self, r: Channels, tensor: str) -> list[Any]:
         """Total per channel of a tensor's relevance."""
-        axis = self._axes(tensor)
-        return [self._ops.total(x, axis) for x in r]
+        return [total_of(x, partial(self._axes, tensor), self._ops) for x in r]
 
 
 def _add_to(books: dict[str, list[list[Any]]], more: Mapping[str, list[list[Any]]]) -> None:

@@ -35,11 +35,13 @@ class Gauges:
         entries: tensors that the model proper begins with: the inputs, or what their own scale and
             shift make of them.
         rounding: of the coarsest numbers that the model computes with, relative; 0: float32's.
+        nodes: those that share so, or make entries.
     """
 
     sharing: frozenset[str]
     entries: frozenset[str]
     rounding: float = 0.0
+    nodes: frozenset[str] = frozenset()
 
 
 NOWHERE = Gauges(frozenset(), frozenset())
@@ -72,7 +74,10 @@ def _found(plan: Plan, output: str, over: Collection[str]) -> Gauges:
             sharing.add(node.name)
         elif node.op_type not in _CURVED or node.name in over:
             reached.update(data)
-    return Gauges(frozenset(sharing), _entries(plan), _rounding(plan))
+    entries = find_entries(plan)
+    making = (n.name for n in plan.graph.nodes if not entries.isdisjoint(n.outputs))
+    nodes = frozenset(sharing).union(making)
+    return Gauges(frozenset(sharing), entries, _rounding(plan), nodes)
 
 
 def _rounding(plan: Plan) -> float:
@@ -84,7 +89,7 @@ def _shares(structure: Structure) -> bool:
     return type(structure).masses is not Structure.masses
 
 
-def _entries(plan: Plan) -> frozenset[str]:
+def find_entries(plan: Plan) -> frozenset[str]:
     """Tensors that inputs are, element by element, where they are read as something else."""
     scaled = set(plan.graph.inputs)
     entries: set[str] = set(plan.graph.outputs) & scaled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -45,8 +45,11 @@ class NodeStep(PlannedNode):
     Attributes:
         outgoing: what its outputs received.
         books: what it received, sent and booked, by kind. sent: by tensor, what it sent.
-        given: what it sent, with the sample axis of each.
+        given: what it sent, by input.
+        relating: tensors that this node is the first to send relevance where slopes travel.
     """
+
+    relating: Set[str] = frozenset()
 
     def __init__(
         self,
@@ -61,7 +64,14 @@ class NodeStep(PlannedNode):
         self._values, self._sample_axes = values, sample_axes
         self.books: Rows = _blank(self.policy.channels)
         self.sent: Rows = {}
-        self.given: list[tuple[Channels, int | None]] = []
+        self.given: list[tuple[int, Channels]] = []
+
+    def takes(self) -> bool:
+        """Whether an output that takes relevance received any."""
+        for name, r in zip(self.node.outputs, self.outgoing, strict=True):
+            if r and name in self.carrying_outputs:
+                return True
+        return False
 
     @property
     def r(self) -> Channels:
@@ -127,8 +137,8 @@ class NodeStep(PlannedNode):
         """What the inputs are sent."""
         return structure.propagate(self)
 
-    def settle(self, structure: Structure) -> None:
-        """Everything is sent: book what is left, if that is allowed."""
+    def settle(self) -> None:
+        """Everything is sent: book what is left, where something may be (`leaving`)."""
 
     def worth(self, name: str, carried: Channels) -> Channels:
         """The relevance of a tensor where this is what travels."""
@@ -149,23 +159,24 @@ class NodeStep(PlannedNode):
             return sent
         return [self.ops.Add(a, b) for a, b in zip(present, sent, strict=True)]
 
-    def book_piece(self, i: int, channels: Channels, sample_axis: int | None) -> None:
+    def piece_axis(self, i: int) -> int | None:
+        """Axis along which samples lie in what input `i` is sent."""
+        return self._sample_axes(self.node.inputs[i] if self.alike[i] else self.node.outputs[0])
+
+    def book_piece(self, i: int, channels: Channels) -> None:
         """Enter what input `i` is sent: under "data", where it carries, and to which tensor."""
-        name, ops = self.node.inputs[i], self.ops
-        worth = self.worth(name, channels)
+        name, axis = self.node.inputs[i], self.piece_axis(i)
+        totals = [self.ops.total(piece, axis) for piece in channels]
         if not self.carrying[i]:
-            for channel, piece in enumerate(worth):
-                self.book(self.booked[i], channel, ops.total(piece, sample_axis))
+            for channel, of_piece in enumerate(totals):
+                self.book(self.booked[i], channel, of_piece)
             return
-        self.given.append((list(worth), sample_axis))
-        totals = [ops.total(piece, sample_axis) for piece in worth]
-        known = self.sent.get(name)
-        if known is None:
-            self.sent[name] = [[total] for total in totals]
-        for channel, total in enumerate(totals):
-            self.books["data"][channel].append(total)
-            if known is not None:
-                known[channel].append(total)
+        self.given.append((i, channels))
+        present, self.sent[name] = self.sent.get(name), [[total] for total in totals]
+        if present is not None:
+            self.sent[name] = [[*a, *b] for a, b in zip(present, self.sent[name], strict=True)]
+        for entered, total in zip(self.books["data"], totals, strict=False):
+            entered.append(total)
 
 
 class RelevanceSteps:
@@ -192,4 +203,7 @@ def _blank(channels: int) -> Rows:
     """Books of a node in which nothing is entered."""
     if channels == 1:
         return {"incoming": [[]], "data": [[]], "constants": [[]], "unassigned": [[]]}
+    if channels == 2:
+        two: Rows = {"incoming": [[], []], "data": [[], []]}
+        return {**two, "constants": [[], []], "unassigned": [[], []]}
     return {kind: [[] for _ in range(channels)] for kind in KINDS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, TypeVar
 
 from backtrace_onnx.graph.dequantising import dequantiser
@@ -11,6 +11,8 @@ from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
 from backtrace_onnx.ops.sharing import PLAIN, Sharing
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.rests import find_rests, is_usual
+from backtrace_onnx.structures.base import Movement, Structure
 
 Found = TypeVar("Found")
 
@@ -30,9 +32,21 @@ class PlannedNode:
         drops: whether what is not sent on is unassigned without being booked.
         last_read: tensors that no node before this one reads, if it has been walked.
         counterparts: where slopes travel, `counterpart` of its inputs and outputs.
+        rest: the input whose relevance is what is left when all else is booked; None: none is.
+        usual: whether outputs are worth what their slopes and values say, as they are.
+        silent: whether what its structure books is of what travels, not of what that is worth.
+        leaving, fills: whether a rest may be left of slopes' relevance, and is then a constant's.
     """
 
-    def __init__(self, node: Node, plan: Plan, method: Method, sharing: Sharing = PLAIN) -> None:
+    def __init__(
+        self,
+        node: Node,
+        plan: Plan,
+        method: Method,
+        sharing: Sharing = PLAIN,
+        weighed: Collection[str] = (),
+    ) -> None:
+        """`weighed`: tensors that are weighed by their values, whoever reads them."""
         self.node, self.method, self.policy, self.sharing = node, method, method.policy, sharing
         self._plan, self.graph = plan, plan.graph
         self._known: dict[Hashable, Any] = {}
@@ -49,6 +63,11 @@ class PlannedNode:
         self.last_read = _last_read(node, plan)
         named = (*node.inputs, *node.outputs) if method.carrier == "slope" else ()
         self.counterparts = {name: self.counterpart(name) for name in filter(None, named)}
+        self.rest: int | None = None
+        self.usual, self.fills, self.leaving = True, False, False
+        self.silent = isinstance(structure, Movement)
+        if structure is not None and named:
+            self._plan_slopes(structure, weighed)
 
     def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What `find` tells of the node, whatever the values are, known by `key`; asked once."""
@@ -85,6 +104,19 @@ class PlannedNode:
     def infinite(self, i: int) -> bool:
         """Whether input `i` may hold infinities."""
         return self.node.inputs[i] in self._plan.infinite
+
+    def _plan_slopes(self, structure: Structure, weighed: Collection[str]) -> None:
+        self.usual = is_usual(structure)
+        self.fills = structure.fills and not self.method.differs
+        leaves = structure.leaves(self)
+        self.leaving = self.fills or leaves
+        if self.method.differs:  # the reference may have gone another way than the sample
+            bends = structure.bends(self) or structure.values or structure.results
+            self.leaving = bool(bends) or self.leaving
+        found, sharing = find_rests(self._plan).get(self.node.name), self.sharing
+        whole = sharing.policy is None and sharing.weighed == "contributions"
+        if found is not None and whole and not leaves and not self.method.compares:
+            self.rest = None if self.node.inputs[found] in weighed else found
 
     @property
     def holds(self) -> bool:

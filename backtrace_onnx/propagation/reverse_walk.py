@@ -7,6 +7,7 @@ sent by all its readers are summed back where it was broadcast, added, and booke
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -86,7 +87,8 @@ def propagate(
     worth = partial(steps.worth, plan=plan, ops=ops)
     arrivals = _Arrivals(keep, {c.tensor: c for c in through}, steps.slopes, worth, ops, enter_cut)
     route = steps.route(plan, method)
-    how = (plan, route, ops, sample_axes, steps, enter, advance, arrivals, runs)
+    named = not isinstance(ops.scope(""), nullcontext)
+    how = (plan, route, ops, sample_axes, steps, enter, advance, arrivals, runs, named)
     members = plan.graph.nodes if runs is None else runs.parts.members
     _Walk(*how).over(members, carried, values)
     for name, r in carried.items():
@@ -96,7 +98,11 @@ def propagate(
 
 @dataclass(frozen=True)
 class _Walk:
-    """What a walk is made with; arguments as of `propagate`."""
+    """What a walk is made with; arguments as of `propagate`.
+
+    Attributes:
+        named: whether what is written belongs to the node that is walked, by its name.
+    """
 
     plan: Plan
     route: Route
@@ -107,41 +113,48 @@ class _Walk:
     advance: Callable[[], None] | None
     arrivals: _Arrivals
     runs: PartRuns | None
+    named: bool
 
     def over(self, members: Sequence[Member], carried: dict[str, Channels], values: Values) -> None:
         """Hand on what is carried, from the last member to the first."""
         for member in reversed(members):
-            if isinstance(member, Node):
+            if type(member) is Node:
                 self._node(member, carried, values)
-            elif self.runs is not None:
+            elif self.runs is not None and isinstance(member, Part):
                 self._part(member, self.runs, carried, values)
 
     def _node(self, node: Node, carried: dict[str, Channels], values: Values) -> None:
         if self.advance is not None:
             self.advance()
-        planned, outgoing = self.route.node(node), []
-        for name in node.outputs:
-            r = carried.pop(name, None)
-            if r is not None and name in self.arrivals.watched:
-                r = self.arrivals.pass_on(name, r, values)
-            outgoing.append(r)
-        if outgoing.count(None) < len(outgoing):
+        planned = self.route.nodes.get(node.name) or self.route.plan(node)
+        outgoing = [carried.pop(name, None) for name in node.outputs]
+        reached = False
+        for i, r in enumerate(outgoing):
+            if r is None:
+                continue
+            reached = True
+            if (name := node.outputs[i]) in self.arrivals.watched:
+                outgoing[i] = self.arrivals.pass_on(name, r, values)
+        if reached:
             step = self.steps(planned, self.ops, values, outgoing, self.sample_axes)
-            with self.ops.scope(node.name):
+            if not self.named:
                 self._leave(step, carried)
                 self.enter(step)
+            else:
+                with self.ops.scope(node.name):
+                    self._leave(step, carried)
+                    self.enter(step)
         values.release(planned.last_read)
 
     def _leave(self, step: NodeStep, carried: dict[str, Channels]) -> None:
         """Hand what arrived at a node to its inputs; what it cannot take is dropped."""
         structure = self.plan.structures.get(step.node.name)
-        reached = zip(step.node.outputs, step.outgoing, strict=True)
-        taking = [name for name, r in reached if r and name in step.carrying_outputs]
-        if structure is None or not taking:
+        if structure is None or not step.takes():
             step.drops = True
             return
         _send(step, step.pieces(structure), carried)
-        step.settle(structure)
+        if step.leaving:
+            step.settle()
 
     def _part(
         self, part: Part, runs: PartRuns, carried: dict[str, Channels], values: Values
@@ -221,10 +234,12 @@ def _send(step: NodeStep, pieces: Mapping[int, Channels], carried: dict[str, Cha
     for i, channels in pieces.items():
         name, alike = step.node.inputs[i], step.alike[i]
         if books:
-            step.book_piece(i, channels, step.sample_axis(name if alike else step.node.outputs[0]))
+            step.book_piece(i, channels)
         if not step.carrying[i]:
             continue
         if not alike:
             shape = step.shape(i)
             channels = [step.ops.unbroadcast(piece, shape) for piece in channels]
-        carried[name] = step.joined(name, carried.get(name), channels)
+        if name in carried or step.relating:
+            channels = step.joined(name, carried.get(name), channels)
+        carried[name] = channels

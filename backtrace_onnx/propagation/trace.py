@@ -87,6 +87,7 @@ class Trace:
         *,
         start: str = "",
         booked: bool = True,
+        weighed: frozenset[str] = frozenset(),
     ) -> Trace:
         """The run that returns what a walk of the method over the plan asks for; it is kept.
 
@@ -94,15 +95,17 @@ class Trace:
             extra: more values.
             start: the tensor that the walk starts at, if that is known.
             booked: whether it keeps books.
+            weighed: tensors that these weigh by their values, whoever reads them.
         """
         if method.carrier == "relevance":
             return self
-        key = (id(plan), method, extra, start)
+        key = (id(plan), method, extra, start, weighed)
         if key not in self._asked:
             asked, least = (
                 replace(found, values=found.values | extra, before=found.before | extra)
                 for found in (
-                    find_traced(plan, method, start=start, booked=books) for books in (True, False)
+                    find_traced(plan, method, start=start, booked=books, weighed=weighed)
+                    for books in (True, False)
                 )
             )
             self._asked[key] = plan, asked, least  # the plan, so that no other gets its id
@@ -185,7 +188,6 @@ class TracedValues:
     def __init__(self, arrays: dict[str, Array], dtype: npt.DTypeLike) -> None:
         self._arrays, self._dtype = arrays, np.dtype(dtype)
         self._wide: dict[str, Array] = {}
-        self._shaped = any(name.endswith(SHAPE_SUFFIX) for name in arrays)
 
     def value(self, name: str) -> Value:
         """A tensor's value; floats in the dtype of the relevance."""
@@ -216,8 +218,6 @@ class TracedValues:
             self._arrays.pop(name, None)
             if self._wide:
                 self._wide.pop(name, None)
-            if self._shaped:
-                self._arrays.pop(name + SHAPE_SUFFIX, None)
 
 
 def fetched_names(

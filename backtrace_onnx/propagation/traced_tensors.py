@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backtrace_onnx.graph.graph import Graph, Node
@@ -52,15 +52,22 @@ class Asked:
 
 
 def find_traced(
-    plan: Plan, method: Method, *, start: str = "", booked: bool = True
+    plan: Plan,
+    method: Method,
+    *,
+    start: str = "",
+    booked: bool = True,
+    weighed: frozenset[str] = frozenset(),
 ) -> TracedTensors:
     """The tensors that a walk of the method over the plan asks for.
 
     Args:
         start: the tensor that it starts at, if that is known.
-        booked: whether books are kept: where slopes travel, they weigh every tensor on the way.
+        booked: whether books are kept: where slopes travel, they weigh tensors on the way.
+        weighed: tensors that they weigh by their values, whoever reads them.
     """
-    return made_by_run(plan.graph, asked_by_nodes(plan, method, start=start, booked=booked))
+    asked = asked_by_nodes(plan, method, start=start, booked=booked, weighed=weighed)
+    return made_by_run(plan.graph, asked)
 
 
 def made_by_run(graph: Graph, asked: Iterable[Asked]) -> TracedTensors:
@@ -74,22 +81,29 @@ def made_by_run(graph: Graph, asked: Iterable[Asked]) -> TracedTensors:
 
 
 def asked_by_nodes(
-    plan: Plan, method: Method, *, start: str = "", booked: bool = True
+    plan: Plan,
+    method: Method,
+    *,
+    start: str = "",
+    booked: bool = True,
+    weighed: frozenset[str] = frozenset(),
 ) -> Iterator[Asked]:
     """What the walk asks for, from the last node to the first; arguments as of `find_traced`."""
-    weighs = booked and method.carrier == "slope"
-    for node, structure, related in _walked(plan, method, start):
+    weighs, rests = booked and method.carrier == "slope", set[str]()
+    for node, structure, related in _walked(plan, method, start, weighed):
         values, shapes, before = set[str](), set[str](), set[str]()
         inputs, outputs = node.node.inputs, node.node.outputs
         for reads in _reads(structure, node, related=related):
             values.update(_named(inputs, reads.values), _named(outputs, reads.results))
             shapes.update(_named(inputs, reads.shapes))
             before.update(_named(inputs, reads.before), _named(outputs, reads.results_before))
-        weighed = set(_weighed(node)) if weighs else set()
+        rest = None if related else node.rest
+        books = set(_weighed(node, rest, rests)) if weighs else set()
         if method.carrier == "slope" and (related or structure.converts):
-            weighed |= set(map(node.counterpart, node.carrying_outputs))  # slopes become relevance
-        values |= weighed
-        before |= weighed if method.differs else set()
+            books |= set(map(node.counterpart, node.carrying_outputs))  # slopes become relevance
+        values |= books
+        before |= books if method.differs else set()
+        rests.update([] if rest is None else [inputs[rest]])
         sharing = node.sharing
         plain = sharing.weighed == "contributions" and not structure.relates
         plain = plain and not related and not structure.converts
@@ -99,7 +113,7 @@ def asked_by_nodes(
 
 
 def _walked(
-    plan: Plan, method: Method, start: str
+    plan: Plan, method: Method, start: str, weighed: frozenset[str]
 ) -> Iterator[tuple[PlannedNode, Structure, bool]]:
     """From the last node to the first: a node, its structure, and whether what reaches it may be
     relevance though slopes travel: ids and words have none."""
@@ -113,7 +127,7 @@ def _walked(
         reached = not related.isdisjoint(node.outputs)
         if reached or structure.converts or structure.relates or sharing.weighed != "contributions":
             related.update(node.inputs)
-        yield PlannedNode(node, plan, method, sharing), structure, reached
+        yield PlannedNode(node, plan, method, sharing, weighed), structure, reached
 
 
 def _reads(structure: Structure, node: PlannedNode, *, related: bool) -> Iterator[Reads]:
@@ -132,19 +146,23 @@ def _reads(structure: Structure, node: PlannedNode, *, related: bool) -> Iterato
     yield own
 
 
-def _weighed(node: PlannedNode) -> Iterator[str]:
+def _weighed(node: PlannedNode, rest: int | None, rests: Collection[str]) -> Iterator[str]:
     """Tensors that the books of a node weigh: what it may hand on, and what that came from.
 
     Beside floats, integers are masks and places, which are sent nothing.
+
+    Args:
+        rest: the input that is sent what is left.
+        rests: tensors of which it is known so.
     """
     graph = node.graph
     floats = any(graph.type(name).is_float for name in node.node.outputs if name)
     for i, name in enumerate(node.node.inputs):
-        if name and (node.carries(i) or not floats or graph.type(name).is_float):
+        if name and i != rest and (node.carries(i) or not floats or graph.type(name).is_float):
             yield node.counterpart(name)
             if not node.graph.type(name).is_float:
                 yield name
-    yield from map(node.counterpart, node.carrying_outputs)
+    yield from (node.counterpart(n) for n in node.carrying_outputs if n not in rests)
 
 
 def _named(names: Sequence[str], indices: Iterable[int]) -> Iterator[str]:

@@ -37,7 +37,7 @@ def transpose(op: Op) -> Structure:
     """Relevance goes back by the inverse permutation."""
     perm = op.attribute("perm")
     back = None if perm is None else tuple(int(i) for i in np.argsort(perm))
-    return Adjoint(lambda step, r: step.ops.Transpose(r, perm=back))
+    return Adjoint(lambda step, r: step.ops.Transpose(r, perm=back), conserves=True)
 
 
 @rule("Expand")

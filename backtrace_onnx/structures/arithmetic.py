@@ -17,6 +17,7 @@ class Product(Halves):
     has_slopes: bool = True
     bounded: bool = True
     affine: bool = True
+    conserves: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         takers = self.takers(step)
@@ -59,6 +60,7 @@ class Quotient(Halves):
     broadcasts: tuple[int, ...] = (0, 1)
     has_slopes: bool = True
     affine: bool = True
+    conserves: bool = True
 
     def slopes(self, step: Step) -> Pieces:
         (m,) = step.r

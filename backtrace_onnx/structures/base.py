@@ -64,6 +64,9 @@ class Structure:
         switches: whether it is max(0, x), whose slope is 1 where it is positive, else 0.
         weighs: whether rules may weigh its contributions by something else (flat, wsquare, box).
         rounds: whether all that it leaves (`leaves`) is what was rounded.
+        conserves: whether, whatever the slopes of the output are, what its inputs that are data are
+            sent is worth what these are, less what is booked: it lays entries out again, multiplies
+            or adds them. Books then need not weigh one of its inputs.
         fills: whether relevance that does not reach the inputs lay on entries that the operator
             itself put there, such as padding. It is then booked as a constant's.
     """
@@ -90,6 +93,7 @@ class Structure:
     switches: bool = False
     weighs: bool = False
     rounds: bool = False
+    conserves: bool = False
 
     def refuses(self, method: Method) -> str | None:
         """Why a method that carries slopes cannot pass here, in words; None where it can."""

@@ -25,6 +25,8 @@ from backtrace_onnx.structures.base import (
 class Negated(Movement):
     """The elements with the other sign: relevance passes unchanged, slopes change theirs."""
 
+    conserves: bool = True
+
     def propagate(self, step: Step) -> Pieces:
         return {0: step.r}
 
@@ -37,6 +39,7 @@ class Reshaped(Movement):
     """The elements stay in their order and get another shape; relevance is shaped back."""
 
     shapes: tuple[int, ...] = (0,)
+    conserves: bool = True
 
     def propagate(self, step: Step) -> Pieces:
         shape = step.shape(0)
@@ -65,6 +68,7 @@ class Adjoint(Movement):
     converts: bool = False
     held: tuple[int, ...] = ()
     bent: bool = False
+    conserves: bool = False
 
     def bends(self, step: PlannedNode) -> int:
         return CURVED if self.bent else 0

@@ -107,6 +107,7 @@ class Terms(Structure):
     has_slopes: bool = True
     bounded: bool = True
     affine: bool = True
+    conserves: bool = True
 
     @property
     def values(self) -> tuple[int, ...]:  # type: ignore[override]

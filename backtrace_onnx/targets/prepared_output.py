@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from backtrace_onnx.ops.method import Method
 from backtrace_onnx.propagation.part_runs import PartRuns
 from backtrace_onnx.propagation.parts import WalkParts, find_parts
 from backtrace_onnx.propagation.plan import Plan
+from backtrace_onnx.propagation.rests import rests_among
 from backtrace_onnx.propagation.tensor_sizes import TensorSizes
 from backtrace_onnx.propagation.trace import Trace
 from backtrace_onnx.propagation.traced_tensors import Asked, asked_by_nodes
@@ -41,41 +42,61 @@ class PreparedOutput:
     _parts: dict[tuple[Any, ...], WalkParts | None] = field(
         default_factory=dict, init=False, repr=False
     )
-    _asked: dict[tuple[Method, bool], tuple[Asked, ...]] = field(
+    _asked: dict[tuple[Any, ...], tuple[Asked, ...]] = field(
         default_factory=dict, init=False, repr=False
     )
 
-    def trace_of(self, method: Method, *, booked: bool = True, also: Iterable[str] = ()) -> Trace:
+    def trace_of(
+        self,
+        method: Method,
+        *,
+        booked: bool = True,
+        also: Iterable[str] = (),
+        weighed: Collection[str] = (),
+    ) -> Trace:
         """The run that keeps what a walk of the method asks for.
 
-        `booked`: whether the walk keeps books. `also`: tensors that are kept, too.
+        Args:
+            booked: whether the walk keeps books.
+            also: tensors that are kept, too.
+            weighed: tensors that it weighs by their values, whoever reads them.
         """
-        start, extra = self.head.output, self._extra.union(also)
-        return self.trace.of(self.plan, method, extra, start=start, booked=booked)
+        start, own = self.head.output, rests_among(self.plan, weighed)
+        how: Any = {"start": start, "booked": booked, "weighed": own}
+        return self.trace.of(self.plan, method, self._extra.union(also), **how)
+
+    def weighed(self, question: Question) -> frozenset[str]:
+        """Tensors that the question asks for, and which books need not weigh otherwise."""
+        return rests_among(self.plan, self._asked_for(question))
 
     def trace_for(self, question: Question, feeds: Mapping[str, Array]) -> Trace | PartRuns:
         """The run for a walk of one question at these inputs: in parts, where they are long."""
         graph, method, booked = self.plan.graph, question.method, question.booked
-        whole = {graph.aliases.get(name, name) for name in question.keep}
-        whole.update(condition.tensor for condition in question.through)
-        key = (method, booked, frozenset(whole), *((name, x.shape) for name, x in feeds.items()))
+        whole = self._asked_for(question)
+        key = (method, booked, whole, *((name, x.shape) for name, x in feeds.items()))
         if key not in self._parts:
-            self._parts[key] = self._parts_of(method, feeds, frozenset(whole), booked=booked)
+            self._parts[key] = self._parts_of(method, feeds, whole, booked=booked)
         parts = self._parts[key]
         if parts is None:
-            return self.trace_of(method, booked=booked)
+            return self.trace_of(method, booked=booked, weighed=whole)
         self.trace.close()  # it holds all weights, and is not asked here
         return PartRuns(parts, self.model, graph, self._extra, self.trace.runtime)
+
+    def _asked_for(self, question: Question) -> frozenset[str]:
+        """Tensors that are kept, or that have conditions."""
+        kept = (self.plan.graph.aliases.get(name, name) for name in question.keep)
+        return frozenset(kept).union(condition.tensor for condition in question.through)
 
     def _parts_of(
         self, method: Method, feeds: Mapping[str, Array], whole: frozenset[str], *, booked: bool
     ) -> WalkParts | None:
-        if (method, booked) not in self._asked:
-            start = self.head.output
-            found = tuple(asked_by_nodes(self.plan, method, start=start, booked=booked))
-            self._asked[method, booked] = found
+        weighed = rests_among(self.plan, whole)
+        key = (method, booked, weighed)
+        if key not in self._asked:
+            how: Any = {"start": self.head.output, "booked": booked, "weighed": weighed}
+            self._asked[key] = tuple(asked_by_nodes(self.plan, method, **how))
         sizes = TensorSizes(self.plan.graph, feeds)
-        return find_parts(self.plan, method, sizes, self._asked[method, booked], whole)
+        return find_parts(self.plan, method, sizes, self._asked[key], whole)
 
     @property
     def _extra(self) -> frozenset[str]:

@@ -25,6 +25,17 @@ def test_totals_are_those_of_the_products(axis: Any) -> None:
     np.testing.assert_array_equal(ops.Abs(worth), abs(x * m))
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_the_total_of_one_sample_is_that_of_all(back: bool) -> None:
+    """However it lies in memory."""
+    x, m = normal(1, 7, 50, seed=1), normal(1, 7, 50, seed=2)
+    one, ops = (x.T, m.T) if back else (x, m), EagerOps(np.float32, Samples(1), Sessions(), {})
+    expected = (x.astype(np.float64) * m).sum()
+    total = ops.total(ops.worth(*one), SampleAxis(2 if back else 0))
+    assert (total.shape, total.dtype) == ((1,), np.float64)
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("axis", [SampleAxis(0, alone=True), None])
 @pytest.mark.parametrize("shape", [(6, 1), (50,), (1, 6, 50), (3, 1, 1), (1,), ()])
 def test_a_bias_is_not_laid_out(axis: Any, shape: tuple[int, ...]) -> None:
