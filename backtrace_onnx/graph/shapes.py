@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.graph.graph import Shape, TensorType
+from backtrace_onnx.graph.shape_arithmetic import ARITHMETIC, reckoned
 
 _LONGEST = 16
 _END = 10**9  # exporters cut there to say "to the end"
@@ -150,6 +151,8 @@ def _made(node: onnx.NodeProto, entries: Shape, rest: Sequence[Shape | None]) ->
     if node.op_type in _SAME:
         return entries
     numbers = [_numbers(other) for other in rest]
+    if node.op_type in ARITHMETIC:
+        return reckoned(node.op_type, _numbers(entries), numbers[0])
     if node.op_type == "Gather" and numbers[0] is not None:
         inside = all(-len(entries) <= i < len(entries) for i in numbers[0])
         return tuple(entries[i] for i in numbers[0]) if inside else None
