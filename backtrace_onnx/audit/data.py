@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from backtrace_onnx.audit.row_reading import read_rows
+from backtrace_onnx.data.encoding import opens_files
 from backtrace_onnx.data.identity import hash_block
 from backtrace_onnx.data.reading import Data as Rows
 from backtrace_onnx.data.reading import DataFile, find_files
@@ -93,7 +94,7 @@ def read_data(rows: Rows, graph: Graph, sidecar: Sidecar | None, asked: KeptColu
                 f"samples of input {name!r} lie along axis {int(axis)}; an audit takes models "
                 "whose samples lie along the first"
             )
-    files = find_files(rows, graph)
+    files = find_files(rows, graph, opens=opens_files(sidecar))
     kept = asked.over(_there(files, sidecar.columns if sidecar else KeptColumns()))
     found = read_rows(files, graph, sidecar, kept)
     shared = shared_inputs(graph)

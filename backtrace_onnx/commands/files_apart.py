@@ -50,7 +50,8 @@ def _local_files(data: Iterable[str]) -> Iterator[Path]:
         named = argument.partition("=")[2] if not Path(argument).exists() else ""
         for text in {argument, named or argument, argument.removeprefix("@")}:
             with suppress(BacktraceError):
-                found = find_files(text) if "://" not in text else []
+                known = "://" not in text  # a folder's pictures are read, or else its tables
+                found = [f for o in (True, False) if known for f in find_files(text, opens=o)]
                 yield from (Path(str(path)) for file in found for path in file.paths)
             with suppress(OSError):
                 if Path(text).is_file():

@@ -71,6 +71,7 @@ class RowEncoder:
 
     def __init__(self, graph: Graph, sidecar: Sidecar | None, kept: KeptColumns) -> None:
         self.graph = self._graph = graph
+        self.opens = opens_files(sidecar)
         self._sidecar, self._kept = sidecar, kept
         self._reader = InputReader(graph, sidecar)
 
@@ -260,6 +261,11 @@ class RowEncoder:
             )
         shape = [len(texts)] + [1] * ((self._graph.type(strings[0]).rank or 1) - 1)
         return {strings[0]: np.array(texts, object).reshape(shape)}
+
+
+def opens_files(sidecar: Sidecar | None) -> bool:
+    """Whether a model takes pictures or sound, as far as its sidecar says."""
+    return sidecar is not None and any(isinstance(e, _OPENED) for e in sidecar.inputs.values())
 
 
 def _left(block: RowBlock, cells: Iterable[str], only: str | None) -> tuple[Note, ...]:

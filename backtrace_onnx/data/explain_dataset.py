@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backtrace_onnx.data.arrow import need_arrow
+from backtrace_onnx.data.encoding import opens_files
 from backtrace_onnx.data.explain_batches import ExplainBatches, ExplainedRows
 from backtrace_onnx.data.given_batches import is_given
 from backtrace_onnx.data.identity import (
@@ -106,7 +107,7 @@ def explain_dataset(
     """
     _check(part_rows=1 if part_rows is None else part_rows, workers=workers)
     explain = ExplainBatches(model, mode=(mode := _mode(mode, options)), batch=batch, **options)
-    files = find_files(data, explain.graph)
+    files = find_files(data, explain.graph, opens=opens_files(explain.sidecar))
     hashed, batch = hash_data(files), explain.batch
     part_rows = part_rows or max(4096, 16 * batch)
     asked = {"mode": mode, "batch": batch, "skip_bad": skip_bad, **options}
@@ -137,7 +138,7 @@ def explain_rows(
     """
     need_arrow()
     explain = ExplainBatches(model, batch=batch, **options)
-    files = find_files(data, explain.graph)
+    files = find_files(data, explain.graph, opens=opens_files(explain.sidecar))
     about, batch = hash_data(files).rows, explain.batch
     for _, rows in explained(explain, _blocks(files, batch), skip_bad=skip_bad, workers=workers):
         yield rows, about

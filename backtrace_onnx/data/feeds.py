@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from backtrace_onnx.data.encoding import opens_files
 from backtrace_onnx.data.explain_batches import ExplainBatches
 from backtrace_onnx.data.identity import hash_data
 from backtrace_onnx.data.reading import Data, find_files
@@ -22,7 +23,7 @@ def stream_feeds(
     `told` gets what reading them tells. Raises InputError where rows cannot be read, unless these
     may be skipped.
     """
-    files = find_files(data, explain.graph)
+    files = find_files(data, explain.graph, opens=opens_files(explain.sidecar))
     about = hash_data(files).rows
     for file in files:
         for block in file.blocks(explain.batch):

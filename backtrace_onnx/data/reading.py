@@ -93,13 +93,14 @@ class DataFile:
             yield from _READERS[self.kind](self.paths[0], rows)
 
 
-def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
+def find_files(data: Data, graph: Graph | None = None, *, opens: bool = True) -> list[DataFile]:
     """The files that are meant: paths, folders and patterns such as `photos/*.png`, in order.
 
     Of a model, whose `graph` it is, arguments may be `input=file` as well; all of them are then
     read together, a row of each, and so are the others. A data frame, an Arrow table, an array or
-    a dict of columns or arrays is one file that is no file. Raises InputError for what is not
-    there, or no data.
+    a dict of columns or arrays is one file that is no file. `opens`: whether the model takes
+    pictures or sound, of which else none is read that lies beside other data. Raises InputError for
+    what is not there, or no data.
     """
     if is_given(data):
         return [DataFile((), "given", given=given_rows(data))]
@@ -110,7 +111,7 @@ def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
         name, file = _named(os.fspath(one), graph)
         named.setdefault(name, []).append(file)
     beside = {name: _whole(name, named.pop(name)) for name in [*named] if name in shared}
-    files = {name: _files(texts, shared) for name, texts in named.items()}
+    files = {name: _files(texts, shared, opens) for name, texts in named.items()}
     if not files:
         raise InputError("no data is given")
     found = files.get("", [])
@@ -120,11 +121,11 @@ def find_files(data: Data, graph: Graph | None = None) -> list[DataFile]:
     return [replace(file, beside=beside) for file in found] if beside else found
 
 
-def _files(texts: Iterable[str], shared: frozenset[str]) -> list[DataFile]:
+def _files(texts: Iterable[str], shared: frozenset[str], opens: bool) -> list[DataFile]:
     """Files, folders and patterns; pictures behind one another are one."""
     found: list[DataFile] = []
     for text in texts:
-        chosen = _expanded(text)
+        chosen = _expanded(text, opens)
         notes = chosen.notes(text)
         for path in chosen.files:
             kind = _kind(path)
@@ -169,13 +170,13 @@ def _whole(name: str, files: Sequence[str]) -> Any:
     return numeric(path, content)
 
 
-def _expanded(text: str) -> FolderFiles[AnyPath]:
+def _expanded(text: str, opens: bool) -> FolderFiles[AnyPath]:
     """The files that a path, folder, pattern or URL means. Raises InputError."""
     if is_url(text):
-        return _remote(text)
+        return _remote(text, opens)
     path = Path(text)
     if path.is_dir():
-        inside = choose_here(path, _IN_FOLDERS)
+        inside = choose_here(path, _IN_FOLDERS, opens=opens)
         if not inside.files:
             raise InputError(f"{path}: the folder holds no data; there may be {KINDS}")
         return FolderFiles(inside.files, inside.left)
@@ -185,29 +186,29 @@ def _expanded(text: str) -> FolderFiles[AnyPath]:
         root = Path(path.anchor or ".")
         files = sorted(f for f in root.glob(str(path.relative_to(path.anchor))) if f.is_file())
         if files:
-            return _matched(text, {file: PurePath(file.name) for file in files})
+            return _matched(text, {file: PurePath(file.name) for file in files}, opens)
         raise InputError(f"{text}: no file is called so")
     raise InputError(f"{path}: no such file")
 
 
-def _matched(text: str, files: Mapping[AnyPath, PurePath]) -> FolderFiles[AnyPath]:
+def _matched(text: str, files: Mapping[AnyPath, PurePath], opens: bool) -> FolderFiles[AnyPath]:
     """Those files of a pattern that are data; .json files where there are no others."""
-    found = choose_files(files, _IN_FOLDERS)
+    found = choose_files(files, _IN_FOLDERS, opens=opens)
     found = found if found.files else choose_files(files, (".json",))
     if not found.files:
         raise InputError(f"{text}: of the files called so none is data; there may be {KINDS}")
     return found
 
 
-def _remote(url: str) -> FolderFiles[AnyPath]:
+def _remote(url: str, opens: bool) -> FolderFiles[AnyPath]:
     """Files by URL; of a folder those that are data. Raises InputError."""
     every, folder = find_remote(url)
     found: FolderFiles[AnyPath] = FolderFiles(tuple(every))
     named: dict[AnyPath, PurePath] = {f: PurePath(f.stem + f.suffix) for f in every}
     if folder:
-        found = choose_files(named, _IN_FOLDERS)
+        found = choose_files(named, _IN_FOLDERS, opens=opens)
     elif any(mark in url for mark in "*?["):
-        found = _matched(url, named)
+        found = _matched(url, named, opens)
     if not found.files:
         raise InputError(f"{url}: the folder holds no tables, arrays or texts")
     if any(file.suffix.lower() in (*SUFFIXES, SOUND) for file in found.files):

@@ -63,7 +63,7 @@ class DataRows:
         skip_bad: bool = False,
     ) -> None:
         self.masks: list[Path] = []
-        found = find_files(data, encoder.graph)
+        found = find_files(data, encoder.graph, opens=encoder.opens)
         self.files: list[DataFile] = [self._without_masks(file) for file in found]
         self._encoder, self._skip = encoder, skip_bad
         self.bad: list[str] = []

@@ -12,7 +12,7 @@ from backtrace_onnx.inputs.sound import SUFFIX as SOUND
 from backtrace_onnx.messages.listing import listed
 
 T = TypeVar("T")
-_PICTURES, _TABLES, _TEXTS = range(3)
+_OPENED, _TABLES, _TEXTS, _UNOPENED = range(4)
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,20 @@ class FolderFiles(Generic[T]):
         return (f"{folder}: {len(self.left)} file(s) there are left out: {listed(self.left)}",)
 
 
-def choose_files(inside: Mapping[T, PurePath], endings: Collection[str]) -> FolderFiles[T]:
+def choose_files(
+    inside: Mapping[T, PurePath], endings: Collection[str], *, opens: bool = True
+) -> FolderFiles[T]:
     """Those of the files that are rows of one data set; the others are named.
 
     Beside pictures and sound nothing else is read, and beside tables and arrays no texts: a
-    readme.txt is none of the rows. Nothing is read that is hidden.
+    readme.txt is none of the rows. For a model that opens no pictures, they lie beside the others.
+    Nothing is read that is hidden.
 
     Args:
         inside: where in the folder each file lies. endings: of files that may be rows, with their
-            dots; those of pictures and sound are known.
+            dots; those of pictures and sound are known. opens: whether the model takes these.
     """
-    kinds = {file: _kind(path, endings) for file, path in inside.items()}
+    kinds = {file: _kind(path, endings, opens) for file, path in inside.items()}
     first = min((kind for kind in kinds.values() if kind is not None), default=None)
     files = tuple(file for file, kind in kinds.items() if kind is not None and kind == first)
     chosen = {*files}
@@ -51,19 +54,19 @@ def choose_files(inside: Mapping[T, PurePath], endings: Collection[str]) -> Fold
     return FolderFiles(files, tuple(dict.fromkeys(left)))
 
 
-def choose_here(folder: Path, endings: Collection[str]) -> FolderFiles[Path]:
+def choose_here(folder: Path, endings: Collection[str], *, opens: bool = True) -> FolderFiles[Path]:
     """The files of a folder of this machine, of those inside of it as well."""
     found = sorted(file for file in folder.rglob("*") if file.is_file())
-    return choose_files({file: file.relative_to(folder) for file in found}, endings)
+    return choose_files({file: file.relative_to(folder) for file in found}, endings, opens=opens)
 
 
-def _kind(path: PurePath, endings: Collection[str]) -> int | None:
+def _kind(path: PurePath, endings: Collection[str], opens: bool) -> int | None:
     """What a file holds; None where it cannot be rows."""
     suffix = path.suffix.lower()
     if any(part.startswith(".") for part in path.parts):
         return None
     if suffix in (*SUFFIXES, SOUND):
-        return _PICTURES
+        return _OPENED if opens else _UNOPENED
     if suffix not in endings:
         return None
     return _TEXTS if suffix == ".txt" else _TABLES

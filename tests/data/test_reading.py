@@ -211,6 +211,30 @@ def test_beside_tables_no_texts_are_rows(tmp_path: Path) -> None:
     assert f"{folder}: 1 file(s) there are left out: readme.txt" in made.notes
 
 
+def test_beside_tables_no_pictures_are_rows_of_a_model_that_opens_none(
+    run: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    (folder / "a.csv").write_text("a,b,c,d\n1,2,3,4\n")
+    Image.new("L", (28, 28), 80).save(folder / "plot.png")
+    said = f"{folder}: 1 file(s) there are left out: plot.png"
+    assert said in explain_dataset(mlp(), folder, tmp_path / "out").notes
+    for command in (
+        ("network",),
+        ("evaluate", "--metric", "complexity", "--data"),
+        ("audit", "--data"),
+    ):
+        name, *options = command
+        code, out, _ = run(name, tmp_path / "m.onnx", *options, folder)
+        assert code in (0, 1) and f"note: {said}" in out.splitlines()
+    code, _, err = run("audit", tmp_path / "m.onnx", "--data", folder, "--json", folder / "a.csv")
+    assert code == 2 and "is read here, or written twice" in err
+    found = explain_dataset("models/mnist_cnn.onnx", folder, tmp_path / "pictures")
+    assert found.rows == 1 and "left out: a.csv" in found.notes[0]
+
+
 def test_a_folder_in_a_hidden_one_is_read_and_json_by_its_pattern(tmp_path: Path) -> None:
     folder = tmp_path / ".cache" / "rows"
     folder.mkdir(parents=True)

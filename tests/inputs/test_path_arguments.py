@@ -39,6 +39,9 @@ def test_what_is_no_path_is_refused_by_name(bad: str, tmp_path: Path) -> None:
         "out": lambda: explain_dataset(ADULT, ROWS, given),
         "more": lambda: explain_dataset(ADULT, ROWS, tmp_path / "o", more=given),
     }
+    if bad in ("a frame", "an array"):  # which are rows, if none that the model takes
+        with pytest.raises(InputError, match="the data: "):
+            calls.pop("data")()
     for name, call in calls.items():
         with pytest.raises(RequestError, match=name):
             call()
