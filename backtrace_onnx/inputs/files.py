@@ -162,10 +162,12 @@ class InputReader:
 
     def _arrays(self, name: str | None, path: Path) -> dict[str, Array]:
         suffix = path.suffix.lower()
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name its files (explain-dataset takes folders)")
         if suffix not in (*READERS, *SUFFIXES, SOUND):
             raise InputError(f"{path}: inputs are {KINDS}, not {suffix or 'a file without ending'}")
         if not path.is_file():
-            raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+            raise InputError(f"{path}: no such file")
         content = read_file(path)
         table = self._table(name, path, content)
         if table is not None:

@@ -90,3 +90,10 @@ def test_an_array_of_another_name_than_the_only_input_is_noted(tmp_path: Path) -
     assert read.feeds["x"].shape == (2, 4)
     for given in (str(tmp_path / "x.npz"), f"x={tmp_path / 'features.npz'}"):
         assert not reader.read([given]).notes
+
+
+def test_a_folder_is_no_input(tmp_path: Path) -> None:
+    for name in ("photos", "photos.npy"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InputError, match=f"{name}: is a folder; name its files"):
+            InputReader(Explainer(mlp()).graph).read([str(tmp_path / name)])
