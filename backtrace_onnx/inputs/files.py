@@ -241,7 +241,8 @@ class InputReader:
             missing = takes_missing(self._graph, name)
             return shaped(read_numbers(path, missing=missing), kind)
         if isinstance(content, Path):
-            return self._sound(name, path) if _is_sound(path) else self._picture(name, path)
+            is_sound = path.suffix.lower() == SOUND
+            return self._sound(name, path) if is_sound else self._picture(name, path)
         return shaped(numeric(path, content), kind)
 
     def _picture(self, name: str, path: Path) -> Array:
@@ -266,10 +267,6 @@ class InputReader:
             f'model (MODEL.sidecar.json, or --sidecar FILE), for example {{"inputs": {{"{name}": '
             '{"kind": "series", "rate": 16000}}}, or give the array as .npy'
         )
-
-
-def _is_sound(path: Path) -> bool:
-    return path.suffix.lower() == SOUND
 
 
 def _prefix(argument: str) -> str:
