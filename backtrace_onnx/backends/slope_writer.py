@@ -67,9 +67,10 @@ class SlopeWriter(SymbolicOps):
         self._file.follow(self.nodes)
         names = self.symbol(m).name, self.symbol(y).name
         found = self._file.product_before(*names, int(over[0])) if len(over) == 1 else None
-        if found is not None:
-            m, y = (Symbol(self, name) for name in found)
-        return super().row_sums(m, y, over)
+        if found is None:
+            return super().row_sums(m, y, over)
+        (base, part), o = self._file.unscaled(found[0], self.constants), found[1]
+        return self._times(super().row_sums(Symbol(self, base), Symbol(self, o), over), part)
 
     def damp(
         self,
@@ -111,7 +112,10 @@ class SlopeWriter(SymbolicOps):
             y, factor = self._file.multiple(self.symbol(ended.y).name)
             kept = damped(self, t, Symbol(self, base), *how, left=Symbol(self, y))
             part /= abs(factor)
-        return kept if part == 1 else self.Mul(kept, self.scalar(part))
+        return self._times(kept, part)
+
+    def _times(self, x: Value, factor: float) -> Value:
+        return x if factor == 1 else self.Mul(x, self.scalar(factor))
 
     def in_blocks(self, x: Value, known: Sequence[int | str | None]) -> Value:
         """A pool of single elements, which changes no number.
