@@ -35,7 +35,7 @@ def _ugly(folder: Path) -> dict[str, Path]:
 
 UGLY = [
     ("missing.png", "no such file"),
-    (".", "file without ending"),
+    (".", "is a folder; name its files"),
     ("bad.json", "not valid JSON"),
     ("ragged.json", "not all of the same length"),
     ("object.npy", "not a NumPy file"),
