@@ -10,7 +10,7 @@ from backtrace_onnx.commands.batch_parts import parts_of_batch
 from backtrace_onnx.commands.entry_parts import PickedEntry, entry_parts, labels_named
 from backtrace_onnx.commands.explain_options import ExplainOptions
 from backtrace_onnx.commands.reason_options import asked_reasons
-from backtrace_onnx.commands.reference_options import references
+from backtrace_onnx.commands.reference_options import reference_notes, references
 from backtrace_onnx.commands.sidecar_options import output_axes, output_meaning, sidecar_of
 from backtrace_onnx.commands.target_options import TargetChoice
 from backtrace_onnx.doubts import check_explanation
@@ -62,6 +62,8 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
     reasons = asked_reasons(asked, sidecar, waiting)
     waiting.say(f"Explaining {len(batch.sources)} sample(s)")
     compared = references(asked, explainer.graph, sidecar) if reasons is None else reasons.options
+    notes = tuple(dict.fromkeys((*batch.notes, *reference_notes(compared))))
+    batch = replace(batch, notes=notes)
     subjects = _all_subjects(asked, explainer, reader, batch, sidecar, compared, waiting)
     subjects = [replace(subject, groups=groups) for subject in subjects]
     check_groups(subjects)

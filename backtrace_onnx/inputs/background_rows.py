@@ -22,6 +22,7 @@ from backtrace_onnx.inputs.files import KINDS, InputReader
 from backtrace_onnx.inputs.folder_files import choose_files
 from backtrace_onnx.inputs.table_inputs import read_given
 from backtrace_onnx.messages.listing import listed
+from backtrace_onnx.messages.notes import Note
 
 if TYPE_CHECKING:
     from backtrace_onnx.inputs.sidecar import Sidecar
@@ -36,11 +37,13 @@ class BackgroundRows:
     Attributes:
         arrays: by input. source: where they came from, for people.
         without: which files that lie beside them are left out, in words behind these.
+        notes: what was assumed or left out in reading them.
     """
 
     arrays: Mapping[str, Array]
     source: str
     without: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 class NamedBaseline(dict[str, Array]):
@@ -56,13 +59,15 @@ def read_rows(path: Path, reader: InputReader) -> BackgroundRows:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_dir():
-        return BackgroundRows(reader.read([str(path)]).feeds, path.name)
+        read = reader.read([str(path)])
+        return BackgroundRows(read.feeds, path.name, "", read.notes)
     here = {file: PurePath(file.name) for file in sorted(path.iterdir()) if file.is_file()}
     found = choose_files(here, READERS)
     if not found.files:
         raise InputError(f"{path}: the folder holds no samples; there may be {KINDS}")
     without = f" (without {listed(found.left)})" if found.left else ""
-    return BackgroundRows(reader.read([str(f) for f in found.files]).feeds, path.name, without)
+    read = reader.read([str(file) for file in found.files])
+    return BackgroundRows(read.feeds, path.name, without, read.notes)
 
 
 def read_samples(given: Any, graph: Graph, sidecar: Sidecar | None, what: str) -> BackgroundRows:

@@ -53,6 +53,23 @@ def test_the_best_box_is_explained_by_its_class(tmp_path: Path, capsys: Any) -> 
     assert (label, entry) == np.unravel_index(y.argmax(), y.shape)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_classes_of_boxes_are_called_as_the_file_does(
+    known: bool, tmp_path: Path, capsys: Any
+) -> None:
+    """As Ultralytics writes it; where there are not as many, nobody is called so."""
+    proto = detector("yolo8")
+    names = dict(enumerate(NAMES if known else [*NAMES, "cow"]))
+    onnx.helper.set_model_props(proto, {"names": str(names)})
+    onnx.save(proto, tmp_path / "d.onnx")
+    np.save(tmp_path / "x.npy", PICTURES[:1])
+    given = (tmp_path / "d.onnx", tmp_path / "x.npy", "--task", "detection", "--target")
+    by_index = explained(capsys, *given, "10,2")["samples"]
+    assert by_index[0]["target"]["label"] == ("bird, box 10" if known else "class 2, box 10")
+    if known:
+        assert explained(capsys, *given, "10,bird")["samples"] == by_index
+
+
 def test_several_boxes_are_several_samples(tmp_path: Path, capsys: Any) -> None:
     model_file, picture = written(tmp_path)
     asked = ("--target", "10,cat", "--target", "6", "--target", "5,2")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from backtrace_onnx import Explainer, InputError
+from tests.graphs import mlp, normal
 
 MODEL = "models/mnist_cnn.onnx"
 
@@ -31,3 +35,15 @@ def test_what_lies_beside_the_samples_of_a_folder_is_left_out_and_named(tmp_path
         picture.unlink()
     with pytest.raises(InputError, match="the folder holds no samples"):
         explainer.explain(x, **asked, background=tmp_path)
+
+
+def test_what_reading_a_background_tells_is_a_note(run: Any, tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    x = normal(3, 4)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "rows.npz", people=x)
+    for option in ("--background", "--baseline"):
+        given = ("explain", tmp_path / "m.onnx", tmp_path / "x.npy", option, tmp_path / "rows.npz")
+        code, out, _ = run(*given, "--no-check", "--json")
+        said = f"{tmp_path / 'rows.npz'}: array 'people' is taken for 'x', the only input"
+        assert code == 0 and said in json.loads(out)["samples"][0]["notes"]
