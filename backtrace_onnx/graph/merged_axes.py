@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from backtrace_onnx.graph.graph import SampleAxis, Shape
@@ -28,6 +29,19 @@ def merge(before: Shape, axis: SampleAxis, after: Shape) -> SampleAxis | None:
     return _axis_of_stride(after, stride)
 
 
+def meet(axes: Sequence[tuple[SampleAxis, int | None]], rank: int | None) -> SampleAxis | None:
+    """Where samples lie in a sum or product, entry by entry, of operands of these ranks.
+
+    Samples alone in the one and merged, one by one, in the other: both have as many entries along
+    the axis, which so holds nothing but samples. None where it is not so.
+    """
+    places = {(axis - (own or 0), axis.inner, axis.alone) for axis, own in axes}
+    kinds = {place[1:] for place in places}
+    if rank is None or kinds != {(0, True), (1, False)} or len({p[0] for p in places}) > 1:
+        return None
+    return SampleAxis(rank + next(iter(places))[0], alone=True)
+
+
 def _product(shape: Shape) -> int | None:
     """Number of elements; None where a size is open."""
     return prod(n for n in shape if isinstance(n, int)) if _closed(shape) else None
@@ -49,4 +63,4 @@ def _axis_of_stride(shape: Shape, stride: int) -> SampleAxis | None:
     return None
 
 
-__all__ = ["merge"]
+__all__ = ["meet", "merge"]

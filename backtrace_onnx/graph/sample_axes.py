@@ -10,7 +10,8 @@ import onnx
 from backtrace_onnx.graph.axis_names import strangeness
 from backtrace_onnx.graph.graph import Graph, SampleAxis, Shape, TensorType
 from backtrace_onnx.graph.inference import SAMPLES, infer_types
-from backtrace_onnx.graph.merged_axes import merge
+from backtrace_onnx.graph.merged_axes import meet, merge
+from backtrace_onnx.graph.shapes import ELEMENTWISE
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _DATA_SIZED = frozenset({"NonMaxSuppression", "NonZero", "Compress", "Unique", "TopK"})
@@ -94,7 +95,7 @@ def find_samples(
         symbols = {SAMPLES}
     search.symbols.update(dict.fromkeys(symbols, SampleAxis(0, alone=True)))
     for _ in range(_ROUNDS):
-        merged = search.merged()
+        merged = search.merged() or search.met()
         if not merged:
             break
         search.cut(merged)
@@ -133,9 +134,8 @@ class _SymbolSearch:
         for node in self.proto.graph.node:
             if node.op_type not in _RESHAPING or node.output[0] in self.given_up:
                 continue
-            before, after = (
-                self.types.get(x, TensorType()) for x in (node.input[0], node.output[0])
-            )
+            ends = (node.input[0], node.output[0])
+            before, after = (self.types.get(x, TensorType()) for x in ends)
             axis = self.axis(node.input[0])
             if axis is None or not after.shape or self.axis(node.output[0]) is not None:
                 continue
@@ -144,6 +144,16 @@ class _SymbolSearch:
                 self.given_up.add(node.output[0])
             else:
                 found[node.output[0]] = made
+        return found
+
+    def met(self) -> dict[str, SampleAxis]:
+        """Outputs of sums and products of what is and is not merged, and their sample axis."""
+        found: dict[str, SampleAxis] = {}
+        for node in self.proto.graph.node:
+            if node.op_type in ELEMENTWISE and self.axis(node.output[0]) is None:
+                axes = ((self.axis(name), self._rank(name)) for name in node.input)
+                axis = meet([(a, r) for a, r in axes if a is not None], self._rank(node.output[0]))
+                found |= {node.output[0]: axis} if axis is not None else {}
         return found
 
     def open(self, inputs: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from backtrace_onnx.graph.shape_arithmetic import ARITHMETIC, reckoned
 _LONGEST = 16
 _END = 10**9  # exporters cut there to say "to the end"
 _SAME = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"})
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min", "Sum", "Mean", "Pow"})
+ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Where", "Max", "Min", "Sum", "Mean", "Pow"})
 _UNCHANGED = frozenset(  # inference says nothing of these
     [
         ("", "GroupNormalization"),
@@ -48,7 +48,7 @@ def computed_shapes(graph: onnx.GraphProto, types: Mapping[str, TensorType]) -> 
         vectors.follow(node)
         shaped = _SHAPED.get(node.op_type)
         shape = None
-        if node.op_type in _ELEMENTWISE:
+        if node.op_type in ELEMENTWISE:
             shape = _joined([known.shape(name) for name in node.input])
         elif (node.domain, node.op_type) in _UNCHANGED:
             shape = known.shape(node.input[0])

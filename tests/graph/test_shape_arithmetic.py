@@ -72,3 +72,39 @@ def test_samples_are_known_behind_shapes_that_are_reckoned(engine: Any) -> None:
     for i in range(3):
         alone = explainer.explain(x[i : i + 1], mode="lrp(0.5)", target=1).relevance["x"][0]
         np.testing.assert_allclose(made.relevance["x"][i], alone, rtol=1e-4, atol=1e-6)
+
+
+def _blocks() -> Any:
+    """Twice: steps first, steps and samples in one axis, apart again, and added to what was."""
+    nodes, h = [], "x"
+    for i in "ab":
+        nodes += [
+            node("Transpose", [h], [f"s{i}"], perm=[1, 0, 2]),
+            node("Reshape", [f"s{i}", "rows"], [f"f{i}"]),  # [steps * samples, 8]
+            node("MatMul", [f"f{i}", f"w{i}"], [f"m{i}"]),
+            node("Relu", [f"m{i}"], [f"r{i}"]),
+            node("Reshape", [f"r{i}", "apart"], [f"u{i}"]),  # [5, samples, 8]
+            node("Transpose", [f"u{i}"], [f"t{i}"], perm=[1, 0, 2]),
+            node("Add", [h, f"t{i}"], [f"h{i}"]),
+        ]
+        h = f"h{i}"
+    nodes.append(node("ReduceMean", [h, "one"], ["y"], keepdims=0))
+    weights = {
+        "rows": np.array([-1, 8]),
+        "apart": np.array([5, -1, 8]),
+        "one": np.array([1]),
+        "wa": normal(8, 8),
+        "wb": normal(8, 8, seed=1),
+    }
+    return model(nodes, {"x": (FLOAT, ["N", 5, 8])}, {"y": (FLOAT, ["N", 8])}, weights)
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+def test_samples_are_known_behind_a_sum_with_what_was_merged(engine: Any) -> None:
+    explainer, x = Explainer(_blocks(), engine=engine), normal(3, 5, 8, seed=2)
+    x *= np.float32([1, 30, 0.1])[:, None, None]
+    made = explainer.explain(x, mode="lrp(0.5)", target=1)
+    assert not made.ledger.mixed
+    for i in range(3):
+        alone = explainer.explain(x[i : i + 1], mode="lrp(0.5)", target=1).relevance["x"][0]
+        np.testing.assert_allclose(made.relevance["x"][i], alone, rtol=1e-4, atol=1e-6)
