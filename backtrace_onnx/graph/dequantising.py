@@ -13,4 +13,13 @@ def dequantiser(graph: Graph, tensor: str) -> Node | None:
     return None
 
 
-__all__ = ["dequantiser"]
+def floats_read(graph: Graph, tensor: str) -> str | None:
+    """What the first node makes of a tensor that reads it as floats, by scales that the run tells;
+    None where constants tell them, or nobody reads it so."""
+    for node in graph.consumers.get(tensor, ()):
+        if node.operator == "DequantizeLinear" and node.inputs[0] == tensor:
+            return node.outputs[0] if dequantiser(graph, tensor) is None else None
+    return None
+
+
+__all__ = ["dequantiser", "floats_read"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, TypeVar
 
-from backtrace_onnx.graph.dequantising import dequantiser
+from backtrace_onnx.graph.dequantising import dequantiser, floats_read
 from backtrace_onnx.graph.graph import Node
 from backtrace_onnx.ops.gates import Gate
 from backtrace_onnx.ops.method import Method
@@ -130,14 +130,16 @@ class PlannedNode:
 
     def counterpart(self, tensor: str) -> str:
         """The tensor whose values slopes are weighed by: of a quantised one that which it stands
-        for, on the node's other side, unless something may be cut there; of one that is cut at 0
-        next what is left of it."""
+        for, on the node's other side, or as its reader takes it where it is rounded there; of one
+        that is cut at 0 next what is left of it."""
         if self.graph.type(tensor).is_float:
             return tensor if self.method.differs else self._plan.opened.get(tensor, tensor)
         own = self._plan.structures.get(self.node.name)
-        rounded = own is not None and own.rounds and tensor in self.node.outputs
-        if rounded and dequantiser(self.graph, tensor) is not None:
-            return tensor
+        if own is not None and own.rounds and tensor in self.node.outputs:
+            if dequantiser(self.graph, tensor) is not None:
+                return tensor
+            if (read := floats_read(self.graph, tensor)) is not None:
+                return read
         others = (*self.node.outputs[:1], *self.node.inputs[:1])
         stands = [x for x in others if x != tensor and self.graph.type(x).is_float]
         return stands[0] if stands else tensor
@@ -150,11 +152,16 @@ def _alike(node: Node, i: int, plan: Plan) -> bool:
 
 
 def _last_read(node: Node, plan: Plan) -> tuple[str, ...]:
-    """A node's outputs, those of the model that computed ones stand for, and what is left of
-    outputs cut at 0, which weighs them."""
+    """A node's outputs, those of the model that computed ones stand for, and what earlier nodes
+    weigh in their place: what is left of outputs cut at 0, floats that integers are read as."""
     graph = plan.graph
     like = {name: graph.computed[name].like for name in node.outputs if name in graph.computed}
     beneath = [under for name, under in like.items() if graph.aliases.get(under) == name]
-    cut = [plan.opened[name] for name in node.outputs if name in plan.opened]
-    weighs = any(plan.opened.get(name) in node.outputs for name in node.inputs)
-    return (*(() if weighs else node.outputs), *beneath, *cut)
+    weighed = [read for name in node.outputs if (read := _weighed_for(name, plan))]
+    kept = [read for name in node.inputs if (read := _weighed_for(name, plan)) in node.outputs]
+    return (*(() if kept else node.outputs), *beneath, *weighed)
+
+
+def _weighed_for(name: str, plan: Plan) -> str | None:
+    """What the node that makes a tensor may weigh in its place."""
+    return plan.opened.get(name) or floats_read(plan.graph, name)

@@ -11,7 +11,7 @@ from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.ops.op import Op
 from backtrace_onnx.rules.registry import rule
 from backtrace_onnx.structures.base import Passes, Structure
-from backtrace_onnx.structures.quantised import Quantised, Requantised, SeveralSteps
+from backtrace_onnx.structures.quantised import Quantised, Requantised, Rounded, SeveralSteps
 
 _STEPS = {
     getattr(TensorProto, name): (least, most)
@@ -39,7 +39,9 @@ def quantised(op: Op) -> Structure:
     steps = {_step_of(own, name, op.graph) for name in _scales_read(op.node.outputs[0], op.graph)}
     if steps <= {None}:
         ends = None if dynamic else _ends(op)
-        return Passes(held=(1,)) if ends is None else Quantised(*ends)
+        if ends is not None:
+            return Quantised(*ends)
+        return Passes(held=(1,)) if op.node.outputs[0] in op.graph.computed else Rounded(held=(1,))
     step, *more = steps
     laid = () if dynamic else _laid(op)
     if more or step is None or laid is None:

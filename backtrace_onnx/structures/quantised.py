@@ -96,6 +96,16 @@ class Quantised(Structure):
 
 
 @dataclass(frozen=True)
+class Rounded(Passes):
+    """Floats in steps whose ends lie where the data do: relevance and slopes pass unchanged."""
+
+    rounds: bool = True
+
+    def leaves(self, step: PlannedNode) -> bool:
+        return True  # what was rounded
+
+
+@dataclass(frozen=True)
 class Requantised(Movement):
     """Floats in steps of one scale, read in steps of another one, as integer products read them.
 

@@ -21,7 +21,7 @@ from threading import Thread
 import numpy as np
 
 MODEL = Path(__file__).parents[2] / "models/fetched/smollm2.onnx"
-LIMIT, SPARE = 12 << 30, 1 << 30
+LIMIT, SPARE = 20 << 30, 2 << 30
 VOCABULARY = 49152
 PLAIN = "a plain run"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtrace_onnx import Explainer, UnsupportedError
-from tests.graphs import FLOAT, INT64, Array, check_closed, model, node
+from tests.graphs import FLOAT, INT64, Array, check_closed, model, node, normal
 
 X = np.array([[2.0, 1.0], [-1.0, 0.5]], np.float32)
 W = np.array([[100], [50]], np.int8)
@@ -228,3 +228,36 @@ def test_what_lies_beyond_the_last_step_is_cut(mode: str) -> None:
     check_closed(made)
     slopes = explainer.explain(np.float32([[5, 1]]), mode="gradient", task="regression")
     np.testing.assert_allclose(slopes.relevance["x"], [[3, 1]])  # no function lies there
+
+
+@pytest.mark.parametrize("engine", ["numba", "onnxruntime"])
+@pytest.mark.parametrize("mode", ["gradient_x_input", "lrp", "attnlrp", "deeplift"])
+@pytest.mark.parametrize("steps", ["computed", "by column"])
+def test_what_is_rounded_is_unassigned(steps: str, mode: str, engine: Any) -> None:
+    """Two layers as they are quantised while they run, and one by several scales of constants."""
+    rounded = {
+        "computed": node("DynamicQuantizeLinear", ["h"], ["q", "s", "z"]),
+        "by column": node("QuantizeLinear", ["h", "s", "z"], ["q"], axis=1),
+    }
+    scales = {"s": np.array([0.03, 0.05, 0.04], np.float32), "z": np.full(3, 128, np.uint8)}
+    proto = model(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            rounded[steps],
+            node("DequantizeLinear", ["q", "s", "z"], ["d"], axis=1),
+            node("MatMul", ["d", "v"], ["y"]),
+        ],
+        {"x": (FLOAT, ["N", 4])},
+        {"y": (FLOAT, ["N", 2])},
+        {"w": normal(4, 3), "v": normal(3, 2, seed=1), **(scales if steps == "by column" else {})},
+    )
+    x = normal(5, 4, seed=2)
+    made = Explainer(proto, engine=engine).explain(
+        x, mode=mode, keep=["h"], task="regression", target=0
+    )
+    check_closed(made)
+    (entry,) = (e for e in made.ledger.values() if e.operator.endswith("QuantizeLinear"))
+    np.testing.assert_allclose(
+        entry.unassigned, entry.incoming - made.relevance["h"].sum(1), atol=1e-6
+    )
+    assert np.abs(entry.unassigned).min() > 1e-5
