@@ -58,7 +58,7 @@ def run_eager(
     arrays = trace.run(feeds)
     outputs, held = {o: arrays[o] for o in prepared.trace.outputs}, bytes_of(arrays)
     explained = read_output(prepared, question, arrays, feeds)
-    samples, texts = SampleAxes(graph, explained.axes.known(name)), _texts(prepared, arrays)
+    samples, texts = _sample_axes(prepared, name, explained), _texts(prepared, arrays)
     how = (explained.dtype, Samples(explained.count), sessions, dict(graph.opsets))
     ops = EagerOps(*how, ledger=question.booked)
     values = _values(trace, arrays, question, ops.dtype)
@@ -86,6 +86,13 @@ def run_eager(
     notes = explained.notes(start.target, ledger.total().start, start.binary)
     ends = (start.target, explained.axes, notes, start.binary, held, texts, walked.slopes)
     return Outcome(walked.reported(method), ledger, outputs, *ends)
+
+
+def _sample_axes(prepared: PreparedOutput, name: str, explained: ExplainedOutput) -> SampleAxes:
+    """Where samples lie, which is looked up once for each tensor."""
+    axes, graph = explained.axes, prepared.plan.graph
+    key = ("sample axes", name, axes.samples)
+    return prepared.plan.remember(key, lambda: SampleAxes(graph, axes.known(name)))
 
 
 def _steps(prepared: PreparedOutput, question: Question) -> Steps:
