@@ -16,11 +16,11 @@ from backtrace_onnx.propagation.ledger import Ledger
 
 AMPLIFIES = "epsilon(absolute=1e-6)"
 MODES = ("default", "contrastive", AMPLIFIES, "gradient", "lrp", "deeplift")
-CLOSED, ALIKE, HALF_ALIKE = 1e-3, 1e-3, 1e-2
+CLOSED, ALIKE, COARSE_ALIKE = 1e-3, 1e-3, 1e-2
 """Residual of the ledger relative to what moved; difference of engines relative to the largest.
 
-The last is for files in float16, whose step is 1e-3: onnxruntime's CPU computes them in float32 and
-rounds between nodes or not, depending on what else the graph holds.
+The last is for files that compute in float16, whose step is 1e-3, or in 8 bits, whose step is 4e-3:
+onnxruntime's CPU rounds between nodes, or to the next step, depending on what else the graph holds.
 """
 
 Record = dict[str, Any]
@@ -50,7 +50,7 @@ def _explain(path: Path, feeds: Feeds) -> Record:
     explainer = bt.Explainer(path)
     compiled = bt.Explainer(path, engine="onnxruntime")
     record: Record = {"outcome": "explained", "residual": 0.0, "engines": 0.0, "notes": []}
-    record["allowed"] = HALF_ALIKE if _is_half(path) else ALIKE
+    record["allowed"] = COARSE_ALIKE if _is_coarse(path) else ALIKE
     troubles: list[str] = []
     for mode in MODES:
         try:
@@ -126,11 +126,12 @@ def _residual(ledger: Ledger) -> float:
     return float(np.max(np.abs(total.residual) / np.where(moved > 0, moved, 1), initial=0.0))
 
 
-def _is_half(path: Path) -> bool:
-    """Whether anything is computed in float16."""
+def _is_coarse(path: Path) -> bool:
+    """Whether anything is computed in float16 or in steps of 8 bits."""
     proto = onnx.shape_inference.infer_shapes(onnx.load(path))
     values = (*proto.graph.value_info, *proto.graph.output)
-    return any(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16 for v in values)
+    halves = any(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16 for v in values)
+    return halves or any(node.op_type.startswith("QLinear") for node in proto.graph.node)
 
 
 def _reached(got: bt.Explanation) -> float:

@@ -40,10 +40,11 @@ the compiled file agree to 1e-3 of the largest relevance, in every mode that tak
 *Refused*: with a reason, given below. *Wrong*: a fault of ours, given below. *Not exported*: the
 exporter or its verification refused it, or onnxruntime does not load what it wrote.
 
-Files that compute in float16, whose step is 1e-3, may differ by 1e-2: onnxruntime's CPU computes
-them in float32 and rounds between nodes or not, depending on what else the graph holds. Where
-relevance grew in epsilon(absolute=1e-6) beyond what an explanation bears, which it says itself,
-both engines amplify their rounding and are not compared in that mode.
+Files that compute in float16, whose step is 1e-3, or by QLinear operators, whose step is 4e-3, may
+differ by 1e-2: onnxruntime's CPU computes halves in float32 and rounds between nodes or not, and
+rounds to one step or the next, depending on what else the graph holds. Where relevance grew in
+epsilon(absolute=1e-6) beyond what an explanation bears, which it says itself, both engines amplify
+their rounding and are not compared in that mode.
 """
 Record = dict[str, Any]
 
