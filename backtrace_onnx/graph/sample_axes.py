@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
 
-from backtrace_onnx.graph.axis_names import strangeness
-from backtrace_onnx.graph.graph import Graph, SampleAxis, Shape, TensorType
+from backtrace_onnx.graph.graph import Graph, SampleAxis, TensorType
 from backtrace_onnx.graph.inference import SAMPLES, infer_types
 from backtrace_onnx.graph.merged_axes import meet, merge
+from backtrace_onnx.graph.sample_symbols import sample_symbols
 from backtrace_onnx.graph.shapes import ELEMENTWISE
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
@@ -89,7 +89,10 @@ def find_samples(
     recurrent cell reads first) is taken for the batch, and followed as if it were open.
     """
     search = _SymbolSearch(proto, dict(types))
-    symbols = _open_symbols(search, inputs)
+    shapes = [search.types.get(name, TensorType()).shape or () for name in inputs]
+    outputs = (search.types.get(o.name, TensorType()) for o in proto.graph.output)
+    output = next((kind.shape for kind in outputs if kind.is_float and kind.shape), ())
+    symbols = sample_symbols(shapes, output, search.steps, search.batches)
     if not symbols:
         search.open(inputs)
         symbols = {SAMPLES}
@@ -269,32 +272,6 @@ def _keeps_rows(node: onnx.NodeProto) -> bool:
 
 def _layout(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "layout"), 0)
-
-
-def _open_symbols(search: _SymbolSearch, inputs: Iterable[str]) -> set[str]:
-    """Symbols that stand for the number of samples: the output's, or the inputs' first ones."""
-    shapes = [search.types.get(name, TensorType()).shape or () for name in inputs]
-    steps = search.steps - search.batches
-    known = {n for shape in shapes for n in _counting(shape)} - steps
-    if steps and (batches := search.batches & known):
-        return batches
-    outputs = (search.types.get(o.name, TensorType()) for o in search.proto.graph.output)
-    shape = next((kind.shape for kind in outputs if kind.is_float and kind.shape), ())
-    shared = [n for n in shape if isinstance(n, str) and n in known]
-    named = [n for n in shared if "batch" in n.lower()]
-    first = {shape[0] for shape in shapes if shape and isinstance(shape[0], str)}
-    first = {n for n in known if "batch" in n.lower()} or first - steps
-    lost = any(not isinstance(n, int) and n not in known for n in shape)  # on the way there
-    lost = lost and not first.intersection(shared)
-    likely = min(shared, key=lambda n: (strangeness(n), n not in first), default="")
-    return {likely} if shared and (named or not lost) else first
-
-
-def _counting(shape: Shape) -> Iterator[str]:
-    """Symbols that may stand for samples: behind a first axis of size 1 these are lengths."""
-    for axis, n in enumerate(shape):
-        if isinstance(n, str) and (axis < 2 or shape[0] != 1):
-            yield n
 
 
 __all__ = ["SampleAxes", "SampleAxis", "find_samples"]

@@ -152,8 +152,27 @@ class _SampleAxis:
                     f"hold different numbers of them{self._unlike(0, '')}; sample_axis={axis} "
                     f"takes its axis {axis} for {n} samples, as many as in {name!r}"
                 )
-                break
+                return None
+        self._like_open()
         return None
+
+    def _like_open(self) -> None:
+        """A note where the output lost the symbol of an axis as long as an open one of an input."""
+        declared = self.graph.type(self.output).shape or ()
+        for name in self.graph.inputs:
+            sizes, symbols = self._shape(name) or (), self.graph.type(name).shape or ()
+            opened = [i for i, n in enumerate(symbols[:2]) if i and not isinstance(n, int)]
+            for at in opened if len(sizes) > 1 else []:
+                if (self.shape or (0,))[0] != sizes[at] or sizes[at] == 1:
+                    continue
+                if declared and (isinstance(declared[0], int) or declared[0] in symbols):
+                    continue
+                self._note(
+                    f"output {self.output!r} is explained as one sample; its axis 0 is as long as "
+                    f"the open axis {at} of input {name!r}: if it holds samples, sample_axis=0 "
+                    "(--sample-axis 0) says so"
+                )
+                return
 
     @property
     def _fixed(self) -> bool:
