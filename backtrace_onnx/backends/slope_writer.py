@@ -63,6 +63,17 @@ class SlopeWriter(SymbolicOps):
         self._ended[made.name] = _Ended(self.symbol(x).name, of(), m, switched=False)
         return made
 
+    def turned_product(self, a: Value, b: Value, rank: int) -> Value:
+        """Of what was turned already, as (b^T a)^T.
+
+        onnxruntime would make one transposition of both, which it joins to no product; that of b
+        it joins, and that of the whole is one with the next, as keys of attention are turned, too.
+        """
+        self._file.follow(self.nodes)
+        if not self._file.is_made_by(self.symbol(a).name, "Transpose"):
+            return super().turned_product(a, b, rank)
+        return self.turned(self.MatMul(self.turned(b, rank), a), rank)
+
     def row_sums(self, m: Value, y: Value, over: Value) -> Value:
         self._file.follow(self.nodes)
         names = self.symbol(m).name, self.symbol(y).name

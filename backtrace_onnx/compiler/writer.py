@@ -136,7 +136,7 @@ class _Writer:
             reserved=frozenset(taken),
             opset=model.opsets[""],
             blocks=True,
-            written=WrittenNodes(model.proto.graph.node, plan.graph.constants),
+            written=_nodes_of(model, plan) if question.method.carrier == "slope" else None,
         )
         self.values = Symbols(self.ops, plan.graph)
         self.walked: Values = self.values  # with those of the reference, where there is one
@@ -289,6 +289,10 @@ def _reaching(graph: Graph, output: str) -> Graph:
     nodes = tuple(graph.ancestors(output))[::-1]
     outputs = graph.outputs if output in graph.outputs else (output,)
     return replace(graph, nodes=nodes, outputs=outputs)
+
+
+def _nodes_of(model: Model, plan: Plan) -> WrittenNodes:
+    return WrittenNodes(model.proto.graph.node, plan.graph.constants)
 
 
 def _numpy_type(kind: TensorType) -> np.dtype[Any]:

@@ -139,6 +139,14 @@ class Words:
         asked mostly."""
         return self.Mul(x if before is None else self.Sub(x, before), m)
 
+    def turned(self, x: Value, rank: int) -> Value:
+        """x with its last two axes swapped."""
+        return self.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+    def turned_product(self, a: Value, b: Value, rank: int) -> Value:
+        """a^T b, where both have as many axes."""
+        return self.MatMul(self.turned(a, rank), b)
+
     def row_sums(self, m: Value, y: Value, over: Value) -> Value:
         """Sums of m y over axes, which stay."""
         return self.ReduceSum(self.Mul(m, y), over, keepdims=1)

@@ -28,10 +28,12 @@ def matmul(op: Op) -> Structure:
         if ranks[1] == 1:
             g = e.Unsqueeze(g, ints(-1))
         if k == 0:
-            full = e.MatMul(g, _swapped(e, _column(e, other, ranks[1]), max(ranks[1], 2)))
+            full = e.MatMul(g, e.turned(_column(e, other, ranks[1]), max(ranks[1], 2)))
             full = _as_row(e, full, ranks[0])
         else:
-            full = e.MatMul(_swapped(e, _row(e, other, ranks[0]), max(ranks[0], 2)), g)
+            row, rank = _row(e, other, ranks[0]), max(ranks[0], 2)
+            alike = rank == max(ranks[1], 2)
+            full = e.turned_product(row, g, rank) if alike else e.MatMul(e.turned(row, rank), g)
             full = e.Squeeze(full, ints(-1)) if ranks[1] == 1 else full
         return full if whole[k] else e.unbroadcast(full, shape)
 
@@ -44,11 +46,6 @@ def _spans_batch(op: Op, i: int) -> bool:
     if own is None or full is None or min(op.rank(0), op.rank(1), len(own)) < 2:
         return False
     return None not in own[:-2] and own[:-2] == full[:-2]
-
-
-def _swapped(e: Ops, x: Value, rank: int) -> Value:
-    """x with its last two axes swapped."""
-    return e.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 def _column(e: Ops, x: Value, rank: int) -> Value:

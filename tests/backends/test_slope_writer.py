@@ -140,6 +140,13 @@ def test_a_stabiliser_reads_what_the_model_makes_anyway(tmp_path: Path) -> None:
     assert operators["GlobalAveragePool"] == 0 and operators["ReduceL2"] > 0
 
 
+def test_what_was_turned_is_not_turned_back(tmp_path: Path) -> None:
+    """The adjoint in the keys, q' m, is that of m' q: else onnxruntime turns q from the start."""
+    Explainer(_encoder()).compile(tmp_path / "made.onnx", mode="gradient", target=1)
+    nodes = onnx.load(tmp_path / "made.onnx").graph.node
+    assert [n.op_type for n in nodes if "qt" in n.input] == ["MatMul", "MatMul"]
+
+
 def test_with_books_every_slope_is_made(tmp_path: Path) -> None:
     """What units are worth less is told of slopes before the stabiliser."""
     explainer, x = Explainer(_encoder(), engine="onnxruntime"), normal(1, 6, 8, seed=9)
