@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from backtrace_onnx import __version__
 from backtrace_onnx.commands.audit import audit
@@ -71,7 +70,6 @@ def explain(
     if out:
         check_folder(out)
     page = Page(html, opened, asked)
-    asked["mode"] = _mode(asked)
     with Waiting("Loading the model") as waiting:
         from backtrace_onnx.commands.explain import explained
         from backtrace_onnx.commands.explain_options import ExplainOptions
@@ -82,13 +80,6 @@ def explain(
         files += page.write(options.model, subjects, waiting)
     page.open()
     print_report(options.model, subjects, files, as_json, top)
-
-
-def _mode(asked: Mapping[str, Any]) -> str:
-    """The mode of the options; for --rather-than another one where nobody named it."""
-    source = click.get_current_context().get_parameter_source("mode")
-    unasked = asked["rather_than"] is not None and source is ParameterSource.DEFAULT
-    return "contrastive" if unasked else str(asked["mode"])
 
 
 @commands.command()

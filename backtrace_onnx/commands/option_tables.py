@@ -51,8 +51,8 @@ EXPLAIN = (
     click.option("--token", help='Language models: the next token to explain, such as " Paris".'),
     click.option(
         "--rather-than",
-        help="Label or token that the explained one is set against, in mode contrastive if no "
-        "other.",
+        help="Label or token that the explained one is set against: signed modes explain the "
+        "difference of the two scores, contrastive what speaks for each.",
     ),
     click.option(
         "--start",

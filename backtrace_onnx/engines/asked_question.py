@@ -99,7 +99,7 @@ def read_question(
     output = find_output(told["output"], model.graph)
     given = [name for name in ("baseline", "background") if told[name] is not None]
     plan = lambda: model.output(output).plan  # noqa: E731
-    choice = settle_mode(told["mode"], plan, output, given, **_shown(model, given, feeds))
+    choice = settle_mode(told["mode"], plan, output, given, **_shown(model, given, feeds, start))
     method = find_method(choice.mode, **parameters)
     baseline = told["baseline"] if choice.baseline is None else choice.baseline
     compared = compare(method, baseline, told["background"], sidecar)
@@ -125,11 +125,12 @@ def read_question(
 
 
 def _shown(
-    model: PreparedModel, given: list[str], feeds: Mapping[str, npt.NDArray[Any]]
+    model: PreparedModel, given: list[str], feeds: Mapping[str, npt.NDArray[Any]], start: Any
 ) -> dict[str, bool]:
-    """What there is to see of inputs, where that decides what they are compared with."""
+    """What there is to see of inputs and start, where that decides what explains."""
     pictures = not given and are_pictures(model.graph, feeds)
-    return {"pictures": pictures, "columns": bool(given) and are_columns(model.graph, feeds)}
+    columns = bool(given) and are_columns(model.graph, feeds)
+    return {"pictures": pictures, "columns": columns, "contrast": hasattr(start, "between")}
 
 
 def _said(told: ExplainArguments) -> OutputMeaning:

@@ -41,6 +41,7 @@ def settle_mode(
     *,
     pictures: bool = False,
     columns: bool = False,
+    contrast: bool = False,
 ) -> Choice:
     """The mode; in place of "auto" the one that is for such networks, and a note that names it.
 
@@ -53,10 +54,13 @@ def settle_mode(
         make_plan: the plan of the output; it is asked for where it is needed.
         references: which of "baseline" and "background" are given.
         pictures, columns: whether the inputs are at hand, and are pictures, or rows of columns.
+        contrast: whether one answer is set against another, which mode default knows no signs for.
     """
     if not isinstance(mode, str) or mode != AUTO:
         return Choice(mode)
     picked, why = _choice(make_plan(), output, references)
+    if picked == "default" and contrast:
+        picked = "contrastive"
     if picked == "cnn" and pictures:
         more = "the network has convolutions, and its pictures are compared with blurred ones"
         return Choice("deeplift", (_note("deeplift", more),), "blur")

@@ -104,7 +104,10 @@ def test_one_class_rather_than_another(run: Any, reviewer: Path) -> None:
     versus = ("--target", "good", "--rather-than", "bad")
     code, out, _ = run("explain", reviewer, "good film", *versus)
     assert code == 0
-    assert " rather than bad (" in out.splitlines()[0] and "mode contrastive" in out
+    assert " rather than bad (" in out.splitlines()[0] and "mode auto picked" in out
+    assert "mode contrastive" not in out
+    code, out, _ = run("explain", reviewer, "good film", *versus, "--mode", "contrastive")
+    assert code == 0 and "mode contrastive" in out
     code, out, _ = run("explain", reviewer, "good film", *versus, "--mode", "default")
     assert code == 0 and "mode default" in out
     (sample,) = json.loads(run("explain", reviewer, "good film", *versus, "--json")[1])["samples"]
@@ -131,7 +134,7 @@ def test_the_next_token(run: Any, speaker: Path) -> None:
     assert code == 0 and "' good' (" in out.splitlines()[0]
     code, out, _ = run("explain", speaker, "so good", "--token", " good", "--rather-than", "!")
     assert code == 0 and " rather than '!' (" in out.splitlines()[0]
-    assert "mode contrastive" in out
+    assert "mode attnlrp" in out
 
 
 def test_the_next_token_of_texts_of_different_length(run: Any, speaker: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from backtrace_onnx import Explainer
+from backtrace_onnx import Contrast, Explainer
 from tests.graphs import FLOAT, INT64, mlp, model, node, normal
 
 
@@ -120,3 +120,18 @@ def test_auto_is_compiled(tmp_path: Path) -> None:
     explainer.compile(tmp_path / "auto.onnx", mode="auto")
     explainer.compile(tmp_path / "cnn.onnx", mode="cnn")
     assert (tmp_path / "auto.onnx").read_bytes() == (tmp_path / "cnn.onnx").read_bytes()
+
+
+def test_two_answers_are_set_against_each_other_in_a_mode_that_knows_signs() -> None:
+    explainer, x = Explainer(mlp()), normal(2, 4)
+    made = explainer.explain(x, mode="auto", start=Contrast(1, 0))
+    both = [explainer.explain(x, mode="lrp", target=i).relevance["x"] for i in (1, 0)]
+    assert made.mode == "lrp"
+    np.testing.assert_allclose(made.relevance["x"], both[0] - both[1], rtol=1e-4, atol=1e-6)
+
+
+def test_where_no_signed_mode_explains_two_answers_are_contrasted() -> None:
+    _, inputs, _, why = NETS[-1]
+    made = Explainer(_scatter()).explain(inputs, mode="auto", start=Contrast(1, 0))
+    assert made.mode == "contrastive"
+    assert any(note.text == f"mode auto picked contrastive: {why}" for note in made.notes)
