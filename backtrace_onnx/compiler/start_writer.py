@@ -20,6 +20,7 @@ from backtrace_onnx.compiler.target_input import (
     largest,
     target_dims,
 )
+from backtrace_onnx.compiler.target_limits import held
 from backtrace_onnx.errors import CompileError, RequestError
 from backtrace_onnx.graph.graph import TensorType
 from backtrace_onnx.graph.sample_axes import SampleAxes
@@ -86,7 +87,7 @@ class StartWriter:
             names = ["start", "start_negative"][:channels]
             return [self._input(name, kind.shape) for name in names]
         y = self.values.value(question.output)
-        text, raises = start_text(question.task, channels, self._how(kind)), self._raises()
+        how, raises = self._how(kind), self._raises()
         read = self.site.read(self.ops, self.values, self.samples)
         scores, sides = (None if x is None else self._rows(x) for x in read)
         rows, target = self._rows(y), self._target(kind)
@@ -94,9 +95,13 @@ class StartWriter:
             target = self._placed(target, y)
         elif question.task in _LARGEST and target is not None:
             target = self._among_tokens(target, y)
+        if target is not None and self.target.fixed != ():
+            with self.ops.scope("target_in_range"):
+                target, how = held(self.ops, question.task, rows, target, how)
+        text = start_text(question.task, channels, how)
         parts = text(self.ops, rows, target, scores, sides)
         if raises:
-            constant = raising(question.task, self._how(kind))(self.ops, rows, target, scores)
+            constant = raising(question.task, how)(self.ops, rows, target, scores)
             self.plan = self.site.plan(self.ops, constant, self.samples, self.axes)
         return [self._in_place(part, y) for part in parts]
 
