@@ -23,10 +23,13 @@ def rests_among(plan: Plan, tensors: Collection[str]) -> frozenset[str]:
     """Those of the tensors that are not weighed unless somebody asks for it."""
     if not tensors:
         return frozenset()
+    return plan.remember("tensors that rest", lambda: _tensors(plan)).intersection(tensors)
+
+
+def _tensors(plan: Plan) -> frozenset[str]:
     rests = find_rests(plan)
-    return frozenset(
-        node.inputs[rests[node.name]] for node in plan.graph.nodes if node.name in rests
-    ).intersection(tensors)
+    nodes = (node for node in plan.graph.nodes if node.name in rests)
+    return frozenset(node.inputs[rests[node.name]] for node in nodes)
 
 
 def _found(plan: Plan) -> dict[str, int]:

@@ -61,13 +61,13 @@ class PreparedOutput:
             also: tensors that are kept, too.
             weighed: tensors that it weighs by their values, whoever reads them.
         """
-        start, own = self.head.output, rests_among(self.plan, weighed)
+        start, own = self.head.output, self._weighed(weighed)
         how: Any = {"start": start, "booked": booked, "weighed": own}
         return self.trace.of(self.plan, method, self._extra.union(also), **how)
 
     def weighed(self, question: Question) -> frozenset[str]:
         """Tensors that the question asks for, and which books need not weigh otherwise."""
-        return rests_among(self.plan, self._asked_for(question))
+        return self._weighed(self._asked_for(question))
 
     def trace_for(self, question: Question, feeds: Mapping[str, Array]) -> Trace | PartRuns:
         """The run for a walk of one question at these inputs: in parts, where they are long."""
@@ -82,6 +82,14 @@ class PreparedOutput:
         self.trace.close()  # it holds all weights, and is not asked here
         return PartRuns(parts, self.model, graph, self._extra, self.trace.runtime)
 
+    def _weighed(self, tensors: Collection[str]) -> frozenset[str]:
+        """Those of the tensors, and of those of the head, which walks read as something else,
+        that books need not weigh otherwise."""
+        nodes = [part.node for part in self.head.parts]
+        own = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+        own.update(part.made for part in self.head.parts)
+        return rests_among(self.plan, own.union(tensors))
+
     def _asked_for(self, question: Question) -> frozenset[str]:
         """Tensors that are kept, or that have conditions."""
         kept = (self.plan.graph.aliases.get(name, name) for name in question.keep)
@@ -90,7 +98,7 @@ class PreparedOutput:
     def _parts_of(
         self, method: Method, feeds: Mapping[str, Array], whole: frozenset[str], *, booked: bool
     ) -> WalkParts | None:
-        weighed = rests_among(self.plan, whole)
+        weighed = self._weighed(whole)
         key = (method, booked, weighed)
         if key not in self._asked:
             how: Any = {"start": self.head.output, "booked": booked, "weighed": weighed}

@@ -123,3 +123,20 @@ def test_what_two_nodes_send_is_worth_both() -> None:
     sent = ledger["add"].sent["x"] + ledger["first"].sent["x"]
     np.testing.assert_allclose(sent, ledger.total().inputs, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ledger["end"].data, ledger["add"].incoming, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_head_that_walks_read_as_something_else_is_weighed(mode: str) -> None:
+    """The softplus that the scores end in is written out; slopes start behind it."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["z"], "scores"),
+        node("Neg", ["z"], ["n"], "turn"),
+        node("Sigmoid", ["n"], ["p"], "squash"),
+        node("Log", ["p"], ["l"], "log"),
+        node("Neg", ["l"], ["y"], "back"),
+    ]
+    proto = model(
+        nodes, {"x": (FLOAT, ["N", 8])}, {"y": (FLOAT, ["N", 3])}, {"w": normal(8, 3, seed=4)}
+    )
+    found = Explainer(proto).explain(X, mode=mode, task="regression")
+    check_closed(found)
