@@ -160,7 +160,8 @@ def test_what_cannot_be_estimated(asked: dict[str, Any], message: str) -> None:
         ({"x": CLEAN}, "'x' is an input or a constant of the model, not one that it computes"),
         ({"hh": CLEAN}, "'hh' is no tensor of the model, .*; did you mean 'h'"),
         ({"h": np.ones((2, 6))}, r"the value of 'h' has shape \(2, 6\), the tensor \('N', 5\)"),
-        ({"h": "five"}, "the value of 'h' cannot be read as an array"),
+        ({"h": "five"}, "the value of 'h' holds <U4, and float32 is taken: give numbers"),
+        ({"h": normal(1, 5) * 1j}, "the value of 'h' holds complex64"),
         (["h"], "values are arrays or functions by tensor, not list"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from onnx import helper
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.graph.given_arrays import array_as
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.input_checking import holds_sense
 from backtrace_onnx.graph.missing_values import takes_missing
@@ -153,10 +154,9 @@ def _whole(x: Array, kind: TensorType) -> Array:
 def _fitted(name: str, given: Any, graph: Graph) -> Array:
     """A baseline as an array that broadcasts to its input, whatever the number of samples."""
     kind, axis = graph.type(name), SampleAxes(graph)(name)
-    try:
-        array = np.asarray(given, _dtype(kind))
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"{_KINDS}; that of {name!r} is {given!r} ({error})") from None
+    if isinstance(given, str):
+        raise RequestError(f"{_KINDS}; that of {name!r} is {given!r}")
+    array = array_as(given, _dtype(kind), f"the baseline of {name!r}")
     if not holds_sense(array, missing=takes_missing(graph, name)).all():
         raise RequestError(f"the baseline of {name!r} holds NaN or Inf")
     sizes = tuple(kind.shape or ())[::-1]

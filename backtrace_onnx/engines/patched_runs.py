@@ -13,6 +13,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from backtrace_onnx.errors import InputError, RequestError
 from backtrace_onnx.graph.cutting import cut_at
+from backtrace_onnx.graph.given_arrays import array_as
 from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.model.sessions import Runtime, first_line, load_unbroken
@@ -105,12 +106,9 @@ def check_made(tensors: Collection[str], nodes: Graph) -> None:
 
 def _fitted(name: str, value: Any, kind: TensorType) -> Array:
     """A value as the tensor's type has it. Raises RequestError where it has other axes."""
-    try:
-        array = np.asarray(value)
-        if kind.dtype != TensorProto.UNDEFINED:
-            array = array.astype(helper.tensor_dtype_to_np_dtype(kind.dtype), copy=False)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"the value of {name!r} cannot be read as an array ({error})") from None
+    known = kind.dtype != TensorProto.UNDEFINED
+    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype) if known else np.asarray(value).dtype
+    array = array_as(value, dtype, f"the value of {name!r}")
     shape = kind.shape
     fits = shape is None or (
         len(shape) == array.ndim

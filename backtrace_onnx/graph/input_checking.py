@@ -134,7 +134,7 @@ def as_typed(name: str, array: Array, kind: TensorType) -> Array:
         raise InputError(f"input {name!r} takes {spell(kind)}, not {array.dtype}{hint}")
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(wanted)
-    lost = _lost(array, cast)
+    lost = lost_in(array, cast)
     if lost.any():
         at = tuple(int(i) for i in np.argwhere(lost)[0])
         place = f" at {at}" if at else ""
@@ -152,7 +152,7 @@ def _fits(array: Array, wanted: np.dtype[Any]) -> bool:
     return array.dtype.kind in "iu" and wanted.kind in "iu"
 
 
-def _lost(array: Array, cast: Array) -> npt.NDArray[np.bool_]:
+def lost_in(array: Array, cast: Array) -> npt.NDArray[np.bool_]:
     """Where a cast lost the value: integers that wrap, finite numbers that become infinite."""
     if cast.dtype.kind in "iu":
         return np.asarray((cast != array) | ((cast < 0) != (array < 0)))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from onnx import helper
 
 from backtrace_onnx.errors import InputError, RequestError
+from backtrace_onnx.graph.given_arrays import array_as
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import holds_sense
 from backtrace_onnx.graph.missing_values import takes_missing
@@ -109,7 +110,8 @@ def background_rows(given: Any, graph: Graph, sidecar: Sidecar | None) -> dict[s
     for name, x in read.items():
         dtype = helper.tensor_dtype_to_np_dtype(graph.type(name).dtype)
         axis, shape = axes(name), graph.type(name).shape
-        found[name] = rows = _apart(np.asarray(x, dtype), None if axis is None else int(axis))
+        x = array_as(x, dtype, f"{what} of {name!r}")
+        found[name] = rows = _apart(x, None if axis is None else int(axis))
         own = rows.shape[1:]
         fits = shape is None or len(own) == len(shape)
         for i, n in enumerate(shape or ()):

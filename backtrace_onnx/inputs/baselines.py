@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.graph.given_arrays import array_as
 from backtrace_onnx.graph.graph import Graph
 from backtrace_onnx.graph.input_checking import holds_sense
 from backtrace_onnx.graph.missing_values import takes_missing
@@ -213,13 +214,13 @@ class ReferenceReader:
 
     def _fitted(self, name: str, given: Any) -> Array:
         x = self._feeds[name]
+        array = self._sensible("baseline", name, array_as(given, x.dtype, f"baseline of {name!r}"))
         try:
-            array = np.asarray(given, x.dtype)
-            return np.broadcast_to(self._sensible("baseline", name, array), x.shape)
-        except (TypeError, ValueError) as error:
+            return np.broadcast_to(array, x.shape)
+        except ValueError:
             raise RequestError(
-                f"baseline of {name!r} does not fit the input's shape, {x.shape} ({error}); "
-                "several baselines are a list"
+                f"baseline of {name!r}, of shape {array.shape}, does not fit the input's, {x.shape}"
+                ": give a number, or an array that broadcasts to it; several baselines are a list"
             ) from None
 
     def _rows(self, given: Any, what: str) -> tuple[Reference, ...]:
@@ -244,10 +245,7 @@ class ReferenceReader:
 
     def _split(self, name: str, given: Any, what: str) -> Iterator[Array]:
         x, axis = self._feeds[name], self._axes(name)
-        try:
-            array = np.asarray(given, x.dtype)
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"{what} of {name!r} is no array of numbers: {error}") from None
+        array = array_as(given, x.dtype, f"{what} of {name!r}")
         at = 0 if axis is None else int(axis)
         own = x.shape if axis is None else (*x.shape[:at], *x.shape[at + 1 :])
         if array.shape == own:

@@ -43,8 +43,13 @@ def attributions(inputs: Any, names: Sequence[str], relevance: Mapping[str, Arra
 
 
 def as_array(x: Any) -> Array:
-    """A tensor's numbers, or an array as it is."""
-    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+    """A tensor's numbers, or an array as it is; of lists that are none, objects, for an error."""
+    if hasattr(x, "detach"):
+        return np.asarray(x.detach().cpu().numpy())
+    try:
+        return np.asarray(x)
+    except ValueError:
+        return np.asarray(x, object)
 
 
 def _like(x: Any, relevance: Array) -> Any:

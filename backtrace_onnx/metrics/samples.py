@@ -29,6 +29,8 @@ def samples_of(given: Any, what: str) -> Array:
 def numbers_of(given: Any, what: str) -> Array:
     """float64[samples, entries], the entries of a sample in one row. Raises RequestError."""
     made = samples_of(given, what)
+    if made.dtype.kind in "cmMUS":
+        raise RequestError(f"{what} holds no numbers, but {made.dtype}")
     try:
         return made.astype(np.float64).reshape(len(made), -1)
     except (TypeError, ValueError):

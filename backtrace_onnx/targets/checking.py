@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtrace_onnx.errors import InputError, RequestError, RowError
+from backtrace_onnx.graph.given_arrays import array_as
 from backtrace_onnx.ops.policy import Policy
 from backtrace_onnx.structures.base import Channels
 from backtrace_onnx.targets.entries import TASKS as ENTRY_TASKS
@@ -62,13 +63,13 @@ def given_start(
         start = start(y, policy.channels)
     try:
         parts = list(start) if policy.channels > 1 else [start]
-        arrays = [np.array(part, dtype) for part in parts]
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"start cannot be read as numbers ({error})") from None
-    if len(arrays) != policy.channels:
+    except TypeError:
+        parts = [start]
+    if len(parts) != policy.channels:
         raise RequestError(
-            f"mode {policy.name!r} takes a pair of start arrays (for, against), not {len(arrays)}"
+            f"mode {policy.name!r} takes a pair of start arrays (for, against), not {len(parts)}"
         )
+    arrays = [np.array(array_as(part, dtype, "start")) for part in parts]
     for array in arrays:
         if array.shape != y.shape:
             raise RequestError(f"start has shape {array.shape}, the output {y.shape}")

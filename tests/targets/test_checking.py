@@ -128,9 +128,9 @@ def test_a_pair_of_starts() -> None:
         ("default", 1.0, r"shape \(\)"),
         ("default", np.full((3, 3), np.nan), r"NaN or Inf, first at \(0, 0\)"),
         ("default", "a", "an array shaped like the output, .* or \"probability\", not 'a'"),
-        ("default", [[1], [2, 3]], "cannot be read"),
+        ("default", [[1], [2, 3]], "start is no array: its lists are not all of one length"),
         ("contrastive", np.ones((3, 3)), "a pair of start arrays"),
-        ("contrastive", 5, "cannot be read"),
+        ("contrastive", 5, "a pair of start arrays"),
         ("contrastive", (np.ones((3, 3)), np.ones(3)), r"shape \(3,\)"),
     ],
 )
