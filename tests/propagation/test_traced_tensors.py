@@ -76,7 +76,7 @@ class Recorder:
 
 
 def explained(proto: onnx.ModelProto, feeds: Any, y: Any, mode: str, booked: bool) -> Any:
-    """The outcome from a start of ones at the first output, and the plan."""
+    """The outcome from a start of ones at the first output, what was prepared, and asked."""
     opened, arrays = open_model(load(proto), "error", CPU).read(feeds)
     output = proto.graph.output[0].name
     prepared, method = opened.output(output), find_method(mode)
@@ -84,7 +84,7 @@ def explained(proto: onnx.ModelProto, feeds: Any, y: Any, mode: str, booked: boo
     start = ones if method.policy.channels == 1 else (ones, ones)
     reference = dict(arrays) if method.compares else None
     question = Question(method, output, OWN_START, start=start, reference=reference, booked=booked)
-    return run_eager(prepared, question, arrays, Sessions()), prepared.plan
+    return run_eager(prepared, question, arrays, Sessions()), (prepared, question)
 
 
 def several(operator: str) -> list[Case]:
@@ -110,12 +110,14 @@ def test_what_nodes_ask_for_is_declared(operator: str, monkeypatch: pytest.Monke
             for booked in (True, False) if mode == "gradient" else (False,):
                 recorder.asked.clear()
                 try:
-                    _, plan = explained(case.proto, case.feeds, y, mode, booked)
+                    _, (prepared, asked) = explained(case.proto, case.feeds, y, mode, booked)
                 except UNFIT:
                     continue
                 start = case.proto.graph.output[0].name
                 method = find_method(mode)
-                declared = find_traced(plan, method, start=start, booked=booked).values
+                plan, own = prepared.plan, prepared.weighed(asked)
+                how: Any = {"start": start, "booked": booked, "weighed": own}
+                declared = find_traced(plan, method, **how).values
                 missing = recorder.asked - declared - set(plan.graph.outputs)
                 vain = declared - recorder.asked if not booked and operator not in LOOSE else set()
                 if missing or vain:
