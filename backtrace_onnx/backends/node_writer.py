@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import helper
 
+from backtrace_onnx.backends.older_nodes import is_older, modern
 from backtrace_onnx.backends.slope_writer import SlopeWriter
 from backtrace_onnx.backends.symbols import Sign, Symbol, is_zero
 from backtrace_onnx.backends.written_nodes import WrittenNodes
@@ -171,10 +172,22 @@ class NodeWriter(SlopeWriter):
         return text(self, *args)
 
     def rerun(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        if is_older(node, self.opset):
+            return self._modern(node, inputs)
         made = self.op(
             node.op_type, inputs, dict(node.attributes), max(len(node.outputs), 1), node.domain
         )
         return made if isinstance(made, tuple) else (made,)
+
+    def _modern(self, node: Node, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """The outputs of a node of an older operator set than the one that is written in."""
+        written, values = modern(node, self.opset)
+        values |= {f"x{i}": x for i, x in enumerate(inputs)}
+        for op_type, given, attributes, outputs in written:
+            read = [values[name] if name else None for name in given]
+            made = self.op(op_type, read, dict(attributes), len(outputs))
+            values.update(zip(outputs, made if isinstance(made, tuple) else (made,), strict=True))
+        return tuple(values.get(f"y{i}") for i in range(len(node.outputs)))
 
     @property
     def sample_count(self) -> Value:
