@@ -11,14 +11,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from backtrace_onnx.errors import ExportError
+from backtrace_onnx.exporters.body_names import part_names
 from backtrace_onnx.exporters.trials import BATCH
 from backtrace_onnx.model.sessions import MAX_IR, newest_opset
 
 
 def repair(proto: onnx.ModelProto) -> None:
-    """Write Erfc as 1 - Erf, and bring the IR version to what onnxruntime loads."""
+    """Write Erfc as 1 - Erf, part names, and bring the IR version to what onnxruntime loads."""
     proto.ir_version = min(proto.ir_version or 8, MAX_IR)
     _rewrite_foreign(proto.graph)
+    part_names(proto.graph)
     _drop_unused_opsets(proto)
     _name_open_axes(proto)
 
@@ -68,13 +70,32 @@ def _rewrite_foreign(graph: onnx.GraphProto) -> None:
     """tf2onnx writes the exact GELU with operators that no opset has: Erfc, and TFLite's own."""
     if not any(node.op_type in _FOREIGN for node in graph.node):
         return
-    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input)}
+    types = _types(graph)
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         nodes += _FOREIGN[node.op_type](node, types, graph) if node.op_type in _FOREIGN else [node]
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, int]:
+    """Element types of tensors, as far as they are stated, or follow from inputs that are numbers.
+
+    tf2onnx states none; all operands of arithmetic are of the type that it makes.
+    """
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input)}
+    types |= {t.name: t.data_type for t in graph.initializer}
+    for node in graph.node:
+        own = {a.name: a for a in node.attribute}
+        if node.op_type == "Cast":
+            types[node.output[0]] = own["to"].i
+        elif node.op_type == "Constant" and "value" in own:
+            types[node.output[0]] = own["value"].t.data_type
+        elif node.op_type in _ONE_TYPE:
+            known = next((types[name] for name in node.input if types.get(name)), 0)
+            types |= {name: known for name in node.output if known and not types.get(name)}
+    return types
 
 
 def _one_minus_erf(
@@ -119,6 +140,10 @@ def _gelu(
     return made
 
 
+_ONE_TYPE = frozenset(
+    {"Add", "AveragePool", "BatchNormalization", "Conv", "Div", "Erf", "Erfc", "Gemm", "Identity"}
+    | {"MatMul", "MaxPool", "Mul", "Relu", "Reshape", "Sub", "TFL_GELU", "Transpose"}
+)
 _FOREIGN = {"Erfc": _one_minus_erf, "TFL_GELU": _gelu}
 
 

@@ -104,10 +104,12 @@ class _Body:
     def _append(self, name: str, maker: onnx.NodeProto, given: Iterable[str] | None = None) -> str:
         """Make a tensor inside, once; returns its name there. `given`: what its maker reads."""
         if name not in self.names:
-            self.names[name] = self.ops.fresh("inside")
             copy = onnx.NodeProto()
             copy.CopyFrom(maker)
-            copy.name = copy.output[0] = self.names[name]
+            for i, made in enumerate(maker.output):
+                if made:
+                    self.names[made] = copy.output[i] = self.ops.fresh("inside")
+            copy.name = self.names[name]
             if given is not None:
                 copy.input[:] = given
             self.made.append(copy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
@@ -129,3 +130,26 @@ def test_what_is_drawn_is_drawn_once(op_type: str) -> None:
     lay_out_bodies(nodes, {"W": normal(16, 16, 1, 1)}, EmitOps("float32"))
     operators = [[n.op_type for n in a.g.node] for a in nodes[1].attribute]
     assert operators == [["Abs", "Conv"] if op_type == "Abs" else ["Conv"]] * 2
+
+
+@pytest.mark.parametrize("mode", [LINE, SMOOTH])
+def test_weights_that_are_parts_of_one_are_made_inside_under_names_of_their_own(
+    mode: str, tmp_path: Path
+) -> None:
+    nodes = [
+        node("Split", ["W"], ["W1", "W2"], "parts", axis=0, num_outputs=2),
+        node("Conv", ["x", "W1"], ["h"], "first", pads=[1, 1, 1, 1]),
+        node("Tanh", ["h"], ["a"], "act"),
+        node("Conv", ["a", "W2"], ["k"], "second", pads=[1, 1, 1, 1]),
+        node("Tanh", ["k"], ["r"], "act2"),
+        node("GlobalAveragePool", ["r"], ["g"], "mean"),
+        node("Flatten", ["g"], ["y"], "flat"),
+    ]
+    shape = ["n", 8, 6, 6]
+    weights = {"W": normal(16, 8, 3, 3, seed=1)}
+    made = model(nodes, {"x": (FLOAT, shape)}, {"y": (FLOAT, ["n", 8])}, weights)
+    x = normal(2, 8, 6, 6, seed=2)
+    Explainer(made).compile(tmp_path / "m.onnx", mode=mode, target=1)
+    found = ort.InferenceSession(tmp_path / "m.onnx").run(["relevance/x"], {"x": x})[0]
+    want = Explainer(made).explain(x, mode=mode, target=1).relevance["x"]
+    np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-5)

@@ -176,6 +176,14 @@ def test_erfc_opsets_and_versions_are_repaired() -> None:
     np.testing.assert_array_equal(found[0], 1.0)
 
 
+def test_erfc_of_halves_is_taken_from_a_half() -> None:
+    nodes = [node("Mul", ["x", "s"], ["m"], "scaled"), node("Erfc", ["m"], ["y"], "erfc")]
+    proto = model(nodes, {"x": (HALF, ["N", 2])}, {"y": (HALF, None)}, {"s": np.float16(2)})
+    repair(proto)
+    found = ort.InferenceSession(proto.SerializeToString()).run(None, {"x": np.zeros((1, 2), "e")})
+    np.testing.assert_array_equal(found[0], np.ones((1, 2), np.float16))
+
+
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     with pytest.raises(RuntimeError, match="stop"), staging(path) as staged:
