@@ -116,7 +116,7 @@ def patching(
     mode: Any = "gradient",
     tensors: Sequence[str] | None = None,
     at: Side = "corrupt",
-    steps: int = STEPS,
+    steps: int | None = None,
     **options: Any,
 ) -> Patching:
     """Estimate what each tensor's values of the clean run would do in the corrupt one.
@@ -132,14 +132,14 @@ def patching(
         metric: an entry of the output, as `target`; a `Contrast` of two; or weights by entry.
         mode: one walk of slopes; "gradient" is attribution patching, "attnlrp" RelP.
         tensors: their names; default: all that have a slope.
-        at: whose slopes are taken; steps: how many points a line has.
+        at: whose slopes are taken; steps: how many points a line has, by default 8.
         options: others of `explain`: task, output, tokenizer ...
 
     Raises:
         RequestError: the mode has no slopes, or the two runs do not correspond entry by entry.
         InputError: an input does not fit.
     """
-    _check(mode, at, steps, tensors)
+    count = _check(mode, at, steps, tensors)
     keep = "all" if tensors is None else list(tensors)
     asked = {**options, **_asked(metric), "mode": mode}
     sides = {"clean": ["clean"], "both": ["corrupt", "clean"]}.get(at, ["corrupt"])
@@ -153,7 +153,7 @@ def patching(
     slopes = [made[side].slopes for side in sides]
     values = _both(explainer, made, names)
     if at == "line":
-        slopes = [mean_slopes(explainer, made, names, steps, _placed(chosen, asked, graph))]
+        slopes = [mean_slopes(explainer, made, names, count, _placed(chosen, asked, graph))]
     first, last = (made[side].ledger.total().start[0] for side in ("clean", "corrupt"))
     axes = {name: _axes(graph, chosen.output, name) for name in names}
     return Patching(_scores(values, slopes), first, last, at, chosen, axes)
@@ -171,8 +171,8 @@ def _scores(
     return {name: score(name, clean) for name, clean in found["clean"].items()}
 
 
-def _check(mode: Any, at: Any, steps: Any, tensors: Any) -> None:
-    """Raises RequestError for a mode without slopes, and for what is none of both runs."""
+def _check(mode: Any, at: Any, steps: Any, tensors: Any) -> int:
+    """The points of a line. Raises RequestError for a mode without slopes, and what is no run."""
     _check_names(tensors)
     method = find_method(mode)
     if method.carrier != "slope" or method.walks is not None or method.compares:
@@ -184,8 +184,12 @@ def _check(mode: Any, at: Any, steps: Any, tensors: Any) -> None:
         raise RequestError(
             f"at is the run whose slopes are taken, corrupt, clean or both, or line, not {at!r}"
         )
+    if steps is not None and at != "line":
+        raise RequestError(f"steps are points of a line: at='line' takes them, at={at!r} does not")
+    steps = STEPS if steps is None else steps
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise RequestError(f"steps is the number of points on the line, from 1 on, not {steps!r}")
+    return steps
 
 
 def patch(

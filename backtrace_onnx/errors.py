@@ -90,24 +90,33 @@ class Unsupported:
         return visible(f"{self.operator} (node {shown}): {self.reason}")
 
 
+REGISTER = (
+    "Register a rule with @backtrace_onnx.rule, or choose what happens there: "
+    "on_unsupported='pass' hands relevance to the inputs of the same shape, "
+    "'stop' books it as unassigned."
+)
+"""What to do about operators that have no rule."""
+
+
 class UnsupportedError(BacktraceError):
     """Operators on the way from the output to the inputs have no rule.
 
     Attributes:
         operators: one `Unsupported` for every operator, not only the first.
+
+    Args:
+        remedy: what to do about it.
     """
 
     exit_code = 3
     in_lines = True
 
-    def __init__(self, operators: Sequence[Unsupported]) -> None:
+    def __init__(self, operators: Sequence[Unsupported], remedy: str = REGISTER) -> None:
         self.operators = tuple(operators)
         lines = "\n".join(f"  - {row}" for row in self.operators)
         super().__init__(
             f"{len(self.operators)} operator(s) of this model cannot be explained:\n{lines}\n"
-            "Register a rule with @backtrace_onnx.rule, or choose what happens there: "
-            "on_unsupported='pass' hands relevance to the inputs of the same shape, "
-            "'stop' books it as unassigned."
+            f"{remedy}"
         )
 
 

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from backtrace_onnx.errors import RequestError, RuleError
+from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.methods.named import NAMES, named_method
 from backtrace_onnx.methods.policy_checks import check_policy
 from backtrace_onnx.methods.several_walks import SEVERAL, find_several, no_parameter
@@ -90,6 +91,7 @@ def find_method(mode: Any, **parameters: Any) -> Method:
 
     Raises RequestError listing those that exist, and for parameters that the mode does not take.
     """
+    mode = mode.strip() if isinstance(mode, str) else mode
     several = find_several(mode, parameters)
     found = several or named_method(mode) or Method(mode, find_policy(mode))
     for name in parameters if several is None else ():
@@ -108,10 +110,21 @@ def find_policy(mode: str) -> Policy:
     except TypeError:
         found = None
     if found is None:
-        raise RequestError(
-            f"unknown mode {mode!r}; there are: {', '.join(sorted({*POLICIES, *NAMES, *SEVERAL}))}"
-        ) from None
+        raise _unknown(mode) from None
     return _identified_once(found) if found.name in _OWN else _identified(found)
+
+
+def _unknown(mode: Any) -> RequestError:
+    """That a mode is none, or none that is a method by itself."""
+    name = mode.partition("(")[0].strip() if isinstance(mode, str) else ""
+    if name == "auto":
+        return RequestError(f"mode {mode!r}: what auto picks hangs on a model; name a mode here")
+    if name in POLICIES:
+        return RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
+    known = sorted({*POLICIES, *NAMES, *SEVERAL, "auto"})
+    close = find_alike(name, known) if name else []
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return RequestError(f"unknown mode {mode!r}; there are: {', '.join(known)}{hint}")
 
 
 def _identified(policy: Policy) -> Policy:

@@ -136,7 +136,7 @@ def _stages(asked: ExplainOptions, explainer: Explainer) -> tuple[NetworkStage, 
     if asked.attention and not asked.pictures:
         raise RequestError("--attention draws a picture; name its folder: --out FOLDER")
     drawn = (asked.pictures or asked.page) and not asked.attention
-    flows = drawn and (asked.mode == AUTO or find_method(asked.mode).flows)
+    flows = drawn and (asked.mode.strip() == AUTO or find_method(asked.mode).flows)
     return tuple(stages_of(explainer, asked.output)) if flows else ()
 
 

@@ -18,6 +18,7 @@ from backtrace_onnx.messages.notes import Note
 from backtrace_onnx.methods.line_parts import drawn_parts, even_parts
 from backtrace_onnx.ops.walks import ExpectedGradients, IntegratedGradients
 from backtrace_onnx.targets.question import Span
+from backtrace_onnx.targets.start_notes import empty_notes
 
 Array = npt.NDArray[Any]
 Told = Callable[[int, int], None]
@@ -200,10 +201,12 @@ def _allowed(y: Array, y0: Array) -> Array:
 def _made(
     walker: Walker, rows: Sequence[Mapping[str, Array]], y0: Array, note: Note, remedy: str
 ) -> Outcome:
-    inputs = np.concatenate([walker.sums(row) for row in rows])
-    y = walker.score
+    sums, y = [walker.sums(row) for row in rows], walker.score
+    inputs = np.concatenate(sums)
     doubts = _residues(y, y0, inputs, remedy)
-    return walker.outcome(rows, y - y0, inputs, (note, *doubts))
+    some = [any(r.any() for r in row.values()) for row in rows]  # though scores may be the same
+    empty = empty_notes(np.abs(y - y0)[None] + np.repeat(some, [len(own) for own in sums]))
+    return walker.outcome(rows, y - y0, inputs, (*empty, note, *doubts))
 
 
 def _residues(y: Array, y0: Array, inputs: Array, remedy: str) -> Iterator[Note]:

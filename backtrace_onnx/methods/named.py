@@ -86,6 +86,8 @@ def named_method(mode: object) -> Method | None:
     if mode in PRESETS:
         return PRESETS[mode]
     name = mode.partition("(")[0].strip()
+    if name in PRESETS and mode != name:
+        raise _no_parameter(name)
     if absolute_epsilon(mode) is not None:
         return None
     if name in SHARINGS and name != "epsilon":
@@ -109,7 +111,7 @@ def _stabilised(mode: str, name: str) -> Method | None:
     if name not in METHODS or name == mode:
         return METHODS.get(mode)
     if name not in (*BASES, "epsilon"):
-        raise RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")
+        raise _no_parameter(name)
     call = read_numbers(mode)
     numbers = [] if call is None else [*call[1], *call[2].values()]
     is_one = call is not None and len(numbers) == 1 and not set(call[2]) - {"epsilon"}
@@ -119,3 +121,7 @@ def _stabilised(mode: str, name: str) -> Method | None:
             f"as in {name}(0.1); epsilon(absolute=1e-6) is one that is not"
         )
     return replace(METHODS[name], name=mode, epsilon=numbers[0])
+
+
+def _no_parameter(name: str) -> RequestError:
+    return RequestError(f"mode {name!r} takes no parameter; write mode={name!r}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backtrace_onnx.errors import RequestError
+from backtrace_onnx.messages.similar_names import find_alike
 from backtrace_onnx.methods.calls import read_numbers
 from backtrace_onnx.ops.policy import Policy, divide, where
 from backtrace_onnx.ops.sharing import Bounds, Sharing
@@ -92,8 +93,9 @@ def _box(low: float = math.nan, high: float = math.nan) -> Sharing:
     if math.isnan(low) and math.isnan(high):
         return Sharing(weighed="box")
     if not -math.inf < low < high < math.inf:
+        given = ", ".join(f"{bound:g}" for bound in (low, high) if not math.isnan(bound))
         raise RequestError(
-            f"box({low:g}, {high:g}): takes two numbers, the lower bound first, as in box(0, 1)"
+            f"box({given}): takes two numbers, the lower bound first, as in box(0, 1), or none"
         )
     return Sharing(weighed="box", bounds=Bounds((low,), (high,)))
 
@@ -121,17 +123,22 @@ SHARINGS: dict[str, Callable[..., Sharing]] = {
 
 def find_sharing(text: str) -> Sharing:
     """The rule of this name, with its parameters. Raises RequestError listing those that exist."""
-    call = read_numbers(text)
-    if call is None or call[0] not in SHARINGS:
+    call, name = read_numbers(text), text.partition("(")[0].strip()
+    if name not in SHARINGS:
+        close = find_alike(name, SHARINGS)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise RequestError(
             f"unknown rule {text!r}; there are: {', '.join(sorted(SHARINGS))}, with parameters as "
-            "in gamma(0.25)"
+            f"in gamma(0.25){hint}"
         )
+    takes = f"rule {text!r}: {name} takes {_spelled(SHARINGS[name])}"
+    if call is None:
+        raise RequestError(takes)
     name, numbers, named = call
     try:
         made = SHARINGS[name](*numbers, **named)
     except TypeError:
-        raise RequestError(f"rule {text!r}: {name} takes {_spelled(SHARINGS[name])}") from None
+        raise RequestError(takes) from None
     values = (*numbers, *named.values())
     if name != "box" and any(not 0 <= value < math.inf for value in values):
         raise RequestError(f"rule {text!r}: its parameters are numbers from 0 on")
@@ -140,4 +147,6 @@ def find_sharing(text: str) -> Sharing:
 
 def _spelled(make: Callable[..., Sharing]) -> str:
     names = make.__code__.co_varnames[: make.__code__.co_argcount]
-    return f"({', '.join(names)})" if names else "no parameters"
+    if not names:
+        return "no parameters"
+    return f"({', '.join(names)}), {'numbers' if len(names) > 1 else 'a number'}"

@@ -56,7 +56,7 @@ def settle_mode(
         pictures, columns: whether the inputs are at hand, and are pictures, or rows of columns.
         contrast: whether one answer is set against another, which mode default knows no signs for.
     """
-    if not isinstance(mode, str) or mode != AUTO:
+    if not isinstance(mode, str) or mode.strip() != AUTO:
         return Choice(mode)
     picked, why = _choice(make_plan(), output, references)
     if picked == "default" and contrast:

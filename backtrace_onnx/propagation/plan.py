@@ -156,7 +156,8 @@ class Plan:
         if met:
             rows = sorted(met.items())
             raise UnsupportedError(
-                tuple(Unsupported(op, tuple(names), why) for (op, why), names in rows)
+                tuple(Unsupported(op, tuple(names), why) for (op, why), names in rows),
+                "Choose another mode, such as auto, which takes one that explains the model.",
             )
 
     def column(self, node: Node) -> int | None:

@@ -56,7 +56,8 @@ def check_tree_ways(plan: Plan, output: str, over: Collection[str] = ()) -> tupl
     if met:
         rows = sorted(met.items())
         raise UnsupportedError(
-            tuple(Unsupported(op, tuple(names[::-1]), why) for (op, why), names in rows)
+            tuple(Unsupported(op, tuple(names[::-1]), why) for (op, why), names in rows),
+            "Mode shap is for decision trees; choose another mode, such as auto.",
         )
     return tuple(trees)
 

@@ -44,7 +44,7 @@ def start_notes(
         asked: whether the caller named the target.
     """
     if site.task == "start":
-        return tuple(_empty(start))
+        return tuple(empty_notes(start))
     found = list(_where(site, binary))
     if asked and not binary and site.task == "classification" and y[0].size == 1:
         found.append(Note(_alone(site.head.output)))
@@ -53,7 +53,7 @@ def start_notes(
         found.append(Note(_unread(site)))
     flat = scores.reshape(len(y), -1)  # as large as all logits: no copy of it is made
     most = np.maximum(flat.max(1), -flat.min(1)).astype(np.float64)
-    return (*found, *_empty(start), *_doubtful(site, y, target, start, binary, most))
+    return (*found, *empty_notes(start), *_doubtful(site, y, target, start, binary, most))
 
 
 def _scores_alone(y: Array, axes: OutputAxes) -> Array:
@@ -150,7 +150,8 @@ def _real(tensor: str, graph: Graph) -> str:
     return tensor
 
 
-def _empty(start: Array) -> Iterator[Note]:
+def empty_notes(start: Array) -> Iterator[Note]:
+    """That relevance [channels, samples] is nothing from the start, for each sample of these."""
     for sample in np.flatnonzero(~np.abs(start).any(0)):
         yield Note("relevance starts at 0, so that there is nothing to show", int(sample))
 

@@ -318,6 +318,16 @@ def test_rows_are_those_of_a_background() -> None:
         explainer.explain(X, mode="deeplift", baseline="zeros", background=ROWS)
 
 
+@pytest.mark.parametrize("mode", ["deeplift", "integrated_gradients", "expected_gradients"])
+def test_what_is_compared_with_itself_says_so(mode: str) -> None:
+    x = normal(2, 4)
+    x[1] = x[0] + 1
+    given = {"background": x[:1]} if mode == "expected_gradients" else {"baseline": x[0]}
+    made = Explainer(mlp()).explain(x, mode=mode, **given)
+    told = [note.sample for note in made.notes if note.text.startswith("relevance starts at 0")]
+    assert told == [0] and not made.relevance["x"][0].any() and made.relevance["x"][1].any()
+
+
 def test_expected_gradients_are_what_their_seed_makes_them() -> None:
     explainer = Explainer(mlp())
     asked = {"mode": "expected_gradients(samples=40)", "background": ROWS}

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 import pytest
 
-from backtrace_onnx import Explainer, RequestError
-from tests.graphs import FLOAT, check_closed, model, node, normal
+from backtrace_onnx import Explainer, RequestError, UnsupportedError
+from tests.graphs import FLOAT, check_closed, mlp, model, node, normal
 
 Array = npt.NDArray[Any]
 Back = Callable[[Array, Array, Array, Array], Array]
@@ -134,6 +134,16 @@ def test_a_rule_is_what_was_published(mode: Any, first: Back, last: Back, engine
         ("dense: epsilon(0.1, absolute=1)", "or absolute=, not both"),
         ("gradient(2)", "takes no parameter"),
         ("dense: nothing", "unknown rule 'nothing'"),
+        ("dense: gama(1)", "did you mean 'gamma'?"),
+        ("gamma(x)", "rule 'gamma(x)': gamma takes (gamma), a number"),
+        ("box(a, b)", "rule 'box(a, b)': box takes (low, high), numbers"),
+        ("box(1)", "box(1): takes two numbers, the lower bound first, as in box(0, 1), or none"),
+        ("zplus(x)", "zplus takes no parameters"),
+        ("cnn(3)", "mode 'cnn' takes no parameter; write mode='cnn'"),
+        ("default(3)", "mode 'default' takes no parameter; write mode='default'"),
+        ("lpr", "unknown mode 'lpr'; there are: alphabeta, attnlrp, auto, box"),
+        ("lpr", "did you mean 'lrp'?"),
+        ("Gamma(0.25)", "did you mean 'gamma'?"),
         ([("dense",)], "pairs (what, rule)"),
         ("foo(2)", "there are: alphabeta"),
     ],
@@ -329,3 +339,17 @@ def test_a_rule_that_holds_nowhere_is_noted_with_what_may_be_meant() -> None:
     assert "'Gemm'" in told[1] and "did you mean" not in told[1]
     for mode in ("cnn", "vit", "gamma", "first: flat, dense: gamma, sum: zplus"):
         assert not any("nowhere" in note.text for note in explainer.explain(x, mode=mode).notes)
+
+
+@pytest.mark.parametrize("mode", [" lrp ", "lrp(0.5) ", " default", " smoothgrad(samples=2)"])
+def test_blanks_around_a_mode_are_left_out(mode: str) -> None:
+    explainer, x = Explainer(mlp()), normal(2, 4)
+    made, want = (explainer.explain(x, mode=m) for m in (mode, mode.strip()))
+    assert made.mode == want.mode == mode.strip()
+    assert np.array_equal(made.relevance["x"], want.relevance["x"])
+
+
+def test_shap_of_a_net_is_told_what_it_is_for() -> None:
+    with pytest.raises(UnsupportedError, match="shap is for decision trees; choose") as caught:
+        Explainer(mlp()).explain(normal(2, 4), mode="shap")
+    assert "@backtrace_onnx.rule" not in str(caught.value)
