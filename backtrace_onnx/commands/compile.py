@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from backtrace_onnx.graph.graph import Graph, TensorType
 from backtrace_onnx.graph.input_checking import spell
 from backtrace_onnx.graph.sample_axes import SampleAxes
 from backtrace_onnx.inputs.array_files import read_file
-from backtrace_onnx.inputs.baselines import read_rows
+from backtrace_onnx.inputs.background_rows import BackgroundRows, read_rows
 from backtrace_onnx.inputs.class_names import declared_names
 from backtrace_onnx.inputs.files import InputReader
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
@@ -56,10 +56,10 @@ def compiled(
     Raises BacktraceError.
     """
     begun = _start(start, probability)
-    explainer = Explainer(model)
-    found = find_sidecar(model, sidecar)
+    explainer, found = Explainer(model), find_sidecar(model, sidecar)
     meaning = output_meaning(found, explainer.graph, output)
     name = output or default_output(explainer.graph) or ""
+    rows = _rows(background, explainer, found)
     with labels_named(found, name):
         notes = explainer.compile(
             file,
@@ -76,10 +76,10 @@ def compiled(
             sidecar=found,
             through=dict(read_through(text) for text in through),
             baseline=_baseline(baseline, explainer.graph),
-            background=_rows(background, explainer, found),
+            background=rows.arrays or None,
             **output_axes(sample_axis, class_axis, meaning, explainer.graph.type(name).shape),
         )
-    return [*_interface(file), *(f"note: {note.text}" for note in notes)]
+    return [*_interface(file), *(f"note: {note.text}" for note in (*rows.notes, *notes))]
 
 
 def _start(given: bool, probability: bool) -> Any:
@@ -112,13 +112,11 @@ def _baseline(given: str | None, graph: Graph) -> Any:
     return read
 
 
-def _rows(
-    given: Path | None, explainer: Explainer, sidecar: Sidecar | None
-) -> Mapping[str, Any] | None:
-    """The samples of a file or a folder, by input. Raises InputError."""
+def _rows(given: Path | None, explainer: Explainer, sidecar: Sidecar | None) -> BackgroundRows:
+    """The samples of a file or a folder, by input; none of None. Raises InputError."""
     if given is None:
-        return None
-    return read_rows(given, InputReader(explainer.graph, sidecar)).arrays
+        return BackgroundRows({}, "")
+    return read_rows(given, InputReader(explainer.graph, sidecar))
 
 
 def _target(given: str, meaning: OutputMeaning, explainer: Explainer, output: str) -> Any:

@@ -47,3 +47,12 @@ def test_what_reading_a_background_tells_is_a_note(run: Any, tmp_path: Path) -> 
         code, out, _ = run(*given, "--no-check", "--json")
         said = f"{tmp_path / 'rows.npz'}: array 'people' is taken for 'x', the only input"
         assert code == 0 and said in json.loads(out)["samples"][0]["notes"]
+
+
+def test_compile_prints_what_reading_a_background_tells(run: Any, tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    np.savez(tmp_path / "rows.npz", people=normal(3, 4))
+    given = ("--mode", "expected_gradients", "--background", tmp_path / "rows.npz")
+    code, out, err = run("compile", tmp_path / "m.onnx", "-o", tmp_path / "e.onnx", *given)
+    assert (code, err) == (0, "")
+    assert "array 'people' is taken for 'x', the only input" in " ".join(out.split())
