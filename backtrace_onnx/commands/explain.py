@@ -46,6 +46,8 @@ def explained(asked: ExplainOptions, waiting: Waiting) -> list[ExplainedSample]:
     sidecar = sidecar_of(asked, explainer.graph)
     groups = read_options(asked.groups) or (sidecar.groups if sidecar else {})
     reader = InputReader(explainer.graph, sidecar)
+    if not explainer.graph.inputs:
+        raise InputError("the model has no inputs; there is nothing that it could be explained by")
     if not asked.inputs:
         nothing = InputError(f"no INPUT given; the model takes:\n{reader.takes()}")
         nothing.in_lines = True

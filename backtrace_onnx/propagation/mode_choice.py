@@ -107,6 +107,8 @@ def _of_trees(plan: Plan, output: str, references: Collection[str]) -> tuple[str
         nodes = check_tree_ways(plan, output, heads)
     except UnsupportedError:
         return None
+    if not nodes:
+        return None
     why = "the model is made of decision trees"
     if references or all(plan.structures[node.name].refuses(SHAP) is None for node in nodes):
         return "shap", why

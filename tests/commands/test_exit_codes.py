@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from tests.command_line import DIGIT, MNIST, MODELS, saved
+from tests.graphs import FLOAT, model, node
 
 
 def _ugly(folder: Path) -> dict[str, Path]:
@@ -147,3 +149,10 @@ def test_an_unexpected_error_shows_no_trace(run: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr("backtrace_onnx.commands.explain.explained", fail)
     code, _, err = run("explain", MNIST, DIGIT)
     assert code == 1 and "unexpected ZeroDivisionError: oops" in err
+
+
+def test_a_model_without_inputs_is_told_so(run: Any, tmp_path: Path) -> None:
+    drawn = model([node("RandomNormal", [], ["y"], shape=[1, 3])], {}, {"y": (FLOAT, [1, 3])})
+    onnx.save(drawn, tmp_path / "m.onnx")
+    code, _, err = run("explain", tmp_path / "m.onnx")
+    assert code == 2 and "the model has no inputs" in err

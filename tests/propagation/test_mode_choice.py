@@ -135,3 +135,9 @@ def test_where_no_signed_mode_explains_two_answers_are_contrasted() -> None:
     made = Explainer(_scatter()).explain(inputs, mode="auto", start=Contrast(1, 0))
     assert made.mode == "contrastive"
     assert any(note.text == f"mode auto picked contrastive: {why}" for note in made.notes)
+
+
+def test_a_model_that_reads_nothing_is_not_made_of_trees(tmp_path: Path) -> None:
+    drawn = model([node("RandomNormal", [], ["y"], shape=[1, 3])], {}, {"y": (FLOAT, [1, 3])})
+    notes = Explainer(drawn).compile(tmp_path / "m.onnx", mode="auto")
+    assert notes and not any("trees" in str(note) for note in notes)
