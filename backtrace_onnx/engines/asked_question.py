@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from backtrace_onnx.compiler.file_baselines import (
 )
 from backtrace_onnx.compiler.file_question import question_of_file
 from backtrace_onnx.engines.tree_walks import of_one_walk
-from backtrace_onnx.inputs.background_rows import background_rows
+from backtrace_onnx.inputs.background_rows import background_rows, read_samples
 from backtrace_onnx.inputs.baselines import Compared, compare
 from backtrace_onnx.inputs.output_meanings import OutputMeaning
 from backtrace_onnx.inputs.picture_bounds import with_bounds
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from backtrace_onnx.call_arguments import CompileArguments, ExplainArguments
     from backtrace_onnx.compiler.target_input import TargetInput
     from backtrace_onnx.engines.prepared_model import PreparedModel
+    from backtrace_onnx.graph.graph import Graph
     from backtrace_onnx.inputs.sidecar import Sidecar
     from backtrace_onnx.targets.prepared_output import PreparedOutput
 
@@ -106,6 +108,7 @@ def read_question(
     apart = find_apart(model.graph, method, told["keep"], names_of(told["through"]))
     prepared = model.output(output, apart)
     graph = prepared.plan.graph
+    compared, read = _opened(compared, graph)
     method = with_bounds(method, sidecar, prepared.plan)
     said = _said(told).over(meaning_of(sidecar, output))
     threshold, scaler = 0.5 if said.threshold is None else said.threshold, told["scaler"]
@@ -116,12 +119,19 @@ def read_question(
     how = (told["target"], start, scaler, threshold, axes, kept)
     conditions = find_conditions(told["through"], graph, output)
     more: Any = {"probability": probability, "through": conditions, "apart": apart}
-    asked = Question(method, output, "", *how, **more)
+    asked, idle = Question(method, output, "", *how, **more), idle_notes(method, prepared.plan)
     boxes = asks_for_boxes(told["target"])
     question, assumed = settled(asked, said.task, graph, boxes=boxes)
-    notes = (*assumed, *choice.notes, *apart_note(apart, model.graph))
-    notes += idle_notes(method, prepared.plan)
+    notes = (*assumed, *choice.notes, *read, *apart_note(apart, model.graph), *idle)
     return AskedQuestion(question, prepared, compared, notes)
+
+
+def _opened(compared: Compared, graph: Graph) -> tuple[Compared, tuple[Note, ...]]:
+    """What is compared with, a background's file read, and what reading it tells."""
+    if not isinstance(compared.background, str | os.PathLike):
+        return compared, ()
+    rows = read_samples(compared.background, graph, compared.sidecar, "background")
+    return replace(compared, background=rows), rows.notes
 
 
 def _shown(

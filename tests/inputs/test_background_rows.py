@@ -11,6 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
+import backtrace_onnx as bt
 from backtrace_onnx import Explainer, InputError
 from tests.graphs import mlp, normal
 
@@ -56,3 +57,17 @@ def test_compile_prints_what_reading_a_background_tells(run: Any, tmp_path: Path
     code, out, err = run("compile", tmp_path / "m.onnx", "-o", tmp_path / "e.onnx", *given)
     assert (code, err) == (0, "")
     assert "array 'people' is taken for 'x', the only input" in " ".join(out.split())
+
+
+def test_rows_of_data_sets_and_networks_have_the_notes_of_a_background(tmp_path: Path) -> None:
+    onnx.save(mlp(), tmp_path / "m.onnx")
+    np.savez(tmp_path / "rows.npz", people=normal(3, 4))
+    path = str(tmp_path / "rows.npz")
+    said = f"{path}: array 'people' is taken for 'x', the only input"
+    how = {"mode": "expected_gradients", "background": path}
+    made = Explainer(tmp_path / "m.onnx").explain(normal(2, 4), **how)
+    assert [note.text for note in made.notes].count(said) == 1
+    table = bt.ExplainBatches(tmp_path / "m.onnx", **how)({"x": normal(2, 4)})
+    assert all(said in row for row in table["notes"].to_pylist())
+    found = bt.network_analysis(tmp_path / "m.onnx", {"x": normal(2, 4)}, **how)
+    assert said in found.notes
