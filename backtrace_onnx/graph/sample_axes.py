@@ -59,9 +59,9 @@ def data_sized(graph: Graph, tensor: str) -> bool:
 
     What lies along it are detections or hits then (NonMaxSuppression, NonZero), not samples.
     """
-    shape = graph.type(tensor).shape
+    first, *_ = graph.type(tensor).shape or (None,)
     nodes = ((node.op_type, node.inputs, node.outputs) for node in graph.nodes)
-    return bool(shape and shape[0] in _data_symbols(nodes, graph.types))
+    return isinstance(first, str) and first in _data_symbols(nodes, graph.types)
 
 
 def _data_symbols(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy.typing as npt
@@ -83,12 +84,15 @@ class PreparedOutput:
         return PartRuns(parts, self.model, graph, self._extra, self.trace.runtime)
 
     def _weighed(self, tensors: Collection[str]) -> frozenset[str]:
-        """Those of the tensors, and of those of the head, which walks read as something else,
-        that books need not weigh otherwise."""
+        """Those of the tensors, and of those of the head, that books need not weigh otherwise."""
+        return rests_among(self.plan, self._of_head.union(tensors))
+
+    @cached_property
+    def _of_head(self) -> frozenset[str]:
+        """Tensors of the head, which walks read as something else."""
         nodes = [part.node for part in self.head.parts]
         own = {name for node in nodes for name in (*node.inputs, *node.outputs)}
-        own.update(part.made for part in self.head.parts)
-        return rests_among(self.plan, own.union(tensors))
+        return frozenset(own.union(part.made for part in self.head.parts))
 
     def _asked_for(self, question: Question) -> frozenset[str]:
         """Tensors that are kept, or that have conditions."""
