@@ -70,7 +70,7 @@ def test_the_table_counts_what_came_out(
     monkeypatch.setattr(table, "DOCUMENT", tmp_path / "sweep.md")
     base = {"family": "f", "exporter": "e", "begun": 1.0}
     good = {"outcome": "explained", "residual": 0, "engines": 0, "compiled": "agrees"}
-    good["reached"] = {"default": 1.0}
+    good |= {"reached": {"default": 1.0}, "notes": ["lrp: no slope (node A, B) of it", "a note"]}
     rows = [
         {**base, "name": "f / A / e", "network": "A", "outcome": "begun"},
         {**base, "name": "f / A / e", "network": "A", **good},
@@ -87,7 +87,8 @@ def test_the_table_counts_what_came_out(
     assert table.write_table(records, listed) == 1
     text = (tmp_path / "sweep.md").read_text()
     assert "| f | e | 2 |  | 1 |  |" in text and "3 exports" in text and "gone" not in text
-    assert "| yes | 1, -, - |" in text
+    assert "| yes | 1, -, -, -, -, - |" in text
+    assert "| default | 2 |  |" in text and "| lrp | 0 | 2: no slope of it |" in text
     assert "## Explained, not compiled\n\n- F (e): refused: as it is" in text
     assert "- B (e): x / y" in text and "counted nowhere: C (e)." in text
     assert "Of 6 exports 2 did not run**: D (e), E (e)." in text
@@ -95,10 +96,10 @@ def test_the_table_counts_what_came_out(
     assert "All 1 exports of the list ran." in (tmp_path / "sweep.md").read_text()
 
 
-def test_what_is_computed_in_float16_may_differ_more(part: Any, tmp_path: Path) -> None:
+def test_what_is_computed_in_float16_or_8_bits_may_differ_more(part: Any, tmp_path: Path) -> None:
     checking = part("checking")
     path = written("Relu", tmp_path)
-    assert not checking._is_half(path)
+    assert not checking._is_coarse(path)
     nodes = [node("Cast", ["x"], ["h"], to=10), node("Relu", ["h"], ["z"])]
     made = model(
         [*nodes, node("Cast", ["z"], ["y"], to=1)],
@@ -106,7 +107,9 @@ def test_what_is_computed_in_float16_may_differ_more(part: Any, tmp_path: Path) 
         {"y": (TensorProto.FLOAT, ["N", 3])},
     )
     onnx.save(made, path)
-    assert checking._is_half(path)
+    assert checking._is_coarse(path)
+    onnx.save(model([node("QLinearConv", ["x"] * 8, ["y"])], {}, {}), path)
+    assert checking._is_coarse(path)
 
 
 def test_what_cancels_counts_in_what_moved(part: Any) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 import backtrace_onnx as bt
 from backtrace_onnx import Columns
 from backtrace_onnx.cli import main
 from tests.detectors import CLASSES, PICTURES, detector, end_to_end
 from tests.graphs import FLOAT, model, node, normal
+from tests.targets.entry_models import quiet_options
 
 FORMS = {"all": (4, 5), "best": (4, 5), "kept": (6, 5)}  # columns of the score and the number
 
@@ -177,9 +179,7 @@ def test_a_box_is_asked_for_by_number_and_class(form: str, engine: Any) -> None:
 def test_compiled_files_explain_the_score(form: str, mode: str, tmp_path: Path) -> None:
     explainer = bt.Explainer(end_to_end(form))
     explainer.compile(tmp_path / "m.onnx", mode=mode)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(tmp_path / "m.onnx", options)
+    session = ort.InferenceSession(tmp_path / "m.onnx", quiet_options())
     x = PICTURES[:1]
     y = np.asarray(explainer.explain(x).outputs["y"]).reshape(-1, 7 if form == "kept" else 6)
     label = int(y[1, FORMS[form][1]])
@@ -189,7 +189,8 @@ def test_compiled_files_explain_the_score(form: str, mode: str, tmp_path: Path) 
         want = explainer.explain(x, mode=mode, target=target).relevance["x"]
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
     wrong = {"x": x, "target": np.array([[1, (label + 1) % CLASSES]])}
-    assert not session.run(["relevance/x"], wrong)[0].any()
+    with pytest.raises(InvalidArgument, match="target_in_range"):
+        session.run(["relevance/x"], wrong)
 
 
 def test_reports_call_a_box_by_the_number_it_holds(tmp_path: Path, capsys: Any) -> None:
