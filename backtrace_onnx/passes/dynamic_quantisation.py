@@ -2,8 +2,9 @@
 
     DynamicQuantizeLinear -> MatMulInteger -> Cast -> Mul by the product of both scales
 
-is a product of floats, and what is added to it is its bias. Read one by one, the scale that is
-computed from the data would keep the bias apart.
+is a product of floats, and what is added to it is its bias, also where older quantisation divides
+it by the scales and adds it in steps, before the Cast. Read one by one, the scale that is computed
+from the data would keep the bias apart, and integers of two inputs, of other scales, were compared.
 """
 
 from __future__ import annotations
@@ -18,15 +19,23 @@ from backtrace_onnx.model.loading import Model
 from backtrace_onnx.model.weights import Weights
 
 _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
+_ROUNDING = frozenset({"Cast", "Floor", "Reshape", "Round", "Unsqueeze"})
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """A product, the cast and the scaling after it, and where its two scales come from."""
+    """A product, the cast and the scaling after it, and where its two scales come from.
+
+    Attributes:
+        adding: what adds integers to the product before they are cast.
+        scale: the product of both scales.
+    """
 
     product: NodeProto
+    adding: NodeProto | None
     cast: NodeProto
     scaling: NodeProto
+    scale: str
     data_scale: str
     weight_scale: str
 
@@ -42,7 +51,8 @@ def floated(model: Model) -> Model:
         chain = search.chain(node) if node.op_type in _PRODUCTS else None
         written = None if chain is None else _written(chain, weights)
         if chain is not None and written is not None:
-            replaced.update({chain.product.name: [], chain.cast.name: []})
+            inner = (chain.product, chain.adding, chain.cast)
+            replaced.update({node.name: [] for node in inner if node is not None})
             replaced[chain.scaling.name] = written
     return model.with_nodes(_without_scales(model, replaced), weights) if replaced else model
 
@@ -61,7 +71,10 @@ class _ChainSearch:
     def chain(self, product: NodeProto) -> _Chain | None:
         """The chain that begins with an integer product."""
         data = self._makers.get(product.input[0])
-        cast = self._only(product.output[0], "Cast")
+        adding = self._only(product.output[0], "Add")
+        if adding is not None and not any(map(self._is_divided, adding.input)):
+            return None
+        cast = self._only((product if adding is None else adding).output[0], "Cast")
         scaling = None if cast is None else self._only(cast.output[0], "Mul")
         if data is None or data.op_type != "DynamicQuantizeLinear":
             return None
@@ -72,7 +85,14 @@ class _ChainSearch:
         if made is None or made.op_type != "Mul" or data.output[1] not in made.input:
             return None
         other = next((name for name in made.input if name != data.output[1]), "")
-        return _Chain(product, cast, scaling, data.output[1], other)
+        return _Chain(product, adding, cast, scaling, scale, data.output[1], other)
+
+    def _is_divided(self, name: str) -> bool:
+        """Whether a tensor is a quotient, as a bias over the scales is, in whole numbers."""
+        node = self._makers.get(name)
+        while node is not None and node.op_type in _ROUNDING:
+            node = self._makers.get(node.input[0])
+        return node is not None and node.op_type == "Div"
 
     def _only(self, name: str, op_type: str) -> NodeProto | None:
         """The one node that reads a tensor, if it is of that type."""
@@ -94,11 +114,29 @@ def _written(chain: _Chain, weights: Weights) -> list[NodeProto] | None:
     data, real = f"{name}/data", f"{name}/weight"
     weights[real] = floats(weight, scale.reshape(-1), zero, axis)
     given = [inputs[0], chain.data_scale, *filter(None, inputs[2:3])]
-    made = helper.make_node(_PRODUCTS[product.op_type], [data, real], chain.scaling.output)
-    made.name = f"{name}/float"
+    whole = chain.adding is None
+    output = chain.scaling.output[0] if whole else f"{name}/unbiased"
+    made = helper.make_node(_PRODUCTS[product.op_type], [data, real], [output], f"{name}/float")
     made.attribute.extend(product.attribute)
     made.metadata_props.extend(product.metadata_props)
-    return [helper.make_node("DequantizeLinear", given, [data], data), made]
+    return [
+        helper.make_node("DequantizeLinear", given, [data], data),
+        made,
+        *_biased(chain, output),
+    ]
+
+
+def _biased(chain: _Chain, product: str) -> list[NodeProto]:
+    """What adds the numbers that the added integers stand for."""
+    if chain.adding is None:
+        return []
+    (steps,) = (name for name in chain.adding.input if name != chain.product.output[0])
+    name, float_type = f"{chain.product.name}/bias", onnx.TensorProto.FLOAT
+    return [
+        helper.make_node("Cast", [steps], [f"{name}/steps"], f"{name}/steps", to=float_type),
+        helper.make_node("Mul", [f"{name}/steps", chain.scale], [name], name),
+        helper.make_node("Add", [product, name], chain.scaling.output, chain.adding.name),
+    ]
 
 
 def _without_scales(model: Model, replaced: dict[str, list[NodeProto]]) -> list[NodeProto]:

@@ -112,11 +112,16 @@ class PlannedNode:
         self.leaving = self.fills or leaves
         if self.method.differs:  # the reference may have gone another way than the sample
             bends = structure.bends(self) or structure.values or structure.results
-            self.leaving = bool(bends) or self.leaving
+            self.leaving = bool(bends) or self._is_conditioned() or self.leaving
         found, sharing = find_rests(self._plan).get(self.node.name), self.sharing
         whole = sharing.policy is None and sharing.weighed == "contributions"
         if found is not None and whole and not leaves and not self.method.compares:
             self.rest = None if self.node.inputs[found] in weighed else found
+
+    def _is_conditioned(self) -> bool:
+        """Whether the run tells an input that takes no relevance, such as a scale."""
+        constants, carriers = self.graph.constants, self._plan.carriers
+        return any(x and x not in constants and x not in carriers for x in self.node.inputs)
 
     @property
     def holds(self) -> bool:
