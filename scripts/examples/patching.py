@@ -96,7 +96,8 @@ class Pair:
     def estimates(self, mode: str, at: Any, groups: dict[str, list[str]]) -> dict[str, Array]:
         """The same, estimated: [layers, positions] by group."""
         names = [name for own in groups.values() for name in own]
-        asked: dict[str, Any] = {"mode": mode, "tensors": names, "at": at, "steps": STEPS}
+        asked: dict[str, Any] = {"mode": mode, "tensors": names, "at": at}
+        asked |= {"steps": STEPS} if at == "line" else {}
         made = bt.patching(self.explainer, self.clean, self.corrupt, self.metric, **asked)
         totals = made.totals("position")
         return {group: np.stack([totals[n][0] for n in own]) for group, own in groups.items()}

@@ -161,7 +161,8 @@ def measured(
                 y = patched.run(corrupt.repeat(TOKENS, 0), name, runs[0][name])["logits"][:, -1]
                 real[group].append(y[:, first] - y[:, second] - before)
         for mode, at in ASKED:
-            how: dict[str, Any] = {"mode": mode, "at": at, "steps": STEPS, "task": None}
+            how: dict[str, Any] = {"mode": mode, "at": at, "task": None}
+            how |= {"steps": STEPS} if at == "line" else {}
             made = bt.patching(explainer, clean, corrupt, metric, tensors=PATCHED, **how)
             totals = made.totals("position")
             for group, names in GROUPS.items():
