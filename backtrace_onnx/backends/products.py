@@ -37,7 +37,7 @@ class Products:
         """Their sum for each sample, float64[samples]."""
         x, m = self.x, self.m
         if samples.count == 1 and x.shape == m.shape and self.before is None:  # as below, faster
-            return np.array([sharing.total_of_row(x.ravel(), m.ravel())])
+            return np.array([sharing.total_of_row(x.ravel(), m.ravel())], np.float64)
         out = np.zeros(samples.count)
         if x.shape != m.shape:
             units = layouts.find(m.shape, x, m.dtype, samples, axis)
