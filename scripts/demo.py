@@ -19,8 +19,6 @@ def main() -> int:
     arguments = sys.argv[1:] or [
         "models/orientation.onnx",
         "models/samples/page_90.png",
-        "--mode",
-        "contrastive",
         "--out",
         "out/demo",
     ]
