@@ -126,3 +126,10 @@ def test_what_cancels_counts_in_what_moved(part: Any) -> None:
 def test_reasons_are_plain_text(part: Any) -> None:
     error = ValueError("\x1b[96mfailed\x1b[0m:\n  /tmp/folder/model.onnx | x")
     assert part("checking")._words(error) == "failed: model.onnx | x"
+
+
+def test_what_is_rounded_to_nearly_nothing_is_no_difference(part: Any) -> None:
+    apart, one = part("checking")._apart, np.array([1e-7, 0.0])
+    assert apart(one, 0 * one) == 1.0
+    assert apart(one, 0 * one, 1e-6) == 0.0
+    assert apart(one + 1, one, 1e-6) > 0.9

@@ -23,6 +23,9 @@ The last is for files that compute in float16, whose step is 1e-3, or in 8 bits,
 onnxruntime's CPU rounds between nodes, or to the next step, depending on what else the graph holds.
 """
 
+ROUNDED = 1e-5
+"""Of the start: differences below are rounding, as where relevance is 0 but for that."""
+
 Record = dict[str, Any]
 Feeds = Mapping[str, np.ndarray]
 
@@ -81,7 +84,8 @@ def _compare(
     except bt.BacktraceError as error:
         record["notes"].append(f"onnxruntime, {mode}: {_words(error)}")
         return []
-    apart = max((_apart(got.relevance[n], other.relevance[n]) for n in feeds), default=0.0)
+    least = ROUNDED * float(np.abs(got.ledger.total().start).max(initial=0.0))
+    apart = max((_apart(got.relevance[n], other.relevance[n], least) for n in feeds), default=0.0)
     trouble = [f"engines differ in {mode}: {apart:.1e}"] if apart >= record["allowed"] else []
     if mode == AMPLIFIES and any("grew to" in str(note) for note in got.notes):
         record["notes"] += trouble  # amplified rounding, as the explanation says itself
@@ -140,10 +144,14 @@ def _reached(got: bt.Explanation) -> float:
     return float(np.abs(total.inputs).sum()) / start if start else 0.0
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> float:
+def _apart(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
+    """The largest difference, relative to the largest entry; 0 if it is below `least`."""
     if np.shape(a) != np.shape(b):
         return float("inf")
-    apart = float(np.abs(a - b).max(initial=0.0)) / (float(np.abs(a).max(initial=0.0)) or 1.0)
+    difference = float(np.abs(a - b).max(initial=0.0))
+    apart = difference / (float(np.abs(a).max(initial=0.0)) or 1.0)
+    if difference < least:
+        return 0.0
     return apart if np.isfinite(apart) else float("inf")
 
 
