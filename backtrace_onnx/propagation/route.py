@@ -26,12 +26,8 @@ class Route:
         sharing_of: Callable[[Node], Sharing],
         weighed: frozenset[str] = frozenset(),
     ) -> None:
-        self._plan, self._method, self._sharing_of, self._weighed = (
-            plan,
-            method,
-            sharing_of,
-            weighed,
-        )
+        self._plan, self._method = plan, method
+        self._sharing_of, self._weighed = sharing_of, weighed
         self.nodes: dict[str, PlannedNode] = {}
 
     def plan(self, node: Node) -> PlannedNode:
